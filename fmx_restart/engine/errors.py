@@ -1,0 +1,50 @@
+"""
+Everything the engine raises. Each says what happened, what was and was not changed, and what to type next.
+
+OperationError                the base; caught at the edges and nowhere else
+├── WrongEnvironment  exit 7  Redis, the process manager or a file is not there or not ours; nothing was changed
+├── BenchBusy         exit 75 another operation holds the bench; nothing was changed
+├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
+├── Interrupted       exit 130 somebody asked us to stop while undoing was still possible
+├── LockLost          exit 4  another operation took the bench while we could not renew our lock
+├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
+└── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
+"""
+
+from __future__ import annotations
+
+
+class OperationError(Exception):
+	exit_code = 1
+
+	def __init__(self, message: str, *, hint: str = "") -> None:
+		super().__init__(message)
+		self.hint = hint
+
+
+class WrongEnvironment(OperationError):
+	exit_code = 7
+
+
+class BenchBusy(OperationError):
+	exit_code = 75
+
+
+class DrainTimeout(OperationError):
+	exit_code = 3
+
+
+class Interrupted(OperationError):
+	exit_code = 130
+
+
+class LockLost(OperationError):
+	exit_code = 4
+
+
+class ProcessFault(OperationError):
+	exit_code = 4
+
+
+class JobsLost(OperationError):
+	exit_code = 4

@@ -1,0 +1,51 @@
+"""The phases of an operation and the moves that are allowed between them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Phase(str, Enum):
+	PREFLIGHT = "Preflight"
+	FENCE = "Fence"
+	PARK = "Park"
+	DRAIN = "Drain"
+	RESTART = "Restart"
+	VERIFY = "Verify"
+	LIFT = "Lift"
+	AUDIT = "Audit"
+	DONE = "Done"
+	ABORTED = "Aborted"
+	FAILED = "Failed"
+
+	@property
+	def is_final(self) -> bool:
+		return not NEXT[self]
+
+	@property
+	def can_be_undone(self) -> bool:
+		"""Up to here no process was touched: giving up leaves the bench as it was."""
+		return self in UNDOABLE
+
+
+UNDOABLE = {Phase.PREFLIGHT, Phase.FENCE, Phase.PARK, Phase.DRAIN}
+
+NEXT = {
+	Phase.PREFLIGHT: {Phase.FENCE, Phase.ABORTED},
+	Phase.FENCE: {Phase.PARK, Phase.ABORTED},
+	Phase.PARK: {Phase.DRAIN, Phase.ABORTED},
+	Phase.DRAIN: {Phase.RESTART, Phase.ABORTED},
+	Phase.RESTART: {Phase.VERIFY, Phase.FAILED},
+	Phase.VERIFY: {Phase.LIFT, Phase.FAILED},
+	Phase.LIFT: {Phase.AUDIT, Phase.FAILED},
+	Phase.AUDIT: {Phase.DONE, Phase.FAILED},
+	Phase.DONE: set(),
+	Phase.ABORTED: set(),
+	Phase.FAILED: set(),
+}
+
+
+def check_move(current: Phase, following: Phase) -> None:
+	"""Raises ValueError for a move the table does not allow: that is always our own bug."""
+	if following not in NEXT[current]:
+		raise ValueError(f"an operation cannot go from {current.value} to {following.value}")

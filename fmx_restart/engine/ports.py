@@ -1,0 +1,222 @@
+"""
+What the engine needs from the outside, in the engine's words. Adapters implement these; the in-memory
+twins in adapters/in_memory pass the same contract tests as the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from fmx_restart.engine.waiting import Clock
+
+
+class WorkerState(str, Enum):
+	"""RQ's own words (rq/worker.py WorkerStatus)."""
+
+	STARTED = "started"
+	IDLE = "idle"
+	BUSY = "busy"
+	SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True)
+class Worker:
+	name: str
+	host: str
+	pid: int
+	queues: tuple[str, ...]  # without the bench's prefix: ("short", "default")
+	state: WorkerState
+	job_id: str | None
+	born: float  # seconds since the epoch
+	heartbeat: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class StartedJob:
+	"""An entry of RQ's started registry. `worker` is the worker's name as the job's hash tells it."""
+
+	id: str
+	worker: str | None
+	expires: float  # seconds since the epoch: RQ moves the entry to failed after this
+
+
+@dataclass(frozen=True)
+class Look:
+	"""What Redis says about this bench at one instant, read in one round trip."""
+
+	time: float  # seconds since the epoch, by Redis' clock
+	workers: tuple[Worker, ...]
+	depths: Mapping[str, int]  # queue → jobs waiting
+	started: tuple[StartedJob, ...]
+	suspension: str | None  # the value of rq:suspended
+	other_workers: int = 0  # workers of other benches on the same Redis database
+
+
+@dataclass(frozen=True)
+class Job:
+	"""What people may know of a job: never its arguments."""
+
+	id: str
+	site: str
+	method: str
+	queue: str
+	started: float | None  # seconds since the epoch
+	timeout: float | None  # seconds; None where RQ sets no limit
+
+
+class Place(str, Enum):
+	"""The list a job's id stands in."""
+
+	WAITING = "waiting"
+	RUNNING = "running"
+	FINISHED = "finished"
+	FAILED = "failed"
+	STRANDED = "stranded"  # popped by BLMOVE into RQ's intermediate list, not started
+	LATER = "later"  # scheduled or deferred
+	CANCELED = "canceled"
+
+
+@dataclass(frozen=True)
+class Inventory:
+	"""Every job of this bench that stands in any list, read in one transaction."""
+
+	time: float  # seconds since the epoch
+	places: Mapping[str, Place]  # job id → place
+
+
+class Queue(Protocol):
+	"""RQ's queues, workers and registries, as far as they belong to this bench."""
+
+	def look(self) -> Look: ...
+
+	def wake(self, workers: Collection[Worker]) -> None:
+		"""Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526)."""
+
+	def recall(self) -> int:
+		"""Take back every wake-up that nobody took. Returns how many there were."""
+
+	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
+		"""Ids whose hash is gone are left out."""
+
+	def inventory(self) -> Inventory: ...
+
+	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
+		"""The status in each job's own hash, by RQ's words; None where the hash is gone."""
+
+	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
+		"""Jobs of this bench whose hash says queued and whose id is not in `listed`: id → enqueued at."""
+
+	def put_back(self, ids: Iterable[str]) -> list[str]:
+		"""Push ghosts to the front of their queue, each at most once. Returns those that were pushed."""
+
+
+class Hold(str, Enum):
+	TAKEN = "taken"  # it was free and is ours now
+	KEPT = "kept"  # it was ours and stays so
+	FOREIGN = "foreign"  # somebody else has it; nothing was written
+
+
+class Lease(Protocol):
+	"""A key with an owner and an expiry. Ours while we renew it; gone by itself when we do not."""
+
+	seconds: float  # how long it outlives its last renewal
+
+	def hold(self, note: str = "") -> Hold:
+		"""Take or renew it: owner, note and expiry in one write."""
+
+	def release(self) -> bool:
+		"""Compare-and-delete. False if it was not ours."""
+
+	def holder(self) -> str | None:
+		"""The note of whoever has it; None when it is free."""
+
+
+class ProcessKind(str, Enum):
+	WEB = "web"
+	WORKER = "worker"
+	SCHEDULER = "scheduler"
+	SOCKETIO = "socketio"
+	OTHER = "other"
+
+
+class ProcessState(str, Enum):
+	RUNNING = "running"
+	STARTING = "starting"
+	STOPPING = "stopping"
+	STOPPED = "stopped"  # somebody stopped it on purpose, or it was never started
+	EXITED = "exited"  # ended by itself, as its configuration allows
+	FAILED = "failed"  # the manager gave up, or is between two attempts
+
+
+@dataclass(frozen=True)
+class Process:
+	name: str  # as the manager calls it, group included
+	kind: ProcessKind
+	state: ProcessState
+	pid: int | None = None
+	started: float | None = None  # seconds since the epoch, by the manager's clock (whole seconds)
+	detail: str = ""  # the manager's own words about a failure
+
+
+class Processes(Protocol):
+	"""The process manager, as far as it runs this bench. Redis is never among them."""
+
+	def list(self) -> list[Process]: ...
+
+	def stop(self, name: str) -> None:
+		"""Order it to stop and return at once. A process that is down already is fine."""
+
+	def start(self, name: str) -> None:
+		"""Order it to start and return at once. A process that is up already is fine."""
+
+	def log_tail(self, name: str) -> str:
+		"""The last lines it wrote; empty when there is no log."""
+
+
+@dataclass(frozen=True)
+class HostProcess:
+	"""A process of this machine, told from a later one with the same pid by its start time."""
+
+	pid: int
+	created: float  # seconds since the epoch
+	label: str = field(default="", compare=False)
+
+
+class Host(Protocol):
+	"""The process table of the machine we are on."""
+
+	name: str  # as RQ writes it into a worker's hash
+
+	def is_alive(self, pid: int) -> bool: ...
+
+	def family(self, pid: int) -> list[HostProcess]:
+		"""The process and all its descendants, as they are now."""
+
+	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
+		"""Those that still run: same pid, same start time, not a zombie."""
+
+	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
+		"""This bench's job processes that lost their worker. `managed`: pids the manager or RQ knows."""
+
+
+class Web(Protocol):
+	def fault(self) -> str | None:
+		"""None when the web server answers as it should; else what is wrong, in a few words."""
+
+
+@dataclass(frozen=True)
+class Bench:
+	"""One bench, as the engine sees it."""
+
+	id: str
+	path: str
+	queue: Queue
+	processes: Processes
+	host: Host
+	web: Web
+	lock: Lease
+	fence: Lease
+	clock: Clock

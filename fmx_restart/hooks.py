@@ -1,0 +1,6 @@
+app_name = "fmx_restart"
+app_title = "FMX Restart"
+app_publisher = "fmx_restart contributors"
+app_description = "Restart a Frappe bench without losing a background job"
+app_email = "maintainers@users.noreply.h-seed-46a87448.example"
+app_license = "mit"
