@@ -1,0 +1,65 @@
+"""A process table that exists only in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from fmx_restart.engine.ports import HostProcess
+
+
+@dataclass(frozen=True)
+class Entry:
+	process: HostProcess
+	parent: int | None
+	is_horse: bool
+
+
+class InMemoryHost:
+	def __init__(self, name: str = "host-1") -> None:
+		self.name = name
+		self._entries: dict[int, Entry] = {}
+
+	def add(
+		self,
+		pid: int,
+		*,
+		parent: int | None = None,
+		created: float = 0.0,
+		label: str = "",
+		is_horse: bool = False,
+	) -> HostProcess:
+		"""A process is born. A horse is one that runs this bench's jobs: it is an orphan once its worker is gone."""
+		process = HostProcess(pid, created, label)
+		self._entries[pid] = Entry(process, parent, is_horse)
+		return process
+
+	def remove(self, pid: int) -> None:
+		"""A process ends; its children live on as orphans. One that ended already is fine."""
+		self._entries.pop(pid, None)
+
+	def is_alive(self, pid: int) -> bool:
+		return pid in self._entries
+
+	def family(self, pid: int) -> list[HostProcess]:
+		return [entry.process for entry in self._entries.values() if pid in self._line(entry.process.pid)]
+
+	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
+		now = {entry.process for entry in self._entries.values()}
+		return [process for process in processes if process in now]
+
+	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
+		kin = set(managed).union(*(self._line(pid) for pid in managed))
+		return [
+			entry.process
+			for pid, entry in self._entries.items()
+			if entry.is_horse and pid not in kin and kin.isdisjoint(self._line(pid))
+		]
+
+	def _line(self, pid: int | None) -> list[int]:
+		"""The process and its ancestors, as far as they are alive."""
+		line = []
+		while pid in self._entries:
+			line.append(pid)
+			pid = self._entries[pid].parent
+		return line

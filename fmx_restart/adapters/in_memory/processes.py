@@ -1,0 +1,121 @@
+"""A process manager that exists only in this process. Programs start, stop and fail as a test has scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+
+UP = {ProcessState.STARTING, ProcessState.RUNNING}
+
+
+def nothing() -> None:
+	"""What happens besides, unless a test says otherwise."""
+
+
+@dataclass
+class Program:
+	"""One program and how it behaves. Change a field at any time; the next order follows it."""
+
+	name: str
+	kind: ProcessKind = ProcessKind.OTHER
+	stop_takes: float = 0.0  # seconds from the order to the end
+	start_takes: float = 0.0  # seconds from the order until it counts as running
+	refuses_to_stop: bool = False
+	crashes_at_start: bool = False
+	log: str = ""
+	on_start: Callable[[], object] = nothing
+	on_stop: Callable[[], object] = nothing
+	state: ProcessState = ProcessState.RUNNING
+	pid: int | None = None
+	started: float | None = None  # seconds since the epoch
+	detail: str = ""
+
+
+class InMemoryProcesses:
+	"""All programs are running at first. `orders` holds every order as ("stop", name) or ("start", name)."""
+
+	def __init__(self, clock: FakeClock, *programs: Program, host: InMemoryHost | None = None) -> None:
+		self.orders: list[tuple[str, str]] = []
+		self._clock = clock
+		self._host = host or InMemoryHost()
+		self._pids = count(1001)
+		self._programs = {program.name: program for program in programs}
+		for program in programs:
+			if program.state in UP:
+				self._spawn(program)
+
+	def __getitem__(self, name: str) -> Program:
+		"""The program itself, for tests that change how it behaves."""
+		return self._programs[name]
+
+	def list(self) -> list[Process]:
+		return [
+			Process(program.name, program.kind, program.state, program.pid, program.started, program.detail)
+			for program in self._programs.values()
+		]
+
+	def stop(self, name: str) -> None:
+		program = self._named(name)
+		self.orders.append(("stop", name))
+		if program.state is ProcessState.FAILED:  # supervisor: stopping ends the attempts
+			program.state = ProcessState.STOPPED
+		if program.state not in UP:
+			return
+		program.state = ProcessState.STOPPING
+		if not program.refuses_to_stop:
+			self._later(program.stop_takes, program, lambda: self._end(program, ProcessState.STOPPED))
+
+	def start(self, name: str) -> None:
+		program = self._named(name)
+		self.orders.append(("start", name))
+		if program.state is ProcessState.STOPPING:
+			raise ProcessFault(f"{name} cannot be started: it is still stopping")
+		if program.state in UP:
+			return
+		program.state, program.detail = ProcessState.STARTING, ""
+		self._spawn(program)
+		self._later(program.start_takes, program, lambda: self._finish_start(program))
+
+	def log_tail(self, name: str) -> str:
+		return self._named(name).log
+
+	def end(self, name: str, state: ProcessState = ProcessState.STOPPED, detail: str = "") -> None:
+		"""It ends without an order: killed from outside, crashed (FAILED) or done (EXITED)."""
+		self._end(self._named(name), state, detail)
+
+	def _named(self, name: str) -> Program:
+		if name not in self._programs:
+			raise ProcessFault(f"there is no program {name}")
+		return self._programs[name]
+
+	def _spawn(self, program: Program) -> None:
+		program.pid = next(self._pids)
+		program.started = float(int(self._clock.time()))  # managers keep whole seconds
+		self._host.add(program.pid, created=self._clock.time(), label=program.name)
+
+	def _finish_start(self, program: Program) -> None:
+		if program.crashes_at_start:
+			self._end(program, ProcessState.FAILED, "Exited too quickly (process log may have details)")
+			return
+		program.state = ProcessState.RUNNING
+		program.on_start()
+
+	def _end(self, program: Program, state: ProcessState, detail: str = "") -> None:
+		if program.pid is not None:
+			self._host.remove(program.pid)
+		program.state, program.pid, program.detail = state, None, detail
+		program.on_stop()
+
+	def _later(self, seconds: float, program: Program, action: Callable[[], object]) -> None:
+		"""Do it in so many seconds, unless the process has changed by then. At once for zero seconds."""
+		pid, state = program.pid, program.state
+		if seconds <= 0:
+			action()
+		else:
+			self._clock.after(seconds, lambda: (program.pid, program.state) == (pid, state) and action())
