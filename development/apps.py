@@ -1,0 +1,89 @@
+"""The apps of a bench and the Python environment they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from development import frappe_checkout, pypi_frappe
+from development.description import OUR_APPS, Bench
+from development.progress import Progress
+from development.running import run_logged
+from development.state import write_atomically
+from development.tools import UV, python_for_frappe, uv_environment
+
+#: What bench takes for a Frappe app, one folder below the app's root.
+APP_FILES = ("hooks.py", "modules.txt", "patches.txt")
+
+
+def ensure_frappe(bench: Bench, progress: Progress, log: Path) -> None:
+	"""Frappe in apps/frappe, installed with its own pins. Several minutes with an empty cache."""
+	app = bench.apps_path / "frappe"
+	installed = bench.path / "env" / "frappe-installed"
+	if installed.exists():
+		return
+	for folder in ("apps", "sites", "logs", "config/pids"):
+		(bench.path / folder).mkdir(parents=True, exist_ok=True)
+	if not app.exists():
+		fetch_frappe(bench, app, progress, log)
+	progress.say("Frappe: its Python environment")
+	make_environment(bench, log)
+	overrides = frappe_checkout.overrides(app, log.parent)
+	# setuptools 80 and later come without pkg_resources, which Frappe's older dependencies import
+	install(bench, ["--editable", app, "setuptools<80", *overrides], log)
+	installed.touch()
+
+
+def fetch_frappe(bench: Bench, app: Path, progress: Progress, log: Path) -> None:
+	if bench.frappe:
+		frappe_checkout.fetch_frappe(bench.frappe, app, progress, log)
+	else:
+		pypi_frappe.build_frappe(app, progress, log)
+
+
+def make_environment(bench: Bench, log: Path) -> None:
+	command = [UV, "venv", "--seed", "--allow-existing", "--python", python_for_frappe(), bench.path / "env"]
+	run_logged(command, log, env=uv_environment())
+
+
+def install(bench: Bench, arguments: list, log: Path) -> None:
+	run_logged([UV, "pip", "install", "--python", bench.python, *arguments], log, env=uv_environment())
+
+
+def ensure_our_apps(bench: Bench, progress: Progress, log: Path) -> bool:
+	"""Link and install those of our apps that are there, and list all apps for Frappe. True when one was installed."""
+	new = [
+		name
+		for name, source in OUR_APPS.items()
+		if is_app(source, name) and ensure_app(bench, name, source, progress, log)
+	]
+	names = ["frappe", *(name for name in OUR_APPS if (bench.apps_path / name).exists())]
+	write_atomically(bench.sites_path / "apps.txt", "\n".join(names) + "\n")
+	return bool(new)
+
+
+def is_app(source: Path, name: str) -> bool:
+	has_build = any((source / file).exists() for file in ("setup.py", "pyproject.toml"))
+	return has_build and all((source / name / file).exists() for file in APP_FILES)
+
+
+def ensure_app(bench: Bench, name: str, source: Path, progress: Progress, log: Path) -> bool:
+	"""Install the app in place, again whenever what it asks for has changed."""
+	link = bench.apps_path / name
+	if not link.is_symlink():
+		link.symlink_to(source)
+	stamp = bench.path / "env" / f"{name}-installed"
+	requirements = source / "requirements.txt"
+	wanted = "".join(
+		file.read_text()
+		for file in (requirements, source / "setup.py", source / "pyproject.toml")
+		if file.exists()
+	)
+	if stamp.exists() and stamp.read_text() == wanted:
+		return False
+	progress.say(f"app: {name}")
+	# not its dependencies as declared: Frappe's pins stay as they are, and uv would look only at one package's
+	install(bench, ["--no-deps", "--editable", source], log)
+	if requirements.exists():
+		install(bench, ["--requirements", requirements], log)
+	stamp.write_text(wanted)
+	return True

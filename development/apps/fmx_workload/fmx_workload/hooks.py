@@ -1,0 +1,6 @@
+app_name = "fmx_workload"
+app_title = "FMX Workload"
+app_publisher = "fmx_restart contributors"
+app_description = "Jobs that leave a trace outside the database. For development only."
+app_email = "developers@example.com"
+app_license = "mit"

@@ -1,0 +1,78 @@
+"""The story of each subcommand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from development import state
+from development.apps import ensure_frappe, ensure_our_apps
+from development.configuration import write_bench_configuration, write_supervisord_configuration
+from development.database import ensure_data_folder, write_database_settings
+from development.description import Bench
+from development.desk_build import ensure_desk, ensure_realtime
+from development.progress import Progress
+from development.services import (
+	restart_workers_and_web,
+	running_supervisord,
+	start_redis,
+	start_supervisord,
+	start_workers_and_web,
+	stop_everything,
+	wait_until_ready,
+)
+from development.sites import ensure_sites
+from development.system_packages import ensure_packages
+from development.tools import ensure_tools
+
+
+def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
+	"""Install what is missing, build what is not built, start what does not run. Returns it with its final ports."""
+	log = bench.log_path / "build.log"
+	state.remember(bench)
+	has_new_apps = build(bench, progress, log)
+	was_running = running_supervisord(bench) is not None
+	if not was_running:
+		bench = start_database(bench, progress, log)
+	start_redis(bench, progress)
+	ensure_sites(bench, progress, log)
+	if desk:
+		ensure_desk(bench, progress, log)
+	start_workers_and_web(bench, progress)
+	if was_running and has_new_apps:
+		restart_workers_and_web(bench, progress, log)
+	wait_until_ready(bench)
+	return bench
+
+
+def build(bench: Bench, progress: Progress, log: Path) -> bool:
+	"""Everything that needs nothing running. True when an app was installed, so that running code is not the newest."""
+	ensure_packages(progress, log, for_a_checkout=bool(bench.frappe))
+	ensure_tools(progress, log)
+	ensure_frappe(bench, progress, log)
+	ensure_realtime(bench, progress, log)
+	return ensure_our_apps(bench, progress, log)
+
+
+def start_database(bench: Bench, progress: Progress, log: Path) -> Bench:
+	"""Start supervisord with the database alone, in places that are free now."""
+	state.remove_sockets(bench)
+	bench = state.with_fresh_places(bench)
+	state.remember(bench)
+	ensure_data_folder(bench, progress, log)
+	write_database_settings(bench)
+	write_supervisord_configuration(bench)
+	write_bench_configuration(bench, log)
+	start_supervisord(bench, progress, log)
+	return bench
+
+
+def down(bench: Bench, progress: Progress) -> None:
+	stop_everything(bench, progress)
+	state.remove_sockets(bench)
+
+
+def reset(bench: Bench, progress: Progress) -> None:
+	"""Stop the bench and delete it. Download caches stay, so the next `up` needs no network."""
+	down(bench, progress)
+	progress.say(f"deleting {bench.path} and {bench.private_path}")
+	state.forget(bench)

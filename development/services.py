@@ -1,0 +1,161 @@
+"""Start and stop what runs: supervisord first, then the database, Redis, the workers, the web."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from xmlrpc.client import Fault
+
+from development.configuration import include_bench
+from development.description import Bench
+from development.processes import Process, command_line, end_all, find_process, with_descendants
+from development.progress import Progress
+from development.running import run_logged, wait_until
+from development.state import write_atomically
+from development.supervisor_client import supervisor
+from development.system_packages import find_program
+
+#: supervisor's fault for a group that was added before.
+ALREADY_ADDED = 90
+#: Seconds that jobs get to end when the bench goes down.
+GRACE = 10.0
+#: Seconds for anything to get ready; this machine may be busy.
+PATIENCE = 90.0
+
+
+def running_supervisord(bench: Bench) -> Process | None:
+	"""The supervisord we started for this bench, if it still runs and its command line is the one we gave."""
+	note = bench.private_path / "supervisord.json"
+	if not note.exists():
+		return None
+	process = Process(**json.loads(note.read_text()))
+	is_ours = process.is_alive and str(bench.supervisor_config) in command_line(process.pid)
+	return process if is_ours else None
+
+
+def start_supervisord(bench: Bench, progress: Progress, log: Path) -> None:
+	progress.say("supervisord and the database")
+	run_logged([bench.tools / "supervisord", "-c", bench.supervisor_config], log, env=bench.environment)
+	pidfile = bench.private_path / "supervisord.pid"
+	log_file = bench.log_path / "supervisord.log"
+	wait_until(pidfile.exists, "supervisord runs", timeout=PATIENCE, log=log_file)
+	process = find_process(int(pidfile.read_text()))
+	write_atomically(bench.private_path / "supervisord.json", json.dumps(vars(process)))
+	wait_until(
+		lambda: answers_sql(bench), "the database answers", timeout=PATIENCE, log=bench.log_path / "mariadb.log"
+	)
+
+
+def answers_sql(bench: Bench) -> bool:
+	command = [find_program("mariadb") or find_program("mysql"), "--no-defaults", "--user=root", "--execute=SELECT 1"]
+	command += [f"--socket={bench.sockets}/mariadb.sock", f"--password={bench.database_root_password}"]
+	return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def start_redis(bench: Bench, progress: Progress) -> None:
+	progress.say("Redis")
+	include_bench(bench)
+	add_group(bench, f"{bench.name}-redis")
+	for port in (bench.ports.redis_cache, bench.ports.redis_queue):
+		wait_until(lambda port=port: redis(port, "PING") == ["PONG"], "Redis answers", timeout=PATIENCE)
+
+
+def start_workers_and_web(bench: Bench, progress: Progress) -> None:
+	progress.say("workers, web and realtime")
+	for group in upper_groups(bench):
+		add_group(bench, group)
+
+
+def restart_workers_and_web(bench: Bench, progress: Progress, log: Path) -> None:
+	progress.say("restarting workers and web: an app is new to them")
+	groups = [f"{group}:*" for group in upper_groups(bench)]
+	run_logged([bench.tools / "supervisorctl", "-c", bench.supervisor_config, "restart", *groups], log)
+
+
+def wait_until_ready(bench: Bench) -> None:
+	worker_log, web_log = (bench.path / "logs" / name for name in ("worker.error.log", "web.error.log"))
+	wait_until(lambda: workers_are_registered(bench), "workers are registered", timeout=PATIENCE, log=worker_log)
+	wait_until(lambda: answers_ping(bench), "web answers ping", timeout=PATIENCE, log=web_log)
+
+
+def add_group(bench: Bench, group: str) -> None:
+	"""Tell supervisord of a group in its configuration, and so start it."""
+	rpc = supervisor(bench.supervisor_socket)
+	rpc.reloadConfig()
+	try:
+		rpc.addProcessGroup(group)
+	except Fault as fault:
+		if fault.faultCode != ALREADY_ADDED:
+			raise
+
+
+def process_info(bench: Bench) -> list[dict]:
+	"""supervisor's own account of each process: group, name, statename, pid, start, …"""
+	return supervisor(bench.supervisor_socket).getAllProcessInfo()
+
+
+def workers_are_registered(bench: Bench) -> bool:
+	"""Every worker that supervisor runs has told Redis that it is there."""
+	group = f"{bench.name}-workers"
+	workers = [info for info in process_info(bench) if info["group"] == group and "-worker" in info["name"]]
+	keys = redis(bench.ports.redis_queue, "SMEMBERS", "rq:workers")
+	pids = {int(pid) for key in keys for pid in redis(bench.ports.redis_queue, "HGET", key, "pid") if pid}
+	return all(info["pid"] in pids for info in workers)
+
+
+def redis(port: int, *command: str) -> list[str]:
+	done = subprocess.run(["redis-cli", "-p", str(port), *command], capture_output=True, text=True)
+	return done.stdout.split()
+
+
+def answers_ping(bench: Bench) -> bool:
+	request = urllib.request.Request(f"{bench.web_url}/api/method/ping", headers={"Host": bench.site})
+	try:
+		with urllib.request.urlopen(request, timeout=30) as answer:
+			return json.load(answer) == {"message": "pong"}
+	except (urllib.error.URLError, OSError):
+		return False
+
+
+def stop_everything(bench: Bench, progress: Progress) -> None:
+	"""Stop supervisord and all below it: workers and web first, the database last. A job gets GRACE seconds."""
+	process = running_supervisord(bench)
+	if process is None:
+		return
+	progress.say("stopping workers and web")
+	family = with_descendants(process)
+	end_within(GRACE, stop_groups(bench, upper_groups(bench)))
+	progress.say("stopping Redis, the database and supervisord")
+	process.send(signal.SIGTERM)
+	end_within(PATIENCE, family)
+
+
+def upper_groups(bench: Bench) -> tuple[str, ...]:
+	"""What needs Redis and the database below it."""
+	return f"{bench.name}-workers", f"{bench.name}-web", "development-front"
+
+
+def stop_groups(bench: Bench, groups: tuple[str, ...]) -> list[Process]:
+	"""Ask supervisord to stop the groups, without waiting. Returns their processes, the jobs' own included."""
+	try:
+		known = [info for info in process_info(bench) if info["group"] in groups]
+		mains = [process for info in known if (process := find_process(info["pid"]))]
+		family = [member for main in mains for member in with_descendants(main)]
+		for group in {info["group"] for info in known}:
+			supervisor(bench.supervisor_socket).stopProcessGroup(group, False)
+	except (Fault, OSError):
+		return []  # it does not listen; everything below it is ended by pid afterwards
+	return family
+
+
+def end_within(seconds: float, processes: list[Process]) -> None:
+	"""Wait for the processes to end, then kill those that did not."""
+	deadline = time.monotonic() + seconds
+	while any(process.is_alive for process in processes) and time.monotonic() < deadline:
+		time.sleep(0.05)
+	end_all(processes)

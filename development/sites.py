@@ -1,0 +1,69 @@
+"""The sites of a bench: made once, with the setup wizard done and our apps installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from development.description import OUR_APPS, Bench
+from development.progress import Progress
+from development.running import run_logged
+
+FINISH_SETUP = Path(__file__).with_name("finish_setup.py")
+
+
+def ensure_sites(bench: Bench, progress: Progress, log: Path) -> None:
+	for site in bench.sites:
+		if not (bench.sites_path / site / "finished").exists():
+			make_site(bench, site, progress, log)
+		ensure_apps_on_site(bench, site, progress, log)
+
+
+def make_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
+	progress.say(f"site: {site}")
+	bench_command(
+		bench,
+		log,
+		"new-site",
+		site,
+		"--db-root-username=root",
+		f"--db-root-password={bench.database_root_password}",
+		f"--admin-password={bench.admin_password}",
+		login_from_any_host(bench),
+		# what an interrupted build left of it
+		"--force",
+	)
+	on_site(bench, site, log, FINISH_SETUP, site)
+	bench_command(bench, log, "--site", site, "enable-scheduler")
+	bench_command(bench, log, "--site", site, "clear-cache")
+	(bench.sites_path / site / "finished").touch()
+
+
+def login_from_any_host(bench: Bench) -> str:
+	"""The option for a database user that may come over TCP; newer Frappes call it otherwise."""
+	explained = bench.run_bench_command("new-site", "--help").stdout
+	is_newer = "--mariadb-user-host-login-scope" in explained
+	return "--mariadb-user-host-login-scope=%" if is_newer else "--no-mariadb-socket"
+
+
+def ensure_apps_on_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
+	wanted = [name for name in OUR_APPS if (bench.apps_path / name).exists()]
+	# a note beside the site: asking Frappe itself would take seconds at every start
+	note = bench.sites_path / site / "installed-apps.json"
+	installed = json.loads(note.read_text()) if note.exists() else []
+	for name in wanted:
+		if name not in installed:
+			progress.say(f"site: {name} into {site}")
+			bench_command(bench, log, "--site", site, "install-app", name)
+			installed.append(name)
+			note.write_text(json.dumps(installed))
+
+
+def bench_command(bench: Bench, log: Path, *args: str) -> None:
+	run_logged([bench.tools / "bench", *args], log, cwd=bench.path, env=bench.environment)
+
+
+def on_site(bench: Bench, site: str, log: Path, script: Path, *args: str) -> None:
+	"""Run a script of ours with Frappe's interpreter where Frappe expects to be: in the sites folder."""
+	run_logged([bench.python, script, *args], log, cwd=bench.sites_path, env=bench.environment)

@@ -1,0 +1,32 @@
+"""supervisor's XML-RPC over its unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from pathlib import Path
+from xmlrpc.client import ServerProxy, Transport
+
+
+class UnixConnection(http.client.HTTPConnection):
+	def __init__(self, path: Path) -> None:
+		super().__init__("localhost")
+		self.path = path
+
+	def connect(self) -> None:
+		self.sock = socket.socket(socket.AF_UNIX)
+		self.sock.connect(str(self.path))
+
+
+class UnixTransport(Transport):
+	def __init__(self, path: Path) -> None:
+		super().__init__()
+		self.path = path
+
+	def make_connection(self, host: str) -> UnixConnection:
+		return UnixConnection(self.path)
+
+
+def supervisor(path: Path):
+	"""Its `supervisor` namespace, for instance `supervisor(path).getAllProcessInfo()`."""
+	return ServerProxy("http://localhost", transport=UnixTransport(path)).supervisor
