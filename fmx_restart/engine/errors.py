@@ -3,6 +3,7 @@ Everything the engine raises. Each says what happened, what was and was not chan
 
 OperationError                the base; caught at the edges and nowhere else
 ├── WrongEnvironment  exit 7  Redis, the process manager or a file is not there or not ours; nothing was changed
+├── QueueUnreachable  exit 7  Redis does not answer (any more)
 ├── BenchBusy         exit 75 another operation holds the bench; nothing was changed
 ├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
 ├── Interrupted       exit 130 somebody asked us to stop while undoing was still possible
@@ -24,6 +25,10 @@ class OperationError(Exception):
 
 class WrongEnvironment(OperationError):
 	exit_code = 7
+
+
+class QueueUnreachable(WrongEnvironment):
+	pass
 
 
 class BenchBusy(OperationError):

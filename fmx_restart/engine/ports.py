@@ -29,7 +29,7 @@ class Worker:
 	pid: int
 	queues: tuple[str, ...]  # without the bench's prefix: ("short", "default")
 	state: WorkerState
-	job_id: str | None
+	job_id: str | None  # None also for the few milliseconds before a busy worker's job has started
 	born: float  # seconds since the epoch
 	heartbeat: float  # seconds since the epoch
 
@@ -107,7 +107,7 @@ class Queue(Protocol):
 		"""The status in each job's own hash, by RQ's words; None where the hash is gone."""
 
 	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
-		"""Jobs of this bench whose hash says queued and whose id is not in `listed`: id → enqueued at."""
+		"""Jobs of this bench whose hash says queued, but for those in `listed`: id → enqueued at (seconds)."""
 
 	def put_back(self, ids: Iterable[str]) -> list[str]:
 		"""Push ghosts to the front of their queue, each at most once. Returns those that were pushed."""

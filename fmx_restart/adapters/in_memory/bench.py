@@ -1,0 +1,56 @@
+"""A whole bench in one process: web, scheduler and workers under a manager, RQ's queues, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
+from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
+from fmx_restart.adapters.in_memory.queue import InMemoryQueue
+from fmx_restart.adapters.in_memory.web import InMemoryWeb
+from fmx_restart.engine.ports import Bench, ProcessKind
+
+FENCE_OWNER = "fmx_restart:in-memory:"
+
+
+class InMemoryBench:
+	"""`workers`: program name → queues. A worker takes `boot` seconds to register, as a Frappe import does."""
+
+	def __init__(self, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5) -> None:
+		self.clock, self.host = FakeClock(), InMemoryHost()
+		self.queue = InMemoryQueue(self.clock)
+		self.lock_slot = Slot()
+		web = Program("web", ProcessKind.WEB, start_takes=boot)
+		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
+		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
+		self.web = InMemoryWeb(self.processes)
+		for program in programs:
+			program.on_start = lambda program=program: self._register(program, workers[program.name])
+			program.on_stop = lambda program=program: self._stop(program)
+			program.on_start()
+
+	def port(self, operation: str = "operation-1") -> Bench:
+		"""What the engine gets: one operation's view of the bench."""
+		return Bench(
+			id="in-memory",
+			path="/in-memory",
+			queue=self.queue,
+			processes=self.processes,
+			host=self.host,
+			web=self.web,
+			lock=InMemoryLease(self.clock, self.lock_slot, operation),
+			fence=InMemoryLease(
+				self.clock, self.queue.suspension, FENCE_OWNER + operation, replaces=FENCE_OWNER
+			),
+			clock=self.clock,
+		)
+
+	def _register(self, program: Program, queues: tuple[str, ...]) -> None:
+		self.queue.add_worker(f"{program.name}@{program.pid}", program.pid or 0, queues)
+
+	def _stop(self, program: Program) -> None:
+		for worker in list(self.queue.workers.values()):
+			if worker.name.startswith(f"{program.name}@"):
+				self.queue.stop_worker(worker.name)

@@ -1,0 +1,241 @@
+"""
+RQ in one process: queues, and workers that block in their pop, look at the suspension only at the top of their
+loop, and poll it once a second while suspended, as RQ's do (facts: rq/worker.py work, check_for_suspension).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
+from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.engine.ports import Inventory, Job, Look, Place, StartedJob, Worker, WorkerState
+
+WAKE = "wake-"
+POLL = 1.0  # seconds between two looks of a suspended worker at the suspension
+REGISTRY_MARGIN = 90.0  # seconds until RQ gives up on a started job without a heartbeat
+
+
+@dataclass
+class Task:
+	"""A job and how it behaves."""
+
+	id: str
+	queue: str = "default"
+	seconds: float = 0.0  # how long it runs
+	timeout: float | None = 300.0
+	site: str = "one.localhost"
+	method: str = "app.tasks.work"
+	status: str | None = "queued"
+	enqueued: float = 0.0
+	started: float | None = None
+	worker: str | None = None
+	runs: int = 0  # how often it was started
+
+
+@dataclass
+class SimulatedWorker:
+	name: str
+	pid: int
+	queues: tuple[str, ...] = ("default",)
+	host: str = "host-1"
+	state: WorkerState = WorkerState.STARTED
+	task: Task | None = None
+	born: float = 0.0
+	heartbeat: float = 0.0
+	is_dead: bool = False
+	is_hung: bool = False  # takes nothing and says nothing
+
+
+@dataclass
+class InMemoryQueue:
+	clock: FakeClock
+	suspension: Slot = field(default_factory=Slot)
+	tasks: dict[str, Task] = field(default_factory=dict)
+	lists: dict[str, list[str]] = field(default_factory=dict)
+	workers: dict[str, SimulatedWorker] = field(default_factory=dict)
+	blocked: list[SimulatedWorker] = field(default_factory=list)  # longest waiting first
+	other_workers: int = 0
+	is_away: bool = False
+	_wakes: count = field(default_factory=lambda: count(1))
+
+	# what a test does to it
+
+	def add_worker(
+		self, name: str, pid: int, queues: Collection[str] = ("default",), **how
+	) -> SimulatedWorker:
+		worker = SimulatedWorker(name, pid, tuple(queues), born=self.clock.time(), **how)
+		self.workers[name] = worker
+		self._beat(worker)
+		self._loop(worker)
+		return worker
+
+	def enqueue(self, id: str, **how) -> Task:
+		task = self.tasks[id] = Task(id, enqueued=self.clock.time(), **how)
+		self.lists.setdefault(task.queue, []).append(id)
+		self._serve(task.queue)
+		return task
+
+	def stop_worker(self, name: str) -> None:
+		"""A TERM: at once unless it is busy (warm shutdown, rq/worker.py request_stop)."""
+		worker = self.workers[name]
+		if worker.is_dead:
+			return
+		worker.is_dead = True
+		if worker.task is None:
+			self._unregister(worker)
+
+	def kill_worker(self, name: str) -> None:
+		"""SIGKILL: its record stays, its job stays started, nobody works on it."""
+		worker = self.workers[name]
+		worker.is_dead = True
+		worker.task = None
+		if worker in self.blocked:
+			self.blocked.remove(worker)
+
+	def lose(self, id: str) -> None:
+		"""A worker pops the job and dies before it marks it (rq #2236)."""
+		self.lists[self.tasks[id].queue].remove(id)
+
+	# the port
+
+	def look(self) -> Look:
+		self._answer()
+		return Look(
+			time=self.clock.time(),
+			workers=tuple(self._seen(worker) for worker in self.workers.values()),
+			depths={queue: len(ids) for queue, ids in self.lists.items()},
+			started=tuple(self._started()),
+			suspension=self._suspension(),
+			other_workers=self.other_workers,
+		)
+
+	def wake(self, workers: Collection[Worker]) -> None:
+		self._answer()
+		for worker in workers:
+			task = Task(f"{WAKE}{next(self._wakes)}", worker.queues[0], enqueued=self.clock.time())
+			self.tasks[task.id] = task
+			self.lists.setdefault(task.queue, []).insert(0, task.id)
+		for queue in list(self.lists):
+			self._serve(queue)
+
+	def recall(self) -> int:
+		self._answer()
+		taken_back = 0
+		for ids in self.lists.values():
+			wakes = [id for id in ids if id.startswith(WAKE)]
+			ids[:] = [id for id in ids if not id.startswith(WAKE)]
+			taken_back += len(wakes)
+		return taken_back
+
+	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
+		self._answer()
+		return {id: to_job(self.tasks[id]) for id in ids if id in self.tasks}
+
+	def inventory(self) -> Inventory:
+		self._answer()
+		words = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FAILED}
+		real = {id: task for id, task in self.tasks.items() if not id.startswith(WAKE)}
+		places = {id: words[task.status] for id, task in real.items() if task.status in words}
+		places.update((id, Place.WAITING) for ids in self.lists.values() for id in ids if id in real)
+		return Inventory(self.clock.time(), places)
+
+	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
+		self._answer()
+		return {id: self.tasks[id].status if id in self.tasks else None for id in ids}
+
+	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
+		self._answer()
+		queued = (task for task in self.tasks.values() if task.status == "queued" and task.id not in listed)
+		return {task.id: task.enqueued for task in queued if not task.id.startswith(WAKE)}
+
+	def put_back(self, ids: Iterable[str]) -> list[str]:
+		self._answer()
+		waiting = {id for ids in self.lists.values() for id in ids}
+		ghosts = [id for id in ids if self.tasks[id].status == "queued" and id not in waiting]
+		for id in reversed(ghosts):
+			self.lists.setdefault(self.tasks[id].queue, []).insert(0, id)
+		for queue in list(self.lists):
+			self._serve(queue)
+		return ghosts
+
+	# how workers behave
+
+	def _loop(self, worker: SimulatedWorker) -> None:
+		"""The top of a worker's loop: the only place where it looks at the suspension."""
+		if worker.is_dead:
+			self._unregister(worker)
+		elif self._suspension() is not None:
+			worker.state = WorkerState.SUSPENDED
+			self._beat(worker)
+			self.clock.after(POLL, lambda: self._loop(worker))
+		else:
+			worker.state = WorkerState.IDLE
+			self._beat(worker)
+			self.blocked.append(worker)
+			for queue in worker.queues:
+				self._serve(queue)
+
+	def _serve(self, queue: str) -> None:
+		"""A blocking pop serves whoever waits longest."""
+		ids = self.lists.get(queue, [])
+		for worker in [w for w in self.blocked if queue in w.queues and not w.is_hung]:
+			if ids and worker in self.blocked:
+				self.blocked.remove(worker)
+				self._run(worker, self.tasks[ids.pop(0)])
+
+	def _run(self, worker: SimulatedWorker, task: Task) -> None:
+		worker.state, worker.task = WorkerState.BUSY, task
+		task.status, task.started, task.worker = "started", self.clock.time(), worker.name
+		task.runs += 1
+		self._beat(worker)
+		self.clock.after(task.seconds, lambda: self._finish(worker, task))
+
+	def _finish(self, worker: SimulatedWorker, task: Task) -> None:
+		if worker.task is not task:
+			return  # it was killed meanwhile
+		worker.task = None
+		task.status = "finished"
+		if task.id.startswith(WAKE):
+			del self.tasks[task.id]
+		self._loop(worker)
+
+	def _unregister(self, worker: SimulatedWorker) -> None:
+		self.workers.pop(worker.name, None)
+		if worker in self.blocked:
+			self.blocked.remove(worker)
+
+	def _beat(self, worker: SimulatedWorker) -> None:
+		worker.heartbeat = self.clock.time()
+
+	def _suspension(self) -> str | None:
+		return InMemoryLease(self.clock, self.suspension, "nobody").holder()
+
+	def _answer(self) -> None:
+		if self.is_away:
+			raise QueueUnreachable("Redis does not answer: connection refused.")
+
+	def _seen(self, worker: SimulatedWorker) -> Worker:
+		id = worker.task.id if worker.task and not worker.task.id.startswith(WAKE) else None
+		return Worker(
+			worker.name,
+			worker.host,
+			worker.pid,
+			worker.queues,
+			worker.state,
+			id,
+			worker.born,
+			worker.heartbeat,
+		)
+
+	def _started(self) -> Iterable[StartedJob]:
+		for task in self.tasks.values():
+			if task.status == "started" and not task.id.startswith(WAKE):
+				yield StartedJob(task.id, task.worker, (task.started or 0) + REGISTRY_MARGIN)
+
+
+def to_job(task: Task) -> Job:
+	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout)

@@ -1,0 +1,55 @@
+"""RQ's queues, workers and registries over Redis, as far as they belong to one bench. rq 1.15 to 2.x."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from redis import Redis
+
+from fmx_restart.adapters.redis_queue import jobs
+from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.inventory import Stock
+from fmx_restart.adapters.redis_queue.look import Looker
+from fmx_restart.adapters.redis_queue.wakes import Wakes
+from fmx_restart.engine.ports import Inventory, Job, Look, Worker
+
+
+class RedisQueue:
+	def __init__(self, connection: Redis, bench_id: str, operation: str) -> None:
+		"""`connection` must not decode responses and should have a socket timeout."""
+		self.connection, self.bench_id = connection, bench_id
+		self._looker = Looker(connection, bench_id)
+		self._wakes = Wakes(connection, bench_id, operation)
+		self._stock = Stock(connection, bench_id)
+
+	def look(self) -> Look:
+		with redis_border():
+			return self._looker.look()
+
+	def wake(self, workers: Collection[Worker]) -> None:
+		with redis_border():
+			self._wakes.send(workers)
+
+	def recall(self) -> int:
+		with redis_border():
+			return self._wakes.recall()
+
+	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
+		with redis_border():
+			return jobs.describe(self.connection, self.bench_id, ids)
+
+	def inventory(self) -> Inventory:
+		with redis_border():
+			return self._stock.inventory()
+
+	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
+		with redis_border():
+			return self._stock.statuses(ids)
+
+	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
+		with redis_border():
+			return self._stock.unlisted(listed)
+
+	def put_back(self, ids: Iterable[str]) -> list[str]:
+		with redis_border():
+			return self._stock.put_back(ids)

@@ -1,0 +1,40 @@
+"""RQ's key names, taken from RQ itself, for the queues of one bench."""
+
+from __future__ import annotations
+
+import rq
+from rq.job import Job
+from rq.queue import Queue
+from rq.suspension import WORKERS_SUSPENDED
+from rq.worker import Worker
+
+SUSPENDED = WORKERS_SUSPENDED
+QUEUES = Queue.redis_queues_keys
+QUEUE_PREFIX = Queue.redis_queue_namespace_prefix
+WORKERS = Worker.redis_workers_keys
+WORKER_PREFIX = Worker.redis_worker_namespace_prefix
+JOB_PREFIX = Job.redis_job_namespace_prefix
+
+#: Wake-ups are jobs whose id begins so; no reader of ours counts them.
+WAKE_PREFIX = "fmx-park-"
+
+#: From rq 2.0 on, members of the started registry are "<job id>:<execution id>".
+HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
+
+
+def job_key(id: str) -> str:
+	return JOB_PREFIX + id
+
+
+def is_wake(id: str) -> bool:
+	return id.startswith(WAKE_PREFIX)
+
+
+def started_id(member: str) -> str:
+	"""The job's id in a member of the started registry."""
+	return member.rpartition(":")[0] if HAS_EXECUTIONS else member
+
+
+def lock_key(bench_id: str) -> str:
+	"""Frappe's Redis ACL lets a bench write rq:[^q]* only."""
+	return f"rq:fmx:{bench_id}:lock"

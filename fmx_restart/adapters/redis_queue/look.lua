@@ -1,0 +1,39 @@
+-- KEYS: rq:workers, rq:queues, rq:suspended
+-- ARGV: prefix of a worker's key, prefix of this bench's queue keys, prefix of this bench's queue names,
+--       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
+local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat'}
+local workers, others, names = {}, 0, {}
+for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+	local worker = redis.call('HMGET', key, unpack(fields))
+	if worker[3] then
+		local is_ours = false
+		for name in string.gmatch(worker[3], '[^,]+') do
+			if string.sub(name, 1, #ARGV[3]) == ARGV[3] then
+				is_ours, names[name] = true, true
+			end
+		end
+		if is_ours then
+			table.insert(worker, 1, string.sub(key, #ARGV[1] + 1))
+			table.insert(workers, worker)
+		else
+			others = others + 1
+		end
+	end
+end
+for _, key in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+	if string.sub(key, 1, #ARGV[2]) == ARGV[2] then
+		names[ARGV[3] .. string.sub(key, #ARGV[2] + 1)] = true
+	end
+end
+local depths, started = {}, {}
+for name, _ in pairs(names) do
+	local short = string.sub(name, #ARGV[3] + 1)
+	table.insert(depths, {short, redis.call('LLEN', ARGV[2] .. short)})
+	local members = redis.call('ZRANGE', ARGV[4] .. name, 0, -1, 'WITHSCORES')
+	for i = 1, #members, 2 do
+		local id = members[i]
+		if ARGV[6] == '1' then id = string.gsub(id, ':[^:]*$', '') end
+		table.insert(started, {id, members[i + 1], redis.call('HGET', ARGV[5] .. id, 'worker_name')})
+	end
+end
+return {redis.call('TIME'), redis.call('GET', KEYS[3]), others, workers, depths, started}

@@ -1,0 +1,71 @@
+"""One look at all workers and queues of a bench: one script, one round trip, nothing is moved."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+from redis import Redis
+from rq.registry import StartedJobRegistry
+
+from fmx_restart.adapters.redis_queue import keys
+from fmx_restart.engine.ports import Look, StartedJob, Worker, WorkerState
+
+SCRIPT = (Path(__file__).parent / "look.lua").read_text()
+STATES = {state.value: state for state in WorkerState}
+
+
+class Looker:
+	def __init__(self, connection: Redis, bench_id: str) -> None:
+		self.prefix = f"{bench_id}:"
+		self._script = connection.register_script(SCRIPT)
+		self._args = [
+			keys.WORKER_PREFIX,
+			keys.QUEUE_PREFIX + self.prefix,
+			self.prefix,
+			StartedJobRegistry.key_template.format(""),
+			keys.JOB_PREFIX,
+			"1" if keys.HAS_EXECUTIONS else "0",
+		]
+
+	def look(self) -> Look:
+		answer = self._script(keys=[keys.WORKERS, keys.QUEUES, keys.SUSPENDED], args=self._args)
+		(seconds, microseconds), suspension, others, workers, depths, started = answer
+		return Look(
+			time=int(seconds) + int(microseconds) / 1e6,
+			workers=tuple(self._worker(fields) for fields in workers),
+			depths={text(queue): depth for queue, depth in depths},
+			started=tuple(started_job(entry) for entry in started if not keys.is_wake(text(entry[0]))),
+			suspension=text(suspension) if suspension is not None else None,
+			other_workers=others,
+		)
+
+	def _worker(self, fields: list) -> Worker:
+		name, host, pid, queues, state, job_id, born, heartbeat = (text(field) for field in fields)
+		ours = [queue for queue in queues.split(",") if queue.startswith(self.prefix)]
+		return Worker(
+			name=name,
+			host=host,
+			pid=int(pid or 0),
+			queues=tuple(queue[len(self.prefix) :] for queue in ours),
+			state=STATES.get(state, WorkerState.STARTED),
+			job_id=None if not job_id or keys.is_wake(job_id) else job_id,
+			born=instant(born) or 0.0,
+			heartbeat=instant(heartbeat) or 0.0,
+		)
+
+
+def started_job(entry: list) -> StartedJob:
+	id, expires, worker = (text(field) for field in entry)
+	return StartedJob(id, worker or None, float(expires))
+
+
+def text(value: bytes | None) -> str:
+	return "" if value is None else value.decode()
+
+
+def instant(value: str) -> float | None:
+	"""RQ's time stamps (rq/utils.py utcformat) as seconds since the epoch. Python 3.10 reads no final Z."""
+	if not value:
+		return None
+	return datetime.fromisoformat(value.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()

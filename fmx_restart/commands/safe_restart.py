@@ -1,0 +1,107 @@
+"""What `bench safe-restart` does with its options: parse, ask, hand over, show."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from fmx_restart.console.json_lines import JsonLines
+from fmx_restart.console.plain import PlainLines
+from fmx_restart.console.sentences import plan_sentence, span
+from fmx_restart.engine.emitting import Listener
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.plan import Plan
+from fmx_restart.this_bench import new_operation, plan_here, requester
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(context: click.Context, given: dict) -> None:
+	if not given["wait_workers"]:
+		raise click.UsageError("Say how: --wait-workers is the one strategy of this version.", context)
+	site = given["site"] or first_site(context)
+	with exit_on_error(given["as_json"]):
+		if given["dry_run"]:
+			show_plan(plan_here(site), given["as_json"])
+		else:
+			carry_out(given, site)
+
+
+def carry_out(given: dict, site: str | None) -> None:
+	is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not given["as_json"]
+	if is_terminal and not given["yes"]:
+		click.confirm(f"{plan_sentence(plan_here(site))}\nGo on?", default=True, abort=True)
+	operation = new_operation(options(given), [listener(given)], site)
+	with stop_signals(operation):
+		operation.run()
+
+
+def options(given: dict) -> Options:
+	return Options(
+		drain_timeout=given["wait_workers_timeout"],
+		report_every=given["wait_workers_poll"],
+		requested_by=requester(),
+	)
+
+
+def listener(given: dict) -> Listener:
+	if given["as_json"]:
+		return JsonLines()
+	if sys.stdout.isatty():
+		from fmx_restart.console.live import LiveTerminal
+
+		return LiveTerminal(verbose=given["wait_workers_verbose"])
+	return PlainLines(verbose=given["wait_workers_verbose"])
+
+
+@contextmanager
+def stop_signals(operation: Operation) -> Iterator[None]:
+	"""Ctrl-C, TERM and a lost terminal ask the operation to stop: it undoes, or finishes what it began."""
+	before = {number: signal.signal(number, lambda *_: operation.stop_requested.set()) for number in SIGNALS}
+	try:
+		yield
+	finally:
+		for number, handler in before.items():
+			signal.signal(number, handler)
+
+
+@contextmanager
+def exit_on_error(as_json: bool) -> Iterator[None]:
+	"""The edge: what happened and what to type next on stderr, and the error's own exit code."""
+	try:
+		yield
+	except OperationError as error:
+		click.secho(f"Error: {error}", fg="red", err=True)
+		if error.hint:
+			click.echo(error.hint, err=True)
+		raise click.exceptions.Exit(error.exit_code) from error
+
+
+def show_plan(plan: Plan, as_json: bool) -> None:
+	if as_json:
+		import json
+		from dataclasses import asdict
+
+		click.echo(json.dumps(asdict(plan)))
+		return
+	click.echo(plan_sentence(plan))
+	for job in plan.jobs:
+		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
+		click.echo(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")
+	click.echo(f"Nothing was changed. Idle workers: {plan.idle_workers}. Queued: {depths(plan)}.")
+
+
+def depths(plan: Plan) -> str:
+	return ", ".join(f"{queue} {depth}" for queue, depth in sorted(plan.depths.items())) or "nothing"
+
+
+def first_site(context: click.Context) -> str | None:
+	"""Of the sites that bench_helper found: a dict on Frappe 15, a dataclass on 16."""
+	found = context.obj.get("sites") if isinstance(context.obj, dict) else getattr(context.obj, "sites", None)
+	return found[0] if found else None

@@ -1,0 +1,13 @@
+"""One fact a line, as JSON; the last one is the report. Names and fields are those of engine/events.py."""
+
+from __future__ import annotations
+
+import click
+
+from fmx_restart.engine import events
+from fmx_restart.engine.facts import json_line
+
+
+class JsonLines:
+	def __call__(self, event: events.Event) -> None:
+		click.echo(json_line(event))

@@ -1,0 +1,28 @@
+"""Lines with time stamps: for logs, pipes and anything that is not a terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from fmx_restart.console.report import report_lines
+from fmx_restart.console.sentences import sentence
+from fmx_restart.engine import events
+
+
+class PlainLines:
+	def __init__(self, verbose: bool = False) -> None:
+		"""`verbose`: also each worker's state while the drain waits."""
+		self.verbose = verbose
+
+	def __call__(self, event: events.Event) -> None:
+		if isinstance(event, events.Ended):
+			click.echo("\n".join(report_lines(event.report)))
+		elif text := sentence(event):
+			click.echo(f"{datetime.now():%H:%M:%S}  {text}")
+		if self.verbose and isinstance(event, events.StillRunning):
+			for worker in event.workers:
+				click.echo(
+					f"          {worker.name[:12]} pid {worker.pid} {worker.state.value}: {', '.join(worker.queues)}"
+				)

@@ -1,0 +1,66 @@
+"""The end of an operation, for people: what was done, to whom, and whether every job is accounted for."""
+
+from __future__ import annotations
+
+from fmx_restart.console.sentences import count, span
+from fmx_restart.engine.ledger import Account
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.report import Report
+
+
+def report_lines(report: Report) -> list[str]:
+	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
+	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
+	lines += waits(report) + processes(report)
+	if report.account:
+		lines += account_lines(report.account)
+	return lines + ending(report)
+
+
+def waits(report: Report) -> list[str]:
+	if not report.waited_for:
+		return []
+	lines = [
+		f"    {span(w.seconds):>9}  {w.job.site} / {w.job.method} ({w.job.queue})" for w in report.waited_for
+	]
+	return ["", "  Jobs it waited for", *lines]
+
+
+def processes(report: Report) -> list[str]:
+	width = max((len(change.name) for change in report.processes), default=0)
+	lines = []
+	for change in report.processes:
+		down = f"  down {span(change.seconds_down)}" if change.seconds_down is not None else ""
+		lines.append(
+			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}"
+		)
+	lines += [f"    {name:<{width}}  was stopped before, left so" for name in report.left_alone]
+	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
+
+
+def account_lines(account: Account) -> list[str]:
+	parts = {
+		"finished": account.finished,
+		"failed": account.failed,
+		"waiting": account.waiting,
+		"running": account.running,
+		"put back": account.requeued,
+		"interrupted": len(account.interrupted),
+		"removed": account.removed,
+		"lost": len(account.lost),
+	}
+	sums = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name == "lost")
+	lines = ["", "  Jobs", f"    {account.before} before + {account.arrived} arrived = {sums}"]
+	lines.append(f"    {len(account.lost)} of {count(account.total, 'job')} lost")
+	if account.older_ghosts:
+		lines.append(
+			f"    {count(account.older_ghosts, 'job')} had been lost before this operation (not touched)"
+		)
+	return lines
+
+
+def ending(report: Report) -> list[str]:
+	if report.failure:
+		hint = [f"  {report.failure.hint}"] if report.failure.hint else []
+		return ["", f"{report.outcome.value}: {report.failure.message}", *hint]
+	return ["", "Done."] if report.outcome is Phase.DONE else []

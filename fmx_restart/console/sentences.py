@@ -1,0 +1,150 @@
+"""What a fact is called when people read it: one sentence each, whole, without colour."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from fmx_restart.engine import events
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import Plan
+
+PHASES = {
+	Phase.FENCE: "Fence: from now on no worker starts a job; new jobs wait in their queues",
+	Phase.PARK: "Park: idle workers leave their queues",
+	Phase.DRAIN: "Drain: waiting until no job runs",
+	Phase.RESTART: "Restart: stopping and starting the processes side by side",
+	Phase.VERIFY: "Verify: waiting until workers have registered and web answers",
+	Phase.LIFT: "Lift: counting every job, then the queue moves again",
+	Phase.AUDIT: "Audit: comparing the jobs before and after",
+}
+
+
+def span(seconds: float | None) -> str:
+	"""A duration as people say it; "no limit" for None."""
+	if seconds is None:
+		return "no limit"
+	if seconds < 10:
+		return f"{seconds:.1f} s" if seconds >= 0.1 or seconds == 0 else f"{seconds:.2f} s"
+	minutes, rest = divmod(round(seconds), 60)
+	return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def count(number: int, noun: str) -> str:
+	return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+	return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+@singledispatch
+def sentence(event: events.Event) -> str:
+	"""Empty for facts that are shown in another way."""
+	return ""
+
+
+@sentence.register
+def _(event: events.OperationStarted) -> str:
+	return f"Operation {event.operation}: {event.strategy} on {event.bench}"
+
+
+@sentence.register
+def _(event: events.Planned) -> str:
+	return plan_sentence(event.plan)
+
+
+def plan_sentence(plan: Plan) -> str:
+	names = ", ".join(process.name for process in plan.restart)
+	text = f"{count(len(plan.restart), 'process')} to restart: {names}."
+	if plan.left_alone:
+		stopped = ", ".join(process.name for process in plan.left_alone)
+		text += f" Stopped before, left so: {stopped}."
+	if not plan.jobs:
+		return f"{text} No job is running."
+	bound = "with no limit of their own" if plan.longest is None else f"at most {span(plan.longest)} more"
+	return f"{text} {count(len(plan.jobs), 'job')} running, {bound}."
+
+
+@sentence.register
+def _(event: events.PhaseEntered) -> str:
+	return PHASES.get(event.phase, event.phase.value)
+
+
+@sentence.register
+def _(event: events.NoWorkersFound) -> str:
+	return "Warning: Redis lists no worker of this bench; there is nothing to drain."
+
+
+@sentence.register
+def _(event: events.OtherBenchesPause) -> str:
+	return f"Warning: {count(event.workers, 'worker')} of other benches on this Redis will pause as well."
+
+
+@sentence.register
+def _(event: events.ForeignSuspension) -> str:
+	return f"Warning: somebody else suspended the queue ({event.holder}). That stays so, also afterwards."
+
+
+@sentence.register
+def _(event: events.FenceLapsed) -> str:
+	return "Warning: the fence had run out and stands again; looking once more."
+
+
+@sentence.register
+def _(event: events.QueueAway) -> str:
+	return f"Warning: {event.reason} Still asking."
+
+
+@sentence.register
+def _(event: events.WorkerDoesNotAnswer) -> str:
+	return (
+		f"Warning: worker {event.name} on {event.host} (pid {event.pid}) does not answer; not waiting for it."
+	)
+
+
+@sentence.register
+def _(event: events.WorkersParked) -> str:
+	return f"Parked {count(event.idle, 'idle worker')} in {span(event.seconds)}; {event.busy} still at work"
+
+
+@sentence.register
+def _(event: events.StillRunning) -> str:
+	if not event.jobs:
+		waiting_for = (
+			f"orphaned job processes {event.orphans}" if event.orphans else "a worker to come to rest"
+		)
+		return f"Waiting for {waiting_for}, {span(event.left)} left"
+	jobs = "; ".join(job_sentence(running) for running in event.jobs)
+	return f"Waiting for {count(len(event.jobs), 'job')}, {span(event.left)} left: {jobs}"
+
+
+def job_sentence(running: events.RunningJob) -> str:
+	job, most = running.job, running.most_left
+	bound = "no limit" if most is None else f"at most {span(most)} more"
+	return f"{job.site} / {job.method} (pid {running.pid}) for {span(running.elapsed or 0)}, {bound}"
+
+
+@sentence.register
+def _(event: events.Drained) -> str:
+	return f"Drained in {span(event.seconds)}, waited for {count(event.jobs, 'job')}"
+
+
+@sentence.register
+def _(event: events.ProcessDown) -> str:
+	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
+
+
+@sentence.register
+def _(event: events.ProcessUp) -> str:
+	return f"{event.name} is up: pid {event.old_pid} → {event.new_pid} after {span(event.seconds)}"
+
+
+@sentence.register
+def _(event: events.ProcessFailed) -> str:
+	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
+	return f"Error: {event.name}: {event.reason}{tail}"
+
+
+@sentence.register
+def _(event: events.JobsPutBack) -> str:
+	return f"Put back {count(len(event.ids), 'job')} that a worker had popped and never started"

@@ -1,0 +1,143 @@
+"""
+What happened, as facts without sentences. The terminal, --json and the journal are listeners; each owns
+its wording. Times are seconds; instants are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import Job, ProcessKind, Worker
+from fmx_restart.engine.report import Report
+
+
+@dataclass(frozen=True)
+class Event:
+	"""The base of every fact; a listener may ask for this type only."""
+
+
+@dataclass(frozen=True)
+class OperationStarted(Event):
+	operation: str
+	bench: str
+	strategy: str
+
+
+@dataclass(frozen=True)
+class PhaseEntered(Event):
+	phase: Phase
+
+
+@dataclass(frozen=True)
+class Planned(Event):
+	plan: Plan
+
+
+@dataclass(frozen=True)
+class NoWorkersFound(Event):
+	"""Redis lists no worker of this bench: there is nothing to drain."""
+
+
+@dataclass(frozen=True)
+class OtherBenchesPause(Event):
+	"""rq:suspended is one key per Redis database: the fence stops these workers as well."""
+
+	workers: int
+
+
+@dataclass(frozen=True)
+class ForeignSuspension(Event):
+	"""Somebody else suspended the queue. It stays as it is, also afterwards."""
+
+	holder: str
+
+
+@dataclass(frozen=True)
+class FenceLapsed(Event):
+	"""The fence had expired before we renewed it; it stands again, and the drain looks again."""
+
+
+@dataclass(frozen=True)
+class QueueAway(Event):
+	"""Redis does not answer; the operation goes on asking until its time is up."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class WorkerDoesNotAnswer(Event):
+	"""A worker of another machine took no wake-up: it is gone, or hangs. It is not waited for."""
+
+	name: str
+	host: str
+	pid: int
+
+
+@dataclass(frozen=True)
+class WorkersParked(Event):
+	idle: int  # workers that wait under the fence
+	busy: int  # workers that still run a job
+	seconds: float
+
+
+@dataclass(frozen=True)
+class RunningJob:
+	"""A job that the drain waits for, and who runs it."""
+
+	job: Job
+	worker: str
+	pid: int | None
+	elapsed: float | None  # seconds
+	most_left: float | None  # seconds until RQ's own limit ends it; None where there is no limit
+
+
+@dataclass(frozen=True)
+class StillRunning(Event):
+	workers: tuple[Worker, ...]
+	jobs: tuple[RunningJob, ...]
+	orphans: tuple[int, ...]  # pids of job processes that lost their worker
+	depths: dict[str, int]
+	left: float  # seconds until the drain gives up
+
+
+@dataclass(frozen=True)
+class Drained(Event):
+	seconds: float
+	jobs: int  # how many it waited for
+
+
+@dataclass(frozen=True)
+class ProcessDown(Event):
+	name: str
+	pid: int | None
+	seconds: float  # since it was told to stop
+
+
+@dataclass(frozen=True)
+class ProcessUp(Event):
+	name: str
+	kind: ProcessKind
+	old_pid: int | None
+	new_pid: int | None
+	seconds: float  # since it went down
+
+
+@dataclass(frozen=True)
+class ProcessFailed(Event):
+	name: str
+	reason: str
+	log_tail: str
+
+
+@dataclass(frozen=True)
+class JobsPutBack(Event):
+	"""Jobs that were popped by a worker that never started them (rq #2236) wait at the front again."""
+
+	ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ended(Event):
+	report: Report

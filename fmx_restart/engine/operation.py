@@ -1,0 +1,163 @@
+"""One safe restart of one bench: who holds what, in which phase it stands, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import BenchBusy, Interrupted, LockLost, OperationError, QueueUnreachable
+from fmx_restart.engine.ledger import Ledger
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase, check_move
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import Bench, Hold, Job, Look
+from fmx_restart.engine.report import Failure, PhaseTime, Report
+from fmx_restart.engine.strategies import STORIES
+from fmx_restart.engine.waiting import Patience, wait_until
+
+BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
+
+
+class Operation:
+	"""
+	Holds the lock and the fence, moves through the phases, and keeps the report. What is done in a phase
+	stands in steps/, in which order in strategies/.
+	"""
+
+	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
+		self.bench, self.options, self.emit, self.id = bench, options, emit, id
+		self.phase = Phase.PREFLIGHT
+		self.plan: Plan | None = None
+		self.ledger: Ledger | None = None
+		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
+		self.is_fenced = False
+		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
+		self.stop_requested = threading.Event()
+		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
+		self._began = self._phase_began = bench.clock.now()
+		self._next_beat = 0.0
+
+	def run(self) -> Report:
+		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
+		self.emit(events.OperationStarted(self.id, self.bench.id, self.options.strategy.value))
+		try:
+			with self._locked():
+				STORIES[self.options.strategy](self)
+			self._end(Phase.DONE)
+		except BaseException as error:
+			self._end(Phase.ABORTED if self.phase.can_be_undone else Phase.FAILED, error)
+			raise
+		return self.report
+
+	def enter(self, phase: Phase) -> None:
+		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""
+		check_move(self.phase, phase)
+		self._stamp_phase()
+		self.phase = phase
+		self.keep_alive(now=True)
+		self.emit(events.PhaseEntered(phase))
+
+	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
+		"""wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart."""
+		away: list[QueueUnreachable] = []
+
+		def look() -> bool:
+			self.heed_stop_request()
+			try:
+				self.keep_alive()
+				return condition()
+			except QueueUnreachable as error:
+				if not away:
+					self.emit(events.QueueAway(str(error)))
+				away.append(error)
+				return False
+
+		return wait_until(look, patience, self.bench.clock)
+
+	def heed_stop_request(self) -> None:
+		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
+		if self.stop_requested.is_set() and self.phase.can_be_undone:
+			raise Interrupted(
+				f"Stopped on request during {self.phase.value}. Nothing was restarted; the queue goes on.",
+				hint="Type the same command to try again.",
+			)
+
+	def keep_alive(self, now: bool = False) -> bool:
+		"""
+		Renew what we hold, a few times per lease. False when the fence had lapsed before. Raises LockLost when
+		another operation has the bench: then nothing of ours may be touched any more.
+		"""
+		clock, lock, fence = self.bench.clock, self.bench.lock, self.bench.fence
+		if clock.now() < self._next_beat and not now:
+			return True
+		if lock.hold(self.lock_note()) is Hold.FOREIGN:
+			raise LockLost(
+				f"Another operation took the bench: {lock.holder()}.",
+				hint="This one was away for longer than its lock lasts. Look at the other one's outcome.",
+			)
+		has_lapsed = self.is_fenced and fence.hold() is Hold.TAKEN
+		if has_lapsed:
+			self.emit(events.FenceLapsed())
+		self._next_beat = clock.now() + min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
+		return not has_lapsed
+
+	def lock_note(self) -> str:
+		since = self.report.started
+		return (
+			f"{self.id} by {self.options.requested_by or 'somebody'}, {self.phase.value}, since {since:.0f}"
+		)
+
+	def look(self) -> Look:
+		"""One look at the queue; remembers which jobs were ever seen running."""
+		look = self.bench.queue.look()
+		new = {job.id for job in look.started} - self.running.keys()
+		if new:
+			self.running.update(self.bench.queue.describe(new))
+		return look
+
+	@contextmanager
+	def fenced(self) -> Iterator[None]:
+		"""Workers start no job inside the block. However it ends, our own fence does not outlive it."""
+		self.is_fenced = True
+		try:
+			if self.bench.fence.hold() is Hold.FOREIGN:
+				self.emit(events.ForeignSuspension(self.bench.fence.holder() or ""))
+			yield
+		finally:
+			self.unfence()
+
+	def unfence(self) -> None:
+		if self.is_fenced:
+			self.is_fenced = False
+			self.bench.queue.recall()
+			self.bench.fence.release()
+
+	@contextmanager
+	def _locked(self) -> Iterator[None]:
+		if self.bench.lock.hold(self.lock_note()) is Hold.FOREIGN:
+			raise BenchBusy(
+				f"Another operation holds this bench: {self.bench.lock.holder()}. Nothing was changed.",
+				hint="Wait until it has ended. If its process died, its lock ends by itself"
+				f" within {self.bench.lock.seconds:.0f} seconds.",
+			)
+		try:
+			yield
+		finally:
+			self.bench.lock.release()
+
+	def _end(self, outcome: Phase, error: BaseException | None = None) -> None:
+		check_move(self.phase, outcome)
+		self._stamp_phase()
+		self.phase = self.report.outcome = outcome
+		self.report.seconds = self.bench.clock.now() - self._began
+		if error is not None:
+			hint = error.hint if isinstance(error, OperationError) else ""
+			self.report.failure = Failure(type(error).__name__, str(error), hint)
+		self.emit(events.Ended(self.report))
+
+	def _stamp_phase(self) -> None:
+		now = self.bench.clock.now()
+		self.report.phases.append(PhaseTime(self.phase, now - self._phase_began))
+		self._phase_began = now

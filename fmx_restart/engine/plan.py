@@ -1,0 +1,43 @@
+"""What an operation would do, found out without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fmx_restart.engine.ports import Job, Process, ProcessState
+
+
+@dataclass(frozen=True)
+class Plan:
+	restart: tuple[Process, ...]
+	left_alone: tuple[Process, ...]  # somebody stopped these on purpose
+	idle_workers: int
+	jobs: tuple[Job, ...]  # what the drain would wait for now
+	depths: dict[str, int]
+	longest: float | None  # seconds until the last of these jobs hits its own limit; None: no limit
+	suspension: str | None
+
+
+def split_processes(processes: Iterable[Process]) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
+	"""Those to restart, and those that an administrator stopped: a restart doesn't overrule that."""
+	processes = tuple(processes)
+	restart = tuple(p for p in processes if p.state is not ProcessState.STOPPED)
+	return restart, tuple(p for p in processes if p.state is ProcessState.STOPPED)
+
+
+def most_left(job: Job, now: float) -> float | None:
+	"""Seconds until RQ ends the job by its own limit; None where it has none. Never negative."""
+	if job.timeout is None:
+		return None
+	return max(0.0, job.timeout - elapsed(job, now))
+
+
+def elapsed(job: Job, now: float) -> float:
+	return max(0.0, now - job.started) if job.started else 0.0
+
+
+def longest(jobs: Iterable[Job], now: float) -> float | None:
+	"""0 without jobs; None as soon as one of them has no limit."""
+	bounds = [most_left(job, now) for job in jobs]
+	return None if None in bounds else max(bounds, default=0.0)

@@ -1,0 +1,67 @@
+"""One process handed over to its successor: told to stop, down, told to start, up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from fmx_restart.engine import events
+from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState
+from fmx_restart.engine.report import ProcessChange
+
+DOWN = {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FAILED}
+
+
+class Leg(str, Enum):
+	STOPPING = "stopping"
+	STARTING = "starting"
+	UP = "up"
+	FAILED = "failed"
+
+
+class Relay:
+	"""Told what the manager says now, it gives the next order. Never orders a start before the old one is down."""
+
+	def __init__(self, process: Process, bench: Bench, emit: Callable[[events.Event], None]) -> None:
+		self.old, self.bench, self.emit = process, bench, emit
+		self.change = ProcessChange(process.name, process.kind, process.pid)
+		self.family = bench.host.family(process.pid) if process.pid else []
+		self.leg = Leg.STOPPING
+		self.stopped_at = self.started_at = bench.clock.now()
+		bench.processes.stop(process.name)
+
+	@property
+	def is_settled(self) -> bool:
+		return self.leg in (Leg.UP, Leg.FAILED)
+
+	def follow(self, process: Process) -> None:
+		if self.leg is Leg.STOPPING and process.state in DOWN:
+			self._start()
+		elif self.leg is Leg.STARTING:
+			self._watch_start(process)
+
+	def _start(self) -> None:
+		now = self.bench.clock.now()
+		self.emit(events.ProcessDown(self.old.name, self.old.pid, now - self.stopped_at))
+		self.started_at = now
+		self.leg = Leg.STARTING
+		self.bench.processes.start(self.old.name)
+
+	def _watch_start(self, process: Process) -> None:
+		if process.state is ProcessState.RUNNING:
+			self.leg = Leg.UP
+			self.change.new_pid = process.pid
+			self.change.seconds_down = self.bench.clock.now() - self.started_at
+			self.emit(
+				events.ProcessUp(
+					process.name, process.kind, self.old.pid, process.pid, self.change.seconds_down
+				)
+			)
+		elif process.state is ProcessState.EXITED and process.kind is ProcessKind.SCHEDULER:
+			self.leg = Leg.UP  # it ends by itself where a worker-pool holds the scheduler's lock
+		elif process.state in (ProcessState.FAILED, ProcessState.EXITED):
+			self.fail(f"it did not stay up: {process.detail or process.state.value}")
+
+	def fail(self, reason: str) -> None:
+		self.leg = Leg.FAILED
+		self.emit(events.ProcessFailed(self.old.name, reason, self.bench.processes.log_tail(self.old.name)))

@@ -1,0 +1,57 @@
+"""What an operation leaves behind: enough to answer every question about it a month later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fmx_restart.engine.ledger import Account
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Job, ProcessKind
+
+
+@dataclass
+class PhaseTime:
+	phase: Phase
+	seconds: float
+
+
+@dataclass
+class JobWait:
+	"""A job the operation waited for, and for how many seconds."""
+
+	job: Job
+	seconds: float
+
+
+@dataclass
+class ProcessChange:
+	name: str
+	kind: ProcessKind
+	old_pid: int | None
+	new_pid: int | None = None
+	seconds_down: float | None = None
+
+
+@dataclass
+class Failure:
+	type: str
+	message: str
+	hint: str
+
+
+@dataclass
+class Report:
+	operation: str
+	bench: str
+	strategy: str
+	started: float  # seconds since the epoch
+	requested_by: str = ""
+	outcome: Phase = Phase.PREFLIGHT
+	seconds: float = 0.0
+	phases: list[PhaseTime] = field(default_factory=list)
+	waited_for: list[JobWait] = field(default_factory=list)
+	still_running: list[Job] = field(default_factory=list)  # what a drain that gave up was waiting for
+	processes: list[ProcessChange] = field(default_factory=list)
+	left_alone: list[str] = field(default_factory=list)
+	account: Account | None = None
+	failure: Failure | None = None

@@ -1,0 +1,62 @@
+"""The ledger: opened before the fence, closed under it, told afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import JobsLost, ProcessFault
+from fmx_restart.engine.ledger import Ledger
+from fmx_restart.engine.relay import Leg, Relay
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+
+def open_ledger(operation: Operation) -> None:
+	operation.ledger = Ledger(operation.bench.queue.inventory())
+
+
+def close_ledger(operation: Operation) -> None:
+	"""
+	Count every job, put ghosts back, lift the fence. All of it under the fence: nobody pops a job meanwhile,
+	so a hash that says queued while its id is in no list was lost for certain, and cannot run twice.
+	"""
+	queue, ledger = operation.bench.queue, operation.ledger
+	ledger.seen_running |= operation.running.keys()
+	suspects = queue.unlisted(ledger.waiting_before)
+	after = queue.inventory()
+	account = ledger.close(after, queue.statuses(ledger.unplaced(after)))
+	ghosts = {id: since for id, since in suspects.items() if id not in after.places}
+	newer = [id for id, since in ghosts.items() if since >= ledger.before.time and id not in account.lost]
+	account.arrived += len(newer)
+	account.older_ghosts = len(ghosts.keys() - {*account.lost, *newer})
+	put_back(operation, account, [*account.lost, *newer])
+	operation.report.account = account
+	operation.unfence()
+
+
+def put_back(operation: Operation, account, ghosts: list[str]) -> None:
+	returned = operation.bench.queue.put_back(ghosts) if ghosts else []
+	account.requeued = len(returned)
+	account.lost = [id for id in ghosts if id not in set(returned)]
+	if returned:
+		operation.emit(events.JobsPutBack(tuple(returned)))
+
+
+def audit(operation: Operation, relays: list[Relay]) -> None:
+	"""Raises ProcessFault or JobsLost when the operation must not be called Done."""
+	account = operation.report.account
+	failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
+	if failed:
+		raise ProcessFault(
+			f"Not as it should be: {', '.join(failed)}. Everything else was restarted, the queue moves,"
+			f" {len(account.lost)} of {account.total} jobs lost.",
+			hint="Read its log (the last lines are above), put the cause right, and type the same command again.",
+		)
+	if account.lost or not account.is_balanced:
+		raise JobsLost(
+			f"{len(account.lost)} of {account.total} jobs lost: {', '.join(account.lost[:10])}."
+			" All processes were restarted, the queue moves.",
+			hint="Their hashes are still in Redis (rq:job:<id>); the journal lists them all.",
+		)

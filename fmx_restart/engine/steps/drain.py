@@ -1,0 +1,115 @@
+"""Wait until no job runs: not in RQ's records, and not in the process table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import DrainTimeout
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import elapsed, most_left
+from fmx_restart.engine.ports import HostProcess, Look, WorkerState
+from fmx_restart.engine.report import JobWait
+from fmx_restart.engine.steps.park import Parking
+from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.workers import running_jobs
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+LOOK_EVERY = 0.05  # seconds; bounds how long after the last job's end the next phase begins
+
+
+def drain(operation: Operation) -> None:
+	"""Raises DrainTimeout when jobs still run after the options' time; nothing was restarted then."""
+	operation.enter(Phase.DRAIN)
+	draining = Draining(operation)
+	began = operation.bench.clock.now()
+	stood = False
+	while not stood:
+		left = began + operation.options.drain_timeout - operation.bench.clock.now()
+		if not operation.wait(draining.is_done, Patience(left, LOOK_EVERY)):
+			raise draining.timeout()
+		stood = operation.keep_alive(now=True)  # a fence that lapsed meanwhile let workers go: look again
+	operation.bench.queue.recall()
+	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
+
+
+class Draining(Parking):
+	"""Parks whoever turns up while it waits: a worker that was just started, or every one after a lapse."""
+
+	def __init__(self, operation: Operation) -> None:
+		super().__init__(operation)
+		self.began = self.bench.clock.now()
+		self.jobs: tuple[events.RunningJob, ...] = ()
+		self.waits: dict[str, JobWait] = {}
+		self.told: tuple[float, object] = (0.0, None)
+
+	def is_done(self) -> bool:
+		parked = super().is_done()
+		look = self.look
+		self.jobs = self.running(look)
+		self.note_waits()
+		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
+		orphans = () if self.jobs or busy else self.orphans(look)
+		if parked and not busy and not self.jobs and not orphans:
+			return True
+		self.tell(look, orphans)
+		return False
+
+	def running(self, look: Look) -> tuple[events.RunningJob, ...]:
+		workers = {worker.name: worker for worker in look.workers}
+		found = []
+		for entry in running_jobs(look, self.bench.host):
+			if job := self.operation.running.get(entry.id):
+				worker = workers.get(entry.worker or "")
+				pid = worker.pid if worker else None
+				spent = elapsed(job, look.time)
+				found.append(
+					events.RunningJob(job, entry.worker or "", pid, spent, most_left(job, look.time))
+				)
+		return tuple(found)
+
+	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
+		"""Only asked when Redis says that nothing runs: reading the process table takes milliseconds."""
+		known = {worker.pid for worker in look.workers if worker.host == self.bench.host.name}
+		known |= {process.pid for process in self.bench.processes.list() if process.pid}
+		return tuple(self.bench.host.orphan_horses(known))
+
+	def note_waits(self) -> None:
+		seconds = self.bench.clock.now() - self.began
+		for running in self.jobs:
+			if running.job.id not in self.waits:
+				self.waits[running.job.id] = JobWait(running.job, 0.0)
+				self.operation.report.waited_for.append(self.waits[running.job.id])
+			self.waits[running.job.id].seconds = seconds
+
+	def tell(self, look: Look, orphans: tuple[HostProcess, ...]) -> None:
+		"""At once when jobs came or went, else at the pace the person asked for."""
+		now, jobs = self.bench.clock.now(), frozenset(running.job.id for running in self.jobs)
+		if jobs == self.told[1] and now < self.told[0]:
+			return
+		self.told = (now + self.operation.options.report_every, jobs)
+		left = self.began + self.operation.options.drain_timeout - now
+		pids = tuple(process.pid for process in orphans)
+		workers = tuple(self.live)
+		self.operation.emit(events.StillRunning(workers, self.jobs, pids, dict(look.depths), max(0.0, left)))
+
+	def timeout(self) -> DrainTimeout:
+		self.operation.report.still_running = [running.job for running in self.jobs]
+		names = (
+			"; ".join(describe(running) for running in self.jobs)
+			or "a worker that is neither busy nor parked"
+		)
+		seconds = self.operation.options.drain_timeout
+		return DrainTimeout(
+			f"Still running after {seconds:.0f} s: {names}. Nothing was restarted; the queue goes on.",
+			hint=f"Try again later, or give them longer: --wait-workers-timeout {seconds * 2:.0f}",
+		)
+
+
+def describe(running: events.RunningJob) -> str:
+	"""One running job in a sentence: site, method, since when, limit. Never its arguments."""
+	since = f", for {running.elapsed:.0f} s" if running.elapsed is not None else ""
+	limit = f", limit {running.job.timeout:.0f} s" if running.job.timeout else ", no limit"
+	return f"{running.job.site}: {running.job.method}{since}{limit}"

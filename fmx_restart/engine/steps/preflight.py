@@ -1,0 +1,40 @@
+"""Everything that must be known before anything is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.plan import Plan, longest, split_processes
+from fmx_restart.engine.ports import Bench, Look, WorkerState
+from fmx_restart.engine.workers import live_workers, running_jobs
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+
+def preflight(operation: Operation) -> None:
+	"""Raises WrongEnvironment when there is nothing to restart."""
+	look = operation.bench.queue.look()
+	operation.plan = make_plan(operation.bench, look)
+	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
+	operation.emit(events.Planned(operation.plan))
+	if not look.workers:
+		operation.emit(events.NoWorkersFound())
+	if look.other_workers:
+		operation.emit(events.OtherBenchesPause(look.other_workers))
+
+
+def make_plan(bench: Bench, look: Look) -> Plan:
+	"""What a restart would do now. Changes nothing."""
+	restart, left_alone = split_processes(bench.processes.list())
+	if not restart:
+		raise WrongEnvironment(
+			"The process manager runs no program of this bench. Nothing was changed.",
+			hint="Start the bench first; a restart does not start what somebody stopped on purpose.",
+		)
+	running = running_jobs(look, bench.host)
+	jobs = tuple(bench.queue.describe(job.id for job in running).values())
+	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look, bench.host))
+	return Plan(restart, left_alone, idle, jobs, dict(look.depths), longest(jobs, look.time), look.suspension)

@@ -1,0 +1,52 @@
+"""Who is alive, who still runs a job: rules about what a look shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fmx_restart.engine.ports import Host, Look, StartedJob, Worker, WorkerState
+
+#: Seconds without a heartbeat after which a worker of another machine is gone. RQ beats each second while
+#: suspended, each 30 s while busy, and each 405 s while idle (rq/worker.py: worker_ttl, job_monitoring_interval).
+SILENCE = {
+	WorkerState.SUSPENDED: 60.0,
+	WorkerState.BUSY: 120.0,
+	WorkerState.IDLE: 480.0,
+	WorkerState.STARTED: 480.0,
+}
+
+
+def is_live(worker: Worker, look: Look, host: Host) -> bool:
+	"""On this machine the process table knows; elsewhere only the heartbeat tells."""
+	if worker.host == host.name:
+		return host.is_alive(worker.pid)
+	return look.time - worker.heartbeat <= SILENCE[worker.state]
+
+
+def live_workers(look: Look, host: Host) -> list[Worker]:
+	return [worker for worker in look.workers if is_live(worker, look, host)]
+
+
+def restless(workers: Iterable[Worker]) -> list[Worker]:
+	"""Those that could still take a job, or take one just now: neither suspended nor at work on a known job."""
+	return [w for w in workers if w.state is not WorkerState.SUSPENDED and not is_at_work(w)]
+
+
+def is_at_work(worker: Worker) -> bool:
+	return worker.state is WorkerState.BUSY and worker.job_id is not None
+
+
+def running_jobs(look: Look, host: Host) -> list[StartedJob]:
+	"""Entries of the started registry that somebody really works on, as far as can be told."""
+	by_name = {worker.name: worker for worker in look.workers}
+	return [job for job in look.started if _is_running(job, by_name.get(job.worker or ""), look, host)]
+
+
+def _is_running(job: StartedJob, worker: Worker | None, look: Look, host: Host) -> bool:
+	"""
+	A live worker runs it only while it is busy: RQ can leave entries behind. The record of a dead worker of
+	this machine settles it; without any record the entry counts until RQ's own expiry.
+	"""
+	if worker is None:
+		return job.expires > look.time
+	return worker.state is WorkerState.BUSY and is_live(worker, look, host)

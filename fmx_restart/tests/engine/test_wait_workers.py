@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.adapters.in_memory.bench import InMemoryBench
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import (
+	BenchBusy,
+	DrainTimeout,
+	Interrupted,
+	LockLost,
+	ProcessFault,
+	WrongEnvironment,
+)
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessState
+from fmx_restart.tests.engine.support import Run
+
+TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+
+
+class TestWaitWorkers(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def test_an_idle_bench_is_restarted_and_every_process_has_a_new_pid(self):
+		# Given a bench where nothing runs
+		run = Run(self.bench)
+		# When it is restarted
+		report = run.go()
+		# Then every process is another one, and the queue is free
+		self.assertEqual(report.outcome, Phase.DONE)
+		self.assertEqual([change.name for change in report.processes], ["web", "short", "long"])
+		for change in report.processes:
+			self.assertNotIn(change.new_pid, (None, change.old_pid))
+		self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_the_phases_come_in_their_order(self):
+		run = Run(self.bench)
+		run.go()
+		expected = ["Preflight", "Fence", "Park", "Drain", "Restart", "Verify", "Lift", "Audit"]
+		self.assertEqual([phase.value for phase in run.phases], expected)
+		self.assertEqual([p.phase.value for p in run.operation.report.phases], expected)
+
+	def test_a_running_job_is_waited_for_and_no_process_is_touched_before_it_ends(self):
+		# Given a job of 20 seconds
+		task = self.bench.queue.enqueue("job-1", queue="short", seconds=20)
+		run = Run(self.bench)
+		# When the bench is restarted
+		report = run.go()
+		# Then it has finished, once, before the first order to the process manager
+		self.assertEqual((task.status, task.runs), ("finished", 1))
+		self.assertEqual([wait.job.id for wait in report.waited_for], ["job-1"])
+		self.assertAlmostEqual(report.waited_for[0].seconds, 20, delta=0.2)
+		self.assertEqual(report.account.finished, 1)
+
+	def test_jobs_that_arrive_meanwhile_wait_and_run_once_afterwards(self):
+		# Given a running job, and others that come at every moment of the operation
+		self.bench.queue.enqueue("running", queue="long", seconds=5)
+		for step in range(80):
+			self.bench.clock.at(
+				step / 10, lambda step=step: self.bench.queue.enqueue(f"late-{step}", queue="default")
+			)
+		# When the bench is restarted, and time goes on
+		report = Run(self.bench).go()
+		self.bench.clock.sleep(10)
+		# Then each ran exactly once, and the ledger's sum is right
+		self.assertEqual({task.runs for task in self.bench.queue.tasks.values()}, {1})
+		self.assertTrue(report.account.is_balanced)
+		self.assertEqual(report.account.lost, [])
+
+	def test_no_job_starts_between_drained_and_lifted(self):
+		# Given arrivals all the time
+		for step in range(200):
+			self.bench.clock.at(step / 20, lambda step=step: self.bench.queue.enqueue(f"job-{step}"))
+		run = Run(self.bench)
+		marks = {}
+		emit = run.operation.emit
+
+		def mark(fact):
+			marks[type(fact).__name__] = self.bench.clock.time()
+			emit(fact)
+
+		run.operation.emit = mark
+		# When the bench is restarted
+		run.go()
+		self.bench.clock.sleep(10)
+		# Then no start falls into the time when the bench counted as drained
+		lifted = self.bench.clock.epoch + sum(p.seconds for p in run.operation.report.phases)
+		starts = [task.started for task in self.bench.queue.tasks.values()]
+		self.assertEqual([at for at in starts if marks["Drained"] < at < lifted], [])
+
+	def test_a_job_that_never_ends_leaves_everything_as_it_was(self):
+		# Given an endless job
+		self.bench.queue.enqueue(
+			"endless", queue="short", seconds=1e9, site="a.localhost", method="app.forever"
+		)
+		run = Run(self.bench, Options(drain_timeout=30))
+		# When the bench is to be restarted
+		with self.assertRaises(DrainTimeout) as raised:
+			run.go()
+		# Then no process was touched, the queue moves again, and the job is named with its site and limit
+		self.assertEqual(self.bench.processes.orders, [])
+		self.assertIsNone(self.bench.queue.look().suspension)
+		self.assertRegex(str(raised.exception), r"a\.localhost: app\.forever, for 30 s, limit 300 s")
+		self.assertEqual(run.operation.report.outcome, Phase.ABORTED)
+		self.assertEqual([job.id for job in run.operation.report.still_running], ["endless"])
+
+	def test_a_ghost_made_meanwhile_is_put_back_and_runs_once(self):
+		# Given a job that a dying worker pops while the bench restarts
+		self.bench.queue.enqueue("running", queue="long", seconds=2)
+
+		def lose_one():
+			self.bench.queue.enqueue("victim")
+			self.bench.queue.lose("victim")
+
+		self.bench.clock.at(1, lose_one)
+		# When the bench is restarted, and time goes on
+		run = Run(self.bench)
+		report = run.go()
+		self.bench.clock.sleep(5)
+		# Then it was put back, told, and has run
+		self.assertEqual(report.account.requeued, 1)
+		self.assertEqual(run.of(events.JobsPutBack), [events.JobsPutBack(("victim",))])
+		self.assertEqual(self.bench.queue.tasks["victim"].runs, 1)
+
+	def test_a_ghost_from_before_is_told_and_not_touched(self):
+		self.bench.queue.suspension.value = "x"
+		self.bench.queue.tasks.clear()
+		ghost = self.bench.queue.enqueue("ghost", queue="nobody-listens")
+		self.bench.queue.lose("ghost")
+		self.bench.queue.suspension.value = None
+		self.bench.clock.sleep(60)
+		report = Run(self.bench).go()
+		self.assertEqual((report.account.older_ghosts, ghost.runs, report.account.total), (1, 0, 0))
+
+	def test_a_worker_that_was_killed_is_not_waited_for_and_its_job_is_named(self):
+		# Given a worker that was killed while it ran a job
+		self.bench.queue.enqueue("cut-off", queue="short", seconds=1e9)
+		worker = self.bench.queue.tasks["cut-off"].worker
+		self.bench.queue.kill_worker(worker)
+		self.bench.processes.end("short", ProcessState.FAILED, "killed")
+		# When the bench is restarted
+		report = Run(self.bench).go()
+		# Then the drain did not wait for the dead, and says which job it was
+		self.assertLess(report.seconds, 10)
+		self.assertEqual(report.account.running + len(report.account.interrupted), 1)
+
+	def test_an_orphaned_job_process_is_waited_for(self):
+		self.bench.host.add(99, is_horse=True)
+		self.bench.clock.at(7, lambda: self.bench.host.remove(99))
+		report = Run(self.bench).go()
+		self.assertGreater(report.seconds, 7)
+
+	def test_a_program_that_crashes_at_start_does_not_keep_the_others_down(self):
+		# Given a worker whose code is broken
+		self.bench.processes["long"].crashes_at_start = True
+		self.bench.processes["long"].log = "ImportError: no module named nothing"
+		run = Run(self.bench)
+		# When the bench is restarted
+		with self.assertRaisesRegex(ProcessFault, "long") as raised:
+			run.go()
+		# Then everything else is up, the queue moves, and the end of its log is told
+		states = {process.name: process.state for process in self.bench.processes.list()}
+		self.assertEqual((states["web"], states["short"]), (ProcessState.RUNNING, ProcessState.RUNNING))
+		self.assertIsNone(self.bench.queue.look().suspension)
+		self.assertEqual(raised.exception.exit_code, 4)
+		self.assertIn("ImportError", run.of(events.ProcessFailed)[0].log_tail)
+
+	def test_a_program_that_was_stopped_on_purpose_stays_stopped(self):
+		self.bench.processes.end("long")
+		self.bench.processes.orders.clear()
+		report = Run(self.bench).go()
+		self.assertEqual(report.left_alone, ["long"])
+		self.assertNotIn(("start", "long"), self.bench.processes.orders)
+
+	def test_a_web_server_that_does_not_answer_is_a_fault(self):
+		self.bench.web.broken = "HTTP 500"
+		with self.assertRaises(ProcessFault):
+			Run(self.bench).go()
+
+	def test_without_any_program_nothing_is_changed(self):
+		bench = InMemoryBench({})
+		bench.processes.end("web")
+		with self.assertRaises(WrongEnvironment):
+			Run(bench).go()
+		self.assertIsNone(bench.queue.look().suspension)
+
+
+class TestWhoHoldsTheBench(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def test_a_second_operation_is_told_who_holds_the_bench(self):
+		# Given an operation that holds the lock
+		self.bench.port("first").lock.hold("first by anna, Drain")
+		# When another one is started
+		with self.assertRaisesRegex(BenchBusy, "anna, Drain") as raised:
+			Run(self.bench, id="second").go()
+		# Then it changed nothing, and its exit code says so
+		self.assertEqual((raised.exception.exit_code, self.bench.processes.orders), (75, []))
+
+	def test_a_lock_does_not_outlive_its_dead_holder(self):
+		self.bench.port("first").lock.hold("first by anna, Drain")
+		self.bench.clock.sleep(30)
+		self.assertEqual(Run(self.bench, id="second").go().outcome, Phase.DONE)
+
+	def test_an_operation_that_slept_through_its_lease_touches_nothing_more(self):
+		# Given a drain during which the machine sleeps and another operation takes the bench
+		self.bench.queue.enqueue("running", queue="short", seconds=100)
+		run = Run(self.bench, id="first")
+
+		def sleep_and_lose_the_lock():
+			self.bench.lock_slot.value = "second by ben"
+			self.bench.lock_slot.expires = None
+
+		self.bench.clock.at(10, sleep_and_lose_the_lock)
+		# When it goes on, then it stops before any process was touched
+		with self.assertRaises(LockLost):
+			run.go()
+		self.assertEqual(self.bench.processes.orders, [])
+		self.assertEqual(self.bench.lock_slot.value, "second by ben")
+
+	def test_a_foreign_suspension_is_told_respected_and_left(self):
+		self.bench.queue.suspension.value = "1"
+		self.bench.queue.recall()
+		run = Run(self.bench)
+		run.go()
+		self.assertEqual(run.of(events.ForeignSuspension), [events.ForeignSuspension("1")])
+		self.assertEqual(self.bench.queue.look().suspension, "1")
+
+	def test_the_fence_outlives_a_drain_that_is_longer_than_its_lease(self):
+		self.bench.queue.enqueue("running", queue="short", seconds=200)
+		self.bench.clock.at(100, lambda: self.bench.queue.enqueue("waits"))
+		run = Run(self.bench)
+		run.go()
+		self.assertEqual(run.of(events.FenceLapsed), [])
+		self.assertEqual(self.bench.queue.tasks["waits"].status, "queued")
+
+	def test_a_killed_operation_frees_the_queue_within_one_lease(self):
+		# Given an operation that holds the fence and is never heard of again
+		self.bench.port().fence.hold()
+		self.bench.queue.enqueue("waiting")
+		self.bench.clock.sleep(1)
+		# When one lease and one poll of the workers have passed
+		self.bench.clock.sleep(31)
+		# Then the queue moves
+		self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_a_fence_that_lapsed_is_put_up_again_and_the_drain_looks_again(self):
+		self.bench.queue.enqueue("running", queue="short", seconds=20)
+
+		def lapse():
+			self.bench.queue.suspension.value = None
+
+		self.bench.clock.at(11, lapse)
+		self.bench.clock.at(
+			11.1, lambda: self.bench.queue.enqueue("slipped-through", queue="long", seconds=15)
+		)
+		run = Run(self.bench)
+		report = run.go()
+		self.assertEqual(len(run.of(events.FenceLapsed)), 1)
+		self.assertEqual(self.bench.queue.tasks["slipped-through"].runs, 1)
+		self.assertEqual(report.account.lost, [])
+
+
+class TestAskedToStop(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def test_during_the_drain_it_undoes_and_says_so(self):
+		self.bench.queue.enqueue("running", queue="short", seconds=100)
+		run = Run(self.bench)
+		self.bench.clock.at(10, run.operation.stop_requested.set)
+		with self.assertRaisesRegex(Interrupted, "Nothing was restarted") as raised:
+			run.go()
+		self.assertEqual((raised.exception.exit_code, self.bench.processes.orders), (130, []))
+		self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_once_processes_are_being_restarted_it_finishes_first(self):
+		run = Run(self.bench)
+		self.bench.processes["web"].on_stop = run.operation.stop_requested.set
+		self.assertEqual(run.go().outcome, Phase.DONE)
+
+
+class TestRedisAway(unittest.TestCase):
+	def test_an_outage_during_the_drain_is_outlasted(self):
+		bench = InMemoryBench(TWO_WORKERS)
+		bench.queue.enqueue("running", queue="short", seconds=30)
+		bench.clock.at(10, lambda: setattr(bench.queue, "is_away", True))
+		bench.clock.at(20, lambda: setattr(bench.queue, "is_away", False))
+		run = Run(bench)
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		self.assertEqual(len(run.of(events.QueueAway)), 1)
