@@ -1,0 +1,51 @@
+"""What a command line runs, told by its words. Text that merely contains a word is not enough."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import PurePath
+
+BENCH_HELPER = "frappe.utils.bench_helper"
+BENCH_PROGRAMS = {"bench", "bench_helper.py"}
+OPTIONS_WITH_VALUE = {"--site", "-s"}
+
+
+def split_words(command: str | Iterable[str]) -> list[str]:
+	"""
+	The words of a command line, also of one inside another (bash -c "…") and of a process title that
+	replaced the words (gunicorn: master [frappe.app:application]).
+	"""
+	if isinstance(command, str):
+		return split_words(_shell_words(command))
+	words = []
+	for word in command:
+		words += _shell_words(word) if " " in word else [word]
+	return words
+
+
+def bench_command(words: list[str]) -> str | None:
+	"""The command that bench or its helper runs, such as worker or schedule. None where neither is called."""
+	found = None
+	for position, word in enumerate(words):
+		if word == BENCH_HELPER or PurePath(word).name in BENCH_PROGRAMS:
+			# A folder may be called bench too (cd /home/frappe/bench && bench worker): the last call counts.
+			found = _first_argument(words[position + 1 :]) or found
+	return found
+
+
+def _first_argument(words: list[str]) -> str | None:
+	remaining = iter(words)
+	for word in remaining:
+		if word in OPTIONS_WITH_VALUE:
+			next(remaining, None)
+		elif word != "frappe" and not word.startswith("-"):  # bench_helper takes the app first
+			return word
+	return None
+
+
+def _shell_words(text: str) -> list[str]:
+	try:
+		return shlex.split(text)
+	except ValueError:  # an unmatched quote, as in a title that was cut off
+		return text.split()

@@ -1,0 +1,128 @@
+"""The places where this bench's supervisord may answer, in the order in which we ask."""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fmx_restart.adapters.supervisor.connection import UNIX, Address
+
+BELOW_BENCH = (
+	"supervisord.conf",
+	"etc/supervisord.conf",
+	"config/supervisord.conf",
+	"config/supervisor/supervisord.conf",
+)
+SYSTEM_WIDE = ("/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
+ANY_HOST = {"", "*", "0.0.0.0", "::"}
+
+
+@dataclass(frozen=True)
+class Unusable:
+	"""A place that was named but cannot be asked."""
+
+	message: str
+	hint: str
+
+
+def candidates(url: str | None, environ: Mapping[str, str], files: Iterable[str]) -> list[Address | Unusable]:
+	"""What was set for us first, then supervisord's own word to its children, then the config files."""
+	named = [
+		parse_url(value, source)
+		for value, source in (
+			(url, "the setting fmx_restart_supervisor_url"),
+			(environ.get("SUPERVISOR_SERVER_URL"), "the environment variable SUPERVISOR_SERVER_URL"),
+		)
+		if value
+	]
+	written = [found for file in files for found in read_config(Path(file), environ)]
+	known = {it.url: it for it in written if isinstance(it, Address) and it.username}
+	return list(dict.fromkeys(_with_login(found, known) for found in [*named, *written]))
+
+
+def config_files(bench_path: str) -> list[str]:
+	return [str(Path(bench_path, name)) for name in BELOW_BENCH] + list(SYSTEM_WIDE)
+
+
+def parse_url(url: str, source: str) -> Address | Unusable:
+	"""unix:///path or http://user:password@host:port."""
+	if url.startswith(UNIX):
+		return Address(UNIX + os.path.realpath(Path(url[len(UNIX) :]).expanduser()), source=source)
+	try:
+		parts = urlsplit(url)
+		host, port = parts.hostname, parts.port or 80
+	except ValueError:  # its text would show the password
+		host = None
+	if not host or parts.scheme != "http":
+		return Unusable(
+			f"{source} is no address of a supervisord",
+			"Write it as unix:///path/to/supervisor.sock or as http://host:port.",
+		)
+	host = f"[{host}]" if ":" in host else host
+	username, password = (
+		None if part is None else unquote(part) for part in (parts.username, parts.password)
+	)
+	return Address(f"http://{host}:{port}", username, password, source)
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Iterator[Address | Unusable]:
+	"""The address in one config file; nothing where there is no such file or it names no server."""
+	# As supervisor reads it: comments may follow a value, sections may repeat
+	parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+	expansions = {f"ENV_{name}": value for name, value in environ.items()}
+	expansions["here"] = str(path.absolute().parent)
+	try:
+		parser.read_string(path.read_text())
+		yield from _server(parser, expansions, str(path))
+	except (FileNotFoundError, NotADirectoryError):
+		return
+	except OSError as error:
+		yield Unusable(f"{path} cannot be read: {error.strerror}", f"Let this user read {path}.")
+	except (ValueError, KeyError, TypeError, configparser.Error) as error:
+		# no text of the error: it may show a password
+		yield Unusable(
+			f"{path} names a server in a way that cannot be read ({type(error).__name__})",
+			f"Correct [supervisorctl], [unix_http_server] and [inet_http_server] in {path}.",
+		)
+
+
+def _server(
+	parser: configparser.RawConfigParser, expansions: Mapping[str, str], source: str
+) -> Iterator[Address | Unusable]:
+	def setting(section: str, option: str) -> str | None:
+		value = parser.get(section, option, fallback=None)
+		return None if value is None else value % expansions
+
+	url = setting("supervisorctl", "serverurl")
+	section = "unix_http_server" if parser.has_section("unix_http_server") else "inet_http_server"
+	if url:
+		section = "unix_http_server" if url.startswith(UNIX) else "inet_http_server"
+	elif file := setting("unix_http_server", "file"):
+		url = UNIX + file
+	elif port := setting("inet_http_server", "port"):
+		url = _inet_url(port)
+	if not url:
+		return
+	address = parse_url(url, source)
+	username = setting("supervisorctl", "username") or setting(section, "username")
+	password = setting("supervisorctl", "password") or setting(section, "password")
+	if isinstance(address, Address) and username:
+		address = replace(address, username=username, password=password)
+	yield address
+
+
+def _inet_url(port: str) -> str:
+	"""From supervisor's port setting: 9001, :9001, *:9001 or host:9001."""
+	host, _, number = port.rpartition(":")
+	return f"http://{'127.0.0.1' if host in ANY_HOST else host}:{number}"
+
+
+def _with_login(found: Address | Unusable, known: Mapping[str, Address]) -> Address | Unusable:
+	"""supervisord tells its children its address only; user and password stand in its config file."""
+	if isinstance(found, Address) and not found.username and found.url in known:
+		return known[found.url]
+	return found

@@ -1,0 +1,162 @@
+"""Find the supervisord that runs this bench, or say what keeps us from it and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from xmlrpc.client import Fault, ProtocolError
+
+from fmx_restart.adapters.supervisor.addresses import Unusable, candidates, config_files
+from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address
+from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+
+SETTING = "fmx_restart_supervisor_url"
+
+
+class Obstacle(IntEnum):
+	"""Why a candidate does not serve; the highest is the likeliest cause, and is told first."""
+
+	ABSENT = 1
+	ODD = 2
+	FOREIGN = 3
+	LOCKED = 4
+
+
+@dataclass(frozen=True)
+class Refusal:
+	obstacle: Obstacle
+	message: str
+	hint: str
+
+
+def find_supervisor(
+	bench_path: str,
+	*,
+	url: str | None = None,
+	environ: Mapping[str, str] = os.environ,
+	files: Iterable[str] | None = None,
+	timeout: float = TIMEOUT,
+) -> SupervisorProcesses:
+	"""
+	The first supervisord that answers and runs programs of this bench. `url` is asked first, then
+	SUPERVISOR_SERVER_URL, then what the config files name. Raises WrongEnvironment.
+	"""
+	files = config_files(bench_path) if files is None else files
+	refusals = []
+	for candidate in candidates(url, environ, files):
+		answer = ask(candidate, bench_path, timeout)
+		if isinstance(answer, SupervisorProcesses):
+			return answer
+		refusals.append(answer)
+	raise wrong_environment(refusals, bench_path)
+
+
+def ask(candidate: Address | Unusable, bench_path: str, timeout: float) -> SupervisorProcesses | Refusal:
+	if isinstance(candidate, Unusable):
+		return Refusal(Obstacle.ODD, candidate.message, candidate.hint)
+	processes = SupervisorProcesses(candidate, bench_path, timeout=timeout)
+	try:
+		if processes.list():
+			return processes
+	except ProcessFault as fault:
+		return explain(fault.__cause__, candidate)
+	return Refusal(
+		Obstacle.FOREIGN,
+		f"supervisord at {candidate.url} runs no program of this bench",
+		f"Add the bench's programs to it (bench setup supervisor, then supervisorctl update), or put the address "
+		f"of the right one into {SETTING} in common_site_config.json.",
+	)
+
+
+def explain(error: BaseException | None, address: Address) -> Refusal:
+	"""Told by the kind of error, never by its text."""
+	if isinstance(error, PermissionError):
+		return no_permission(address)
+	if isinstance(error, ProtocolError) and error.errcode == 401:
+		return wrong_password(address)
+	if isinstance(error, FileNotFoundError | ConnectionRefusedError | socket.gaierror):
+		return not_running(error, address)
+	if isinstance(error, TimeoutError):
+		message = f"supervisord at {address.url} takes connections but does not answer"
+		return Refusal(
+			Obstacle.ODD, message, "Look at supervisord's own log, and at the load of the machine."
+		)
+	if isinstance(error, Fault):
+		message = f"supervisord at {address.url} refuses to list its programs: {error.faultString}"
+		return Refusal(Obstacle.ODD, message, "Wait until supervisorctl status answers, then try again.")
+	message = f"what answers at {address.url} is no supervisord ({type(error).__name__})"
+	return Refusal(Obstacle.ODD, message, f"Correct the address in {address.source}.")
+
+
+def not_running(error: OSError, address: Address) -> Refusal:
+	what = f"its socket {address.socket_path}" if address.socket_path else address.url
+	why = "does not exist" if isinstance(error, FileNotFoundError) else "refuses connections"
+	if isinstance(error, socket.gaierror):
+		why = "has an unknown host name"
+	return Refusal(
+		Obstacle.ABSENT,
+		f"supervisord is not running: {what} {why} (named by {address.source})",
+		f"Start it, for example: sudo systemctl start supervisor. If it answers elsewhere, put that address into "
+		f"{SETTING} in common_site_config.json.",
+	)
+
+
+def no_permission(address: Address) -> Refusal:
+	path, user = str(address.socket_path), current_user()
+	config = address.source if address.source.startswith("/") else "supervisord.conf"
+	return Refusal(
+		Obstacle.LOCKED,
+		f"user {user} may not use supervisord's socket {path} ({describe_file(path)})",
+		f"Now: sudo chown {user} {path} && sudo chmod 0760 {path}. For good: the lines chmod=0760 and "
+		f"chown={user}:{user} in [unix_http_server] of {config}; they take effect when supervisord itself starts.",
+	)
+
+
+def wrong_password(address: Address) -> Refusal:
+	given = f"user {address.username} and the password" if address.username else "no user and password, as"
+	return Refusal(
+		Obstacle.LOCKED,
+		f"supervisord at {address.url} asks for another login than {given} from {address.source}",
+		"Write username and password, as in its [unix_http_server] or [inet_http_server], into [supervisorctl] of "
+		"supervisord.conf.",
+	)
+
+
+def wrong_environment(refusals: list[Refusal], bench_path: str) -> WrongEnvironment:
+	if not refusals:
+		return WrongEnvironment(
+			f"No supervisord was found for the bench at {bench_path}: no config file names one.",
+			hint=f"Start supervisord with the bench's programs, or put its address into {SETTING} in "
+			"common_site_config.json.",
+		)
+	main = max(refusals, key=lambda refusal: refusal.obstacle)
+	others = [refusal.message for refusal in refusals if refusal is not main]
+	also = f" Also tried: {'; '.join(others)}." if others else ""
+	return WrongEnvironment(f"{main.message[0].upper()}{main.message[1:]}.", hint=main.hint + also)
+
+
+def describe_file(path: str) -> str:
+	try:
+		status = Path(path).stat()
+	except PermissionError:
+		return "a folder above it is closed"
+	except FileNotFoundError:
+		return "it went away"
+	return f"owner {user_name(status.st_uid)}, mode {status.st_mode & 0o777:04o}"
+
+
+def current_user() -> str:
+	return user_name(os.geteuid())
+
+
+def user_name(uid: int) -> str:
+	try:
+		return pwd.getpwuid(uid).pw_name
+	except KeyError:  # containers run with numbers that have no name
+		return str(uid)
