@@ -49,11 +49,11 @@ class InMemoryHost:
 		return [process for process in processes if process in now]
 
 	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
-		kin = set(managed).union(*(self._line(pid) for pid in managed))
+		elders = set().union(*(self._line(pid) for pid in managed))
 		return [
 			entry.process
 			for pid, entry in self._entries.items()
-			if entry.is_horse and pid not in kin and kin.isdisjoint(self._line(pid))
+			if entry.is_horse and pid not in elders and set(managed).isdisjoint(self._line(pid))
 		]
 
 	def _line(self, pid: int | None) -> list[int]:

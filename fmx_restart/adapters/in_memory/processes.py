@@ -63,9 +63,7 @@ class InMemoryProcesses:
 	def stop(self, name: str) -> None:
 		program = self._named(name)
 		self.orders.append(("stop", name))
-		if program.state is ProcessState.FAILED:  # supervisor: stopping ends the attempts
-			program.state = ProcessState.STOPPED
-		if program.state not in UP:
+		if program.state not in UP:  # one that failed stays so: there is nothing to stop
 			return
 		program.state = ProcessState.STOPPING
 		if not program.refuses_to_stop:
