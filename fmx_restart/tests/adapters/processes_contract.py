@@ -1,0 +1,119 @@
+"""What every process manager must do, whoever it is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+from fmx_restart.engine.waiting import Patience, wait_until
+
+
+class ProcessesContract:
+	"""
+	The setUp of each implementation gives `processes`, `clock` and the programs named below, all of them
+	running but for CRASHING, which ends as soon as it is started. The others write "ready" into their log.
+	"""
+
+	WEB, SLOW, STUBBORN, CRASHING = "web:gunicorn", "workers:slow", "workers:stubborn", "workers:crashing"
+	KINDS: ClassVar = {
+		WEB: ProcessKind.WEB,
+		SLOW: ProcessKind.WORKER,
+		STUBBORN: ProcessKind.WORKER,
+		CRASHING: ProcessKind.SCHEDULER,
+	}
+
+	def look(self, name: str) -> Process:
+		return {process.name: process for process in self.processes.list()}[name]
+
+	def reach(self, name: str, state: ProcessState) -> Process:
+		reached = wait_until(lambda: self.look(name).state is state, Patience(15, 0.02), self.clock)
+		self.assertTrue(reached, f"{self.look(name)} did not become {state.value}")
+		return self.look(name)
+
+	def stop_when_ready(self, name: str) -> None:
+		def is_ready() -> bool:
+			return "ready" in self.processes.log_tail(name)
+
+		self.assertTrue(wait_until(is_ready, Patience(15, 0.02), self.clock))
+		self.processes.stop(name)
+
+	def end_from_outside(self, name: str) -> None:
+		"""As an administrator's kill -9 does."""
+		raise NotImplementedError
+
+	def test_every_program_is_listed_with_its_kind(self):
+		self.assertEqual({process.name: process.kind for process in self.processes.list()}, self.KINDS)
+
+	def test_a_running_program_has_a_pid_and_a_start_time(self):
+		web = self.reach(self.WEB, ProcessState.RUNNING)
+		self.assertGreater(web.pid, 0)
+		self.assertLess(abs(self.clock.time() - web.started), 60)
+		self.assertEqual(web.detail, "")
+
+	def test_an_order_to_stop_returns_before_the_program_has_stopped(self):
+		# When a worker that takes its time is told to stop
+		self.stop_when_ready(self.SLOW)
+		# Then it is stopping, and later it is gone
+		self.assertIs(self.look(self.SLOW).state, ProcessState.STOPPING)
+		self.assertIsNone(self.reach(self.SLOW, ProcessState.STOPPED).pid)
+
+	def test_a_restarted_program_is_another_process(self):
+		# Given a running program
+		before = self.reach(self.WEB, ProcessState.RUNNING)
+		# When it is stopped and started
+		self.stop_when_ready(self.WEB)
+		self.reach(self.WEB, ProcessState.STOPPED)
+		self.processes.start(self.WEB)
+		# Then it runs again as a younger process
+		after = self.reach(self.WEB, ProcessState.RUNNING)
+		self.assertNotEqual(after.pid, before.pid)
+		self.assertGreaterEqual(after.started, before.started)
+
+	def test_starting_what_runs_leaves_it_alone(self):
+		before = self.reach(self.WEB, ProcessState.RUNNING)
+		self.processes.start(self.WEB)
+		self.assertEqual(self.look(self.WEB), before)
+
+	def test_stopping_what_is_down_is_fine(self):
+		self.stop_when_ready(self.WEB)
+		self.reach(self.WEB, ProcessState.STOPPED)
+		self.processes.stop(self.WEB)
+		self.assertIs(self.look(self.WEB).state, ProcessState.STOPPED)
+
+	def test_starting_what_is_still_stopping_is_refused_rather_than_forgotten(self):
+		# Given a worker that was told to stop and refuses
+		self.stop_when_ready(self.STUBBORN)
+		# When we start it all the same, then we are told
+		with self.assertRaisesRegex(ProcessFault, "still stopping"):
+			self.processes.start(self.STUBBORN)
+
+	def test_a_program_that_refuses_to_stop_is_stopped_once_it_is_killed(self):
+		# Given a worker that was told to stop and refuses
+		self.stop_when_ready(self.STUBBORN)
+		self.clock.sleep(0.2)
+		self.assertIs(self.look(self.STUBBORN).state, ProcessState.STOPPING)
+		# When somebody kills it
+		self.end_from_outside(self.STUBBORN)
+		# Then it counts as stopped, as it was told to
+		self.reach(self.STUBBORN, ProcessState.STOPPED)
+
+	def test_a_program_that_crashes_at_start_has_failed_and_says_why(self):
+		self.processes.start(self.CRASHING)
+		crashed = self.reach(self.CRASHING, ProcessState.FAILED)
+		self.assertIn("Exited too quickly", crashed.detail)
+		self.assertIsNone(crashed.pid)
+
+	def test_a_failed_program_can_be_told_to_stop(self):
+		self.processes.start(self.CRASHING)
+		self.reach(self.CRASHING, ProcessState.FAILED)
+		self.processes.stop(self.CRASHING)
+		self.assertNotIn(self.look(self.CRASHING).state, {ProcessState.RUNNING, ProcessState.STARTING})
+
+	def test_a_program_that_does_not_exist_cannot_be_told_anything(self):
+		for order in (self.processes.stop, self.processes.start, self.processes.log_tail):
+			with self.subTest(order.__name__), self.assertRaises(ProcessFault):
+				order("workers:nobody")
+
+	def test_a_program_without_a_log_has_an_empty_tail(self):
+		self.assertEqual(self.processes.log_tail(self.CRASHING), "")

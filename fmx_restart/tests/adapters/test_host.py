@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.tests.adapters.benches import make_bench, short_folder
+from fmx_restart.tests.adapters.waiting import eventually
+
+# A worker that forks a horse, tells its pid and waits, as RQ's does while a job runs
+WORKER = """
+import os, signal, sys
+horse = os.fork()
+if horse:
+	print(horse, flush=True)
+while True:
+	signal.pause()
+"""
+
+
+class HostContract:
+	"""Each implementation can start a worker with one horse, and kill a process."""
+
+	def start_worker(self, command: str = "worker") -> tuple[int, int]:
+		"""The pids of worker and horse."""
+		raise NotImplementedError
+
+	def kill(self, pid: int) -> None:
+		raise NotImplementedError
+
+	def orphans(self, *managed: int) -> set[int]:
+		return {process.pid for process in self.host.orphan_horses(managed)}
+
+	def test_a_family_is_a_process_and_its_children(self):
+		worker, horse = self.start_worker()
+		self.assertEqual({process.pid for process in self.host.family(worker)}, {worker, horse})
+		self.assertEqual({process.pid for process in self.host.family(horse)}, {horse})
+
+	def test_a_process_that_is_gone_has_no_family_and_is_not_alive(self):
+		# Given a worker that we have seen
+		worker, horse = self.start_worker()
+		family = self.host.family(worker)
+		# When it is killed
+		self.kill(worker)
+		# Then only its horse is left
+		self.assertFalse(self.host.is_alive(worker))
+		self.assertTrue(self.host.is_alive(horse))
+		self.assertEqual(self.host.family(worker), [])
+		self.assertEqual([process.pid for process in self.host.alive(family)], [horse])
+
+	def test_a_later_process_with_the_same_pid_is_another_one(self):
+		worker, _ = self.start_worker()
+		[now] = [process for process in self.host.family(worker) if process.pid == worker]
+		self.assertEqual(self.host.alive([now]), [now])
+		self.assertEqual(self.host.alive([replace(now, created=now.created - 5)]), [])
+
+	def test_a_horse_that_lost_its_worker_is_an_orphan(self):
+		worker, horse = self.start_worker()
+		self.kill(worker)
+		self.assertEqual(self.orphans(), {horse})
+
+	def test_a_horse_whose_worker_is_known_is_no_orphan(self):
+		worker, _ = self.start_worker()
+		self.assertEqual(self.orphans(worker), set())
+
+	def test_the_parent_of_a_known_worker_is_no_orphan(self):
+		# Given a worker pool, whose parent nobody lists, and its child, which RQ lists
+		_, child = self.start_worker("worker-pool")
+		self.assertEqual(self.orphans(child), set())
+
+	def test_one_worker_that_is_known_does_not_hide_the_orphan_of_another(self):
+		known, _ = self.start_worker()
+		lost, horse = self.start_worker()
+		self.kill(lost)
+		self.assertEqual(self.orphans(known), {horse})
+
+
+class TestInMemoryHost(HostContract, unittest.TestCase):
+	def setUp(self):
+		self.host = InMemoryHost()
+		self.host.add(1)
+		self.last_pid = 100
+
+	def start_worker(self, command="worker"):
+		self.last_pid += 2
+		self.host.add(self.last_pid, parent=1, created=1, is_horse=True)
+		self.host.add(self.last_pid + 1, parent=self.last_pid, created=1, is_horse=True)
+		return self.last_pid, self.last_pid + 1
+
+	def kill(self, pid):
+		self.host.remove(pid)
+
+
+class TestThisHost(HostContract, unittest.TestCase):
+	def setUp(self):
+		self.bench = make_bench(short_folder(self))
+		self.host = ThisHost(str(self.bench))
+		self.workers: dict[int, subprocess.Popen] = {}
+
+	def start_worker(self, command="worker", *, bench: Path | None = None):
+		bench = bench or self.bench
+		helper = bench / "apps/frappe/frappe/utils/bench_helper.py"
+		helper.parent.mkdir(parents=True, exist_ok=True)
+		helper.write_text(WORKER)
+		worker = subprocess.Popen(
+			[sys.executable, "-m", "frappe.utils.bench_helper", "frappe", command, "--queue", "short"],
+			cwd=bench / "sites",
+			env={**os.environ, "PYTHONPATH": str(bench / "apps/frappe")},
+			stdout=subprocess.PIPE,
+			text=True,
+		)
+		self.workers[worker.pid] = worker
+		horse = int(worker.stdout.readline())
+		self.addCleanup(self.clean_up, worker, horse)
+		return worker.pid, horse
+
+	def kill(self, pid):
+		self.workers[pid].kill()
+		self.workers[pid].wait()
+
+	def clean_up(self, worker: subprocess.Popen, horse: int) -> None:
+		worker.kill()
+		worker.wait()
+		worker.stdout.close()
+		with suppress(ProcessLookupError):
+			os.kill(horse, signal.SIGKILL)
+
+	def test_its_name_is_what_rq_writes_into_a_workers_hash(self):
+		self.assertEqual(self.host.name, socket.gethostname())
+
+	def test_the_orphan_of_another_bench_is_not_ours(self):
+		# Given a bench whose path begins like ours, with an orphan
+		other = make_bench(self.bench.with_name(self.bench.name + "2"))
+		worker, horse = self.start_worker(bench=other)
+		self.kill(worker)
+		# Then it is theirs alone
+		self.assertEqual(self.orphans(), set())
+		self.assertEqual([it.pid for it in ThisHost(str(other)).orphan_horses([])], [horse])
+
+	def test_the_orphan_of_a_bench_that_is_reached_through_a_symlink_is_found(self):
+		link = self.bench.with_name(self.bench.name + "-link")
+		link.symlink_to(self.bench)
+		self.addCleanup(link.unlink)
+		worker, horse = self.start_worker(bench=link)
+		self.kill(worker)
+		self.assertEqual([it.pid for it in ThisHost(str(link)).orphan_horses([])], [horse])
+
+	def test_a_web_or_scheduler_process_is_no_horse(self):
+		worker, _ = self.start_worker("schedule")
+		self.kill(worker)
+		self.assertEqual(self.orphans(), set())
+
+	def test_a_zombie_is_not_alive(self):
+		# Given a worker that has ended and that its parent, which is us, has not asked for
+		worker, horse = self.start_worker()
+		family = self.host.family(worker)
+		os.kill(worker, signal.SIGKILL)
+		eventually(lambda: not self.host.is_alive(worker), "the worker has ended")
+		# Then it is in no list any more
+		self.assertIsNone(self.workers[worker].returncode)
+		self.assertEqual([it.pid for it in self.host.alive(family)], [horse])
+		self.assertNotIn(worker, [it.pid for it in self.host.family(os.getpid())])
+
+	def test_a_label_tells_the_command_and_none_of_its_options(self):
+		worker, _ = self.start_worker()
+		self.assertEqual({it.label for it in self.host.family(worker)}, {"bench worker"})

@@ -1,0 +1,18 @@
+"""Waiting in tests: on a condition, with a deadline, never on luck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+DEADLINE = 15.0  # seconds; generous, because a busy machine is no failure
+
+
+def eventually(condition: Callable[[], object], what: str, *, deadline: float = DEADLINE) -> object:
+	"""The first true answer. Raises AssertionError when time is up."""
+	end = time.monotonic() + deadline
+	while not (answer := condition()):
+		if time.monotonic() > end:
+			raise AssertionError(f"not within {deadline:g} s: {what}")
+		time.sleep(0.01)
+	return answer
