@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ BELOW_BENCH = (
 	"config/supervisor/supervisord.conf",
 )
 SYSTEM_WIDE = ("/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
+EXPANSION = re.compile(r"%%|%\((?P<name>[^)]*)\)s")
 ANY_HOST = {"", "*", "0.0.0.0", "::"}
 
 
@@ -82,7 +84,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Iterator[Address | Un
 		return
 	except OSError as error:
 		yield Unusable(f"{path} cannot be read: {error.strerror}", f"Let this user read {path}.")
-	except (ValueError, KeyError, TypeError, configparser.Error) as error:
+	except (ValueError, KeyError, configparser.Error) as error:
 		# no text of the error: it may show a password
 		yield Unusable(
 			f"{path} names a server in a way that cannot be read ({type(error).__name__})",
@@ -95,24 +97,24 @@ def _server(
 ) -> Iterator[Address | Unusable]:
 	def setting(section: str, option: str) -> str | None:
 		value = parser.get(section, option, fallback=None)
-		return None if value is None else value % expansions
+		return None if value is None else expand(value, expansions)
 
-	url = setting("supervisorctl", "serverurl")
-	section = "unix_http_server" if parser.has_section("unix_http_server") else "inet_http_server"
-	if url:
-		section = "unix_http_server" if url.startswith(UNIX) else "inet_http_server"
-	elif file := setting("unix_http_server", "file"):
-		url = UNIX + file
-	elif port := setting("inet_http_server", "port"):
-		url = _inet_url(port)
+	file, port = setting("unix_http_server", "file"), setting("inet_http_server", "port")
+	url = setting("supervisorctl", "serverurl") or (UNIX + file if file else port and _inet_url(port))
 	if not url:
 		return
+	section = "unix_http_server" if url.startswith(UNIX) else "inet_http_server"
 	address = parse_url(url, source)
 	username = setting("supervisorctl", "username") or setting(section, "username")
 	password = setting("supervisorctl", "password") or setting(section, "password")
 	if isinstance(address, Address) and username:
 		address = replace(address, username=username, password=password)
 	yield address
+
+
+def expand(value: str, expansions: Mapping[str, str]) -> str:
+	"""%(here)s, %(ENV_NAME)s and %%. Raises KeyError for another name; a single % stays as it is."""
+	return EXPANSION.sub(lambda match: expansions[match["name"]] if match["name"] else "%", value)
 
 
 def _inet_url(port: str) -> str:

@@ -66,6 +66,7 @@ def ask(candidate: Address | Unusable, bench_path: str, timeout: float) -> Super
 			return processes
 	except ProcessFault as fault:
 		return explain(fault.__cause__, candidate)
+	processes.close()
 	return Refusal(
 		Obstacle.FOREIGN,
 		f"supervisord at {candidate.url} runs no program of this bench",
@@ -131,14 +132,14 @@ def wrong_password(address: Address) -> Refusal:
 def wrong_environment(refusals: list[Refusal], bench_path: str) -> WrongEnvironment:
 	if not refusals:
 		return WrongEnvironment(
-			f"No supervisord was found for the bench at {bench_path}: no config file names one.",
+			f"no supervisord was found for the bench at {bench_path}: no config file names one",
 			hint=f"Start supervisord with the bench's programs, or put its address into {SETTING} in "
 			"common_site_config.json.",
 		)
 	main = max(refusals, key=lambda refusal: refusal.obstacle)
 	others = [refusal.message for refusal in refusals if refusal is not main]
 	also = f" Also tried: {'; '.join(others)}." if others else ""
-	return WrongEnvironment(f"{main.message[0].upper()}{main.message[1:]}.", hint=main.hint + also)
+	return WrongEnvironment(main.message, hint=main.hint + also)
 
 
 def describe_file(path: str) -> str:
