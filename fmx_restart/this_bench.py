@@ -23,8 +23,8 @@ from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
-from fmx_restart.adapters.supervisor.discovery import find_processes
-from fmx_restart.adapters.web import PingedWeb
+from fmx_restart.adapters.supervisor.discovery import find_supervisor
+from fmx_restart.adapters.web import PingedWebServer
 from fmx_restart.engine.emitting import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.operation import Operation
@@ -61,7 +61,7 @@ def this_bench(operation: str, site: str | None = None) -> Bench:
 		id=bench_id,
 		path=path,
 		queue=RedisQueue(connection, bench_id, operation),
-		processes=find_processes(path, url=config.get("fmx_restart_supervisor_url")),
+		processes=find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
 		host=ThisHost(path),
 		web=web(config, site),
 		lock=RedisLease(connection, lock_key(bench_id), operation, seconds=LEASE),
@@ -123,10 +123,10 @@ def redis_connection() -> redis.Redis:
 	return timed
 
 
-def web(config: dict, site: str | None) -> PingedWeb:
+def web(config: dict, site: str | None) -> PingedWebServer:
 	site = site or config.get("default_site") or next(iter(sites()), None)
 	port = int(config.get("webserver_port") or 8000)
-	return PingedWeb(port, site, in_maintenance=lambda: in_maintenance(site))
+	return PingedWebServer(port, site, in_maintenance=lambda: in_maintenance(site))
 
 
 def sites() -> list[str]:

@@ -13,8 +13,8 @@ PHASES = {
 	Phase.PARK: "Park: idle workers leave their queues",
 	Phase.DRAIN: "Drain: waiting until no job runs",
 	Phase.RESTART: "Restart: stopping and starting the processes side by side",
-	Phase.VERIFY: "Verify: waiting until workers have registered and web answers",
-	Phase.LIFT: "Lift: counting every job, then the queue moves again",
+	Phase.LIFT: "Lift: the old workers are gone; counting every job, then the queue moves again",
+	Phase.VERIFY: "Verify: waiting until every process is up, workers have registered and web answers",
 	Phase.AUDIT: "Audit: comparing the jobs before and after",
 }
 

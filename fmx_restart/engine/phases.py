@@ -11,8 +11,8 @@ class Phase(str, Enum):
 	PARK = "Park"
 	DRAIN = "Drain"
 	RESTART = "Restart"
-	VERIFY = "Verify"
 	LIFT = "Lift"
+	VERIFY = "Verify"
 	AUDIT = "Audit"
 	DONE = "Done"
 	ABORTED = "Aborted"
@@ -35,9 +35,9 @@ NEXT = {
 	Phase.FENCE: {Phase.PARK, Phase.ABORTED},
 	Phase.PARK: {Phase.DRAIN, Phase.ABORTED},
 	Phase.DRAIN: {Phase.RESTART, Phase.ABORTED},
-	Phase.RESTART: {Phase.VERIFY, Phase.FAILED},
-	Phase.VERIFY: {Phase.LIFT, Phase.FAILED},
-	Phase.LIFT: {Phase.AUDIT, Phase.FAILED},
+	Phase.RESTART: {Phase.LIFT, Phase.FAILED},
+	Phase.LIFT: {Phase.VERIFY, Phase.FAILED},
+	Phase.VERIFY: {Phase.AUDIT, Phase.FAILED},
 	Phase.AUDIT: {Phase.DONE, Phase.FAILED},
 	Phase.DONE: set(),
 	Phase.ABORTED: set(),

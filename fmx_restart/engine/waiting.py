@@ -17,6 +17,9 @@ class Clock(Protocol):
 	def sleep(self, seconds: float) -> None: ...
 
 
+LONGEST_PAUSE = 0.25  # seconds between two looks, however long a look takes
+
+
 @dataclass(frozen=True)
 class Patience:
 	timeout: float  # seconds
@@ -27,7 +30,7 @@ def wait_until(condition: Callable[[], bool], patience: Patience, clock: Clock) 
 	"""
 	Look until the condition holds. False when time is up; what that means is the caller's business.
 	There is always one look after the deadline, so a late success is not called a failure. A look that
-	takes long is followed by a longer pause: looking never takes more than a fifth of the time.
+	takes long is followed by a longer pause, so that looking does not load what it looks at.
 	"""
 	deadline = clock.now() + patience.timeout
 	while True:
@@ -37,5 +40,5 @@ def wait_until(condition: Callable[[], bool], patience: Patience, clock: Clock) 
 		ended = clock.now()
 		if began >= deadline:
 			return False
-		pause = max(patience.poll, 4 * (ended - began))
+		pause = max(patience.poll, min(4 * (ended - began), LONGEST_PAUSE))
 		clock.sleep(max(0.0, min(pause, deadline - ended)))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from redis import Redis
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.queue import Queue
 
 from fmx_restart.adapters.redis_queue import keys
@@ -51,8 +51,9 @@ class Wakes:
 		pipe = self.connection.pipeline()
 		for target in targets:
 			queue = Queue(f"{self.bench_id}:{target}", connection=self.connection)
-			job = self._job()
-			queue.enqueue_job(job, pipeline=pipe, at_front=True)
+			job = self._job(queue.name)
+			job.save(pipeline=pipe)
+			queue.push_job_id(job.id, pipeline=pipe, at_front=True)
 			self.pending.append((queue.key, job.id))
 		pipe.execute()
 
@@ -64,12 +65,15 @@ class Wakes:
 		self.pending.clear()
 		return taken_back
 
-	def _job(self) -> Job:
+	def _job(self, queue: str) -> Job:
+		"""Queue.enqueue_job would open a transaction of its own, one per wake-up."""
 		self.count += 1
 		return Job.create(
 			"builtins.dict",
 			kwargs=FRAPPE_KWARGS,
 			id=f"{self.id_stem}{self.count}",
+			origin=queue,
+			status=JobStatus.QUEUED,
 			description="fmx_restart.park",
 			timeout=60,
 			result_ttl=0,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import JobsLost, ProcessFault
-from fmx_restart.engine.ledger import Ledger
+from fmx_restart.engine.ledger import Account, Ledger
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Leg, Relay
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def close_ledger(operation: Operation) -> None:
 	operation.unfence()
 
 
-def put_back(operation: Operation, account, ghosts: list[str]) -> None:
+def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
 	returned = operation.bench.queue.put_back(ghosts) if ghosts else []
 	account.requeued = len(returned)
 	account.lost = [id for id in ghosts if id not in set(returned)]
@@ -46,6 +47,7 @@ def put_back(operation: Operation, account, ghosts: list[str]) -> None:
 
 def audit(operation: Operation, relays: list[Relay]) -> None:
 	"""Raises ProcessFault or JobsLost when the operation must not be called Done."""
+	operation.enter(Phase.AUDIT)
 	account = operation.report.account
 	failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 	if failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.waiting import Patience
 
@@ -28,9 +29,13 @@ def restart(operation: Operation) -> list[Relay]:
 
 
 def pass_on(operation: Operation, relays: list[Relay]) -> bool:
-	"""Let every relay see how its process stands. True when none is still stopping."""
+	"""Let every relay see how its process stands. True when no old worker can run a job any more."""
 	follow(operation, relays)
-	return all(relay.leg is not Leg.STOPPING for relay in relays)
+	return all(relay.leg is not Leg.STOPPING and not is_worker_left(operation, relay) for relay in relays)
+
+
+def is_worker_left(operation: Operation, relay: Relay) -> bool:
+	return relay.old.kind is ProcessKind.WORKER and bool(operation.bench.host.alive(relay.family))
 
 
 def follow(operation: Operation, relays: list[Relay]) -> None:

@@ -1,4 +1,9 @@
-"""Fence, park, drain, restart, verify, lift the fence, audit. The safe one."""
+"""
+Fence, park, drain, restart, lift the fence, verify, audit. The safe one.
+
+The fence is lifted when the last old worker is gone, not when the new ones are verified: nobody is left who
+could run a job with old code, and new workers that find no fence begin at once instead of a poll later.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +29,7 @@ def wait_workers(operation: Operation) -> None:
 		park(operation)
 		drain(operation)
 		relays = restart(operation)
-		verify(operation, relays)
 		operation.enter(Phase.LIFT)
 		close_ledger(operation)
-	operation.enter(Phase.AUDIT)
+	verify(operation, relays)
 	audit(operation, relays)

@@ -39,7 +39,7 @@ class TestWaitWorkers(unittest.TestCase):
 	def test_the_phases_come_in_their_order(self):
 		run = Run(self.bench)
 		run.go()
-		expected = ["Preflight", "Fence", "Park", "Drain", "Restart", "Verify", "Lift", "Audit"]
+		expected = ["Preflight", "Fence", "Park", "Drain", "Restart", "Lift", "Verify", "Audit"]
 		self.assertEqual([phase.value for phase in run.phases], expected)
 		self.assertEqual([p.phase.value for p in run.operation.report.phases], expected)
 
@@ -236,7 +236,7 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 		run = Run(self.bench)
 		run.go()
 		self.assertEqual(run.of(events.FenceLapsed), [])
-		self.assertEqual(self.bench.queue.tasks["waits"].status, "queued")
+		self.assertGreater(self.bench.queue.tasks["waits"].started, self.bench.clock.epoch + 200)
 
 	def test_a_killed_operation_frees_the_queue_within_one_lease(self):
 		# Given an operation that holds the fence and is never heard of again
