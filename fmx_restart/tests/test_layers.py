@@ -1,0 +1,97 @@
+"""Who may import whom, and what an import costs every bench command."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+
+import fmx_restart
+
+PACKAGE = Path(fmx_restart.__file__).parent
+HEAVY = {"frappe", "rich", "rq", "redis", "psutil", "supervisor"}
+COMMANDS_BOUND = 0.030  # seconds that `import fmx_restart.commands` may add to one that has click already
+
+
+class TestLayers(unittest.TestCase):
+	def test_importing_the_engine_pulls_in_no_framework_and_nothing_of_ours_from_outside(self):
+		# Given every module of the engine, imported in a fresh process
+		engine = modules(PACKAGE / "engine")
+		loaded = loaded_by(f"import {', '.join(engine)}")
+		# Then no framework came with them, and of this app only the engine
+		self.assertEqual({name.partition(".")[0] for name in loaded} & {*HEAVY, "click"}, set())
+		ours = {name for name in loaded if name.startswith("fmx_restart.")}
+		self.assertEqual({name for name in ours if not is_below(name, "fmx_restart.engine")}, set())
+
+	def test_the_engine_imports_the_standard_library_and_itself(self):
+		for file, name in imports("engine"):
+			is_standard = name.partition(".")[0] in sys.stdlib_module_names
+			self.assertTrue(is_standard or is_below(name, "fmx_restart.engine"), f"{file} imports {name}")
+
+	def test_adapters_know_the_engine_and_one_another_but_no_frappe_and_no_click(self):
+		for file, name in imports("adapters"):
+			self.assertNotIn(name.partition(".")[0], {"frappe", "click"}, file)
+			if is_below(name, "fmx_restart"):
+				is_allowed = is_below(name, "fmx_restart.engine") or is_below(name, "fmx_restart.adapters")
+				self.assertTrue(is_allowed, f"{file} imports {name}")
+
+	def test_the_console_knows_no_adapter_and_no_frappe(self):
+		for file, name in imports("console"):
+			self.assertFalse(is_below(name, "fmx_restart.adapters"), f"{file} imports {name}")
+			self.assertFalse(is_below(name, "frappe"), f"{file} imports {name}")
+
+	def test_frappe_finds_the_commands_without_anything_heavy(self):
+		loaded = loaded_by("import click; known = set(sys.modules); import fmx_restart.commands", "known")
+		self.assertEqual({name.partition(".")[0] for name in loaded} & HEAVY, set())
+
+	def test_finding_the_commands_is_quick(self):
+		best = min(seconds_to_import_the_commands() for _ in range(5))
+		self.assertLess(best, COMMANDS_BOUND)
+
+
+def modules(folder: Path) -> list[str]:
+	names = []
+	for file in sorted(folder.rglob("*.py")):
+		parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+		names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+	return names
+
+
+def imports(layer: str) -> Iterator[tuple[str, str]]:
+	"""File and full name of what it imports, for every import statement, also those inside functions."""
+	for file in sorted((PACKAGE / layer).rglob("*.py")):
+		for node in ast.walk(ast.parse(file.read_text())):
+			name = str(file.relative_to(PACKAGE))
+			if isinstance(node, ast.Import):
+				yield from ((name, alias.name) for alias in node.names)
+			elif isinstance(node, ast.ImportFrom):
+				yield from ((name, f"{absolute(file, node)}.{alias.name}") for alias in node.names)
+
+
+def absolute(file: Path, node: ast.ImportFrom) -> str:
+	"""The module an import names, in full, also for `from . import`."""
+	if not node.level:
+		return node.module or ""
+	folder = file.parents[node.level - 1].relative_to(PACKAGE.parent)
+	return ".".join([*folder.parts, *filter(None, [node.module])])
+
+
+def is_below(name: str, package: str) -> bool:
+	return name == package or name.startswith(f"{package}.")
+
+
+def loaded_by(statement: str, known: str = "()") -> set[str]:
+	"""Names of the modules that a fresh process has after the statement, without those in `known`."""
+	return set(run(f"import sys; {statement}; print(*set(sys.modules) - set({known}))").split())
+
+
+def seconds_to_import_the_commands() -> float:
+	clock = "import click, time; began = time.perf_counter()"
+	return float(run(f"{clock}; import fmx_restart.commands; print(time.perf_counter() - began)"))
+
+
+def run(code: str) -> str:
+	return subprocess.check_output([sys.executable, "-c", code], text=True, cwd=PACKAGE.parent)
