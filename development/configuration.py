@@ -68,6 +68,7 @@ def write_site_config(bench: Bench) -> None:
 			"db_port": bench.ports.database,
 			"default_site": bench.site,
 			"developer_mode": 1,
+			"fmx_restart_supervisor_url": bench.supervisor_url,
 			"frappe_user": bench.user,
 			"gunicorn_workers": 2,
 			"live_reload": False,
