@@ -101,7 +101,7 @@ class TestInMemoryHost(HostContract, unittest.TestCase):
 
 class TestThisHost(HostContract, unittest.TestCase):
 	def setUp(self):
-		self.bench = make_bench(short_folder(self))
+		self.bench = make_bench(short_folder(self) / "bench")
 		self.host = ThisHost(str(self.bench))
 		self.workers: dict[int, subprocess.Popen] = {}
 
@@ -148,7 +148,6 @@ class TestThisHost(HostContract, unittest.TestCase):
 	def test_the_orphan_of_a_bench_that_is_reached_through_a_symlink_is_found(self):
 		link = self.bench.with_name(self.bench.name + "-link")
 		link.symlink_to(self.bench)
-		self.addCleanup(link.unlink)
 		worker, horse = self.start_worker(bench=link)
 		self.kill(worker)
 		self.assertEqual([it.pid for it in ThisHost(str(link)).orphan_horses([])], [horse])
