@@ -9,7 +9,7 @@ from development.description import OUR_APPS, Bench
 from development.progress import Progress
 from development.running import run_logged
 from development.state import write_atomically
-from development.tools import UV, python_for_frappe, uv_environment
+from development.tools import UV, uv_environment
 
 #: What bench takes for a Frappe app, one folder below the app's root.
 APP_FILES = ("hooks.py", "modules.txt", "patches.txt")
@@ -27,9 +27,9 @@ def ensure_frappe(bench: Bench, progress: Progress, log: Path) -> None:
 		fetch_frappe(bench, app, progress, log)
 	progress.say("Frappe: its Python environment")
 	make_environment(bench, log)
-	overrides = frappe_checkout.overrides(app, log.parent)
+	options = frappe_checkout.stand_ins(app, bench.private_path, progress) if bench.frappe else []
 	# setuptools 80 and later come without pkg_resources, which Frappe's older dependencies import
-	install(bench, ["--editable", app, "setuptools<80", *overrides], log)
+	install(bench, ["--editable", app, "setuptools<80", *options], log)
 	installed.touch()
 
 
@@ -41,7 +41,9 @@ def fetch_frappe(bench: Bench, app: Path, progress: Progress, log: Path) -> None
 
 
 def make_environment(bench: Bench, log: Path) -> None:
-	command = [UV, "venv", "--seed", "--allow-existing", "--python", python_for_frappe(), bench.path / "env"]
+	"""With an interpreter of this machine that Frappe's own version range allows."""
+	wanted = frappe_checkout.required_python(bench.apps_path / "frappe")
+	command = [UV, "venv", "--seed", "--allow-existing", "--python", wanted, bench.path / "env"]
 	run_logged(command, log, env=uv_environment())
 
 

@@ -10,7 +10,7 @@ from development import state
 from development.description import DEFAULT_NAME, Bench
 from development.errors import DevelopmentError, NotBuilt
 from development.lifecycle import down, reset, up
-from development.progress import Progress
+from development.progress import Progress, write
 from development.services import process_info, running_supervisord
 
 
@@ -19,9 +19,9 @@ def main(argv: list[str] | None = None) -> int:
 	try:
 		options.run(options, Progress())
 	except DevelopmentError as error:
-		print(f"\n{error}", file=sys.stderr)
+		write(f"\n{error}", sys.stderr)
 		if error.hint:
-			print(error.hint, file=sys.stderr)
+			write(error.hint, sys.stderr)
 		return 1
 	except KeyboardInterrupt:
 		return 130
@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-	top = argparse.ArgumentParser(prog="development/bench", description="A real Frappe bench to work on this app.")
+	top = argparse.ArgumentParser(
+		prog="development/bench", description="A real Frappe bench to work on this app."
+	)
 	commands = top.add_subparsers(required=True, metavar="up | down | status | reset")
 	for run, explained in (
 		(run_up, "build what is missing and start it; seconds when it is built"),
@@ -37,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
 		(run_status, "what runs, and where"),
 		(run_reset, "stop and delete the bench; downloads are kept"),
 	):
-		command = commands.add_parser(run.__name__.removeprefix("run_"), help=explained, description=explained)
+		command = commands.add_parser(
+			run.__name__.removeprefix("run_"), help=explained, description=explained
+		)
 		command.set_defaults(run=run)
 		command.add_argument("--name", help="which bench; default: the current one")
 		if run is run_up:
@@ -55,7 +59,7 @@ def add_up_options(command: argparse.ArgumentParser) -> None:
 
 
 def run_up(options: argparse.Namespace, progress: Progress) -> None:
-	with state.exclusively():
+	with state.exclusively(progress):
 		bench = up(wanted_bench(options), progress, desk=options.desk)
 	progress.say("ready")
 	print_status(bench)
@@ -82,13 +86,13 @@ def name_for(frappe: str) -> str:
 
 
 def run_down(options: argparse.Namespace, progress: Progress) -> None:
-	with state.exclusively():
+	with state.exclusively(progress):
 		down(known_bench(options), progress)
 	progress.say("down")
 
 
 def run_reset(options: argparse.Namespace, progress: Progress) -> None:
-	with state.exclusively():
+	with state.exclusively(progress):
 		reset(known_bench(options), progress)
 	progress.say("deleted")
 
@@ -107,7 +111,9 @@ def known_bench(options: argparse.Namespace) -> Bench:
 def print_status(bench: Bench) -> None:
 	is_running = running_supervisord(bench) is not None
 	for info in process_info(bench) if is_running else []:
-		print(f"  {info['group']}:{info['name']:40} {info['statename']:10} pid {info['pid']}")
+		name = f"{info['group']}:{info['name']}"
+		pid = f"pid {info['pid']}" if info["pid"] else ""
+		write(f"  {name:50} {info['statename']:8} {pid}")
 	facts = {
 		"bench": f"{bench.name} ({'running' if is_running else 'down'})",
 		"path": bench.path,
@@ -121,4 +127,4 @@ def print_status(bench: Bench) -> None:
 	}
 	for name, value in facts.items():
 		if value:
-			print(f"{name:>14}  {value}")
+			write(f"{name:>14}  {value}")

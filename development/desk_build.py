@@ -3,44 +3,97 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
-from development.description import ROOT, Bench
+from development.description import Bench
+from development.errors import CommandFailed
+from development.node_packages import install_for_checkout, install_locked
 from development.progress import Progress
 from development.running import run_logged
 
 HERE = Path(__file__).parent
-NPM_ENVIRONMENT = {"npm_config_cache": str(ROOT / "cache" / "npm"), "npm_config_update_notifier": "false"}
 
 
 def ensure_realtime(bench: Bench, progress: Progress, log: Path) -> None:
-	"""Frappe from PyPI lacks its realtime server: put ours where Frappe's own would be."""
+	"""A checkout has its own realtime server; the Frappe from PyPI gets ours, in the same place."""
 	app = bench.apps_path / "frappe"
 	if bench.frappe:
+		ensure_checkout_packages(app, progress, log)
 		return
 	folder = app / "realtime"
 	if not (folder / "node_modules").exists():
 		progress.say("realtime: socket.io from npm")
-		install_node_packages(HERE / "realtime", folder, log)
+		install_locked(HERE / "realtime", folder, log)
 	shutil.copy(HERE / "realtime" / "server.js", folder / "server.js")
 	(app / "socketio.js").write_text('require("./realtime/server.js");\n')
 
 
+def ensure_checkout_packages(app: Path, progress: Progress, log: Path) -> None:
+	if (app / "node_modules").exists():
+		return
+	progress.say("realtime and Desk: Frappe's packages from npm")
+	try:
+		install_for_checkout(app, log)
+	except CommandFailed as failure:
+		# the bench is of use without a browser
+		shutil.rmtree(app / "node_modules", ignore_errors=True)
+		progress.say(
+			f"npm could not install Frappe's packages, so there is no realtime and no Desk ({failure.hint})"
+		)
+
+
 def ensure_desk(bench: Bench, progress: Progress, log: Path) -> None:
 	"""Build the bundles of those apps whose public files changed since the last build."""
-	apps = [app for app in installed_apps(bench) if fingerprint(bench, app) != read_stamp(bench, app)]
-	if not apps:
+	found = {app: fingerprint(bench, app) for app in installed_apps(bench)}
+	changed = [app for app in found if found[app] != read_stamp(bench, app)]
+	if not changed or not has_packages(bench, progress, log):
 		return
+	for app in changed:
+		link_assets(bench, app)
+	progress.say(f"Desk: building the assets of {', '.join(changed)}")
+	try:
+		build_assets(bench, changed, log)
+	except CommandFailed as failure:
+		if not bench.frappe:
+			raise
+		progress.say(f"this Frappe's own build failed, so Desk has no assets ({failure.hint})")
+		return
+	for app in changed:
+		stamp(bench, app).write_text(found[app])
+
+
+def has_packages(bench: Bench, progress: Progress, log: Path) -> bool:
 	frappe = bench.apps_path / "frappe"
-	if not (frappe / "node_modules").exists():
+	if not bench.frappe and not (frappe / "node_modules").exists():
 		progress.say("Desk: packages from npm")
-		install_node_packages(HERE / "desk", frappe, log)
-	progress.say(f"Desk: building the assets of {', '.join(apps)}")
-	run_logged(["node", HERE / "desk" / "build.mjs", bench.path, *apps], log, env=bench.environment)
-	for app in apps:
-		stamp(bench, app).write_text(fingerprint(bench, app))
+		install_locked(HERE / "desk", frappe, log)
+	return (frappe / "node_modules").exists()
+
+
+def build_assets(bench: Bench, apps: list[str], log: Path) -> None:
+	frappe = bench.apps_path / "frappe"
+	if bench.frappe:
+		command = ["node", "esbuild", "--production", "--apps", ",".join(apps)]
+	else:
+		command = ["node", HERE / "desk" / "build.mjs", bench.path, *apps]
+	run_logged(command, log, cwd=frappe, env=bench.environment)
+
+
+def link_assets(bench: Bench, app: str) -> None:
+	"""sites/assets/APP → the app's public folder, where pages look for it; Frappe's also leads to its packages."""
+	public = bench.apps_path / app / app / "public"
+	assets = bench.sites_path / "assets"
+	assets.mkdir(exist_ok=True)
+	if public.is_dir():
+		link(public, assets / app)
+	if app == "frappe":
+		link(bench.apps_path / "frappe" / "node_modules", public / "node_modules")
+
+
+def link(target: Path, place: Path) -> None:
+	if not place.is_symlink():
+		place.symlink_to(target)
 
 
 def installed_apps(bench: Bench) -> list[str]:
@@ -64,16 +117,3 @@ def stamp(bench: Bench, app: str) -> Path:
 
 def read_stamp(bench: Bench, app: str) -> str:
 	return stamp(bench, app).read_text() if stamp(bench, app).exists() else ""
-
-
-def install_node_packages(source: Path, folder: Path, log: Path) -> None:
-	"""`npm ci` in the folder, by the package.json and lock file of the source."""
-	folder.mkdir(parents=True, exist_ok=True)
-	for name in ("package.json", "package-lock.json"):
-		shutil.copy(source / name, folder / name)
-	run_logged(
-		["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-		log,
-		cwd=folder,
-		env={**os.environ, **NPM_ENVIRONMENT},
-	)

@@ -13,7 +13,9 @@ def finish_setup(site: str) -> None:
 	if frappe.db.exists("DocType", "Installed Application"):
 		meta = frappe.get_meta("Installed Application")
 		if meta.has_field("is_setup_complete"):
-			frappe.db.set_value("Installed Application", {"parent": "Installed Applications"}, "is_setup_complete", 1)
+			frappe.db.set_value(
+				"Installed Application", {"parent": "Installed Applications"}, "is_setup_complete", 1
+			)
 	frappe.db.set_default("desktop:home_page", "workspace")
 	frappe.db.commit()
 	frappe.destroy()

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,9 @@ class Process:
 
 	def send(self, number: signal.Signals) -> None:
 		if self.is_alive:
-			try:
+			# it may end in between, which is what we want of it
+			with suppress(ProcessLookupError):
 				os.kill(self.pid, number)
-			except ProcessLookupError:
-				pass  # it ended in between, which is what we want of it
 
 
 def find_process(pid: int) -> Process | None:

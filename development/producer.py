@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import frappe
 from fmx_workload.jobs import note
+from redis.exceptions import RedisError
 
 JOB = "fmx_workload.jobs.work"
 #: How often each queue is chosen.
@@ -44,8 +45,8 @@ class Producer:
 		job = {"token": token, "journal": journal, "seconds": self.seconds(), "on_queue": queue}
 		try:
 			frappe.enqueue(JOB, queue=queue, job_id=token, **job)
-		except Exception:
-			# whatever kept it out, the caller was told: it is refused, not lost
+		except RedisError:
+			# the caller was told: it is refused, not lost
 			note(journal, token, "refused", queue)
 		else:
 			note(journal, token, "enqueued", queue)

@@ -8,9 +8,16 @@ import time
 
 class Progress:
 	def __init__(self, stream=None, clock=time.monotonic) -> None:
-		self.stream = stream or sys.stdout
+		self.stream = stream
 		self.clock = clock
 		self.began = clock()
 
 	def say(self, text: str) -> None:
-		print(f"{self.clock() - self.began:6.1f} s  {text}", file=self.stream, flush=True)
+		write(f"{self.clock() - self.began:6.1f} s  {text}", self.stream)
+
+
+def write(text: str, stream=None) -> None:
+	"""One line to the terminal, at once. Nothing else here writes to it."""
+	stream = stream or sys.stdout
+	stream.write(text + "\n")
+	stream.flush()

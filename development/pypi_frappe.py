@@ -41,7 +41,7 @@ build-backend = "flit_core.buildapi"
 name = "frappe"
 description = "Frappe for development, from PyPI"
 dynamic = ["version"]
-requires-python = ">=3.10"
+requires-python = ">=3.10,<3.13"
 dependencies = [
 {dependencies}
 ]

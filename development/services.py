@@ -47,12 +47,20 @@ def start_supervisord(bench: Bench, progress: Progress, log: Path) -> None:
 	process = find_process(int(pidfile.read_text()))
 	write_atomically(bench.private_path / "supervisord.json", json.dumps(vars(process)))
 	wait_until(
-		lambda: answers_sql(bench), "the database answers", timeout=PATIENCE, log=bench.log_path / "mariadb.log"
+		lambda: answers_sql(bench),
+		"the database answers",
+		timeout=PATIENCE,
+		log=bench.log_path / "mariadb.log",
 	)
 
 
 def answers_sql(bench: Bench) -> bool:
-	command = [find_program("mariadb") or find_program("mysql"), "--no-defaults", "--user=root", "--execute=SELECT 1"]
+	command = [
+		find_program("mariadb") or find_program("mysql"),
+		"--no-defaults",
+		"--user=root",
+		"--execute=SELECT 1",
+	]
 	command += [f"--socket={bench.sockets}/mariadb.sock", f"--password={bench.database_root_password}"]
 	return subprocess.run(command, capture_output=True).returncode == 0
 
@@ -79,7 +87,9 @@ def restart_workers_and_web(bench: Bench, progress: Progress, log: Path) -> None
 
 def wait_until_ready(bench: Bench) -> None:
 	worker_log, web_log = (bench.path / "logs" / name for name in ("worker.error.log", "web.error.log"))
-	wait_until(lambda: workers_are_registered(bench), "workers are registered", timeout=PATIENCE, log=worker_log)
+	wait_until(
+		lambda: workers_are_registered(bench), "workers are registered", timeout=PATIENCE, log=worker_log
+	)
 	wait_until(lambda: answers_ping(bench), "web answers ping", timeout=PATIENCE, log=web_log)
 
 

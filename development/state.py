@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import random
 import shutil
 import socket
@@ -15,7 +14,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from development.description import ROOT, Bench, Ports
-from development.errors import DevelopmentError
+from development.progress import Progress
 
 CURRENT = ROOT / "current"
 #: Below the range that the kernel hands out to outgoing connections, which could take a port while we are down.
@@ -118,16 +117,17 @@ def write_atomically(path: Path, text: str) -> None:
 	path.parent.mkdir(parents=True, exist_ok=True)
 	new = path.with_name(path.name + ".new")
 	new.write_text(text)
-	os.replace(new, path)
+	new.replace(path)
 
 
 @contextmanager
-def exclusively() -> Iterator[None]:
+def exclusively(progress: Progress | None = None) -> Iterator[None]:
 	"""One build, start or stop at a time in this checkout. The lock ends with its process, however that ends."""
 	ROOT.mkdir(exist_ok=True)
 	with (ROOT / "lock").open("w") as lock:
 		try:
 			fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 		except BlockingIOError:
-			raise DevelopmentError("another development/bench is at work in this checkout") from None
+			(progress or Progress()).say("waiting: another one is at work in this checkout")
+			fcntl.flock(lock, fcntl.LOCK_EX)
 		yield

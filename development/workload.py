@@ -136,7 +136,8 @@ def read_journal(journal: Path) -> list[dict]:
 def account_of(lines: list[dict]) -> Account:
 	starts = Counter(line["token"] for line in lines if line["event"] == "start")
 	tokens = {
-		event: {line["token"] for line in lines if line["event"] == event} for event in ("enqueued", "end", "refused")
+		event: {line["token"] for line in lines if line["event"] == event}
+		for event in ("enqueued", "end", "refused")
 	}
 	times = sorted(line["time"] for line in lines if line["event"] == "start")
 	return Account(

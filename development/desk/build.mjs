@@ -19,24 +19,7 @@ const tools = loadTools(bench);
 for (const app of apps) {
 	const publicFolder = path.join(bench, "apps", app, app, "public");
 	if (fs.existsSync(publicFolder)) {
-		linkAssets(app, publicFolder);
 		list(app, await buildApp(app, publicFolder));
-	}
-}
-
-/** sites/assets/APP → the app's public folder, where Frappe's pages look for it. */
-function linkAssets(app, publicFolder) {
-	const assets = path.join(bench, "sites", "assets");
-	fs.mkdirSync(assets, { recursive: true });
-	link(publicFolder, path.join(assets, app));
-	if (app === "frappe") {
-		link(tools.nodeModules, path.join(publicFolder, "node_modules"));
-	}
-}
-
-function link(target, place) {
-	if (!fs.lstatSync(place, { throwIfNoEntry: false })) {
-		fs.symlinkSync(target, place);
 	}
 }
 
