@@ -1,0 +1,143 @@
+"""
+The demonstration: a bench under load is restarted in the middle of it, and every job is counted twice over,
+by the app's own ledger and by a journal that the jobs themselves write outside the site's database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from development import state
+from development.command_line import wanted_bench
+from development.description import Bench
+from development.errors import DevelopmentError, NotReady
+from development.lifecycle import up
+from development.progress import Progress
+from development.running import wait_until
+from development.services import process_info
+from development.workload import Account, Mix, Workload, read_journal
+
+#: Jobs that must have started before we restart, and again afterwards: enough to see that the stream is steady.
+STEADY = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+	"""What came of it. `report` is the app's own; `account` is what the jobs themselves wrote."""
+
+	exit_code: int
+	report: dict
+	account: Account
+	kept_pids: tuple[str, ...]
+
+	@property
+	def is_good(self) -> bool:
+		account = self.account
+		return not (
+			self.exit_code or account.lost or account.run_twice or account.interrupted or self.kept_pids
+		)
+
+
+def main(argv: list[str] | None = None) -> int:
+	options = parser().parse_args(argv)
+	progress = Progress()
+	try:
+		with state.exclusively(progress):
+			bench = up(wanted_bench(options), progress)
+			outcome = restart_under_load(bench, progress, rate=options.rate)
+	except DevelopmentError as error:
+		print(f"\n{error}\n{error.hint}", file=sys.stderr)
+		return 1
+	show(bench, outcome)
+	if options.json:
+		print(json.dumps({**asdict(outcome), "is_good": outcome.is_good}))
+	return 0 if outcome.is_good else 1
+
+
+def parser() -> argparse.ArgumentParser:
+	top = argparse.ArgumentParser(prog="bin/demo", description="Restart a busy bench without losing a job.")
+	top.add_argument("--name", help="which development bench; default: the current one")
+	top.add_argument("--frappe", default="", metavar="PATH_OR_URL[@BRANCH]", help="a Frappe of your own")
+	top.add_argument("--rate", type=float, default=6.0, help="jobs a second (default 6)")
+	top.add_argument("--json", action="store_true", help="print the report as JSON on the last line")
+	top.set_defaults(sites=1, workers=1)
+	return top
+
+
+def restart_under_load(bench: Bench, progress: Progress, *, rate: float) -> Outcome:
+	journal = bench.log_path / "demo.jsonl"
+	journal.unlink(missing_ok=True)
+	before = pids(bench)
+	progress.say(f"putting {rate:g} real jobs a second on the queues, some of them take seconds")
+	with Workload(bench, journal, Mix(rate=rate, long_share=0.08)) as workload:
+		wait_for_starts(journal, STEADY)
+		wait_until(lambda: is_long_job_running(journal), "a long job runs", timeout=60)
+		command = ["--site", bench.site, "safe-restart", "--wait-workers"]
+		progress.say(f"bench {' '.join(command)}\n")
+		done = bench.run_bench_command(*command, check=False, stdout=None)
+		print()
+		progress.say("letting the stream run on for a while")
+		wait_for_starts(journal, started(journal) + STEADY)
+	account = workload.settle()
+	after = pids(bench)
+	kept = tuple(name for name, pid in before.items() if after.get(name) == pid)
+	return Outcome(done.returncode, last_report(bench), account, kept)
+
+
+def pids(bench: Bench) -> dict[str, int]:
+	"""Of the bench's own programs, as supervisor tells them; Redis and the database are not restarted."""
+	groups = {f"{bench.name}-web", f"{bench.name}-workers"}
+	return {
+		f"{info['group']}:{info['name']}": info["pid"]
+		for info in process_info(bench)
+		if info["group"] in groups
+	}
+
+
+def started(journal: Path) -> int:
+	return sum(line["event"] == "start" for line in read_journal(journal))
+
+
+def wait_for_starts(journal: Path, count: int) -> None:
+	wait_until(lambda: started(journal) >= count, f"{count} jobs have started", timeout=120)
+
+
+def is_long_job_running(journal: Path) -> bool:
+	lines = read_journal(journal)
+	ended = {line["token"] for line in lines if line["event"] == "end"}
+	running = [line for line in lines if line["event"] == "start" and line["token"] not in ended]
+	newest = max((line["time"] for line in lines), default=0.0)
+	return any(newest - line["time"] > 0.5 for line in running)
+
+
+def last_report(bench: Bench) -> dict:
+	"""From the journal of the newest operation: its last line."""
+	journals = sorted((bench.path / "logs" / "fmx_restart").glob("*.jsonl"))
+	if not journals:
+		raise NotReady("the operation left no journal")
+	ended = json.loads(journals[-1].read_text().splitlines()[-1])
+	return ended.get("report", {})
+
+
+def show(bench: Bench, outcome: Outcome) -> None:
+	account, verdict = outcome.account, "as it should be" if outcome.is_good else "NOT as it should be"
+	print(f"""
+What the jobs themselves wrote down, outside the database:
+  {account.enqueued} enqueued, {account.started} started, {account.ended} ended
+  {len(account.lost)} lost, {len(account.run_twice)} run twice, {len(account.interrupted)} interrupted
+  longest time without a job starting: {account.longest_gap:.1f} s
+  processes that kept their old pid: {", ".join(outcome.kept_pids) or "none"}
+  All of it {verdict}.
+
+The bench is still running.
+  look at it   {bench.desk_url}  user Administrator, password {bench.admin_password}
+  run again    bin/demo
+  stop it      development/bench down""")
+
+
+if __name__ == "__main__":
+	sys.exit(main())
