@@ -110,6 +110,11 @@ class TestThisHost(HostContract, unittest.TestCase):
 		helper = bench / "apps/frappe/frappe/utils/bench_helper.py"
 		helper.parent.mkdir(parents=True, exist_ok=True)
 		helper.write_text(WORKER)
+		for package in (
+			helper.parent,
+			helper.parent.parent,
+		):  # an installed Frappe would be found before a bare folder
+			(package / "__init__.py").touch()
 		worker = subprocess.Popen(
 			[sys.executable, "-m", "frappe.utils.bench_helper", "frappe", command, "--queue", "short"],
 			cwd=bench / "sites",
