@@ -39,6 +39,8 @@ class Relay:
 			self._start()
 		elif self.leg is Leg.STARTING:
 			self._watch_start(process)
+		elif self.leg is Leg.UP and self.change.new_pid not in (None, process.pid):
+			self.fail("it ended again soon after its start")
 
 	def _start(self) -> None:
 		now = self.bench.clock.now()

@@ -60,10 +60,11 @@ class Verification:
 		return self.bench.host.alive(relay.family)
 
 	def web_answers(self) -> bool:
-		if not self.web_answered:
+		web_failed = any(r.leg is Leg.FAILED for r in self.relays if r.old.kind is ProcessKind.WEB)
+		if not self.web_answered and not web_failed:
 			self.web_fault = self.bench.web.fault()
 			self.web_answered = self.web_fault is None
-		return self.web_answered
+		return self.web_answered or web_failed
 
 	def faults(self) -> list[tuple[Relay, str]]:
 		"""What is wrong at the end of our patience, by relay. Those that failed already have said so."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unittest
+from functools import partial
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
@@ -167,6 +168,17 @@ class TestWaitWorkers(unittest.TestCase):
 		self.assertIsNone(self.bench.queue.look().suspension)
 		self.assertEqual(raised.exception.exit_code, 4)
 		self.assertIn("ImportError", run.of(events.ProcessFailed)[0].log_tail)
+
+	def test_a_worker_that_ends_right_after_it_counted_as_running_is_a_fault_within_seconds(self):
+		# Given a worker whose import fails after the manager took it for running
+		bench = self.bench
+		crash = partial(bench.processes.end, "long", ProcessState.FAILED, "exit 1")
+		bench.processes["long"].on_start = lambda: bench.clock.after(0.3, crash)
+		# When the bench is restarted, then that is told well before the patience is over
+		run = Run(bench)
+		with self.assertRaisesRegex(ProcessFault, "long"):
+			run.go()
+		self.assertLess(run.operation.report.seconds, 10)
 
 	def test_a_program_that_was_stopped_on_purpose_stays_stopped(self):
 		self.bench.processes.end("long")
