@@ -16,6 +16,17 @@ from fmx_restart.engine.ports import Job
 
 FIELDS = ("data", "origin", "started_at", "timeout")
 UNKNOWN = "unknown"
+#: What a pickle raises that was cut off or damaged, or is none. A wrong length asks for any amount of memory.
+UNREADABLE = (
+	pickle.UnpicklingError,
+	EOFError,
+	ValueError,
+	TypeError,
+	AttributeError,
+	LookupError,
+	OverflowError,
+	MemoryError,
+)
 
 
 def describe(connection: Redis, bench_id: str, ids: Iterable[str]) -> dict[str, Job]:
@@ -47,7 +58,7 @@ def label(data: bytes | None) -> tuple[str, str]:
 	"""Site and method of a job of Frappe's (frappe.utils.background_jobs.execute_job), or what RQ would run."""
 	try:
 		function, _instance, _args, kwargs = unpickle(data or b"")
-	except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError):
+	except UNREADABLE:
 		return UNKNOWN, UNKNOWN
 	if not isinstance(kwargs, dict) or "method" not in kwargs:
 		return UNKNOWN, str(function)
@@ -75,6 +86,9 @@ class NamedType(type):
 
 class Name(metaclass=NamedType):
 	"""Stands in for whatever a pickle names, so that reading a job imports and runs no app's code."""
+
+	def __str__(self) -> str:
+		return str(type(self))
 
 	def __init__(self, *args, **kwargs) -> None: ...
 	def __setstate__(self, state) -> None: ...
