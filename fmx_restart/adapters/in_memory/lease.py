@@ -36,7 +36,7 @@ class InMemoryLease:
 		value = self._value()
 		if value is None or not value.startswith(self.owner):
 			return False
-		self.slot.value = None
+		self.slot.value = self.slot.expires = None
 		return True
 
 	def holder(self) -> str | None:

@@ -107,7 +107,7 @@ class InMemoryQueue:
 		return Look(
 			time=self.clock.time(),
 			workers=tuple(self._seen(worker) for worker in self.workers.values()),
-			depths={queue: len(ids) for queue, ids in self.lists.items()},
+			depths=self._depths(),
 			started=tuple(self._started()),
 			suspension=self._suspension(),
 			other_workers=self.other_workers,
@@ -124,12 +124,10 @@ class InMemoryQueue:
 
 	def recall(self) -> int:
 		self._answer()
-		taken_back = 0
-		for ids in self.lists.values():
-			wakes = [id for id in ids if id.startswith(WAKE)]
-			ids[:] = [id for id in ids if not id.startswith(WAKE)]
-			taken_back += len(wakes)
-		return taken_back
+		wakes = [id for ids in self.lists.values() for id in ids if id.startswith(WAKE)]
+		for id in wakes:
+			self.lists[self.tasks.pop(id).queue].remove(id)
+		return len(wakes)
 
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		self._answer()
@@ -155,7 +153,8 @@ class InMemoryQueue:
 	def put_back(self, ids: Iterable[str]) -> list[str]:
 		self._answer()
 		waiting = {id for ids in self.lists.values() for id in ids}
-		ghosts = [id for id in ids if self.tasks[id].status == "queued" and id not in waiting]
+		queued = (id for id in ids if id in self.tasks and self.tasks[id].status == "queued")
+		ghosts = [id for id in queued if id not in waiting]
 		for id in reversed(ghosts):
 			self.lists.setdefault(self.tasks[id].queue, []).insert(0, id)
 		for queue in list(self.lists):
@@ -217,6 +216,10 @@ class InMemoryQueue:
 	def _answer(self) -> None:
 		if self.is_away:
 			raise QueueUnreachable("Redis does not answer: connection refused.")
+
+	def _depths(self) -> dict[str, int]:
+		known = {queue for worker in self.workers.values() for queue in worker.queues} | self.lists.keys()
+		return {queue: len(self.lists.get(queue, [])) for queue in known}
 
 	def _seen(self, worker: SimulatedWorker) -> Worker:
 		id = worker.task.id if worker.task and not worker.task.id.startswith(WAKE) else None
