@@ -1,0 +1,87 @@
+"""A Redis of the test's own: on a unix socket in a folder of its own, without persistence, ended by its pid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from contextlib import suppress
+from pathlib import Path
+
+import redis
+
+from fmx_restart.tests.adapters.waiting import eventually
+
+CHECKOUT = Path(__file__).parents[3]
+PASSWORD = "a-password-nobody-may-read"  # of every bench user here
+#: What `bench create-rq-users` grants a bench (frappe/utils/redis_queue.py): no admin commands, no channels.
+BENCH_RULES = "resetkeys resetchannels ~rq:[^q]* ~rq:queues ~rq:queue:{0}:* +@all -@admin"
+
+
+def redis_binary() -> str:
+	"""Where there is none the test is skipped; in CI that would hide everything, so there it fails."""
+	own = CHECKOUT / ".development" / "bin" / "redis-server"
+	found = shutil.which("redis-server") or (str(own) if own.exists() else None)
+	if found:
+		return found
+	if os.environ.get("CI"):
+		raise AssertionError("redis-server is not installed, and these tests must run in CI")
+	raise unittest.SkipTest("redis-server is not installed")
+
+
+class RedisServer:
+	def __init__(self, folder: Path) -> None:
+		self.folder, self.socket = folder, folder / "redis.sock"
+		self._process: subprocess.Popen | None = None
+
+	def start(self) -> None:
+		"""Returns when it answers."""
+		command = [redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+		command += ["--dir", str(self.folder), "--appendonly", "no"]
+		command += ["--rdbcompression", "no"]  # so that a DUMP can be searched
+		self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+		eventually(self._answers, "Redis answers")
+
+	def stop(self) -> None:
+		if self._process is not None:
+			self._process.kill()
+			self._process.wait()
+			self._process = None
+
+	def add_bench_user(self, bench_id: str) -> None:
+		rules = BENCH_RULES.format(bench_id).split()
+		self.connection().execute_command("ACL", "SETUSER", bench_id, "reset", "on", f">{PASSWORD}", *rules)
+
+	def url(self, user: str | None = None, password: str = PASSWORD) -> str:
+		return f"unix://{f'{user}:{password}@' if user else ''}{self.socket}"
+
+	def connection(self, user: str | None = None, password: str = PASSWORD) -> redis.Redis:
+		return redis.Redis.from_url(self.url(user, password), socket_timeout=5)
+
+	def _answers(self) -> bool:
+		if self._process.poll() is not None:
+			raise AssertionError(f"redis-server ended with exit code {self._process.returncode}")
+		with suppress(redis.ConnectionError):
+			return self.connection().ping()
+		return False
+
+
+class RedisTestCase(unittest.TestCase):
+	"""One server for all tests of a class; each test finds it empty."""
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		folder = tempfile.TemporaryDirectory(prefix="fmx", dir="/tmp")  # a unix socket's path is short
+		cls.addClassCleanup(folder.cleanup)
+		cls.server = RedisServer(Path(folder.name))
+		cls.addClassCleanup(cls.server.stop)
+		cls.server.start()
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.admin = self.server.connection()
+		self.admin.flushall()
+		self.addCleanup(self.admin.close)

@@ -1,0 +1,99 @@
+"""RQ as a bench uses it: its queues, jobs with Frappe's kwargs, real workers as processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import redis
+import rq
+from rq.job import Job
+
+from fmx_restart.tests.adapters.redis_server import RedisServer
+
+CHECKOUT = Path(__file__).parents[3]
+#: Frappe's job ids (frappe.utils.background_jobs.create_job_id): rq 2 takes no colon.
+SEPARATOR = "||" if int(rq.VERSION.split(".")[0]) >= 2 else "::"
+
+
+def execute_job(site: str, method: str, kwargs: dict, **others) -> None:
+	"""In place of Frappe's: a job that waits does so until the test lets it go."""
+	if kwargs.get("waits"):
+		job = rq.get_current_job()
+		job.connection.blpop(release_key(job.id), timeout=60)
+
+
+def release_key(id: str) -> str:
+	return f"rq:test:release:{id}"
+
+
+class RqBench:
+	"""`user`: the Redis user of whoever enqueues. Workers need Redis' admin: rq 1 asks for CLIENT LIST."""
+
+	def __init__(self, server: RedisServer, id: str = "home-anna-bench", user: str | None = None) -> None:
+		self.id, self.server = id, server
+		self.connection = server.connection(user)
+		self._processes: list[subprocess.Popen] = []
+
+	def queue(self, name: str) -> rq.Queue:
+		return rq.Queue(f"{self.id}:{name}", connection=self.connection)
+
+	def enqueue(self, id: str, queue: str = "short", *, waits: bool = False, **given) -> Job:
+		"""`given` replaces what Frappe would pass; timeout and func are RQ's."""
+		timeout = given.pop("timeout", 300)
+		function = given.pop("func", execute_job)
+		kwargs = {
+			"site": "one.localhost",
+			"user": "anna@example.com",
+			"method": "app.tasks.work",
+			"event": None,
+			"job_name": "work",
+			"is_async": True,
+			"kwargs": {"waits": waits},
+			**given,
+		}
+		return self.queue(queue).enqueue_call(function, kwargs=kwargs, timeout=timeout, job_id=id)
+
+	def finish(self, id: str) -> None:
+		self.connection.rpush(release_key(id), 1)
+
+	def start_worker(self, *queues: str) -> int:
+		"""Its pid. It runs until the bench is stopped."""
+		names = [f"{self.id}:{queue}" for queue in queues]
+		command = [sys.executable, "-m", "fmx_restart.tests.adapters.rq_bench", self.server.url(), *names]
+		process = subprocess.Popen(
+			command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+		)
+		self._processes.append(process)
+		return process.pid
+
+	def register(self, *queues: str, name: str | None = None) -> rq.Worker:
+		"""A worker's record in Redis without a process."""
+		connection = self.server.connection()
+		names = [f"{self.id}:{queue}" for queue in queues]
+		worker = rq.Worker(names, name=name, connection=connection)
+		worker.register_birth()
+		return worker
+
+	def stop(self) -> None:
+		"""Kills workers and the jobs they run, which have sessions of their own."""
+		for process in self._processes:
+			children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+			process.kill()
+			process.wait()
+			for child in children:
+				with suppress(psutil.NoSuchProcess):
+					child.kill()
+		self.connection.close()
+
+
+def work(url: str, *queues: str) -> None:
+	connection = redis.Redis.from_url(url)
+	rq.Worker([rq.Queue(name, connection=connection) for name in queues], connection=connection).work()
+
+
+if __name__ == "__main__":
+	work(*sys.argv[1:])

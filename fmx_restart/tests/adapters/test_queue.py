@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import unittest
+from itertools import count
+
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.queue import WAKE, InMemoryQueue
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.keys import SUSPENDED, WAKE_PREFIX
+from fmx_restart.engine.ports import WorkerState
+from fmx_restart.tests.adapters.queue_contract import QueueContract
+from fmx_restart.tests.adapters.redis_server import RedisTestCase
+from fmx_restart.tests.adapters.rq_bench import RqBench
+from fmx_restart.tests.adapters.waiting import eventually
+
+
+class TestInMemoryQueue(QueueContract, unittest.TestCase):
+	def setUp(self):
+		self.clock = FakeClock()
+		self.queue = InMemoryQueue(self.clock)
+		self.pids = count(1001)
+
+	def start_worker(self, *queues):
+		pid = next(self.pids)
+		return self.queue.add_worker(f"worker-{pid}", pid, queues).pid
+
+	def enqueue(self, id, queue="short", *, waits=False, **given):
+		self.queue.enqueue(id, queue=queue, seconds=100 if waits else 0, **given)
+
+	def finish(self, id):
+		self.clock.sleep(100)
+
+	def lose(self, id):
+		self.queue.lose(id)
+
+	def suspend(self, value):
+		self.queue.suspension.value = value
+
+	def waiting(self, queue):
+		return self.queue.lists[queue]
+
+	def traces(self):
+		listed = {id for ids in self.queue.lists.values() for id in ids}
+		return {id for id in listed | self.queue.tasks.keys() if id.startswith(WAKE)}
+
+	def eventually(self, condition, what):
+		for _ in range(1000):
+			if answer := condition():
+				return answer
+			self.clock.sleep(0.01)
+		raise AssertionError(f"not within 10 s: {what}")
+
+
+class TestRedisQueue(QueueContract, RedisTestCase):
+	user: str | None = None  # of the bench and of the queue under test
+
+	def setUp(self):
+		super().setUp()
+		self.bench = RqBench(self.server, user=self.user)
+		self.addCleanup(self.bench.stop)
+		self.start_worker, self.enqueue = self.bench.start_worker, self.bench.enqueue
+		self.finish, self.eventually = self.bench.finish, eventually
+		self.queue = RedisQueue(self.bench.connection, self.bench.id, "operation-1")
+
+	def lose(self, id):
+		self.admin.lrem(self.bench.queue("short").key, 0, id)
+
+	def suspend(self, value):
+		self.admin.set(SUSPENDED, value)
+
+	def waiting(self, queue):
+		return [id.decode() for id in self.admin.lrange(self.bench.queue(queue).key, 0, -1)]
+
+	def traces(self):
+		"""Keys that are named after a wake-up or mention one, whatever they hold."""
+		wake = WAKE_PREFIX.encode()
+		return {key for key in self.admin.scan_iter() if wake in key or wake in self.admin.dump(key)}
+
+	def test_one_round_of_wake_ups_reaches_every_worker(self):
+		# Given workers that share queues, each kind twice, and the greediest first
+		for queues in (("long", "default", "short"), ("email",), ("short", "default")) * 2:
+			self.start_worker(*queues)
+		idle = self.wait_for_workers(6)
+		# When each gets one wake-up
+		self.suspend("us")
+		self.queue.wake(idle)
+		# Then all are suspended: no wake-up was taken by somebody who did not need it
+		self.wait_for_workers(6, WorkerState.SUSPENDED)
+		self.assertEqual((self.queue.recall(), self.traces()), (0, set()))
+
+	def test_frappes_readers_survive_a_wake_up_that_waits(self):
+		# Given a wake-up in a queue
+		self.bench.register("short")
+		self.queue.wake(self.queue.look().workers)
+		# When it is read as bench doctor, show-pending-jobs, purge-jobs and RQ Job do
+		[job] = self.bench.queue("short").jobs
+		# Then everything is there, and it is a job of no site
+		self.assertLessEqual({"site", "user", "method", "event", "job_name", "kwargs"}, job.kwargs.keys())
+		self.assertEqual(job.kwargs["kwargs"].get("job_type"), None)
+		self.assertFalse(job.kwargs["site"].endswith(".localhost"))
+		self.assertEqual((job.origin, job.get_status()), (self.bench.queue("short").name, "queued"))
+		self.assertGreater(job.timeout, 0)
+		self.assertTrue(job.to_dict())
+
+	def test_a_restarted_redis_that_forgot_our_scripts_gets_them_again(self):
+		# Given a Redis that knows our scripts, and a wake-up that still waits
+		self.bench.register("short")
+		self.queue.wake(self.queue.look().workers)
+		self.admin.script_flush()
+		# Then both kinds of call go on: alone, and in a pipeline
+		self.assertEqual(len(self.queue.look().workers), 1)
+		self.admin.script_flush()
+		self.assertEqual(self.queue.recall(), 1)
+
+
+class TestRedisQueueWithFrappesPermissions(TestRedisQueue):
+	user = "home-anna-bench"
+
+	def setUp(self):
+		self.server.add_bench_user(self.user)
+		super().setUp()
