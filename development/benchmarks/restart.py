@@ -121,7 +121,14 @@ def row(load: str, method: str, rows: list[Run]) -> str:
 	times = [f"{middle(name):.1f} s" for name in ("wall", "works_again")]
 	gap = f"{middle('longest_gap'):.1f} s" if load != "idle" else "-"
 	lost, twice = sum(run.lost for run in rows), sum(run.run_twice for run in rows)
-	cells = [*times, f"{middle('failed_requests'):.0f}", f"{middle('web_outage'):.1f} s", gap, str(lost), str(twice)]
+	cells = [
+		*times,
+		f"{middle('failed_requests'):.0f}",
+		f"{middle('web_outage'):.1f} s",
+		gap,
+		str(lost),
+		str(twice),
+	]
 	return f"| {load} | `{method}` | {' | '.join(cells)} |"
 
 
