@@ -25,6 +25,7 @@ childlogdir={private}/logs
 directory={private}
 nodaemon=false
 user={user}
+environment=NODE_OPTIONS="--require {localhost_names}"
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
@@ -92,7 +93,12 @@ def write_supervisord_configuration(bench: Bench) -> None:
 	bench.log_path.mkdir(exist_ok=True)
 	for leftover in programs.iterdir():
 		leftover.unlink()
-	main = SUPERVISORD.format(socket=bench.supervisor_socket, private=bench.private_path, user=bench.user)
+	main = SUPERVISORD.format(
+		socket=bench.supervisor_socket,
+		private=bench.private_path,
+		user=bench.user,
+		localhost_names=Path(__file__).with_name("localhost_names.js"),
+	)
 	write_atomically(bench.supervisor_config, main)
 	write_atomically(programs / "database.conf", database_program(bench))
 

@@ -87,13 +87,18 @@ function sendFile(file, response) {
 
 function passOn(request, response) {
 	const isRealtime = request.url.startsWith("/socket.io/");
+	const headers = { ...request.headers, "x-forwarded-for": request.socket.remoteAddress };
+	if (isRealtime) {
+		// a browser leaves it out on its own host's pages, and Frappe's realtime server refuses those then
+		headers.origin ??= `http://${request.headers.host}`;
+	}
 	const behind = http.request(
 		{
 			host: "127.0.0.1",
 			port: isRealtime ? socketioPort : webPort,
 			method: request.method,
 			path: request.url,
-			headers: { ...request.headers, "x-forwarded-for": request.socket.remoteAddress },
+			headers,
 		},
 		(answer) => {
 			response.writeHead(answer.statusCode, answer.headers);

@@ -6,12 +6,17 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from development.description import ROOT
+from development.errors import CommandFailed
 from development.frappe_checkout import is_reachable
 from development.running import run_logged
 
+MISSING_RELEASE = re.compile(r"No matching version found for (\S+)@(\S+?)\.?\s")
+#: How many releases may be missing before we give up.
+MISSING_RELEASES = 5
 NPM = ["npm", "--ignore-scripts", "--no-audit", "--no-fund"]
 ENVIRONMENT = {"npm_config_cache": str(ROOT / "cache" / "npm"), "npm_config_update_notifier": "false"}
 
@@ -25,12 +30,46 @@ def install_locked(source: Path, folder: Path, log: Path) -> None:
 
 
 def install_for_checkout(app: Path, log: Path) -> None:
-	"""Install what a Frappe checkout asks for. npm takes the versions from its yarn.lock."""
-	package = json.loads((app / "package.json").read_text())
-	replaced = without_lost_git(package["dependencies"], app / "yarn.lock")
-	if replaced != package["dependencies"]:
-		(app / "package.json").write_text(json.dumps({**package, "dependencies": replaced}, indent=2) + "\n")
-	npm(["install", "--no-package-lock", "--legacy-peer-deps"], app, log)
+	"""Install what a Frappe checkout asks for, in the versions of its yarn.lock as far as they still exist."""
+	place, lock = app / "package.json", app / "yarn.lock"
+	package = json.loads(place.read_text())
+	package["dependencies"] = without_lost_git(package["dependencies"], lock)
+	for _attempt in range(MISSING_RELEASES):
+		place.write_text(json.dumps(package, indent=2) + "\n")
+		try:
+			return npm(["install", "--legacy-peer-deps"], app, log)
+		except CommandFailed as failure:
+			missing = MISSING_RELEASE.search(str(failure))
+			if not missing:
+				raise
+		take_nearest(package, lock, *missing.groups())
+	raise CommandFailed(
+		"too many of the packages that Frappe asks for no longer exist", hint=f"the log: {log}"
+	)
+
+
+def take_nearest(package: dict, lock: Path, name: str, version: str) -> None:
+	"""Ask for the release nearest to one that does not exist."""
+	shown = subprocess.run(
+		["npm", "view", name, "versions", "--json"], capture_output=True, text=True, check=True
+	)
+	nearest = nearest_release(version, json.loads(shown.stdout))
+	kind = "dependencies" if name in package["dependencies"] else "overrides"
+	package.setdefault(kind, {})[name] = nearest
+	blocks = lock.read_text().split("\n\n")
+	lock.write_text(
+		"\n\n".join(block for block in blocks if not block.strip().strip('"').startswith(f"{name}@"))
+	)
+
+
+def nearest_release(wanted: str, available: list[str]) -> str:
+	"""The first one that is not older, else the newest. "rc9" is older than "rc26", unlike in npm's own order."""
+
+	def order(version: str) -> list[tuple[int, str]]:
+		return [(int(number or 0), word) for number, word in re.findall(r"(\d+)|([a-z]+)", version.lower())]
+
+	found = sorted(available, key=order)
+	return next((version for version in found if order(version) >= order(wanted)), found[-1])
 
 
 def without_lost_git(dependencies: dict[str, str], lock: Path) -> dict[str, str]:
