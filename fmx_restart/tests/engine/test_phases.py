@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.engine.phases import NEXT, Phase, check_move
+
+#: Every move there is. What is not here is our own bug.
+MOVES = """
+Preflight > Fence, Aborted
+Fence > Park, Aborted
+Park > Drain, Aborted
+Drain > Restart, Aborted
+Restart > Lift, Failed
+Lift > Verify, Failed
+Verify > Audit, Failed
+Audit > Done, Failed
+"""
+
+
+def moves() -> set[tuple[Phase, Phase]]:
+	found = set()
+	for line in MOVES.strip().splitlines():
+		current, following = line.split(" > ")
+		found |= {(Phase(current), Phase(name)) for name in following.split(", ")}
+	return found
+
+
+class TestPhases(unittest.TestCase):
+	def test_the_moves_are_these_and_no_others(self):
+		for current in Phase:
+			for following in Phase:
+				with self.subTest(move=f"{current.value} > {following.value}"):
+					if (current, following) in moves():
+						check_move(current, following)
+					else:
+						with self.assertRaisesRegex(ValueError, f"{current.value} to {following.value}"):
+							check_move(current, following)
+
+	def test_every_phase_stands_in_the_table(self):
+		self.assertEqual(NEXT.keys(), set(Phase))
+
+	def test_three_phases_are_final(self):
+		final = {phase for phase in Phase if phase.is_final}
+		self.assertEqual(final, {Phase.DONE, Phase.ABORTED, Phase.FAILED})
+
+	def test_what_can_be_undone_ends_as_aborted_and_the_rest_as_failed(self):
+		for phase in Phase:
+			if not phase.is_final:
+				ending = Phase.ABORTED if phase.can_be_undone else Phase.FAILED
+				self.assertEqual(NEXT[phase] & {Phase.ABORTED, Phase.FAILED}, {ending}, phase)
+
+	def test_every_phase_can_be_reached(self):
+		reached, found = {Phase.PREFLIGHT}, {Phase.PREFLIGHT}
+		while found:
+			found = {following for phase in found for following in NEXT[phase]} - reached
+			reached |= found
+		self.assertEqual(reached, set(Phase))
