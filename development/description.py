@@ -129,6 +129,10 @@ class Bench:
 		return f"unix://{self.supervisor_socket}"
 
 	@property
+	def redis_ports(self) -> tuple[int, int]:
+		return self.ports.redis_cache, self.ports.redis_queue
+
+	@property
 	def redis_queue_url(self) -> str:
 		return f"redis://127.0.0.1:{self.ports.redis_queue}"
 

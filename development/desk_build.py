@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def ensure_checkout_packages(app: Path, progress: Progress, log: Path) -> None:
 def ensure_desk(bench: Bench, progress: Progress, log: Path) -> None:
 	"""Build the bundles of those apps whose public files changed since the last build."""
 	found = {app: fingerprint(bench, app) for app in installed_apps(bench)}
-	changed = [app for app in found if found[app] != read_stamp(bench, app)]
+	changed = [app for app in found if found[app] != read_stamp(bench, app) or has_lost_assets(bench, app)]
 	if not changed or not has_packages(bench, progress, log):
 		return
 	for app in changed:
@@ -94,6 +95,15 @@ def link_assets(bench: Bench, app: str) -> None:
 def link(target: Path, place: Path) -> None:
 	if not place.is_symlink():
 		place.symlink_to(target)
+
+
+def has_lost_assets(bench: Bench, app: str) -> bool:
+	"""Another bench of this checkout builds an app of ours into the same folder, and may have cleaned it."""
+	listed = bench.sites_path / "assets" / "assets.json"
+	urls = json.loads(listed.read_text()).values() if listed.exists() else ()
+	return any(
+		not (bench.sites_path / url.lstrip("/")).exists() for url in urls if url.startswith(f"/assets/{app}/")
+	)
 
 
 def installed_apps(bench: Bench) -> list[str]:

@@ -12,6 +12,7 @@ from development.description import Bench
 from development.desk_build import ensure_desk, ensure_realtime
 from development.progress import Progress
 from development.services import (
+	end_leftovers,
 	restart_workers_and_web,
 	running_supervisord,
 	start_redis,
@@ -33,11 +34,13 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
 	was_running = running_supervisord(bench) is not None
 	if not was_running:
 		bench = start_database(bench, progress, log)
-	start_redis(bench, progress)
+	start_redis(bench)
 	ensure_sites(bench, progress, log)
 	if desk:
 		ensure_desk(bench, progress, log)
-	start_workers_and_web(bench, progress)
+	if not was_running:
+		progress.say("workers, web and realtime")
+	start_workers_and_web(bench)
 	if was_running and has_new_apps:
 		restart_workers_and_web(bench, progress, log)
 	wait_until_ready(bench)
@@ -55,6 +58,7 @@ def build(bench: Bench, progress: Progress, log: Path) -> bool:
 
 def start_database(bench: Bench, progress: Progress, log: Path) -> Bench:
 	"""Start supervisord with the database alone, in places that are free now."""
+	end_leftovers(bench, progress)
 	state.remove_sockets(bench)
 	bench = state.with_fresh_places(bench)
 	state.remember(bench)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,20 @@ def with_descendants(root: Process) -> list[Process]:
 		if process := find_process(pid):
 			family.append(process)
 	return family
+
+
+def find_all(is_wanted: Callable[[int], bool]) -> list[Process]:
+	"""Every living process whose pid the condition accepts."""
+	pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+	return [process for pid in pids if is_wanted(pid) and (process := find_process(pid))]
+
+
+def environment(pid: int) -> list[str]:
+	"""What it was started with, as NAME=value. Empty when it is gone or not ours to read."""
+	try:
+		return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+	except OSError:
+		return []
 
 
 def end_all(processes: Iterable[Process], *, timeout: float = 5.0) -> None:

@@ -8,12 +8,21 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from dataclasses import asdict
 from pathlib import Path
 from xmlrpc.client import Fault
 
 from development.configuration import include_bench
 from development.description import Bench
-from development.processes import Process, command_line, end_all, find_process, with_descendants
+from development.processes import (
+	Process,
+	command_line,
+	end_all,
+	environment,
+	find_all,
+	find_process,
+	with_descendants,
+)
 from development.progress import Progress
 from development.running import run_logged, wait_until
 from development.state import write_atomically
@@ -34,24 +43,39 @@ def running_supervisord(bench: Bench) -> Process | None:
 	if not note.exists():
 		return None
 	process = Process(**json.loads(note.read_text()))
-	is_ours = process.is_alive and str(bench.supervisor_config) in command_line(process.pid)
-	return process if is_ours else None
+	return process if process.is_alive and is_our_supervisord(bench, process.pid) else None
+
+
+def is_our_supervisord(bench: Bench, pid: int) -> bool:
+	return {str(bench.tools / "supervisord"), str(bench.supervisor_config)} <= set(command_line(pid))
 
 
 def start_supervisord(bench: Bench, progress: Progress, log: Path) -> None:
-	progress.say("supervisord and the database")
+	progress.say("supervisord, the database and Redis")
 	run_logged([bench.tools / "supervisord", "-c", bench.supervisor_config], log, env=bench.environment)
-	pidfile = bench.private_path / "supervisord.pid"
-	log_file = bench.log_path / "supervisord.log"
-	wait_until(pidfile.exists, "supervisord runs", timeout=PATIENCE, log=log_file)
-	process = find_process(int(pidfile.read_text()))
-	write_atomically(bench.private_path / "supervisord.json", json.dumps(vars(process)))
+	wait_until(
+		lambda: has_noted_supervisord(bench),
+		"supervisord runs",
+		timeout=PATIENCE,
+		log=bench.log_path / "supervisord.log",
+	)
 	wait_until(
 		lambda: answers_sql(bench),
 		"the database answers",
 		timeout=PATIENCE,
 		log=bench.log_path / "mariadb.log",
 	)
+
+
+def has_noted_supervisord(bench: Bench) -> bool:
+	"""Find it by its pid file, which may be one that a crash left, and note which process it is."""
+	pidfile = bench.private_path / "supervisord.pid"
+	pid = int(pidfile.read_text() or 0) if pidfile.exists() else 0
+	process = find_process(pid)
+	if process is None or not is_our_supervisord(bench, pid):
+		return False
+	write_atomically(bench.private_path / "supervisord.json", json.dumps(asdict(process)))
+	return True
 
 
 def answers_sql(bench: Bench) -> bool:
@@ -65,16 +89,14 @@ def answers_sql(bench: Bench) -> bool:
 	return subprocess.run(command, capture_output=True).returncode == 0
 
 
-def start_redis(bench: Bench, progress: Progress) -> None:
-	progress.say("Redis")
+def start_redis(bench: Bench) -> None:
 	include_bench(bench)
 	add_group(bench, f"{bench.name}-redis")
-	for port in (bench.ports.redis_cache, bench.ports.redis_queue):
+	for port in bench.redis_ports:
 		wait_until(lambda port=port: redis(port, "PING") == ["PONG"], "Redis answers", timeout=PATIENCE)
 
 
-def start_workers_and_web(bench: Bench, progress: Progress) -> None:
-	progress.say("workers, web and realtime")
+def start_workers_and_web(bench: Bench) -> None:
 	for group in upper_groups(bench):
 		add_group(bench, group)
 
@@ -135,8 +157,30 @@ def answers_ping(bench: Bench) -> bool:
 def stop_everything(bench: Bench, progress: Progress) -> None:
 	"""Stop supervisord and all below it: workers and web first, the database last. A job gets GRACE seconds."""
 	process = running_supervisord(bench)
-	if process is None:
-		return
+	if process:
+		stop_supervisord(bench, process, progress)
+	end_leftovers(bench, progress)
+
+
+def end_leftovers(bench: Bench, progress: Progress) -> None:
+	"""End what outlived its supervisord: everything after a crash, or a job whose worker was killed."""
+	left = find_all(lambda pid: is_our_supervisord(bench, pid) or is_below_our_supervisord(bench, pid))
+	if left:
+		progress.say(f"ending {len(left)} processes that an earlier run left")
+		for process in left:
+			process.send(signal.SIGTERM)
+		end_within(GRACE, left)
+
+
+def is_below_our_supervisord(bench: Bench, pid: int) -> bool:
+	"""supervisord tells all it starts where it listens, and that place is ours alone. Redis writes over what it was told."""
+	if f"SUPERVISOR_SERVER_URL={bench.supervisor_url}" in environment(pid):
+		return True
+	titles = {f"{bench.root}/bin/redis-server 127.0.0.1:{port}" for port in bench.redis_ports}
+	return any(part.strip() in titles for part in command_line(pid))
+
+
+def stop_supervisord(bench: Bench, process: Process, progress: Progress) -> None:
 	progress.say("stopping workers and web")
 	family = with_descendants(process)
 	end_within(GRACE, stop_groups(bench, upper_groups(bench)))

@@ -27,12 +27,27 @@ for (const app of apps) {
 async function buildApp(app, publicFolder) {
 	const entries = findBundles(publicFolder);
 	const dist = path.join(publicFolder, "dist");
-	fs.rmSync(dist, { recursive: true, force: true });
+	removeListed(app);
 	if (!entries.length) {
 		return {};
 	}
 	const result = await tools.esbuild.build(options(app, entries, dist));
 	return outputsByName(app, dist, result.metafile);
+}
+
+/** Delete what this bench built before. Others of the same checkout may have built into the same folder. */
+function removeListed(app) {
+	for (const file of ["assets.json", "assets-rtl.json"]) {
+		for (const url of Object.values(readList(file)).filter((url) => url.startsWith(`/assets/${app}/`))) {
+			fs.rmSync(path.join(bench, "sites", url), { force: true });
+			fs.rmSync(path.join(bench, "sites", `${url}.map`), { force: true });
+		}
+	}
+}
+
+function readList(file) {
+	const place = path.join(bench, "sites", "assets", file);
+	return fs.existsSync(place) ? JSON.parse(fs.readFileSync(place, "utf8")) : {};
 }
 
 function findBundles(folder) {
@@ -112,8 +127,7 @@ function list(app, built) {
 		["assets-rtl.json", (name) => name.startsWith("rtl_")],
 	]) {
 		const place = path.join(bench, "sites", "assets", file);
-		const known = fs.existsSync(place) ? JSON.parse(fs.readFileSync(place, "utf8")) : {};
-		const others = Object.entries(known).filter(([, url]) => !url.startsWith(`/assets/${app}/`));
+		const others = Object.entries(readList(file)).filter(([, url]) => !url.startsWith(`/assets/${app}/`));
 		const own = Object.entries(built).filter(([name]) => isOurs(name));
 		fs.writeFileSync(place, JSON.stringify(Object.fromEntries([...others, ...own]), null, 1) + "\n");
 	}
