@@ -45,10 +45,10 @@ def new_operation(options: Options, listeners: Iterable[Listener], site: str | N
 	return Operation(bench, options, Emitter([journal, *listeners]), id)
 
 
-def plan_here(site: str | None = None) -> Plan:
+def plan_here(options: Options, site: str | None = None) -> Plan:
 	"""What a restart would do now. Changes nothing."""
 	bench = this_bench(new_operation_id(), site)
-	return make_plan(bench, bench.queue.look())
+	return make_plan(bench, bench.queue.look(), options)
 
 
 def this_bench(operation: str, site: str | None = None) -> Bench:

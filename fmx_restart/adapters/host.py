@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 import psutil
 
@@ -40,6 +41,12 @@ class ThisHost:
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		return [process for process in processes if is_the_same(process)]
+
+	def end(self, processes: Iterable[HostProcess]) -> None:
+		for process in processes:
+			if is_the_same(process):
+				with suppress(psutil.NoSuchProcess):
+					psutil.Process(process.pid).kill()
 
 	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
 		# One pass: a horse forked between two would appear to have no parent

@@ -11,7 +11,7 @@ from fmx_restart.engine.report import Report
 def report_lines(report: Report) -> list[str]:
 	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
-	lines += waits(report) + processes(report)
+	lines += waits(report) + interruptions(report) + processes(report)
 	if report.account:
 		lines += account_lines(report.account)
 	return lines + ending(report)
@@ -24,6 +24,17 @@ def waits(report: Report) -> list[str]:
 		f"    {span(w.seconds):>9}  {w.job.site} / {w.job.method} ({w.job.queue})" for w in report.waited_for
 	]
 	return ["", "  Jobs it waited for", *lines]
+
+
+def interruptions(report: Report) -> list[str]:
+	if not report.interrupted:
+		return []
+	back = set(report.requeued)
+	lines = [
+		f"    {job.site} / {job.method} ({job.id}){', put back' if job.id in back else ''}"
+		for job in report.interrupted
+	]
+	return ["", "  Jobs it killed", *lines]
 
 
 def processes(report: Report) -> list[str]:

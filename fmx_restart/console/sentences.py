@@ -130,6 +130,18 @@ def _(event: events.Drained) -> str:
 
 
 @sentence.register
+def _(event: events.QueueNearLimit) -> str:
+	return f"Warning: {event.depth} jobs wait in {event.queue}; at {event.limit} enqueuing fails. Not waiting any longer."
+
+
+@sentence.register
+def _(event: events.JobsInterrupted) -> str:
+	names = "; ".join(f"{job.site} / {job.method} ({job.id})" for job in event.jobs)
+	back = f", {len(event.requeued)} put back at the front of their queue" if event.requeued else ""
+	return f"Warning: killed {count(len(event.jobs), 'job')}{back}: {names}"
+
+
+@sentence.register
 def _(event: events.ProcessDown) -> str:
 	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
 

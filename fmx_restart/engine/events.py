@@ -109,6 +109,21 @@ class Drained(Event):
 
 
 @dataclass(frozen=True)
+class QueueNearLimit(Event):
+	"""At `limit` waiting jobs frappe.enqueue begins to raise; the time-out's policy applies now."""
+
+	queue: str
+	depth: int
+	limit: int
+
+
+@dataclass(frozen=True)
+class JobsInterrupted(Event):
+	jobs: tuple[Job, ...]
+	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again
+
+
+@dataclass(frozen=True)
 class ProcessDown(Event):
 	name: str
 	pid: int | None

@@ -34,7 +34,7 @@ class Account:
 	failed: int = 0
 	waiting: int = 0
 	running: int = 0
-	requeued: int = 0  # ghosts that were put back
+	requeued: int = 0  # put back: ghosts, and jobs that were killed on purpose
 	interrupted: list[str] = field(default_factory=list)  # started, and nobody runs them any more
 	removed: int = 0  # deleted by somebody, or expired: RQ keeps no trace of a job with result_ttl=0
 	lost: list[str] = field(default_factory=list)  # ghosts that could not be put back
@@ -54,6 +54,7 @@ class Ledger:
 	def __init__(self, before: Inventory) -> None:
 		self.before = before
 		self.seen_running: set[str] = set()
+		self.requeued: set[str] = set()  # killed on purpose and put back
 
 	@property
 	def waiting_before(self) -> set[str]:
@@ -76,7 +77,8 @@ class Ledger:
 		account.arrived = len(subjects) - account.before
 		unplaced = self.unplaced(after)
 		for id in subjects - unplaced:
-			self._count(account, LISTED[after.places[id]])
+			is_back = id in self.requeued and after.places[id] is Place.WAITING
+			self._count(account, "requeued" if is_back else LISTED[after.places[id]])
 		for id in sorted(unplaced):
 			self._judge(account, id, statuses.get(id))
 		return account

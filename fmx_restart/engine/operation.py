@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted, LockLost, OperationError, QueueUnreachable
@@ -12,11 +12,12 @@ from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Bench, Hold, Job, Look
+from fmx_restart.engine.ports import Bench, Hold, HostProcess, Job, Look
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.strategies import STORIES
 from fmx_restart.engine.waiting import Patience, wait_until
 
+REDIS_RETURNS = Patience(timeout=60.0, poll=0.2)
 BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
 
 
@@ -117,6 +118,22 @@ class Operation:
 			self.running.update(self.bench.queue.describe(new))
 		return look
 
+	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
+		"""Job processes without a worker. Reading the process table takes milliseconds: not for every look."""
+		host = self.bench.host
+		known = {worker.pid for worker in look.workers if worker.host == host.name}
+		known |= {process.pid for process in self.bench.processes.list() if process.pid}
+		return tuple(host.orphan_horses(known))
+
+	def insist(self, act: Callable[[], None]) -> None:
+		"""Do it as soon as Redis answers: an act that must not be skipped because Redis restarts just now."""
+		done: list[None] = []
+		if not self.wait(lambda: done.append(act()) or True, REDIS_RETURNS):
+			raise QueueUnreachable(
+				f"Redis did not answer for {REDIS_RETURNS.timeout:.0f} s during {self.phase.value}.",
+				hint="All processes were told to start. The fence ends by itself; look at bench doctor.",
+			)
+
 	@contextmanager
 	def fenced(self) -> Iterator[None]:
 		"""Workers start no job inside the block. However it ends, our own fence does not outlive it."""
@@ -129,10 +146,15 @@ class Operation:
 			self.unfence()
 
 	def unfence(self) -> None:
-		if self.is_fenced:
-			self.is_fenced = False
+		"""When Redis is away the fence ends by itself: that must not hide why we are here."""
+		if not self.is_fenced:
+			return
+		self.is_fenced = False
+		try:
 			self.bench.queue.recall()
 			self.bench.fence.release()
+		except QueueUnreachable as error:
+			self.emit(events.QueueAway(str(error)))
 
 	@contextmanager
 	def _locked(self) -> Iterator[None]:
@@ -145,7 +167,8 @@ class Operation:
 		try:
 			yield
 		finally:
-			self.bench.lock.release()
+			with suppress(QueueUnreachable):  # then it ends by itself
+				self.bench.lock.release()
 
 	def _end(self, outcome: Phase, error: BaseException | None = None) -> None:
 		check_move(self.phase, outcome)

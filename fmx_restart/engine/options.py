@@ -7,12 +7,27 @@ from enum import Enum
 
 
 class Strategy(str, Enum):
+	FAST = "fast"
 	WAIT_WORKERS = "wait-workers"
+	SUSPEND_RQ = "suspend-rq"
+
+
+class OnTimeout(str, Enum):
+	"""What happens to jobs that still run when their time is over."""
+
+	ABORT = "abort"  # nothing is restarted, the bench goes on as it was
+	REQUEUE = "requeue"  # killed, and put back at the front of their queue, once
+	KILL = "kill"  # killed, and left as failed
 
 
 @dataclass(frozen=True)
 class Options:
 	strategy: Strategy = Strategy.WAIT_WORKERS
 	drain_timeout: float = 300.0  # seconds that running jobs get to finish
+	on_timeout: OnTimeout = OnTimeout.ABORT
+	force_kill_timeout: float = 30.0  # seconds that a busy worker gets where nobody waited for it before
+	web: bool = True  # web and socketio
+	workers: bool = True  # workers and scheduler
+	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held

@@ -31,11 +31,11 @@ class Phase(str, Enum):
 UNDOABLE = {Phase.PREFLIGHT, Phase.FENCE, Phase.PARK, Phase.DRAIN}
 
 NEXT = {
-	Phase.PREFLIGHT: {Phase.FENCE, Phase.ABORTED},
+	Phase.PREFLIGHT: {Phase.FENCE, Phase.RESTART, Phase.ABORTED},
 	Phase.FENCE: {Phase.PARK, Phase.ABORTED},
-	Phase.PARK: {Phase.DRAIN, Phase.ABORTED},
+	Phase.PARK: {Phase.DRAIN, Phase.RESTART, Phase.ABORTED},
 	Phase.DRAIN: {Phase.RESTART, Phase.ABORTED},
-	Phase.RESTART: {Phase.LIFT, Phase.FAILED},
+	Phase.RESTART: {Phase.LIFT, Phase.VERIFY, Phase.FAILED},
 	Phase.LIFT: {Phase.VERIFY, Phase.FAILED},
 	Phase.VERIFY: {Phase.AUDIT, Phase.FAILED},
 	Phase.AUDIT: {Phase.DONE, Phase.FAILED},

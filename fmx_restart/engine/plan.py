@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fmx_restart.engine.ports import Job, Process, ProcessState
+from fmx_restart.engine.ports import Job, Process, ProcessKind, ProcessState
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,26 @@ class Plan:
 	depths: dict[str, int]
 	longest: float | None  # seconds until the last of these jobs hits its own limit; None: no limit
 	suspension: str | None
+
+
+WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}
+
+
+def chosen(processes: Iterable[Process], *, web: bool, workers: bool) -> list[Process]:
+	"""Scheduler and workers go together, socketio goes with web; anything else goes with its group."""
+	processes = list(processes)
+	web_groups = {group_of(p) for p in processes if p.kind is ProcessKind.WEB}
+
+	def is_web(process: Process) -> bool:
+		if process.kind is ProcessKind.OTHER:
+			return group_of(process) in web_groups
+		return process.kind in WEB_KINDS
+
+	return [process for process in processes if (web if is_web(process) else workers)]
+
+
+def group_of(process: Process) -> str:
+	return process.name.partition(":")[0]
 
 
 def split_processes(processes: Iterable[Process]) -> tuple[tuple[Process, ...], tuple[Process, ...]]:

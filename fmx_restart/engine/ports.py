@@ -112,6 +112,12 @@ class Queue(Protocol):
 	def put_back(self, ids: Iterable[str]) -> list[str]:
 		"""Push ghosts to the front of their queue, each at most once. Returns those that were pushed."""
 
+	def fail(self, ids: Iterable[str], reason: str) -> None:
+		"""Jobs whose process was killed: each is failed afterwards, and says why, whoever recorded it first."""
+
+	def requeue(self, ids: Iterable[str]) -> list[str]:
+		"""Failed jobs go to the front of their queue, arguments intact. Returns those that went."""
+
 
 class Hold(str, Enum):
 	TAKEN = "taken"  # it was free and is ours now
@@ -197,6 +203,9 @@ class Host(Protocol):
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		"""Those that still run: same pid, same start time, not a zombie."""
+
+	def end(self, processes: Iterable[HostProcess]) -> None:
+		"""SIGKILL to each that is still the same process. Those that are gone are fine."""
 
 	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
 		"""This bench's job processes that lost their worker. `managed`: pids the manager or RQ knows."""

@@ -20,7 +20,8 @@ class InMemoryBench:
 
 	def __init__(self, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5) -> None:
 		self.clock, self.host = FakeClock(), InMemoryHost()
-		self.queue = InMemoryQueue(self.clock)
+		self.queue = InMemoryQueue(self.clock, host=self.host)
+		self.host.when_killed = self.queue.kill_horse
 		self.lock_slot = Slot()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
@@ -29,6 +30,7 @@ class InMemoryBench:
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)
+			program.is_at_work = lambda program=program: self.queue.is_at_work(worker_name(program))
 			program.on_start()
 
 	def port(self, operation: str = "operation-1") -> Bench:
@@ -48,9 +50,13 @@ class InMemoryBench:
 		)
 
 	def _register(self, program: Program, queues: tuple[str, ...]) -> None:
-		self.queue.add_worker(f"{program.name}@{program.pid}", program.pid or 0, queues)
+		self.queue.add_worker(worker_name(program), program.pid or 0, queues)
 
 	def _stop(self, program: Program) -> None:
 		for worker in list(self.queue.workers.values()):
 			if worker.name.startswith(f"{program.name}@"):
 				self.queue.stop_worker(worker.name)
+
+
+def worker_name(program: Program) -> str:
+	return f"{program.name}@{program.pid}"

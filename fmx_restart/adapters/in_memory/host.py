@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from fmx_restart.engine.ports import HostProcess
+
+
+def nothing(_pid: int) -> None:
+	"""What follows from a kill, unless a bench says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Entry:
 class InMemoryHost:
 	def __init__(self, name: str = "host-1") -> None:
 		self.name = name
+		self.killed: list[int] = []
+		self.when_killed: Callable[[int], object] = nothing  # what a test's bench makes of it
 		self._entries: dict[int, Entry] = {}
 
 	def add(
@@ -47,6 +53,12 @@ class InMemoryHost:
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		now = {entry.process for entry in self._entries.values()}
 		return [process for process in processes if process in now]
+
+	def end(self, processes: Iterable[HostProcess]) -> None:
+		for process in self.alive(processes):
+			self.remove(process.pid)
+			self.killed.append(process.pid)
+			self.when_killed(process.pid)
 
 	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
 		elders = set().union(*(self._line(pid) for pid in managed))

@@ -11,7 +11,12 @@ from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
+WARM = 0.05  # seconds between two looks at whether a program that was told to stop is still at work
 UP = {ProcessState.STARTING, ProcessState.RUNNING}
+
+
+def at_rest() -> bool:
+	return False
 
 
 def nothing() -> None:
@@ -31,6 +36,7 @@ class Program:
 	log: str = ""
 	on_start: Callable[[], object] = nothing
 	on_stop: Callable[[], object] = nothing
+	is_at_work: Callable[[], bool] = at_rest  # it ends only when this is over, as a busy worker does
 	state: ProcessState = ProcessState.RUNNING
 	pid: int | None = None
 	started: float | None = None  # seconds since the epoch
@@ -67,7 +73,7 @@ class InMemoryProcesses:
 			return
 		program.state = ProcessState.STOPPING
 		if not program.refuses_to_stop:
-			self._later(program.stop_takes, program, lambda: self._end(program, ProcessState.STOPPED))
+			self._later(program.stop_takes, program, lambda: self._end_at_rest(program))
 
 	def start(self, name: str) -> None:
 		program = self._named(name)
@@ -103,6 +109,12 @@ class InMemoryProcesses:
 			return
 		program.state = ProcessState.RUNNING
 		program.on_start()
+
+	def _end_at_rest(self, program: Program) -> None:
+		if program.is_at_work():
+			self._later(WARM, program, lambda: self._end_at_rest(program))
+		else:
+			self._end(program, ProcessState.STOPPED)
 
 	def _end(self, program: Program, state: ProcessState, detail: str = "") -> None:
 		if program.pid is not None:

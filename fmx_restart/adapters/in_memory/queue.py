@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.ports import Inventory, Job, Look, Place, StartedJob, Worker, WorkerState
@@ -34,6 +35,7 @@ class Task:
 	started: float | None = None
 	worker: str | None = None
 	runs: int = 0  # how often it was started
+	reason: str = ""  # why it failed
 
 
 @dataclass
@@ -59,6 +61,7 @@ class InMemoryQueue:
 	workers: dict[str, SimulatedWorker] = field(default_factory=dict)
 	blocked: list[SimulatedWorker] = field(default_factory=list)  # longest waiting first
 	other_workers: int = 0
+	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
 	is_away: bool = False
 	_wakes: count = field(default_factory=lambda: count(1))
 
@@ -88,9 +91,21 @@ class InMemoryQueue:
 		if worker.task is None:
 			self._unregister(worker)
 
+	def is_at_work(self, name: str) -> bool:
+		return name in self.workers and self.workers[name].task is not None
+
+	def kill_horse(self, pid: int) -> None:
+		"""Its worker notices, and records the job as failed (rq/worker.py monitor_work_horse)."""
+		for worker in self.workers.values():
+			if worker.task and horse_pid(worker) == pid:
+				worker.task.status, worker.task = "failed", None
+				self.clock.after(0.01, lambda worker=worker: self._loop(worker))
+
 	def kill_worker(self, name: str) -> None:
-		"""SIGKILL: its record stays, its job stays started, nobody works on it."""
+		"""SIGKILL to it and its horse: its record stays, its job stays started, nobody works on it."""
 		worker = self.workers[name]
+		if self.host:
+			self.host.remove(horse_pid(worker))
 		worker.is_dead = True
 		worker.task = None
 		if worker in self.blocked:
@@ -101,6 +116,19 @@ class InMemoryQueue:
 		self.lists[self.tasks[id].queue].remove(id)
 
 	# the port
+
+	def fail(self, ids: Iterable[str], reason: str) -> None:
+		self._answer()
+		for id in ids:
+			self.tasks[id].status, self.tasks[id].reason = "failed", reason
+
+	def requeue(self, ids: Iterable[str]) -> list[str]:
+		self._answer()
+		failed = [id for id in ids if self.tasks[id].status == "failed"]
+		for id in reversed(failed):
+			self.tasks[id].status = "queued"
+			self.lists.setdefault(self.tasks[id].queue, []).insert(0, id)
+		return failed
 
 	def look(self) -> Look:
 		self._answer()
@@ -190,12 +218,16 @@ class InMemoryQueue:
 		worker.state, worker.task = WorkerState.BUSY, task
 		task.status, task.started, task.worker = "started", self.clock.time(), worker.name
 		task.runs += 1
+		if self.host and worker.host == self.host.name:
+			self.host.add(horse_pid(worker), parent=worker.pid, is_horse=True)
 		self._beat(worker)
 		self.clock.after(task.seconds, lambda: self._finish(worker, task))
 
 	def _finish(self, worker: SimulatedWorker, task: Task) -> None:
 		if worker.task is not task:
 			return  # it was killed meanwhile
+		if self.host:
+			self.host.remove(horse_pid(worker))
 		worker.task = None
 		task.status = "finished"
 		if task.id.startswith(WAKE):
@@ -238,6 +270,10 @@ class InMemoryQueue:
 		for task in self.tasks.values():
 			if task.status == "started" and not task.id.startswith(WAKE):
 				yield StartedJob(task.id, task.worker, (task.started or 0) + REGISTRY_MARGIN)
+
+
+def horse_pid(worker: SimulatedWorker) -> int:
+	return worker.pid * 1000
 
 
 def to_job(task: Task) -> Job:

@@ -8,6 +8,7 @@ from redis import Redis
 
 from fmx_restart.adapters.redis_queue import jobs
 from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
 from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.wakes import Wakes
@@ -21,6 +22,7 @@ class RedisQueue:
 		self._looker = Looker(connection, bench_id)
 		self._wakes = Wakes(connection, bench_id, operation)
 		self._stock = Stock(connection, bench_id)
+		self._interruptions = Interruptions(connection)
 
 	def look(self) -> Look:
 		with redis_border():
@@ -53,3 +55,11 @@ class RedisQueue:
 	def put_back(self, ids: Iterable[str]) -> list[str]:
 		with redis_border():
 			return self._stock.put_back(ids)
+
+	def fail(self, ids: Iterable[str], reason: str) -> None:
+		with redis_border():
+			self._interruptions.fail(ids, reason)
+
+	def requeue(self, ids: Iterable[str]) -> list[str]:
+		with redis_border():
+			return self._interruptions.requeue(ids)

@@ -39,7 +39,7 @@ def close_ledger(operation: Operation) -> None:
 
 def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
 	returned = operation.bench.queue.put_back(ghosts) if ghosts else []
-	account.requeued = len(returned)
+	account.requeued += len(returned)
 	account.lost = [id for id in ghosts if id not in set(returned)]
 	if returned:
 		operation.emit(events.JobsPutBack(tuple(returned)))
@@ -48,7 +48,7 @@ def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
 def audit(operation: Operation, relays: list[Relay]) -> None:
 	"""Raises ProcessFault or JobsLost when the operation must not be called Done."""
 	operation.enter(Phase.AUDIT)
-	account = operation.report.account
+	account = operation.report.account or Account()
 	failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 	if failed:
 		raise ProcessFault(

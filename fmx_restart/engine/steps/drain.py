@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
+from fmx_restart.engine.options import OnTimeout
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import elapsed, most_left
 from fmx_restart.engine.ports import HostProcess, Look, WorkerState
 from fmx_restart.engine.report import JobWait
+from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.park import Parking
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import running_jobs
@@ -17,6 +19,8 @@ from fmx_restart.engine.workers import running_jobs
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
+AFTER_FORCE = Patience(timeout=10.0, poll=0.02)
+NEARLY = 0.9  # of the queue's limit
 LOOK_EVERY = 0.05  # seconds; bounds how long after the last job's end the next phase begins
 
 
@@ -28,11 +32,21 @@ def drain(operation: Operation) -> None:
 	stood = False
 	while not stood:
 		left = began + operation.options.drain_timeout - operation.bench.clock.now()
-		if not operation.wait(draining.is_done, Patience(left, LOOK_EVERY)):
-			raise draining.timeout()
+		operation.wait(lambda: draining.is_done() or draining.is_queue_full(), Patience(left, LOOK_EVERY))
+		if not draining.is_over:
+			use_force(operation, draining)
 		stood = operation.keep_alive(now=True)  # a fence that lapsed meanwhile let workers go: look again
 	operation.bench.queue.recall()
 	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
+
+
+def use_force(operation: Operation, draining: Draining) -> None:
+	"""The time is over: abort, or end what still runs."""
+	if operation.options.on_timeout is OnTimeout.ABORT:
+		raise draining.timeout()
+	end_jobs(operation, operation.bench.clock.now() - draining.began)
+	if not operation.wait(draining.is_done, AFTER_FORCE):
+		raise draining.timeout()
 
 
 class Draining(Parking):
@@ -44,14 +58,30 @@ class Draining(Parking):
 		self.jobs: tuple[events.RunningJob, ...] = ()
 		self.waits: dict[str, JobWait] = {}
 		self.told: tuple[float, object] = (0.0, None)
+		self.is_over = False
 
 	def is_done(self) -> bool:
+		self.is_over = self.look_again()
+		return self.is_over
+
+	def is_queue_full(self) -> bool:
+		"""Callers of frappe.enqueue would soon get errors: the fence must not stay for long any more."""
+		limit = self.operation.options.queue_limit
+		if not limit:
+			return False
+		queue, depth = max(self.look.depths.items(), key=lambda item: item[1], default=("", 0))
+		if depth < limit * NEARLY:
+			return False
+		self.operation.emit(events.QueueNearLimit(queue, depth, limit))
+		return True
+
+	def look_again(self) -> bool:
 		parked = super().is_done()
 		look = self.look
 		self.jobs = self.running(look)
 		self.note_waits()
 		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
-		orphans = () if self.jobs or busy else self.orphans(look)
+		orphans = () if self.jobs or busy else self.operation.orphans(look)
 		if parked and not busy and not self.jobs and not orphans:
 			return True
 		self.tell(look, orphans)
@@ -69,12 +99,6 @@ class Draining(Parking):
 					events.RunningJob(job, entry.worker or "", pid, spent, most_left(job, look.time))
 				)
 		return tuple(found)
-
-	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
-		"""Only asked when Redis says that nothing runs: reading the process table takes milliseconds."""
-		known = {worker.pid for worker in look.workers if worker.host == self.bench.host.name}
-		known |= {process.pid for process in self.bench.processes.list() if process.pid}
-		return tuple(self.bench.host.orphan_horses(known))
 
 	def note_waits(self) -> None:
 		seconds = self.bench.clock.now() - self.began

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.plan import Plan, longest, split_processes
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.plan import Plan, chosen, longest, split_processes
 from fmx_restart.engine.ports import Bench, Look, WorkerState
 from fmx_restart.engine.workers import live_workers, running_jobs
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def preflight(operation: Operation) -> None:
 	"""Raises WrongEnvironment when there is nothing to restart."""
 	look = operation.bench.queue.look()
-	operation.plan = make_plan(operation.bench, look)
+	operation.plan = make_plan(operation.bench, look, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
 	if not look.workers:
@@ -26,9 +27,10 @@ def preflight(operation: Operation) -> None:
 		operation.emit(events.OtherBenchesPause(look.other_workers))
 
 
-def make_plan(bench: Bench, look: Look) -> Plan:
+def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
-	restart, left_alone = split_processes(bench.processes.list())
+	wanted = chosen(bench.processes.list(), web=options.web, workers=options.workers)
+	restart, left_alone = split_processes(wanted)
 	if not restart:
 		raise WrongEnvironment(
 			"The process manager runs no program of this bench. Nothing was changed.",

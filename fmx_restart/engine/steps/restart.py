@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience
 
 if TYPE_CHECKING:
@@ -21,11 +23,19 @@ def restart(operation: Operation) -> list[Relay]:
 	operation.enter(Phase.RESTART)
 	relays = [Relay(process, operation.bench, operation.emit) for process in operation.plan.restart]
 	operation.report.processes = [relay.change for relay in relays]
-	operation.wait(lambda: pass_on(operation, relays), STOPPING)
+	if not operation.wait(lambda: pass_on(operation, relays), grace(operation)):
+		end_jobs(operation, operation.options.force_kill_timeout)
+		operation.wait(lambda: pass_on(operation, relays), STOPPING)
 	for relay in relays:
 		if relay.leg is Leg.STOPPING:
 			relay.fail(f"it did not stop within {STOPPING.timeout:.0f} s")
 	return relays
+
+
+def grace(operation: Operation) -> Patience:
+	"""Where nobody waited for the jobs before, busy workers get this long before force is used."""
+	drained = operation.options.strategy is not Strategy.SUSPEND_RQ
+	return STOPPING if drained else Patience(operation.options.force_kill_timeout, STOPPING.poll)
 
 
 def pass_on(operation: Operation, relays: list[Relay]) -> bool:

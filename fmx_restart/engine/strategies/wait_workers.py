@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 def wait_workers(operation: Operation) -> None:
 	preflight(operation)
+	if not operation.options.workers:
+		without_workers(operation)
+		return
 	operation.enter(Phase.FENCE)
 	open_ledger(operation)
 	with operation.fenced():
@@ -30,6 +33,13 @@ def wait_workers(operation: Operation) -> None:
 		drain(operation)
 		relays = restart(operation)
 		operation.enter(Phase.LIFT)
-		close_ledger(operation)
+		operation.insist(lambda: close_ledger(operation))
+	verify(operation, relays)
+	audit(operation, relays)
+
+
+def without_workers(operation: Operation) -> None:
+	"""Only web is restarted: no job is concerned, so nothing is fenced and nothing counted."""
+	relays = restart(operation)
 	verify(operation, relays)
 	audit(operation, relays)

@@ -6,11 +6,11 @@ from fmx_restart.engine.phases import NEXT, Phase, check_move
 
 #: Every move there is. What is not here is our own bug.
 MOVES = """
-Preflight > Fence, Aborted
+Preflight > Fence, Restart, Aborted
 Fence > Park, Aborted
-Park > Drain, Aborted
+Park > Drain, Restart, Aborted
 Drain > Restart, Aborted
-Restart > Lift, Failed
+Restart > Lift, Verify, Failed
 Lift > Verify, Failed
 Verify > Audit, Failed
 Audit > Done, Failed

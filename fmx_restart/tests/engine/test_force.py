@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.adapters.in_memory.bench import InMemoryBench
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import DrainTimeout
+from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.tests.engine.support import Run
+
+TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+FAST = Options(Strategy.FAST, drain_timeout=30, on_timeout=OnTimeout.KILL)
+SUSPEND = Options(Strategy.SUSPEND_RQ, on_timeout=OnTimeout.KILL, force_kill_timeout=30)
+
+
+class TestForce(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def endless(self):
+		return self.bench.queue.enqueue("endless", queue="short", seconds=1e9)
+
+	def test_a_job_that_ends_within_the_grace_is_left_in_peace(self):
+		task = self.bench.queue.enqueue("quick", queue="short", seconds=20)
+		report = Run(self.bench, FAST).go()
+		self.assertEqual((task.status, report.interrupted), ("finished", []))
+
+	def test_a_job_that_outlasts_the_grace_is_killed_with_its_process_named_and_failed_with_the_reason(self):
+		# Given an endless job
+		task = self.endless()
+		run = Run(self.bench, FAST)
+		# When the bench is restarted the fast way
+		report = run.go()
+		# Then its process is gone, and everybody can read why
+		self.assertEqual(report.outcome, Phase.DONE)
+		self.assertEqual([job.id for job in report.interrupted], ["endless"])
+		self.assertEqual(len(self.bench.host.killed), 1)
+		self.assertEqual(task.status, "failed")
+		self.assertIn("operation-1 gave it 30 s", task.reason)
+		self.assertEqual(len(run.of(events.JobsInterrupted)), 1)
+
+	def test_with_requeue_it_waits_at_the_front_of_its_queue_again_once(self):
+		# Given an endless job, and another one behind it
+		task = self.endless()
+		self.bench.clock.at(1, lambda: self.bench.queue.enqueue("behind", queue="short"))
+		task_runs_before = task.runs
+		# When the bench is restarted and killed jobs are to go back
+		options = Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.REQUEUE)
+		report = Run(self.bench, options).go()
+		# Then the ledger has it as put back, and it was started exactly once more
+		self.assertEqual((report.requeued, report.account.requeued), (["endless"], 1))
+		self.assertTrue(report.account.is_balanced)
+		self.assertEqual(task.runs, task_runs_before + 1)
+
+	def test_an_orphan_whose_time_is_over_is_ended_too(self):
+		self.bench.host.add(99, is_horse=True)
+		report = Run(self.bench, FAST).go()
+		self.assertEqual((report.outcome, self.bench.host.killed), (Phase.DONE, [99]))
+
+	def test_when_the_queue_comes_near_its_limit_the_drain_gives_up_early(self):
+		# Given an endless job, and a queue that fills up
+		self.endless()
+		for number in range(90):
+			self.bench.clock.at(10, lambda number=number: self.bench.queue.enqueue(f"job-{number}"))
+		run = Run(self.bench, Options(drain_timeout=300, queue_limit=100))
+		# When the bench waits for it
+		with self.assertRaises(DrainTimeout):
+			run.go()
+		# Then it does not wait until frappe.enqueue begins to raise
+		self.assertLess(run.operation.report.seconds, 20)
+		self.assertEqual(run.of(events.QueueNearLimit), [events.QueueNearLimit("default", 90, 100)])
+
+
+class TestSuspendRq(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def test_nothing_waits_for_a_running_job_but_its_own_worker(self):
+		# Given a job of 20 seconds
+		task = self.bench.queue.enqueue("running", queue="short", seconds=20)
+		run = Run(self.bench, SUSPEND)
+		# When the bench is restarted under a suspended queue
+		report = run.go()
+		# Then everything else was told to stop at once, and the job finished
+		downs = {fact.name: fact.seconds for fact in run.of(events.ProcessDown)}
+		self.assertLess(downs["web"], 1)
+		self.assertGreater(downs["short"], 15)
+		self.assertEqual((task.status, task.runs, report.account.finished), ("finished", 1, 1))
+
+	def test_a_job_that_takes_longer_than_the_force_kill_timeout_is_killed_and_named(self):
+		self.bench.queue.enqueue("endless", queue="short", seconds=1e9)
+		report = Run(self.bench, SUSPEND).go()
+		self.assertEqual([job.id for job in report.interrupted], ["endless"])
+		self.assertEqual(report.outcome, Phase.DONE)
+
+
+class TestChoice(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def test_web_alone_fences_nothing_and_touches_no_worker(self):
+		task = self.bench.queue.enqueue("running", queue="short", seconds=100)
+		run = Run(self.bench, Options(workers=False))
+		run.go()
+		self.assertEqual({name for _, name in self.bench.processes.orders}, {"web"})
+		self.assertNotIn(Phase.FENCE, run.phases)
+		self.assertEqual(task.status, "started")
+
+	def test_workers_alone_leave_web_in_peace(self):
+		Run(self.bench, Options(web=False)).go()
+		self.assertEqual({name for _, name in self.bench.processes.orders}, {"short", "long"})
