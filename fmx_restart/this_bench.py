@@ -11,6 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import redis
@@ -41,6 +42,7 @@ def new_operation(options: Options, listeners: Iterable[Listener], site: str | N
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
 	id = new_operation_id()
 	bench = this_bench(id, site)
+	options = replace(options, queue_limit=queue_limit())
 	journal = Journal(Path(bench.path) / "logs" / "fmx_restart", id)
 	return Operation(bench, options, Emitter([journal, *listeners]), id)
 
@@ -121,6 +123,21 @@ def redis_connection() -> redis.Redis:
 		timed = redis.Redis(connection_pool=type(pool)(**{**pool.connection_kwargs, **timeouts}))
 		timed.ping()
 	return timed
+
+
+def queue_limit() -> int | None:
+	"""
+	The depth at which frappe.enqueue begins to raise QueueOverloaded (frappe.utils.background_jobs): Frappe 15 looks
+	only where max_queued_jobs is set, Frappe 16 has a default that grows with the number of sites.
+	"""
+	import frappe
+	from frappe.utils import background_jobs
+
+	if not hasattr(background_jobs, "_check_queue_size"):
+		return None
+	if configured := frappe.conf.get("max_queued_jobs"):
+		return int(configured)
+	return 500 + 50 * len(sites()) if int(frappe.__version__.split(".")[0]) >= 16 else None
 
 
 def web(config: dict, site: str | None) -> PingedWebServer:

@@ -7,21 +7,50 @@ from __future__ import annotations
 
 import click
 
+SECONDS = click.FloatRange(min=0)
+
 
 @click.command("safe-restart")
 @click.option(
 	"--site", help="The site whose web answer is checked; `bench --site x safe-restart` does the same."
 )
 @click.option(
-	"--wait-workers", is_flag=True, help="Let running jobs finish, restart, then go on. Loses no job."
+	"--wait-workers",
+	"strategy",
+	flag_value="wait-workers",
+	help="Let running jobs finish first. The safe one.",
+)
+@click.option(
+	"--suspend-rq",
+	"strategy",
+	flag_value="suspend-rq",
+	help="Suspend the queue, restart without waiting, go on.",
 )
 @click.option(
 	"--wait-workers-timeout",
-	type=click.FloatRange(min=0),
+	type=SECONDS,
 	default=300.0,
 	show_default=True,
 	metavar="SECONDS",
-	help="How long running jobs get to finish. When it is over nothing is restarted.",
+	help="How long running jobs get to finish.",
+)
+@click.option(
+	"--on-timeout",
+	type=click.Choice(["abort", "requeue", "kill"]),
+	help="What becomes of jobs that still run then: abort (nothing is restarted), requeue (killed and put back at the"
+	" front of their queue) or kill. Default: abort with --wait-workers, else kill.",
+)
+@click.option(
+	"--force-kill-timeout",
+	type=SECONDS,
+	default=30.0,
+	show_default=True,
+	metavar="SECONDS",
+	help="How long running jobs get without --wait-workers.",
+)
+@click.option("--web/--no-web", default=True, show_default=True, help="Restart web and socketio.")
+@click.option(
+	"--workers/--no-workers", default=True, show_default=True, help="Restart workers and scheduler."
 )
 @click.option(
 	"--wait-workers-poll",
@@ -40,11 +69,16 @@ def safe_restart(context: click.Context, **given) -> None:
 	"""
 	Restart this bench without losing a background job.
 
+	Without a strategy: running jobs get a short grace, then force. For development and emergencies; queued jobs are
+	not lost, and every job that it kills is named.
+
 	\b
 	Examples:
 	  bench safe-restart --wait-workers --dry-run
 	  bench --site erp.example.com safe-restart --wait-workers
 	  bench safe-restart --wait-workers --wait-workers-timeout 1800 --yes
+	  bench safe-restart --wait-workers --wait-workers-timeout 600 --on-timeout requeue
+	  bench safe-restart --no-workers
 
 	\b
 	Exit codes:

@@ -15,7 +15,7 @@ from fmx_restart.console.sentences import plan_sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.operation import Operation
-from fmx_restart.engine.options import Options
+from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.this_bench import new_operation, plan_here, requester
 
@@ -23,28 +23,35 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(context: click.Context, given: dict) -> None:
-	if not given["wait_workers"]:
-		raise click.UsageError("Say how: --wait-workers is the one strategy of this version.", context)
-	site = given["site"] or first_site(context)
-	with exit_on_error(given["as_json"]):
+	if not given["web"] and not given["workers"]:
+		raise click.UsageError("--no-web and --no-workers leave nothing to restart.", context)
+	wanted, site = options(given), given["site"] or first_site(context)
+	with exit_on_error():
 		if given["dry_run"]:
-			show_plan(plan_here(site), given["as_json"])
+			show_plan(plan_here(wanted, site), given["as_json"])
 		else:
-			carry_out(given, site)
+			carry_out(given, wanted, site)
 
 
-def carry_out(given: dict, site: str | None) -> None:
+def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not given["as_json"]
 	if is_terminal and not given["yes"]:
-		click.confirm(f"{plan_sentence(plan_here(site))}\nGo on?", default=True, abort=True)
-	operation = new_operation(options(given), [listener(given)], site)
+		click.confirm(f"{plan_sentence(plan_here(wanted, site))}\nGo on?", default=True, abort=True)
+	operation = new_operation(wanted, [listener(given)], site)
 	with stop_signals(operation):
 		operation.run()
 
 
 def options(given: dict) -> Options:
+	strategy = Strategy(given["strategy"] or "fast")
+	waits = strategy is Strategy.WAIT_WORKERS
 	return Options(
-		drain_timeout=given["wait_workers_timeout"],
+		strategy=strategy,
+		drain_timeout=given["wait_workers_timeout"] if waits else given["force_kill_timeout"],
+		on_timeout=OnTimeout(given["on_timeout"] or ("abort" if waits else "kill")),
+		force_kill_timeout=given["force_kill_timeout"],
+		web=given["web"],
+		workers=given["workers"],
 		report_every=given["wait_workers_poll"],
 		requested_by=requester(),
 	)
@@ -72,7 +79,7 @@ def stop_signals(operation: Operation) -> Iterator[None]:
 
 
 @contextmanager
-def exit_on_error(as_json: bool) -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
 	"""The edge: what happened and what to type next on stderr, and the error's own exit code."""
 	try:
 		yield
