@@ -30,3 +30,9 @@ def redis_border() -> Iterator[None]:
 			hint="Check redis_queue in sites/common_site_config.json, and that Redis runs:"
 			" supervisorctl status, or redis-cli -u <redis_queue> ping.",
 		) from error
+	except exceptions.ResponseError as error:
+		raise WrongEnvironment(
+			f"Redis cannot do what this bench needs: {error}.",
+			hint="Check redis_queue in sites/common_site_config.json, then Redis' memory, role and version"
+			" (6.0.6 or newer): redis-cli -u <redis_queue> info.",
+		) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from redis import Redis
+from redis import Redis, ResponseError
 from rq import registry
 
 from fmx_restart.adapters.redis_queue import keys
@@ -99,8 +99,11 @@ class Stock:
 			for id in chunk:
 				pipe.hmget(keys.job_key(id), fields)
 			for id, values in zip(chunk, pipe.execute(raise_on_error=False), strict=True):
-				if not isinstance(values, Exception):
-					yield id, [None if value is None else value.decode() for value in values]
+				if type(values) is ResponseError:  # the wrong type of key
+					continue
+				if isinstance(values, Exception):
+					raise values
+				yield id, [None if value is None else value.decode() for value in values]
 
 
 def ids(place: Place, members: list[bytes]) -> Iterator[str]:
