@@ -1,0 +1,19 @@
+"""A job for the workers of the development bench: it ends when the test says so."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from fmx_workload.jobs import note
+
+LOOK_EVERY = 0.02  # seconds
+
+
+def hold(token: str, journal: str, gate: str, patience: float = 180.0, secret: str = "") -> None:
+	"""Run until the file `gate` exists. The journal tells when it began and ended, as that of the workload does."""
+	note(journal, token, "start", "")
+	deadline = time.monotonic() + patience
+	while not Path(gate).exists() and time.monotonic() < deadline:
+		time.sleep(LOOK_EVERY)
+	note(journal, token, "end", "")

@@ -1,0 +1,120 @@
+"""Real jobs of the development bench, put by real frappe.enqueue, and what they wrote down themselves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from fmx_restart.tests.adapters.waiting import eventually
+
+if TYPE_CHECKING:
+	from development.description import Bench
+
+HOLD = "fmx_restart.tests.bench.jobs.hold"
+WORK = "fmx_workload.jobs.work"
+#: Seconds for a job to be taken by a worker, or to end; the machine may be busy.
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True)
+class TestJob:
+	"""One job, known by its token; `id` is RQ's."""
+
+	__test__ = False  # pytest takes every class called Test… for one
+
+	token: str
+	id: str
+	jobs: Jobs
+
+	@property
+	def starts(self) -> int:
+		return self.jobs.events()[self.token, "start"]
+
+	@property
+	def ends(self) -> int:
+		return self.jobs.events()[self.token, "end"]
+
+	def wait_for_start(self) -> TestJob:
+		eventually(lambda: self.starts, f"{self.id} has started", deadline=PATIENCE)
+		return self
+
+	def wait_for_end(self) -> TestJob:
+		eventually(lambda: self.ends, f"{self.id} has ended", deadline=PATIENCE)
+		return self
+
+	def let_go(self) -> None:
+		"""A held job ends; waits until it has."""
+		self.jobs.gate(self.token).touch()
+		self.wait_for_end()
+
+
+class Jobs:
+	"""`folder` holds the journal and the gates. Close it: that lets every held job go."""
+
+	def __init__(
+		self, bench: Bench, folder: Path, sites_path: Path | None = None, **environment: str
+	) -> None:
+		self.bench, self.folder = bench, folder
+		self.journal = folder / "jobs.jsonl"
+		self.journal.touch()
+		self._tokens: list[str] = []
+		self._enqueuer = subprocess.Popen(
+			[str(bench.python), str(Path(__file__).with_name("enqueuer.py"))],
+			cwd=sites_path or bench.sites_path,
+			env={**bench.environment, **environment},
+			stdin=subprocess.PIPE,
+			stdout=subprocess.PIPE,
+			text=True,
+		)
+
+	def hold(self, queue: str = "short", *, secret: str = "", **given) -> TestJob:
+		"""A job that runs until it is let go. Returns when it has started."""
+		return self.put(HOLD, queue, **given, secret=secret).wait_for_start()
+
+	def work(self, queue: str = "short", seconds: float = 0.0, **given) -> TestJob:
+		"""An ordinary job. Returns when it is in its queue."""
+		return self.put(WORK, queue, **given, seconds=seconds)
+
+	def put(self, method: str, queue: str, *, site: str | None = None, **given) -> TestJob:
+		token = uuid4().hex
+		self._tokens.append(token)
+		request = {
+			"site": site or self.bench.site,
+			"method": method,
+			"queue": queue,
+			"job_id": token,
+			**given,
+		}
+		request |= {"token": token, "journal": str(self.journal)}
+		if method == HOLD:
+			request["gate"] = str(self.gate(token))
+		self._enqueuer.stdin.write(json.dumps(request) + "\n")
+		self._enqueuer.stdin.flush()
+		return TestJob(token, json.loads(self._enqueuer.stdout.readline()), self)
+
+	def gate(self, token: str) -> Path:
+		return self.folder / f"{token}.gate"
+
+	def events(self) -> Counter[tuple[str, str]]:
+		"""How often each token has started and ended."""
+		lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
+		return Counter((line["token"], line["event"]) for line in lines)
+
+	def let_all_go(self) -> None:
+		for token in self._tokens:
+			self.gate(token).touch()
+
+	def close(self) -> None:
+		"""Waits until no job of ours runs: its folder may be deleted then."""
+		self.let_all_go()
+		self._enqueuer.communicate(timeout=30)
+		eventually(self._are_all_ended, "every job of this test has ended", deadline=PATIENCE)
+
+	def _are_all_ended(self) -> bool:
+		events = self.events()
+		return all(events[token, "end"] >= events[token, "start"] for token in self._tokens)

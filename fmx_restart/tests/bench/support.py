@@ -1,0 +1,109 @@
+"""What tests on a real bench share: the bench, its jobs, its pids, and the command as a person types it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import unittest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.bench.command import Command, Finished
+from fmx_restart.tests.bench.real_jobs import Jobs
+
+if TYPE_CHECKING:
+	from development.description import Bench
+
+#: Seconds for a bench to come to rest: right after it was built, its scheduler has much to do.
+REST = 240.0
+
+
+def development_bench() -> Bench:
+	"""Only bin/test names one: on anybody's own bench no test of ours may restart anything."""
+	name = os.environ.get("FMX_DEVELOPMENT_BENCH")
+	if not name:
+		raise unittest.SkipTest("restarts a real bench, so it runs on the development bench only: bin/test")
+	from development.description import current_bench
+
+	return current_bench(name)
+
+
+class BenchTestCase(unittest.TestCase):
+	"""Every test begins and ends with a bench that is up and at rest."""
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.bench = development_bench()
+		folder = tempfile.TemporaryDirectory(prefix="fmx-bench-test-")
+		cls.addClassCleanup(folder.cleanup)
+		cls.folder = Path(folder.name)
+		cls.redis = redis.Redis(port=cls.bench.ports.redis_queue, decode_responses=True)
+		cls.addClassCleanup(cls.redis.close)
+		cls.jobs = Jobs(cls.bench, cls.folder)
+		cls.addClassCleanup(wait_until_at_rest, cls.bench)
+		cls.addClassCleanup(cls.jobs.close)
+		wait_until_at_rest(cls.bench)
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.addCleanup(self.jobs.let_all_go)
+
+	@classmethod
+	def start(cls, *options: str, site: str | None = None) -> Command:
+		"""bench --site x safe-restart OPTIONS; it goes on while the test does something else."""
+		command = command_line(cls.bench, *options, site=site)
+		started = Command(command, cwd=cls.bench.path, env=cls.bench.environment)
+		cls.addClassCleanup(started.end)
+		return started
+
+	@classmethod
+	def run_command(cls, *options: str, site: str | None = None) -> Finished:
+		return cls.start(*options, site=site).finish()
+
+	@classmethod
+	def pids(cls) -> dict[str, int]:
+		"""Of all that supervisor runs, asked from it directly: "group:name" → pid."""
+		from development.services import process_info
+
+		return {f"{info['group']}:{info['name']}": info["pid"] for info in process_info(cls.bench)}
+
+	@classmethod
+	def keys_of_ours(cls) -> list[str]:
+		"""What of ours stands in Redis: locks, wake-ups and a fence."""
+		found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in cls.redis.scan_iter(pattern, 1000)]
+		return found + [key for key in [cls.redis.get("rq:suspended")] if key]
+
+	def assert_nothing_restarted(self, before: dict[str, int]) -> None:
+		self.assertEqual(self.pids(), before)
+
+	def assert_queue_moves(self) -> None:
+		self.assertEqual(self.jobs.work().wait_for_end().starts, 1)
+
+
+def command_line(bench: Bench, *options: str, site: str | None = None) -> list[str]:
+	return [str(bench.tools / "bench"), "--site", site or bench.site, "safe-restart", *options]
+
+
+def own_programs(bench: Bench) -> set[str]:
+	"""The groups that a restart of the bench is about; not Redis, the database or the front server."""
+	return {f"{bench.name}-web", f"{bench.name}-workers"}
+
+
+def wait_until_at_rest(bench: Bench) -> None:
+	from development.services import process_info
+	from development.workload import is_silent
+
+	def is_at_rest() -> bool:
+		are_up = all(info["statename"] == "RUNNING" for info in process_info(bench))
+		return are_up and is_silent(bench) and not suspension(bench)
+
+	eventually(is_at_rest, "all programs run, no job waits or runs, the queue moves", deadline=REST)
+
+
+def suspension(bench: Bench) -> str | None:
+	with redis.Redis(port=bench.ports.redis_queue, decode_responses=True) as connection:
+		return connection.get("rq:suspended")
