@@ -7,7 +7,7 @@ from contextlib import closing
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 
-TIMEOUT = 2.0  # seconds for the connection, and again for the answer
+TIMEOUT = 10.0  # seconds: the first request after a start takes long, and one that we abandon delays the next
 PING = "/api/method/ping"
 
 
