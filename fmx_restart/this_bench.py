@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import redis
@@ -31,7 +31,7 @@ from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Bench
+from fmx_restart.engine.ports import Bench, Job, Look
 from fmx_restart.engine.steps.preflight import make_plan
 
 LEASE = 30.0  # seconds that lock and fence outlive the last renewal
@@ -51,6 +51,19 @@ def plan_here(options: Options, site: str | None = None) -> Plan:
 	"""What a restart would do now. Changes nothing."""
 	bench = this_bench(new_operation_id(), site)
 	return make_plan(bench, bench.queue.look(), options)
+
+
+@dataclass(frozen=True)
+class Status:
+	holder: str | None  # the note of whoever holds the lock
+	look: Look
+	jobs: dict[str, Job]  # those that run, by id
+
+
+def status_here() -> Status:
+	bench = this_bench(new_operation_id())
+	look = bench.queue.look()
+	return Status(bench.lock.holder(), look, bench.queue.describe(job.id for job in look.started))
 
 
 def this_bench(operation: str, site: str | None = None) -> Bench:

@@ -42,6 +42,11 @@ class ThisHost:
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		return [process for process in processes if is_the_same(process)]
 
+	def terminate(self, process: HostProcess) -> None:
+		if is_the_same(process):
+			with suppress(psutil.NoSuchProcess):
+				psutil.Process(process.pid).terminate()
+
 	def end(self, processes: Iterable[HostProcess]) -> None:
 		for process in processes:
 			if is_the_same(process):

@@ -21,6 +21,12 @@ SECONDS = click.FloatRange(min=0)
 	help="Let running jobs finish first. The safe one.",
 )
 @click.option(
+	"--no-wait-workers",
+	"strategy",
+	flag_value="no-wait-workers",
+	help="Web and idle workers at once, busy ones when their own job ends, in the background.",
+)
+@click.option(
 	"--suspend-rq",
 	"strategy",
 	flag_value="suspend-rq",
@@ -61,6 +67,7 @@ SECONDS = click.FloatRange(min=0)
 	help="How often to say what is still running. Looking is always quicker than this.",
 )
 @click.option("--wait-workers-verbose", is_flag=True, help="Show every worker while waiting, idle ones too.")
+@click.option("--status", "show_status", is_flag=True, help="Who holds this bench, and what its workers do.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be restarted and waited for.")
 @click.option("--json", "as_json", is_flag=True, help="One fact a line as JSON; the last one is the report.")
 @click.option("--yes", is_flag=True, help="Don't ask, also on a terminal.")
@@ -78,7 +85,9 @@ def safe_restart(context: click.Context, **given) -> None:
 	  bench --site erp.example.com safe-restart --wait-workers
 	  bench safe-restart --wait-workers --wait-workers-timeout 1800 --yes
 	  bench safe-restart --wait-workers --wait-workers-timeout 600 --on-timeout requeue
+	  bench safe-restart --no-wait-workers
 	  bench safe-restart --no-workers
+	  bench safe-restart --status
 
 	\b
 	Exit codes:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import click
 
+from fmx_restart.commands.background import go_on_in_background
+from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
 from fmx_restart.console.sentences import plan_sentence, span
@@ -17,7 +19,7 @@ from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
-from fmx_restart.this_bench import new_operation, plan_here, requester
+from fmx_restart.this_bench import new_operation, plan_here, requester, status_here
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -27,7 +29,9 @@ def run(context: click.Context, given: dict) -> None:
 		raise click.UsageError("--no-web and --no-workers leave nothing to restart.", context)
 	wanted, site = options(given), given["site"] or first_site(context)
 	with exit_on_error():
-		if given["dry_run"]:
+		if given["show_status"]:
+			show_status(status_here(), given["as_json"])
+		elif given["dry_run"]:
 			show_plan(plan_here(wanted, site), given["as_json"])
 		else:
 			carry_out(given, wanted, site)
@@ -38,6 +42,7 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	if is_terminal and not given["yes"]:
 		click.confirm(f"{plan_sentence(plan_here(wanted, site))}\nGo on?", default=True, abort=True)
 	operation = new_operation(wanted, [listener(given)], site)
+	operation.detach = go_on_in_background
 	with stop_signals(operation):
 		operation.run()
 

@@ -15,6 +15,7 @@ PHASES = {
 	Phase.RESTART: "Restart: stopping and starting the processes side by side",
 	Phase.LIFT: "Lift: the old workers are gone; counting every job, then the queue moves again",
 	Phase.VERIFY: "Verify: waiting until every process is up, workers have registered and web answers",
+	Phase.HANDOVER: "Handover: busy workers are replaced when their own job ends",
 	Phase.AUDIT: "Audit: comparing the jobs before and after",
 }
 
@@ -155,6 +156,16 @@ def _(event: events.ProcessUp) -> str:
 def _(event: events.ProcessFailed) -> str:
 	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
 	return f"Error: {event.name}: {event.reason}{tail}"
+
+
+@sentence.register
+def _(event: events.HandedOver) -> str:
+	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
+	waiting = f" They still run: {jobs}." if jobs else ""
+	return (
+		f"Everything else is new. In the background, each when its own job ends: {', '.join(event.processes)}."
+		f"{waiting} Look with: bench safe-restart --status"
+	)
 
 
 @sentence.register

@@ -147,6 +147,14 @@ class ProcessFailed(Event):
 
 
 @dataclass(frozen=True)
+class HandedOver(Event):
+	"""These processes are replaced when their jobs end; the operation goes on in the background."""
+
+	processes: tuple[str, ...]
+	jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
 class JobsPutBack(Event):
 	"""Jobs that were popped by a worker that never started them (rq #2236) wait at the front again."""
 

@@ -9,6 +9,7 @@ from enum import Enum
 class Strategy(str, Enum):
 	FAST = "fast"
 	WAIT_WORKERS = "wait-workers"
+	NO_WAIT_WORKERS = "no-wait-workers"
 	SUSPEND_RQ = "suspend-rq"
 
 

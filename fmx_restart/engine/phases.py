@@ -13,6 +13,7 @@ class Phase(str, Enum):
 	RESTART = "Restart"
 	LIFT = "Lift"
 	VERIFY = "Verify"
+	HANDOVER = "Handover"
 	AUDIT = "Audit"
 	DONE = "Done"
 	ABORTED = "Aborted"
@@ -37,7 +38,8 @@ NEXT = {
 	Phase.DRAIN: {Phase.RESTART, Phase.ABORTED},
 	Phase.RESTART: {Phase.LIFT, Phase.VERIFY, Phase.FAILED},
 	Phase.LIFT: {Phase.VERIFY, Phase.FAILED},
-	Phase.VERIFY: {Phase.AUDIT, Phase.FAILED},
+	Phase.VERIFY: {Phase.HANDOVER, Phase.AUDIT, Phase.FAILED},
+	Phase.HANDOVER: {Phase.AUDIT, Phase.FAILED},
 	Phase.AUDIT: {Phase.DONE, Phase.FAILED},
 	Phase.DONE: set(),
 	Phase.ABORTED: set(),

@@ -204,6 +204,9 @@ class Host(Protocol):
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		"""Those that still run: same pid, same start time, not a zombie."""
 
+	def terminate(self, process: HostProcess) -> None:
+		"""SIGTERM if it is still the same process: a worker at work finishes its job and leaves."""
+
 	def end(self, processes: Iterable[HostProcess]) -> None:
 		"""SIGKILL to each that is still the same process. Those that are gone are fine."""
 

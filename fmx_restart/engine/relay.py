@@ -20,15 +20,31 @@ class Leg(str, Enum):
 
 
 class Relay:
-	"""Told what the manager says now, it gives the next order. Never orders a start before the old one is down."""
+	"""
+	Told what the manager says now, it gives the next order. Never orders a start before the old one is down.
 
-	def __init__(self, process: Process, bench: Bench, emit: Callable[[events.Event], None]) -> None:
+	`at_leisure`: the process is asked to leave when its job is done, past the manager, which would kill it after its
+	stopwaitsecs. The manager may then start the successor by itself; where it does not, we do.
+	"""
+
+	def __init__(
+		self,
+		process: Process,
+		bench: Bench,
+		emit: Callable[[events.Event], None],
+		*,
+		at_leisure: bool = False,
+	) -> None:
 		self.old, self.bench, self.emit = process, bench, emit
 		self.change = ProcessChange(process.name, process.kind, process.pid)
 		self.family = bench.host.family(process.pid) if process.pid else []
 		self.leg = Leg.STOPPING
 		self.stopped_at = self.started_at = bench.clock.now()
-		bench.processes.stop(process.name)
+		self.at_leisure = at_leisure
+		if at_leisure and self.family:
+			bench.host.terminate(self.family[0])
+		else:
+			bench.processes.stop(process.name)
 
 	@property
 	def is_settled(self) -> bool:
@@ -37,17 +53,22 @@ class Relay:
 	def follow(self, process: Process) -> None:
 		if self.leg is Leg.STOPPING and process.state in DOWN:
 			self._start()
+		elif self.leg is Leg.STOPPING and process.pid not in (None, self.old.pid):
+			self._note_down()
 		elif self.leg is Leg.STARTING:
 			self._watch_start(process)
 		elif self.leg is Leg.UP and self.change.new_pid not in (None, process.pid):
 			self.fail("it ended again soon after its start")
 
 	def _start(self) -> None:
+		self._note_down()
+		self.bench.processes.start(self.old.name)
+
+	def _note_down(self) -> None:
 		now = self.bench.clock.now()
 		self.emit(events.ProcessDown(self.old.name, self.old.pid, now - self.stopped_at))
 		self.started_at = now
 		self.leg = Leg.STARTING
-		self.bench.processes.start(self.old.name)
 
 	def _watch_start(self, process: Process) -> None:
 		if process.state is ProcessState.RUNNING:

@@ -10,7 +10,7 @@ from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.in_memory.queue import InMemoryQueue
 from fmx_restart.adapters.in_memory.web import InMemoryWeb
-from fmx_restart.engine.ports import Bench, ProcessKind
+from fmx_restart.engine.ports import Bench, ProcessKind, ProcessState
 
 FENCE_OWNER = "fmx_restart:in-memory:"
 
@@ -22,6 +22,7 @@ class InMemoryBench:
 		self.clock, self.host = FakeClock(), InMemoryHost()
 		self.queue = InMemoryQueue(self.clock, host=self.host)
 		self.host.when_killed = self.queue.kill_horse
+		self.host.when_terminated = self._terminate
 		self.lock_slot = Slot()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
@@ -48,6 +49,20 @@ class InMemoryBench:
 			),
 			clock=self.clock,
 		)
+
+	def _terminate(self, pid: int) -> None:
+		"""A worker leaves when its job is done; the manager does not bring it back (autorestart=unexpected)."""
+		for process in self.processes.list():
+			if process.pid == pid:
+				program = self.processes[process.name]
+				self.queue.stop_worker(worker_name(program))
+				self._leave(program, pid)
+
+	def _leave(self, program: Program, pid: int) -> None:
+		if self.queue.is_at_work(worker_name(program)):
+			self.clock.after(0.05, lambda: self._leave(program, pid))
+		elif program.pid == pid:
+			self.processes.end(program.name, ProcessState.EXITED)
 
 	def _register(self, program: Program, queues: tuple[str, ...]) -> None:
 		self.queue.add_worker(worker_name(program), program.pid or 0, queues)

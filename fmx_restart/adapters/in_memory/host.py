@@ -24,6 +24,7 @@ class InMemoryHost:
 		self.name = name
 		self.killed: list[int] = []
 		self.when_killed: Callable[[int], object] = nothing  # what a test's bench makes of it
+		self.when_terminated: Callable[[int], object] = nothing
 		self._entries: dict[int, Entry] = {}
 
 	def add(
@@ -53,6 +54,10 @@ class InMemoryHost:
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		now = {entry.process for entry in self._entries.values()}
 		return [process for process in processes if process in now]
+
+	def terminate(self, process: HostProcess) -> None:
+		if self.alive([process]):
+			self.when_terminated(process.pid)
 
 	def end(self, processes: Iterable[HostProcess]) -> None:
 		for process in self.alive(processes):

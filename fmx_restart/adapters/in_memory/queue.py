@@ -119,12 +119,12 @@ class InMemoryQueue:
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
 		self._answer()
-		for id in ids:
+		for id in self.tasks.keys() & set(ids):
 			self.tasks[id].status, self.tasks[id].reason = "failed", reason
 
 	def requeue(self, ids: Iterable[str]) -> list[str]:
 		self._answer()
-		failed = [id for id in ids if self.tasks[id].status == "failed"]
+		failed = [id for id in ids if id in self.tasks and self.tasks[id].status == "failed"]
 		for id in reversed(failed):
 			self.tasks[id].status = "queued"
 			self.lists.setdefault(self.tasks[id].queue, []).insert(0, id)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import Process, ProcessKind, WorkerState
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience
@@ -18,24 +18,62 @@ if TYPE_CHECKING:
 STOPPING = Patience(timeout=180.0, poll=0.05)
 
 
-def restart(operation: Operation) -> list[Relay]:
-	"""Returns one relay per process, each at least told to start, or marked as failed."""
+def restart(operation: Operation, *, force_after: float | None = None) -> list[Relay]:
+	"""
+	Returns one relay per process, each at least told to start, or marked as failed. `force_after`: seconds until
+	jobs are killed, where nobody waited for them before.
+	"""
 	operation.enter(Phase.RESTART)
 	relays = [Relay(process, operation.bench, operation.emit) for process in operation.plan.restart]
 	operation.report.processes = [relay.change for relay in relays]
-	if not operation.wait(lambda: pass_on(operation, relays), grace(operation)):
-		end_jobs(operation, operation.options.force_kill_timeout)
-		operation.wait(lambda: pass_on(operation, relays), STOPPING)
-	for relay in relays:
-		if relay.leg is Leg.STOPPING:
-			relay.fail(f"it did not stop within {STOPPING.timeout:.0f} s")
+	if force_after is not None and not hand_on(operation, relays, Patience(force_after)):
+		end_jobs(operation, force_after)
+	hand_on(operation, relays, STOPPING)
+	give_up_stopping(relays)
 	return relays
 
 
-def grace(operation: Operation) -> Patience:
-	"""Where nobody waited for the jobs before, busy workers get this long before force is used."""
-	drained = operation.options.strategy is not Strategy.SUSPEND_RQ
-	return STOPPING if drained else Patience(operation.options.force_kill_timeout, STOPPING.poll)
+def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
+	"""
+	Everything but busy workers is restarted; those are asked to leave when their job is done. Under the fence: they
+	pop nothing more. Returns the relays of the former and of the latter.
+	"""
+	operation.enter(Phase.RESTART)
+	busy = busy_pids(operation)
+	make = partial(Relay, bench=operation.bench, emit=operation.emit)
+	lingering = {
+		process.name: make(process, at_leisure=True)
+		for process in operation.plan.restart
+		if is_busy(operation, process, busy)
+	}
+	prompt = [make(process) for process in operation.plan.restart if process.name not in lingering]
+	operation.report.processes = [relay.change for relay in (*prompt, *lingering.values())]
+	hand_on(operation, prompt, STOPPING)
+	give_up_stopping(prompt)
+	return prompt, list(lingering.values())
+
+
+def busy_pids(operation: Operation) -> set[int]:
+	host = operation.bench.host.name
+	workers = operation.look().workers
+	return {w.pid for w in workers if w.host == host and w.state is not WorkerState.SUSPENDED}
+
+
+def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
+	"""A worker-pool is busy when any of its children is."""
+	if process.kind is not ProcessKind.WORKER or process.pid is None:
+		return False
+	return bool(busy & {member.pid for member in operation.bench.host.family(process.pid)})
+
+
+def hand_on(operation: Operation, relays: list[Relay], patience: Patience) -> bool:
+	return operation.wait(lambda: pass_on(operation, relays), patience)
+
+
+def give_up_stopping(relays: list[Relay]) -> None:
+	for relay in relays:
+		if relay.leg is Leg.STOPPING:
+			relay.fail(f"it did not stop within {STOPPING.timeout:.0f} s")
 
 
 def pass_on(operation: Operation, relays: list[Relay]) -> bool:

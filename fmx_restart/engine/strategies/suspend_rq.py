@@ -24,7 +24,7 @@ def suspend_rq(operation: Operation) -> None:
 	open_ledger(operation)
 	with operation.fenced():
 		park(operation)
-		relays = restart(operation)
+		relays = restart(operation, force_after=operation.options.force_kill_timeout)
 		operation.enter(Phase.LIFT)
 		operation.insist(lambda: close_ledger(operation))
 	verify(operation, relays)

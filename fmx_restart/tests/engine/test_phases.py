@@ -12,7 +12,8 @@ Park > Drain, Restart, Aborted
 Drain > Restart, Aborted
 Restart > Lift, Verify, Failed
 Lift > Verify, Failed
-Verify > Audit, Failed
+Verify > Handover, Audit, Failed
+Handover > Audit, Failed
 Audit > Done, Failed
 """
 

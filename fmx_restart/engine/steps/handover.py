@@ -1,0 +1,42 @@
+"""Busy workers that were asked to leave: each is replaced when its own job ends, however long that takes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.relay import Relay
+from fmx_restart.engine.steps.restart import follow
+from fmx_restart.engine.steps.verify import PATIENCE, Verification
+from fmx_restart.engine.waiting import Patience
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+#: RQ's own limit ends a job, so this ends by itself; a job without a limit is somebody's decision
+WITHOUT_END = Patience(timeout=math.inf, poll=0.2)
+
+
+def hand_over(operation: Operation, lingering: list[Relay]) -> None:
+	"""Lets whoever started the operation go, and stays until the last worker is another one and has registered."""
+	operation.enter(Phase.HANDOVER)
+	jobs = tuple(operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running)
+	operation.emit(events.HandedOver(tuple(relay.old.name for relay in lingering), jobs))
+	operation.detach()
+	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
+	verification = Verification(operation, lingering)
+	operation.wait(verification.is_done, PATIENCE)
+	for relay, reason in verification.faults():
+		relay.fail(reason)
+
+
+def running_ids(operation: Operation) -> set[str]:
+	return {job.id for job in operation.look().started}
+
+
+def have_left(operation: Operation, relays: list[Relay]) -> bool:
+	"""The old process and its horse are gone, whoever starts the next one."""
+	follow(operation, relays)
+	return not any(operation.bench.host.alive(relay.family[:1]) for relay in relays)

@@ -1,0 +1,34 @@
+"""
+Web, scheduler and idle workers at once; each busy worker is replaced when its own job ends. The fence stands only while
+idle workers are being replaced. From then on the operation goes on in the background.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
+from fmx_restart.engine.steps.handover import hand_over
+from fmx_restart.engine.steps.park import park
+from fmx_restart.engine.steps.preflight import preflight
+from fmx_restart.engine.steps.restart import restart_idle
+from fmx_restart.engine.steps.verify import verify
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+
+def no_wait_workers(operation: Operation) -> None:
+	preflight(operation)
+	operation.enter(Phase.FENCE)
+	open_ledger(operation)
+	with operation.fenced():
+		park(operation)
+		prompt, lingering = restart_idle(operation)
+		operation.enter(Phase.LIFT)
+		operation.insist(lambda: close_ledger(operation))
+	verify(operation, prompt)
+	if lingering:
+		hand_over(operation, lingering)
+	audit(operation, [*prompt, *lingering])
