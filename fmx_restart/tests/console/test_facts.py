@@ -1,0 +1,62 @@
+"""What a fact may hold, and how machines read it: one line of JSON each."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import time
+import unittest
+from dataclasses import fields
+
+from fmx_restart.console.json_lines import JsonLines
+from fmx_restart.engine import events
+from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Job
+from fmx_restart.tests.console.samples import event_types, kinds_inside, sample
+
+
+class TestFacts(unittest.TestCase):
+	def test_every_fact_is_one_line_of_json_with_all_its_fields(self):
+		for kind in event_types():
+			with self.subTest(kind=kind.__name__):
+				line = json_line(sample(kind))
+				self.assertNotIn("\n", line)
+				told = json.loads(line)
+				self.assertEqual(told["event"], kind.__name__)
+				self.assertAlmostEqual(told["time"], time.time(), delta=5)
+				self.assertLessEqual({field.name for field in fields(kind)}, told.keys())
+
+	def test_no_field_is_called_as_what_every_line_has(self):
+		for kind in event_types():
+			self.assertTrue({"event", "time"}.isdisjoint(field.name for field in fields(kind)), kind)
+
+	def test_enums_are_told_by_their_values(self):
+		self.assertEqual(json.loads(json_line(events.PhaseEntered(Phase.DRAIN)))["phase"], "Drain")
+
+	def test_a_line_stays_one_line_whatever_a_program_wrote(self):
+		line = json_line(events.ProcessFailed("web", "it\nended", "one\ntwo\r\n\u2028three \x1b[31m"))
+		self.assertEqual(len(line.splitlines()), 1)
+		self.assertTrue(json.loads(line)["log_tail"].startswith("one\ntwo"))
+
+	def test_json_lines_prints_each_fact_at_once(self):
+		out = io.StringIO()
+		with contextlib.redirect_stdout(out):
+			for kind in event_types():
+				JsonLines()(sample(kind))
+		names = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
+		self.assertEqual(names, [kind.__name__ for kind in event_types()])
+
+	def test_of_a_job_nothing_is_known_but_who_where_and_when(self):
+		self.assertEqual(
+			{field.name for field in fields(Job)}, {"id", "site", "method", "queue", "started", "timeout"}
+		)
+
+	def test_no_fact_has_a_place_for_a_jobs_arguments(self):
+		for kind in event_types():
+			for inside in kinds_inside(kind):
+				names = {field.name for field in fields(inside)}
+				self.assertTrue(
+					names.isdisjoint({"args", "kwargs", "arguments", "data", "user", "meta"}), inside
+				)

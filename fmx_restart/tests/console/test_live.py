@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+import unittest
+from dataclasses import replace
+
+from rich.console import Console
+
+from fmx_restart.console.live import DrainTable, LiveTerminal
+from fmx_restart.engine import events
+from fmx_restart.engine.ports import WorkerState
+from fmx_restart.tests.console.samples import event_types, sample
+
+
+class TestLiveTerminal(unittest.TestCase):
+	def setUp(self):
+		self.out = io.StringIO()
+		self.console = Console(file=self.out, width=200, force_terminal=False, highlight=False)
+
+	def show(self, *facts: events.Event, verbose: bool = False) -> str:
+		terminal = LiveTerminal(self.console, verbose)
+		self.addCleanup(terminal.hide)
+		for fact in facts:
+			terminal(fact)
+		return self.out.getvalue()
+
+	def table(self, event: events.StillRunning, *, verbose: bool = False) -> str:
+		self.console.print(DrainTable(event, verbose))
+		return self.out.getvalue()
+
+	def test_every_fact_can_be_shown(self):
+		self.assertIn("text", self.show(*(sample(kind) for kind in event_types())))
+
+	def test_what_a_program_wrote_is_shown_as_it_is_and_never_read_as_colours(self):
+		fact = events.ProcessFailed("web", "[red]odd[/] [/bold]", "log [link=http://x]here[/link]")
+		self.assertIn("Error: web: [red]odd[/] [/bold]", self.show(fact))
+		self.assertIn("log [link=http://x]here[/link]", self.out.getvalue())
+
+	def test_a_method_in_brackets_is_shown_as_it_is(self):
+		still = sample(events.StillRunning)
+		job = replace(still.jobs[0].job, method="[bold]app.work[/]", site="[/]")
+		running = replace(still.jobs[0], job=job)
+		self.assertIn("[/] / [bold]app.work[/]", self.table(replace(still, jobs=(running,))))
+
+	def test_the_table_tells_who_runs_what_and_how_long_it_can_take(self):
+		still = sample(events.StillRunning)
+		busy = replace(still.workers[0], name="text", state=WorkerState.BUSY, pid=77)
+		text = self.table(replace(still, workers=(busy,)))
+		self.assertRegex(text, r"text \(pid 77\) +busy +text / text +4\.5 s +4\.5 s")
+		self.assertIn("Queued: text 3", text)
+		self.assertIn("Gives up in 4.5 s", text)
+		self.assertIn("a job process without its worker", text)
+
+	def test_parked_workers_are_shown_only_if_asked_for(self):
+		still = sample(events.StillRunning)
+		parked = replace(still.workers[0], name="parked", pid=88, state=WorkerState.SUSPENDED)
+		still = replace(still, workers=(parked,))
+		self.assertNotIn("pid 88", self.table(still))
+		self.assertIn("pid 88", self.table(still, verbose=True))
+
+	def test_a_job_whose_worker_is_gone_is_still_shown(self):
+		still = replace(sample(events.StillRunning), workers=())
+		self.assertRegex(self.table(still), r"worker is gone +gone +text / text")
+
+	def test_colours_appear_on_a_terminal_only(self):
+		terminal = Console(file=(out := io.StringIO()), force_terminal=True)
+		LiveTerminal(terminal)(events.NoWorkersFound())
+		self.show(events.NoWorkersFound())
+		self.assertIn("\x1b[", out.getvalue())
+		self.assertNotIn("\x1b", self.out.getvalue())

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import re
+import unittest
+from dataclasses import replace
+
+from fmx_restart.console.report import report_lines
+from fmx_restart.engine.ledger import Account
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Job, ProcessKind
+from fmx_restart.engine.report import Failure, JobWait, PhaseTime, ProcessChange, Report
+
+JOB = Job("one.localhost||42", "one.localhost", "app.tasks.month_end", "long", 1_700_000_000.0, 1500.0)
+
+
+def done() -> Report:
+	return Report(
+		operation="20250101-120000-beef",
+		bench="home-anna-bench",
+		strategy="wait-workers",
+		started=1_700_000_000.0,
+		outcome=Phase.DONE,
+		seconds=75.2,
+		phases=[PhaseTime(Phase.DRAIN, 60.1), PhaseTime(Phase.RESTART, 2.5)],
+		waited_for=[JobWait(JOB, 60.0)],
+		processes=[ProcessChange("bench-web:web", ProcessKind.WEB, 100, 200, 1.8)],
+		left_alone=["bench-workers:long"],
+		account=Account(before=400, arrived=12, finished=2, waiting=410),
+	)
+
+
+class TestReport(unittest.TestCase):
+	def text(self, report: Report) -> str:
+		"""Columns may be as wide as they like."""
+		return re.sub(" +", " ", "\n".join(report_lines(report)))
+
+	def test_a_report_of_a_restart_that_is_done_tells_everything_and_ends_so(self):
+		text = self.text(done())
+		for part in (
+			"Operation 20250101-120000-beef: Done after 1 min 15 s",
+			"Drain 1 min 0 s",
+			"1 min 0 s one.localhost / app.tasks.month_end (long)",
+			"bench-web:web 100 → 200 down 1.8 s",
+			"bench-workers:long was stopped before, left so",
+			"400 before + 12 arrived = 2 finished, 410 waiting, 0 lost",
+			"0 of 412 jobs lost",
+		):
+			self.assertIn(part, text)
+		self.assertTrue(text.endswith("\nDone."))
+
+	def test_an_aborted_one_tells_why_and_what_to_type_next(self):
+		# Given a drain that gave up
+		failure = Failure("DrainTimeout", "Still running after 300 s: app.endless.", "Give it longer.")
+		report = replace(
+			done(), outcome=Phase.ABORTED, failure=failure, processes=[], left_alone=[], account=None
+		)
+		# Then the cause and the hint end the report
+		text = self.text(report)
+		self.assertTrue(text.endswith("Aborted: Still running after 300 s: app.endless.\n Give it longer."))
+		self.assertNotIn("Processes", text)
+		self.assertNotIn("lost", text)
+
+	def test_a_failed_one_names_the_process_that_did_not_come_back(self):
+		failure = Failure("ProcessFault", "Not as it should be: bench-web:web.", "")
+		change = ProcessChange("bench-web:web", ProcessKind.WEB, 100)
+		text = self.text(replace(done(), outcome=Phase.FAILED, failure=failure, processes=[change]))
+		self.assertIn("bench-web:web 100 → -", text)
+		self.assertTrue(text.endswith("Failed: Not as it should be: bench-web:web."))
+		self.assertNotIn("Done.", text)
+
+	def test_a_restart_without_anything_to_tell_has_no_empty_parts(self):
+		text = self.text(replace(done(), waited_for=[], processes=[], left_alone=[], account=None))
+		for title in ("Jobs it waited for", "Jobs it killed", "Processes", "Jobs\n"):
+			self.assertNotIn(title, text)
+
+	def test_jobs_that_were_killed_are_named_with_their_id_and_whether_they_are_back(self):
+		report = replace(done(), interrupted=[JOB], requeued=[JOB.id])
+		line = "one.localhost / app.tasks.month_end (one.localhost||42)"
+		self.assertIn(f"{line}, put back", self.text(report))
+		self.assertTrue(f"{line}\n" in self.text(replace(report, requeued=[])))
+
+	def test_every_outcome_of_the_account_is_told_once_it_happened(self):
+		account = Account(10, 0, 1, 1, 1, 1, 1, ["a"], 1, ["b"], older_ghosts=2)
+		text = self.text(replace(done(), account=account))
+		for part in ("1 finished", "1 failed", "1 waiting", "1 running", "1 put back", "1 interrupted"):
+			self.assertIn(part, text)
+		self.assertIn("1 removed, 1 lost", text)
+		self.assertIn("1 of 10 jobs lost", text)
+		self.assertIn("2 jobs had been lost before this operation (not touched)", text)

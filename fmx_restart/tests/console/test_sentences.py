@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import unittest
+from dataclasses import replace
+
+from fmx_restart.console.plain import PlainLines
+from fmx_restart.console.sentences import PHASES, count, plan_sentence, sentence, span
+from fmx_restart.engine import events
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import Plan
+from fmx_restart.tests.console.samples import event_types, sample
+
+SHOWN_OTHERWISE = {events.Ended}  # by the report
+
+
+class TestSentences(unittest.TestCase):
+	def test_every_fact_has_a_sentence_or_is_shown_otherwise(self):
+		for kind in event_types():
+			with self.subTest(kind=kind.__name__):
+				self.assertEqual(bool(sentence(sample(kind))), kind not in SHOWN_OTHERWISE)
+
+	def test_a_sentence_shows_no_inside_of_ours(self):
+		for kind in event_types():
+			text = sentence(sample(kind))
+			self.assertNotRegex(text, r"[A-Z]\w+\(|<|None|\[/?[a-z]|Phase\.|State\.", kind)
+
+	def test_every_phase_that_is_entered_says_what_it_does(self):
+		entered = {phase for phase in Phase if not phase.is_final} - {Phase.PREFLIGHT}
+		self.assertEqual(PHASES.keys(), entered)
+		for phase in entered:
+			self.assertTrue(sentence(events.PhaseEntered(phase)).startswith(f"{phase.value}: "))
+
+	def test_plain_lines_have_a_time_and_a_sentence(self):
+		out = io.StringIO()
+		with contextlib.redirect_stdout(out):
+			PlainLines()(events.Drained(seconds=12.3, jobs=2))
+		self.assertRegex(out.getvalue(), r"^\d\d:\d\d:\d\d  Drained in 12 s, waited for 2 jobs\n$")
+
+	def test_plain_lines_can_print_every_fact_and_if_asked_every_worker(self):
+		out = io.StringIO()
+		with contextlib.redirect_stdout(out):
+			for kind in event_types():
+				PlainLines(verbose=True)(sample(kind))
+		self.assertTrue(re.search(r"^ +text pid 3 started: text$", out.getvalue(), re.MULTILINE))
+
+	def test_a_failure_comes_with_the_end_of_the_log(self):
+		text = sentence(events.ProcessFailed("web", "it did not stay up", "ImportError: no module\n"))
+		expected = "Error: web: it did not stay up\nThe end of its log:\nImportError: no module"
+		self.assertEqual(text, expected)
+
+	def test_without_a_log_nothing_is_said_about_it(self):
+		self.assertNotIn("log", sentence(events.ProcessFailed("web", "it did not stay up", " \n")))
+
+	def test_while_nothing_runs_the_drain_says_what_else_it_waits_for(self):
+		still = replace(sample(events.StillRunning), jobs=())
+		self.assertIn("orphaned job processes", sentence(still))
+		self.assertIn("a worker to come to rest", sentence(replace(still, orphans=())))
+
+	def test_a_job_without_a_limit_is_said_to_have_none(self):
+		still = sample(events.StillRunning)
+		endless = replace(still.jobs[0], most_left=None, elapsed=None)
+		self.assertIn("for 0.0 s, no limit", sentence(replace(still, jobs=(endless,))))
+
+
+class TestPlanSentence(unittest.TestCase):
+	def setUp(self):
+		self.plan: Plan = sample(Plan)
+
+	def test_it_names_what_would_be_restarted_and_what_is_left_alone(self):
+		self.assertIn("1 process to restart: text.", plan_sentence(self.plan))
+		self.assertIn("Stopped before, left so: text.", plan_sentence(self.plan))
+
+	def test_it_says_how_long_running_jobs_can_take_at_most(self):
+		self.assertIn("1 job running, at most 4.5 s more.", plan_sentence(self.plan))
+		self.assertIn("with no limit of their own", plan_sentence(replace(self.plan, longest=None)))
+		self.assertIn("No job is running.", plan_sentence(replace(self.plan, jobs=())))
+
+
+class TestWords(unittest.TestCase):
+	def test_durations_are_said_as_people_say_them(self):
+		said = {
+			0: "0.0 s",
+			0.04: "0.04 s",
+			0.1: "0.1 s",
+			9.94: "9.9 s",
+			12.3: "12 s",
+			59.4: "59 s",
+			60: "1 min 0 s",
+			3599.6: "60 min 0 s",
+			None: "no limit",
+		}
+		self.assertEqual({seconds: span(seconds) for seconds in said}, said)
+
+	def test_one_is_singular_and_everything_else_plural(self):
+		self.assertEqual([count(n, "job") for n in (0, 1, 2)], ["0 jobs", "1 job", "2 jobs"])
+		self.assertEqual(count(2, "process"), "2 processes")
