@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from development import state
@@ -35,9 +36,7 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
 	if not was_running:
 		bench = start_database(bench, progress, log)
 	start_redis(bench)
-	ensure_sites(bench, progress, log)
-	if desk:
-		ensure_desk(bench, progress, log)
+	fill(bench, progress, desk=desk)
 	if not was_running:
 		progress.say("workers, web and realtime")
 	start_workers_and_web(bench)
@@ -45,6 +44,15 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
 		restart_workers_and_web(bench, progress, log)
 	wait_until_ready(bench)
 	return bench
+
+
+def fill(bench: Bench, progress: Progress, *, desk: bool) -> None:
+	"""Sites and Desk's assets know nothing of each other, and either keeps one core busy."""
+	with ThreadPoolExecutor(max_workers=1) as aside:
+		built = [aside.submit(ensure_desk, bench, progress, bench.log_path / "desk.log")] if desk else []
+		ensure_sites(bench, progress, bench.log_path / "build.log")
+		for task in built:
+			task.result()
 
 
 def build(bench: Bench, progress: Progress, log: Path) -> bool:

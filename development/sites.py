@@ -20,7 +20,8 @@ def ensure_sites(bench: Bench, progress: Progress, log: Path) -> None:
 
 
 def make_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
-	progress.say(f"site: {site}")
+	apps = apps_for_sites(bench)
+	progress.say(f"site: {site} with {', '.join(apps)}" if apps else f"site: {site}")
 	bench_command(
 		bench,
 		log,
@@ -32,7 +33,9 @@ def make_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
 		login_from_any_host(bench),
 		# what an interrupted build left of it
 		"--force",
+		*(f"--install-app={name}" for name in apps),
 	)
+	note_installed(bench, site, apps)
 	on_site(bench, site, log, FINISH_SETUP, site)
 	bench_command(bench, log, "--site", site, "enable-scheduler")
 	bench_command(bench, log, "--site", site, "clear-cache")
@@ -47,16 +50,26 @@ def login_from_any_host(bench: Bench) -> str:
 
 
 def ensure_apps_on_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
-	wanted = [name for name in OUR_APPS if (bench.apps_path / name).exists()]
-	# a note beside the site: asking Frappe itself would take seconds at every start
-	note = bench.sites_path / site / "installed-apps.json"
-	installed = json.loads(note.read_text()) if note.exists() else []
-	for name in wanted:
+	installed = json.loads(installed_note(bench, site).read_text())
+	for name in apps_for_sites(bench):
 		if name not in installed:
 			progress.say(f"site: {name} into {site}")
 			bench_command(bench, log, "--site", site, "install-app", name)
 			installed.append(name)
-			note.write_text(json.dumps(installed))
+			note_installed(bench, site, installed)
+
+
+def apps_for_sites(bench: Bench) -> list[str]:
+	return [name for name in OUR_APPS if (bench.apps_path / name).exists()]
+
+
+def installed_note(bench: Bench, site: str) -> Path:
+	"""Kept beside the site: asking Frappe itself would take seconds at every start."""
+	return bench.sites_path / site / "installed-apps.json"
+
+
+def note_installed(bench: Bench, site: str, apps: list[str]) -> None:
+	installed_note(bench, site).write_text(json.dumps(apps))
 
 
 def bench_command(bench: Bench, log: Path, *args: str) -> None:
