@@ -27,6 +27,9 @@ SECONDS = click.FloatRange(min=0)
 	help="Web and idle workers at once, busy ones when their own job ends, in the background.",
 )
 @click.option(
+	"--rolling", "strategy", flag_value="rolling", help="One worker at a time; the queue never stands still."
+)
+@click.option(
 	"--suspend-rq",
 	"strategy",
 	flag_value="suspend-rq",
@@ -35,10 +38,8 @@ SECONDS = click.FloatRange(min=0)
 @click.option(
 	"--wait-workers-timeout",
 	type=SECONDS,
-	default=300.0,
-	show_default=True,
 	metavar="SECONDS",
-	help="How long running jobs get to finish.",
+	help="How long running jobs get to finish. Default: 300 with --wait-workers, no limit with --rolling.",
 )
 @click.option(
 	"--on-timeout",
@@ -53,6 +54,12 @@ SECONDS = click.FloatRange(min=0)
 	show_default=True,
 	metavar="SECONDS",
 	help="How long running jobs get without --wait-workers.",
+)
+@click.option(
+	"--rolling-share",
+	default="0%",
+	metavar="PERCENT",
+	help="With --rolling: the part of a queue's workers that may be away at once, e.g. 25%. At least one.",
 )
 @click.option("--web/--no-web", default=True, show_default=True, help="Restart web and socketio.")
 @click.option(
@@ -85,6 +92,7 @@ def safe_restart(context: click.Context, **given) -> None:
 	  bench --site erp.example.com safe-restart --wait-workers
 	  bench safe-restart --wait-workers --wait-workers-timeout 1800 --yes
 	  bench safe-restart --wait-workers --wait-workers-timeout 600 --on-timeout requeue
+	  bench safe-restart --rolling --rolling-share 25%
 	  bench safe-restart --no-wait-workers
 	  bench safe-restart --no-workers
 	  bench safe-restart --status

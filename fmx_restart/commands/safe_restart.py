@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Iterator
@@ -49,17 +50,33 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 
 def options(given: dict) -> Options:
 	strategy = Strategy(given["strategy"] or "fast")
-	waits = strategy is Strategy.WAIT_WORKERS
+	waits, limit = strategy is Strategy.WAIT_WORKERS, given["wait_workers_timeout"]
+	patience = (300.0 if limit is None else limit) if waits else given["force_kill_timeout"]
 	return Options(
 		strategy=strategy,
-		drain_timeout=given["wait_workers_timeout"] if waits else given["force_kill_timeout"],
+		drain_timeout=patience,
 		on_timeout=OnTimeout(given["on_timeout"] or ("abort" if waits else "kill")),
 		force_kill_timeout=given["force_kill_timeout"],
 		web=given["web"],
 		workers=given["workers"],
+		rolling_share=share(given["rolling_share"]),
+		rolling_timeout=math.inf if limit is None else limit,
 		report_every=given["wait_workers_poll"],
 		requested_by=requester(),
 	)
+
+
+def share(text: str) -> float:
+	"""25% → 0.25"""
+	try:
+		percent = float(text.removesuffix("%"))
+	except ValueError:
+		percent = -1
+	if not 0 <= percent <= 100:
+		raise click.BadParameter(
+			f"{text!r} is not a percentage from 0% to 100%", param_hint="--rolling-share"
+		)
+	return percent / 100
 
 
 def listener(given: dict) -> Listener:

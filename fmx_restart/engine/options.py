@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,6 +12,7 @@ class Strategy(str, Enum):
 	WAIT_WORKERS = "wait-workers"
 	NO_WAIT_WORKERS = "no-wait-workers"
 	SUSPEND_RQ = "suspend-rq"
+	ROLLING = "rolling"
 
 
 class OnTimeout(str, Enum):
@@ -29,6 +31,8 @@ class Options:
 	force_kill_timeout: float = 30.0  # seconds that a busy worker gets where nobody waited for it before
 	web: bool = True  # web and socketio
 	workers: bool = True  # workers and scheduler
+	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
+	rolling_timeout: float = math.inf  # seconds for all workers
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held

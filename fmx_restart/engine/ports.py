@@ -95,8 +95,14 @@ class Queue(Protocol):
 	def wake(self, workers: Collection[Worker]) -> None:
 		"""Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526)."""
 
+	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+		"""
+		A pill to the front of the queue: whichever of these workers takes it finishes it and leaves, any other one
+		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run.
+		"""
+
 	def recall(self) -> int:
-		"""Take back every wake-up that nobody took. Returns how many there were."""
+		"""Take back every wake-up and pill that nobody took. Returns how many there were."""
 
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		"""Ids whose hash is gone are left out."""

@@ -19,12 +19,19 @@ class Leg(str, Enum):
 	FAILED = "failed"
 
 
+class Farewell(str, Enum):
+	STOP = "stop"  # by the manager
+	TERM = "term"  # a worker at work leaves when its job is done
+	OTHERS = "others"  # somebody else makes it leave
+
+
 class Relay:
 	"""
 	Told what the manager says now, it gives the next order. Never orders a start before the old one is down.
 
-	`at_leisure`: the process is asked to leave when its job is done, past the manager, which would kill it after its
-	stopwaitsecs. The manager may then start the successor by itself; where it does not, we do.
+	How the old one is made to leave: by the manager; or past the manager, which would kill it after its stopwaitsecs, by
+	a TERM to a worker at work; or not by the relay at all. In the last two cases the manager may start the successor by
+	itself; where it does not, we do.
 	"""
 
 	def __init__(
@@ -33,18 +40,17 @@ class Relay:
 		bench: Bench,
 		emit: Callable[[events.Event], None],
 		*,
-		at_leisure: bool = False,
+		farewell: Farewell = Farewell.STOP,
 	) -> None:
 		self.old, self.bench, self.emit = process, bench, emit
 		self.change = ProcessChange(process.name, process.kind, process.pid)
 		self.family = bench.host.family(process.pid) if process.pid else []
 		self.leg = Leg.STOPPING
 		self.stopped_at = self.started_at = bench.clock.now()
-		self.at_leisure = at_leisure
-		if at_leisure and self.family:
-			bench.host.terminate(self.family[0])
-		else:
+		if farewell is Farewell.STOP:
 			bench.processes.stop(process.name)
+		elif farewell is Farewell.TERM:
+			bench.host.terminate(self.family[0])
 
 	@property
 	def is_settled(self) -> bool:

@@ -23,6 +23,7 @@ class InMemoryBench:
 		self.queue = InMemoryQueue(self.clock, host=self.host)
 		self.host.when_killed = self.queue.kill_horse
 		self.host.when_terminated = self._terminate
+		self.queue.when_left = self._terminate
 		self.lock_slot = Slot()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
@@ -55,7 +56,8 @@ class InMemoryBench:
 		for process in self.processes.list():
 			if process.pid == pid:
 				program = self.processes[process.name]
-				self.queue.stop_worker(worker_name(program))
+				if worker_name(program) in self.queue.workers:
+					self.queue.stop_worker(worker_name(program))
 				self._leave(program, pid)
 
 	def _leave(self, program: Program, pid: int) -> None:

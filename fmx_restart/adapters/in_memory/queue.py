@@ -5,12 +5,12 @@ loop, and poll it once a second while suspended, as RQ's do (facts: rq/worker.py
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.adapters.in_memory.host import InMemoryHost, nothing
 from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.ports import Inventory, Job, Look, Place, StartedJob, Worker, WorkerState
@@ -36,6 +36,7 @@ class Task:
 	worker: str | None = None
 	runs: int = 0  # how often it was started
 	reason: str = ""  # why it failed
+	leavers: frozenset[str] = frozenset()  # workers that leave after it
 
 
 @dataclass
@@ -61,6 +62,7 @@ class InMemoryQueue:
 	workers: dict[str, SimulatedWorker] = field(default_factory=dict)
 	blocked: list[SimulatedWorker] = field(default_factory=list)  # longest waiting first
 	other_workers: int = 0
+	when_left: Callable[[int], object] = nothing  # a worker with this pid ended by itself
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
 	is_away: bool = False
 	_wakes: count = field(default_factory=lambda: count(1))
@@ -150,6 +152,14 @@ class InMemoryQueue:
 		for queue in list(self.lists):
 			self._serve(queue)
 
+	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+		self._answer()
+		task = Task(f"{WAKE}{next(self._wakes)}", queue, enqueued=self.clock.time(), leavers=frozenset(names))
+		self.tasks[task.id] = task
+		self.lists.setdefault(queue, []).insert(0, task.id)
+		self._serve(queue)
+		return task.id
+
 	def recall(self) -> int:
 		self._answer()
 		wakes = [id for ids in self.lists.values() for id in ids if id.startswith(WAKE)]
@@ -232,7 +242,11 @@ class InMemoryQueue:
 		task.status = "finished"
 		if task.id.startswith(WAKE):
 			del self.tasks[task.id]
-		self._loop(worker)
+		if worker.name in task.leavers:
+			self.stop_worker(worker.name)
+			self.when_left(worker.pid)
+		else:
+			self._loop(worker)
 
 	def _unregister(self, worker: SimulatedWorker) -> None:
 		self.workers.pop(worker.name, None)

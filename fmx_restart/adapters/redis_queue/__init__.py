@@ -32,6 +32,10 @@ class RedisQueue:
 		with redis_border():
 			self._wakes.send(workers)
 
+	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+		with redis_border():
+			return self._wakes.send_pill(queue, names)
+
 	def recall(self) -> int:
 		with redis_border():
 			return self._wakes.recall()

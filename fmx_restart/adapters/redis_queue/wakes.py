@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Collection
 
 from redis import Redis
+from redis.client import Pipeline
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.engine.ports import Worker
 
+WAKE = "builtins.dict"
+PILL = "fmx_restart.pill.leave"
 FRAPPE_KWARGS = {
 	"site": "fmx_restart",
 	"user": "Administrator",
@@ -50,12 +53,15 @@ class Wakes:
 		targets = sorted((worker.queues[0] for worker in workers), key=lambda queue: listeners[queue])
 		pipe = self.connection.pipeline()
 		for target in targets:
-			queue = Queue(f"{self.bench_id}:{target}", connection=self.connection)
-			job = self._job(queue.name)
-			job.save(pipeline=pipe)
-			queue.push_job_id(job.id, pipeline=pipe, at_front=True)
-			self.pending.append((queue.key, job.id))
+			self._push(pipe, target, WAKE, FRAPPE_KWARGS)
 		pipe.execute()
+
+	def send_pill(self, queue: str, names: Collection[str]) -> str:
+		"""To the front of that queue. Returns the id of the job."""
+		pipe = self.connection.pipeline()
+		id = self._push(pipe, queue, PILL, {**FRAPPE_KWARGS, "names": list(names)})
+		pipe.execute()
+		return id
 
 	def recall(self) -> int:
 		pipe = self.connection.pipeline()
@@ -65,12 +71,20 @@ class Wakes:
 		self.pending.clear()
 		return taken_back
 
-	def _job(self, queue: str) -> Job:
-		"""Queue.enqueue_job would open a transaction of its own, one per wake-up."""
+	def _push(self, pipe: Pipeline, queue: str, function: str, kwargs: dict) -> str:
+		"""Queue.enqueue_job would open a transaction of its own, one per job."""
+		target = Queue(f"{self.bench_id}:{queue}", connection=self.connection)
+		job = self._job(target.name, function, kwargs)
+		job.save(pipeline=pipe)
+		target.push_job_id(job.id, pipeline=pipe, at_front=True)
+		self.pending.append((target.key, job.id))
+		return job.id
+
+	def _job(self, queue: str, function: str, kwargs: dict) -> Job:
 		self.count += 1
 		return Job.create(
-			"builtins.dict",
-			kwargs=FRAPPE_KWARGS,
+			function,
+			kwargs=kwargs,
 			id=f"{self.id_stem}{self.count}",
 			origin=queue,
 			status=JobStatus.QUEUED,

@@ -9,9 +9,13 @@ from fmx_restart.engine.errors import JobsLost, ProcessFault
 from fmx_restart.engine.ledger import Account, Ledger
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.waiting import Patience
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
+
+
+SETTLING = Patience(timeout=5.0, poll=0.2)
 
 
 def open_ledger(operation: Operation) -> None:
@@ -35,6 +39,23 @@ def close_ledger(operation: Operation) -> None:
 	put_back(operation, account, [*account.lost, *newer])
 	operation.report.account = account
 	operation.unfence()
+
+
+def close_ledger_on_the_move(operation: Operation) -> None:
+	"""
+	Count every job while workers run. A job that is just being popped stands in no list for some milliseconds: whoever
+	is in none is asked for again, and only told, never put back: without a fence it could run twice.
+	"""
+	queue, ledger = operation.bench.queue, operation.ledger
+	ledger.seen_running |= operation.running.keys()
+
+	def is_settled() -> bool:
+		after = queue.inventory()
+		statuses = queue.statuses(ledger.unplaced(after))
+		operation.report.account = ledger.close(after, statuses)
+		return not {"queued", "started"} & set(statuses.values())
+
+	operation.wait(is_settled, SETTLING)
 
 
 def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:

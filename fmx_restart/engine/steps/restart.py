@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process, ProcessKind, WorkerState
-from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.relay import Farewell, Leg, Relay
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience
 
@@ -23,13 +23,31 @@ def restart(operation: Operation, *, force_after: float | None = None) -> list[R
 	Returns one relay per process, each at least told to start, or marked as failed. `force_after`: seconds until
 	jobs are killed, where nobody waited for them before.
 	"""
+	if force_after is None:
+		return restart_all(operation, operation.plan.restart)
 	operation.enter(Phase.RESTART)
-	relays = [Relay(process, operation.bench, operation.emit) for process in operation.plan.restart]
-	operation.report.processes = [relay.change for relay in relays]
-	if force_after is not None and not hand_on(operation, relays, Patience(force_after)):
+	relays = relays_for(operation, operation.plan.restart)
+	if not hand_on(operation, relays, Patience(force_after)):
 		end_jobs(operation, force_after)
 	hand_on(operation, relays, STOPPING)
 	give_up_stopping(relays)
+	return relays
+
+
+def restart_all(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
+	operation.enter(Phase.RESTART)
+	relays = relays_for(operation, processes)
+	hand_on(operation, relays, STOPPING)
+	give_up_stopping(relays)
+	return relays
+
+
+def relays_for(
+	operation: Operation, processes: Iterable[Process], how: Farewell = Farewell.STOP
+) -> list[Relay]:
+	"""Begun at once, and noted in the report."""
+	relays = [Relay(process, operation.bench, operation.emit, farewell=how) for process in processes]
+	operation.report.processes += [relay.change for relay in relays]
 	return relays
 
 
@@ -40,17 +58,12 @@ def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
 	"""
 	operation.enter(Phase.RESTART)
 	busy = busy_pids(operation)
-	make = partial(Relay, bench=operation.bench, emit=operation.emit)
-	lingering = {
-		process.name: make(process, at_leisure=True)
-		for process in operation.plan.restart
-		if is_busy(operation, process, busy)
-	}
-	prompt = [make(process) for process in operation.plan.restart if process.name not in lingering]
-	operation.report.processes = [relay.change for relay in (*prompt, *lingering.values())]
+	at_work = [process for process in operation.plan.restart if is_busy(operation, process, busy)]
+	lingering = relays_for(operation, at_work, Farewell.TERM)
+	prompt = relays_for(operation, (process for process in operation.plan.restart if process not in at_work))
 	hand_on(operation, prompt, STOPPING)
 	give_up_stopping(prompt)
-	return prompt, list(lingering.values())
+	return prompt, lingering
 
 
 def busy_pids(operation: Operation) -> set[int]:
