@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from development.description import ROOT
@@ -43,6 +44,8 @@ def find_program(name: str) -> str | None:
 def ensure_packages(progress: Progress, log: Path, *, for_a_checkout: bool) -> None:
 	needed = {**NEEDED, **(NEEDED_FOR_A_CHECKOUT if for_a_checkout else {})}
 	packages = sorted({package for program, package in needed.items() if not find_program(program)})
+	if find_spec("ensurepip") is None:
+		packages.append("python3-venv")
 	if packages:
 		install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
 		if os.geteuid() != 0:
