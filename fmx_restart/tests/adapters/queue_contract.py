@@ -1,6 +1,7 @@
 """
 What every Queue must do. Mixed into one test case per implementation, which brings the queue itself (`queue`)
-and the bench around it: start_worker, enqueue, finish, lose, suspend, resume, traces and eventually.
+and the bench around it: start_worker, kill_worker, enqueue, finish, lose, suspend, waiting, reason, traces and
+eventually.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ class QueueContract:
 			workers = self.queue.look().workers
 			return len(workers) == number and all(w.state is state for w in workers) and list(workers)
 
-		return self.eventually(found, f"{number} workers are {state.value}")
+		try:
+			return self.eventually(found, f"{number} workers are {state.value}")
+		except AssertionError as error:
+			raise AssertionError(f"{error}; what there is: {self.queue.look()}") from error
 
 	def wait_until_running(self, *ids: str) -> None:
 		"""rq 2 enters a job into the started registry before its hash says started, rq 1 together."""
@@ -211,4 +215,56 @@ class QueueContract:
 		self.enqueue("waits")
 		# Then none of them is put back
 		self.assertEqual(self.queue.put_back(["ran", "runs", "waits", "gone"]), [])
+		self.assertEqual(self.waiting("short"), ["waits"])
+
+	# jobs that were killed on purpose
+
+	def kill_while_it_runs(self, *ids: str) -> None:
+		"""Each with its worker, so that nobody is left to record it."""
+		for id in ids:
+			pid = self.start_worker("short", "default")
+			self.enqueue(id, waits=True)
+			self.wait_until_running(id)
+			self.kill_worker(pid)
+
+	def test_a_killed_job_is_failed_and_says_why(self):
+		self.kill_while_it_runs("job-1")
+		self.queue.fail(["job-1", "gone"], "killed by operation-1")
+		self.assertEqual(self.queue.statuses(["job-1"]), {"job-1": "failed"})
+		self.assertEqual(self.queue.inventory().places, {"job-1": Place.FAILED})
+		self.assertEqual(self.queue.look().started, ())
+		self.assertEqual(self.reason("job-1"), "killed by operation-1")
+
+	def test_killed_jobs_go_to_the_front_of_their_queue_in_their_order_and_only_once(self):
+		# Given two killed jobs, and one that waits
+		self.kill_while_it_runs("first", "second")
+		self.queue.fail(["first", "second"], "killed")
+		self.enqueue("third")
+		# When they are requeued twice
+		once = self.queue.requeue(["first", "second"])
+		again = self.queue.requeue(["first", "second"])
+		# Then they stand before the other one, once
+		self.assertEqual((once, again), (["first", "second"], []))
+		self.assertEqual(self.waiting("short"), ["first", "second", "third"])
+		self.assertEqual(set(self.queue.inventory().places.values()), {Place.WAITING})
+
+	def test_a_requeued_job_runs_as_it_was_enqueued(self):
+		# Given a killed job that is back in its queue
+		self.kill_while_it_runs("job-1")
+		self.queue.fail(["job-1"], "killed")
+		self.queue.requeue(["job-1"])
+		before = self.queue.describe(["job-1"])["job-1"]
+		self.assertEqual((before.site, before.method), ("one.localhost", "app.tasks.work"))
+		# Then the next worker runs it to its end
+		self.start_worker("short", "default")
+		self.wait_until_running("job-1")
+		self.finish("job-1")
+		self.wait_until_finished("job-1")
+
+	def test_only_failed_jobs_are_requeued(self):
+		self.start_worker("short", "default")
+		self.enqueue("runs", waits=True)
+		self.wait_until_running("runs")
+		self.enqueue("waits")
+		self.assertEqual(self.queue.requeue(["runs", "waits", "gone"]), [])
 		self.assertEqual(self.waiting("short"), ["waits"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import rq
 from rq.job import Job
 
 from fmx_restart.tests.adapters.redis_server import RedisServer
+from fmx_restart.tests.adapters.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[3]
 #: Frappe's job ids (frappe.utils.background_jobs.create_job_id): rq 2 takes no colon.
@@ -36,7 +36,7 @@ class RqBench:
 	def __init__(self, server: RedisServer, id: str = "home-anna-bench", user: str | None = None) -> None:
 		self.id, self.server = id, server
 		self.connection = server.connection(user)
-		self._processes: list[subprocess.Popen] = []
+		self._processes: dict[int, subprocess.Popen] = {}
 
 	def queue(self, name: str) -> rq.Queue:
 		return rq.Queue(f"{self.id}:{name}", connection=self.connection)
@@ -67,8 +67,24 @@ class RqBench:
 		process = subprocess.Popen(
 			command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
 		)
-		self._processes.append(process)
+		self._processes[process.pid] = process
 		return process.pid
+
+	def kill_worker(self, pid: int) -> None:
+		"""With the job it runs, which has a session of its own. Stopped first, so that it starts no other."""
+		process = self._processes.pop(pid)
+		if process.poll() is None:
+			worker = psutil.Process(pid)
+			worker.suspend()
+			eventually(lambda: worker.status() == psutil.STATUS_STOPPED, "the worker has stopped")
+			for horse in worker.children(recursive=True):
+				horse.kill()
+		process.kill()
+		process.wait()
+
+	def kill_horse(self, pid: int) -> None:
+		for horse in psutil.Process(pid).children():
+			horse.kill()
 
 	def register(self, *queues: str, name: str | None = None) -> rq.Worker:
 		"""A worker's record in Redis without a process."""
@@ -79,14 +95,8 @@ class RqBench:
 		return worker
 
 	def stop(self) -> None:
-		"""Kills workers and the jobs they run, which have sessions of their own."""
-		for process in self._processes:
-			children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-			process.kill()
-			process.wait()
-			for child in children:
-				with suppress(psutil.NoSuchProcess):
-					child.kill()
+		for pid in list(self._processes):
+			self.kill_worker(pid)
 		self.connection.close()
 
 

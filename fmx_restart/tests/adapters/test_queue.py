@@ -3,6 +3,8 @@ from __future__ import annotations
 import unittest
 from itertools import count
 
+from rq.job import Job
+
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.queue import WAKE, InMemoryQueue
 from fmx_restart.adapters.redis_queue import RedisQueue
@@ -27,8 +29,14 @@ class TestInMemoryQueue(QueueContract, unittest.TestCase):
 	def enqueue(self, id, queue="short", *, waits=False, **given):
 		self.queue.enqueue(id, queue=queue, seconds=100 if waits else 0, **given)
 
+	def kill_worker(self, pid):
+		self.queue.kill_worker(f"worker-{pid}")
+
 	def finish(self, id):
 		self.clock.sleep(100)
+
+	def reason(self, id):
+		return self.queue.tasks[id].reason
 
 	def lose(self, id):
 		self.queue.lose(id)
@@ -59,7 +67,8 @@ class TestRedisQueue(QueueContract, RedisTestCase):
 		self.bench = RqBench(self.server, user=self.user)
 		self.addCleanup(self.bench.stop)
 		self.start_worker, self.enqueue = self.bench.start_worker, self.bench.enqueue
-		self.finish, self.eventually = self.bench.finish, eventually
+		self.finish, self.kill_worker = self.bench.finish, self.bench.kill_worker
+		self.eventually = eventually
 		self.queue = RedisQueue(self.bench.connection, self.bench.id, "operation-1")
 
 	def lose(self, id):
@@ -71,10 +80,13 @@ class TestRedisQueue(QueueContract, RedisTestCase):
 	def waiting(self, queue):
 		return [id.decode() for id in self.admin.lrange(self.bench.queue(queue).key, 0, -1)]
 
+	def reason(self, id):
+		return Job.fetch(id, connection=self.bench.connection).latest_result().exc_string
+
 	def traces(self):
 		"""Keys that are named after a wake-up or mention one, whatever they hold."""
 		wake = WAKE_PREFIX.encode()
-		return {key for key in self.admin.scan_iter() if wake in key or wake in self.admin.dump(key)}
+		return {key for key in self.admin.scan_iter() if wake in key or wake in (self.admin.dump(key) or b"")}
 
 	def test_one_round_of_wake_ups_reaches_every_worker(self):
 		# Given workers that share queues, each kind twice, and the greediest first
@@ -87,6 +99,21 @@ class TestRedisQueue(QueueContract, RedisTestCase):
 		# Then all are suspended: no wake-up was taken by somebody who did not need it
 		self.wait_for_workers(6, WorkerState.SUSPENDED)
 		self.assertEqual((self.queue.recall(), self.traces()), (0, set()))
+
+	def test_the_reason_for_a_kill_is_told_though_the_worker_recorded_its_own(self):
+		# Given a job whose process is killed while its worker lives, and records that in its words
+		pid = self.start_worker("short", "default")
+		self.enqueue("job-1", waits=True)
+		self.wait_until_running("job-1")
+		self.bench.kill_horse(pid)
+		self.eventually(lambda: self.queue.statuses(["job-1"]) == {"job-1": "failed"}, "it has failed")
+		self.wait_for_workers(1)
+		# When we say why
+		self.queue.fail(["job-1"], "killed by operation-1")
+		# Then that is what people read, and the job can be put back
+		self.assertEqual(self.reason("job-1"), "killed by operation-1")
+		self.bench.kill_worker(pid)
+		self.assertEqual(self.queue.requeue(["job-1"]), ["job-1"])
 
 	def test_frappes_readers_survive_a_wake_up_that_waits(self):
 		# Given a wake-up in a queue
