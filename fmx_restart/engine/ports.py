@@ -32,6 +32,7 @@ class Worker:
 	job_id: str | None  # None also for the few milliseconds before a busy worker's job has started
 	born: float  # seconds since the epoch
 	heartbeat: float  # seconds since the epoch
+	is_leaving: bool = False  # it was told to stop, and ends when its job does
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 -- KEYS: rq:workers, rq:queues, rq:suspended
 -- ARGV: prefix of a worker's key, prefix of this bench's queue keys, prefix of this bench's queue names,
 --       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
-local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat'}
+local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date'}
 local workers, others, names = {}, 0, {}
 for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 	local worker = redis.call('HMGET', key, unpack(fields))

@@ -41,7 +41,7 @@ class Looker:
 		)
 
 	def _worker(self, fields: list) -> Worker:
-		name, host, pid, queues, state, job_id, born, heartbeat = (text(field) for field in fields)
+		name, host, pid, queues, state, job_id, born, heartbeat, leaving = (text(field) for field in fields)
 		ours = [queue for queue in queues.split(",") if queue.startswith(self.prefix)]
 		return Worker(
 			name=name,
@@ -52,6 +52,7 @@ class Looker:
 			job_id=None if not job_id or keys.is_wake(job_id) else job_id,
 			born=instant(born) or 0.0,
 			heartbeat=instant(heartbeat) or 0.0,
+			is_leaving=bool(leaving),
 		)
 
 

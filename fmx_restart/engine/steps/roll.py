@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 LOOK_EVERY = 0.05  # seconds
+TAKES_EFFECT = 0.5  # seconds from the moment a pill was taken until RQ has noted that its worker leaves
 STAYS_UP = 1.0  # seconds that a new worker must have been registered before the next old one goes
 REGISTERS_WITHIN = 90.0  # seconds
 
@@ -53,12 +54,15 @@ class Rolling:
 		self.relays = relays_for(operation, workers, Farewell.OTHERS)
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
-		self.pills: set[str] = set()
+		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
+		self.staying: set[int | None] = set()  # pids of registered workers that nobody has told to leave
 
 	def is_done(self) -> bool:
 		follow(self.operation, self.relays)
 		self.heed_stop_request()
 		look = self.operation.look()
+		live = live_workers(look, self.bench.host)
+		self.staying = {w.pid for w in live if w.host == self.bench.host.name and not w.is_leaving}
 		self.note_new_workers(look)
 		self.check_pills()
 		old = self.old_workers(look)
@@ -66,7 +70,8 @@ class Rolling:
 		self.seen = {worker.name: worker.job_id for worker in old}
 		for worker in free:
 			if self.may_go(worker, look):
-				self.pills.add(self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old]))
+				pill = self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old])
+				self.pills[pill] = self.bench.clock.now()
 		return all(relay.leg is Leg.FAILED or self.is_settled(relay) for relay in self.relays)
 
 	def heed_stop_request(self) -> None:
@@ -79,7 +84,7 @@ class Rolling:
 	def old_workers(self, look: Look) -> list[Worker]:
 		pids = {relay.old.pid for relay in self.relays if relay.leg is Leg.STOPPING}
 		here = [w for w in live_workers(look, self.bench.host) if w.host == self.bench.host.name]
-		return [worker for worker in here if worker.pid in pids]
+		return [worker for worker in here if worker.pid in pids and not worker.is_leaving]
 
 	def is_free(self, worker: Worker) -> bool:
 		"""Idle, or its job has just ended: one that is in the middle of a job would only let the pill wait."""
@@ -100,7 +105,10 @@ class Rolling:
 		return max(1, min(share, listeners - 1))
 
 	def is_away(self, relay: Relay) -> bool:
-		return relay.leg in (Leg.STARTING, Leg.UP) and not self.is_settled(relay)
+		"""On its way out, gone, or not back for long enough."""
+		if relay.leg is Leg.STOPPING:
+			return relay.old.pid not in self.staying
+		return relay.leg is not Leg.FAILED and not self.is_settled(relay)
 
 	def is_settled(self, relay: Relay) -> bool:
 		since = self.up_since.get(relay.old.name)
@@ -116,14 +124,16 @@ class Rolling:
 				relay.fail("it runs, but no worker of it has registered with Redis")
 
 	def check_pills(self) -> None:
-		"""Those that were taken are forgotten: whether somebody left shows in the processes."""
+		"""One that was taken is forgotten a moment later: by then it shows who leaves, if anybody does."""
 		statuses = self.bench.queue.statuses(self.pills)
 		if "failed" in statuses.values():
 			raise ProcessFault(
 				"A worker could not run the pill: it was started before fmx_restart was installed.",
 				hint="Restart once with --wait-workers; from then on --rolling works.",
 			)
-		self.pills = {id for id, status in statuses.items() if status is not None}
+		now = self.bench.clock.now()
+		self.pills.update((id, now) for id, status in statuses.items() if status is not None)
+		self.pills = {id: seen for id, seen in self.pills.items() if now - seen < TAKES_EFFECT}
 
 	def timeout(self) -> DrainTimeout:
 		return DrainTimeout(
