@@ -14,7 +14,7 @@ from fmx_restart.commands.background import go_on_in_background
 from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
-from fmx_restart.console.sentences import plan_sentence, span
+from fmx_restart.console.sentences import STORIES, plan_sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.operation import Operation
@@ -33,7 +33,7 @@ def run(context: click.Context, given: dict) -> None:
 		if given["show_status"]:
 			show_status(status_here(), given["as_json"])
 		elif given["dry_run"]:
-			show_plan(plan_here(wanted, site), given["as_json"])
+			show_plan(plan_here(wanted, site), wanted, given["as_json"])
 		else:
 			carry_out(given, wanted, site)
 
@@ -112,14 +112,14 @@ def exit_on_error() -> Iterator[None]:
 		raise click.exceptions.Exit(error.exit_code) from error
 
 
-def show_plan(plan: Plan, as_json: bool) -> None:
+def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 	if as_json:
 		import json
 		from dataclasses import asdict
 
 		click.echo(json.dumps(asdict(plan)))
 		return
-	click.echo(plan_sentence(plan))
+	click.echo(f"{STORIES[wanted.strategy]}\n{plan_sentence(plan)}")
 	for job in plan.jobs:
 		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
 		click.echo(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")

@@ -5,9 +5,18 @@ from __future__ import annotations
 from functools import singledispatch
 
 from fmx_restart.engine import events
+from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 
+#: What a strategy does, in the order in which it does it: for the dry run
+STORIES = {
+	Strategy.FAST: "Running jobs get a short grace, then everything is restarted side by side; what still runs is killed.",
+	Strategy.WAIT_WORKERS: "Running jobs finish first, then everything is restarted side by side.",
+	Strategy.NO_WAIT_WORKERS: "Web, scheduler and idle workers at once; each busy worker when its own job ends.",
+	Strategy.SUSPEND_RQ: "The queue is suspended, everything is told to stop at once, then the queue moves again.",
+	Strategy.ROLLING: "Web and scheduler at once, then one worker after the other; the queue never stands still.",
+}
 PHASES = {
 	Phase.FENCE: "Fence: from now on no worker starts a job; new jobs wait in their queues",
 	Phase.PARK: "Park: idle workers leave their queues",
@@ -63,7 +72,8 @@ def plan_sentence(plan: Plan) -> str:
 	if not plan.jobs:
 		return f"{text} No job is running."
 	bound = "with no limit of their own" if plan.longest is None else f"at most {span(plan.longest)} more"
-	return f"{text} {count(len(plan.jobs), 'job')} running, {bound}."
+	guess = "" if plan.likely is None else f", likely {span(plan.likely)}"
+	return f"{text} {count(len(plan.jobs), 'job')} running, {bound}{guess}."
 
 
 @sentence.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fmx_restart.engine.ports import Job, Process, ProcessKind, ProcessState
@@ -16,6 +16,7 @@ class Plan:
 	jobs: tuple[Job, ...]  # what the drain would wait for now
 	depths: dict[str, int]
 	longest: float | None  # seconds until the last of these jobs hits its own limit; None: no limit
+	likely: float | None  # seconds they take if they take as long as their like did; None: not known
 	suspension: str | None
 
 
@@ -61,3 +62,12 @@ def longest(jobs: Iterable[Job], now: float) -> float | None:
 	"""0 without jobs; None as soon as one of them has no limit."""
 	bounds = [most_left(job, now) for job in jobs]
 	return None if None in bounds else max(bounds, default=0.0)
+
+
+def likely(jobs: Iterable[Job], usual: Mapping[str, float], now: float) -> float | None:
+	"""
+	`usual`: method → seconds that finished jobs of it took. 0 without jobs; None as soon as one is not known or has
+	taken longer than usual already: then nothing can be said.
+	"""
+	left = [usual.get(job.method, 0.0) - elapsed(job, now) for job in jobs]
+	return max(left, default=0.0) if all(seconds > 0 for seconds in left) else None

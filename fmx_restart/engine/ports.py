@@ -108,6 +108,9 @@ class Queue(Protocol):
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		"""Ids whose hash is gone are left out."""
 
+	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
+		"""Method → median seconds of the jobs of it that finished lately. Unknown ones are left out."""
+
 	def inventory(self) -> Inventory: ...
 
 	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from statistics import median
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.host import InMemoryHost, nothing
@@ -170,6 +171,14 @@ class InMemoryQueue:
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		self._answer()
 		return {id: to_job(self.tasks[id]) for id in ids if id in self.tasks}
+
+	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
+		self._answer()
+		took: dict[str, list[float]] = {}
+		for task in self.tasks.values():
+			if task.status == "finished" and task.method in methods:
+				took.setdefault(task.method, []).append(task.seconds)
+		return {method: median(seconds) for method, seconds in took.items()}
 
 	def inventory(self) -> Inventory:
 		self._answer()

@@ -8,6 +8,7 @@ from redis import Redis
 
 from fmx_restart.adapters.redis_queue import jobs
 from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.durations import usual_durations
 from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
 from fmx_restart.adapters.redis_queue.look import Looker
@@ -43,6 +44,10 @@ class RedisQueue:
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		with redis_border():
 			return jobs.describe(self.connection, self.bench_id, ids)
+
+	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
+		with redis_border():
+			return usual_durations(self.connection, self._stock.queues(), methods)
 
 	def inventory(self) -> Inventory:
 		with redis_border():

@@ -42,7 +42,7 @@ class Stock:
 
 	def inventory(self) -> Inventory:
 		pipe = self.connection.pipeline(transaction=True)
-		places = [place for queue in self._queues() for place in self._ask(pipe, queue)]
+		places = [place for queue in self.queues() for place in self._ask(pipe, queue)]
 		pipe.time()
 		*lists, (seconds, microseconds) = pipe.execute()
 		found: dict[str, Place] = {}
@@ -76,7 +76,7 @@ class Stock:
 				returned.append(id)
 		return returned
 
-	def _queues(self) -> list[str]:
+	def queues(self) -> list[str]:
 		start = keys.QUEUE_PREFIX + self.prefix
 		members = (text(key) for key in self.connection.smembers(keys.QUEUES))
 		return sorted(key[len(keys.QUEUE_PREFIX) :] for key in members if key.startswith(start))

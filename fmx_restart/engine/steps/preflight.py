@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.plan import Plan, chosen, longest, split_processes
+from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_processes
 from fmx_restart.engine.ports import Bench, Look, WorkerState
 from fmx_restart.engine.workers import live_workers, running_jobs
 
@@ -39,4 +39,14 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 	running = running_jobs(look, bench.host)
 	jobs = tuple(bench.queue.describe(job.id for job in running).values())
 	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look, bench.host))
-	return Plan(restart, left_alone, idle, jobs, dict(look.depths), longest(jobs, look.time), look.suspension)
+	usual = bench.queue.usual_durations({job.method for job in jobs}) if jobs else {}
+	return Plan(
+		restart=restart,
+		left_alone=left_alone,
+		idle_workers=idle,
+		jobs=jobs,
+		depths=dict(look.depths),
+		longest=longest(jobs, look.time),
+		likely=likely(jobs, usual, look.time),
+		suspension=look.suspension,
+	)

@@ -74,7 +74,7 @@ class TestPlanSentence(unittest.TestCase):
 		self.assertIn("Stopped before, left so: text.", plan_sentence(self.plan))
 
 	def test_it_says_how_long_running_jobs_can_take_at_most(self):
-		self.assertIn("1 job running, at most 4.5 s more.", plan_sentence(self.plan))
+		self.assertIn("1 job running, at most 4.5 s more, likely 4.5 s.", plan_sentence(self.plan))
 		self.assertIn("with no limit of their own", plan_sentence(replace(self.plan, longest=None)))
 		self.assertIn("No job is running.", plan_sentence(replace(self.plan, jobs=())))
 
