@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 
@@ -25,6 +26,10 @@ def main(argv: list[str] | None = None) -> int:
 		return 1
 	except KeyboardInterrupt:
 		return 130
+	except BrokenPipeError:
+		# whoever read our lines has gone; the interpreter must not stumble over them at its end
+		os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+		return 1
 	return 0
 
 

@@ -19,6 +19,8 @@ from development.running import run_logged
 
 #: What a checkout may hold that was made on its own machine.
 NOT_COPIED = shutil.ignore_patterns("node_modules", "__pycache__", "*.egg-info")
+#: The first @ may belong to a user: git@host:path, https://user@host/path.
+URL_AND_BRANCH = re.compile(r"(?P<url>([a-z+]+://)?([^@/]+@)?[^@]+)(@(?P<branch>[^@:]+))?")
 #: Seconds for a git host to answer.
 GIT_PATIENCE = 15
 
@@ -40,11 +42,14 @@ def fetch_frappe(wanted: str, app: Path, progress: Progress, log: Path) -> None:
 
 
 def split_branch(wanted: str) -> tuple[str, str]:
-	"""("…", "version-15") from "…@version-15". The @ of git@host:path and user@host is not a branch's."""
-	source, at, branch = wanted.rpartition("@")
-	if not at or Path(wanted).is_dir() or ":" in branch or ("//" not in source and not Path(source).is_dir()):
+	"""("…", "version-15") from "…@version-15"."""
+	source, _at, branch = wanted.rpartition("@")
+	if Path(wanted).is_dir():
 		return wanted, ""
-	return source, branch
+	if source and Path(source).is_dir():
+		return source, branch
+	found = URL_AND_BRANCH.fullmatch(wanted)
+	return (found["url"], found["branch"] or "") if found else (wanted, "")
 
 
 def git_address(source: str) -> str:
