@@ -18,5 +18,7 @@ class Journal:
 		self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 	def __call__(self, event: events.Event) -> None:
+		if isinstance(event, events.MigrationOutput):
+			return  # its own log has it all
 		os.write(self._file, (json_line(event) + "\n").encode())
 		os.fsync(self._file)

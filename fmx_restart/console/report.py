@@ -12,6 +12,7 @@ def report_lines(report: Report) -> list[str]:
 	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
 	lines += waits(report) + interruptions(report) + processes(report)
+	lines += migrations(report) + settings(report)
 	if report.account:
 		lines += account_lines(report.account)
 	return lines + ending(report)
@@ -47,6 +48,24 @@ def processes(report: Report) -> list[str]:
 		)
 	lines += [f"    {name:<{width}}  was stopped before, left so" for name in report.left_alone]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
+
+
+def migrations(report: Report) -> list[str]:
+	lines = []
+	for migration in report.migrations:
+		time = f" in {span(migration.seconds)}" if migration.seconds else ""
+		at = f", at {migration.culprit}" if migration.culprit else ""
+		lines.append(f"    {migration.site}: {migration.result.value}{time}{at}")
+		lines += [f"      backup: {migration.backup}"] if migration.backup else []
+		lines += [f"      log: {migration.log}"] if migration.log else []
+	return ["", "  Migrations", *lines] if lines else []
+
+
+def settings(report: Report) -> list[str]:
+	"""Only those that are not as they were found; the rest was told when it happened."""
+	left = [kept for kept in report.settings if kept.reason]
+	lines = [f"    {kept.found.key} of {kept.found.site}: {kept.reason}" for kept in left]
+	return ["", "  Settings that could not be put back", *lines] if lines else []
 
 
 def account_lines(account: Account) -> list[str]:

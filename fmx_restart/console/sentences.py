@@ -21,6 +21,8 @@ PHASES = {
 	Phase.FENCE: "Fence: from now on no worker starts a job; new jobs wait in their queues",
 	Phase.PARK: "Park: idle workers leave their queues",
 	Phase.DRAIN: "Drain: waiting until no job runs",
+	Phase.BACKUP: "Backup: of each database, before it is migrated",
+	Phase.MIGRATE: "Migrate: one site after the other",
 	Phase.RESTART: "Restart: stopping and starting the processes side by side",
 	Phase.LIFT: "Lift: the old workers are gone; counting every job, then the queue moves again",
 	Phase.VERIFY: "Verify: waiting until every process is up, workers have registered and web answers",

@@ -6,6 +6,8 @@ OperationError                the base; caught at the edges and nowhere else
 ├── QueueUnreachable  exit 7  Redis does not answer (any more)
 ├── BenchBusy         exit 75 another operation holds the bench; nothing was changed
 ├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
+├── MigrationFailed   exit 6  a site's migration failed; the bench is in service, the rest was not tried
+├── SettingsFault     exit 7  maintenance mode or the scheduler's pause could not be put back
 ├── Interrupted       exit 130 somebody asked us to stop while undoing was still possible
 ├── LockLost          exit 4  another operation took the bench while we could not renew our lock
 ├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
@@ -37,6 +39,14 @@ class BenchBusy(OperationError):
 
 class DrainTimeout(OperationError):
 	exit_code = 3
+
+
+class MigrationFailed(OperationError):
+	exit_code = 6
+
+
+class SettingsFault(OperationError):
+	exit_code = 7
 
 
 class Interrupted(OperationError):

@@ -14,6 +14,7 @@ from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, Hold, HostProcess, Job, Look
 from fmx_restart.engine.report import Failure, PhaseTime, Report
+from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import STORIES
 from fmx_restart.engine.waiting import Patience, wait_until
 
@@ -37,6 +38,7 @@ class Operation:
 		self.is_fenced = False
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
+		self.settings = KeptSettings(self)
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._began = self._phase_began = bench.clock.now()
 		self._next_beat = 0.0
@@ -45,7 +47,7 @@ class Operation:
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
 		self.emit(events.OperationStarted(self.id, self.bench.id, self.options.strategy.value))
 		try:
-			with self._locked():
+			with self._locked(), self.settings:
 				STORIES[self.options.strategy](self)
 			self._end(Phase.DONE)
 		except BaseException as error:
@@ -56,6 +58,7 @@ class Operation:
 	def enter(self, phase: Phase) -> None:
 		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""
 		check_move(self.phase, phase)
+		self.settings.follow(phase)
 		self._stamp_phase()
 		self.phase = phase
 		self.keep_alive(now=True)

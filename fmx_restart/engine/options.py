@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.phases import Phase
+
 
 class Strategy(str, Enum):
 	FAST = "fast"
@@ -33,6 +36,9 @@ class Options:
 	workers: bool = True  # workers and scheduler
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
 	rolling_timeout: float = math.inf  # seconds for all workers
+	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
+	migration: MigrationOptions | None = None
+	maintenance: frozenset[Phase] = frozenset()  # drain, migrate, restart: when the sites are closed
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held

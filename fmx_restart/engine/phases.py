@@ -10,6 +10,8 @@ class Phase(str, Enum):
 	FENCE = "Fence"
 	PARK = "Park"
 	DRAIN = "Drain"
+	BACKUP = "Backup"
+	MIGRATE = "Migrate"
 	RESTART = "Restart"
 	LIFT = "Lift"
 	VERIFY = "Verify"
@@ -25,17 +27,19 @@ class Phase(str, Enum):
 
 	@property
 	def can_be_undone(self) -> bool:
-		"""Up to here no process was touched: giving up leaves the bench as it was."""
+		"""Up to here no process and no schema was touched: giving up leaves the bench as it was."""
 		return self in UNDOABLE
 
 
-UNDOABLE = {Phase.PREFLIGHT, Phase.FENCE, Phase.PARK, Phase.DRAIN}
+UNDOABLE = {Phase.PREFLIGHT, Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.BACKUP}
 
 NEXT = {
 	Phase.PREFLIGHT: {Phase.FENCE, Phase.RESTART, Phase.ABORTED},
 	Phase.FENCE: {Phase.PARK, Phase.ABORTED},
-	Phase.PARK: {Phase.DRAIN, Phase.RESTART, Phase.ABORTED},
-	Phase.DRAIN: {Phase.RESTART, Phase.ABORTED},
+	Phase.PARK: {Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED},
+	Phase.DRAIN: {Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED},
+	Phase.BACKUP: {Phase.MIGRATE, Phase.ABORTED},
+	Phase.MIGRATE: {Phase.RESTART, Phase.FAILED},
 	Phase.RESTART: {Phase.LIFT, Phase.VERIFY, Phase.FAILED},
 	Phase.LIFT: {Phase.VERIFY, Phase.FAILED},
 	Phase.VERIFY: {Phase.HANDOVER, Phase.AUDIT, Phase.FAILED},

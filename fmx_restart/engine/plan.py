@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.ports import Job, Process, ProcessKind, ProcessState
 
 
@@ -18,6 +19,8 @@ class Plan:
 	longest: float | None  # seconds until the last of these jobs hits its own limit; None: no limit
 	likely: float | None  # seconds they take if they take as long as their like did; None: not known
 	suspension: str | None
+	migrate: tuple[str, ...] = ()  # sites, in this order
+	findings: tuple[Finding, ...] = ()  # what speaks against migrating now
 
 
 WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}

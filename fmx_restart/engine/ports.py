@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from fmx_restart.engine.migration import Finding, MigrationOptions
 from fmx_restart.engine.waiting import Clock
 
 
@@ -229,6 +230,62 @@ class Web(Protocol):
 		"""None when the web server answers as it should; else what is wrong, in a few words."""
 
 
+class Run(Protocol):
+	"""A command on one site, in a process group of its own. Whoever asks is never kept waiting."""
+
+	log: str  # the file that gets all its output
+
+	def output(self) -> str:
+		"""What it printed since the last time."""
+
+	def exit_code(self) -> int | None:
+		"""None while it runs."""
+
+	def terminate(self) -> None:
+		"""TERM to each of its processes that is proved to be its own."""
+
+	def kill(self) -> None:
+		"""KILL to each of its processes that is proved to be its own."""
+
+	def is_gone(self) -> bool:
+		"""No process of it is left, children included."""
+
+
+class Migrations(Protocol):
+	"""What migrates and backs up a site of this bench, and what is known about it before."""
+
+	def inspect(self, site: str, options: MigrationOptions) -> list[Finding]:
+		"""What speaks against migrating this site now. Changes nothing."""
+
+	def start(self, site: str, options: MigrationOptions) -> Run:
+		"""Raises WrongEnvironment when the command cannot be started; nothing was changed then."""
+
+	def start_backup(self, site: str) -> Run:
+		"""As start; Frappe's own backup of the database."""
+
+	def backup_file(self, site: str, run: Run) -> str | None:
+		"""The file that a backup which has ended says it wrote, if it is there."""
+
+
+@dataclass(frozen=True)
+class Setting:
+	"""One key of a site's configuration file. An absent key is not the same as one that is null or 0."""
+
+	site: str
+	key: str
+	value: int | float | str | bool | None = None
+	is_present: bool = False
+
+
+class SiteSettings(Protocol):
+	"""The sites' configuration files. Raises WrongEnvironment for a file that cannot be read or written."""
+
+	def read(self, site: str, key: str) -> Setting: ...
+
+	def replace(self, old: Setting, new: Setting) -> bool:
+		"""Set `new` where `old` stands, and change nothing else. False where neither of both stands."""
+
+
 @dataclass(frozen=True)
 class Bench:
 	"""One bench, as the engine sees it."""
@@ -242,3 +299,5 @@ class Bench:
 	lock: Lease
 	fence: Lease
 	clock: Clock
+	migrations: Migrations | None = None
+	settings: SiteSettings | None = None

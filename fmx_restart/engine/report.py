@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fmx_restart.engine.ledger import Account
+from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Job, ProcessKind
+from fmx_restart.engine.ports import Job, ProcessKind, Setting
 
 
 @dataclass
@@ -33,6 +34,15 @@ class ProcessChange:
 
 
 @dataclass
+class KeptSetting:
+	"""A setting as it was before we changed it. `reason`: why it could not be put back."""
+
+	found: Setting
+	is_restored: bool = False
+	reason: str = ""
+
+
+@dataclass
 class Failure:
 	type: str
 	message: str
@@ -55,5 +65,7 @@ class Report:
 	left_alone: list[str] = field(default_factory=list)
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back
+	migrations: list[SiteMigration] = field(default_factory=list)
+	settings: list[KeptSetting] = field(default_factory=list)
 	account: Account | None = None
 	failure: Failure | None = None

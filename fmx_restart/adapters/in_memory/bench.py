@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
+from fmx_restart.adapters.in_memory.migrations import InMemoryMigrations
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.in_memory.queue import InMemoryQueue
+from fmx_restart.adapters.in_memory.settings import InMemorySettings
 from fmx_restart.adapters.in_memory.web import InMemoryWeb
 from fmx_restart.engine.ports import Bench, ProcessKind, ProcessState
 
@@ -25,6 +27,7 @@ class InMemoryBench:
 		self.host.when_terminated = self._terminate
 		self.queue.when_left = self._terminate
 		self.lock_slot = Slot()
+		self.migrations, self.settings = InMemoryMigrations(self.clock), InMemorySettings()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
 		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
@@ -49,6 +52,8 @@ class InMemoryBench:
 				self.clock, self.queue.suspension, FENCE_OWNER + operation, replaces=FENCE_OWNER
 			),
 			clock=self.clock,
+			migrations=self.migrations,
+			settings=self.settings,
 		)
 
 	def _terminate(self, pid: int) -> None:

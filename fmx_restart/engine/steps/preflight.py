@@ -9,6 +9,7 @@ from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_processes
 from fmx_restart.engine.ports import Bench, Look, WorkerState
+from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
 from fmx_restart.engine.workers import live_workers, running_jobs
 
 if TYPE_CHECKING:
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def preflight(operation: Operation) -> None:
-	"""Raises WrongEnvironment when there is nothing to restart."""
+	"""Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now."""
 	look = operation.bench.queue.look()
 	operation.plan = make_plan(operation.bench, look, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
+	judge(operation, operation.plan.findings)
 	if not look.workers:
 		operation.emit(events.NoWorkersFound())
 	if look.other_workers:
@@ -49,4 +51,6 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 		longest=longest(jobs, look.time),
 		likely=likely(jobs, usual, look.time),
 		suspension=look.suspension,
+		migrate=options.sites if options.migration else (),
+		findings=tuple(inspect_sites(bench, look, options, restart)),
 	)

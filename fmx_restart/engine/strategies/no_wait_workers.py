@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
 from fmx_restart.engine.steps.handover import hand_over
+from fmx_restart.engine.steps.judge_migrations import migrations_judged
+from fmx_restart.engine.steps.migrate import migrate
 from fmx_restart.engine.steps.park import park
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart_idle
@@ -23,12 +25,14 @@ def no_wait_workers(operation: Operation) -> None:
 	preflight(operation)
 	operation.enter(Phase.FENCE)
 	open_ledger(operation)
-	with operation.fenced():
-		park(operation)
-		prompt, lingering = restart_idle(operation)
-		operation.enter(Phase.LIFT)
-		operation.insist(lambda: close_ledger(operation))
-	verify(operation, prompt)
-	if lingering:
-		hand_over(operation, lingering)
-	audit(operation, [*prompt, *lingering])
+	with migrations_judged(operation):
+		with operation.fenced():
+			park(operation)
+			migrate(operation)  # only with --force: running jobs go on meanwhile
+			prompt, lingering = restart_idle(operation)
+			operation.enter(Phase.LIFT)
+			operation.insist(lambda: close_ledger(operation))
+		verify(operation, prompt)
+		if lingering:
+			hand_over(operation, lingering)
+		audit(operation, [*prompt, *lingering])

@@ -1,5 +1,5 @@
 """
-Fence, park, drain, restart, lift the fence, verify, audit. The safe one.
+Fence, park, drain, migrate where that was asked for, restart, lift the fence, verify, audit. The safe one.
 
 The fence is lifted when the last old worker is gone, not when the new ones are verified: nobody is left who
 could run a job with old code, and new workers that find no fence begin at once instead of a poll later.
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
 from fmx_restart.engine.steps.drain import drain
+from fmx_restart.engine.steps.judge_migrations import migrations_judged
+from fmx_restart.engine.steps.migrate import migrate, old_workers_ended
 from fmx_restart.engine.steps.park import park
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart
@@ -23,19 +25,22 @@ if TYPE_CHECKING:
 
 def wait_workers(operation: Operation) -> None:
 	preflight(operation)
-	if not operation.options.workers:
+	if not operation.options.workers and not operation.options.migration:
 		without_workers(operation)
 		return
 	operation.enter(Phase.FENCE)
 	open_ledger(operation)
-	with operation.fenced():
-		park(operation)
-		drain(operation)
-		relays = restart(operation)
-		operation.enter(Phase.LIFT)
-		operation.insist(lambda: close_ledger(operation))
-	verify(operation, relays)
-	audit(operation, relays)
+	with migrations_judged(operation):
+		with operation.fenced():
+			park(operation)
+			drain(operation)
+			migrate(operation)
+			with old_workers_ended(operation):
+				relays = restart(operation)
+			operation.enter(Phase.LIFT)
+			operation.insist(lambda: close_ledger(operation))
+		verify(operation, relays)
+		audit(operation, relays)
 
 
 def without_workers(operation: Operation) -> None:

@@ -8,8 +8,10 @@ from fmx_restart.engine.phases import NEXT, Phase, check_move
 MOVES = """
 Preflight > Fence, Restart, Aborted
 Fence > Park, Aborted
-Park > Drain, Restart, Aborted
-Drain > Restart, Aborted
+Park > Drain, Backup, Migrate, Restart, Aborted
+Drain > Backup, Migrate, Restart, Aborted
+Backup > Migrate, Aborted
+Migrate > Restart, Failed
 Restart > Lift, Verify, Failed
 Lift > Verify, Failed
 Verify > Handover, Audit, Failed

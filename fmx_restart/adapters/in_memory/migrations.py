@@ -1,0 +1,95 @@
+"""Migrations that exist only in this process, scripted by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.migration import Finding, MigrationOptions
+
+HANGS = float("inf")
+
+
+def nothing() -> None:
+	"""What a migration does besides, unless a test says otherwise."""
+
+
+@dataclass
+class Script:
+	"""How the migration of one site goes. `seconds` may be HANGS."""
+
+	seconds: float = 5.0
+	exit_code: int = 0
+	prints: str = ""
+	ignores_term: bool = False
+	leaves_children: bool = False  # when it ends by itself, processes of it stay
+	is_startable: bool = True
+	on_start: Callable[[], object] = nothing
+
+
+class InMemoryRun:
+	def __init__(self, clock: FakeClock, site: str, script: Script) -> None:
+		self.log = f"/in-memory/logs/{site}.log"
+		self.signals: list[str] = []
+		self._clock, self._script, self._began = clock, script, clock.now()
+		self._unread = script.prints
+		self._ended_by: int | None = None
+
+	def output(self) -> str:
+		unread, self._unread = self._unread, ""
+		return unread
+
+	def exit_code(self) -> int | None:
+		if self._ended_by is not None:
+			return self._ended_by
+		return self._script.exit_code if self._clock.now() >= self._began + self._script.seconds else None
+
+	def terminate(self) -> None:
+		self.signals.append("TERM")
+		if not self._script.ignores_term:
+			self._end(-15)
+
+	def kill(self) -> None:
+		self.signals.append("KILL")
+		self._end(-9)
+
+	def is_gone(self) -> bool:
+		return self._ended_by is not None or (
+			self.exit_code() is not None and not self._script.leaves_children
+		)
+
+	def _end(self, code: int) -> None:
+		ended_by_itself = self.exit_code()
+		self._ended_by = code if ended_by_itself is None else ended_by_itself
+
+
+@dataclass
+class InMemoryMigrations:
+	"""`scripts`: site → how it goes; a site that is not named succeeds. `runs` holds what was started."""
+
+	clock: FakeClock
+	scripts: dict[str, Script] = field(default_factory=dict)
+	backups: dict[str, Script] = field(default_factory=dict)
+	findings: list[Finding] = field(default_factory=list)
+	runs: dict[str, InMemoryRun] = field(default_factory=dict)
+
+	def inspect(self, site: str, options: MigrationOptions) -> list[Finding]:
+		return [finding for finding in self.findings if finding.site == site]
+
+	def start(self, site: str, options: MigrationOptions) -> InMemoryRun:
+		return self._start(site, self.scripts.get(site, Script()))
+
+	def start_backup(self, site: str) -> InMemoryRun:
+		return self._start(f"{site}-backup", self.backups.get(site, Script(prints="a backup\n")))
+
+	def backup_file(self, site: str, run: InMemoryRun) -> str | None:
+		return f"/in-memory/{site}.sql.gz" if run.exit_code() == 0 else None
+
+	def _start(self, name: str, script: Script) -> InMemoryRun:
+		if not script.is_startable:
+			raise WrongEnvironment("the command is not there")
+		script.on_start()
+		self.runs[name] = InMemoryRun(self.clock, name, script)
+		return self.runs[name]

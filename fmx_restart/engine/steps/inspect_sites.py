@@ -1,0 +1,101 @@
+"""What speaks against migrating now: asked before anything is touched, and again when no job runs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.migration import Finding, Gravity
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.ports import Bench, Look, Process
+from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.workers import live_workers
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+#: these end with no job running; the others leave old workers at work while the schema changes
+DRAINING = {Strategy.WAIT_WORKERS, Strategy.FAST}
+OLD_CODE = "Old code on a changed schema means errors and spoilt data. --force does it all the same."
+PASSING_BY = Patience(timeout=10.0, poll=1.0)  # what web requests leave behind ends by itself
+
+
+def inspect_sites(bench: Bench, look: Look, options: Options, restart: Iterable[Process]) -> list[Finding]:
+	"""Nothing where nothing is to be migrated."""
+	if options.migration is None:
+		return []
+	if bench.migrations is None or not options.sites:
+		return [
+			Finding("", Gravity.BLOCKS, "there is no site to migrate", "Name it: --site NAME, or --site all.")
+		]
+	findings = [*unsafe_options(options), *strangers(bench, look, restart)]
+	for site in options.sites:
+		findings += bench.migrations.inspect(site, options.migration)
+	return findings
+
+
+def unsafe_options(options: Options) -> list[Finding]:
+	findings = []
+	if options.strategy is Strategy.ROLLING:
+		text = "rolling keeps old and new workers at work side by side; there is no moment to migrate in"
+		findings.append(
+			Finding("", Gravity.BLOCKS, text, "Leave --rolling out: --migrate waits for running jobs.")
+		)
+	elif options.strategy not in DRAINING:
+		text = f"{options.strategy.value} does not wait for running jobs: they would go on while the schema changes"
+		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave it out: --migrate waits. {OLD_CODE}"))
+	if not options.web:
+		text = "web would go on with old code on the new schema (--no-web)"
+		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave --no-web out. {OLD_CODE}"))
+	return findings
+
+
+def strangers(bench: Bench, look: Look, restart: Iterable[Process]) -> list[Finding]:
+	"""Workers that this operation will not replace: on other machines, started by hand, or left out on purpose."""
+	ours = {member.pid for process in restart if process.pid for member in bench.host.family(process.pid)}
+	left = [w for w in live_workers(look, bench.host) if w.host != bench.host.name or w.pid not in ours]
+	if not left:
+		return []
+	names = ", ".join(f"pid {worker.pid} on {worker.host}" for worker in left)
+	text = f"workers that this restart does not replace would meet the new schema with old code: {names}"
+	return [Finding("", Gravity.DOUBTFUL, text, f"Stop them first. {OLD_CODE}")]
+
+
+def judge(operation: Operation, findings: Iterable[Finding], *, is_drained: bool = False) -> None:
+	"""Raises WrongEnvironment for what must not be; tells the rest."""
+	findings = list(findings)
+	if refused := refusals(operation.options, findings, is_drained=is_drained):
+		names = "; ".join(sentence(finding) for finding in refused)
+		changed = "Nothing was restarted; the queue goes on." if is_drained else "Nothing was changed."
+		remedies = dict.fromkeys(finding.remedy for finding in refused if finding.remedy)
+		raise WrongEnvironment(f"Not migrated: {names}. {changed}", hint=" ".join(remedies))
+	told = operation.plan.findings if is_drained else ()
+	for finding in findings:
+		if finding not in told:
+			operation.emit(events.MigrationFinding(finding))
+
+
+def refusals(options: Options, findings: Iterable[Finding], *, is_drained: bool) -> list[Finding]:
+	refused = {Gravity.BLOCKS}
+	if options.migration and not options.migration.force:
+		refused |= {Gravity.DOUBTFUL, Gravity.PASSING} if is_drained else {Gravity.DOUBTFUL}
+	return [finding for finding in findings if finding.gravity in refused]
+
+
+def sentence(finding: Finding) -> str:
+	return f"{finding.site}: {finding.text}" if finding.site else finding.text
+
+
+def inspect_again(operation: Operation) -> None:
+	"""No job runs now: a transaction or lock that is still there would hold up the migration. Short ones may end."""
+	bench, options = operation.bench, operation.options
+	findings: list[Finding] = []
+
+	def is_clear() -> bool:
+		findings[:] = inspect_sites(bench, operation.look(), options, operation.plan.restart)
+		return not refusals(options, findings, is_drained=True)
+
+	operation.wait(is_clear, PASSING_BY)
+	judge(operation, findings, is_drained=True)

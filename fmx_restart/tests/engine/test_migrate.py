@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.adapters.in_memory.bench import InMemoryBench
+from fmx_restart.adapters.in_memory.migrations import HANGS, Script
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import (
+	DrainTimeout,
+	Interrupted,
+	LockLost,
+	MigrationFailed,
+	ProcessFault,
+	WrongEnvironment,
+)
+from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions, Result
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.tests.engine.support import Run
+
+WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+SITES = ("a.localhost", "b.localhost", "c.localhost")
+PATCH = """Executing app.patches.first in b.localhost (_b)
+Success: Done in 0.1s
+Executing app.patches.second in b.localhost (_b)
+ValueError: no such column
+"""
+
+
+class MigrationTest(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(WORKERS)
+		self.scripts = self.bench.migrations.scripts
+
+	def run_with(self, sites=SITES, strategy=Strategy.WAIT_WORKERS, web=True, workers=True, **options) -> Run:
+		migration = MigrationOptions(**options)
+		return Run(
+			self.bench,
+			Options(strategy=strategy, web=web, workers=workers, sites=sites, migration=migration),
+		)
+
+	def fail(self, run: Run, error: type = MigrationFailed):
+		with self.assertRaises(error) as raised:
+			run.go()
+		return raised.exception
+
+	def results(self, run: Run) -> list[Result]:
+		return [migration.result for migration in run.operation.report.migrations]
+
+	def assert_back_in_service(self, run: Run):
+		restarted = {name for order, name in self.bench.processes.orders if order == "start"}
+		self.assertEqual(restarted, {"web", "short", "long"})
+		self.assertIsNone(self.bench.queue.look().suspension)
+		self.assertIsNone(self.bench.lock_slot.value)
+
+
+class TestMigrationsThatWork(MigrationTest):
+	def test_every_site_is_migrated_one_after_the_other_between_drain_and_restart(self):
+		run = self.run_with()
+		report = run.go()
+		self.assertEqual(self.results(run), [Result.DONE] * 3)
+		phases = run.phases
+		self.assertEqual(phases[3:6], [Phase.DRAIN, Phase.MIGRATE, Phase.RESTART])
+		self.assertEqual(report.outcome, Phase.DONE)
+		started = [fact.site for fact in run.of(events.MigrationStarted)]
+		self.assertEqual(started, list(SITES))
+		self.assertGreater(report.seconds, 15)
+
+	def test_no_job_starts_and_no_process_is_touched_while_it_migrates(self):
+		# Given jobs that arrive all the time
+		for step in range(400):
+			self.bench.clock.at(step / 10, lambda step=step: self.bench.queue.enqueue(f"job-{step}"))
+		orders = []
+		self.scripts["b.localhost"] = Script(on_start=lambda: orders.extend(self.bench.processes.orders))
+		run = self.run_with()
+		marks = {}
+		run.operation.emit = lambda fact: marks.setdefault(
+			getattr(fact, "phase", ""), self.bench.clock.time()
+		)
+		# When the sites are migrated
+		run.go()
+		self.bench.clock.sleep(60)
+		# Then no job began from the migration's start until the fence was lifted, and each ran once later
+		starts = [task.started for task in self.bench.queue.tasks.values()]
+		self.assertEqual([at for at in starts if marks[Phase.MIGRATE] <= at < marks[Phase.LIFT]], [])
+		self.assertEqual({task.runs for task in self.bench.queue.tasks.values()}, {1})
+		self.assertEqual(orders, [])
+
+	def test_its_output_is_told_line_by_line_as_it_comes(self):
+		self.scripts["a.localhost"] = Script(
+			prints="Migrating a.localhost\nExecuting x in a.localhost (_a)\nhalf"
+		)
+		run = self.run_with(sites=("a.localhost",))
+		run.go()
+		lines = [fact.line for fact in run.of(events.MigrationOutput)]
+		self.assertEqual(lines, ["Migrating a.localhost", "Executing x in a.localhost (_a)", "half"])
+
+	def test_a_migration_may_take_longer_than_the_lease_without_losing_lock_or_fence(self):
+		self.scripts["a.localhost"] = Script(seconds=500)
+		run = self.run_with(sites=("a.localhost",))
+		run.go()
+		self.assertEqual(run.of(events.FenceLapsed), [])
+
+	def test_a_redis_that_restarts_meanwhile_does_not_end_a_migration(self):
+		self.scripts["a.localhost"] = Script(seconds=20)
+		self.bench.clock.at(5, lambda: setattr(self.bench.queue, "is_away", True))
+		self.bench.clock.at(12, lambda: setattr(self.bench.queue, "is_away", False))
+		run = self.run_with(sites=("a.localhost",))
+		self.assertEqual(run.go().outcome, Phase.DONE)
+
+	def test_without_migration_nothing_of_it_happens(self):
+		run = Run(self.bench)
+		run.go()
+		self.assertNotIn(Phase.MIGRATE, run.phases)
+		self.assertEqual(self.bench.migrations.runs, {})
+
+
+class TestMigrationsThatFail(MigrationTest):
+	def test_the_rest_is_not_tried_and_the_bench_is_back_in_service(self):
+		# Given a patch that raises on the second of three sites
+		self.scripts["b.localhost"] = Script(exit_code=1, prints=PATCH)
+		run = self.run_with()
+		# When they are migrated
+		error = self.fail(run)
+		# Then it says what became of each, where it broke, and how to go on
+		self.assertEqual(self.results(run), [Result.DONE, Result.FAILED, Result.NOT_TRIED])
+		self.assertEqual(error.exit_code, 6)
+		self.assertRegex(str(error), r"b\.localhost failed at app\.patches\.second after 5 s, exit code 1")
+		self.assertRegex(str(error), r"Done: a\.localhost\. Not tried: c\.localhost\..*back in service")
+		self.assertIn("no such column", error.hint)
+		self.assertIn("/in-memory/logs/b.localhost.log", error.hint)
+		self.assertIn("--resume", error.hint)
+		self.assertEqual(run.operation.report.outcome, Phase.FAILED)
+		self.assert_back_in_service(run)
+
+	def test_one_that_hangs_silently_is_ended_when_its_time_is_over(self):
+		self.scripts["a.localhost"] = Script(seconds=HANGS)
+		run = self.run_with(timeout=60)
+		error = self.fail(run)
+		self.assertEqual(self.results(run), [Result.TIMED_OUT, Result.NOT_TRIED, Result.NOT_TRIED])
+		self.assertEqual(self.bench.migrations.runs["a.localhost"].signals, ["TERM"])
+		self.assertRegex(str(error), "did not end within 60 s")
+		self.assertIn("--migrate-timeout", error.hint)
+		self.assert_back_in_service(run)
+
+	def test_one_that_ignores_term_is_killed_within_the_lease(self):
+		self.scripts["a.localhost"] = Script(seconds=HANGS, ignores_term=True)
+		run = self.run_with(timeout=60)
+		self.fail(run)
+		self.assertEqual(self.bench.migrations.runs["a.localhost"].signals, ["TERM", "KILL"])
+		self.assertEqual(run.of(events.FenceLapsed), [])
+
+	def test_children_that_a_failed_one_leaves_are_ended(self):
+		self.scripts["a.localhost"] = Script(exit_code=1, leaves_children=True)
+		self.fail(self.run_with())
+		self.assertEqual(self.bench.migrations.runs["a.localhost"].signals, ["TERM"])
+
+	def test_a_command_that_cannot_be_started_leaves_the_bench_in_service(self):
+		self.scripts["a.localhost"] = Script(is_startable=False)
+		run = self.run_with()
+		self.assertIn("the command is not there", self.fail(run).hint)
+		self.assert_back_in_service(run)
+
+	def test_a_process_that_does_not_come_back_as_well_is_told_in_the_same_breath(self):
+		self.scripts["a.localhost"] = Script(exit_code=1)
+		self.bench.processes["long"].crashes_at_start = True
+		error = self.fail(self.run_with())
+		self.assertEqual(error.exit_code, 6)
+		self.assertRegex(str(error), "a.localhost failed.*Besides: Not as it should be: long")
+
+	def test_an_old_worker_that_does_not_stop_is_killed_before_the_fence_is_lifted(self):
+		self.bench.processes["long"].refuses_to_stop = True
+		old = self.bench.processes["long"].pid
+		run = self.run_with(sites=("a.localhost",))
+		with self.assertRaises(ProcessFault):
+			run.go()
+		self.assertIn(old, self.bench.host.killed)
+
+	def test_when_another_operation_took_the_bench_the_migration_is_ended(self):
+		self.scripts["a.localhost"] = Script(seconds=HANGS)
+
+		def lose_the_lock():
+			self.bench.lock_slot.value, self.bench.lock_slot.expires = "second by ben", None
+
+		self.bench.clock.at(20, lose_the_lock)
+		error = self.fail(self.run_with())
+		self.assertIsInstance(error.__cause__, LockLost)
+		self.assertEqual(self.bench.migrations.runs["a.localhost"].signals, ["TERM"])
+		self.assertEqual(self.bench.processes.orders, [])
+
+
+class TestAskedToStop(MigrationTest):
+	def test_before_the_first_migration_all_is_undone(self):
+		self.bench.queue.enqueue("running", queue="short", seconds=100)
+		run = self.run_with()
+		self.bench.clock.at(10, run.operation.stop_requested.set)
+		self.fail(run, Interrupted)
+		self.assertEqual((run.operation.report.outcome, self.bench.migrations.runs), (Phase.ABORTED, {}))
+
+	def test_during_one_it_is_finished_and_the_rest_not_tried(self):
+		run = self.run_with()
+		self.scripts["a.localhost"] = Script(on_start=run.operation.stop_requested.set)
+		error = self.fail(run)
+		self.assertEqual(self.results(run), [Result.DONE, Result.NOT_TRIED, Result.NOT_TRIED])
+		self.assertRegex(
+			str(error), "Stopped on request.*Done: a.localhost. Not tried: b.localhost, c.localhost"
+		)
+		self.assertEqual(run.of(events.MigrationsStopped), [events.MigrationsStopped(SITES[1:])])
+		self.assert_back_in_service(run)
+
+	def test_during_the_last_one_the_operation_ends_as_done(self):
+		run = self.run_with(sites=("a.localhost",))
+		self.scripts["a.localhost"] = Script(on_start=run.operation.stop_requested.set)
+		self.assertEqual(run.go().outcome, Phase.DONE)
+
+
+class TestBackup(MigrationTest):
+	def test_it_is_made_before_and_the_report_names_the_file(self):
+		run = self.run_with(backup=True)
+		report = run.go()
+		self.assertEqual(run.phases[3:6], [Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE])
+		self.assertEqual(report.migrations[0].backup, "/in-memory/a.localhost.sql.gz")
+
+	def test_one_that_fails_leaves_everything_as_it_was(self):
+		self.bench.migrations.backups["b.localhost"] = Script(exit_code=1, prints="no space left\n")
+		run = self.run_with(backup=True)
+		error = self.fail(run)
+		self.assertEqual((error.exit_code, run.operation.report.outcome), (6, Phase.ABORTED))
+		self.assertIn("no space left", error.hint)
+		self.assertEqual((self.bench.processes.orders, self.results(run)), ([], [Result.NOT_TRIED] * 3))
+
+	def test_a_drain_that_gives_up_starts_nothing(self):
+		self.bench.queue.enqueue("endless", queue="short", seconds=1e9)
+		self.fail(self.run_with(backup=True), DrainTimeout)
+		self.assertEqual(self.bench.migrations.runs, {})
+
+
+class TestFindings(MigrationTest):
+	def find(self, gravity: Gravity, text: str = "it is locked"):
+		self.bench.migrations.findings = [Finding("a.localhost", gravity, text, "Do this.")]
+
+	def test_what_blocks_is_not_overruled_by_force(self):
+		self.find(Gravity.BLOCKS)
+		error = self.fail(self.run_with(force=True), WrongEnvironment)
+		self.assertRegex(str(error), "a.localhost: it is locked. Nothing was changed")
+		self.assertEqual(error.hint, "Do this.")
+		self.assertEqual(self.bench.processes.orders, [])
+
+	def test_what_is_doubtful_is_refused_unless_forced(self):
+		self.find(Gravity.DOUBTFUL)
+		self.fail(self.run_with(), WrongEnvironment)
+		run = self.run_with(force=True)
+		run.go()
+		self.assertEqual(len(run.of(events.MigrationFinding)), 1)
+
+	def test_a_transaction_that_ends_with_its_job_is_told_and_does_not_refuse(self):
+		self.find(Gravity.PASSING)
+		self.bench.queue.enqueue("running", queue="short", seconds=10)
+		self.bench.clock.at(9, self.bench.migrations.findings.clear)
+		self.assertEqual(self.run_with().go().outcome, Phase.DONE)
+
+	def test_one_that_is_still_there_after_the_drain_undoes_all(self):
+		self.find(Gravity.PASSING, "a transaction of 90 s")
+		run = self.run_with()
+		error = self.fail(run, WrongEnvironment)
+		self.assertRegex(str(error), "a transaction of 90 s. Nothing was restarted; the queue goes on")
+		self.assertEqual(run.operation.report.outcome, Phase.ABORTED)
+		self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_a_worker_of_another_machine_would_meet_the_new_schema(self):
+		self.bench.queue.add_worker("elsewhere", 7, ("default",), host="host-2")
+		error = self.fail(self.run_with(), WrongEnvironment)
+		self.assertRegex(str(error), "pid 7 on host-2")
+
+	def test_so_would_one_that_somebody_started_by_hand(self):
+		self.bench.host.add(77)
+		self.bench.queue.add_worker("by-hand", 77, ("default",))
+		self.assertRegex(str(self.fail(self.run_with(), WrongEnvironment)), "pid 77 on host-1")
+
+	def test_strategies_that_leave_old_processes_at_work_are_refused_unless_forced(self):
+		for strategy in (Strategy.NO_WAIT_WORKERS, Strategy.SUSPEND_RQ):
+			with self.subTest(strategy=strategy):
+				error = self.fail(self.run_with(strategy=strategy), WrongEnvironment)
+				self.assertRegex(str(error), "does not wait for running jobs")
+				self.assertIn("--force", error.hint)
+				self.assertEqual(self.bench.migrations.runs, {})
+				run = self.run_with(strategy=strategy, force=True)
+				self.assertEqual(run.go().outcome, Phase.DONE)
+				self.assertEqual(self.results(run), [Result.DONE] * 3)
+				self.bench.migrations.runs.clear()
+
+	def test_rolling_has_no_moment_to_migrate_in(self):
+		error = self.fail(self.run_with(strategy=Strategy.ROLLING, force=True), WrongEnvironment)
+		self.assertRegex(str(error), "side by side")
+
+	def test_leaving_out_web_or_workers_is_refused(self):
+		self.assertRegex(str(self.fail(self.run_with(web=False), WrongEnvironment)), "--no-web")
+		self.assertRegex(str(self.fail(self.run_with(workers=False), WrongEnvironment)), "does not replace")
+
+	def test_without_a_site_nothing_is_changed(self):
+		self.assertIn("--site", self.fail(self.run_with(sites=()), WrongEnvironment).hint)
