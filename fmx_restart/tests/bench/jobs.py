@@ -1,7 +1,8 @@
-"""A job for the workers of the development bench: it ends when the test says so."""
+"""Jobs for the workers of the development bench: one ends when the test says so, one ignores TERM."""
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -15,5 +16,15 @@ def hold(token: str, journal: str, gate: str, patience: float = 180.0, secret: s
 	note(journal, token, "start", "")
 	deadline = time.monotonic() + patience
 	while not Path(gate).exists() and time.monotonic() < deadline:
+		time.sleep(LOOK_EVERY)
+	note(journal, token, "end", "")
+
+
+def stubborn(token: str, journal: str, seconds: float) -> None:
+	"""A job that takes no notice of a TERM."""
+	signal.signal(signal.SIGTERM, signal.SIG_IGN)
+	note(journal, token, "start", "")
+	deadline = time.monotonic() + seconds
+	while time.monotonic() < deadline:
 		time.sleep(LOOK_EVERY)
 	note(journal, token, "end", "")
