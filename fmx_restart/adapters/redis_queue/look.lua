@@ -1,6 +1,7 @@
 -- KEYS: rq:workers, rq:queues, rq:suspended
 -- ARGV: prefix of a worker's key, prefix of this bench's queue keys, prefix of this bench's queue names,
 --       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
+-- A worker is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
 local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date'}
 local workers, others, names = {}, 0, {}
 for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
@@ -13,8 +14,9 @@ for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 			end
 		end
 		if is_ours then
+			for i = 1, #fields do worker[i] = worker[i] or '' end
 			table.insert(worker, 1, string.sub(key, #ARGV[1] + 1))
-			table.insert(workers, worker)
+			table.insert(workers, table.concat(worker, '\0'))
 		else
 			others = others + 1
 		end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
 from redis import Redis
@@ -33,15 +33,15 @@ class Looker:
 		(seconds, microseconds), suspension, others, workers, depths, started = answer
 		return Look(
 			time=int(seconds) + int(microseconds) / 1e6,
-			workers=tuple(self._worker(fields) for fields in workers),
+			workers=tuple(self._worker(text(record)) for record in workers),
 			depths={text(queue): depth for queue, depth in depths},
 			started=tuple(started_job(entry) for entry in started if not keys.is_wake(text(entry[0]))),
 			suspension=text(suspension) if suspension is not None else None,
 			other_workers=others,
 		)
 
-	def _worker(self, fields: list) -> Worker:
-		name, host, pid, queues, state, job_id, born, heartbeat, leaving = (text(field) for field in fields)
+	def _worker(self, record: str) -> Worker:
+		name, host, pid, queues, state, job_id, born, heartbeat, leaving = record.split("\0")
 		ours = [queue for queue in queues.split(",") if queue.startswith(self.prefix)]
 		return Worker(
 			name=name,
@@ -67,6 +67,4 @@ def text(value: bytes | None) -> str:
 
 def instant(value: str) -> float | None:
 	"""RQ's time stamps (rq/utils.py utcformat) as seconds since the epoch. Python 3.10 reads no final Z."""
-	if not value:
-		return None
-	return datetime.fromisoformat(value.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+	return datetime.fromisoformat(value.rstrip("Z") + "+00:00").timestamp() if value else None
