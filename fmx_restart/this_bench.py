@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import redis
+from redis.sentinel import SentinelConnectionPool
 from tenacity import stop_after_attempt
 
 from fmx_restart.adapters.clock import SystemClock
@@ -130,12 +131,22 @@ def redis_connection() -> redis.Redis:
 	from frappe.utils.background_jobs import get_redis_conn
 
 	with redis_border(), contextlib.redirect_stdout(io.StringIO()):  # Frappe prints advice we give better
-		connection = get_redis_conn.retry_with(stop=stop_after_attempt(1))()
-		pool = connection.connection_pool
-		timeouts = {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT}
-		timed = redis.Redis(connection_pool=type(pool)(**{**pool.connection_kwargs, **timeouts}))
+		timed = with_timeouts(get_redis_conn.retry_with(stop=stop_after_attempt(1))())
 		timed.ping()
 	return timed
+
+
+def with_timeouts(connection: redis.Redis) -> redis.Redis:
+	"""On a pool of its own, to the same server: TCP, TLS, a unix socket, or whichever master sentinel names."""
+	pool = connection.connection_pool
+	settings = {
+		**pool.connection_kwargs,
+		"connection_class": pool.connection_class,
+		"socket_timeout": REDIS_TIMEOUT,
+		"socket_connect_timeout": REDIS_TIMEOUT,
+	}
+	where = (pool.service_name, pool.sentinel_manager) if isinstance(pool, SentinelConnectionPool) else ()
+	return redis.Redis(connection_pool=type(pool)(*where, **settings))
 
 
 def queue_limit() -> int | None:
