@@ -37,12 +37,14 @@ def install_for_checkout(app: Path, log: Path) -> None:
 	for _attempt in range(MISSING_RELEASES):
 		place.write_text(json.dumps(package, indent=2) + "\n")
 		try:
-			return npm(["install", "--legacy-peer-deps"], app, log)
+			npm(["install", "--legacy-peer-deps"], app, log)
+			return
 		except CommandFailed as failure:
-			missing = MISSING_RELEASE.search(str(failure))
+			missing = MISSING_RELEASE.findall(str(failure))
 			if not missing:
 				raise
-		take_nearest(package, lock, *missing.groups())
+		# the last one: the quoted lines may reach back to an earlier attempt
+		take_nearest(package, lock, *missing[-1])
 	raise CommandFailed(
 		"too many of the packages that Frappe asks for no longer exist", hint=f"the log: {log}"
 	)

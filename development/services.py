@@ -14,6 +14,7 @@ from xmlrpc.client import Fault
 
 from development.configuration import include_bench
 from development.description import Bench
+from development.errors import NotReady
 from development.processes import (
 	Process,
 	command_line,
@@ -202,7 +203,7 @@ def stop_groups(bench: Bench, groups: tuple[str, ...]) -> list[Process]:
 		family = [member for main in mains for member in with_descendants(main)]
 		for group in {info["group"] for info in known}:
 			supervisor(bench.supervisor_socket).stopProcessGroup(group, False)
-	except (Fault, OSError):
+	except (Fault, OSError, NotReady):
 		return []  # it does not listen; everything below it is ended by pid afterwards
 	return family
 

@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 from xmlrpc.client import ServerProxy, Transport
 
+from development.errors import NotReady
+
 
 class UnixConnection(http.client.HTTPConnection):
 	def __init__(self, path: Path) -> None:
@@ -15,7 +17,13 @@ class UnixConnection(http.client.HTTPConnection):
 
 	def connect(self) -> None:
 		self.sock = socket.socket(socket.AF_UNIX)
-		self.sock.connect(str(self.path))
+		try:
+			self.sock.connect(str(self.path))
+		except OSError as error:
+			raise NotReady(
+				f"supervisord does not answer at {self.path}: {error.strerror}",
+				hint="stop the bench and start it again: development/bench down, then up",
+			) from error
 
 
 class UnixTransport(Transport):
