@@ -142,8 +142,7 @@ def with_timeouts(connection: redis.Redis) -> redis.Redis:
 	settings = {
 		**pool.connection_kwargs,
 		"connection_class": pool.connection_class,
-		"socket_timeout": REDIS_TIMEOUT,
-		"socket_connect_timeout": REDIS_TIMEOUT,
+		"socket_timeout": REDIS_TIMEOUT,  # also of the connecting, where nothing else is set
 	}
 	where = (pool.service_name, pool.sentinel_manager) if isinstance(pool, SentinelConnectionPool) else ()
 	return redis.Redis(connection_pool=type(pool)(*where, **settings))
