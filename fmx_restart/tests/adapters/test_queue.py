@@ -11,12 +11,13 @@ from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, WAKE_PREFIX
 from fmx_restart.engine.ports import WorkerState
 from fmx_restart.tests.adapters.queue_contract import QueueContract
+from fmx_restart.tests.adapters.queue_jobs_contract import QueueJobsContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 from fmx_restart.tests.adapters.waiting import eventually
 
 
-class TestInMemoryQueue(QueueContract, unittest.TestCase):
+class TestInMemoryQueue(QueueContract, QueueJobsContract, unittest.TestCase):
 	def setUp(self):
 		self.clock = FakeClock()
 		self.queue = InMemoryQueue(self.clock)
@@ -59,7 +60,7 @@ class TestInMemoryQueue(QueueContract, unittest.TestCase):
 		raise AssertionError(f"not within 10 s: {what}")
 
 
-class TestRedisQueue(QueueContract, RedisTestCase):
+class TestRedisQueue(QueueContract, QueueJobsContract, RedisTestCase):
 	user: str | None = None  # of the bench and of the queue under test
 
 	def setUp(self):

@@ -171,3 +171,31 @@ class TestPutBack(QueueTestCase):
 	def test_a_hash_without_a_queue_is_left_alone(self):
 		self.admin.hset("rq:job:homeless", "status", "queued")
 		self.assertEqual(self.queue.put_back(["homeless"]), [])
+
+
+class TestUsualDurations(QueueTestCase):
+	def finished(self, id: str, seconds: float, **given) -> None:
+		self.bench.enqueue(id, **given)
+		times = {
+			"started_at": "2025-01-01T10:00:00.000000Z",
+			"ended_at": f"2025-01-01T10:00:{seconds:09.6f}Z",
+		}
+		self.admin.hset(f"rq:job:{id}", mapping=times)
+		kind = registry.FinishedJobRegistry(self.bench.queue("short").name, connection=self.admin)
+		self.admin.zadd(kind.key, {id: 1})
+
+	def test_the_median_is_told_for_each_method_asked_for(self):
+		for number, seconds in enumerate((1.5, 40, 2.5)):
+			self.finished(f"work-{number}", seconds, method="app.work")
+		self.finished("other", 3, method="app.other")
+		self.finished("not-asked-for", 3, method="app.unasked")
+		durations = self.queue.usual_durations(["app.work", "app.other", "app.never"])
+		self.assertEqual(durations, {"app.work": 2.5, "app.other": 3.0})
+
+	def test_what_is_incomplete_or_gone_is_passed_over(self):
+		self.finished("a", 1, method="app.work")
+		self.finished("b", 2, method="app.work")
+		self.finished("c", 3, method="app.work")
+		self.admin.hdel("rq:job:a", "ended_at")
+		self.admin.delete("rq:job:b")
+		self.assertEqual(self.queue.usual_durations(["app.work"]), {"app.work": 3.0})
