@@ -24,9 +24,9 @@ class InMemorySettings:
 
 	def replace(self, old: Setting, new: Setting) -> bool:
 		now = self.read(old.site, old.key)
-		if now not in (old, new):
+		if not any(is_same(now, setting) for setting in (old, new)):
 			return False
-		if now != new:
+		if not is_same(now, new):
 			self._write(new)
 		return True
 
@@ -37,3 +37,8 @@ class InMemorySettings:
 			self.files[new.site][new.key] = new.value
 		else:
 			self.files[new.site].pop(new.key, None)
+
+
+def is_same(one: Setting, other: Setting) -> bool:
+	"""JSON tells 0 from false, Python's == does not."""
+	return one == other and type(one.value) is type(other.value)
