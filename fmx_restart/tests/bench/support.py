@@ -75,7 +75,14 @@ class BenchTestCase(unittest.TestCase):
 	def keys_of_ours(cls) -> list[str]:
 		"""What of ours stands in Redis: locks, wake-ups and a fence."""
 		found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in cls.redis.scan_iter(pattern, 1000)]
-		return found + [key for key in [cls.redis.get("rq:suspended")] if key]
+		return found + ["rq:suspended"] * cls.redis.exists("rq:suspended")
+
+	def assert_restarted(self, before: dict[str, int]) -> None:
+		"""All of the bench's own programs, and nothing else."""
+		after = self.pids()
+		for name, pid in before.items():
+			is_own = name.partition(":")[0] in own_programs(self.bench)
+			self.assertEqual(after[name] not in (pid, 0), is_own, f"{name}: {pid} → {after[name]}")
 
 	def assert_nothing_restarted(self, before: dict[str, int]) -> None:
 		self.assertEqual(self.pids(), before)
