@@ -1,0 +1,52 @@
+"""Several sites share the workers of a bench: whose job it is, is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from fmx_restart.tests.bench.real_jobs import HOLD
+from fmx_restart.tests.bench.support import BenchTestCase
+
+SECOND = "bench-test.localhost"
+
+
+class TestSites(BenchTestCase):
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.second = cls.add_site()
+
+	@classmethod
+	def add_site(cls) -> str:
+		"""A second name for the first site's database: a site of its own to Frappe, and here at once."""
+		folder = cls.bench.sites_path / SECOND
+		cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
+		shutil.rmtree(folder, ignore_errors=True)
+		config = json.loads((cls.bench.sites_path / cls.bench.site / "site_config.json").read_text())
+		for name in ("locks", "logs"):
+			(folder / name).mkdir(parents=True)
+		(folder / "site_config.json").write_text(json.dumps({**config, "pause_scheduler": 1}))
+		return SECOND
+
+	def test_jobs_of_every_site_are_waited_for_and_named_with_it(self):
+		# Given a running job of each site
+		first, second = self.jobs.hold("short"), self.jobs.hold("long", site=self.second)
+		before = self.pids()
+		# When the command is told one site
+		done = self.run_command("--wait-workers", "--wait-workers-timeout", "1", "--json")
+		# Then it waits for both, for the workers are theirs together
+		told = {(job["id"], job["site"], job["method"]) for job in done.report["still_running"]}
+		self.assertEqual(told, {(first.id, self.bench.site, HOLD), (second.id, self.second, HOLD)})
+		for site in (self.bench.site, self.second):
+			self.assertIn(f"{site}: {HOLD}", done.errors)
+		self.assert_nothing_restarted(before)
+
+	def test_the_site_of_the_command_makes_no_difference_to_the_plan(self):
+		job = self.jobs.hold()
+		done = self.run_command("--wait-workers", "--dry-run", "--json", site=self.second)
+		self.assertEqual(done.code, 0, done.text)
+		plan = json.loads(done.output)
+		self.assertEqual(
+			[(found["id"], found["site"]) for found in plan["jobs"]], [(job.id, self.bench.site)]
+		)
