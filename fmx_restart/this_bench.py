@@ -21,10 +21,13 @@ from tenacity import stop_after_attempt
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
+from fmx_restart.adapters.migration_history import unfinished_sites as unfinished_sites_in
+from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.web import PingedWebServer
 from fmx_restart.engine.emitting import Emitter, Listener
@@ -44,7 +47,7 @@ def new_operation(options: Options, listeners: Iterable[Listener], site: str | N
 	id = new_operation_id()
 	bench = this_bench(id, site)
 	options = replace(options, queue_limit=queue_limit())
-	journal = Journal(Path(bench.path) / "logs" / "fmx_restart", id)
+	journal = Journal(journals(bench.path), id)
 	return Operation(bench, options, Emitter([journal, *listeners]), id)
 
 
@@ -83,7 +86,27 @@ def this_bench(operation: str, site: str | None = None) -> Bench:
 		lock=RedisLease(connection, lock_key(bench_id), operation, seconds=LEASE),
 		fence=RedisLease(connection, SUSPENDED, owner + operation, seconds=LEASE, replaces=owner),
 		clock=SystemClock(),
+		migrations=BenchMigrations(path, operation, site_config),
+		settings=SiteConfigFiles(path),
 	)
+
+
+def journals(bench_path: str) -> Path:
+	return Path(bench_path) / "logs" / "fmx_restart"
+
+
+def unfinished_sites() -> tuple[str, ...]:
+	"""Those that the last migration left over, in its order."""
+	read_config()
+	return unfinished_sites_in(journals(initialise_frappe()[1]))
+
+
+def site_config(site: str) -> dict:
+	"""By Frappe's own rules (both files, environment variables), but read strictly first."""
+	import frappe
+
+	SiteConfigFiles(frappe.utils.get_bench_path()).read(site, "db_name")
+	return frappe.get_site_config(sites_path=".", site_path=site)
 
 
 def new_operation_id() -> str:

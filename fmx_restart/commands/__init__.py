@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import click
 
+from fmx_restart.commands.migrate_options import migrate_options
+
 SECONDS = click.FloatRange(min=0)
 
 
 @click.command("safe-restart")
 @click.option(
-	"--site", help="The site whose web answer is checked; `bench --site x safe-restart` does the same."
+	"--site",
+	multiple=True,
+	help="Whose web answer is checked, and what --migrate migrates: one, several, or all. `bench --site x safe-restart`"
+	" does the same.",
 )
 @click.option(
 	"--wait-workers",
@@ -74,6 +79,7 @@ SECONDS = click.FloatRange(min=0)
 	help="How often to say what is still running. Looking is always quicker than this.",
 )
 @click.option("--wait-workers-verbose", is_flag=True, help="Show every worker while waiting, idle ones too.")
+@migrate_options
 @click.option("--status", "show_status", is_flag=True, help="Who holds this bench, and what its workers do.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be restarted and waited for.")
 @click.option("--json", "as_json", is_flag=True, help="One fact a line as JSON; the last one is the report.")
@@ -92,6 +98,9 @@ def safe_restart(context: click.Context, **given) -> None:
 	  bench --site erp.example.com safe-restart --wait-workers
 	  bench safe-restart --wait-workers --wait-workers-timeout 1800 --yes
 	  bench safe-restart --wait-workers --wait-workers-timeout 600 --on-timeout requeue
+	  bench --site all safe-restart --migrate --backup --maintenance-mode migrate
+	  bench safe-restart --migrate --site a.example.com --site b.example.com --migrate-timeout 1800
+	  bench safe-restart --migrate --resume
 	  bench safe-restart --rolling --rolling-share 25%
 	  bench safe-restart --no-wait-workers
 	  bench safe-restart --no-workers
@@ -102,6 +111,7 @@ def safe_restart(context: click.Context, **given) -> None:
 	  0   done                           7   wrong environment, nothing was changed
 	  3   jobs still run, nothing done   75  another operation holds the bench
 	  4   a process did not come back    130 stopped by Ctrl-C, nothing was restarted
+	  6   a migration failed; the bench was restarted all the same
 	"""
 	from fmx_restart.commands.safe_restart import run
 

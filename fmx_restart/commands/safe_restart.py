@@ -10,13 +10,15 @@ from contextlib import contextmanager
 
 import click
 
+from fmx_restart.commands import migrating
 from fmx_restart.commands.background import go_on_in_background
 from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
-from fmx_restart.console.sentences import STORIES, plan_sentence, span
+from fmx_restart.console.sentences import STORIES, plan_sentence, sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.events import MigrationFinding
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
@@ -28,8 +30,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run(context: click.Context, given: dict) -> None:
 	if not given["web"] and not given["workers"]:
 		raise click.UsageError("--no-web and --no-workers leave nothing to restart.", context)
-	wanted, site = options(given), given["site"] or first_site(context)
 	with exit_on_error():
+		wanted = options(given, sites_of(context))
+		site = next(iter(wanted.sites), None)
 		if given["show_status"]:
 			show_status(status_here(), given["as_json"])
 		elif given["dry_run"]:
@@ -48,8 +51,9 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 		operation.run()
 
 
-def options(given: dict) -> Options:
-	strategy = Strategy(given["strategy"] or "fast")
+def options(given: dict, sites: list[str]) -> Options:
+	strategy = Strategy(given["strategy"] or ("wait-workers" if migrating.is_wanted(given) else "fast"))
+	migrating.check(given, strategy)
 	waits, limit = strategy is Strategy.WAIT_WORKERS, given["wait_workers_timeout"]
 	patience = (300.0 if limit is None else limit) if waits else given["force_kill_timeout"]
 	return Options(
@@ -61,6 +65,9 @@ def options(given: dict) -> Options:
 		workers=given["workers"],
 		rolling_share=share(given["rolling_share"]),
 		rolling_timeout=math.inf if limit is None else limit,
+		sites=migrating.chosen_sites(given, sites),
+		migration=migrating.migration(given),
+		maintenance=migrating.maintenance(given),
 		report_every=given["wait_workers_poll"],
 		requested_by=requester(),
 	)
@@ -120,6 +127,8 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 		click.echo(json.dumps(asdict(plan)))
 		return
 	click.echo(f"{STORIES[wanted.strategy]}\n{plan_sentence(plan)}")
+	for finding in plan.findings:
+		click.echo(sentence(MigrationFinding(finding)))
 	for job in plan.jobs:
 		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
 		click.echo(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")
@@ -130,7 +139,7 @@ def depths(plan: Plan) -> str:
 	return ", ".join(f"{queue} {depth}" for queue, depth in sorted(plan.depths.items())) or "nothing"
 
 
-def first_site(context: click.Context) -> str | None:
-	"""Of the sites that bench_helper found: a dict on Frappe 15, a dataclass on 16."""
+def sites_of(context: click.Context) -> list[str]:
+	"""Those that bench_helper found: a dict on Frappe 15, a dataclass on 16."""
 	found = context.obj.get("sites") if isinstance(context.obj, dict) else getattr(context.obj, "sites", None)
-	return found[0] if found else None
+	return list(found or [])

@@ -71,6 +71,8 @@ def plan_sentence(plan: Plan) -> str:
 	if plan.left_alone:
 		stopped = ", ".join(process.name for process in plan.left_alone)
 		text += f" Stopped before, left so: {stopped}."
+	if plan.migrate:
+		text += f" {count(len(plan.migrate), 'site')} to migrate before: {', '.join(plan.migrate)}."
 	if not plan.jobs:
 		return f"{text} No job is running."
 	bound = "with no limit of their own" if plan.longest is None else f"at most {span(plan.longest)} more"

@@ -50,7 +50,7 @@ class BenchMigrations:
 
 	def start_backup(self, site: str) -> Run:
 		log = self.logs / f"{self.operation}-{site}-backup.log"
-		return CommandRun(self.frappe(site, "backup"), self.sites, log)
+		return CommandRun(self.frappe(site, "backup", "--verbose"), self.sites, log)
 
 	def backup_file(self, site: str, run: Run) -> str | None:
 		found = BACKUP.search(Path(run.log).read_text(errors="replace"))

@@ -1,0 +1,83 @@
+"""What was typed about migrations and settings, as the engine's options."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.this_bench import sites, unfinished_sites
+
+PHASES = {"drain": Phase.DRAIN, "migrate": Phase.MIGRATE, "restart": Phase.RESTART}
+ONLY_WITH_MIGRATE = ("migrate_command", "skip_failing", "backup", "force")
+
+
+def is_wanted(given: dict) -> bool:
+	return given["migrate"] or given["resume"]
+
+
+def check(given: dict, strategy: Strategy) -> None:
+	"""Raises UsageError for options that contradict each other."""
+	if not is_wanted(given):
+		for name in ONLY_WITH_MIGRATE:
+			if given[name]:
+				raise click.UsageError(f"--{name.replace('_', '-')} does nothing without --migrate.")
+		if "migrate" in given["maintenance_mode"]:
+			raise click.UsageError("--maintenance-mode migrate does nothing without --migrate.")
+	if given["resume"] and given["site"]:
+		raise click.UsageError("--resume knows its sites; leave --site out.")
+	if given["migrate_command"] and given["skip_failing"]:
+		raise click.UsageError("--skip-failing is an option of bench migrate; put it into --migrate-command.")
+	if "drain" in given["maintenance_mode"] and strategy not in (Strategy.FAST, Strategy.WAIT_WORKERS):
+		raise click.UsageError(f"--maintenance-mode drain: {strategy.value} does not drain.")
+
+
+def migration(given: dict) -> MigrationOptions | None:
+	if not is_wanted(given):
+		return None
+	return MigrationOptions(
+		timeout=given["migrate_timeout"],
+		command=words(given["migrate_command"]),
+		skip_failing=given["skip_failing"],
+		backup=given["backup"],
+		force=given["force"],
+	)
+
+
+def words(command: str | None) -> tuple[str, ...]:
+	if command is None:
+		return ()
+	try:
+		found = tuple(shlex.split(command))
+	except ValueError as error:
+		raise click.BadParameter(f"{error}: {command}", param_hint="--migrate-command") from error
+	if not found:
+		raise click.BadParameter("it is empty", param_hint="--migrate-command")
+	return found
+
+
+def maintenance(given: dict) -> frozenset[Phase]:
+	return frozenset(PHASES[name] for name in given["maintenance_mode"])
+
+
+def chosen_sites(given: dict, from_bench: list[str]) -> tuple[str, ...]:
+	"""Ours before those of `bench --site`; in the order in which they were typed, each once."""
+	if given["resume"]:
+		return left_over()
+	named = given["site"] or from_bench
+	found = [site for name in named for site in (sites() if name == "all" else [name])]
+	return tuple(dict.fromkeys(found))
+
+
+def left_over() -> tuple[str, ...]:
+	found = unfinished_sites()
+	if not found:
+		raise WrongEnvironment(
+			"There is no migration to go on with: none failed, or its journal is gone. Nothing was changed.",
+			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
+		)
+	return found
