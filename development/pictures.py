@@ -42,7 +42,9 @@ class Terminal:
 		self.pid, self.file = pty.fork()
 		if self.pid == 0:
 			os.chdir(bench.path)
-			os.execvpe(command[0], command, {**bench.environment, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)})
+			os.execvpe(
+				command[0], command, {**bench.environment, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
+			)
 		fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
 
 	def watch(self, until: Callable[[str], bool], seconds: float = 180) -> bool:
