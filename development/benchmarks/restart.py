@@ -50,13 +50,20 @@ def supervisorctl_restart(bench: Bench) -> None:
 		bench.supervisorctl("restart", f"{bench.name}-{group}:", check=True)
 
 
-def wait_workers(bench: Bench) -> None:
-	bench.run_bench_command("--site", bench.site, "safe-restart", "--wait-workers", "--yes")
+def safe_restart(*options: str) -> Callable[[Bench], None]:
+	def restart(bench: Bench) -> None:
+		bench.run_bench_command("--site", bench.site, "safe-restart", *options, "--yes")
+
+	return restart
 
 
 METHODS: dict[str, Callable[[Bench], None]] = {
 	"supervisorctl restart": supervisorctl_restart,
-	"safe-restart --wait-workers": wait_workers,
+	"safe-restart --wait-workers": safe_restart("--wait-workers"),
+	"safe-restart": safe_restart(),
+	"safe-restart --no-wait-workers": safe_restart("--no-wait-workers"),
+	"safe-restart --suspend-rq": safe_restart("--suspend-rq"),
+	"safe-restart --rolling": safe_restart("--rolling"),
 }
 
 
@@ -135,6 +142,7 @@ def row(load: str, method: str, rows: list[Run]) -> str:
 def main(argv: list[str] | None = None) -> int:
 	top = argparse.ArgumentParser(prog="development/benchmarks/restart.py", description=__doc__)
 	top.add_argument("--rounds", type=int, default=3, help="how often each is measured (default 3)")
+	top.add_argument("--only", nargs="*", choices=METHODS, default=list(METHODS), help="which commands")
 	top.add_argument("--name", help="which development bench")
 	top.add_argument("--json", type=Path, help="write every single run into this file")
 	top.set_defaults(frappe="", sites=1, workers=1)
@@ -145,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
 		runs = []
 		for number in range(options.rounds):
 			for load in LOADS:
-				for method in METHODS:
+				for method in options.only:
 					progress.say(f"round {number + 1} of {options.rounds}: {method}, {load}")
 					runs.append(measure(bench, method, load))
 	if options.json:
