@@ -6,15 +6,15 @@ import os
 import sys
 
 
-def go_on_in_background() -> None:
+def go_on_in_background(exit_code: int) -> None:
 	"""
 	A process of its own session goes on from here, with everything it has imported and opened; the one that was typed
-	ends with 0 and touches none of it any more: lock, Redis and supervisor connections have one user as before.
+	ends with `exit_code` and touches none of it any more: lock, Redis and supervisor connections have one user as before.
 	"""
 	sys.stdout.flush()
 	sys.stderr.flush()
 	if os.fork():
-		os._exit(0)
+		os._exit(exit_code)
 	os.setsid()
 	nowhere = os.open(os.devnull, os.O_RDWR)
 	for stream in (0, 1, 2):

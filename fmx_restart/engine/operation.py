@@ -30,7 +30,7 @@ class Operation:
 
 	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
 		self.bench, self.options, self.emit, self.id = bench, options, emit, id
-		self.detach: Callable[[], None] = lambda: None  # the edge's way into the background
+		self.detach: Callable[[int], None] = lambda exit_code: None  # the edge's way into the background
 		self.phase = Phase.PREFLIGHT
 		self.plan: Plan | None = None
 		self.ledger: Ledger | None = None

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Relay
 from fmx_restart.engine.steps.restart import follow
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 WITHOUT_END = Patience(timeout=math.inf, poll=0.2)
 
 
-def hand_over(operation: Operation, lingering: list[Relay]) -> None:
+def hand_over(operation: Operation, lingering: list[Relay], *, all_is_well: bool) -> None:
 	"""Lets whoever started the operation go, and stays until the last worker is another one and has registered."""
 	operation.enter(Phase.HANDOVER)
 	jobs = tuple(operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running)
 	operation.emit(events.HandedOver(tuple(relay.old.name for relay in lingering), jobs))
-	operation.detach()
+	operation.detach(0 if all_is_well else ProcessFault.exit_code)
 	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
 	verification = Verification(operation, lingering)
 	operation.wait(verification.is_done, PATIENCE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.relay import Leg
 from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
 from fmx_restart.engine.steps.handover import hand_over
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
@@ -34,5 +35,5 @@ def no_wait_workers(operation: Operation) -> None:
 			operation.insist(lambda: close_ledger(operation))
 		verify(operation, prompt)
 		if lingering:
-			hand_over(operation, lingering)
+			hand_over(operation, lingering, all_is_well=not any(relay.leg is Leg.FAILED for relay in prompt))
 		audit(operation, [*prompt, *lingering])

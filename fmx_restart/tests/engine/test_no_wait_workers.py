@@ -4,6 +4,7 @@ import unittest
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.engine.support import Run
@@ -33,12 +34,22 @@ class TestNoWaitWorkers(unittest.TestCase):
 		task = self.bench.queue.enqueue("running", queue="long", seconds=100)
 		run = Run(self.bench, NO_WAIT)
 		seen = []
-		run.operation.detach = lambda: seen.append((self.bench.clock.now(), task.status))
+		run.operation.detach = lambda code: seen.append((self.bench.clock.now(), task.status))
 		run.go()
 		(let_go_at, status), *others = seen
 		self.assertLess(let_go_at, 10)
 		self.assertEqual((status, others), ("started", []))
 		self.assertEqual([job.id for job in run.of(events.HandedOver)[0].jobs], ["running"])
+
+	def test_what_did_not_come_back_shows_in_the_exit_code_of_whoever_is_let_go(self):
+		self.bench.queue.enqueue("running", queue="long", seconds=100)
+		self.bench.processes["short"].crashes_at_start = True
+		run = Run(self.bench, NO_WAIT)
+		codes = []
+		run.operation.detach = codes.append
+		with self.assertRaises(ProcessFault):
+			run.go()
+		self.assertEqual(codes, [4])
 
 	def test_the_queue_moves_while_the_busy_worker_finishes(self):
 		self.bench.queue.enqueue("running", queue="long", seconds=100)
