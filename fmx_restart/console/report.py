@@ -39,7 +39,8 @@ def interruptions(report: Report) -> list[str]:
 
 
 def processes(report: Report) -> list[str]:
-	width = max((len(change.name) for change in report.processes), default=0)
+	names = [*(change.name for change in report.processes), *report.left_alone]
+	width = max(map(len, names), default=0)
 	lines = []
 	for change in report.processes:
 		down = f"  down {span(change.seconds_down)}" if change.seconds_down is not None else ""

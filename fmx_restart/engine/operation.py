@@ -154,11 +154,11 @@ class Operation:
 		if not self.is_fenced:
 			return
 		self.is_fenced = False
-		try:
-			self.bench.queue.recall()
-			self.bench.fence.release()
-		except QueueUnreachable as error:
-			self.emit(events.QueueAway(str(error)))
+		for give_back in (self.bench.queue.recall, self.bench.fence.release):
+			try:
+				give_back()
+			except OperationError as error:
+				self.emit(events.QueueAway(str(error)))
 
 	@contextmanager
 	def _locked(self) -> Iterator[None]:

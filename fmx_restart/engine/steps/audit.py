@@ -59,9 +59,16 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 
 
 def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
-	returned = operation.bench.queue.put_back(ghosts) if ghosts else []
+	"""One that somebody else put back, or removed, just before us is not lost either."""
+	if not ghosts:
+		return
+	queue = operation.bench.queue
+	returned = queue.put_back(ghosts)
 	account.requeued += len(returned)
-	account.lost = [id for id in ghosts if id not in set(returned)]
+	others = set(ghosts) - set(returned)
+	statuses, places = queue.statuses(others), queue.inventory().places if others else {}
+	account.lost = sorted(id for id in others if statuses[id] == "queued" and id not in places)
+	account.removed += len(others) - len(account.lost)
 	if returned:
 		operation.emit(events.JobsPutBack(tuple(returned)))
 
