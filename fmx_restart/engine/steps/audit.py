@@ -68,7 +68,9 @@ def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
 	others = set(ghosts) - set(returned)
 	statuses, places = queue.statuses(others), queue.inventory().places if others else {}
 	account.lost = sorted(id for id in others if statuses[id] == "queued" and id not in places)
-	account.removed += len(others) - len(account.lost)
+	found = others - set(account.lost)
+	account.waiting += len(found & places.keys())
+	account.removed += len(found - places.keys())
 	if returned:
 		operation.emit(events.JobsPutBack(tuple(returned)))
 
