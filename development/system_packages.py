@@ -23,6 +23,7 @@ NEEDED = {
 	"mariadbd": "mariadb-server-core",
 	"mariadb-install-db": "mariadb-server-core",
 	"mysql": "mariadb-client-core",
+	"mysqldump": "mariadb-client",
 	"node": "nodejs",
 	"npm": "npm",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
 
+import psutil
 from fmx_workload.jobs import note
 
 LOOK_EVERY = 0.02  # seconds
@@ -17,6 +19,15 @@ def hold(token: str, journal: str, gate: str, patience: float = 180.0, secret: s
 	deadline = time.monotonic() + patience
 	while not Path(gate).exists() and time.monotonic() < deadline:
 		time.sleep(LOOK_EVERY)
+	note(journal, token, "end", "")
+
+
+def tell_worker(token: str, journal: str, told: str) -> None:
+	"""Note when the worker that runs this job was born."""
+	worker = psutil.Process(os.getppid())
+	with Path(told).open("a") as file:
+		file.write(f"{worker.pid} {worker.create_time()}\n")
+	note(journal, token, "start", "")
 	note(journal, token, "end", "")
 
 
