@@ -52,7 +52,7 @@ class TestSiteConfigFiles(SettingsContract, unittest.TestCase):
 		self.addCleanup(folder.cleanup)
 		self.bench = Path(folder.name)
 		self.path = self.bench / "sites" / SITE / "site_config.json"
-		self.path.parent.mkdir(parents=True)
+		(self.path.parent / "locks").mkdir(parents=True)
 		(self.bench / "config").mkdir()
 		self.path.write_text(json.dumps(CONTENT, indent=1, sort_keys=True))
 		self.settings = SiteConfigFiles(str(self.bench))
@@ -117,7 +117,6 @@ class TestSiteConfigFiles(SettingsContract, unittest.TestCase):
 
 	def test_it_waits_for_frappes_lock_and_says_so_when_that_takes_too_long(self):
 		self.settings = SiteConfigFiles(str(self.bench), patience=0.1)
-		self.settings.lock(SITE).parent.mkdir()
 		with FileLock(self.settings.lock(SITE)), self.assertRaisesRegex(WrongEnvironment, "keeps .* locked"):
 			self.settings.replace(ABSENT, ON)
 		self.assertTrue(self.settings.replace(ABSENT, ON))
