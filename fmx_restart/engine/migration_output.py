@@ -49,6 +49,10 @@ class Output:
 		rest, self._rest = self._rest, ""
 		return [line] if (line := self._finish(rest)) else []
 
+	def add(self, remarks: list[str]) -> None:
+		"""What we found out ourselves belongs to the end of it as well."""
+		self.last_lines.extend(remarks)
+
 	@property
 	def culprit(self) -> str:
 		"""The patch that began and did not end, or the DocType's file in the traceback; empty when neither is sure."""

@@ -36,10 +36,10 @@ class BenchMigrations:
 					site, Gravity.BLOCKS, "there is no such site", "bench --site all list-apps names them."
 				)
 			]
+		findings, sizes = inspect_database(site, self.site_config(site))
 		if is_held(folder / "locks" / "bench_migrate.lock"):
 			text = "another migration of it is under way (locks/bench_migrate.lock is held)"
-			return [Finding(site, Gravity.BLOCKS, text, "Wait until it has ended.")]
-		findings, sizes = inspect_database(site, self.site_config(site))
+			findings.append(Finding(site, Gravity.BLOCKS, text, "Wait until it has ended."))
 		backups = folder / "private" / "backups" if options.backup else None
 		return findings + (inspect_disk(site, sizes, backups) if sizes else [])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import MigrationFailed, OperationError
-from fmx_restart.engine.migration import Result, SiteMigration
+from fmx_restart.engine.migration import Gravity, Result, SiteMigration
 from fmx_restart.engine.migration_output import Output
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, Run
@@ -74,6 +74,8 @@ def follow(operation: Operation, run: Run, migration: SiteMigration, timeout: fl
 	try:
 		operation.wait(lambda: is_at_end(operation, run, output), Patience(timeout, LOOK_EVERY))
 		is_over = is_at_end(operation, run, output)  # while Redis was away nobody looked
+		if not is_over:
+			output.add(held_up_by(operation, migration.site))
 	finally:
 		if not is_over or run.exit_code():
 			end_run(operation, run)
@@ -81,6 +83,15 @@ def follow(operation: Operation, run: Run, migration: SiteMigration, timeout: fl
 		tell(operation, output.site, output.close())
 	migration.seconds, migration.exit_code = clock.now() - began, run.exit_code() if is_over else None
 	note_result(migration, output)
+
+
+def held_up_by(operation: Operation, site: str) -> list[str]:
+	"""Asked while it still hangs: locked tables are the usual reason, and free again when it has ended."""
+	try:
+		findings = operation.bench.migrations.inspect(site, operation.options.migration)
+	except OperationError as error:
+		return [str(error)]
+	return [f"When its time was over: {found.text}" for found in findings if found.gravity is Gravity.PASSING]
 
 
 def is_at_end(operation: Operation, run: Run, output: Output) -> bool:

@@ -45,7 +45,7 @@ class TestInspect(BenchFolderTest):
 	def test_a_migration_under_way_blocks_and_the_lock_file_it_left_does_not(self):
 		lock = self.site / "locks" / "bench_migrate.lock"
 		with FileLock(lock):
-			(gravity, text), *_ = self.findings()
+			*_, (gravity, text) = self.findings()
 		self.assertEqual(gravity, Gravity.BLOCKS)
 		self.assertIn("under way", text)
 		lock.touch()

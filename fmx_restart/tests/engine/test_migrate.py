@@ -143,6 +143,13 @@ class TestMigrationsThatFail(MigrationTest):
 		self.assertIn("--migrate-timeout", error.hint)
 		self.assert_back_in_service(run)
 
+	def test_what_held_it_up_when_its_time_was_over_is_told(self):
+		def lock():
+			self.bench.migrations.findings = [Finding("a.localhost", Gravity.PASSING, "connection 7 waits")]
+
+		self.scripts["a.localhost"] = Script(seconds=HANGS, on_start=lock)
+		self.assertIn("When its time was over: connection 7 waits", self.fail(self.run_with(timeout=60)).hint)
+
 	def test_one_that_ignores_term_is_killed_within_the_lease(self):
 		self.scripts["a.localhost"] = Script(seconds=HANGS, ignores_term=True)
 		run = self.run_with(timeout=60)
