@@ -42,7 +42,10 @@ class Sizes:
 	folder: Path | None
 
 
-def inspect_database(site: str, config: Mapping) -> tuple[list[Finding], Sizes | None]:
+def inspect_database(
+	site: str, config: Mapping, *, long: int = LONG, idle: int = IDLE
+) -> tuple[list[Finding], Sizes | None]:
+	"""`long`, `idle`: from how many seconds on a transaction, and a connection that does nothing, is told."""
 	if (kind := config.get("db_type") or "mariadb") != "mariadb":
 		return [
 			Finding(site, Gravity.TOLD, f"its database is {kind}: nothing is known about open transactions")
@@ -51,14 +54,15 @@ def inspect_database(site: str, config: Mapping) -> tuple[list[Finding], Sizes |
 
 	try:
 		with connected(config) as cursor:
-			return [*transactions(site, cursor), *waiters(site, cursor)], sizes(cursor, config)
+			found = [*transactions(site, cursor, long, idle), *waiters(site, cursor)]
+			return found, sizes(cursor, config)
 	except (pymysql.MySQLError, OSError) as error:
 		text = f"its database does not answer: {error.args[-1] if error.args else error}"
 		return [Finding(site, Gravity.BLOCKS, text, "Start it, or look at db_host and db_port.")], None
 
 
 @contextmanager
-def connected(config: Mapping) -> Iterator:
+def connected(config: Mapping, timeout: int = TIMEOUT) -> Iterator:
 	import pymysql
 
 	ssl = {name: config[f"db_ssl_{name}"] for name in ("ca", "cert", "key") if config.get(f"db_ssl_{name}")}
@@ -71,8 +75,8 @@ def connected(config: Mapping) -> Iterator:
 		user=config.get("db_user") or config["db_name"],
 		password=config["db_password"],
 		database=config["db_name"],
-		connect_timeout=TIMEOUT,
-		read_timeout=TIMEOUT,
+		connect_timeout=timeout,
+		read_timeout=timeout,
 		**({"ssl": ssl} if ssl else {}),
 		**place,
 	)
@@ -80,16 +84,16 @@ def connected(config: Mapping) -> Iterator:
 		yield cursor
 
 
-def transactions(site: str, cursor) -> list[Finding]:
+def transactions(site: str, cursor, long: int, idle: int) -> list[Finding]:
 	"""Frappe gives a site's user no PROCESS privilege: then only its own idle connections can be seen."""
 	import pymysql
 
 	try:
-		cursor.execute(TRANSACTIONS, (LONG,))
+		cursor.execute(TRANSACTIONS, (long,))
 	except pymysql.OperationalError as error:
 		if error.args[0] != NO_PRIVILEGE:
 			raise
-		return idlers(site, cursor)
+		return idlers(site, cursor, idle)
 	text = "connection {} of {} ({}) has had a transaction open for {} s"
 	remedy = "End it (e.g. close the bench console), or in MariaDB: KILL {};"
 	return [
@@ -97,8 +101,8 @@ def transactions(site: str, cursor) -> list[Finding]:
 	]
 
 
-def idlers(site: str, cursor) -> list[Finding]:
-	cursor.execute(IDLERS, (IDLE,))
+def idlers(site: str, cursor, idle: int) -> list[Finding]:
+	cursor.execute(IDLERS, (idle,))
 	text = (
 		"connection {} of {} ({}) has been idle for {} s; if it has a transaction open, as a bench console may, it will"
 		" hold up the migration"

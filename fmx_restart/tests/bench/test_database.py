@@ -1,0 +1,93 @@
+"""What a real MariaDB says about a site that is to be migrated."""
+
+from __future__ import annotations
+
+import json
+import threading
+import unittest
+from contextlib import contextmanager
+
+from fmx_restart.adapters.migrations.database import connected, inspect_database
+from fmx_restart.engine.migration import Gravity
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.bench.support import development_bench
+
+TABLE = "fmx_restart_test"
+
+
+class TestDatabase(unittest.TestCase):
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		bench = development_bench()
+		cls.site = bench.site
+		cls.config = {"db_host": "127.0.0.1", "db_port": bench.ports.database}
+		cls.config |= json.loads((bench.sites_path / bench.site / "site_config.json").read_text())
+		#: an administrator may see what a site's own user may not
+		cls.as_root = {**cls.config, "db_user": "root", "db_password": bench.database_root_password}
+
+	def setUp(self):
+		with connected(self.config) as cursor:
+			cursor.execute(f"create or replace table {TABLE} (id int)")
+
+	def tearDown(self):
+		with connected(self.config) as cursor:
+			cursor.execute(f"drop table {TABLE}")
+
+	@contextmanager
+	def open_transaction(self):
+		with connected(self.config) as cursor:
+			cursor.execute("start transaction with consistent snapshot")
+			cursor.execute(f"select * from {TABLE}")
+			cursor.execute("select connection_id()")
+			yield cursor.fetchone()[0]
+
+	def findings(self, config: dict, **ages) -> list[tuple[Gravity, str]]:
+		return [(found.gravity, found.text) for found in inspect_database(self.site, config, **ages)[0]]
+
+	def test_a_transaction_is_named_where_it_may_be_seen(self):
+		with self.open_transaction() as id:
+			texts = [
+				text for gravity, text in self.findings(self.as_root, long=0) if gravity is Gravity.PASSING
+			]
+			self.assertTrue(any(text.startswith(f"connection {id} of ") for text in texts), texts)
+			recent = [text for _, text in self.findings(self.as_root) if f"connection {id} " in text]
+			self.assertEqual(recent, [])
+
+	def test_a_sites_own_user_sees_at_least_who_is_idle(self):
+		with self.open_transaction() as id:
+
+			def told() -> list:
+				return [
+					found for found in self.findings(self.config, idle=1) if f"connection {id} " in found[1]
+				]
+
+			eventually(told, "the idle connection is told")
+			self.assertEqual([gravity for gravity, _ in told()], [Gravity.TOLD])
+
+	def test_who_waits_for_a_locked_table_is_named(self):
+		def alter() -> None:
+			with connected(self.config, timeout=60) as cursor:
+				cursor.execute(f"alter table {TABLE} add column waits int")
+
+		with self.open_transaction():
+			altering = threading.Thread(target=alter)
+			altering.start()
+			self.addCleanup(altering.join)
+			eventually(self.is_somebody_waiting, "the waiting connection is told")
+
+	def is_somebody_waiting(self) -> bool:
+		found = self.findings(self.config)
+		return any(gravity is Gravity.PASSING and "has waited" in text for gravity, text in found)
+
+	def test_a_database_that_does_not_answer_blocks_and_no_password_is_told(self):
+		for broken in ({"db_port": 1}, {"db_password": "hunter2"}):
+			with self.subTest(broken=broken):
+				((gravity, text),) = self.findings({**self.config, **broken})
+				self.assertEqual(gravity, Gravity.BLOCKS)
+				self.assertNotIn("hunter2", text)
+
+	def test_its_sizes_and_its_folder_are_known(self):
+		_, sizes = inspect_database(self.site, self.config)
+		self.assertGreater(sizes.database, sizes.largest_table)
+		self.assertTrue(sizes.folder.is_dir())
