@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psutil
+
 from fmx_restart.tests.adapters.waiting import eventually
 
 if TYPE_CHECKING:
@@ -113,8 +115,11 @@ class Jobs:
 		"""Waits until no job of ours runs: its folder may be deleted then."""
 		self.let_all_go()
 		self._enqueuer.communicate(timeout=30)
-		eventually(self._are_all_ended, "every job of this test has ended", deadline=PATIENCE)
+		eventually(lambda: not self._running(), "every job of this test is over", deadline=PATIENCE)
 
-	def _are_all_ended(self) -> bool:
-		events = self.events()
-		return all(events[token, "end"] >= events[token, "start"] for token in self._tokens)
+	def _running(self) -> set[int]:
+		"""Pids of job processes that began and still are there; a killed one has left no end."""
+		lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
+		begun = {line["pid"] for line in lines if line["event"] == "start"}
+		ended = {line["pid"] for line in lines if line["event"] == "end"}
+		return {pid for pid in begun - ended if psutil.pid_exists(pid)}
