@@ -28,7 +28,7 @@ from fmx_restart.this_bench import new_operation_id, this_bench
 SPREAD = 4.0
 #: When safe-restart is attacked: at each of these it still has, or had just now, something to lose.
 ATTACKED = {Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.RESTART, Phase.LIFT}
-DEADLINE = 120.0  # seconds for anything we wait for
+DEADLINE = 420.0  # seconds for anything we wait for; a TERM that gets lost takes supervisor up to 360
 
 
 class Arrivals:
