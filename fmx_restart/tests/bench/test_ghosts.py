@@ -16,7 +16,7 @@ class TestGhosts(BenchTestCase):
 
 	def test_one_that_was_lost_meanwhile_is_put_back_and_runs_once_and_an_older_one_is_reported(self):
 		# Given a job that was lost long before, while both workers are at work
-		held = [self.jobs.hold("short"), self.jobs.hold("long")]
+		held = [self.jobs.hold("long"), self.jobs.hold("short")]  # one worker takes no long ones
 		older = self.make_a_ghost(self.jobs.work("default"))
 		before = self.jobs.work("default")
 		# When one that waited and one that arrives are lost while the operation waits

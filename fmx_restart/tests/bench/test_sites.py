@@ -30,8 +30,8 @@ class TestSites(BenchTestCase):
 		return SECOND
 
 	def test_jobs_of_every_site_are_waited_for_and_named_with_it(self):
-		# Given a running job of each site
-		first, second = self.jobs.hold("short"), self.jobs.hold("long", site=self.second)
+		# Given a running job of each site; one worker takes no long ones, so that comes first
+		second, first = self.jobs.hold("long", site=self.second), self.jobs.hold("short")
 		before = self.pids()
 		# When the command is told one site
 		done = self.run_command("--wait-workers", "--wait-workers-timeout", "1", "--json")
