@@ -28,7 +28,10 @@ from fmx_restart.this_bench import new_operation_id, this_bench
 SPREAD = 4.0
 #: When safe-restart is attacked: at each of these it still has, or had just now, something to lose.
 ATTACKED = {Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.RESTART, Phase.LIFT}
-DEADLINE = 420.0  # seconds for anything we wait for; a TERM that gets lost takes supervisor up to 360
+DEADLINE = 120.0  # seconds for anything we wait for
+#: Seconds after which a worker counts as stuck: RQ can swallow a TERM (its StopRequested is an Exception, and Python's
+#: logging catches those). supervisor would go on waiting for 360 or 1560 s before it kills; we do it at once.
+STUCK = 15.0
 
 
 class Arrivals:
@@ -96,6 +99,7 @@ def safe_round(site: str, arrivals: Arrivals, journal: str) -> int:
 
 
 def plain_round(site: str, arrivals: Arrivals, journal: str) -> int:
+	"""Returns how many workers took no notice of their TERM."""
 	_, bench = workers_only(site)
 	processes = bench.processes.list()
 	arrivals.burst(len(processes), journal)
@@ -103,10 +107,23 @@ def plain_round(site: str, arrivals: Arrivals, journal: str) -> int:
 	for process in processes:
 		bench.processes.stop(process.name)
 	down = {ProcessState.STOPPED, ProcessState.EXITED}
+	stuck = wait_for_stops(bench, down)
 	wait(lambda: all(process.state in down for process in bench.processes.list()))
 	for process in processes:
 		bench.processes.start(process.name)
-	return 0
+	return stuck
+
+
+def wait_for_stops(bench: Bench, down: set[ProcessState]) -> int:
+	deadline = time.monotonic() + STUCK
+	while time.monotonic() < deadline:
+		if all(process.state in down for process in bench.processes.list()):
+			return 0
+		time.sleep(0.05)
+	stuck = [process.pid for process in bench.processes.list() if process.state not in down]
+	for pid in stuck:
+		bench.host.end(bench.host.family(pid))
+	return len(stuck)
 
 
 def settle(site: str) -> int:
@@ -136,11 +153,11 @@ def main() -> None:
 	site, journals = options["site"], options["journals"]
 	frappe.init(site=site)
 	arrivals = Arrivals(site)
-	counts = {method: {"stops": 0, "put_back": 0} for method in journals}
+	counts = {method: {"stops": 0, "trouble": 0} for method in journals}
 	for number in range(options["rounds"]):
 		for method, play in (("plain", plain_round), ("safe", safe_round)):
 			counts[method]["stops"] += settle(site)
-			counts[method]["put_back"] += play(site, arrivals, journals[method])
+			counts[method]["trouble"] += play(site, arrivals, journals[method])
 			arrivals.settle()
 		sys.stderr.write(f"round {number + 1} of {options['rounds']}\n")
 	settle(site)

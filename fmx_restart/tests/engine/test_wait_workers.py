@@ -180,6 +180,16 @@ class TestWaitWorkers(unittest.TestCase):
 			run.go()
 		self.assertLess(run.operation.report.seconds, 10)
 
+	def test_a_parked_worker_that_takes_no_notice_of_its_term_is_ended(self):
+		# Given a worker that swallows its TERM, and a manager that would wait for it
+		self.bench.processes["short"].refuses_to_stop = True
+		self.bench.host.when_killed = lambda pid: self.bench.processes.end("short")
+		# When the bench is restarted
+		report = Run(self.bench).go()
+		# Then nobody waits for minutes
+		self.assertEqual((report.outcome, len(self.bench.host.killed)), (Phase.DONE, 1))
+		self.assertLess(report.seconds, 30)
+
 	def test_a_program_that_was_stopped_on_purpose_stays_stopped(self):
 		self.bench.processes.end("long")
 		self.bench.processes.orders.clear()
