@@ -31,7 +31,8 @@ class Result:
 	jobs: int
 	lost: int
 	run_twice: int
-	put_back: int  # lost by a worker, found by the ledger
+	stuck: int  # workers that took no notice of their TERM
+	put_back: int  # jobs lost by a worker, found by the ledger
 
 
 def race(bench: Bench, rounds: int) -> list[Result]:
@@ -55,20 +56,20 @@ def race(bench: Bench, rounds: int) -> list[Result]:
 def result(method: str, journal: Path, counts: dict) -> Result:
 	account = account_of(read_journal(journal))
 	name = {"plain": "TERM (supervisorctl)", "safe": "safe-restart"}[method]
-	return Result(
-		name, counts["stops"], account.enqueued, len(account.lost), len(account.run_twice), counts["put_back"]
-	)
+	stuck, put_back = (counts["trouble"], 0) if method == "plain" else (0, counts["trouble"])
+	lost, twice = len(account.lost), len(account.run_twice)
+	return Result(name, counts["stops"], account.enqueued, lost, twice, stuck, put_back)
 
 
 def table(results: list[Result]) -> str:
-	lines = [
-		"| workers are stopped by | worker stops | jobs | lost | run twice | put back |",
-		"|" + " --- |" * 6,
+	head = (
+		"| workers are stopped by | worker stops | jobs | lost | run twice | workers stuck | jobs put back |"
+	)
+	rows = [
+		f"| {r.method} | {r.stops} | {r.jobs} | {r.lost} | {r.run_twice} | {r.stuck} | {r.put_back} |"
+		for r in results
 	]
-	lines += [
-		f"| {r.method} | {r.stops} | {r.jobs} | {r.lost} | {r.run_twice} | {r.put_back} |" for r in results
-	]
-	return "\n".join(lines)
+	return "\n".join([head, "|" + " --- |" * 7, *rows])
 
 
 def main(argv: list[str] | None = None) -> int:

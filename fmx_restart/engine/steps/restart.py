@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: gunicorn may take 30 s (--graceful-timeout); a manager kills long before this is over
 STOPPING = Patience(timeout=180.0, poll=0.05)
+#: a parked worker dies within 0.2 s of its TERM
+UNMOVED = Patience(timeout=10.0, poll=0.05)
 
 
 def restart(operation: Operation, *, force_after: float | None = None) -> list[Relay]:
@@ -37,9 +39,24 @@ def restart(operation: Operation, *, force_after: float | None = None) -> list[R
 def restart_all(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
 	operation.enter(Phase.RESTART)
 	relays = relays_for(operation, processes)
+	if not hand_on(operation, relays, UNMOVED):
+		end_parked(operation, relays)
 	hand_on(operation, relays, STOPPING)
 	give_up_stopping(relays)
 	return relays
+
+
+def end_parked(operation: Operation, relays: Iterable[Relay]) -> None:
+	"""
+	RQ can swallow a TERM (logging catches its StopRequested), and the manager would wait minutes before it kills. A
+	worker that is suspended runs no job: ending it loses nothing.
+	"""
+	host = operation.bench.host
+	workers = operation.look().workers
+	parked = {w.pid for w in workers if w.host == host.name and w.state is WorkerState.SUSPENDED}
+	for relay in relays:
+		if relay.leg is Leg.STOPPING and relay.old.pid in parked:
+			host.end(relay.family)
 
 
 def relays_for(
