@@ -41,8 +41,8 @@ def drain(operation: Operation) -> None:
 
 
 def use_force(operation: Operation, draining: Draining) -> None:
-	"""The time is over: abort, or end what still runs."""
-	if operation.options.on_timeout is OnTimeout.ABORT:
+	"""The time is over: abort, or end what still runs. Jobs of other machines cannot be ended: then none is."""
+	if operation.options.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
 		raise draining.timeout()
 	end_jobs(operation, operation.bench.clock.now() - draining.began)
 	if not operation.wait(draining.is_done, AFTER_FORCE):
@@ -99,6 +99,11 @@ class Draining(Parking):
 					events.RunningJob(job, entry.worker or "", pid, spent, most_left(job, look.time))
 				)
 		return tuple(found)
+
+	def runs_elsewhere(self) -> bool:
+		hosts = {worker.name: worker.host for worker in self.look.workers}
+		here = self.bench.host.name
+		return any(hosts.get(running.worker, here) != here for running in self.jobs)
 
 	def note_waits(self) -> None:
 		seconds = self.bench.clock.now() - self.began

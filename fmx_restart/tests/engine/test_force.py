@@ -7,6 +7,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessState
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -57,6 +58,46 @@ class TestForce(unittest.TestCase):
 		self.bench.host.add(99, is_horse=True)
 		report = Run(self.bench, FAST).go()
 		self.assertEqual((report.outcome, self.bench.host.killed), (Phase.DONE, [99]))
+
+	def test_the_job_of_an_orphan_is_named_and_put_back_too(self):
+		# Given a worker that was killed, and its horse that goes on with the job
+		task = self.endless()
+		worker = self.bench.queue.workers[task.worker]
+		self.bench.queue.kill_worker(worker.name)
+		self.bench.processes.end("short", ProcessState.FAILED)
+		self.bench.host.add(99, is_horse=True)
+		# When its time is over
+		options = Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.REQUEUE)
+		report = Run(self.bench, options).go()
+		# Then it does not vanish
+		self.assertEqual((self.bench.host.killed, report.requeued), ([99], ["endless"]))
+		self.assertEqual([job.id for job in report.interrupted], ["endless"])
+
+	def test_a_job_of_another_machine_is_neither_failed_nor_put_back_and_nothing_is_killed_in_vain(self):
+		# Given endless jobs, here and on another machine
+		here = self.endless()
+		self.bench.queue.add_worker("far", 7, ["far"], host="host-2")
+		far = self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+		self.bench.clock.at(4, lambda: self.bench.queue._beat(self.bench.queue.workers["far"]))
+		options = Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.REQUEUE)
+		# When the time is over
+		with self.assertRaisesRegex(DrainTimeout, "Nothing was restarted"):
+			Run(self.bench, options).go()
+		# Then both go on
+		self.assertEqual((here.status, far.status, far.runs), ("started", "started", 1))
+		self.assertEqual(self.bench.host.killed, [])
+
+	def test_a_process_that_only_has_the_pid_of_a_dead_worker_is_left_alone(self):
+		# Given the record of a worker that was killed at work, and a younger process with its pid
+		task = self.endless()
+		worker = self.bench.queue.workers[task.worker]
+		self.bench.queue.kill_worker(worker.name)
+		self.bench.processes.end("short", ProcessState.FAILED)
+		self.bench.host.add(worker.pid, created=self.bench.clock.time() + 60, label="somebody else")
+		# When the time is over, then it is not signalled
+		with self.assertRaises(DrainTimeout):
+			Run(self.bench, Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.KILL)).go()
+		self.assertEqual(self.bench.host.killed, [])
 
 	def test_when_the_queue_comes_near_its_limit_the_drain_gives_up_early(self):
 		# Given an endless job, and a queue that fills up
