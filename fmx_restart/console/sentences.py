@@ -111,6 +111,11 @@ def _(event: events.QueueAway) -> str:
 
 
 @sentence.register
+def _(event: events.ManagerAway) -> str:
+	return f"Warning: {event.reason}. Still asking."
+
+
+@sentence.register
 def _(event: events.WorkerDoesNotAnswer) -> str:
 	return (
 		f"Warning: worker {event.name} on {event.host} (pid {event.pid}) does not answer; not waiting for it."

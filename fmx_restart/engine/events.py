@@ -68,6 +68,13 @@ class QueueAway(Event):
 
 
 @dataclass(frozen=True)
+class ManagerAway(Event):
+	"""The process manager does not answer in the middle of a restart; the operation goes on asking."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
 class WorkerDoesNotAnswer(Event):
 	"""A worker of another machine took no wake-up: it is gone, or hangs. It is not waited for."""
 

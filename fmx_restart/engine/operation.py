@@ -36,6 +36,7 @@ class Operation:
 		self.ledger: Ledger | None = None
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
 		self.is_fenced = False
+		self.unmanaged_since: float | None = None  # when the process manager stopped answering
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
 		self.settings = KeptSettings(self)
@@ -59,25 +60,36 @@ class Operation:
 		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""
 		check_move(self.phase, phase)
 		self.settings.follow(phase)
-		self._stamp_phase()
-		self.phase = phase
-		self.keep_alive(now=True)
+		before, self.phase = self.phase, phase
+		try:
+			self.keep_alive(now=True)
+		except OperationError as error:
+			if before.can_be_undone:
+				self.phase = before  # the new one has not begun
+				raise
+			if isinstance(error, LockLost):
+				raise
+			self.emit(events.QueueAway(str(error)))
+		self._stamp(before)
 		self.emit(events.PhaseEntered(phase))
 
 	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
 		"""wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart."""
 		away: list[QueueUnreachable] = []
 
-		def look() -> bool:
-			self.heed_stop_request()
+		def outlast(act: Callable[[], bool]) -> bool:
 			try:
-				self.keep_alive()
-				return condition()
+				return act()
 			except QueueUnreachable as error:
 				if not away:
 					self.emit(events.QueueAway(str(error)))
 				away.append(error)
 				return False
+
+		def look() -> bool:
+			self.heed_stop_request()
+			outlast(self.keep_alive)
+			return outlast(condition)  # also without Redis: whoever was stopped must be started
 
 		return wait_until(look, patience, self.bench.clock)
 
@@ -171,12 +183,12 @@ class Operation:
 		try:
 			yield
 		finally:
-			with suppress(QueueUnreachable):  # then it ends by itself
+			with suppress(OperationError):  # then it ends by itself
 				self.bench.lock.release()
 
 	def _end(self, outcome: Phase, error: BaseException | None = None) -> None:
 		check_move(self.phase, outcome)
-		self._stamp_phase()
+		self._stamp(self.phase)
 		self.phase = self.report.outcome = outcome
 		self.report.seconds = self.bench.clock.now() - self._began
 		if error is not None:
@@ -184,7 +196,7 @@ class Operation:
 			self.report.failure = Failure(type(error).__name__, str(error), hint)
 		self.emit(events.Ended(self.report))
 
-	def _stamp_phase(self) -> None:
+	def _stamp(self, ended: Phase) -> None:
 		now = self.bench.clock.now()
-		self.report.phases.append(PhaseTime(self.phase, now - self._phase_began))
+		self.report.phases.append(PhaseTime(ended, now - self._phase_began))
 		self._phase_began = now

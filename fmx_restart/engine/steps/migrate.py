@@ -13,6 +13,7 @@ from fmx_restart.engine.migration_output import Output
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, Run
 from fmx_restart.engine.steps.inspect_sites import inspect_again
+from fmx_restart.engine.steps.restart import as_they_are
 from fmx_restart.engine.waiting import Patience, wait_until
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def old_workers_ended(operation: Operation) -> Iterator[None]:
 	has not stopped by then is killed under the fence; no job runs.
 	"""
 	host = operation.bench.host
-	workers = [process for process in operation.plan.restart if process.kind is ProcessKind.WORKER]
+	processes = as_they_are(operation, operation.plan.restart)
+	workers = [process for process in processes if process.kind is ProcessKind.WORKER]
 	old = [member for worker in workers if worker.pid for member in host.family(worker.pid)]
 	try:
 		yield

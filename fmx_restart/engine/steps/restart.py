@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Process, ProcessKind, WorkerState
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay
 from fmx_restart.engine.steps.kill import end_jobs
-from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.waiting import Patience, wait_until
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 #: gunicorn may take 30 s (--graceful-timeout); a manager kills long before this is over
 STOPPING = Patience(timeout=180.0, poll=0.05)
+MANAGER_RETURNS = 60.0  # seconds
+ONCE = Patience(timeout=0.0)
 #: a parked worker dies within 0.2 s of its TERM
 UNMOVED = Patience(timeout=10.0, poll=0.05)
 
@@ -28,25 +33,52 @@ def restart(operation: Operation, *, force_after: float | None = None) -> list[R
 	if force_after is None:
 		return restart_all(operation, operation.plan.restart)
 	operation.enter(Phase.RESTART)
-	relays = relays_for(operation, operation.plan.restart)
-	if not hand_on(operation, relays, Patience(force_after)):
-		end_jobs(operation, force_after)
-	hand_on(operation, relays, STOPPING)
+	relays = relays_for(operation, as_they_are(operation, operation.plan.restart))
+	with nobody_left_down(operation, relays):
+		if not hand_on(operation, relays, Patience(force_after)):
+			end_jobs(operation, force_after)
+		hand_on(operation, relays, STOPPING)
 	give_up_stopping(relays)
 	return relays
 
 
 def restart_all(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
 	operation.enter(Phase.RESTART)
-	relays = relays_for(operation, processes)
-	if not hand_on(operation, relays, UNMOVED):
-		end_parked(operation, relays)
-	hand_on(operation, relays, STOPPING)
+	relays = relays_for(operation, as_they_are(operation, processes))
+	with nobody_left_down(operation, relays):
+		if not hand_on(operation, relays, UNMOVED):
+			operation.wait(lambda: end_parked(operation, relays), ONCE)
+		hand_on(operation, relays, STOPPING)
 	give_up_stopping(relays)
 	return relays
 
 
-def end_parked(operation: Operation, relays: Iterable[Relay]) -> None:
+def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Process]:
+	"""
+	A process may have another pid than in the plan: it crashed or was killed while we waited, and its manager brought
+	it back. One that somebody has stopped since then is left so.
+	"""
+	with suppress(ProcessFault):
+		now = {process.name: process for process in operation.bench.processes.list()}
+		processes = [now.get(process.name, process) for process in processes]
+	stopped = [process for process in processes if process.state is ProcessState.STOPPED]
+	left_alone = operation.report.left_alone
+	left_alone += [process.name for process in stopped if process.name not in left_alone]
+	return [process for process in processes if process not in stopped]
+
+
+@contextmanager
+def nobody_left_down(operation: Operation, relays: list[Relay]) -> Iterator[None]:
+	"""Whatever ends the block, whoever was told to stop is told to start again. Needs no Redis and no lock."""
+	try:
+		yield
+	except BaseException:
+		with suppress(OperationError):
+			wait_until(lambda: pass_on(operation, relays), STOPPING, operation.bench.clock)
+		raise
+
+
+def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
 	"""
 	RQ can swallow a TERM (logging catches its StopRequested), and the manager would wait minutes before it kills. A
 	worker that is suspended runs no job: ending it loses nothing.
@@ -57,6 +89,7 @@ def end_parked(operation: Operation, relays: Iterable[Relay]) -> None:
 	for relay in relays:
 		if relay.leg is Leg.STOPPING and relay.old.pid in parked:
 			host.end(relay.family)
+	return True
 
 
 def relays_for(
@@ -74,11 +107,12 @@ def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
 	pop nothing more. Returns the relays of the former and of the latter.
 	"""
 	operation.enter(Phase.RESTART)
-	busy = busy_pids(operation)
-	at_work = [process for process in operation.plan.restart if is_busy(operation, process, busy)]
+	processes, busy = as_they_are(operation, operation.plan.restart), busy_pids(operation)
+	at_work = [process for process in processes if is_busy(operation, process, busy)]
 	lingering = relays_for(operation, at_work, Farewell.TERM)
-	prompt = relays_for(operation, (process for process in operation.plan.restart if process not in at_work))
-	hand_on(operation, prompt, STOPPING)
+	prompt = relays_for(operation, (process for process in processes if process not in at_work))
+	with nobody_left_down(operation, prompt):
+		hand_on(operation, prompt, STOPPING)
 	give_up_stopping(prompt)
 	return prompt, lingering
 
@@ -117,7 +151,23 @@ def is_worker_left(operation: Operation, relay: Relay) -> bool:
 
 
 def follow(operation: Operation, relays: list[Relay]) -> None:
-	processes = {process.name: process for process in operation.bench.processes.list()}
+	processes = {process.name: process for process in listed(operation)}
 	for relay in relays:
 		if relay.old.name in processes:
 			relay.follow(processes[relay.old.name])
+
+
+def listed(operation: Operation) -> list[Process]:
+	"""Empty while the manager does not answer. Raises ProcessFault when that lasts."""
+	now = operation.bench.clock.now()
+	try:
+		processes = operation.bench.processes.list()
+	except ProcessFault as fault:
+		if operation.unmanaged_since is None:
+			operation.unmanaged_since = now
+			operation.emit(events.ManagerAway(str(fault)))
+		elif now - operation.unmanaged_since > MANAGER_RETURNS:
+			raise
+		return []
+	operation.unmanaged_since = None
+	return processes
