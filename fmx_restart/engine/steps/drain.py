@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
-from fmx_restart.engine.options import OnTimeout
+from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import elapsed, most_left
 from fmx_restart.engine.ports import HostProcess, Look, WorkerState
@@ -59,6 +59,7 @@ class Draining(Parking):
 		self.waits: dict[str, JobWait] = {}
 		self.told: tuple[float, object] = (0.0, None)
 		self.is_over = False
+		self.full = ""  # the queue that came near its limit, in a few words
 
 	def is_done(self) -> bool:
 		self.is_over = self.look_again()
@@ -72,6 +73,7 @@ class Draining(Parking):
 		queue, depth = max(self.look.depths.items(), key=lambda item: item[1], default=("", 0))
 		if depth < limit * NEARLY:
 			return False
+		self.full = f"{depth} jobs wait in {queue}, at {limit} enqueuing fails"
 		self.operation.emit(events.QueueNearLimit(queue, depth, limit))
 		return True
 
@@ -130,10 +132,14 @@ class Draining(Parking):
 			"; ".join(describe(running) for running in self.jobs)
 			or "a worker that is neither busy nor parked"
 		)
-		seconds = self.operation.options.drain_timeout
+		options, seconds = self.operation.options, self.bench.clock.now() - self.began
+		waits = options.strategy is Strategy.WAIT_WORKERS
+		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
+		longer = f"Try again later, or give them longer: {option} {max(1, options.drain_timeout) * 2:.0f}"
+		why = f" Not waited any longer: {self.full}." if self.full else ""
 		return DrainTimeout(
-			f"Still running after {seconds:.0f} s: {names}. Nothing was restarted; the queue goes on.",
-			hint=f"Try again later, or give them longer: --wait-workers-timeout {seconds * 2:.0f}",
+			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue goes on.",
+			hint="Try again when fewer jobs wait." if self.full else longer,
 		)
 
 
