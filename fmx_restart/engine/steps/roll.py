@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fmx_restart.engine.errors import DrainTimeout, Interrupted, ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import (
+	DrainTimeout,
+	Interrupted,
+	ProcessFault,
+	QueueUnreachable,
+	WrongEnvironment,
+)
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay
 from fmx_restart.engine.steps.restart import follow, relays_for
@@ -41,10 +48,14 @@ def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
 def roll(operation: Operation, workers: list[Process]) -> list[Relay]:
 	"""Raises DrainTimeout when a time limit was given and is over: some workers are new then, the others go on."""
 	rolling = Rolling(operation, workers)
-	if not operation.wait(rolling.is_done, Patience(operation.options.rolling_timeout, LOOK_EVERY)):
-		operation.bench.queue.recall()
-		raise rolling.timeout()
-	operation.bench.queue.recall()
+	try:
+		if not operation.wait(rolling.is_done, Patience(operation.options.rolling_timeout, LOOK_EVERY)):
+			raise rolling.timeout()
+	finally:
+		with suppress(
+			QueueUnreachable
+		):  # a pill that stays makes one of the old workers leave, and come back
+			operation.bench.queue.recall()
 	return rolling.relays
 
 

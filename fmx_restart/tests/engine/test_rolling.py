@@ -4,7 +4,7 @@ import unittest
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import DrainTimeout, WrongEnvironment
+from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
@@ -95,4 +95,16 @@ class TestRolling(unittest.TestCase):
 
 	def test_no_pill_is_left_behind(self):
 		Run(self.bench, ROLLING).go()
+		self.assertEqual(self.bench.queue.tasks, {})
+
+	def test_nor_when_it_is_given_up_while_a_pill_waits(self):
+		# Given pills that nobody takes, and a worker that takes one and cannot run it
+		run = Run(self.bench, ROLLING)
+		for worker in self.bench.queue.workers.values():
+			worker.is_hung = True
+		statuses = self.bench.queue.statuses
+		self.bench.queue.statuses = lambda ids: dict.fromkeys(statuses(ids), "failed")
+		# When the operation ends, then none of them makes a worker leave later
+		with self.assertRaisesRegex(ProcessFault, "pill"):
+			run.go()
 		self.assertEqual(self.bench.queue.tasks, {})
