@@ -10,7 +10,10 @@ Listener = Callable[[events.Event], None]
 
 
 class Emitter:
-	"""A listener whose terminal or disk went away (OSError) is dropped; `dropped` says why."""
+	"""
+	A listener whose terminal or disk went away (OSError) is dropped; `dropped` says why. One that cannot show a single
+	fact, as on a terminal that has no arrow, misses that one.
+	"""
 
 	def __init__(self, listeners: Iterable[Listener]) -> None:
 		self.listeners = list(listeners)
@@ -23,3 +26,5 @@ class Emitter:
 			except OSError as error:
 				self.listeners.remove(listener)
 				self.dropped.append((listener, error))
+			except ValueError:  # UnicodeEncodeError is one
+				continue
