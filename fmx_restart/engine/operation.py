@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -121,10 +122,8 @@ class Operation:
 		return not has_lapsed
 
 	def lock_note(self) -> str:
-		since = self.report.started
-		return (
-			f"{self.id} by {self.options.requested_by or 'somebody'}, {self.phase.value}, since {since:.0f}"
-		)
+		since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.report.started))
+		return f"{self.id} by {self.options.requested_by or 'somebody'}, {self.phase.value}, since {since}"
 
 	def look(self) -> Look:
 		"""One look at the queue; remembers which jobs were ever seen running."""

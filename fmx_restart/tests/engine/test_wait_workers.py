@@ -223,6 +223,12 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 		# Then it changed nothing, and its exit code says so
 		self.assertEqual((raised.exception.exit_code, self.bench.processes.orders), (75, []))
 
+	def test_the_note_on_the_lock_is_for_people(self):
+		run = Run(self.bench, Options(requested_by="anna@erp"))
+		self.assertRegex(
+			run.operation.lock_note(), r"by anna@erp, Preflight, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"
+		)
+
 	def test_a_lock_does_not_outlive_its_dead_holder(self):
 		self.bench.port("first").lock.hold("first by anna, Drain")
 		self.bench.clock.sleep(30)
