@@ -51,7 +51,16 @@ class TestHalfWay(unittest.TestCase):
 
 	def test_redis_that_goes_away_for_good_keeps_no_process_down(self):
 		run = Run(self.bench)
-		self.at_entry(run, Phase.RESTART, lambda: setattr(self.bench.queue, "is_away", True))
+
+		def unreachable(note=""):
+			raise QueueUnreachable("Redis does not answer")
+
+		def go_away():
+			self.bench.queue.is_away = True
+			run.operation.bench.lock.hold = unreachable
+
+		self.bench.processes["web"].stop_takes = 8.0  # longer than the time between two renewals
+		self.at_entry(run, Phase.RESTART, go_away)
 		with self.assertRaises(QueueUnreachable):
 			run.go()
 		self.assert_all_new()
