@@ -37,6 +37,7 @@ class Operation:
 		self.ledger: Ledger | None = None
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
 		self.is_fenced = False
+		self.fence_stood = True  # since the last time that every worker was seen parked or at work
 		self.unmanaged_since: float | None = None  # when the process manager stopped answering
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
@@ -117,6 +118,7 @@ class Operation:
 			)
 		has_lapsed = self.is_fenced and fence.hold() is Hold.TAKEN
 		if has_lapsed:
+			self.fence_stood = False
 			self.emit(events.FenceLapsed())
 		self._next_beat = clock.now() + min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
 		return not has_lapsed

@@ -25,8 +25,13 @@ def open_ledger(operation: Operation) -> None:
 def close_ledger(operation: Operation) -> None:
 	"""
 	Count every job, put ghosts back, lift the fence. All of it under the fence: nobody pops a job meanwhile,
-	so a hash that says queued while its id is in no list was lost for certain, and cannot run twice.
+	so a hash that says queued while its id is in no list was lost for certain, and cannot run twice. Where the fence
+	lapsed meanwhile somebody may be popping just now: then nothing is put back.
 	"""
+	if not operation.fence_stood:
+		close_ledger_on_the_move(operation)
+		operation.unfence()
+		return
 	queue, ledger = operation.bench.queue, operation.ledger
 	ledger.seen_running |= operation.running.keys()
 	suspects = queue.unlisted(ledger.waiting_before)

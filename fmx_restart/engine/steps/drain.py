@@ -31,11 +31,13 @@ def drain(operation: Operation) -> None:
 	began = operation.bench.clock.now()
 	stood = False
 	while not stood:
+		operation.fence_stood = True
 		left = began + operation.options.drain_timeout - operation.bench.clock.now()
 		operation.wait(lambda: draining.is_done() or draining.is_queue_full(), Patience(left, LOOK_EVERY))
 		if not draining.is_over:
 			use_force(operation, draining)
-		stood = operation.keep_alive(now=True)  # a fence that lapsed meanwhile let workers go: look again
+		operation.keep_alive(now=True)
+		stood = operation.fence_stood  # one that lapsed meanwhile let workers go: look again
 	operation.bench.queue.recall()
 	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
 

@@ -134,6 +134,24 @@ class TestHalfWay(unittest.TestCase):
 			run.go()
 		self.assert_all_new()
 
+	def test_after_a_fence_that_lapsed_nothing_is_put_back_that_may_be_starting(self):
+		# Given a fence that is gone for a moment, and a worker that pops a job and takes seconds to note it
+		run = Run(self.bench)
+		tasks = []
+
+		def pop():
+			self.bench.queue.suspension.value = None
+			tasks.append(self.bench.queue.enqueue("popped", queue="nobody"))
+			self.bench.queue.lose("popped")
+			self.bench.clock.after(5, lambda: setattr(tasks[0], "status", "finished"))
+
+		self.bench.processes["web"].stop_takes = 3.0
+		self.at_entry(run, Phase.RESTART, lambda: self.bench.clock.after(0.5, pop))
+		report = run.go()
+		# Then it is not put back beside it: it would run twice
+		self.assertEqual((run.of(events.JobsPutBack), report.account.lost), ([], []))
+		self.assertEqual(self.bench.queue.lists["nobody"], [])
+
 	def test_a_fault_while_jobs_are_killed_keeps_no_process_down(self):
 		self.bench.queue.enqueue("endless", queue="short", seconds=100)
 
