@@ -58,6 +58,7 @@ class Draining(Parking):
 		super().__init__(operation)
 		self.began = self.bench.clock.now()
 		self.jobs: tuple[events.RunningJob, ...] = ()
+		self.orphans: tuple[HostProcess, ...] = ()
 		self.waits: dict[str, JobWait] = {}
 		self.told: tuple[float, object] = (0.0, None)
 		self.is_over = False
@@ -85,7 +86,7 @@ class Draining(Parking):
 		self.jobs = self.running(look)
 		self.note_waits()
 		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
-		orphans = () if self.jobs or busy else self.operation.orphans(look)
+		orphans = self.orphans = () if self.jobs or busy else self.operation.orphans(look)
 		if parked and not busy and not self.jobs and not orphans:
 			return True
 		self.tell(look, orphans)
@@ -130,10 +131,8 @@ class Draining(Parking):
 
 	def timeout(self) -> DrainTimeout:
 		self.operation.report.still_running = [running.job for running in self.jobs]
-		names = (
-			"; ".join(describe(running) for running in self.jobs)
-			or "a worker that is neither busy nor parked"
-		)
+		lost = (f"pid {process.pid}, a job process without its worker" for process in self.orphans)
+		names = "; ".join([*map(describe, self.jobs), *lost]) or "a worker that is neither busy nor parked"
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
 		waits = options.strategy is Strategy.WAIT_WORKERS
 		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"

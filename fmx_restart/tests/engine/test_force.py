@@ -59,6 +59,11 @@ class TestForce(unittest.TestCase):
 		report = Run(self.bench, FAST).go()
 		self.assertEqual((report.outcome, self.bench.host.killed), (Phase.DONE, [99]))
 
+	def test_a_drain_that_gives_up_because_of_an_orphan_names_it(self):
+		self.bench.host.add(99, is_horse=True)
+		with self.assertRaisesRegex(DrainTimeout, "pid 99, a job process without its worker"):
+			Run(self.bench, Options(drain_timeout=5)).go()
+
 	def test_the_job_of_an_orphan_is_named_and_put_back_too(self):
 		# Given a worker that was killed, and its horse that goes on with the job
 		task = self.endless()
