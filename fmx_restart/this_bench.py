@@ -47,7 +47,13 @@ def new_operation(options: Options, listeners: Iterable[Listener], site: str | N
 	id = new_operation_id()
 	bench = this_bench(id, site)
 	options = replace(options, queue_limit=queue_limit())
-	journal = Journal(journals(bench.path), id)
+	try:
+		journal = Journal(journals(bench.path), id)
+	except OSError as error:
+		raise WrongEnvironment(
+			f"The journal cannot be written: {error}. Nothing was changed.",
+			hint=f"The bench user must be able to write into {journals(bench.path)}, and the disk must have room.",
+		) from error
 	return Operation(bench, options, Emitter([journal, *listeners]), id)
 
 
@@ -128,7 +134,10 @@ def read_config() -> dict:
 			hint="Type the command inside a bench: cd frappe-bench, then bench safe-restart --wait-workers.",
 		)
 	try:
-		return json.loads(path.read_text())
+		config = json.loads(path.read_text())
+		if not isinstance(config, dict):
+			raise ValueError("it holds no settings")
+		return config
 	except (OSError, ValueError) as error:
 		raise WrongEnvironment(
 			f"sites/{path} cannot be read: {error}. Nothing was changed, the file least of all.",

@@ -188,5 +188,11 @@ def _(event: events.HandedOver) -> str:
 
 
 @sentence.register
+def _(event: events.OrphansFound) -> str:
+	pids = ", ".join(str(pid) for pid in event.pids)
+	return f"Warning: job processes without a worker go on with old code: pid {pids}. Look at each with: ps -fp PID"
+
+
+@sentence.register
 def _(event: events.JobsPutBack) -> str:
 	return f"Put back {count(len(event.ids), 'job')} that a worker had popped and never started"

@@ -163,6 +163,13 @@ class HandedOver(Event):
 
 
 @dataclass(frozen=True)
+class OrphansFound(Event):
+	"""Job processes that lost their worker go on with the code they were started with."""
+
+	pids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class JobsPutBack(Event):
 	"""Jobs that were popped by a worker that never started them (rq #2236) wait at the front again."""
 

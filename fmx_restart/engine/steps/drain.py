@@ -42,6 +42,19 @@ def drain(operation: Operation) -> None:
 	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
 
 
+def drain_after_lapse(operation: Operation) -> None:
+	"""
+	A fence that lapsed during a migration let old workers go: park and drain once more. When the time is over the
+	restart begins all the same: who is at work then finishes its job and leaves.
+	"""
+	operation.keep_alive(now=True)
+	if operation.fence_stood:
+		return
+	operation.fence_stood = True
+	operation.wait(Draining(operation).is_done, Patience(operation.options.drain_timeout, LOOK_EVERY))
+	operation.bench.queue.recall()
+
+
 def use_force(operation: Operation, draining: Draining) -> None:
 	"""The time is over: abort, or end what still runs. Jobs of other machines cannot be ended: then none is."""
 	if operation.options.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.errors import Interrupted, ProcessFault
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.relay import Relay
+from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.restart import follow
 from fmx_restart.engine.steps.verify import PATIENCE, Verification
 from fmx_restart.engine.waiting import Patience
@@ -38,6 +38,12 @@ def running_ids(operation: Operation) -> set[str]:
 
 
 def have_left(operation: Operation, relays: list[Relay]) -> bool:
-	"""The old process and its horse are gone, whoever starts the next one."""
+	"""The old process is gone, whoever starts the next one. Raises Interrupted when somebody wants no more of it."""
+	if operation.stop_requested.is_set():
+		left = ", ".join(relay.old.name for relay in relays if relay.leg is not Leg.UP)
+		raise Interrupted(
+			f"Stopped on request. {left}: each leaves when its own job ends, and nobody watches it any more.",
+			hint="Look with supervisorctl status whether each has come back.",
+		)
 	follow(operation, relays)
 	return not any(operation.bench.host.alive(relay.family[:1]) for relay in relays)

@@ -30,27 +30,31 @@ def restart(operation: Operation, *, force_after: float | None = None) -> list[R
 	Returns one relay per process, each at least told to start, or marked as failed. `force_after`: seconds until
 	jobs are killed, where nobody waited for them before.
 	"""
-	if force_after is None:
-		return restart_all(operation, operation.plan.restart)
-	operation.enter(Phase.RESTART)
-	relays = relays_for(operation, as_they_are(operation, operation.plan.restart))
-	with nobody_left_down(operation, relays):
-		if not hand_on(operation, relays, Patience(force_after)):
-			end_jobs(operation, force_after)
-		hand_on(operation, relays, STOPPING)
-	give_up_stopping(relays)
-	return relays
+	return restart_all(operation, operation.plan.restart, force_after=force_after)
 
 
-def restart_all(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
+def restart_all(
+	operation: Operation, processes: Iterable[Process], *, force_after: float | None = None
+) -> list[Relay]:
 	operation.enter(Phase.RESTART)
 	relays = relays_for(operation, as_they_are(operation, processes))
+	see_down(operation, relays, force_after=force_after)
+	return relays
+
+
+def see_down(operation: Operation, relays: list[Relay], *, force_after: float | None = None) -> None:
+	"""Until none is stopping: with patience, then with force for whatever runs no job. What still stands is a fault."""
 	with nobody_left_down(operation, relays):
+		if force_after is not None and not hand_on(operation, relays, Patience(force_after)):
+			end_jobs(operation, force_after)
 		if not hand_on(operation, relays, UNMOVED):
 			operation.wait(lambda: end_parked(operation, relays), ONCE)
-		hand_on(operation, relays, STOPPING)
-	give_up_stopping(relays)
-	return relays
+		if not hand_on(operation, relays, STOPPING):
+			operation.wait(lambda: end_all_but_busy(operation, relays), ONCE)
+			hand_on(operation, relays, UNMOVED)
+	for relay in relays:
+		if relay.leg is Leg.STOPPING:
+			relay.fail(f"it did not stop within {STOPPING.timeout:.0f} s")
 
 
 def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Process]:
@@ -87,7 +91,17 @@ def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
 	workers = operation.look().workers
 	parked = {w.pid for w in workers if w.host == host.name and w.state is WorkerState.SUSPENDED}
 	for relay in relays:
-		if relay.leg is Leg.STOPPING and relay.old.pid in parked:
+		if relay.leg is Leg.STOPPING and relay.old.pid in parked and operation.fence_stood:
+			host.end(relay.family)
+	return True
+
+
+def end_all_but_busy(operation: Operation, relays: Iterable[Relay]) -> bool:
+	"""The manager has not killed it in all this time, and nobody would start it again once it does."""
+	host = operation.bench.host
+	busy = {w.pid for w in operation.look().workers if w.host == host.name and w.state is WorkerState.BUSY}
+	for relay in relays:
+		if relay.leg is Leg.STOPPING and not busy & {process.pid for process in relay.family}:
 			host.end(relay.family)
 	return True
 
@@ -111,9 +125,7 @@ def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
 	at_work = [process for process in processes if is_busy(operation, process, busy)]
 	lingering = relays_for(operation, at_work, Farewell.TERM)
 	prompt = relays_for(operation, (process for process in processes if process not in at_work))
-	with nobody_left_down(operation, prompt):
-		hand_on(operation, prompt, STOPPING)
-	give_up_stopping(prompt)
+	see_down(operation, prompt)
 	return prompt, lingering
 
 
@@ -132,12 +144,6 @@ def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
 
 def hand_on(operation: Operation, relays: list[Relay], patience: Patience) -> bool:
 	return operation.wait(lambda: pass_on(operation, relays), patience)
-
-
-def give_up_stopping(relays: list[Relay]) -> None:
-	for relay in relays:
-		if relay.leg is Leg.STOPPING:
-			relay.fail(f"it did not stop within {STOPPING.timeout:.0f} s")
 
 
 def pass_on(operation: Operation, relays: list[Relay]) -> bool:

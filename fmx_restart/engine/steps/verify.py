@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessKind
 from fmx_restart.engine.relay import Leg, Relay
@@ -23,6 +26,14 @@ def verify(operation: Operation, relays: list[Relay]) -> None:
 	operation.wait(verification.is_done, PATIENCE)
 	for relay, reason in verification.faults():
 		relay.fail(reason)
+	tell_orphans(operation)
+
+
+def tell_orphans(operation: Operation) -> None:
+	"""Job processes of an earlier life of this bench: they go on with old code. Told, not touched."""
+	with suppress(OperationError):
+		if orphans := operation.orphans(operation.look()):
+			operation.emit(events.OrphansFound(tuple(process.pid for process in orphans)))
 
 
 class Verification:

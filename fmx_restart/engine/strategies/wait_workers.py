@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fmx_restart.engine.errors import LockLost
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.relay import Relay
 from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
-from fmx_restart.engine.steps.drain import drain
+from fmx_restart.engine.steps.drain import drain, drain_after_lapse
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
 from fmx_restart.engine.steps.migrate import migrate, old_workers_ended
 from fmx_restart.engine.steps.park import park
@@ -34,13 +36,27 @@ def wait_workers(operation: Operation) -> None:
 		with operation.fenced():
 			park(operation)
 			drain(operation)
-			migrate(operation)
-			with old_workers_ended(operation):
-				relays = restart(operation)
+			relays = migrate_and_restart(operation)
 			operation.enter(Phase.LIFT)
 			operation.insist(lambda: close_ledger(operation))
 		verify(operation, relays)
 		audit(operation, relays)
+
+
+def migrate_and_restart(operation: Operation) -> list[Relay]:
+	"""Once a migration has begun every old worker must go, whatever ends it: unless the bench is not ours any more."""
+	try:
+		migrate(operation)
+		drain_after_lapse(operation)
+	except LockLost:
+		raise
+	except BaseException:
+		if operation.phase is Phase.MIGRATE:
+			with old_workers_ended(operation):
+				restart(operation)
+		raise
+	with old_workers_ended(operation):
+		return restart(operation)
 
 
 def without_workers(operation: Operation) -> None:

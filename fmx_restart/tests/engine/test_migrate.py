@@ -195,6 +195,44 @@ class TestMigrationsThatFail(MigrationTest):
 		self.assertEqual(self.bench.processes.orders, [])
 
 
+class TestWhateverEndsIt(MigrationTest):
+	def test_an_error_of_ours_in_the_middle_leaves_no_old_worker_at_the_new_schema(self):
+		# Given an operation that breaks when a migration has just begun
+		run = self.run_with()
+		keep = run.operation.emit
+
+		def break_down(fact):
+			keep(fact)
+			if isinstance(fact, events.MigrationStarted):
+				raise RuntimeError("a bug")
+
+		run.operation.emit = break_down
+		old = {process.name: process.pid for process in self.bench.processes.list()}
+		# When it ends with that error
+		with self.assertRaises(RuntimeError):
+			run.go()
+		# Then every process was replaced before the fence was lifted
+		new = {process.name: process.pid for process in self.bench.processes.list()}
+		self.assertEqual([name for name in old if new[name] in (None, old[name])], [])
+		self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_a_fence_that_lapsed_meanwhile_is_followed_by_another_drain(self):
+		# Given a Redis that forgets the fence during a migration, and a job that slips through
+		self.scripts["a.localhost"] = Script(seconds=30)
+
+		def lapse():
+			self.bench.queue.suspension.value = None
+			self.bench.queue.enqueue("slipped-through", queue="long", seconds=20)
+
+		self.bench.clock.at(11, lapse)
+		# When the bench is migrated and restarted
+		run = self.run_with(sites=("a.localhost",))
+		run.go()
+		# Then no worker was told to stop while it ran that job
+		self.assertEqual(len(run.of(events.FenceLapsed)), 1)
+		self.assertEqual(self.bench.queue.tasks["slipped-through"].status, "finished")
+
+
 class TestAskedToStop(MigrationTest):
 	def test_before_the_first_migration_all_is_undone(self):
 		self.bench.queue.enqueue("running", queue="short", seconds=100)
