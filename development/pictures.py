@@ -1,6 +1,7 @@
 """
 The pictures in docs/, taken from the real thing: the command runs in a pseudo-terminal on the development bench,
-its screen is read as a terminal would show it. Run with the bench's interpreter: see docs/pictures.md.
+its screen is read as a terminal would show it.
+Run with the bench's interpreter: .development/benches/fmx-bench/env/bin/python development/pictures.py
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import sys
@@ -78,7 +80,7 @@ class Terminal:
 		for number in range(last + 1):
 			console.print(self._line(number), soft_wrap=True)
 		path.parent.mkdir(parents=True, exist_ok=True)
-		path.write_text(console.export_svg(title=title, unique_id=path.stem))
+		path.write_text(without_web_fonts(console.export_svg(title=title, unique_id=path.stem)))
 
 	def _line(self, number: int) -> Text:
 		text = Text()
@@ -88,6 +90,11 @@ class Terminal:
 			text.append(cell.data, Style(color=None if colour == "default" else colour, bold=cell.bold))
 		text.rstrip()
 		return text
+
+
+def without_web_fonts(svg: str) -> str:
+	"""A picture in our docs asks nobody for a font; the browser's own monospaced one will do."""
+	return re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL)
 
 
 def drain(bench: Bench) -> int:
