@@ -15,7 +15,7 @@ from fmx_restart.commands.background import go_on_in_background
 from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
-from fmx_restart.console.sentences import STORIES, plan_sentence, sentence, span
+from fmx_restart.console.sentences import STORIES, order, plan_sentence, sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.events import MigrationFinding
@@ -127,6 +127,8 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 		click.echo(json.dumps(asdict(plan)))
 		return
 	click.echo(f"{STORIES[wanted.strategy]}\n{plan_sentence(plan)}")
+	for number, (when, names) in enumerate(order(plan, wanted.strategy), start=1):
+		click.echo(f"  {number}. {when}: {', '.join(names)}")
 	for finding in plan.findings:
 		click.echo(sentence(MigrationFinding(finding)))
 	for job in plan.jobs:

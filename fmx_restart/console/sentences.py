@@ -8,6 +8,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import ProcessKind
 
 #: What a strategy does, in the order in which it does it: for the dry run
 STORIES = {
@@ -47,6 +48,19 @@ def count(number: int, noun: str) -> str:
 
 def plural(noun: str) -> str:
 	return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
+	"""When which processes are restarted, step by step, as things are now."""
+	workers = [process.name for process in plan.restart if process.kind is ProcessKind.WORKER]
+	busy = [name for name in workers if name in plan.busy]
+	idle = [name for name in workers if name not in busy]
+	others = [process.name for process in plan.restart if process.name not in workers]
+	steps = {
+		Strategy.NO_WAIT_WORKERS: [("at once", others + idle), ("when its own job ends", busy)],
+		Strategy.ROLLING: [("at once", others), ("one at a time", idle), ("when its own job ends", busy)],
+	}.get(strategy, [("side by side", others + workers)])
+	return [(when, names) for when, names in steps if names]
 
 
 @singledispatch

@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import Job, Process, ProcessKind, ProcessState
 class Plan:
 	restart: tuple[Process, ...]
 	left_alone: tuple[Process, ...]  # somebody stopped these on purpose
+	busy: tuple[str, ...]  # names of worker programs that are at work now
 	idle_workers: int
 	jobs: tuple[Job, ...]  # what the drain would wait for now
 	depths: dict[str, int]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_processes
-from fmx_restart.engine.ports import Bench, Look, WorkerState
+from fmx_restart.engine.ports import Bench, Look, Process, WorkerState
 from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
 from fmx_restart.engine.workers import live_workers, running_jobs
 
@@ -45,6 +46,7 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 	return Plan(
 		restart=restart,
 		left_alone=left_alone,
+		busy=busy_programs(restart, look, bench),
 		idle_workers=idle,
 		jobs=jobs,
 		depths=dict(look.depths),
@@ -54,3 +56,9 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 		migrate=options.sites if options.migration else (),
 		findings=tuple(inspect_sites(bench, look, options, restart)),
 	)
+
+
+def busy_programs(processes: Iterable[Process], look: Look, bench: Bench) -> tuple[str, ...]:
+	here = [worker for worker in look.workers if worker.host == bench.host.name]
+	pids = {worker.pid for worker in here if worker.state is WorkerState.BUSY}
+	return tuple(process.name for process in processes if process.pid in pids)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.engine.plan import elapsed, longest, most_left, split_processes
+from fmx_restart.engine.plan import elapsed, likely, longest, most_left, split_processes
 from fmx_restart.engine.ports import Job, Process, ProcessKind, ProcessState
 
 NOW = 1_000_000.0
@@ -46,3 +46,10 @@ class TestPlan(unittest.TestCase):
 
 	def test_one_job_without_a_limit_makes_the_wait_unbounded(self):
 		self.assertIsNone(longest([job(), job(timeout=None)], NOW))
+
+	def test_the_likely_wait_is_what_its_like_took_less_what_it_ran_already(self):
+		self.assertEqual(likely([job(started=NOW - 4)], {"app.work": 10.0}, NOW), 6.0)
+
+	def test_nothing_is_guessed_of_an_unknown_job_or_of_one_that_takes_longer_than_usual(self):
+		self.assertIsNone(likely([job()], {}, NOW))
+		self.assertIsNone(likely([job(started=NOW - 11)], {"app.work": 10.0}, NOW))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.console.sentences import order
+from fmx_restart.engine.options import Strategy
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+
+
+def process(name: str, kind: ProcessKind) -> Process:
+	return Process(name, kind, ProcessState.RUNNING, 1)
+
+
+PLAN = Plan(
+	restart=(
+		process("web", ProcessKind.WEB),
+		process("busy", ProcessKind.WORKER),
+		process("idle", ProcessKind.WORKER),
+	),
+	left_alone=(),
+	busy=("busy",),
+	idle_workers=1,
+	jobs=(),
+	depths={},
+	longest=0.0,
+	likely=0.0,
+	suspension=None,
+)
+
+
+class TestOrder(unittest.TestCase):
+	def test_rolling_takes_idle_workers_first_and_each_busy_one_when_it_is_free(self):
+		steps = [("at once", ["web"]), ("one at a time", ["idle"]), ("when its own job ends", ["busy"])]
+		self.assertEqual(order(PLAN, Strategy.ROLLING), steps)
+
+	def test_without_waiting_only_busy_workers_come_later(self):
+		steps = [("at once", ["web", "idle"]), ("when its own job ends", ["busy"])]
+		self.assertEqual(order(PLAN, Strategy.NO_WAIT_WORKERS), steps)
+
+	def test_all_others_restart_everything_side_by_side(self):
+		for strategy in (Strategy.FAST, Strategy.WAIT_WORKERS, Strategy.SUSPEND_RQ):
+			self.assertEqual(order(PLAN, strategy), [("side by side", ["web", "busy", "idle"])])
