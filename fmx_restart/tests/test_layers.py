@@ -43,6 +43,19 @@ class TestLayers(unittest.TestCase):
 			self.assertFalse(is_below(name, "fmx_restart.adapters"), f"{file} imports {name}")
 			self.assertFalse(is_below(name, "frappe"), f"{file} imports {name}")
 
+	def test_importing_the_doctor_and_all_its_checks_pulls_in_no_frappe_and_no_click(self):
+		doctor = modules(PACKAGE / "doctor")
+		loaded = loaded_by(f"import {', '.join(doctor)}")
+		self.assertEqual({name.partition(".")[0] for name in loaded} & {"frappe", "click", "rich"}, set())
+
+	def test_the_doctor_looks_at_a_bench_and_knows_in_one_place_how_it_is_wired(self):
+		for file, name in imports("doctor"):
+			self.assertNotIn(name.partition(".")[0], {"click", "rich"}, file)
+			if is_below(name, "fmx_restart"):
+				rooms = ["engine", "adapters", "doctor"] + ["this_bench"] * (file == "doctor/here.py")
+				is_allowed = any(is_below(name, f"fmx_restart.{room}") for room in rooms)
+				self.assertTrue(is_allowed, f"{file} imports {name}")
+
 	def test_frappe_finds_the_commands_without_anything_heavy(self):
 		loaded = loaded_by("import click; known = set(sys.modules); import fmx_restart.commands", "known")
 		self.assertEqual({name.partition(".")[0] for name in loaded} & HEAVY, set())

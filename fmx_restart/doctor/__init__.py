@@ -1,0 +1,21 @@
+"""
+Whether a bench is healthy, why not, and what to type. For everybody who wants to know: bench doctor, the Desk page, an
+operation's preflight, the daily check. Importing it imports neither Frappe nor click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from fmx_restart.doctor.examination import Examination
+
+
+def examine(names: Collection[str] | None = None) -> Examination:
+	"""
+	This bench, in two seconds or a little more. `names`: only these checks. Raises WrongEnvironment where there is no
+	bench at all; whatever else is broken is a finding.
+	"""
+	from fmx_restart.doctor.examine import examine_patient
+	from fmx_restart.doctor.here import patient_here
+
+	return examine_patient(patient_here(), names)

@@ -1,0 +1,46 @@
+"""What an examination tells: findings, details, and how long it took. All of it plain values, fit for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fmx_restart.doctor.finding import Finding, Severity
+
+
+@dataclass(frozen=True)
+class Examination:
+	bench: str  # its id
+	time: float  # when it began, seconds since the epoch
+	seconds: float  # how long it took
+	checks: tuple[str, ...]  # those that were made, whether they found anything or not
+	findings: tuple[Finding, ...]  # errors first
+	details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # name → rows, each a dataclass
+
+	@property
+	def errors(self) -> tuple[Finding, ...]:
+		return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+	@property
+	def warnings(self) -> tuple[Finding, ...]:
+		return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
+
+	@property
+	def is_healthy(self) -> bool:
+		"""Warnings do not make a bench ill."""
+		return not self.errors
+
+	def as_dict(self) -> dict:
+		"""Enums as their values, instants in seconds since the epoch: what --json writes. See docs/doctor.md."""
+		return {
+			"bench": self.bench,
+			"time": round(self.time, 3),
+			"seconds": round(self.seconds, 3),
+			"healthy": self.is_healthy,
+			"errors": len(self.errors),
+			"warnings": len(self.warnings),
+			"checks": list(self.checks),
+			"findings": [{**asdict(found), "severity": found.severity.value} for found in self.findings],
+			"details": {name: [asdict(row) for row in rows] for name, rows in self.details.items()},
+		}

@@ -1,0 +1,130 @@
+"""
+All checks side by side, each with a time limit. One that fails or hangs is a finding of its own and hides no other; a
+part of the bench that cannot be reached is told once, however many checks wanted it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmx_restart.doctor.check import CHECKS, Check
+from fmx_restart.doctor.detail import DETAILS, Rows
+from fmx_restart.doctor.examination import Examination
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
+
+LIMIT = 2.0  # seconds for each check
+UNREACHABLE, FAILED = "unreachable", "check-failed"  # findings that no check makes; they have pages, too
+
+
+@dataclass
+class Errand:
+	"""One question to the patient, asked in a thread of its own. What it found before it failed counts."""
+
+	name: str
+	ask: Callable[[Patient], Iterable[Any]]
+	found: list[Any] = field(default_factory=list)
+	error: Exception | None = None
+	thread: threading.Thread | None = None
+
+	def start(self, patient: Patient) -> None:
+		"""A daemon thread: one that hangs keeps nobody from ending. Frappe's locals come along, as a copy."""
+		context = contextvars.copy_context()
+		self.thread = threading.Thread(
+			target=context.run, args=(self._run, patient), name=self.name, daemon=True
+		)
+		self.thread.start()
+
+	def _run(self, patient: Patient) -> None:
+		try:
+			for thing in self.ask(patient):
+				self.found.append(thing)
+		except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
+			self.error = error
+
+	def is_over(self, deadline: float) -> bool:
+		self.thread.join(max(0.0, deadline - time.monotonic()))
+		return not self.thread.is_alive()
+
+
+def examine_patient(
+	patient: Patient, names: Collection[str] | None = None, *, limit: float = LIMIT
+) -> Examination:
+	"""`names`: only these checks, and no details. Raises WrongEnvironment for a name that there is none of."""
+	details = {} if names else {name: detail.rows for name, detail in DETAILS.all().items()}
+	return ask(patient, chosen(names), details, limit=limit)
+
+
+def ask(
+	patient: Patient, checks: Mapping[str, Check], details: Mapping[str, Rows], *, limit: float = LIMIT
+) -> Examination:
+	"""Takes `limit` seconds at most, whatever hangs."""
+	began, at = time.monotonic(), time.time()
+	looks = [Errand(name, look) for name, look in checks.items()]
+	tables = [Errand(name, rows) for name, rows in details.items()]
+	for errand in [*looks, *tables]:
+		errand.start(patient)
+	problems = [found for errand in [*looks, *tables] for found in trouble(errand, patient, began + limit)]
+	findings = [found for errand in looks for found in tuple(errand.found)]
+	return Examination(
+		bench=patient.bench_id,
+		time=at,
+		seconds=time.monotonic() - began,
+		checks=tuple(checks),
+		findings=sort([*dict.fromkeys([*problems, *findings])]),
+		details={errand.name: tuple(errand.found) for errand in tables if errand.found},
+	)
+
+
+def chosen(names: Collection[str] | None) -> dict[str, Check]:
+	known = CHECKS.all()
+	if unknown := set(names or ()) - known.keys():
+		raise WrongEnvironment(
+			f"There is no check named {', '.join(sorted(unknown))}.", hint=f"There are: {', '.join(known)}."
+		)
+	return {name: run for name, run in known.items() if not names or name in names}
+
+
+def trouble(errand: Errand, patient: Patient, deadline: float) -> list[Finding]:
+	"""Why an errand came back without an answer, or did not come back."""
+	if not errand.is_over(deadline):
+		if part := patient.parts.blamed(errand.thread.ident):
+			return [unreachable(part, "It does not answer.", "")]
+		text = f"The check {errand.name} did not end in time, so nothing is known about what it looks at."
+		return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
+	if errand.error is None:
+		return []
+	part = patient.parts.fault_of(errand.error)
+	if part and isinstance(errand.error, OperationError):
+		return [unreachable(part, str(errand.error), errand.error.hint)]
+	text = f"The check {errand.name} failed: {type(errand.error).__name__}: {errand.error}"
+	return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
+
+
+def unreachable(part: str, text: str, hint: str) -> Finding:
+	return Finding(UNREACHABLE, Severity.ERROR, part, text, hint or "bench doctor, once more")
+
+
+def repeat(name: str) -> str:
+	return f"bench doctor --check {name}" if name in CHECKS.all() else "bench doctor, once more"
+
+
+def sort(findings: list[Finding]) -> tuple[Finding, ...]:
+	"""Errors first; what cannot be reached before all, as it explains much else."""
+	return tuple(
+		sorted(
+			findings,
+			key=lambda found: (
+				found.severity is not Severity.ERROR,
+				found.check != UNREACHABLE,
+				found.check,
+				found.subject,
+			),
+		)
+	)

@@ -1,0 +1,23 @@
+"""What a check finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(str, Enum):
+	ERROR = "error"  # something does not work, or jobs are lost or stuck
+	WARNING = "warning"  # it works now and will hurt later
+
+
+@dataclass(frozen=True)
+class Finding:
+	"""One thing that is wrong. No job's arguments and no passwords in any of its texts."""
+
+	check: str  # the check's name; docs/doctor/<check>.md tells what it means
+	severity: Severity
+	subject: str  # the site, queue, worker or program that it is about; "" for the bench
+	text: str  # what is wrong, in one sentence
+	remedy: str  # the command to type
+	fix: str = ""  # the name of a fix that --fix can apply; "" for none

@@ -1,0 +1,65 @@
+"""A patient of a test's own: a private Redis, a bench's folders, and whatever part the test wants to be wrong."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
+from fmx_restart.adapters.web import PingedWebServer
+from fmx_restart.doctor.examination import Examination
+from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.finding import Finding
+from fmx_restart.doctor.patient import Patient, Ways
+from fmx_restart.tests.adapters.redis_server import RedisTestCase
+from fmx_restart.tests.adapters.rq_bench import RqBench
+
+SITE = "one.localhost"
+
+
+class DoctorTestCase(RedisTestCase):
+	"""`self.ways` replaces single ways to a part: self.ways["queue_limit"] = lambda: 500"""
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.rq = RqBench(self.server)
+		self.addCleanup(self.rq.stop)
+		folder = tempfile.TemporaryDirectory(prefix="fmx-doctor-")
+		self.addCleanup(folder.cleanup)
+		self.path = Path(folder.name)
+		for name in (f"sites/{SITE}", "apps", "logs/fmx_restart", "config"):
+			(self.path / name).mkdir(parents=True)
+		self.ways: dict = {}
+
+	def patient(self) -> Patient:
+		"""A new one for each question: each reads everything once."""
+		ways = {
+			"config": dict,
+			"sites": lambda: [SITE],
+			"connection": self.server.connection,
+			"processes": lambda: InMemoryProcesses(FakeClock()),
+			"host": lambda: ThisHost(str(self.path)),
+			"web": lambda site: PingedWebServer(1, site, in_maintenance=lambda: False),
+			"queue_limit": lambda: None,
+			"site_config": lambda site: {},
+			**self.ways,
+		}
+		return Patient(str(self.path), self.rq.id, Ways(**ways))
+
+	def examine(self, *names: str) -> Examination:
+		return examine_patient(self.patient(), names)
+
+	def findings(self, *names: str) -> tuple[Finding, ...]:
+		return self.examine(*names).findings
+
+	def finding(self, name: str) -> Finding:
+		"""The only one there is."""
+		found = self.findings(name)
+		self.assertEqual([finding.check for finding in found], [name], found)
+		return found[0]
+
+	def assert_clean(self, names: Collection[str]) -> None:
+		self.assertEqual(self.findings(*names), ())
