@@ -4,3 +4,11 @@ app_publisher = "fmx_restart contributors"
 app_description = "Restart a Frappe bench without losing a background job"
 app_email = "maintainers@users.noreply.h-seed-46a87448.example"
 app_license = "mit"
+
+after_install = "fmx_restart.install.after_install"
+after_migrate = "fmx_restart.install.after_migrate"
+
+default_log_clearing_doctypes = {"Restart Operation": 90}  # days
+
+export_python_type_annotations = True
+require_type_annotated_api_methods = True

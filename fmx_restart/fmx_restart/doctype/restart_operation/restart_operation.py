@@ -1,0 +1,40 @@
+# Copyright (c) 2026, fmx_restart contributors
+# For license information, please see license.txt
+
+import frappe
+from frappe import _
+from frappe.model.document import Document
+from frappe.query_builder import Interval
+from frappe.query_builder.functions import Now
+
+CHILD_TABLES = ("phases", "processes", "jobs", "migrations", "settings")
+OPEN = ("Queued", "Running")
+
+
+class RestartOperation(Document):
+	"""One safe restart, as its journal tells it. Only record/ writes rows, and says so by a flag; people read them."""
+
+	def validate(self) -> None:
+		if not self.flags.from_the_journal:
+			frappe.throw(
+				_("A Restart Operation tells what happened. It cannot be changed."), frappe.PermissionError
+			)
+
+	def before_rename(self, *_args) -> None:
+		frappe.throw(_("A Restart Operation is called as its journal is."), frappe.PermissionError)
+
+	def on_trash(self) -> None:
+		if self.status in OPEN:
+			frappe.throw(_("{0} is not over yet. Cancel it first.").format(self.name))
+
+	@staticmethod
+	def clear_old_logs(days: int = 90) -> None:
+		"""Frappe's log clearing (Log Settings) calls this every day. Child rows go with their operation."""
+		operations = frappe.qb.DocType("Restart Operation")
+		is_old = operations.creation < (Now() - Interval(days=days))
+		names = frappe.qb.from_(operations).select(operations.name).where(is_old).run(pluck=True)
+		for field in CHILD_TABLES if names else ():
+			child = frappe.get_meta("Restart Operation").get_field(field).options
+			frappe.db.delete(child, {"parenttype": "Restart Operation", "parent": ("in", names)})
+		if names:
+			frappe.db.delete("Restart Operation", {"name": ("in", names)})
