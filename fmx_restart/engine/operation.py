@@ -16,7 +16,7 @@ from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, Hold, HostProcess, Job, Look
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
-from fmx_restart.engine.strategies import STORIES
+from fmx_restart.engine.strategies import story_of
 from fmx_restart.engine.waiting import Patience, wait_until
 
 REDIS_RETURNS = Patience(timeout=60.0, poll=0.2)
@@ -51,7 +51,7 @@ class Operation:
 		self.emit(events.OperationStarted(self.id, self.bench.id, self.options.strategy.value))
 		try:
 			with self._locked(), self.settings:
-				STORIES[self.options.strategy](self)
+				story_of(self.options)(self)
 			self._end(Phase.DONE)
 		except BaseException as error:
 			self._end(Phase.ABORTED if self.phase.can_be_undone else Phase.FAILED, error)

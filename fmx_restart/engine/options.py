@@ -42,3 +42,12 @@ class Options:
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held
+
+	@property
+	def touches_jobs(self) -> bool:
+		"""Web alone can be restarted without a job noticing; a schema cannot be changed so."""
+		return self.workers or self.migration is not None
+
+	@property
+	def stops_queue(self) -> bool:
+		return self.touches_jobs and self.strategy is not Strategy.ROLLING

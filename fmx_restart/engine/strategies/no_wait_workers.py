@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Leg
-from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
+from fmx_restart.engine.steps.audit import audit
 from fmx_restart.engine.steps.handover import hand_over
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
 from fmx_restart.engine.steps.migrate import migrate
-from fmx_restart.engine.steps.park import park
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart_idle
 from fmx_restart.engine.steps.verify import verify
+from fmx_restart.engine.strategies.under_fence import under_fence
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -24,15 +23,10 @@ if TYPE_CHECKING:
 
 def no_wait_workers(operation: Operation) -> None:
 	preflight(operation)
-	operation.enter(Phase.FENCE)
-	open_ledger(operation)
 	with migrations_judged(operation):
-		with operation.fenced():
-			park(operation)
+		with under_fence(operation):
 			migrate(operation)  # only with --force: running jobs go on meanwhile
 			prompt, lingering = restart_idle(operation)
-			operation.enter(Phase.LIFT)
-			operation.insist(lambda: close_ledger(operation))
 		verify(operation, prompt)
 		if lingering:
 			hand_over(operation, lingering, all_is_well=not any(relay.leg is Leg.FAILED for relay in prompt))

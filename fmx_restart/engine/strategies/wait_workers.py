@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine.errors import LockLost
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Relay
-from fmx_restart.engine.steps.audit import audit, close_ledger, open_ledger
+from fmx_restart.engine.steps.audit import audit
 from fmx_restart.engine.steps.drain import drain, drain_after_lapse
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
 from fmx_restart.engine.steps.migrate import migrate, old_workers_ended
-from fmx_restart.engine.steps.park import park
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart
 from fmx_restart.engine.steps.verify import verify
+from fmx_restart.engine.strategies.under_fence import under_fence
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -27,18 +27,10 @@ if TYPE_CHECKING:
 
 def wait_workers(operation: Operation) -> None:
 	preflight(operation)
-	if not operation.options.workers and not operation.options.migration:
-		without_workers(operation)
-		return
-	operation.enter(Phase.FENCE)
-	open_ledger(operation)
 	with migrations_judged(operation):
-		with operation.fenced():
-			park(operation)
+		with under_fence(operation):
 			drain(operation)
 			relays = migrate_and_restart(operation)
-			operation.enter(Phase.LIFT)
-			operation.insist(lambda: close_ledger(operation))
 		verify(operation, relays)
 		audit(operation, relays)
 
@@ -57,10 +49,3 @@ def migrate_and_restart(operation: Operation) -> list[Relay]:
 		raise
 	with old_workers_ended(operation):
 		return restart(operation)
-
-
-def without_workers(operation: Operation) -> None:
-	"""Only web is restarted: no job is concerned, so nothing is fenced and nothing counted."""
-	relays = restart(operation)
-	verify(operation, relays)
-	audit(operation, relays)

@@ -140,20 +140,3 @@ class TestSuspendRq(unittest.TestCase):
 		report = Run(self.bench, SUSPEND).go()
 		self.assertEqual([job.id for job in report.interrupted], ["endless"])
 		self.assertEqual(report.outcome, Phase.DONE)
-
-
-class TestChoice(unittest.TestCase):
-	def setUp(self):
-		self.bench = InMemoryBench(TWO_WORKERS)
-
-	def test_web_alone_fences_nothing_and_touches_no_worker(self):
-		task = self.bench.queue.enqueue("running", queue="short", seconds=100)
-		run = Run(self.bench, Options(workers=False))
-		run.go()
-		self.assertEqual({name for _, name in self.bench.processes.orders}, {"web"})
-		self.assertNotIn(Phase.FENCE, run.phases)
-		self.assertEqual(task.status, "started")
-
-	def test_workers_alone_leave_web_in_peace(self):
-		Run(self.bench, Options(web=False)).go()
-		self.assertEqual({name for _, name in self.bench.processes.orders}, {"short", "long"})
