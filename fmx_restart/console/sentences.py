@@ -106,7 +106,10 @@ def _(event: events.NoWorkersFound) -> str:
 
 @sentence.register
 def _(event: events.OtherBenchesPause) -> str:
-	return f"Warning: {count(event.workers, 'worker')} of other benches on this Redis will pause as well."
+	names = ", ".join(
+		f"{count(workers, 'worker')} of {bench}" for bench, workers in sorted(event.benches.items())
+	)
+	return f"Warning: on this Redis the fence pauses other benches too: {names}. --rolling does not disturb them."
 
 
 @sentence.register

@@ -45,7 +45,7 @@ class NoWorkersFound(Event):
 class OtherBenchesPause(Event):
 	"""rq:suspended is one key per Redis database: the fence stops these workers as well."""
 
-	workers: int
+	benches: dict[str, int]  # bench id → workers
 
 
 @dataclass(frozen=True)

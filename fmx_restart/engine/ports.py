@@ -54,7 +54,7 @@ class Look:
 	depths: Mapping[str, int]  # queue → jobs waiting
 	started: tuple[StartedJob, ...]
 	suspension: str | None  # the value of rq:suspended
-	other_workers: int = 0  # workers of other benches on the same Redis database
+	other_benches: Mapping[str, int] = field(default_factory=dict)  # on the same Redis database: id → workers
 
 
 @dataclass(frozen=True)

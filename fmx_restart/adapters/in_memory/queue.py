@@ -62,7 +62,7 @@ class InMemoryQueue:
 	lists: dict[str, list[str]] = field(default_factory=dict)
 	workers: dict[str, SimulatedWorker] = field(default_factory=dict)
 	blocked: list[SimulatedWorker] = field(default_factory=list)  # longest waiting first
-	other_workers: int = 0
+	other_benches: dict[str, int] = field(default_factory=dict)
 	when_left: Callable[[int], object] = nothing  # a worker with this pid ended by itself
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
 	is_away: bool = False
@@ -141,7 +141,7 @@ class InMemoryQueue:
 			depths=self._depths(),
 			started=tuple(self._started()),
 			suspension=self._suspension(),
-			other_workers=self.other_workers,
+			other_benches=dict(self.other_benches),
 		)
 
 	def wake(self, workers: Collection[Worker]) -> None:

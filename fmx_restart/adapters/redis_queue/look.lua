@@ -3,14 +3,16 @@
 --       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
 -- A worker is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
 local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date'}
-local workers, others, names = {}, 0, {}
+local workers, others, names = {}, {}, {}
 for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 	local worker = redis.call('HMGET', key, unpack(fields))
 	if worker[3] then
-		local is_ours = false
+		local is_ours, benches = false, {}
 		for name in string.gmatch(worker[3], '[^,]+') do
 			if string.sub(name, 1, #ARGV[3]) == ARGV[3] then
 				is_ours, names[name] = true, true
+			else
+				benches[string.match(name, '^(.*):') or name] = true
 			end
 		end
 		if is_ours then
@@ -18,7 +20,7 @@ for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 			table.insert(worker, 1, string.sub(key, #ARGV[1] + 1))
 			table.insert(workers, table.concat(worker, '\0'))
 		else
-			others = others + 1
+			for bench, _ in pairs(benches) do others[bench] = (others[bench] or 0) + 1 end
 		end
 	end
 end
@@ -38,4 +40,6 @@ for name, _ in pairs(names) do
 		table.insert(started, {id, members[i + 1], redis.call('HGET', ARGV[5] .. id, 'worker_name')})
 	end
 end
-return {redis.call('TIME'), redis.call('GET', KEYS[3]), others, workers, depths, started}
+local neighbours = {}
+for bench, count in pairs(others) do table.insert(neighbours, {bench, count}) end
+return {redis.call('TIME'), redis.call('GET', KEYS[3]), neighbours, workers, depths, started}

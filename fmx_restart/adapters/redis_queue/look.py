@@ -37,7 +37,7 @@ class Looker:
 			depths={text(queue): depth for queue, depth in depths},
 			started=tuple(started_job(entry) for entry in started if not keys.is_wake(text(entry[0]))),
 			suspension=text(suspension) if suspension is not None else None,
-			other_workers=others,
+			other_benches={text(bench): workers for bench, workers in others},
 		)
 
 	def _worker(self, record: str) -> Worker:

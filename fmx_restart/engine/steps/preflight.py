@@ -26,8 +26,8 @@ def preflight(operation: Operation) -> None:
 	judge(operation, operation.plan.findings)
 	if not look.workers:
 		operation.emit(events.NoWorkersFound())
-	if look.other_workers:
-		operation.emit(events.OtherBenchesPause(look.other_workers))
+	if look.other_benches and operation.options.stops_queue:
+		operation.emit(events.OtherBenchesPause(dict(look.other_benches)))
 
 
 def make_plan(bench: Bench, look: Look, options: Options) -> Plan:

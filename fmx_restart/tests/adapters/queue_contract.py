@@ -37,7 +37,7 @@ class QueueContract(QueueWaits):
 	def test_an_empty_bench_has_nothing_to_show(self):
 		look = self.queue.look()
 		self.assertEqual((look.workers, look.started, look.suspension), ((), (), None))
-		self.assertEqual(look.other_workers, 0)
+		self.assertEqual(look.other_benches, {})
 
 	def test_an_idle_worker_is_seen_with_its_pid_and_its_queues_in_order(self):
 		# Given a worker

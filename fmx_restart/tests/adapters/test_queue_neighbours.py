@@ -29,7 +29,7 @@ class TestOneBenchAmongOthers(RedisTestCase):
 		look = self.queue.look()
 		self.assertEqual([worker.name for worker in look.workers], ["worker-of-home-bench"])
 		self.assertEqual(look.depths, {"short": 0, "default": 0, "long": 1})
-		self.assertEqual(look.other_workers, 3)
+		self.assertEqual(look.other_benches, {"home-bench-2": 1, "home": 1, "2-home-bench": 1})
 		self.assertEqual(self.queue.inventory().places, {"job-of-home-bench": Place.WAITING})
 
 	def test_ghosts_and_running_jobs_of_other_benches_are_not_ours(self):
@@ -50,7 +50,7 @@ class TestOneBenchAmongOthers(RedisTestCase):
 		worker = self.ours.register("long", name="mixed")
 		self.admin.hset(worker.key, "queues", ",".join(names))
 		[seen] = self.queue.look().workers
-		self.assertEqual((seen.queues, self.queue.look().other_workers), (("short",), 0))
+		self.assertEqual((seen.queues, self.queue.look().other_benches), (("short",), {}))
 
 
 class TestIncompleteRecords(RedisTestCase):
