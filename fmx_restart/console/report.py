@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.sentences import count, span
+from fmx_restart.console.sentences import DOWN_ALREADY, count, span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
@@ -44,8 +44,9 @@ def processes(report: Report) -> list[str]:
 	lines = []
 	for change in report.processes:
 		down = f"  down {span(change.seconds_down)}" if change.seconds_down is not None else ""
+		was = "  was down already" if change.old_state in DOWN_ALREADY else ""
 		lines.append(
-			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}"
+			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}{was}"
 		)
 	lines += [f"    {name:<{width}}  was stopped before, left so" for name in report.left_alone]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []

@@ -8,7 +8,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ProcessKind, ProcessState
 
 #: What a strategy does, in the order in which it does it: for the dry run
 STORIES = {
@@ -18,6 +18,7 @@ STORIES = {
 	Strategy.SUSPEND_RQ: "The queue is suspended, everything is told to stop at once, then the queue moves again.",
 	Strategy.ROLLING: "Web and scheduler at once, then one worker after the other; the queue never stands still.",
 }
+DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
 PHASES = {
 	Phase.FENCE: "Fence: from now on no worker starts a job; new jobs wait in their queues",
 	Phase.PARK: "Park: idle workers leave their queues",
@@ -85,6 +86,9 @@ def plan_sentence(plan: Plan) -> str:
 	if plan.left_alone:
 		stopped = ", ".join(process.name for process in plan.left_alone)
 		text += f" Stopped before, left so: {stopped}."
+	down = [f"{p.name} ({p.detail or p.state.value})" for p in plan.restart if p.state in DOWN_ALREADY]
+	if down:
+		text += f" Down already: {', '.join(down)}."
 	if plan.migrate:
 		text += f" {count(len(plan.migrate), 'site')} to migrate before: {', '.join(plan.migrate)}."
 	if not plan.jobs:
@@ -186,6 +190,11 @@ def _(event: events.ProcessDown) -> str:
 @sentence.register
 def _(event: events.ProcessUp) -> str:
 	return f"{event.name} is up: pid {event.old_pid} → {event.new_pid} after {span(event.seconds)}"
+
+
+@sentence.register
+def _(event: events.ProcessRetried) -> str:
+	return f"Warning: {event.name} ended soon after its start, and is tried again: {event.detail}"
 
 
 @sentence.register

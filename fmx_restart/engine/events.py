@@ -148,6 +148,14 @@ class ProcessUp(Event):
 
 
 @dataclass(frozen=True)
+class ProcessRetried(Event):
+	"""It ended soon after its start. Its manager tries again, and we wait for that."""
+
+	name: str
+	detail: str
+
+
+@dataclass(frozen=True)
 class ProcessFailed(Event):
 	name: str
 	reason: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.migration import Finding, MigrationOptions
 from fmx_restart.engine.waiting import Clock
 
@@ -165,7 +166,8 @@ class ProcessState(str, Enum):
 	STOPPING = "stopping"
 	STOPPED = "stopped"  # somebody stopped it on purpose, or it was never started
 	EXITED = "exited"  # ended by itself, as its configuration allows
-	FAILED = "failed"  # the manager gave up, or is between two attempts
+	FAILED = "failed"  # the manager gave up
+	RETRYING = "retrying"  # it ended soon after its start, and the manager will try again
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,9 @@ class Processes(Protocol):
 
 	def start(self, name: str) -> None:
 		"""Order it to start and return at once. A process that is up already is fine."""
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		"""All of it in one conversation, however slow the manager is. Returns what it would not do, by name."""
 
 	def log_tail(self, name: str) -> str:
 		"""The last lines it wrote; empty when there is no log."""

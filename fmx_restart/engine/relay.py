@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from fmx_restart.engine import events
@@ -11,7 +11,9 @@ from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState
 from fmx_restart.engine.report import ProcessChange
 
 ATTEMPTS = 3  # how often an order is given that the manager refuses or does not answer
+RETRIES_TAKE = 15.0  # seconds that a process gets whose manager tries to start it again
 DOWN = {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FAILED}
+UP = {ProcessState.STARTING, ProcessState.RUNNING}
 
 
 class Leg(str, Enum):
@@ -27,9 +29,14 @@ class Farewell(str, Enum):
 	OTHERS = "others"  # somebody else makes it leave
 
 
+class Order(str, Enum):
+	STOP = "stop"
+	START = "start"
+
+
 class Relay:
 	"""
-	Told what the manager says now, it gives the next order. Never orders a start before the old one is down.
+	Told what the manager says now, it knows the next order. Never wants a start before the old one is down.
 
 	How the old one is made to leave: by the manager; or past the manager, which would kill it after its stopwaitsecs, by
 	a TERM to a worker at work; or not by the relay at all. In the last two cases the manager may start the successor by
@@ -45,14 +52,14 @@ class Relay:
 		farewell: Farewell = Farewell.STOP,
 	) -> None:
 		self.old, self.bench, self.emit = process, bench, emit
-		self.change = ProcessChange(process.name, process.kind, process.pid)
+		self.change = ProcessChange(process.name, process.kind, process.pid, old_state=process.state)
 		self.family = bench.host.family(process.pid) if process.pid else []
 		self.leg = Leg.STOPPING
-		self.unheard = 0  # how often the last order was given in vain
+		self.order = Order.STOP if farewell is Farewell.STOP else None  # what the manager is still to be told
+		self.in_vain = 0  # how often it was told that already
 		self.stopped_at = self.started_at = bench.clock.now()
-		if farewell is Farewell.STOP:
-			self._order(bench.processes.stop)
-		elif farewell is Farewell.TERM and self.family:
+		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
+		if farewell is Farewell.TERM and self.family:
 			bench.host.terminate(self.family[0])
 
 	@property
@@ -60,61 +67,84 @@ class Relay:
 		return self.leg in (Leg.UP, Leg.FAILED)
 
 	def follow(self, process: Process) -> None:
+		if self.in_vain and self.is_obeyed(process):
+			self.heed(None)
 		if self.leg is Leg.STOPPING and process.state in DOWN:
-			self._start()
+			self.note_down()
+			self.order = Order.START
 		elif self.leg is Leg.STOPPING and self.is_successor(process):
-			self._note_down()
-		elif self.leg is Leg.STOPPING and self.unheard and process.state is ProcessState.RUNNING:
-			self._order(self.bench.processes.stop)
+			self.note_down()
 		elif self.leg is Leg.STARTING:
-			self._watch_start(process)
+			self.watch_start(process)
 		elif self.leg is Leg.UP and self.change.new_pid not in (None, process.pid):
 			self.fail("it ended again soon after its start")
 
 	def is_successor(self, process: Process) -> bool:
 		return process.pid not in (None, self.old.pid) and process.state is not ProcessState.STOPPING
 
-	def _start(self) -> None:
-		self._note_down()
-		self._order(self.bench.processes.start)
+	def is_obeyed(self, process: Process) -> bool:
+		"""An order whose answer got lost may have been followed all the same."""
+		return process.state not in (UP if self.order is Order.STOP else DOWN)
 
-	def _order(self, order: Callable[[str], None]) -> None:
-		"""One that was given in vain is given again at the next look, if it has not been followed all the same."""
-		try:
-			order(self.old.name)
-			self.unheard = 0
-		except ProcessFault as fault:
-			self.unheard += 1
-			if self.unheard == ATTEMPTS:
-				self.fail(str(fault))
+	def heed(self, fault: ProcessFault | None) -> None:
+		"""What became of the order. One that was given in vain is given again at the next look."""
+		if fault is None:
+			self.order, self.in_vain = None, 0
+			return
+		self.in_vain += 1
+		if self.in_vain == ATTEMPTS:
+			self.fail(str(fault))
 
-	def _note_down(self) -> None:
+	def note_down(self) -> None:
+		self.order, self.in_vain = None, 0
 		now = self.bench.clock.now()
 		self.emit(events.ProcessDown(self.old.name, self.old.pid, now - self.stopped_at))
 		self.started_at = now
 		self.leg = Leg.STARTING
 
-	def _watch_start(self, process: Process) -> None:
-		if self.unheard and process.state in DOWN:
-			self._order(self.bench.processes.start)
-		elif process.state is ProcessState.RUNNING:
-			self.leg = Leg.UP
-			self.change.new_pid = process.pid
-			self.change.seconds_down = self.bench.clock.now() - self.started_at
-			self.emit(
-				events.ProcessUp(
-					process.name, process.kind, self.old.pid, process.pid, self.change.seconds_down
-				)
-			)
+	def watch_start(self, process: Process) -> None:
+		if self.order is not None:
+			return
+		if process.state is ProcessState.RUNNING:
+			self.note_up(process)
 		elif process.state is ProcessState.EXITED and process.kind is ProcessKind.SCHEDULER:
 			self.leg = Leg.UP  # it ends by itself where a worker-pool holds the scheduler's lock
+		elif process.state is ProcessState.RETRYING:
+			self.watch_retries(process)
 		elif process.state in (ProcessState.FAILED, ProcessState.EXITED):
 			self.fail(f"it did not stay up: {process.detail or process.state.value}")
 
+	def note_up(self, process: Process) -> None:
+		self.leg = Leg.UP
+		self.change.new_pid = process.pid
+		self.change.seconds_down = seconds = self.bench.clock.now() - self.started_at
+		self.emit(events.ProcessUp(process.name, process.kind, self.old.pid, process.pid, seconds))
+
+	def watch_retries(self, process: Process) -> None:
+		now = self.bench.clock.now()
+		if self.retried_at is None:
+			self.retried_at = now
+			self.emit(events.ProcessRetried(process.name, process.detail))
+		elif now - self.retried_at > RETRIES_TAKE:
+			self.fail(f"it does not stay up, and is started again and again: {process.detail}")
+
 	def fail(self, reason: str) -> None:
-		self.leg = Leg.FAILED
+		self.leg, self.order = Leg.FAILED, None
+		if self.old.state in (ProcessState.FAILED, ProcessState.RETRYING):
+			reason += f" (before the restart it was down already: {self.old.detail or self.old.state.value})"
 		try:
 			tail = self.bench.processes.log_tail(self.old.name)
 		except ProcessFault as fault:
 			tail = str(fault)
 		self.emit(events.ProcessFailed(self.old.name, reason, tail))
+
+
+def give_orders(bench: Bench, relays: Iterable[Relay]) -> None:
+	"""All at once: a manager that takes seconds for an answer must not take them for each process."""
+	waiting = {relay.old.name: relay for relay in relays if relay.order is not None}
+	if not waiting:
+		return
+	orders = {order: [name for name, relay in waiting.items() if relay.order is order] for order in Order}
+	faults = bench.processes.order(stop=orders[Order.STOP], start=orders[Order.START])
+	for name, relay in waiting.items():
+		relay.heed(faults.get(name))

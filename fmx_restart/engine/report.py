@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Job, ProcessKind, Setting
+from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting
 
 
 @dataclass
@@ -31,6 +31,7 @@ class ProcessChange:
 	old_pid: int | None
 	new_pid: int | None = None
 	seconds_down: float | None = None
+	old_state: ProcessState = ProcessState.RUNNING
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
 
@@ -11,6 +11,7 @@ from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
+RETRY = 1.0  # seconds between two attempts to start a program
 WARM = 0.05  # seconds between two looks at whether a program that was told to stop is still at work
 UP = {ProcessState.STARTING, ProcessState.RUNNING}
 
@@ -33,6 +34,7 @@ class Program:
 	start_takes: float = 0.0  # seconds from the order until it counts as running
 	refuses_to_stop: bool = False
 	crashes_at_start: bool = False
+	attempts: int = 1  # how often the manager tries, a second apart, until it gives up
 	log: str = ""
 	on_start: Callable[[], object] = nothing
 	on_stop: Callable[[], object] = nothing
@@ -69,6 +71,8 @@ class InMemoryProcesses:
 	def stop(self, name: str) -> None:
 		program = self._named(name)
 		self.orders.append(("stop", name))
+		if program.state is ProcessState.RETRYING:
+			program.state = ProcessState.STOPPED
 		if program.state not in UP:  # one that failed stays so: there is nothing to stop
 			return
 		program.state = ProcessState.STOPPING
@@ -80,11 +84,20 @@ class InMemoryProcesses:
 		self.orders.append(("start", name))
 		if program.state is ProcessState.STOPPING:
 			raise ProcessFault(f"{name} cannot be started: it is still stopping")
-		if program.state in UP:
+		if program.state in {*UP, ProcessState.RETRYING}:
 			return
-		program.state, program.detail = ProcessState.STARTING, ""
-		self._spawn(program)
-		self._later(program.start_takes, program, lambda: self._finish_start(program))
+		program.detail = ""
+		self._spawn_again(program)
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		faults = {}
+		for order, names in ((self.stop, stop), (self.start, start)):
+			for name in names:
+				try:
+					order(name)
+				except ProcessFault as fault:
+					faults[name] = fault
+		return faults
 
 	def log_tail(self, name: str) -> str:
 		return self._named(name).log
@@ -105,10 +118,22 @@ class InMemoryProcesses:
 
 	def _finish_start(self, program: Program) -> None:
 		if program.crashes_at_start:
-			self._end(program, ProcessState.FAILED, "Exited too quickly (process log may have details)")
+			self._crash(program)
 			return
 		program.state = ProcessState.RUNNING
 		program.on_start()
+
+	def _crash(self, program: Program) -> None:
+		program.attempts -= 1
+		state = ProcessState.RETRYING if program.attempts > 0 else ProcessState.FAILED
+		self._end(program, state, "Exited too quickly (process log may have details)")
+		if state is ProcessState.RETRYING:
+			self._later(RETRY, program, lambda: self._spawn_again(program))
+
+	def _spawn_again(self, program: Program) -> None:
+		program.state = ProcessState.STARTING
+		self._spawn(program)
+		self._later(program.start_takes, program, lambda: self._finish_start(program))
 
 	def _end_at_rest(self, program: Program) -> None:
 		if program.is_at_work():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from xmlrpc.client import ProtocolError
 
 from supervisor.states import ProcessStates
-from supervisor.xmlrpc import Faults
 
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address, asking, connect
+from fmx_restart.adapters.supervisor.orders import Order
 from fmx_restart.adapters.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
@@ -21,7 +21,7 @@ STATES = {
 	ProcessStates.STOPPED: ProcessState.STOPPED,
 	ProcessStates.STARTING: ProcessState.STARTING,
 	ProcessStates.RUNNING: ProcessState.RUNNING,
-	ProcessStates.BACKOFF: ProcessState.FAILED,
+	ProcessStates.BACKOFF: ProcessState.RETRYING,
 	ProcessStates.STOPPING: ProcessState.STOPPING,
 	ProcessStates.EXITED: ProcessState.EXITED,
 	ProcessStates.FATAL: ProcessState.FAILED,
@@ -55,16 +55,25 @@ class SupervisorProcesses:
 		]
 
 	def stop(self, name: str) -> None:
-		with asking(f"stop {name}", fine={Faults.NOT_RUNNING}):
-			self._supervisor.stopProcess(name, False)
+		self._insist(stop=[name])
 
 	def start(self, name: str) -> None:
 		"""Raises ProcessFault while it is still stopping: supervisor would say yes and do nothing."""
-		# SPAWN_ERROR comes only when the crash is quick enough; list() tells it in either case
-		with asking(f"start {name}", fine={Faults.ALREADY_STARTED, Faults.SPAWN_ERROR}):
-			if self._supervisor.getProcessInfo(name)["state"] == ProcessStates.STOPPING:
-				raise ProcessFault(f"{name} cannot be started: it is still stopping")
-			self._supervisor.startProcess(name, False)
+		self._insist(start=[name])
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		"""One request for all (supervisor's system.multicall), which it answers when the last one is ordered."""
+		orders = [Order.stop(name) for name in stop] + [Order.start(name) for name in start]
+		if not orders:
+			return {}
+		try:
+			with asking(f"stop or start {', '.join(order.name for order in orders)}"):
+				answers = iter(
+					self._server.system.multicall([call for order in orders for call in order.calls])
+				)
+				return {order.name: fault for order in orders if (fault := order.fault(answers))}
+		except ProcessFault as fault:
+			return dict.fromkeys((order.name for order in orders), fault)
 
 	def log_tail(self, name: str) -> str:
 		"""Its stderr log, else its stdout log; about 4 kB."""
@@ -74,6 +83,10 @@ class SupervisorProcesses:
 	def close(self) -> None:
 		"""Hang up. The next call connects again."""
 		self._server("close")()
+
+	def _insist(self, **order: list[str]) -> None:
+		for fault in self.order(**order).values():
+			raise fault
 
 	def _tail(self, name: str, stream: str) -> str:
 		ask = getattr(self._supervisor, f"tailProcess{stream.capitalize()}Log")
@@ -97,7 +110,7 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 	state = STATES.get(info["state"], ProcessState.FAILED)
 	if state is ProcessState.EXITED and info["exitstatus"] not in program.exitcodes:
 		state = ProcessState.FAILED
-	failed = state is ProcessState.FAILED
+	failed = state in (ProcessState.FAILED, ProcessState.RETRYING)
 	return Process(
 		name=program.name,
 		kind=kind,

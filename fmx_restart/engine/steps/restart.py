@@ -10,7 +10,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WorkerState
-from fmx_restart.engine.relay import Farewell, Leg, Relay
+from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience, wait_until
 
@@ -112,6 +112,7 @@ def relays_for(
 	"""Begun at once, and noted in the report."""
 	relays = [Relay(process, operation.bench, operation.emit, farewell=how) for process in processes]
 	operation.report.processes += [relay.change for relay in relays]
+	give_orders(operation.bench, relays)
 	return relays
 
 
@@ -158,9 +159,12 @@ def is_worker_left(operation: Operation, relay: Relay) -> bool:
 
 def follow(operation: Operation, relays: list[Relay]) -> None:
 	processes = {process.name: process for process in listed(operation)}
+	if not processes:
+		return  # nobody would hear an order either
 	for relay in relays:
 		if relay.old.name in processes:
 			relay.follow(processes[relay.old.name])
+	give_orders(operation.bench, relays)
 
 
 def listed(operation: Operation) -> list[Process]:

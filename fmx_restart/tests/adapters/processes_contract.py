@@ -110,6 +110,20 @@ class ProcessesContract:
 		self.processes.stop(self.CRASHING)
 		self.assertNotIn(self.look(self.CRASHING).state, {ProcessState.RUNNING, ProcessState.STARTING})
 
+	def test_orders_for_several_programs_are_given_at_once_and_each_refusal_is_told(self):
+		# Given two running programs, one of which was told to stop and refuses
+		self.stop_when_ready(self.STUBBORN)
+		# When all are told something
+		faults = self.processes.order(stop=[self.WEB], start=[self.STUBBORN, self.SLOW, "workers:nobody"])
+		# Then each order that could be followed is
+		self.assertEqual(set(faults), {self.STUBBORN, "workers:nobody"})
+		self.assertIn("still stopping", str(faults[self.STUBBORN]))
+		self.reach(self.WEB, ProcessState.STOPPED)
+		self.assertIs(self.look(self.SLOW).state, ProcessState.RUNNING)
+
+	def test_no_order_at_all_is_fine(self):
+		self.assertEqual(self.processes.order(), {})
+
 	def test_a_program_that_does_not_exist_cannot_be_told_anything(self):
 		for order in (self.processes.stop, self.processes.start, self.processes.log_tail):
 			with self.subTest(order.__name__), self.assertRaises(ProcessFault):

@@ -174,10 +174,11 @@ class TestWhatOnlySupervisorDoes(unittest.TestCase):
 				processes.list()
 			self.assertLess(time.monotonic() - began, 5)
 
-	def test_a_program_between_two_attempts_has_failed_and_stopping_it_ends_the_attempts(self):
+	def test_a_program_between_two_attempts_says_so_and_stopping_it_ends_the_attempts(self):
 		# Given a program that crashes at every start
 		processes = self.run_programs(self.worker("crashes", startsecs=10, startretries=1000))
-		eventually(lambda: self.state(processes) is ProcessState.FAILED, "it waits for another attempt")
+		eventually(lambda: self.state(processes) is ProcessState.RETRYING, "it waits for another attempt")
+		self.assertIn("Exited too quickly", processes.list()[0].detail)
 		# When it is stopped
 		processes.stop("w")
 		# Then it stays down (an attempt may just have begun, then it is stopped too)
