@@ -1,0 +1,38 @@
+"""Which systemd unit a process belongs to, and whether systemd started it itself."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from fmx_restart.adapters.systemd.show import show
+
+USER_MANAGER = "user@"  # units below it are asked from that user's own systemd
+
+
+def is_main_process(pid: int, *, proc: Path = Path("/proc")) -> bool:
+	"""
+	Whether its unit began with it: a service's main process has PID 1 for its parent and is no orphan. Where a unit
+	does not tell, the process counts as its own.
+	"""
+	unit, is_users = unit_of(proc / str(pid) / "cgroup")
+	if unit is None:
+		return False
+	answers = show([unit], ["Id", "MainPID", "ControlPID"], user=is_users)
+	if not answers:
+		return True
+	return str(pid) in {answers[0].get("MainPID"), answers[0].get("ControlPID")}
+
+
+def unit_of(file: Path) -> tuple[str | None, bool]:
+	"""The service that a process' cgroup file names, and whether it is a user's. (None, False) for none."""
+	try:
+		lines = file.read_text().splitlines()
+	except OSError:
+		return None, False
+	for line in lines:
+		# cgroup v2 has one line, "0::/path"; in v1 systemd's own hierarchy is called name=systemd
+		_, controller, path = line.split(":", 2)
+		name = PurePosixPath(path).name
+		if controller in {"", "name=systemd"} and name.endswith(".service"):
+			return name, USER_MANAGER in path and not name.startswith(USER_MANAGER)
+	return None, False
