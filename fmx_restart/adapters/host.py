@@ -24,6 +24,10 @@ class ThisHost:
 		self.name = socket.gethostname()
 		self._bench = BenchFolder(bench_path)
 
+	def me(self) -> HostProcess:
+		process = psutil.Process()  # asked anew: an operation may go on in a forked process
+		return HostProcess(process.pid, process.create_time())
+
 	def is_alive(self, pid: int) -> bool:
 		"""A zombie is dead: only its parent has not noticed yet."""
 		try:

@@ -1,8 +1,16 @@
-"""One file per operation under the bench's logs, one fact a line. It is written before the act it announces."""
+"""
+One file per operation under the bench's logs, one fact a line, written before the act it announces.
+
+Whoever works on the operation holds an exclusive lock on its file (flock), and the kernel gives it back the instant that
+process dies: so the lock tells for certain, whatever happened to the clock or to Redis, whether anybody is at work on it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fmx_restart.engine import events
@@ -13,12 +21,52 @@ class Journal:
 	"""Flushed to disk line by line; readable by its owner only (it names sites and methods)."""
 
 	def __init__(self, folder: Path, operation: str) -> None:
+		"""Waits for the lock: one that only looks whether it is held has it for a moment. Raises OSError."""
 		folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 		self.path = folder / f"{operation}.jsonl"
-		self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+		self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+		fcntl.flock(self._file, fcntl.LOCK_EX)
+		self._end_line()
 
 	def __call__(self, event: events.Event) -> None:
 		if isinstance(event, events.MigrationOutput):
 			return  # its own log has it all
-		os.write(self._file, (json_line(event) + "\n").encode())
+		write_all(self._file, (json_line(event) + "\n").encode())
 		os.fsync(self._file)
+
+	def close(self) -> None:
+		os.close(self._file)
+
+	def _end_line(self) -> None:
+		"""A process that died within a write left half a line: the next fact begins on its own one."""
+		size = os.fstat(self._file).st_size
+		if size and os.pread(self._file, 1, size - 1) != b"\n":
+			write_all(self._file, b"\n")
+
+
+def write_all(file: int, data: bytes) -> None:
+	"""A disk that is nearly full takes a part first, and says no to the rest."""
+	while data:
+		data = data[os.write(file, data) :]
+
+
+def is_worked_on(path: Path) -> bool:
+	"""Whether a process holds the journal: the operation itself, or whoever puts it right."""
+	with suppress(FileNotFoundError), locked(path, fcntl.LOCK_SH) as is_free:
+		return not is_free
+	return False
+
+
+@contextmanager
+def locked(path: Path, kind: int) -> Iterator[bool]:
+	"""False, and no lock, where somebody holds it."""
+	file = os.open(path, os.O_RDONLY)
+	try:
+		try:
+			fcntl.flock(file, kind | fcntl.LOCK_NB)
+		except BlockingIOError:
+			yield False
+		else:
+			yield True
+	finally:
+		os.close(file)

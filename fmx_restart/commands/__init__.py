@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from fmx_restart.commands.control_options import control_options
 from fmx_restart.commands.migrate_options import migrate_options
 
 SECONDS = click.FloatRange(min=0)
@@ -80,6 +81,7 @@ SECONDS = click.FloatRange(min=0)
 )
 @click.option("--wait-workers-verbose", is_flag=True, help="Show every worker while waiting, idle ones too.")
 @migrate_options
+@control_options
 @click.option("--status", "show_status", is_flag=True, help="Who holds this bench, and what its workers do.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be restarted and waited for.")
 @click.option("--json", "as_json", is_flag=True, help="One fact a line as JSON; the last one is the report.")
@@ -104,7 +106,11 @@ def safe_restart(context: click.Context, **given) -> None:
 	  bench safe-restart --rolling --rolling-share 25%
 	  bench safe-restart --no-wait-workers
 	  bench safe-restart --no-workers
+	  bench safe-restart --wait-workers --detach
 	  bench safe-restart --status
+	  bench safe-restart --attach
+	  bench safe-restart --cancel
+	  bench safe-restart --recover
 
 	\b
 	Exit codes:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
 
-from fmx_restart.commands import migrating
-from fmx_restart.commands.background import go_on_in_background
+from fmx_restart.commands import control, migrating
+from fmx_restart.commands.background import Detaching, go_on_in_background
 from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
@@ -22,9 +25,15 @@ from fmx_restart.engine.events import MigrationFinding
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
+from fmx_restart.recovering import launch_guardian
 from fmx_restart.this_bench import new_operation, plan_here, requester, status_here
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
+LEFT_TO_THE_GUARDIAN = (
+	SHOW_CURSOR
+	+ b"\nStopped at once. Its guardian puts things right now; watch it: bench safe-restart --attach\n"
+)
 
 
 def run(context: click.Context, given: dict) -> None:
@@ -35,6 +44,13 @@ def run(context: click.Context, given: dict) -> None:
 		site = next(iter(wanted.sites), None)
 		if given["show_status"]:
 			show_status(status_here(), given["as_json"])
+		elif given["attach"]:
+			moment = control.Moment()
+			control.attach(listener(given, moment), moment)
+		elif given["cancel"]:
+			control.cancel()
+		elif given["recover"]:
+			control.recover_all(listener(given))
 		elif given["dry_run"]:
 			show_plan(plan_here(wanted, site), wanted, given["as_json"])
 		else:
@@ -45,10 +61,26 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not given["as_json"]
 	if is_terminal and not given["yes"]:
 		click.confirm(f"{plan_sentence(plan_here(wanted, site))}\nGo on?", default=True, abort=True)
-	operation = new_operation(wanted, [listener(given)], site)
+	shown = listener(given)
+	control.recover_all(shown, is_asked=False)
+	operation = new_operation(wanted, [shown], site, given_id(given))
+	launch_guardian(operation.id)
 	operation.detach = go_on_in_background
+	if given["detach"]:
+		operation.listen(Detaching(operation, is_told=not given["as_json"]))
 	with stop_signals(operation):
 		operation.run()
+
+
+ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+def given_id(given: dict) -> str | None:
+	"""It becomes a file's name: nothing but what we would have made ourselves."""
+	id = given["operation"]
+	if id is not None and not ID.fullmatch(id):
+		raise click.BadParameter(f"{id!r} is no operation's name", param_hint="--operation")
+	return id
 
 
 def options(given: dict, sites: list[str]) -> Options:
@@ -69,7 +101,8 @@ def options(given: dict, sites: list[str]) -> Options:
 		migration=migrating.migration(given),
 		maintenance=migrating.maintenance(given),
 		report_every=given["wait_workers_poll"],
-		requested_by=requester(),
+		requested_by=given["requested_by"] or requester(),
+		origin=given["origin"],
 	)
 
 
@@ -86,20 +119,31 @@ def share(text: str) -> float:
 	return percent / 100
 
 
-def listener(given: dict) -> Listener:
+def listener(given: dict, clock: Callable[[], float] = time.time) -> Listener:
+	"""`clock`: when a fact was told, in seconds since the epoch."""
 	if given["as_json"]:
-		return JsonLines()
-	if sys.stdout.isatty():
+		return JsonLines(clock)
+	if sys.stdout.isatty() and not given["detach"]:
 		from fmx_restart.console.live import LiveTerminal
 
 		return LiveTerminal(verbose=given["wait_workers_verbose"])
-	return PlainLines(verbose=given["wait_workers_verbose"])
+	return PlainLines(verbose=given["wait_workers_verbose"], clock=clock)
 
 
 @contextmanager
 def stop_signals(operation: Operation) -> Iterator[None]:
-	"""Ctrl-C, TERM and a lost terminal ask the operation to stop: it undoes, or finishes what it began."""
-	before = {number: signal.signal(number, lambda *_: operation.stop_requested.set()) for number in SIGNALS}
+	"""
+	Ctrl-C, TERM and a lost terminal ask the operation to stop: it undoes, or finishes what it began. A second Ctrl-C ends
+	this process at once, and its guardian does that instead.
+	"""
+
+	def stop(number: int, frame: object) -> None:
+		if number == signal.SIGINT and operation.stop_requested.is_set():
+			os.write(2, LEFT_TO_THE_GUARDIAN)
+			os._exit(130)
+		operation.stop_requested.set()
+
+	before = {number: signal.signal(number, stop) for number in SIGNALS}
 	try:
 		yield
 	finally:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from fmx_restart.engine.holder import describe
 from fmx_restart.this_bench import Status
 
 
@@ -14,9 +15,9 @@ def show_status(status: Status, as_json: bool) -> None:
 	if as_json:
 		click.echo(json.dumps(asdict(status)))
 		return
-	held = f"Operation {status.holder}" if status.holder else "No operation holds this bench."
+	held = f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
 	suspended = (
-		f"The queue is suspended by: {status.look.suspension}"
+		f"The queue is suspended by: {describe(status.look.suspension)}"
 		if status.look.suspension
 		else "The queue moves."
 	)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import click
 
 from fmx_restart.engine import events
@@ -9,5 +12,8 @@ from fmx_restart.engine.facts import json_line
 
 
 class JsonLines:
+	def __init__(self, clock: Callable[[], float] = time.time) -> None:
+		self.clock = clock
+
 	def __call__(self, event: events.Event) -> None:
-		click.echo(json_line(event))
+		click.echo(json_line(event, self.clock()))

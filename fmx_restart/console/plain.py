@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import datetime
 
 import click
@@ -12,15 +14,15 @@ from fmx_restart.engine import events
 
 
 class PlainLines:
-	def __init__(self, verbose: bool = False) -> None:
-		"""`verbose`: also each worker's state while the drain waits."""
-		self.verbose = verbose
+	def __init__(self, verbose: bool = False, clock: Callable[[], float] = time.time) -> None:
+		"""`verbose`: also each worker's state while the drain waits. `clock`: when a fact was told, since the epoch."""
+		self.verbose, self.clock = verbose, clock
 
 	def __call__(self, event: events.Event) -> None:
 		if isinstance(event, events.Ended):
 			click.echo("\n".join(report_lines(event.report)))
 		elif text := sentence(event):
-			click.echo(f"{datetime.now():%H:%M:%S}  {text}")
+			click.echo(f"{datetime.fromtimestamp(self.clock()):%H:%M:%S}  {text}")
 		if self.verbose and isinstance(event, events.StillRunning):
 			for worker in event.workers:
 				click.echo(

@@ -183,6 +183,11 @@ def _(event: events.JobsInterrupted) -> str:
 
 
 @sentence.register
+def _(event: events.ProcessStopping) -> str:
+	return ""  # where it counts is the journal; that it is down is told
+
+
+@sentence.register
 def _(event: events.ProcessDown) -> str:
 	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
 

@@ -4,6 +4,7 @@ Everything the engine raises. Each says what happened, what was and was not chan
 OperationError                the base; caught at the edges and nowhere else
 ├── WrongEnvironment  exit 7  Redis, the process manager or a file is not there or not ours; nothing was changed
 ├── QueueUnreachable  exit 7  Redis does not answer (any more)
+├── JournalFault      exit 7  the journal cannot be written: nothing is begun without it
 ├── BenchBusy         exit 75 another operation holds the bench; nothing was changed
 ├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
 ├── MigrationFailed   exit 6  a site's migration failed; the bench is in service, the rest was not tried
@@ -11,7 +12,8 @@ OperationError                the base; caught at the edges and nowhere else
 ├── Interrupted       exit 130 somebody asked us to stop while undoing was still possible
 ├── LockLost          exit 4  another operation took the bench while we could not renew our lock
 ├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
-└── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
+├── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
+└── ProcessDied       exit 4  the operation's process died; another one put things right
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ class WrongEnvironment(OperationError):
 
 
 class QueueUnreachable(WrongEnvironment):
+	pass
+
+
+class JournalFault(WrongEnvironment):
 	pass
 
 
@@ -63,3 +69,17 @@ class ProcessFault(OperationError):
 
 class JobsLost(OperationError):
 	exit_code = 4
+
+
+class ProcessDied(OperationError):
+	"""Never raised by who died: the name of what became of a recovered operation."""
+
+	exit_code = 4
+
+
+def exit_code_of(failure: str) -> int:
+	"""The exit code that goes with the name of a failure in a report; 1 for anything unexpected."""
+	kinds = [OperationError]
+	for kind in kinds:
+		kinds += kind.__subclasses__()
+	return next((kind.exit_code for kind in kinds if kind.__name__ == failure), 1)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fmx_restart.engine.migration import Finding, SiteMigration
+from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Job, ProcessKind, Setting, Worker
+from fmx_restart.engine.ports import HostProcess, Job, ProcessKind, Request, Setting, Worker
 from fmx_restart.engine.report import Report
 
 
@@ -24,6 +25,55 @@ class OperationStarted(Event):
 	operation: str
 	bench: str
 	strategy: str
+	host: str = ""
+	process: HostProcess | None = None
+	options: Options | None = None
+
+
+@dataclass(frozen=True)
+class WentIntoBackground(Event):
+	"""The operation goes on in this process, without a terminal."""
+
+	process: HostProcess
+
+
+@dataclass(frozen=True)
+class Requested(Event):
+	"""Somebody asked for it while the operation was under way; `refusal` says why it is not done."""
+
+	request: Request
+	refusal: str = ""
+
+
+@dataclass(frozen=True)
+class JournalLost(Event):
+	"""The journal cannot be written any more. Nothing is begun without it; what was begun is finished."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class RecoveryStarted(Event):
+	"""The process of an operation died in this phase; from here on another one puts things right."""
+
+	operation: str
+	phase: Phase
+	by: HostProcess
+
+
+@dataclass(frozen=True)
+class RecoveryFailed(Event):
+	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart --recover."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class MigrationAdopted(Event):
+	"""A migration whose operation died goes on; the queue stays fenced until it has ended."""
+
+	site: str
+	log: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +179,15 @@ class QueueNearLimit(Event):
 class JobsInterrupted(Event):
 	jobs: tuple[Job, ...]
 	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again
+
+
+@dataclass(frozen=True)
+class ProcessStopping(Event):
+	"""Told before it is asked to leave: whoever cleans up after us starts what nobody else will."""
+
+	name: str
+	kind: ProcessKind
+	pid: int | None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import BenchBusy, Interrupted, LockLost, OperationError, QueueUnreachable
+from fmx_restart.engine.errors import (
+	BenchBusy,
+	Interrupted,
+	JournalFault,
+	LockLost,
+	OperationError,
+	QueueUnreachable,
+)
+from fmx_restart.engine.holder import Holder, describe
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
@@ -18,6 +25,7 @@ from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import story_of
 from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.wishes import Wishes
 
 REDIS_RETURNS = Patience(timeout=60.0, poll=0.2)
 BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
@@ -29,8 +37,11 @@ class Operation:
 	stands in steps/, in which order in strategies/.
 	"""
 
+	is_recovery = False
+
 	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
-		self.bench, self.options, self.emit, self.id = bench, options, emit, id
+		self.bench, self.options, self.id = bench, options, id
+		self._emit = emit
 		self.detach: Callable[[int], None] = lambda exit_code: None  # the edge's way into the background
 		self.phase = Phase.PREFLIGHT
 		self.plan: Plan | None = None
@@ -41,6 +52,7 @@ class Operation:
 		self.unmanaged_since: float | None = None  # when the process manager stopped answering
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
+		self.wishes = Wishes(self)
 		self.settings = KeptSettings(self)
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._began = self._phase_began = bench.clock.now()
@@ -48,7 +60,16 @@ class Operation:
 
 	def run(self) -> Report:
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
-		self.emit(events.OperationStarted(self.id, self.bench.id, self.options.strategy.value))
+		self.emit(
+			events.OperationStarted(
+				self.id,
+				self.bench.id,
+				self.options.strategy.value,
+				self.bench.host.name,
+				self.bench.host.me(),
+				self.options,
+			)
+		)
 		try:
 			with self._locked(), self.settings:
 				story_of(self.options)(self)
@@ -57,6 +78,28 @@ class Operation:
 			self._end(Phase.ABORTED if self.phase.can_be_undone else Phase.FAILED, error)
 			raise
 		return self.report
+
+	def listen(self, listener: Callable[[events.Event], None]) -> None:
+		"""One more, after all others."""
+		others = self._emit
+
+		def emit(event: events.Event) -> None:
+			others(event)
+			listener(event)
+
+		self._emit = emit
+
+	def emit(self, event: events.Event, *, undoable: bool = False) -> None:
+		"""
+		Tell all listeners. Raises JournalFault when the journal cannot be written while all can still be undone; later
+		that is told, and what was begun is finished without it.
+		"""
+		try:
+			self._emit(event)
+		except JournalFault as fault:
+			self._emit(events.JournalLost(str(fault)))
+			if undoable or self.phase.can_be_undone:
+				raise
 
 	def enter(self, phase: Phase) -> None:
 		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""
@@ -72,8 +115,12 @@ class Operation:
 			if isinstance(error, LockLost):
 				raise
 			self.emit(events.QueueAway(str(error)))
+		try:
+			self.emit(events.PhaseEntered(phase), undoable=before.can_be_undone)
+		except JournalFault:
+			self.phase = before  # one that is not in the journal does not begin where that can be helped
+			raise
 		self._stamp(before)
-		self.emit(events.PhaseEntered(phase))
 
 	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
 		"""wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart."""
@@ -89,6 +136,7 @@ class Operation:
 				return False
 
 		def look() -> bool:
+			outlast(self.wishes.heed)
 			self.heed_stop_request()
 			outlast(self.keep_alive)
 			return outlast(condition)  # also without Redis: whoever was stopped must be started
@@ -99,7 +147,7 @@ class Operation:
 		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
 		if self.stop_requested.is_set() and self.phase.can_be_undone:
 			raise Interrupted(
-				f"Stopped on request during {self.phase.value}. Nothing was restarted; the queue goes on.",
+				f"{self.wishes.who_stopped()} during {self.phase.value}. Nothing was restarted; the queue goes on.",
 				hint="Type the same command to try again.",
 			)
 
@@ -111,21 +159,31 @@ class Operation:
 		clock, lock, fence = self.bench.clock, self.bench.lock, self.bench.fence
 		if clock.now() < self._next_beat and not now:
 			return True
-		if lock.hold(self.lock_note()) is Hold.FOREIGN:
+		if lock.hold(self.note()) is Hold.FOREIGN:
 			raise LockLost(
-				f"Another operation took the bench: {lock.holder()}.",
+				f"Another operation took the bench: {describe(lock.holder() or '')}.",
 				hint="This one was away for longer than its lock lasts. Look at the other one's outcome.",
 			)
-		has_lapsed = self.is_fenced and fence.hold() is Hold.TAKEN
+		has_lapsed = self.is_fenced and fence.hold(self.note()) is Hold.TAKEN
 		if has_lapsed:
 			self.fence_stood = False
 			self.emit(events.FenceLapsed())
 		self._next_beat = clock.now() + min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
 		return not has_lapsed
 
-	def lock_note(self) -> str:
-		since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.report.started))
-		return f"{self.id} by {self.options.requested_by or 'somebody'}, {self.phase.value}, since {since}"
+	def note(self) -> str:
+		"""What stands in Redis beside the lock and the fence."""
+		me, options = self.bench.host.me(), self.options
+		return Holder(
+			operation=self.id,
+			requested_by=options.requested_by,
+			host=self.bench.host.name,
+			pid=me.pid,
+			created=me.created,
+			phase=self.phase.value,
+			since=self.report.started,
+			is_recovery=self.is_recovery,
+		).note()
 
 	def look(self) -> Look:
 		"""One look at the queue; remembers which jobs were ever seen running."""
@@ -142,6 +200,13 @@ class Operation:
 		known |= {process.pid for process in self.bench.processes.list() if process.pid}
 		return tuple(host.orphan_horses(known))
 
+	def go_on_in_background(self, exit_code: int) -> None:
+		"""Whoever started the operation is let go with that code, where the edge has a way to do so."""
+		before = self.bench.host.me()
+		self.detach(exit_code)
+		if (me := self.bench.host.me()) != before:
+			self.emit(events.WentIntoBackground(me))
+
 	def insist(self, act: Callable[[], None]) -> None:
 		"""Do it as soon as Redis answers: an act that must not be skipped because Redis restarts just now."""
 		done: list[None] = []
@@ -156,8 +221,8 @@ class Operation:
 		"""Workers start no job inside the block. However it ends, our own fence does not outlive it."""
 		self.is_fenced = True
 		try:
-			if self.bench.fence.hold() is Hold.FOREIGN:
-				self.emit(events.ForeignSuspension(self.bench.fence.holder() or ""))
+			if self.bench.fence.hold(self.note()) is Hold.FOREIGN:
+				self.emit(events.ForeignSuspension(describe(self.bench.fence.holder() or "")))
 			yield
 		finally:
 			self.unfence()
@@ -175,11 +240,11 @@ class Operation:
 
 	@contextmanager
 	def _locked(self) -> Iterator[None]:
-		if self.bench.lock.hold(self.lock_note()) is Hold.FOREIGN:
+		if self.bench.lock.hold(self.note()) is Hold.FOREIGN:
 			raise BenchBusy(
-				f"Another operation holds this bench: {self.bench.lock.holder()}. Nothing was changed.",
-				hint="Wait until it has ended. If its process died, its lock ends by itself"
-				f" within {self.bench.lock.seconds:.0f} seconds.",
+				f"Another operation holds this bench: {describe(self.bench.lock.holder() or '')}. Nothing was changed.",
+				hint="Watch it with bench safe-restart --attach, stop it with bench safe-restart --cancel. If its process"
+				f" died on another machine, its lock ends by itself within {self.bench.lock.seconds:.0f} seconds.",
 			)
 		try:
 			yield
@@ -188,7 +253,8 @@ class Operation:
 				self.bench.lock.release()
 
 	def _end(self, outcome: Phase, error: BaseException | None = None) -> None:
-		check_move(self.phase, outcome)
+		if not self.is_recovery:  # that one ends wherever the dead one stood
+			check_move(self.phase, outcome)
 		self._stamp(self.phase)
 		self.phase = self.report.outcome = outcome
 		self.report.seconds = self.bench.clock.now() - self._began

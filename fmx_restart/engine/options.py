@@ -42,6 +42,7 @@ class Options:
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held
+	origin: str = "terminal"  # from where it was asked for: terminal, desk, api, schedule
 
 	@property
 	def touches_jobs(self) -> bool:

@@ -20,6 +20,7 @@ class Phase(str, Enum):
 	DONE = "Done"
 	ABORTED = "Aborted"
 	FAILED = "Failed"
+	RECOVERED = "Recovered"  # its process died; another one put things right
 
 	@property
 	def is_final(self) -> bool:
@@ -48,6 +49,7 @@ NEXT = {
 	Phase.DONE: set(),
 	Phase.ABORTED: set(),
 	Phase.FAILED: set(),
+	Phase.RECOVERED: set(),
 }
 
 

@@ -105,7 +105,10 @@ class Queue(Protocol):
 		"""
 
 	def recall(self) -> int:
-		"""Take back every wake-up and pill that nobody took. Returns how many there were."""
+		"""
+		Take back every wake-up and pill of this operation that nobody took, also those that a dead process of it sent.
+		Returns how many there were.
+		"""
 
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		"""Ids whose hash is gone are left out."""
@@ -150,6 +153,28 @@ class Lease(Protocol):
 
 	def holder(self) -> str | None:
 		"""The note of whoever has it; None when it is free."""
+
+
+class Wish(str, Enum):
+	"""What somebody asks of an operation under way."""
+
+	CANCEL = "cancel"
+	EXTEND = "extend"  # give running jobs more time
+	FORCE = "force"  # their time is over now
+
+
+@dataclass(frozen=True)
+class Request:
+	wish: Wish
+	by: str
+	seconds: float = 0.0  # how much longer, with EXTEND
+
+
+class Requests(Protocol):
+	"""What was asked of this operation, from wherever: another terminal, Desk, another machine."""
+
+	def take(self) -> list[Request]:
+		"""Each is returned once, in the order in which they came."""
 
 
 class ProcessKind(str, Enum):
@@ -212,6 +237,9 @@ class Host(Protocol):
 
 	name: str  # as RQ writes it into a worker's hash
 
+	def me(self) -> HostProcess:
+		"""The process we are."""
+
 	def is_alive(self, pid: int) -> bool: ...
 
 	def family(self, pid: int) -> list[HostProcess]:
@@ -268,6 +296,9 @@ class Migrations(Protocol):
 	def start_backup(self, site: str) -> Run:
 		"""As start; Frappe's own backup of the database."""
 
+	def adopt(self, log: str) -> Run:
+		"""The run that writes this log, started by a process that died since. Its exit code is never known."""
+
 	def backup_file(self, site: str, run: Run) -> str | None:
 		"""The file that a backup which has ended says it wrote, if it is there."""
 
@@ -306,3 +337,4 @@ class Bench:
 	clock: Clock
 	migrations: Migrations | None = None
 	settings: SiteSettings | None = None
+	requests: Requests | None = None

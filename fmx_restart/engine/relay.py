@@ -59,6 +59,7 @@ class Relay:
 		self.in_vain = 0  # how often it was told that already
 		self.stopped_at = self.started_at = bench.clock.now()
 		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
+		emit(events.ProcessStopping(process.name, process.kind, process.pid))
 		if farewell is Farewell.TERM and self.family:
 			bench.host.terminate(self.family[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
@@ -39,15 +40,25 @@ class KeptSettings:
 		return self
 
 	def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+		self.restore(is_told=error is None)
+
+	def restore(self, *, is_told: bool = True) -> None:
+		"""Raises SettingsFault where one could not be put back and nothing else is told."""
 		for kept in list(self.changed.values()):
 			self.put_back(kept)
 		left = [kept for kept in self.operation.report.settings if kept.reason]
-		if left and error is None:
+		if left and is_told:
 			names = "; ".join(f"{kept.found.key} of {kept.found.site}: {kept.reason}" for kept in left)
 			raise SettingsFault(
 				f"All was restarted, but these settings are not as they were found: {names}",
 				hint="Look at the site's site_config.json; the journal tells what was found.",
 			)
+
+	def adopt(self, found: Iterable[Setting]) -> None:
+		"""What an operation that died had found and changed."""
+		for setting in found:
+			kept = self.changed[setting.site, setting.key] = KeptSetting(setting)
+			self.operation.report.settings.append(kept)
 
 	def follow(self, phase: Phase) -> None:
 		"""Before the phase begins. Raises while all can be undone; later a fault is told, and must not stop us."""

@@ -45,6 +45,9 @@ class InMemoryHost:
 		"""A process ends; its children live on as orphans. One that ended already is fine."""
 		self._entries.pop(pid, None)
 
+	def me(self) -> HostProcess:
+		return HostProcess(1, 0.0, "test")
+
 	def is_alive(self, pid: int) -> bool:
 		return pid in self._entries
 

@@ -11,7 +11,7 @@ from fmx_restart.adapters.command_line import BENCH_HELPER
 from fmx_restart.adapters.file_lock import is_held
 from fmx_restart.adapters.migrations.database import inspect_database
 from fmx_restart.adapters.migrations.disk import inspect_disk
-from fmx_restart.adapters.migrations.run import CommandRun
+from fmx_restart.adapters.migrations.run import AdoptedRun, CommandRun
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.ports import Run
 
@@ -51,6 +51,9 @@ class BenchMigrations:
 	def start_backup(self, site: str) -> Run:
 		log = self.logs / f"{self.operation}-{site}-backup.log"
 		return CommandRun(self.frappe(site, "backup", "--verbose"), self.sites, log)
+
+	def adopt(self, log: str) -> Run:
+		return AdoptedRun(log)
 
 	def backup_file(self, site: str, run: Run) -> str | None:
 		found = BACKUP.search(Path(run.log).read_text(errors="replace"))

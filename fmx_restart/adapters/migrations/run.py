@@ -6,7 +6,7 @@ import codecs
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,27 +56,54 @@ class CommandRun:
 		return self._process.poll()
 
 	def terminate(self) -> None:
-		self._signal(signal.SIGTERM)
+		signal_all(self._members(), signal.SIGTERM)
 
 	def kill(self) -> None:
-		self._signal(signal.SIGKILL)
+		signal_all(self._members(), signal.SIGKILL)
 
 	def is_gone(self) -> bool:
 		return self.exit_code() is not None and not any(self._members())
 
-	def _signal(self, number: signal.Signals) -> None:
-		for process in list(self._members()):
-			with suppress(psutil.NoSuchProcess):  # psutil compares the start time first
-				process.send_signal(number)
+	def _members(self) -> Iterator[psutil.Process]:
+		# the session's number is taken as long as anybody is in it, also when the command itself has ended
+		session, mark = self._process.pid, self.mark
+		return members(lambda p: os.getsid(p.pid) == session or p.environ().get(MARK) == mark)
+
+
+class AdoptedRun:
+	"""A run whose parent died: known by the log in its mark. Nobody can tell its exit code any more."""
+
+	def __init__(self, log: str) -> None:
+		self.log = log
+
+	def output(self) -> str:
+		return ""
+
+	def exit_code(self) -> int | None:
+		return None
+
+	def terminate(self) -> None:
+		signal_all(self._members(), signal.SIGTERM)
+
+	def kill(self) -> None:
+		signal_all(self._members(), signal.SIGKILL)
+
+	def is_gone(self) -> bool:
+		return not any(self._members())
 
 	def _members(self) -> Iterator[psutil.Process]:
-		for process in psutil.process_iter():
-			with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
-				if self._is_ours(process):
-					yield process
+		return members(lambda p: p.environ().get(MARK, "").partition(":")[2] == self.log)
 
-	def _is_ours(self, process: psutil.Process) -> bool:
-		if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-			return False
-		# the session's number is taken as long as anybody is in it, also when the command itself has ended
-		return os.getsid(process.pid) == self._process.pid or process.environ().get(MARK) == self.mark
+
+def members(is_ours: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
+	for process in psutil.process_iter():
+		with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
+			is_alive = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+			if is_alive and is_ours(process):
+				yield process
+
+
+def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+	for process in list(processes):
+		with suppress(psutil.NoSuchProcess):  # psutil compares the start time first
+			process.send_signal(number)

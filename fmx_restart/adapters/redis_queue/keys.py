@@ -38,3 +38,7 @@ def started_id(member: str) -> str:
 def lock_key(bench_id: str) -> str:
 	"""Frappe's Redis ACL lets a bench write rq:[^q]* only."""
 	return f"rq:fmx:{bench_id}:lock"
+
+
+def requests_key(bench_id: str, operation: str) -> str:
+	return f"rq:fmx:{bench_id}:requests:{operation}"

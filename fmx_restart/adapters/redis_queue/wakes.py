@@ -36,6 +36,9 @@ return 1
 """
 
 
+FRONT = 1000  # jobs at the front of a queue, among which a dead operation's wake-ups stand
+
+
 class Wakes:
 	def __init__(self, connection: Redis, bench_id: str, operation: str) -> None:
 		self.connection, self.bench_id = connection, bench_id
@@ -64,12 +67,26 @@ class Wakes:
 		return id
 
 	def recall(self) -> int:
+		"""Those that we sent; a process that sent none also takes back what a dead one of the same operation left."""
+		pending = self.pending or (self._left_behind() if self.count == 0 else [])
 		pipe = self.connection.pipeline()
-		for queue_key, id in self.pending:
+		for queue_key, id in pending:
 			self._recall(keys=[queue_key, keys.job_key(id)], args=[id], client=pipe)
-		taken_back = sum(pipe.execute()) if self.pending else 0
+		taken_back = sum(pipe.execute()) if pending else 0
 		self.pending.clear()
 		return taken_back
+
+	def _left_behind(self) -> list[tuple[str, str]]:
+		"""They were pushed to the front; what was put back before them since then are a few at most."""
+		queues = [key.decode() for key in self.connection.smembers(keys.QUEUES)]
+		ours = [key for key in queues if key.startswith(f"{keys.QUEUE_PREFIX}{self.bench_id}:")]
+		pipe = self.connection.pipeline(transaction=False)
+		for key in ours:
+			pipe.lrange(key, 0, FRONT)
+		found = zip(ours, pipe.execute() if ours else [], strict=True)
+		return [
+			(key, id.decode()) for key, ids in found for id in ids if id.decode().startswith(self.id_stem)
+		]
 
 	def _push(self, pipe: Pipeline, queue: str, function: str, kwargs: dict) -> str:
 		"""Queue.enqueue_job would open a transaction of its own, one per job."""

@@ -32,8 +32,9 @@ def drain(operation: Operation) -> None:
 	stood = False
 	while not stood:
 		operation.fence_stood = True
-		left = began + operation.options.drain_timeout - operation.bench.clock.now()
-		operation.wait(lambda: draining.is_done() or draining.is_queue_full(), Patience(left, LOOK_EVERY))
+		operation.wait(draining.is_settled, Patience(draining.left(), LOOK_EVERY))
+		if not draining.is_over and draining.left() > 0 and not draining.must_end:
+			continue  # somebody gave it more time meanwhile
 		if not draining.is_over:
 			use_force(operation, draining)
 		operation.keep_alive(now=True)
@@ -57,7 +58,7 @@ def drain_after_lapse(operation: Operation) -> None:
 
 def use_force(operation: Operation, draining: Draining) -> None:
 	"""The time is over: abort, or end what still runs. Jobs of other machines cannot be ended: then none is."""
-	if operation.options.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
+	if operation.wishes.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
 		raise draining.timeout()
 	end_jobs(operation, operation.bench.clock.now() - draining.began)
 	if not operation.wait(draining.is_done, AFTER_FORCE):
@@ -80,6 +81,17 @@ class Draining(Parking):
 	def is_done(self) -> bool:
 		self.is_over = self.look_again()
 		return self.is_over
+
+	def is_settled(self) -> bool:
+		return self.is_done() or self.is_queue_full() or self.operation.wishes.is_forced
+
+	def left(self) -> float:
+		"""Seconds until running jobs have had their time."""
+		return self.began + self.operation.wishes.drain_timeout - self.bench.clock.now()
+
+	@property
+	def must_end(self) -> bool:
+		return bool(self.full) or self.operation.wishes.is_forced
 
 	def is_queue_full(self) -> bool:
 		"""Callers of frappe.enqueue would soon get errors: the fence must not stay for long any more."""
@@ -137,7 +149,7 @@ class Draining(Parking):
 		if jobs == self.told[1] and now < self.told[0]:
 			return
 		self.told = (now + self.operation.options.report_every, jobs)
-		left = self.began + self.operation.options.drain_timeout - now
+		left = self.left()
 		pids = tuple(process.pid for process in orphans)
 		workers = tuple(self.live)
 		self.operation.emit(events.StillRunning(workers, self.jobs, pids, dict(look.depths), max(0.0, left)))
@@ -149,7 +161,7 @@ class Draining(Parking):
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
 		waits = options.strategy is Strategy.WAIT_WORKERS
 		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
-		longer = f"Try again later, or give them longer: {option} {max(1, options.drain_timeout) * 2:.0f}"
+		longer = f"Try again later, or give them longer: {option} {max(1, self.operation.wishes.drain_timeout) * 2:.0f}"
 		why = f" Not waited any longer: {self.full}." if self.full else ""
 		return DrainTimeout(
 			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue goes on.",

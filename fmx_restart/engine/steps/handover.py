@@ -25,7 +25,7 @@ def hand_over(operation: Operation, lingering: list[Relay], *, all_is_well: bool
 	operation.enter(Phase.HANDOVER)
 	jobs = tuple(operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running)
 	operation.emit(events.HandedOver(tuple(relay.old.name for relay in lingering), jobs))
-	operation.detach(0 if all_is_well else ProcessFault.exit_code)
+	operation.go_on_in_background(0 if all_is_well else ProcessFault.exit_code)
 	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
 	verification = Verification(operation, lingering)
 	operation.wait(verification.is_done, PATIENCE)

@@ -36,7 +36,7 @@ def sample(kind: type) -> object:
 def sample_of_parts(origin: object, parts: tuple) -> object:
 	if origin in (Union, types.UnionType):
 		return sample(next(part for part in parts if part is not type(None)))
-	if origin in (tuple, list):
+	if origin in (tuple, list, frozenset):
 		return origin([sample(parts[0])])
 	if origin in (dict, Mapping):
 		return {sample(parts[0]): sample(parts[1])}

@@ -13,7 +13,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.tests.console.samples import event_types, sample
 
-SHOWN_OTHERWISE = {events.Ended}  # by the report
+SHOWN_OTHERWISE = {events.Ended, events.ProcessStopping}  # by the report, and by what follows
 
 
 class TestSentences(unittest.TestCase):

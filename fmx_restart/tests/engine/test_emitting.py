@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import unittest
 
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter
+from fmx_restart.engine.errors import JournalFault
 
 FACT = events.NoWorkersFound()
 
@@ -16,11 +18,23 @@ class TestEmitter(unittest.TestCase):
 		def gone(fact):
 			raise BrokenPipeError
 
-		emitter = Emitter([gone, self.heard.append])
+		emitter = Emitter(None, [gone, self.heard.append])
 		emitter(FACT)
 		emitter(FACT)
 		self.assertEqual(self.heard, [FACT, FACT])
-		self.assertEqual([listener for listener, _ in emitter.dropped], [gone])
+		self.assertNotIn(gone, emitter.listeners)
+
+	def test_a_journal_that_cannot_be_written_is_told_once_to_whoever_acts_and_everybody_else_still_hears(
+		self,
+	):
+		def full(fact):
+			raise OSError(errno.ENOSPC, "No space left on device")
+
+		emitter = Emitter(full, [self.heard.append])
+		with self.assertRaisesRegex(JournalFault, "No space left on device"):
+			emitter(FACT)
+		emitter(FACT)
+		self.assertEqual(self.heard, [FACT, FACT])
 
 	def test_a_terminal_that_cannot_show_a_character_misses_that_fact_only(self):
 		shown = []
@@ -29,7 +43,7 @@ class TestEmitter(unittest.TestCase):
 			shown.append(None)
 			"→".encode("latin-1")
 
-		emitter = Emitter([latin, self.heard.append])
+		emitter = Emitter(None, [latin, self.heard.append])
 		emitter(FACT)
 		emitter(FACT)
 		self.assertEqual((len(self.heard), len(shown)), (2, 2))

@@ -23,14 +23,11 @@ class TestHalfWay(unittest.TestCase):
 			self.bench.processes[process.name].stop_takes = 1.0
 
 	def at_entry(self, run: Run, phase: Phase, act) -> None:
-		emit = run.operation.emit
-
 		def watch(fact):
-			emit(fact)
 			if fact == events.PhaseEntered(phase):
 				act()
 
-		run.operation.emit = watch
+		run.operation.listen(watch)
 
 	def refuse(self, order: str, name: str) -> None:
 		act = getattr(self.bench.processes, order)

@@ -53,7 +53,7 @@ class History:
 		self.clock.sleep(self.dice.uniform(0, SPAN / 2))
 		timeout = self.dice.choice((300, 300, 300, 1))
 		run = Run(self.bench, Options(drain_timeout=timeout))
-		keep, run.operation.emit = run.operation.emit, lambda event: (self.mark(event), keep(event))
+		run.operation.listen(self.mark)
 		try:
 			run.go()
 		except OperationError:

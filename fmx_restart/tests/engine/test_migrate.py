@@ -73,8 +73,8 @@ class TestMigrationsThatWork(MigrationTest):
 		self.scripts["b.localhost"] = Script(on_start=lambda: orders.extend(self.bench.processes.orders))
 		run = self.run_with()
 		marks = {}
-		run.operation.emit = lambda fact: marks.setdefault(
-			getattr(fact, "phase", ""), self.bench.clock.time()
+		run.operation.listen(
+			lambda fact: marks.setdefault(getattr(fact, "phase", ""), self.bench.clock.time())
 		)
 		# When the sites are migrated
 		run.go()
@@ -199,14 +199,12 @@ class TestWhateverEndsIt(MigrationTest):
 	def test_an_error_of_ours_in_the_middle_leaves_no_old_worker_at_the_new_schema(self):
 		# Given an operation that breaks when a migration has just begun
 		run = self.run_with()
-		keep = run.operation.emit
 
 		def break_down(fact):
-			keep(fact)
 			if isinstance(fact, events.MigrationStarted):
 				raise RuntimeError("a bug")
 
-		run.operation.emit = break_down
+		run.operation.listen(break_down)
 		old = {process.name: process.pid for process in self.bench.processes.list()}
 		# When it ends with that error
 		with self.assertRaises(RuntimeError):

@@ -31,14 +31,12 @@ class TestSettings(unittest.TestCase):
 	def seen(self, run: Run) -> dict[Phase, dict]:
 		"""What stood in the file while each phase went on."""
 		seen = {}
-		emit = run.operation.emit
 
 		def watch(fact):
-			emit(fact)
 			if isinstance(fact, events.PhaseEntered):
 				seen[fact.phase] = {key: value for key, value in self.file.items() if key != "db_name"}
 
-		run.operation.emit = watch
+		run.operation.listen(watch)
 		return seen
 
 	def test_the_scheduler_is_paused_while_it_migrates_and_until_the_old_one_is_gone(self):
@@ -105,14 +103,12 @@ class TestSettings(unittest.TestCase):
 	def test_what_was_found_is_told_before_it_is_changed(self):
 		run = self.run_with(Phase.MIGRATE)
 		on_disk = []
-		emit = run.operation.emit
 
 		def watch(fact):
-			emit(fact)
 			if isinstance(fact, events.SettingChanged):
 				on_disk.append(self.file.get(fact.found.key))
 
-		run.operation.emit = watch
+		run.operation.listen(watch)
 		run.go()
 		self.assertEqual(on_disk, [None, None])
 

@@ -13,6 +13,7 @@ from fmx_restart.engine.errors import (
 	ProcessFault,
 	WrongEnvironment,
 )
+from fmx_restart.engine.holder import describe
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
@@ -77,13 +78,11 @@ class TestWaitWorkers(unittest.TestCase):
 			self.bench.clock.at(step / 20, lambda step=step: self.bench.queue.enqueue(f"job-{step}"))
 		run = Run(self.bench)
 		marks = {}
-		emit = run.operation.emit
 
 		def mark(fact):
 			marks[type(fact).__name__] = self.bench.clock.time()
-			emit(fact)
 
-		run.operation.emit = mark
+		run.operation.listen(mark)
 		# When the bench is restarted
 		run.go()
 		self.bench.clock.sleep(10)
@@ -226,7 +225,8 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 	def test_the_note_on_the_lock_is_for_people(self):
 		run = Run(self.bench, Options(requested_by="anna@erp"))
 		self.assertRegex(
-			run.operation.lock_note(), r"by anna@erp, Preflight, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$"
+			describe(f"operation-1 {run.operation.note()}"),
+			r"^operation-1 by anna@erp, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, in Preflight \(pid 1 on host-1\)$",
 		)
 
 	def test_a_lock_does_not_outlive_its_dead_holder(self):

@@ -1,0 +1,56 @@
+"""What Frappe would read from the bench's configuration, by its rules, without importing it: it may be broken."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+from fmx_restart.engine.errors import WrongEnvironment
+
+COMMON = "common_site_config.json"
+
+
+def read_config(folder: Path = Path()) -> dict:
+	"""
+	common_site_config.json of a sites folder, read strictly: Frappe 15 goes on with an empty one when it cannot be
+	read. Raises WrongEnvironment.
+	"""
+	path = folder / COMMON
+	if not (folder / "apps.txt").exists() and not path.exists():
+		raise WrongEnvironment(
+			"This is not the sites folder of a bench. Nothing was changed.",
+			hint="Type the command inside a bench: cd frappe-bench, then bench safe-restart --wait-workers.",
+		)
+	try:
+		config = json.loads(path.read_text())
+		if not isinstance(config, dict):
+			raise ValueError("it holds no settings")
+		return config
+	except (OSError, ValueError) as error:
+		raise WrongEnvironment(
+			f"sites/{COMMON} cannot be read: {error}. Nothing was changed, the file least of all.",
+			hint=f"Put it right, e.g. by a look with python3 -m json.tool sites/{COMMON}, then try again.",
+		) from error
+
+
+def bench_path() -> str:
+	"""By frappe.utils.get_bench_path: the folder three above the package, wherever Python would find that."""
+	if root := os.environ.get("FRAPPE_BENCH_ROOT"):
+		return root
+	spec = importlib.util.find_spec("frappe")  # finds it, and runs nothing of it
+	if spec is None or spec.origin is None:
+		return os.path.realpath("..")
+	return os.path.realpath(Path(spec.origin).parent / ".." / ".." / "..")
+
+
+def bench_id(config: dict, path: str) -> str:
+	"""By frappe.utils.get_bench_id: the prefix of every queue of this bench."""
+	return config.get("bench_id", path.strip("/").replace("/", "-"))
+
+
+def sites(folder: Path = Path()) -> list[str]:
+	"""By frappe.utils.get_sites: every folder, not a link, that has a configuration."""
+	found = (file.parent for file in folder.glob("*/site_config.json"))
+	return sorted(site.name for site in found if not site.is_symlink())

@@ -1,0 +1,167 @@
+"""
+An operation whose process died, put right by another one: whatever it had begun is undone or finished.
+
+What follows from where it died:
+- before any process was touched: the fence is lifted, settings are as they were found;
+- while processes were restarted: those that it had stopped are started; those that it had not touched stay as they are;
+- once a migration has begun: it is seen to its end under the fence, and every worker is replaced, because none that was
+  born before may meet the new schema;
+- while workers were being replaced one by one: those that leave are seen back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Bench, Process, ProcessState
+from fmx_restart.engine.relay import Farewell, Leg, Relay
+from fmx_restart.engine.remains import Remains
+from fmx_restart.engine.report import Failure, Report
+from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
+from fmx_restart.engine.steps.handover import have_left
+from fmx_restart.engine.steps.migrate import end_run, old_workers_ended
+from fmx_restart.engine.steps.restart import STOPPING, listed, pass_on, relays_for, see_down
+from fmx_restart.engine.steps.roll import TAKES_EFFECT
+from fmx_restart.engine.steps.verify import PATIENCE, Verification
+from fmx_restart.engine.waiting import Patience, wait_until
+
+UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
+
+
+class Recovery(Operation):
+	"""Goes by the dead operation's name, and writes on in its journal. Never told to stop: it is the one that undoes."""
+
+	is_recovery = True
+
+	def __init__(self, bench: Bench, remains: Remains, emit: Callable[[events.Event], None]) -> None:
+		super().__init__(bench, remains.options, emit, remains.operation)
+		self.remains, self.phase, self.plan = remains, remains.phase, remains.plan
+		self.report.started, self.report.phases = remains.started, list(remains.phases)
+		self.settings.adopt(remains.settings.values())
+
+	def run(self) -> Report:
+		"""
+		Raises QueueUnreachable, WrongEnvironment or BenchBusy when it must be tried again: the journal stays open then.
+		Any other end is final, also that a process does not come back.
+		"""
+		self.emit(events.RecoveryStarted(self.id, self.remains.phase, self.bench.host.me()))
+		with self._locked():
+			relays = self._put_right()
+			self.settings.restore()
+		failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
+		self.report.failure = self._what_happened(failed)
+		self._end(Phase.FAILED if failed else Phase.RECOVERED)
+		if failed:
+			raise ProcessFault(self.report.failure.message, hint=self.report.failure.hint)
+		return self.report
+
+	def start_what_is_down(self) -> None:
+		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped, no site stays closed."""
+		if self.remains.needs_new_workers:
+			return
+		relays = self._half_way()
+		wait_until(lambda: pass_on(self, relays), STOPPING, self.bench.clock)
+		self.settings.restore()
+
+	def _put_right(self) -> list[Relay]:
+		with self.fenced() if self.remains.may_be_fenced else nullcontext():
+			self.insist(self.bench.queue.recall)
+			if self.remains.needs_new_workers:
+				relays = self._replace_the_rest()
+			else:
+				relays = self._half_way()
+				see_down(self, relays)
+		self._see_back(relays)
+		return [*relays, *self._wait_for_leavers()]
+
+	def _replace_the_rest(self) -> list[Relay]:
+		see_migration_end(self)
+		draining = Draining(self)
+		self.wait(draining.is_done, Patience(self.options.drain_timeout, LOOK_EVERY))
+		half_way = self._half_way()
+		names = {relay.old.name for relay in half_way}
+		with old_workers_ended(self):
+			rest = [process for process in self._now(self.remains.unfinished()) if process.name not in names]
+			relays = [*half_way, *relays_for(self, rest)]
+			see_down(self, relays)
+		return relays
+
+	def _half_way(self) -> list[Relay]:
+		"""Those that had been told to stop and did: whoever still runs as before was not told any more, or leaves later."""
+		told = self._now(self._told())
+		moved = [p for p in told if not self._runs_as_before(p)]
+		old = {process.name: process for process in self._told()}
+		return relays_for(self, [old[process.name] for process in moved], Farewell.OTHERS)
+
+	def _told(self) -> list[Process]:
+		"""As they were when they were told."""
+		planned = {process.name: process for process in (self.plan.restart if self.plan else ())}
+		stopping = self.remains.stopping
+		return [replace(planned[name], pid=pid) for name, pid in stopping.items() if name in planned]
+
+	def _now(self, processes: list[Process]) -> list[Process]:
+		now = {process.name: process for process in listed(self)}
+		return [now[process.name] for process in processes if process.name in now]
+
+	def _runs_as_before(self, process: Process) -> bool:
+		return process.state is ProcessState.RUNNING and process.pid == self.remains.stopping[process.name]
+
+	def _see_back(self, relays: list[Relay]) -> None:
+		verification = Verification(self, relays)
+		self.wait(verification.is_done, PATIENCE)
+		for relay, reason in verification.faults():
+			relay.fail(reason)
+
+	def _wait_for_leavers(self) -> list[Relay]:
+		"""Busy workers that were told to leave when their job ends: nobody else would start their successors."""
+		if self.remains.phase is not Phase.HANDOVER:
+			return []
+		settled_at = self.bench.clock.now() + 2 * TAKES_EFFECT  # a pill that was just taken shows only then
+		self.wait(lambda: self.bench.clock.now() >= settled_at, Patience(4 * TAKES_EFFECT))
+		leaving = {w.pid for w in self.look().workers if w.host == self.bench.host.name and w.is_leaving}
+		relays = relays_for(self, [p for p in self._told() if p.pid in leaving], Farewell.OTHERS)
+		self.wait(lambda: have_left(self, relays), UNTIL_GONE)
+		self._see_back(relays)
+		return relays
+
+	def _what_happened(self, failed: list[str]) -> Failure:
+		new = {
+			change.name for change in self.report.processes if change.new_pid
+		} | self.remains.replaced.keys()
+		planned = [process.name for process in (self.plan.restart if self.plan else ())]
+		old = [name for name in planned if name not in new and name not in failed]
+		parts = [
+			f"The process of this operation died in {self.remains.phase.value}; everything was put right."
+		]
+		if failed:
+			parts = [
+				f"The process of this operation died in {self.remains.phase.value}; not up: {', '.join(failed)}."
+			]
+		parts.append(f"Not restarted: {', '.join(old)}." if new and old else "")
+		parts.append("Nothing was restarted; the queue goes on." if planned and not new else "")
+		hint = "Type the same command again." if old or failed or not planned else ""
+		if self.remains.migrating:
+			site, log = self.remains.migrating.site, self.remains.migrating.log
+			hint = f"How the migration of {site} ended stands in {log}; bench safe-restart --migrate --resume goes on."
+		return Failure("ProcessDied", " ".join(filter(None, parts)), hint)
+
+
+def see_migration_end(recovery: Recovery) -> None:
+	"""It goes on without its operation. Its own time-out still holds."""
+	left_over = recovery.remains.migrating
+	if left_over is None:
+		return
+	run = recovery.bench.migrations.adopt(left_over.log)
+	if not run.is_gone():
+		recovery.emit(events.MigrationAdopted(left_over.site, left_over.log))
+	until = recovery.remains.migrating_since + left_over.timeout
+	left = max(0.0, until - recovery.bench.clock.time())
+	if not recovery.wait(run.is_gone, Patience(left, 0.1)):
+		end_run(recovery, run)

@@ -1,0 +1,76 @@
+"""What somebody asks of an operation under way: to stop, to give jobs more time, or no more time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.options import OnTimeout
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Request, Wish
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+LOOK_EVERY = 0.5  # seconds
+MIGRATING = "a migration is under way: to stop it would leave the schema half changed"
+RESTARTING = "processes are being restarted already: it ends by itself within a minute or two"
+NOT_DRAINING = "it does not wait for running jobs now"
+
+
+def refusal_to_cancel(phase: Phase) -> str:
+	"""Why it cannot be stopped in this phase; "" where it can, because all can be undone or it ends between two workers."""
+	if phase.can_be_undone or phase is Phase.HANDOVER:
+		return ""
+	return MIGRATING if phase is Phase.MIGRATE else RESTARTING
+
+
+class Wishes:
+	def __init__(self, operation: Operation) -> None:
+		self.operation = operation
+		self.extra = 0.0  # seconds that running jobs get beyond the options' time
+		self.is_forced = False
+		self._cancelled_by = ""
+		self._next_look = 0.0
+
+	@property
+	def drain_timeout(self) -> float:
+		"""Seconds in all that running jobs get."""
+		return self.operation.options.drain_timeout + self.extra
+
+	@property
+	def on_timeout(self) -> OnTimeout:
+		"""Who asks for force doesn't want to abort."""
+		chosen = self.operation.options.on_timeout
+		return OnTimeout.KILL if self.is_forced and chosen is OnTimeout.ABORT else chosen
+
+	def heed(self) -> bool:
+		"""Look whether somebody asked for anything, a few times a second at most."""
+		bench = self.operation.bench
+		if bench.requests is not None and bench.clock.now() >= self._next_look:
+			self._next_look = bench.clock.now() + LOOK_EVERY
+			for request in bench.requests.take():
+				self._grant(request)
+		return True
+
+	def who_stopped(self) -> str:
+		return f"Cancelled by {self._cancelled_by}" if self._cancelled_by else "Stopped on request"
+
+	def _grant(self, request: Request) -> None:
+		refusal = self._refusal(request.wish)
+		self.operation.emit(events.Requested(request, refusal))
+		if refusal:
+			return
+		if request.wish is Wish.CANCEL:
+			self._cancelled_by = request.by
+			self.operation.stop_requested.set()
+		elif request.wish is Wish.EXTEND:
+			self.extra += request.seconds
+		else:
+			self.is_forced = True
+
+	def _refusal(self, wish: Wish) -> str:
+		phase = self.operation.phase
+		if wish is Wish.CANCEL:
+			return refusal_to_cancel(phase)
+		return "" if phase in (Phase.FENCE, Phase.PARK, Phase.DRAIN) else NOT_DRAINING

@@ -1,0 +1,61 @@
+"""What is asked from Frappe itself, on the paths on which it was imported already. Nothing here is needed without it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+
+import redis
+from tenacity import stop_after_attempt
+
+from fmx_restart.adapters.bench_config import sites
+from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.connection import with_timeouts
+from fmx_restart.adapters.site_config import SiteConfigFiles
+
+
+def is_there() -> bool:
+	"""`python -m fmx_restart` and the guardian never import it: they must work when it cannot be imported."""
+	return "frappe" in sys.modules
+
+
+def initialise() -> None:
+	import frappe
+
+	if not getattr(frappe.local, "conf", None):
+		frappe.init("")
+
+
+def redis_connection() -> redis.Redis:
+	"""Frappe's own connection (URL, ACL user, sentinel), with one attempt instead of five, and time-outs."""
+	from frappe.utils.background_jobs import get_redis_conn
+
+	with redis_border(), contextlib.redirect_stdout(io.StringIO()):  # Frappe prints advice we give better
+		timed = with_timeouts(get_redis_conn.retry_with(stop=stop_after_attempt(1))())
+		timed.ping()
+	return timed
+
+
+def queue_limit() -> int | None:
+	"""
+	The depth at which frappe.enqueue begins to raise QueueOverloaded (frappe.utils.background_jobs): Frappe 15 looks
+	only where max_queued_jobs is set, Frappe 16 has a default that grows with the number of sites.
+	"""
+	import frappe
+	from frappe.utils import background_jobs
+
+	if not hasattr(background_jobs, "_check_queue_size"):
+		return None
+	if configured := frappe.conf.get("max_queued_jobs"):
+		return int(configured)
+	return 500 + 50 * len(sites()) if int(frappe.__version__.split(".")[0]) >= 16 else None
+
+
+def site_config(site: str) -> dict:
+	"""By Frappe's own rules (both files, environment variables), but read strictly first."""
+	initialise()
+	import frappe
+
+	SiteConfigFiles(frappe.utils.get_bench_path()).read(site, "db_name")
+	return frappe.get_site_config(sites_path=".", site_path=site)
