@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fmx_restart import through_frappe
-from fmx_restart.adapters.bench_config import bench_id, bench_path, read_config, sites
+from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites
 from fmx_restart.adapters.clock import SystemClock
+from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_shelf import prune
@@ -108,6 +109,7 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 		migrations=BenchMigrations(path, operation, through_frappe.site_config),
 		settings=SiteConfigFiles(path),
 		requests=None if recovers else RedisRequests(connection, id, operation),
+		code=CodeOnDisk(apps),
 	)
 
 

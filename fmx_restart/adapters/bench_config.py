@@ -54,3 +54,8 @@ def sites(folder: Path = Path()) -> list[str]:
 	"""By frappe.utils.get_sites: every folder, not a link, that has a configuration."""
 	found = (file.parent for file in folder.glob("*/site_config.json"))
 	return sorted(site.name for site in found if not site.is_symlink())
+
+
+def apps() -> list[str]:
+	"""As Frappe lists them: what is installed on the bench, whatever its sites have of it."""
+	return [line.strip() for line in Path("apps.txt").read_text().splitlines() if line.strip()]

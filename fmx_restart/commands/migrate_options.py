@@ -27,7 +27,10 @@ OPTIONS = (
 	click.option("--backup", is_flag=True, help="Back up each site's database before the first is migrated."),
 	click.option("--resume", is_flag=True, help="Go on with the sites that the last migration left over."),
 	click.option(
-		"--force", is_flag=True, help="Migrate in spite of what speaks against it, where that is possible."
+		"--force",
+		is_flag=True,
+		help="Restart, and migrate, in spite of what speaks against it, where that is possible: an app that cannot be"
+		" imported, running jobs, old workers that stay.",
 	),
 	click.option(
 		"--maintenance-mode",

@@ -13,7 +13,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.this_bench import sites, unfinished_sites
 
 PHASES = {"drain": Phase.DRAIN, "migrate": Phase.MIGRATE, "restart": Phase.RESTART}
-ONLY_WITH_MIGRATE = ("migrate_command", "skip_failing", "backup", "force")
+ONLY_WITH_MIGRATE = ("migrate_command", "skip_failing", "backup")
 
 
 def is_wanted(given: dict) -> bool:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import click
 
+from fmx_restart import through_frappe
 from fmx_restart.commands import control, migrating
 from fmx_restart.commands.background import Detaching, go_on_in_background
 from fmx_restart.commands.status import show_status
@@ -21,7 +22,7 @@ from fmx_restart.console.plain import PlainLines
 from fmx_restart.console.sentences import STORIES, order, plan_sentence, sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.engine.events import MigrationFinding
+from fmx_restart.engine.events import CodeBroken, MigrationFinding, WorkersUnmanaged
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
@@ -100,6 +101,8 @@ def options(given: dict, sites: list[str]) -> Options:
 		sites=migrating.chosen_sites(given, sites),
 		migration=migrating.migration(given),
 		maintenance=migrating.maintenance(given),
+		# without Frappe it is typed for a bench that is broken, and known to be
+		ignore_code_faults=given["force"] or not through_frappe.is_there(),
 		report_every=given["wait_workers_poll"],
 		requested_by=given["requested_by"] or requester(),
 		origin=given["origin"],
@@ -175,6 +178,10 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 		click.echo(f"  {number}. {when}: {', '.join(names)}")
 	for finding in plan.findings:
 		click.echo(sentence(MigrationFinding(finding)))
+	for fault in plan.code_faults:
+		click.echo(sentence(CodeBroken(fault)))
+	if plan.unmanaged:
+		click.echo(sentence(WorkersUnmanaged(plan.unmanaged)))
 	for job in plan.jobs:
 		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
 		click.echo(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")

@@ -109,6 +109,22 @@ def _(event: events.NoWorkersFound) -> str:
 
 
 @sentence.register
+def _(event: events.WorkersUnmanaged) -> str:
+	names = ", ".join(f"pid {w.pid} on {w.host} ({','.join(w.queues)})" for w in event.workers)
+	return f"Warning: workers that the process manager does not run are left as they are, with old code: {names}."
+
+
+@sentence.register
+def _(event: events.CodeBroken) -> str:
+	return f"Warning: {event.fault.module} cannot be loaded: {event.fault.error}\n{event.fault.traceback}"
+
+
+@sentence.register
+def _(event: events.CodeNotChecked) -> str:
+	return f"Warning: whether web and workers can load the code on the disk is not known: {event.reason}."
+
+
+@sentence.register
 def _(event: events.OtherBenchesPause) -> str:
 	names = ", ".join(
 		f"{count(workers, 'worker')} of {bench}" for bench, workers in sorted(event.benches.items())

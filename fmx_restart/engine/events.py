@@ -11,7 +11,7 @@ from fmx_restart.engine.migration import Finding, SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import HostProcess, Job, ProcessKind, Request, Setting, Worker
+from fmx_restart.engine.ports import CodeFault, HostProcess, Job, ProcessKind, Request, Setting, Worker
 from fmx_restart.engine.report import Report
 
 
@@ -89,6 +89,25 @@ class Planned(Event):
 @dataclass(frozen=True)
 class NoWorkersFound(Event):
 	"""Redis lists no worker of this bench: there is nothing to drain."""
+
+
+@dataclass(frozen=True)
+class WorkersUnmanaged(Event):
+	"""Started by hand, on another machine, or lost by their manager: they are left as they are, with old code."""
+
+	workers: tuple[Worker, ...]
+
+
+@dataclass(frozen=True)
+class CodeBroken(Event):
+	"""Web and workers could not load it as it is on the disk now."""
+
+	fault: CodeFault
+
+
+@dataclass(frozen=True)
+class CodeNotChecked(Event):
+	reason: str
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from fmx_restart.engine.errors import (
 	JournalFault,
 	LockLost,
 	OperationError,
+	ProcessFault,
 	QueueUnreachable,
 )
 from fmx_restart.engine.holder import Holder, describe
@@ -20,7 +21,7 @@ from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Bench, Hold, HostProcess, Job, Look
+from fmx_restart.engine.ports import Bench, CodeFault, Hold, HostProcess, Job, Look
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import story_of
@@ -50,6 +51,9 @@ class Operation:
 		self.is_fenced = False
 		self.fence_stood = True  # since the last time that every worker was seen parked or at work
 		self.unmanaged_since: float | None = None  # when the process manager stopped answering
+		self.code_faults: list[CodeFault] = []  # told already
+		self.code_seen_at = bench.clock.now()
+		self.managed: set[int] = set()  # pids, as the process manager told last
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
 		self.wishes = Wishes(self)
@@ -197,7 +201,9 @@ class Operation:
 		"""Job processes without a worker. Reading the process table takes milliseconds: not for every look."""
 		host = self.bench.host
 		known = {worker.pid for worker in look.workers if worker.host == host.name}
-		known |= {process.pid for process in self.bench.processes.list() if process.pid}
+		with suppress(ProcessFault):  # then those that it ran last
+			self.managed = {process.pid for process in self.bench.processes.list() if process.pid}
+		known |= self.managed
 		return tuple(host.orphan_horses(known))
 
 	def go_on_in_background(self, exit_code: int) -> None:

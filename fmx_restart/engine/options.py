@@ -40,6 +40,7 @@ class Options:
 	migration: MigrationOptions | None = None
 	maintenance: frozenset[Phase] = frozenset()  # drain, migrate, restart: when the sites are closed
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
+	ignore_code_faults: bool = False  # restart although web or workers could not load what is on the disk
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held
 	origin: str = "terminal"  # from where it was asked for: terminal, desk, api, schedule

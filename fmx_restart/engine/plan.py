@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fmx_restart.engine.migration import Finding
-from fmx_restart.engine.ports import Job, Process, ProcessKind, ProcessState
+from fmx_restart.engine.ports import CodeFault, Job, Process, ProcessKind, ProcessState, Worker
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Plan:
 	suspension: str | None
 	migrate: tuple[str, ...] = ()  # sites, in this order
 	findings: tuple[Finding, ...] = ()  # what speaks against migrating now
+	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
+	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
 
 
 WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}

@@ -263,6 +263,32 @@ class Web(Protocol):
 		"""None when the web server answers as it should; else what is wrong, in a few words."""
 
 
+@dataclass(frozen=True)
+class CodeFault:
+	module: str  # what cannot be imported
+	error: str  # the exception, in one line
+	traceback: str  # its last lines
+
+
+class Code(Protocol):
+	"""The Python code on the disk, as web and workers would load it if they were started now."""
+
+	def start_check(self) -> None:
+		"""Begin it, beside us. Raises OSError when the machine has no room for that."""
+
+	def faults(self) -> list[CodeFault] | None:
+		"""
+		Those found so far; None as long as the first part is not done: what every web and worker process loads. The
+		second part, the web application as a whole, takes seconds.
+		"""
+
+	def is_checked(self) -> bool:
+		"""Nothing more will come: both parts are done, or it has ended early, or was never begun."""
+
+	def end_check(self) -> None:
+		"""Whoever has seen enough gives the processor back."""
+
+
 class Run(Protocol):
 	"""A command on one site, in a process group of its own. Whoever asks is never kept waiting."""
 
@@ -338,3 +364,4 @@ class Bench:
 	migrations: Migrations | None = None
 	settings: SiteSettings | None = None
 	requests: Requests | None = None
+	code: Code | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.code import InMemoryCode
 from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.adapters.in_memory.migrations import InMemoryMigrations
@@ -32,6 +33,7 @@ class InMemoryBench:
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
 		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
 		self.web = InMemoryWeb(self.processes)
+		self.code = InMemoryCode(self.clock)
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)
@@ -54,6 +56,7 @@ class InMemoryBench:
 			clock=self.clock,
 			migrations=self.migrations,
 			settings=self.settings,
+			code=self.code,
 		)
 
 	def _terminate(self, pid: int) -> None:

@@ -9,8 +9,9 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_processes
-from fmx_restart.engine.ports import Bench, Look, Process, WorkerState
+from fmx_restart.engine.ports import Bench, Look, Process, Worker, WorkerState
 from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
+from fmx_restart.engine.steps.last_look import first_look, judge_code
 from fmx_restart.engine.workers import live_workers, running_jobs
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ def preflight(operation: Operation) -> None:
 	operation.plan = make_plan(operation.bench, look, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
+	operation.managed = {process.pid for process in operation.plan.restart if process.pid}
+	judge_code(operation, operation.plan.code_faults)
 	judge(operation, operation.plan.findings)
+	if operation.plan.unmanaged:
+		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
 	if not look.workers:
 		operation.emit(events.NoWorkersFound())
 	if look.other_benches and operation.options.stops_queue:
@@ -32,7 +37,9 @@ def preflight(operation: Operation) -> None:
 
 def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
-	wanted = chosen(bench.processes.list(), web=options.web, workers=options.workers)
+	code_faults = first_look(bench)
+	listed = bench.processes.list()
+	wanted = chosen(listed, web=options.web, workers=options.workers)
 	restart, left_alone = split_processes(wanted)
 	if not restart:
 		raise WrongEnvironment(
@@ -55,7 +62,21 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 		suspension=look.suspension,
 		migrate=options.sites if options.migration else (),
 		findings=tuple(inspect_sites(bench, look, options, restart)),
+		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
+		code_faults=code_faults,
 	)
+
+
+def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
+	"""A worker-pool's children are known by their parent."""
+	pids = {process.pid for process in listed if process.pid}
+	others = [w for w in live_workers(look, bench.host) if w.host != bench.host.name or w.pid not in pids]
+	if not others:
+		return ()
+	registered = {worker.pid for worker in look.workers if worker.host == bench.host.name}
+	families = (bench.host.family(pid) for pid in pids - registered)
+	children = {member.pid for family in families for member in family}
+	return tuple(w for w in others if w.host != bench.host.name or w.pid not in children)
 
 
 def busy_programs(processes: Iterable[Process], look: Look, bench: Bench) -> tuple[str, ...]:

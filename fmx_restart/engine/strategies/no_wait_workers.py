@@ -11,6 +11,7 @@ from fmx_restart.engine.relay import Leg
 from fmx_restart.engine.steps.audit import audit
 from fmx_restart.engine.steps.handover import hand_over
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
+from fmx_restart.engine.steps.last_look import last_look
 from fmx_restart.engine.steps.migrate import migrate
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart_idle
@@ -25,6 +26,7 @@ def no_wait_workers(operation: Operation) -> None:
 	preflight(operation)
 	with migrations_judged(operation):
 		with under_fence(operation):
+			last_look(operation)
 			migrate(operation)  # only with --force: running jobs go on meanwhile
 			prompt, lingering = restart_idle(operation)
 		verify(operation, prompt)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.steps.audit import audit, close_ledger_on_the_move, open_ledger
+from fmx_restart.engine.steps.last_look import last_look
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart_all
 from fmx_restart.engine.steps.roll import refuse_pools, roll
@@ -23,6 +24,7 @@ def rolling(operation: Operation) -> None:
 	preflight(operation)
 	workers = [process for process in operation.plan.restart if process.kind is ProcessKind.WORKER]
 	refuse_pools(operation, workers)
+	last_look(operation)
 	open_ledger(operation)
 	others = restart_all(operation, [process for process in operation.plan.restart if process not in workers])
 	verify(operation, others)

@@ -15,6 +15,7 @@ from fmx_restart.engine.relay import Relay
 from fmx_restart.engine.steps.audit import audit
 from fmx_restart.engine.steps.drain import drain, drain_after_lapse
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
+from fmx_restart.engine.steps.last_look import last_look
 from fmx_restart.engine.steps.migrate import migrate, old_workers_ended
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart
@@ -30,6 +31,7 @@ def wait_workers(operation: Operation) -> None:
 	with migrations_judged(operation):
 		with under_fence(operation):
 			drain(operation)
+			last_look(operation)
 			relays = migrate_and_restart(operation)
 		verify(operation, relays)
 		audit(operation, relays)

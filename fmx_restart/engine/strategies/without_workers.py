@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine.steps.audit import audit
+from fmx_restart.engine.steps.last_look import last_look
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart
 from fmx_restart.engine.steps.verify import verify
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def without_workers(operation: Operation) -> None:
 	preflight(operation)
+	last_look(operation)
 	relays = restart(operation)
 	verify(operation, relays)
 	audit(operation, relays)

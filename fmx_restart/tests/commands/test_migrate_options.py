@@ -22,7 +22,7 @@ class TestMigrateOptions(unittest.TestCase):
 		return raised.exception.message
 
 	def test_what_does_nothing_without_migrate_is_refused(self):
-		for words in (["--backup"], ["--force"], ["--skip-failing"], ["--migrate-command", "x"]):
+		for words in (["--backup"], ["--skip-failing"], ["--migrate-command", "x"]):
 			self.assertIn("without --migrate", self.refused(*words))
 		self.assertIn("without --migrate", self.refused("--maintenance-mode", "migrate"))
 

@@ -71,7 +71,8 @@ class TestRelay(unittest.TestCase):
 		report = self.run_.go()
 		# Then that is a matter of a few answers, and the fence has stood all the time
 		self.assertEqual(report.outcome, Phase.DONE)
-		self.assertLess(report.seconds, 12 * SLOW)
+		self.assertLess(max(change.seconds_down for change in report.processes), 4 * SLOW)
+		self.assertLess(report.seconds, 15 * SLOW)
 		self.assertEqual(self.run_.of(events.FenceLapsed), [])
 
 	def make_slow(self, verb: str) -> None:

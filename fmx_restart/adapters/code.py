@@ -1,0 +1,146 @@
+"""
+Whether the code on the disk can be loaded, tried out in a child of ours: it is a fork, so Frappe, which this process has
+imported a moment ago, need not be imported once more, and the whole takes milliseconds instead of a second.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from fmx_restart.engine.ports import CodeFault
+
+#: What a process that is started anew imports before an app's own code, and what holds us up: these stay as loaded
+KEPT = {"frappe", "fmx_restart"}
+WEB = "frappe.app"  # what gunicorn loads; some seconds of one processor
+LINES = 12  # of a traceback
+LONGEST = 60  # seconds that the child may live, whatever an app does when it is imported
+PART_DONE = b"{}\n"
+
+
+class CodeOnDisk:
+	"""`apps` reads the names of the bench's apps, Frappe first; it is asked at every check."""
+
+	def __init__(self, apps: Callable[[], Iterable[str]], web: str = WEB) -> None:
+		self._apps, self._web = apps, web
+		self._pid: int | None = None
+		self._pipe = -1
+		self._answer = b""
+
+	def start_check(self) -> None:
+		self.end_check()
+		apps = list(self._apps())
+		self._answer = b""
+		self._pipe, writer = os.pipe()
+		try:
+			self._pid = fork()
+			if self._pid == 0:
+				try_imports(apps, self._web, writer)
+		finally:
+			os.close(writer)
+		os.set_blocking(self._pipe, False)
+
+	def faults(self) -> list[CodeFault] | None:
+		self._read()
+		if PART_DONE not in self._answer:
+			return None
+		told = [json.loads(line) for line in self._answer.splitlines() if line.endswith(b"}")]
+		return [CodeFault(**fault) for fault in told if fault]
+
+	def is_checked(self) -> bool:
+		self._read()
+		return self._pid is None
+
+	def end_check(self) -> None:
+		if self._pid is None:
+			return
+		with suppress(ProcessLookupError):
+			os.kill(self._pid, signal.SIGKILL)
+		os.waitpid(self._pid, 0)
+		os.close(self._pipe)
+		self._pid = None
+
+	def _read(self) -> None:
+		"""What it has told since; at its end it is laid to rest."""
+		while self._pid is not None:
+			try:
+				told = os.read(self._pipe, 65536)
+			except BlockingIOError:
+				return
+			self._answer += told
+			if not told:
+				self.end_check()
+
+
+def fork() -> int:
+	with warnings.catch_warnings():
+		# Python 3.12 and later warn where threads run; the child imports, tells and ends, and is killed if it hangs
+		warnings.simplefilter("ignore", DeprecationWarning)
+		return os.fork()
+
+
+def try_imports(apps: Iterable[str], web: str, writer: int) -> None:
+	"""In the child; never returns."""
+	try:
+		be_alone(writer)
+		forget(set(apps) - KEPT)
+		for app in apps:
+			tell_fault(writer, app, f"{app}.hooks")
+		os.write(writer, PART_DONE)
+		os.nice(19)
+		tell_fault(writer, web)
+	finally:
+		os._exit(0)
+
+
+def be_alone(writer: int) -> None:
+	"""No word on the terminal, no hand on the parent's files and connections, no answer to its signals."""
+	gc.disable()
+	signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the parent decides
+	for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+		signal.signal(number, signal.SIG_DFL)
+	signal.alarm(LONGEST)
+	silent = os.open(os.devnull, os.O_RDWR)
+	for file in os.listdir("/proc/self/fd"):  # noqa: PTH208
+		if int(file) not in (writer, silent):
+			with suppress(OSError):  # the one that read this folder
+				os.dup2(silent, int(file))
+	sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def forget(packages: set[str]) -> None:
+	"""What this process imported of them may be older than what is on the disk."""
+	for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+		del sys.modules[name]
+	importlib.invalidate_caches()
+
+
+def tell_fault(writer: int, *modules: str) -> None:
+	"""The first of them that cannot be imported; a package comes before what is in it."""
+	for module in modules:
+		try:
+			importlib.import_module(module)
+		except BaseException as error:  # noqa: BLE001  an app may end its process, too
+			fault = {"module": module, "error": one_line(error), "traceback": last_lines(error)}
+			os.write(writer, json.dumps(fault).encode() + b"\n")
+			return
+
+
+def one_line(error: BaseException) -> str:
+	*where, what = traceback.format_exception_only(type(error), error)
+	place = where[0].strip() if where else ""
+	return f"{what.strip()} ({place})" if place else what.strip()
+
+
+def last_lines(error: BaseException) -> str:
+	lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
+	return "\n".join(lines[-LINES:])
