@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from fmx_restart.commands import doctor_command
 from fmx_restart.commands.control_options import control_options
 from fmx_restart.commands.migrate_options import migrate_options
 
@@ -124,4 +125,4 @@ def safe_restart(context: click.Context, **given) -> None:
 	run(context, given)
 
 
-commands = [safe_restart]
+commands = [safe_restart, *doctor_command.commands]

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fmx_restart.doctor.patient import Patient, Ways
 
 
-def patient_here() -> Patient:
-	"""Raises WrongEnvironment outside a bench. Opens nothing yet."""
-	from fmx_restart import this_bench
+def patient_here(sites: Sequence[str] = ()) -> Patient:
+	"""`sites`: look at these only; none means all. Raises WrongEnvironment outside a bench. Opens nothing yet."""
+	from fmx_restart import recovering, this_bench, through_frappe
+	from fmx_restart.adapters import bench_config
 	from fmx_restart.adapters.host import ThisHost
 	from fmx_restart.adapters.supervisor.discovery import find_supervisor
 
-	config = this_bench.read_config()
-	bench_id, path = this_bench.initialise_frappe()
+	config = bench_config.read_config()
+	bench_id, path = this_bench.identity(config)
 	ways = Ways(
-		config=this_bench.read_config,
-		sites=this_bench.sites,
-		connection=this_bench.redis_connection,
+		config=bench_config.read_config,
+		sites=lambda: list(sites) or bench_config.sites(),
+		connection=lambda: this_bench.redis_connection(config, bench_id),
 		processes=lambda: find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
 		host=lambda: ThisHost(path),
 		web=lambda site: this_bench.web(config, site),
 		queue_limit=this_bench.queue_limit,
-		site_config=this_bench.site_config,
+		site_config=through_frappe.site_config,
+		scheduler_lines=scheduler_lines,
+		bench=this_bench.this_bench,
+		new_operation_id=this_bench.new_operation_id,
+		recover=recovering.recover,
 	)
 	return Patient(path, bench_id, ways)
+
+
+def scheduler_lines(site: str) -> list[str]:
+	"""By Frappe's own functions, in its own words (frappe/utils/doctor.py). One database connection, closed again."""
+	from fmx_restart import through_frappe
+
+	if not through_frappe.is_there():
+		return [f"Scheduler status unknown for {site}: Frappe is not loaded"]
+	import frappe
+	from frappe.utils.scheduler import is_scheduler_disabled, is_scheduler_inactive
+
+	frappe.destroy()
+	frappe.init(site)
+	try:
+		frappe.connect()
+		found = {
+			"Scheduler disabled for": is_scheduler_disabled(verbose=False),
+			"Maintenance mode on for": frappe.local.conf.maintenance_mode,
+			"Scheduler paused for": frappe.local.conf.pause_scheduler,
+			"Scheduler inactive for": is_scheduler_inactive(verbose=False),
+		}
+		return [f"{line} {site}" for line, is_so in found.items() if is_so]
+	finally:
+		frappe.destroy()

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
 
+from fmx_restart.adapters.app_code import Change, last_change
+from fmx_restart.adapters.journal_reader import unfinished
 from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.adapters.redis_queue.survey import QueueSurvey, survey
+from fmx_restart.doctor.lost import LostJobs, find_lost_jobs
 from fmx_restart.doctor.parts import Parts, part
-from fmx_restart.engine.ports import Host, Job, Look, Process, Processes, Web
-from fmx_restart.engine.workers import running_jobs
+from fmx_restart.doctor.suspension import Suspension, read_suspension
+from fmx_restart.engine.holder import describe
+from fmx_restart.engine.ports import Bench, Host, Job, Look, Process, Processes, Web, Worker
+from fmx_restart.engine.workers import live_workers, running_jobs
 
 OPERATION = "doctor"  # in place of an operation's id: the doctor writes nothing under it
 
@@ -29,6 +37,11 @@ class Ways:
 	web: Callable[[str], Web]  # of a site
 	queue_limit: Callable[[], int | None]  # the depth at which frappe.enqueue begins to raise
 	site_config: Callable[[str], Mapping]  # of a site, by Frappe's rules (both files, environment)
+	scheduler_lines: Callable[[str], list[str]]  # of a site, as Frappe's own doctor prints them
+	# For fixes only
+	bench: Callable[[str], Bench]  # everything that an operation of that id needs
+	new_operation_id: Callable[[], str]
+	recover: Callable[[str], object]  # put right what the operation of that id left
 
 
 class Patient:
@@ -64,10 +77,38 @@ class Patient:
 		return self.queue.describe(job.id for job in running_jobs(self.look, self.host))
 
 	@part
-	def lock_holder(self) -> str | None:
-		"""The operation that holds this bench now, and its note."""
-		value = self.connection.get(lock_key(self.bench_id))
-		return None if value is None else value.decode(errors="replace").strip()
+	def live_workers(self) -> list[Worker]:
+		return live_workers(self.look, self.host)
+
+	@part
+	def surveys(self) -> list[QueueSurvey]:
+		"""One for each queue of this bench, by name."""
+		return survey(self.connection, self.bench_id, sorted(self.look.depths))
+
+	@part
+	def lost_jobs(self) -> LostJobs:
+		return find_lost_jobs(self.connection, self.bench_id)
+
+	@part
+	def last_change(self) -> Change | None:
+		"""Of the apps' code."""
+		return last_change(self.path)
+
+	@part
+	def suspension(self) -> Suspension | None:
+		return read_suspension(self.connection)
+
+	@part
+	def holder(self) -> str | None:
+		"""The operation that holds this bench now: who asked for it, since when, where it stands."""
+		with redis_border():
+			value = self.connection.get(lock_key(self.bench_id))
+		return None if value is None else describe(value.decode(errors="replace").strip())
+
+	@part
+	def unfinished(self) -> list[Path]:
+		"""Journals of operations that have no end, and nobody who works on them."""
+		return unfinished(self.journals)
 
 	@part
 	def queue_limit(self) -> int | None:
@@ -92,6 +133,11 @@ class Patient:
 
 	def site_config(self, site: str) -> Mapping:
 		return self.parts.get(f"site_config {site}", lambda: self.ways.site_config(site))
+
+	def close(self) -> None:
+		"""What it opened, as far as it did."""
+		with suppress(Exception):
+			self.connection.close()
 
 	@property
 	def journals(self) -> Path:

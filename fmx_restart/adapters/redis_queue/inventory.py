@@ -52,7 +52,7 @@ class Stock:
 		return Inventory(int(seconds) + int(microseconds) / 1e6, found)
 
 	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
-		return {id: status for id, (status, *_) in self._hashes(ids, "status")}
+		return {id: status for id, (status, *_) in self.hashes(ids, "status")}
 
 	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
 		"""SCAN, never KEYS; only hashes that are not in `listed` are asked for."""
@@ -61,7 +61,7 @@ class Stock:
 		names = (text(key)[stem:] for key in scan)
 		unknown = (id for id in names if id not in listed and not keys.is_wake(id))
 		found = {}
-		for id, (status, origin, enqueued) in self._hashes(unknown, "status", "origin", "enqueued_at"):
+		for id, (status, origin, enqueued) in self.hashes(unknown, "status", "origin", "enqueued_at"):
 			if status == "queued" and (origin or "").startswith(self.prefix):
 				found[id] = instant(enqueued or "") or 0.0
 		return found
@@ -69,7 +69,7 @@ class Stock:
 	def put_back(self, ids: Iterable[str]) -> list[str]:
 		"""The last one pushed stands first, so they go in backwards."""
 		returned = []
-		for id, (origin,) in reversed(list(self._hashes(ids, "origin"))):
+		for id, (origin,) in reversed(list(self.hashes(ids, "origin"))):
 			queue = keys.QUEUE_PREFIX + (origin or "")
 			names = [keys.job_key(id), queue, f"{queue}:intermediate", keys.QUEUES]
 			if origin and self._put_back(keys=names, args=[id]):
@@ -91,7 +91,7 @@ class Stock:
 		pipe.lrange(keys.QUEUE_PREFIX + queue, 0, -1)
 		yield Place.WAITING
 
-	def _hashes(self, ids: Iterable[str], *fields: str) -> Iterator[tuple[str, list[str | None]]]:
+	def hashes(self, ids: Iterable[str], *fields: str) -> Iterator[tuple[str, list[str | None]]]:
 		"""Fields of job hashes, CHUNK at a time. Other keys below rq:job: (…:dependents) are passed over."""
 		ids = iter(ids)
 		while chunk := list(islice(ids, CHUNK)):

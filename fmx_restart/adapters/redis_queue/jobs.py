@@ -56,13 +56,19 @@ def job(id: str, bench_id: str, fields: list) -> Job:
 
 def label(data: bytes | None) -> tuple[str, str]:
 	"""Site and method of a job of Frappe's (frappe.utils.background_jobs.execute_job), or what RQ would run."""
+	site, method, _ = label_and_method(data)
+	return site, method
+
+
+def label_and_method(data: bytes | None) -> tuple[str, str, str]:
+	"""As label, and the method by its plain name, as Frappe's own doctor calls it (frappe/utils/doctor.py)."""
 	try:
 		function, _instance, _args, kwargs = unpickle(data or b"")
 	except UNREADABLE:
-		return UNKNOWN, UNKNOWN
+		return UNKNOWN, UNKNOWN, UNKNOWN
 	if not isinstance(kwargs, dict) or "method" not in kwargs:
-		return UNKNOWN, str(function)
-	return str(kwargs.get("site") or UNKNOWN), method_name(kwargs)
+		return UNKNOWN, str(function), str(function)
+	return str(kwargs.get("site") or UNKNOWN), method_name(kwargs), str(kwargs["method"])
 
 
 def method_name(kwargs: dict) -> str:

@@ -45,6 +45,10 @@ class DoctorTestCase(RedisTestCase):
 			"web": lambda site: PingedWebServer(1, site, in_maintenance=lambda: False),
 			"queue_limit": lambda: None,
 			"site_config": lambda site: {},
+			"scheduler_lines": lambda site: [],
+			"bench": lambda operation: self.fail("no fix needs the bench here"),
+			"new_operation_id": lambda: "20261122-120000-d0c7",
+			"recover": lambda operation: self.fail("no fix recovers here"),
 			**self.ways,
 		}
 		return Patient(str(self.path), self.rq.id, Ways(**ways))

@@ -1,0 +1,15 @@
+-- KEYS: a queue. ARGV: how many jobs to look at, the most bytes of one, prefix of a job's key
+-- Jobs in even steps from the front to the back, never more than wanted: the length of the queue, the sample.
+-- Of a job that is larger than allowed its data are left out: a sample must not cost more than it tells.
+local length = redis.call('LLEN', KEYS[1])
+local wanted = math.min(length, tonumber(ARGV[1]))
+local sample = {}
+for i = 0, wanted - 1 do
+	local index = wanted > 1 and math.floor(i * (length - 1) / (wanted - 1)) or 0
+	local id = redis.call('LINDEX', KEYS[1], index)
+	local key = ARGV[3] .. id
+	local data = ''
+	if redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[2]) then data = redis.call('HGET', key, 'data') or '' end
+	table.insert(sample, {id, data, redis.call('HGET', key, 'enqueued_at') or ''})
+end
+return {length, sample}

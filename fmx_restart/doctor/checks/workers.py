@@ -1,0 +1,94 @@
+"""Workers of this bench: there, alive, on every queue, with today's code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from fmx_restart.doctor.check import check
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.words import count, listed, span, worker_name
+from fmx_restart.engine.ports import Worker
+from fmx_restart.engine.workers import SILENCE
+
+STANDARD = ("short", "default", "long")  # frappe.utils.background_jobs.get_queues_timeout
+MARGIN = 60.0  # seconds that a worker may be older than the code: starting takes a while
+LOOK = "supervisorctl status, or systemctl status, and the worker's log in logs/"
+RESTART = "bench safe-restart --wait-workers"
+
+
+@check("no-workers")
+def no_workers(patient: Patient) -> Iterator[Finding]:
+	if patient.live_workers:
+		return
+	waiting = sum(patient.look.depths.values())
+	text = f"No worker of this bench runs; {count(waiting, 'job')} wait."
+	yield Finding("no-workers", Severity.ERROR, "", text, LOOK)
+
+
+@check("unserved-queues")
+def unserved_queues(patient: Patient) -> Iterator[Finding]:
+	"""A queue that nobody listens to. Leftover names without any job are nobody's business."""
+	workers = patient.live_workers
+	if not workers:
+		return  # then that is the trouble, for all queues
+	served = {queue for worker in workers for queue in worker.queues}
+	for queue, waiting in sorted(depths_of(patient).items()):
+		if queue in served:
+			continue
+		severity = Severity.ERROR if waiting else Severity.WARNING
+		text = f"No worker listens to the queue {queue}; {count(waiting, 'job')} wait in it."
+		remedy = f"bench worker --queue {queue}, as a program of the process manager: bench setup supervisor"
+		if waiting or queue in configured(patient):
+			yield Finding("unserved-queues", severity, queue, text, remedy)
+
+
+def depths_of(patient: Patient) -> dict[str, int]:
+	return {**dict.fromkeys(configured(patient), 0), **patient.look.depths}
+
+
+def configured(patient: Patient) -> tuple[str, ...]:
+	return (*STANDARD, *(patient.config.get("workers") or ()))
+
+
+@check("stale-workers")
+def stale_workers(patient: Patient) -> Iterator[Finding]:
+	"""Registered, and their process is gone, or elsewhere and silent: killed, else they would have taken leave."""
+	alive = {worker.name for worker in patient.live_workers}
+	for worker in patient.look.workers:
+		if worker.name in alive:
+			continue
+		ago = span(max(0.0, patient.look.time - worker.heartbeat))
+		text = f"Worker {worker_name(worker)} is registered, but it is gone; its last sign of life was {ago} ago."
+		yield Finding("stale-workers", Severity.WARNING, worker.name, text, why_it_died(worker))
+
+
+def why_it_died(worker: Worker) -> str:
+	return f"journalctl -k | grep -i 'killed process {worker.pid}', and {LOOK}; its record ends by itself in 8 minutes"
+
+
+@check("silent-workers")
+def silent_workers(patient: Patient) -> Iterator[Finding]:
+	"""Processes of this machine that are there, and have not beaten for longer than a healthy one ever is silent."""
+	for worker in patient.live_workers:
+		silence = patient.look.time - worker.heartbeat
+		if worker.host == patient.host.name and silence > SILENCE[worker.state]:
+			text = f"Worker {worker_name(worker)} gave no sign of life for {span(silence)}: it is stopped or hangs."
+			remedy = f"py-spy dump --pid {worker.pid}; kill -CONT {worker.pid} wakes a stopped one"
+			yield Finding("silent-workers", Severity.ERROR, worker.name, text, remedy)
+
+
+@check("old-code")
+def old_code(patient: Patient) -> Iterator[Finding]:
+	"""Workers load an app's code once, when they start."""
+	change = patient.last_change
+	old = [worker for worker in patient.live_workers if change and worker.born < change.time - MARGIN]
+	if not old:
+		return
+	ago = span(max(0.0, time.time() - change.time))
+	text = (
+		f"{len(old)} of {count(len(patient.live_workers), 'worker')} run code from before the last change,"
+		f" {ago} ago in {change.app} ({change.file}): {listed([f'pid {worker.pid}' for worker in old])}."
+	)
+	yield Finding("old-code", Severity.WARNING, change.app, text, RESTART)

@@ -1,0 +1,47 @@
+"""An operation whose process died before it came to an end."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from fmx_restart.adapters.journal import Journal
+from fmx_restart.engine import events
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessKind, Setting
+from fmx_restart.tests.doctor.support import DoctorTestCase
+
+OPERATION = "20261122-120000-beef"
+
+
+class TestOperations(DoctorTestCase):
+	def journal(self, *facts: events.Event) -> Journal:
+		journal = Journal(self.path / "logs" / "fmx_restart", OPERATION)
+		for fact in (events.OperationStarted(OPERATION, self.rq.id, "wait-workers"), *facts):
+			journal(fact)
+		return journal
+
+	def test_one_that_still_runs_is_fine(self):
+		with closing(self.journal(events.PhaseEntered(Phase.FENCE))):
+			self.assert_clean(["unfinished-operation"])
+
+	def test_one_that_changed_nothing_that_stays_is_a_warning(self):
+		self.journal(events.PhaseEntered(Phase.FENCE)).close()
+		found = self.finding("unfinished-operation")
+		self.assertEqual((found.severity, found.subject), ("warning", OPERATION))
+		self.assertEqual(found.fix, "unfinished-operation")
+		self.assertIn("died in Fence", found.text)
+
+	def test_one_that_left_a_program_stopped_and_a_site_closed_is_an_error_and_names_both(self):
+		mode = Setting("one.localhost", "maintenance_mode")
+		facts = [
+			events.SettingChanged(mode, mode),
+			events.ProcessStopping("bench-web:web", ProcessKind.WEB, 4242),
+		]
+		self.journal(*facts).close()
+		found = self.finding("unfinished-operation")
+		self.assertEqual(found.severity, "error")
+		self.assertIn("bench-web:web", found.text)
+		self.assertIn("maintenance_mode of one.localhost", found.text)
+
+	def test_a_bench_where_none_ever_ran_is_fine(self):
+		self.assert_clean(["unfinished-operation"])

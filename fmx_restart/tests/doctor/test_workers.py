@@ -1,0 +1,103 @@
+"""Workers made wrong on a real Redis, with real processes."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.doctor.support import DoctorTestCase
+
+ALL = ("short", "default", "long")
+CHECKS = ("no-workers", "unserved-queues", "stale-workers", "silent-workers", "old-code")
+
+
+class TestWorkers(DoctorTestCase):
+	def start(self, *queues: str) -> int:
+		"""A worker that waits for a job."""
+		pid = self.rq.start_worker(*queues)
+		eventually(lambda: self.state_of(pid) == "idle", "the worker waits for jobs")
+		return pid
+
+	def state_of(self, pid: int) -> str | None:
+		return next((w.state.value for w in self.patient().look.workers if w.pid == pid), None)
+
+	def app(self, changed: datetime) -> None:
+		"""An app whose only module that counts was changed then; tests and node_modules do not count."""
+		(self.path / "sites" / "apps.txt").write_text("shop\n")
+		for name in ("shop/shop/api.py", "shop/shop/tests/test_api.py", "shop/shop/node_modules/x/x.py"):
+			file = self.path / "apps" / name
+			file.parent.mkdir(parents=True, exist_ok=True)
+			file.touch()
+		os.utime(self.path / "apps/shop/shop/api.py", (changed.timestamp(), changed.timestamp()))
+
+	def test_a_healthy_bench_is_clean(self):
+		self.app(datetime.now() - timedelta(days=1))
+		self.start(*ALL)
+		self.assert_clean(CHECKS)
+
+	def test_a_bench_without_workers_is_told_once(self):
+		self.rq.enqueue("one")
+		self.assertIn("1 job wait", self.finding("no-workers").text)
+		self.assert_clean([name for name in CHECKS if name != "no-workers"])
+
+	def test_a_queue_that_nobody_listens_to_is_an_error_only_while_a_job_waits_in_it(self):
+		self.ways["config"] = lambda: {"workers": {"mail": {}}}
+		self.start(*ALL)
+		self.assertEqual(
+			(self.finding("unserved-queues").severity, self.finding("unserved-queues").subject),
+			("warning", "mail"),
+		)
+		self.rq.enqueue("one", "mail")
+		self.assertEqual(self.finding("unserved-queues").severity, "error")
+
+	def test_an_empty_queue_that_is_no_more_configured_is_nobodys_business(self):
+		self.start(*ALL)
+		self.rq.enqueue("one", "old").delete()
+		self.assert_clean(["unserved-queues"])
+
+	def test_a_worker_that_was_killed_is_stale_and_another_one_is_not(self):
+		pid = self.start(*ALL)
+		other = self.start(*ALL)
+		self.rq.kill_worker(pid)
+		found = self.finding("stale-workers")
+		self.assertIn(f"pid {pid}", found.text)
+		self.assertNotIn(f"pid {other}", found.text)
+
+	def test_a_worker_elsewhere_is_judged_by_its_heartbeat(self):
+		worker = self.rq.register(*ALL)
+		self.admin.hset(worker.key, mapping={"hostname": "erp-2", "state": "idle"})
+		self.assert_clean(["stale-workers"])
+		self.beat(worker.key, timedelta(minutes=9))
+		self.assertIn("erp-2", self.finding("stale-workers").text)
+
+	def test_a_worker_of_another_bench_counts_for_nothing(self):
+		self.start(*ALL)
+		worker = self.rq.register("short")
+		self.admin.hset(worker.key, mapping={"queues": "home-ben-bench:short", "hostname": "erp-2"})
+		self.beat(worker.key, timedelta(hours=1))
+		self.assert_clean(CHECKS)
+		self.assertEqual(len(self.examine().details["workers"]), 1)
+
+	def test_a_process_that_is_there_and_silent_hangs(self):
+		pid = self.start(*ALL)
+		self.assert_clean(["silent-workers"])
+		(worker,) = self.patient().look.workers
+		self.beat(f"rq:worker:{worker.name}", timedelta(minutes=9))
+		self.assertIn(f"kill -CONT {pid}", self.finding("silent-workers").remedy)
+
+	def test_a_worker_that_was_started_long_before_the_code_changed_has_old_code(self):
+		self.app(datetime.now())
+		self.start(*ALL)
+		self.assert_clean(["old-code"])  # it may have been starting just then
+		(worker,) = self.patient().look.workers
+		born = datetime.now(timezone.utc) - timedelta(minutes=5)
+		self.admin.hset(f"rq:worker:{worker.name}", "birth", f"{born:%Y-%m-%dT%H:%M:%S.%fZ}")
+		found = self.finding("old-code")
+		self.assertEqual((found.subject, found.severity), ("shop", "warning"))
+		self.assertIn("shop/api.py", found.text)
+
+	def beat(self, key: str, ago: timedelta) -> None:
+		"""Its last heartbeat is that old."""
+		at = datetime.now(timezone.utc) - ago
+		self.admin.hset(key, "last_heartbeat", f"{at:%Y-%m-%dT%H:%M:%S.%fZ}")
