@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -28,12 +29,13 @@ class ThisHost:
 		process = psutil.Process()  # asked anew: an operation may go on in a forked process
 		return HostProcess(process.pid, process.create_time())
 
-	def is_alive(self, pid: int) -> bool:
+	def started(self, pid: int) -> float | None:
 		"""A zombie is dead: only its parent has not noticed yet."""
 		try:
-			return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+			process = psutil.Process(pid)
+			return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
 		except psutil.NoSuchProcess:
-			return False
+			return None
 
 	def family(self, pid: int) -> list[HostProcess]:
 		try:
@@ -42,6 +44,9 @@ class ThisHost:
 		except psutil.NoSuchProcess:
 			return []
 		return described(members)
+
+	def horses(self, pid: int) -> list[HostProcess]:
+		return [process for process in self.family(pid) if process.pid != pid and leads_group(process.pid)]
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		return [process for process in processes if is_the_same(process)]
@@ -89,6 +94,13 @@ def described(pids: Iterable[int]) -> list[HostProcess]:
 		except psutil.NoSuchProcess:
 			continue
 	return found
+
+
+def leads_group(pid: int) -> bool:
+	try:
+		return os.getpgid(pid) == pid
+	except ProcessLookupError:
+		return False
 
 
 def is_the_same(process: HostProcess) -> bool:

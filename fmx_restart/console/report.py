@@ -79,11 +79,16 @@ def account_lines(account: Account) -> list[str]:
 		"put back": account.requeued,
 		"interrupted": len(account.interrupted),
 		"removed": account.removed,
+		"gone": len(account.gone),
 		"lost": len(account.lost),
 	}
 	sums = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name == "lost")
 	lines = ["", "  Jobs", f"    {account.before} before + {account.arrived} arrived = {sums}"]
 	lines.append(f"    {len(account.lost)} of {count(account.total, 'job')} lost")
+	if account.gone:
+		lines.append(
+			f"    {count(len(account.gone), 'job')} gone: Redis lost its data meanwhile; no operation can bring them back"
+		)
 	if account.older_ghosts:
 		lines.append(
 			f"    {count(account.older_ghosts, 'job')} had been lost before this operation (not touched)"

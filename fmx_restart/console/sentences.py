@@ -192,6 +192,11 @@ def _(event: events.QueueNearLimit) -> str:
 
 
 @sentence.register
+def _(event: events.JobsCondemned) -> str:
+	return f"The time is over: ending {count(len(event.ids), 'job')}."
+
+
+@sentence.register
 def _(event: events.JobsInterrupted) -> str:
 	names = "; ".join(f"{job.site} / {job.method} ({job.id})" for job in event.jobs)
 	back = f", {len(event.requeued)} put back at the front of their queue" if event.requeued else ""

@@ -195,6 +195,15 @@ class QueueNearLimit(Event):
 
 
 @dataclass(frozen=True)
+class JobsCondemned(Event):
+	"""Told before they are killed: whoever cleans up after us reads here what is still to be done for them."""
+
+	ids: tuple[str, ...]
+	requeue: bool
+	reason: str  # what each of them is told to have failed for
+
+
+@dataclass(frozen=True)
 class JobsInterrupted(Event):
 	jobs: tuple[Job, ...]
 	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again

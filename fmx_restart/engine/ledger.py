@@ -26,7 +26,7 @@ LISTED = {
 
 @dataclass
 class Account:
-	"""before + arrived = finished + failed + waiting + running + requeued + interrupted + removed + lost"""
+	"""before + arrived = finished + failed + waiting + running + requeued + interrupted + removed + lost + gone"""
 
 	before: int = 0  # waiting or running when the fence went up
 	arrived: int = 0  # enqueued since
@@ -38,6 +38,7 @@ class Account:
 	interrupted: list[str] = field(default_factory=list)  # started, and nobody runs them any more
 	removed: int = 0  # deleted by somebody, or expired: RQ keeps no trace of a job with result_ttl=0
 	lost: list[str] = field(default_factory=list)  # ghosts that could not be put back
+	gone: list[str] = field(default_factory=list)  # Redis lost its data, and these with it
 	older_ghosts: int = 0  # lost before this operation began; not counted above, not touched
 
 	@property
@@ -47,7 +48,7 @@ class Account:
 	@property
 	def is_balanced(self) -> bool:
 		outcomes = self.finished + self.failed + self.waiting + self.running + self.requeued + self.removed
-		return self.total == outcomes + len(self.interrupted) + len(self.lost)
+		return self.total == outcomes + len(self.interrupted) + len(self.lost) + len(self.gone)
 
 
 class Ledger:
@@ -70,7 +71,14 @@ class Ledger:
 		resting = {id for id, place in after.places.items() if place is not Place.STRANDED}
 		return self.subjects(after) - resting
 
-	def close(self, after: Inventory, statuses: Mapping[str, str | None]) -> Account:
+	@property
+	def witnesses(self) -> set[str]:
+		"""Jobs that nobody touches while we work: when all their hashes are gone, Redis has lost its data."""
+		return self.before.places.keys() - self.seen_running
+
+	def close(
+		self, after: Inventory, statuses: Mapping[str, str | None], *, data_lost: bool = False
+	) -> Account:
 		"""`statuses` answers for every unplaced id. Ghosts stand under `lost` until they are put back."""
 		subjects = self.subjects(after)
 		account = Account(before=sum(self.before.places.get(id) in OPEN for id in subjects))
@@ -80,7 +88,11 @@ class Ledger:
 			is_back = id in self.requeued and after.places[id] is Place.WAITING
 			self._count(account, "requeued" if is_back else LISTED[after.places[id]])
 		for id in sorted(unplaced):
-			self._judge(account, id, statuses.get(id))
+			status = statuses.get(id)
+			if status is None and data_lost:
+				account.gone.append(id)
+			else:
+				self._judge(account, id, status)
 		return account
 
 	def _judge(self, account: Account, id: str, status: str | None) -> None:

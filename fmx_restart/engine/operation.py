@@ -25,10 +25,10 @@ from fmx_restart.engine.ports import Bench, CodeFault, Hold, HostProcess, Job, L
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import story_of
-from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.waiting import Outage, Patience, wait_until
 from fmx_restart.engine.wishes import Wishes
 
-REDIS_RETURNS = Patience(timeout=60.0, poll=0.2)
+REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
 BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
 
 
@@ -49,6 +49,7 @@ class Operation:
 		self.ledger: Ledger | None = None
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
 		self.is_fenced = False
+		self.lock_stood = True  # since the beginning
 		self.fence_stood = True  # since the last time that every worker was seen parked or at work
 		self.unmanaged_since: float | None = None  # when the process manager stopped answering
 		self.code_faults: list[CodeFault] = []  # told already
@@ -127,25 +128,24 @@ class Operation:
 		self._stamp(before)
 
 	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
-		"""wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart."""
-		away: list[QueueUnreachable] = []
-
-		def outlast(act: Callable[[], bool]) -> bool:
-			try:
-				return act()
-			except QueueUnreachable as error:
-				if not away:
-					self.emit(events.QueueAway(str(error)))
-				away.append(error)
-				return False
+		"""
+		wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart. While all can
+		still be undone nobody's time runs out because of Redis: raises QueueUnreachable when it stays away.
+		"""
+		outage = Outage(self.bench.clock, lambda error: self.emit(events.QueueAway(str(error))))
 
 		def look() -> bool:
-			outlast(self.wishes.heed)
+			outage.outlast(self.wishes.heed)
 			self.heed_stop_request()
-			outlast(self.keep_alive)
-			return outlast(condition)  # also without Redis: whoever was stopped must be started
+			outage.outlast(self.keep_alive)
+			return outage.look(condition)  # also without Redis: whoever was stopped must be started
 
-		return wait_until(look, patience, self.bench.clock)
+		done = wait_until(look, patience, self.bench.clock)
+		while not done and self.phase.can_be_undone and (more := outage.owed()):
+			done = wait_until(look, Patience(more, patience.poll), self.bench.clock)
+		if not done and self.phase.can_be_undone and outage.error:
+			raise outage.error
+		return done
 
 	def heed_stop_request(self) -> None:
 		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
@@ -163,11 +163,13 @@ class Operation:
 		clock, lock, fence = self.bench.clock, self.bench.lock, self.bench.fence
 		if clock.now() < self._next_beat and not now:
 			return True
-		if lock.hold(self.note()) is Hold.FOREIGN:
+		held = lock.hold(self.note())
+		if held is Hold.FOREIGN:
 			raise LockLost(
 				f"Another operation took the bench: {describe(lock.holder() or '')}.",
 				hint="This one was away for longer than its lock lasts. Look at the other one's outcome.",
 			)
+		self.lock_stood &= held is Hold.KEPT
 		has_lapsed = self.is_fenced and fence.hold(self.note()) is Hold.TAKEN
 		if has_lapsed:
 			self.fence_stood = False

@@ -35,6 +35,9 @@ class Worker:
 	born: float  # seconds since the epoch
 	heartbeat: float  # seconds since the epoch
 	is_leaving: bool = False  # it was told to stop, and ends when its job does
+	is_recorded: bool = (
+		True  # False: Redis lost its record, this is what was known before and what it wrote since
+	)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class Inventory:
 class Queue(Protocol):
 	"""RQ's queues, workers and registries, as far as they belong to this bench."""
 
-	def look(self) -> Look: ...
+	def look(self) -> Look:
+		"""A worker that was seen before and whose record is lost is told too, until it says that it ends."""
 
 	def wake(self, workers: Collection[Worker]) -> None:
 		"""Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526)."""
@@ -128,10 +132,16 @@ class Queue(Protocol):
 		"""Push ghosts to the front of their queue, each at most once. Returns those that were pushed."""
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
-		"""Jobs whose process was killed: each is failed afterwards, and says why, whoever recorded it first."""
+		"""
+		Jobs whose process was killed: each is failed afterwards, and says why, whoever recorded it first. One that was
+		failed for this very reason before is left as it is.
+		"""
 
-	def requeue(self, ids: Iterable[str]) -> list[str]:
-		"""Failed jobs go to the front of their queue, arguments intact. Returns those that went."""
+	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
+		"""
+		Those that failed last for this reason go to the front of their queue, arguments intact. Returns those that went,
+		now or when it was tried before and the answer did not arrive: nobody goes twice.
+		"""
 
 
 class Hold(str, Enum):
@@ -240,10 +250,14 @@ class Host(Protocol):
 	def me(self) -> HostProcess:
 		"""The process we are."""
 
-	def is_alive(self, pid: int) -> bool: ...
+	def started(self, pid: int) -> float | None:
+		"""When the process with this pid began, in seconds since the epoch; None where there is none."""
 
 	def family(self, pid: int) -> list[HostProcess]:
 		"""The process and all its descendants, as they are now."""
+
+	def horses(self, pid: int) -> list[HostProcess]:
+		"""The job processes below a worker: its descendants that lead a process group of their own, as RQ makes each do."""
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		"""Those that still run: same pid, same start time, not a zombie."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from fmx_restart.engine.errors import QueueUnreachable
+
 
 class Clock(Protocol):
 	def now(self) -> float:
@@ -42,3 +44,56 @@ def wait_until(condition: Callable[[], bool], patience: Patience, clock: Clock) 
 			return False
 		pause = max(patience.poll, min(4 * (ended - began), LONGEST_PAUSE))
 		clock.sleep(max(0.0, min(pause, deadline - ended)))
+
+
+class Outage:
+	"""
+	Acts that may find Redis away, within one wait. The time that it was away counts for nobody, and workers may need as
+	long again: RQ asks again after ever longer pauses, each about as long as all before.
+	"""
+
+	LONGEST = 60.0  # seconds after which Redis is not waited for any more
+	STEP = 1.0  # seconds that are granted at once while it is away
+
+	def __init__(self, clock: Clock, tell: Callable[[QueueUnreachable], object]) -> None:
+		self.clock, self.tell = clock, tell
+		self.error: QueueUnreachable | None = None  # of the last look; None when Redis answered it
+		self.is_told = False
+		self.lost = self.granted = 0.0  # seconds
+		self.since = 0.0
+
+	def outlast(self, act: Callable[[], bool]) -> bool:
+		"""False when Redis is away."""
+		try:
+			return act()
+		except QueueUnreachable as error:
+			if not self.is_told:
+				self.tell(error)
+			self.is_told = True
+			return False
+
+	def look(self, condition: Callable[[], bool]) -> bool:
+		"""outlast for the condition that is waited for: until when Redis was away is remembered."""
+		began = self.clock.now()
+		before, self.error = self.error, None
+
+		def note() -> bool:
+			try:
+				return condition()
+			except QueueUnreachable as error:
+				self.error = error
+				raise
+
+		found = self.outlast(note)
+		if self.error and not before:
+			self.since = began
+		elif before and not self.error:
+			self.lost += began - self.since
+		return found
+
+	def owed(self) -> float:
+		"""Seconds that whoever waits gets in addition when the time is over. 0 when there is no more."""
+		if self.error:
+			return self.STEP if self.clock.now() - self.since < self.LONGEST else 0.0
+		owed, self.granted = 2 * self.lost - self.granted, 2 * self.lost
+		return owed

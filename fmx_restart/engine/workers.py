@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fmx_restart.engine.ports import Host, Look, StartedJob, Worker, WorkerState
+from fmx_restart.engine.ports import (
+	Bench,
+	Host,
+	HostProcess,
+	Look,
+	Process,
+	ProcessKind,
+	StartedJob,
+	Worker,
+	WorkerState,
+)
 
 #: Seconds without a heartbeat after which a worker of another machine is gone. RQ beats each second while
 #: suspended, each 30 s while busy, and each 405 s while idle (rq/worker.py: worker_ttl, job_monitoring_interval).
@@ -14,13 +24,25 @@ SILENCE = {
 	WorkerState.IDLE: 480.0,
 	WorkerState.STARTED: 480.0,
 }
+CLOCKS_DIFFER = 5.0  # seconds between the kernel's clock and the one that RQ writes down
 
 
 def is_live(worker: Worker, look: Look, host: Host) -> bool:
 	"""On this machine the process table knows; elsewhere only the heartbeat tells."""
 	if worker.host == host.name:
-		return host.is_alive(worker.pid)
+		return is_its_process(worker, host.started(worker.pid))
 	return look.time - worker.heartbeat <= SILENCE[worker.state]
+
+
+def is_its_process(worker: Worker, started: float | None) -> bool:
+	"""
+	A record outlives a killed worker by minutes, and a reboot by as long as Redis keeps it: somebody else may have the
+	pid by then, who began after the record's last sign of life.
+	"""
+	if started is None:
+		return False
+	last_sign = max(worker.born, worker.heartbeat)
+	return not last_sign or started <= last_sign + CLOCKS_DIFFER
 
 
 def live_workers(look: Look, host: Host) -> list[Worker]:
@@ -50,3 +72,29 @@ def _is_running(job: StartedJob, worker: Worker | None, look: Look, host: Host) 
 	if worker is None:
 		return job.expires > look.time
 	return worker.state is WorkerState.BUSY and is_live(worker, look, host)
+
+
+def stray_horses(bench: Bench, look: Look) -> list[HostProcess]:
+	"""
+	What the process table knows and Redis does not: job processes without a worker, or of a worker without a record.
+	Reading the table takes milliseconds: not for every look.
+	"""
+	processes = bench.processes.list()
+	known = {w.pid for w in look.workers if w.host == bench.host.name}
+	orphans = bench.host.orphan_horses(known | {process.pid for process in processes if process.pid})
+	return [*orphans, *unrecorded_horses(bench.host, look, processes)]
+
+
+def unrecorded_horses(host: Host, look: Look, processes: Iterable[Process]) -> list[HostProcess]:
+	"""
+	Job processes of workers that Redis has no record of (any more): of a job of theirs nothing else may tell. A worker
+	that is just starting has no record yet, and no job process either.
+	"""
+	known = {w.pid for w in look.workers if w.host == host.name and w.is_recorded}
+	found = []
+	for process in processes:
+		if process.kind is ProcessKind.WORKER and process.pid and process.pid not in known:
+			family = {member.pid for member in host.family(process.pid)}
+			if family.isdisjoint(known):  # the workers of a pool are its children
+				found += host.horses(process.pid)
+	return found

@@ -27,7 +27,7 @@ class InMemoryBench:
 		self.host.when_killed = self.queue.kill_horse
 		self.host.when_terminated = self._terminate
 		self.queue.when_left = self._terminate
-		self.lock_slot = Slot()
+		self.lock_slot = Slot(self.queue.server)
 		self.migrations, self.settings = InMemoryMigrations(self.clock), InMemorySettings()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]

@@ -48,11 +48,15 @@ class InMemoryHost:
 	def me(self) -> HostProcess:
 		return HostProcess(1, 0.0, "test")
 
-	def is_alive(self, pid: int) -> bool:
-		return pid in self._entries
+	def started(self, pid: int) -> float | None:
+		return self._entries[pid].process.created if pid in self._entries else None
 
 	def family(self, pid: int) -> list[HostProcess]:
 		return [entry.process for entry in self._entries.values() if pid in self._line(entry.process.pid)]
+
+	def horses(self, pid: int) -> list[HostProcess]:
+		below = (process for process in self.family(pid) if process.pid != pid)
+		return [process for process in below if self._entries[process.pid].is_horse]
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		now = {entry.process for entry in self._entries.values()}

@@ -12,8 +12,7 @@ from statistics import median
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.host import InMemoryHost, nothing
-from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
-from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.adapters.in_memory.lease import InMemoryLease, Server, Slot
 from fmx_restart.engine.ports import Inventory, Job, Look, Place, StartedJob, Worker, WorkerState
 
 WAKE = "wake-"
@@ -36,8 +35,12 @@ class Task:
 	started: float | None = None
 	worker: str | None = None
 	runs: int = 0  # how often it was started
-	reason: str = ""  # why it failed
+	reasons: list[str] = field(default_factory=list)  # why it failed, each time; "" where it ended well
 	leavers: frozenset[str] = frozenset()  # workers that leave after it
+
+	@property
+	def reason(self) -> str:
+		return self.reasons[-1] if self.reasons else ""
 
 
 @dataclass
@@ -52,12 +55,14 @@ class SimulatedWorker:
 	heartbeat: float = 0.0
 	is_dead: bool = False
 	is_hung: bool = False  # takes nothing and says nothing
+	is_recorded: bool = True
 
 
 @dataclass
 class InMemoryQueue:
 	clock: FakeClock
-	suspension: Slot = field(default_factory=Slot)
+	server: Server = field(default_factory=Server)
+	suspension: Slot = field(init=False)
 	tasks: dict[str, Task] = field(default_factory=dict)
 	lists: dict[str, list[str]] = field(default_factory=dict)
 	workers: dict[str, SimulatedWorker] = field(default_factory=dict)
@@ -65,8 +70,19 @@ class InMemoryQueue:
 	other_benches: dict[str, int] = field(default_factory=dict)
 	when_left: Callable[[int], object] = nothing  # a worker with this pid ended by itself
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
-	is_away: bool = False
+	is_seen: set[str] = field(default_factory=set)  # names of workers that were in a look
 	_wakes: count = field(default_factory=lambda: count(1))
+
+	def __post_init__(self) -> None:
+		self.suspension = Slot(self.server)
+
+	@property
+	def is_away(self) -> bool:
+		return self.server.is_away
+
+	@is_away.setter
+	def is_away(self, away: bool) -> None:
+		self.server.is_away = away
 
 	# what a test does to it
 
@@ -101,7 +117,9 @@ class InMemoryQueue:
 		"""Its worker notices, and records the job as failed (rq/worker.py monitor_work_horse)."""
 		for worker in self.workers.values():
 			if worker.task and horse_pid(worker) == pid:
-				worker.task.status, worker.task = "failed", None
+				worker.task.status = "failed"
+				worker.task.reasons.append("Work-horse terminated unexpectedly")
+				worker.task = None
 				self.clock.after(0.01, lambda worker=worker: self._loop(worker))
 
 	def kill_worker(self, name: str) -> None:
@@ -118,26 +136,43 @@ class InMemoryQueue:
 		"""A worker pops the job and dies before it marks it (rq #2236)."""
 		self.lists[self.tasks[id].queue].remove(id)
 
+	def forget(self) -> None:
+		"""Redis loses all its data. Who runs goes on, and enters only what changes (rq/worker.py register_birth)."""
+		self.tasks.clear()
+		self.lists.clear()
+		for slot in self.server.slots:
+			slot.value = slot.expires = None
+		for worker in self.workers.values():
+			worker.is_recorded = False
+
 	# the port
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
-		self._answer()
+		self.server.take()
 		for id in self.tasks.keys() & set(ids):
-			self.tasks[id].status, self.tasks[id].reason = "failed", reason
+			task = self.tasks[id]
+			if reason not in task.reasons:
+				task.status = "failed"
+				task.reasons.append(reason)
 
-	def requeue(self, ids: Iterable[str]) -> list[str]:
-		self._answer()
-		failed = [id for id in ids if id in self.tasks and self.tasks[id].status == "failed"]
-		for id in reversed(failed):
-			self.tasks[id].status = "queued"
-			self.lists.setdefault(self.tasks[id].queue, []).insert(0, id)
-		return failed
+	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
+		self.server.take()
+		killed = [id for id in ids if id in self.tasks and self.tasks[id].reason == reason]
+		for id in reversed(killed):
+			task = self.tasks[id]
+			if task.status == "failed":
+				task.status = "queued"
+				self.lists.setdefault(task.queue, []).insert(0, id)
+				self._serve(task.queue)
+		return killed
 
 	def look(self) -> Look:
-		self._answer()
+		self.server.answer()
+		self.is_seen |= {worker.name for worker in self.workers.values() if worker.is_recorded}
+		known = [worker for worker in self.workers.values() if worker.name in self.is_seen]
 		return Look(
 			time=self.clock.time(),
-			workers=tuple(self._seen(worker) for worker in self.workers.values()),
+			workers=tuple(self._seen(worker) for worker in known),
 			depths=self._depths(),
 			started=tuple(self._started()),
 			suspension=self._suspension(),
@@ -145,7 +180,7 @@ class InMemoryQueue:
 		)
 
 	def wake(self, workers: Collection[Worker]) -> None:
-		self._answer()
+		self.server.take()
 		for worker in workers:
 			task = Task(f"{WAKE}{next(self._wakes)}", worker.queues[0], enqueued=self.clock.time())
 			self.tasks[task.id] = task
@@ -154,7 +189,7 @@ class InMemoryQueue:
 			self._serve(queue)
 
 	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
-		self._answer()
+		self.server.take()
 		task = Task(f"{WAKE}{next(self._wakes)}", queue, enqueued=self.clock.time(), leavers=frozenset(names))
 		self.tasks[task.id] = task
 		self.lists.setdefault(queue, []).insert(0, task.id)
@@ -162,18 +197,18 @@ class InMemoryQueue:
 		return task.id
 
 	def recall(self) -> int:
-		self._answer()
+		self.server.answer()
 		wakes = [id for ids in self.lists.values() for id in ids if id.startswith(WAKE)]
 		for id in wakes:
 			self.lists[self.tasks.pop(id).queue].remove(id)
 		return len(wakes)
 
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
-		self._answer()
+		self.server.answer()
 		return {id: to_job(self.tasks[id]) for id in ids if id in self.tasks}
 
 	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
-		self._answer()
+		self.server.answer()
 		took: dict[str, list[float]] = {}
 		for task in self.tasks.values():
 			if task.status == "finished" and task.method in methods:
@@ -181,7 +216,7 @@ class InMemoryQueue:
 		return {method: median(seconds) for method, seconds in took.items()}
 
 	def inventory(self) -> Inventory:
-		self._answer()
+		self.server.answer()
 		words = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FAILED}
 		real = {id: task for id, task in self.tasks.items() if not id.startswith(WAKE)}
 		places = {id: words[task.status] for id, task in real.items() if task.status in words}
@@ -189,16 +224,16 @@ class InMemoryQueue:
 		return Inventory(self.clock.time(), places)
 
 	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
-		self._answer()
+		self.server.answer()
 		return {id: self.tasks[id].status if id in self.tasks else None for id in ids}
 
 	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
-		self._answer()
+		self.server.answer()
 		queued = (task for task in self.tasks.values() if task.status == "queued" and task.id not in listed)
 		return {task.id: task.enqueued for task in queued if not task.id.startswith(WAKE)}
 
 	def put_back(self, ids: Iterable[str]) -> list[str]:
-		self._answer()
+		self.server.take()
 		waiting = {id for ids in self.lists.values() for id in ids}
 		queued = (id for id in ids if id in self.tasks and self.tasks[id].status == "queued")
 		ghosts = [id for id in queued if id not in waiting]
@@ -214,6 +249,8 @@ class InMemoryQueue:
 		"""The top of a worker's loop: the only place where it looks at the suspension."""
 		if worker.is_dead:
 			self._unregister(worker)
+		elif self.server.is_away:
+			self.clock.after(POLL, lambda: self._loop(worker))
 		elif self._suspension() is not None:
 			worker.state = WorkerState.SUSPENDED
 			self._beat(worker)
@@ -227,7 +264,7 @@ class InMemoryQueue:
 
 	def _serve(self, queue: str) -> None:
 		"""A blocking pop serves whoever waits longest."""
-		ids = self.lists.get(queue, [])
+		ids = [] if self.server.is_away else self.lists.get(queue, [])
 		for worker in [w for w in self.blocked if queue in w.queues and not w.is_hung]:
 			if ids and worker in self.blocked:
 				self.blocked.remove(worker)
@@ -245,10 +282,15 @@ class InMemoryQueue:
 	def _finish(self, worker: SimulatedWorker, task: Task) -> None:
 		if worker.task is not task:
 			return  # it was killed meanwhile
+		if self.server.is_away:
+			self.clock.after(POLL, lambda: self._finish(worker, task))  # its horse can tell nobody
+			return
 		if self.host:
 			self.host.remove(horse_pid(worker))
 		worker.task = None
 		task.status = "finished"
+		task.reasons.append("")
+		self.tasks[task.id] = task  # also where Redis had lost it
 		if task.id.startswith(WAKE):
 			del self.tasks[task.id]
 		if worker.name in task.leavers:
@@ -268,10 +310,6 @@ class InMemoryQueue:
 	def _suspension(self) -> str | None:
 		return InMemoryLease(self.clock, self.suspension, "nobody").holder()
 
-	def _answer(self) -> None:
-		if self.is_away:
-			raise QueueUnreachable("Redis does not answer: connection refused.")
-
 	def _depths(self) -> dict[str, int]:
 		known = {queue for worker in self.workers.values() for queue in worker.queues} | self.lists.keys()
 		return {queue: len(self.lists.get(queue, [])) for queue in known}
@@ -287,6 +325,7 @@ class InMemoryQueue:
 			id,
 			worker.born,
 			worker.heartbeat,
+			is_recorded=worker.is_recorded,
 		)
 
 	def _started(self) -> Iterable[StartedJob]:

@@ -69,6 +69,6 @@ class RedisQueue:
 		with redis_border():
 			self._interruptions.fail(ids, reason)
 
-	def requeue(self, ids: Iterable[str]) -> list[str]:
+	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
 		with redis_border():
-			return self._interruptions.requeue(ids)
+			return self._interruptions.requeue(ids, reason)

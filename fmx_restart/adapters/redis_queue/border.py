@@ -1,7 +1,8 @@
-"""Redis' exceptions end here: by class, never by message text."""
+"""Redis' exceptions end here: by class, and where redis-py has no class by Redis' own error code."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,9 @@ from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
 # redis-py makes AuthenticationError a ConnectionError: the narrower one comes first
 REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+#: Redis answers but writes nothing: it is full, a replica, cannot save, or waits for its replicas. That may pass.
+WRITES_NOTHING = re.compile(r"\b(OOM|READONLY|MISCONF|NOREPLICAS) ")
+CODES = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY"}  # where redis-py takes the code away
 
 
 @contextmanager
@@ -31,8 +35,22 @@ def redis_border() -> Iterator[None]:
 			" supervisorctl status, or redis-cli -u <redis_queue> ping.",
 		) from error
 	except exceptions.ResponseError as error:
+		if code := writes_nothing(error):
+			raise QueueUnreachable(
+				f"Redis refuses to write ({code}): {error}.",
+				hint="Look at Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
+				" redis-cli -u <redis_queue in sites/common_site_config.json> info.",
+			) from error
 		raise WrongEnvironment(
 			f"Redis cannot do what this bench needs: {error}.",
 			hint="Check redis_queue in sites/common_site_config.json, then Redis' memory, role and version"
 			" (6.0.6 or newer): redis-cli -u <redis_queue> info.",
 		) from error
+
+
+def writes_nothing(error: exceptions.ResponseError) -> str | None:
+	"""The code; None for any other refusal. A script or a pipeline puts words before it."""
+	if code := CODES.get(type(error).__name__):
+		return code
+	found = WRITES_NOTHING.search(f"{error} ")
+	return found and found[1]

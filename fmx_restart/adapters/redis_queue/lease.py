@@ -8,11 +8,13 @@ from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.engine.ports import Hold
 
 #: KEYS: the key. ARGV: owner, note, milliseconds, prefix of owners that may be replaced ("" for none).
+#: A Redis that is full refuses SET, but not PEXPIRE, nor what follows a write of the same script.
 HOLD = """
 local value = redis.call('GET', KEYS[1])
 local is_ours = value and string.sub(value, 1, #ARGV[1]) == ARGV[1]
 local is_stale = value and ARGV[4] ~= '' and string.sub(value, 1, #ARGV[4]) == ARGV[4]
 if value and not is_ours and not is_stale then return 'foreign' end
+if is_ours then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3])
 return is_ours and 'kept' or 'taken'
 """

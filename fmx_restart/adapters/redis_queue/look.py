@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +19,8 @@ STATES = {state.value: state for state in WorkerState}
 
 class Looker:
 	def __init__(self, connection: Redis, bench_id: str) -> None:
-		self.prefix = f"{bench_id}:"
+		self.connection, self.prefix = connection, f"{bench_id}:"
+		self._seen: dict[str, Worker] = {}
 		self._script = connection.register_script(SCRIPT)
 		self._args = [
 			keys.WORKER_PREFIX,
@@ -30,15 +33,37 @@ class Looker:
 
 	def look(self) -> Look:
 		answer = self._script(keys=[keys.WORKERS, keys.QUEUES, keys.SUSPENDED], args=self._args)
-		(seconds, microseconds), suspension, others, workers, depths, started = answer
+		(seconds, microseconds), suspension, others, records, depths, started = answer
+		workers = [self._worker(text(record)) for record in records]
+		workers += self._lost(workers)
+		self._seen = {worker.name: worker for worker in workers}
 		return Look(
 			time=int(seconds) + int(microseconds) / 1e6,
-			workers=tuple(self._worker(text(record)) for record in workers),
+			workers=tuple(workers),
 			depths={text(queue): depth for queue, depth in depths},
 			started=tuple(started_job(entry) for entry in started if not keys.is_wake(text(entry[0]))),
 			suspension=text(suspension) if suspension is not None else None,
 			other_benches={text(bench): workers for bench, workers in others},
 		)
+
+	def _lost(self, recorded: list[Worker]) -> Iterator[Worker]:
+		"""
+		Seen before, and gone from RQ's list without a farewell: a Redis that lost its data. RQ enters a worker only when
+		it starts; afterwards each writes just what changes. What it has not written since is as it was.
+		"""
+		missing = self._seen.keys() - {worker.name for worker in recorded}
+		if not missing:
+			return
+		pipe = self.connection.pipeline(transaction=False)
+		for name in missing:
+			pipe.hmget(keys.WORKER_PREFIX + name, "death", "state", "current_job", "last_heartbeat")
+		for name, (death, state, job_id, beat) in zip(missing, pipe.execute(), strict=True):
+			worker = replace(self._seen[name], is_recorded=False)
+			if state:
+				job = None if not job_id or keys.is_wake(text(job_id)) else text(job_id)
+				worker = replace(worker, state=STATES.get(text(state), WorkerState.STARTED), job_id=job)
+			if not death:
+				yield replace(worker, heartbeat=instant(text(beat)) or worker.heartbeat)
 
 	def _worker(self, record: str) -> Worker:
 		name, host, pid, queues, state, job_id, born, heartbeat, leaving = record.split("\0")

@@ -36,7 +36,8 @@ def close_ledger(operation: Operation) -> None:
 	ledger.seen_running |= operation.running.keys()
 	suspects = queue.unlisted(ledger.waiting_before)
 	after = queue.inventory()
-	account = ledger.close(after, queue.statuses(ledger.unplaced(after)))
+	statuses = queue.statuses(ledger.unplaced(after))
+	account = ledger.close(after, statuses, data_lost=is_data_lost(operation))
 	ghosts = {id: since for id, since in suspects.items() if id not in after.places}
 	newer = [id for id, since in ghosts.items() if since >= ledger.before.time and id not in account.lost]
 	account.arrived += len(newer)
@@ -57,10 +58,19 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 	def is_settled() -> bool:
 		after = queue.inventory()
 		statuses = queue.statuses(ledger.unplaced(after))
-		operation.report.account = ledger.close(after, statuses)
+		operation.report.account = ledger.close(after, statuses, data_lost=is_data_lost(operation))
 		return not {"queued", "started"} & set(statuses.values())
 
-	operation.wait(is_settled, SETTLING)
+	if not operation.wait(is_settled, SETTLING) and operation.report.account is None:
+		operation.insist(is_settled)
+
+
+def is_data_lost(operation: Operation) -> bool:
+	"""Our lock was gone before its time, and so is every job that nobody but Redis could have touched."""
+	if operation.lock_stood:
+		return False
+	statuses = operation.bench.queue.statuses(operation.ledger.witnesses)
+	return bool(statuses) and not any(statuses.values())
 
 
 def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:

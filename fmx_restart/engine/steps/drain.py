@@ -14,7 +14,7 @@ from fmx_restart.engine.report import JobWait
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.park import Parking
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import running_jobs
+from fmx_restart.engine.workers import running_jobs, stray_horses
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -37,9 +37,9 @@ def drain(operation: Operation) -> None:
 			continue  # somebody gave it more time meanwhile
 		if not draining.is_over:
 			use_force(operation, draining)
-		operation.keep_alive(now=True)
+		operation.insist(operation.bench.queue.recall)
+		operation.insist(lambda: operation.keep_alive(now=True))
 		stood = operation.fence_stood  # one that lapsed meanwhile let workers go: look again
-	operation.bench.queue.recall()
 	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
 
 
@@ -72,7 +72,7 @@ class Draining(Parking):
 		super().__init__(operation)
 		self.began = self.bench.clock.now()
 		self.jobs: tuple[events.RunningJob, ...] = ()
-		self.orphans: tuple[HostProcess, ...] = ()
+		self.strays: list[HostProcess] = []
 		self.waits: dict[str, JobWait] = {}
 		self.told: tuple[float, object] = (0.0, None)
 		self.is_over = False
@@ -111,10 +111,11 @@ class Draining(Parking):
 		self.jobs = self.running(look)
 		self.note_waits()
 		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
-		orphans = self.orphans = () if self.jobs or busy else self.operation.orphans(look)
-		if parked and not busy and not self.jobs and not orphans:
+		is_quiet = parked and not busy and not self.jobs
+		self.strays = stray_horses(self.bench, look) if is_quiet else []
+		if is_quiet and not self.strays:
 			return True
-		self.tell(look, orphans)
+		self.tell(look)
 		return False
 
 	def running(self, look: Look) -> tuple[events.RunningJob, ...]:
@@ -143,21 +144,20 @@ class Draining(Parking):
 				self.operation.report.waited_for.append(self.waits[running.job.id])
 			self.waits[running.job.id].seconds = seconds
 
-	def tell(self, look: Look, orphans: tuple[HostProcess, ...]) -> None:
+	def tell(self, look: Look) -> None:
 		"""At once when jobs came or went, else at the pace the person asked for."""
 		now, jobs = self.bench.clock.now(), frozenset(running.job.id for running in self.jobs)
 		if jobs == self.told[1] and now < self.told[0]:
 			return
 		self.told = (now + self.operation.options.report_every, jobs)
 		left = self.left()
-		pids = tuple(process.pid for process in orphans)
+		pids = tuple(process.pid for process in self.strays)
 		workers = tuple(self.live)
 		self.operation.emit(events.StillRunning(workers, self.jobs, pids, dict(look.depths), max(0.0, left)))
 
 	def timeout(self) -> DrainTimeout:
 		self.operation.report.still_running = [running.job for running in self.jobs]
-		lost = (f"pid {process.pid}, a job process without its worker" for process in self.orphans)
-		names = "; ".join([*map(describe, self.jobs), *lost]) or "a worker that is neither busy nor parked"
+		names = "; ".join([*map(describe, self.jobs), *self.unnamed()])
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
 		waits = options.strategy is Strategy.WAIT_WORKERS
 		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
@@ -167,6 +167,15 @@ class Draining(Parking):
 			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue goes on.",
 			hint="Try again when fewer jobs wait." if self.full else longer,
 		)
+
+	def unnamed(self) -> list[str]:
+		"""What else was waited for: a job that nobody can name any more, or a worker that does not come to rest."""
+		lost = [
+			f"pid {process.pid}, a job process without its worker or its record" for process in self.strays
+		]
+		named = {running.worker for running in self.jobs}
+		others = [w for w in self.live if w.state is not WorkerState.SUSPENDED and w.name not in named]
+		return lost + [f"the worker {w.name} (pid {w.pid}, {w.state.value})" for w in others]
 
 
 def describe(running: events.RunningJob) -> str:

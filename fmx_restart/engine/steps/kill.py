@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.options import OnTimeout
-from fmx_restart.engine.ports import Host, HostProcess, Look, Worker, WorkerState
+from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import running_jobs
+from fmx_restart.engine.workers import CLOCKS_DIFFER, live_workers, running_jobs, stray_horses
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 DYING = Patience(timeout=10.0, poll=0.02)
-CLOCKS_DIFFER = 5.0  # seconds between the kernel's clock and the one that RQ writes down
 REASON = "fmx_restart killed this job: operation {operation} gave it {seconds:.0f} s to finish."
 
 
@@ -23,19 +22,51 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	"""
 	Kill every running job of this machine, wait until its worker has noticed, then write down why, and put it back
 	where the options say so. A job that just ended by itself is left as it ended, and one that runs elsewhere is not
-	touched: nobody killed it, so putting it back would run it twice.
+	touched: nobody killed it, so putting it back would run it twice. Which ones is told before they are killed: whoever
+	cleans up after us finishes the rest with finish_ending.
 	"""
-	bench = operation.bench
-	look = operation.look()
-	orphans = [member for orphan in operation.orphans(look) for member in bench.host.family(orphan.pid)]
-	victims = [*job_processes(operation, look), *orphans]
-	ids = job_ids(look, bench.host, with_orphans=bool(orphans))
+	bench, requeue = operation.bench, operation.wishes.on_timeout is OnTimeout.REQUEUE
+	victims, ids = condemned(operation)
+	reason = REASON.format(operation=operation.id, seconds=seconds)
+	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
 	bench.host.end(victims)
 	operation.wait(lambda: is_noticed(operation, victims), DYING)
-	ended = still_owed(operation, ids)
-	bench.queue.fail(ended, REASON.format(operation=operation.id, seconds=seconds))
-	requeued = bench.queue.requeue(ended) if operation.options.on_timeout is OnTimeout.REQUEUE else []
-	note(operation, ended, requeued)
+	operation.insist(lambda: note(operation, *record_ending(bench, ids, requeue=requeue, reason=reason)))
+
+
+def finish_ending(
+	bench: Bench, ids: Collection[str], *, requeue: bool, reason: str
+) -> tuple[list[str], list[str]]:
+	"""
+	What end_jobs had left to do when its operation died: the fields of JobsCondemned tell it. Can be repeated. Returns
+	those that were ended, and those of them that were put back. One that somebody works on was not killed, or runs
+	again already; it is left alone, as all are whose horse may be one that lost its worker.
+	"""
+	look = bench.queue.look()
+	running = {job.id for job in running_jobs(look, bench.host)}
+	if stray_horses(bench, look):
+		running |= {job.id for job in look.started}
+	return record_ending(bench, [id for id in ids if id not in running], requeue=requeue, reason=reason)
+
+
+def record_ending(
+	bench: Bench, ids: Collection[str], *, requeue: bool, reason: str
+) -> tuple[list[str], list[str]]:
+	"""Nobody works on these any more. Returns those that did not finish after all, and those that were put back."""
+	before = bench.queue.requeue(ids, reason) if requeue else []  # of an earlier attempt
+	ended = still_owed(bench, [id for id in ids if id not in before])
+	bench.queue.fail(ended, reason)
+	requeued = bench.queue.requeue(ended, reason) if requeue else []
+	return [*before, *ended], [*before, *requeued]
+
+
+def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
+	"""What runs jobs on this machine, all children included, and the ids of these jobs. Changes nothing."""
+	host = operation.bench.host
+	look = operation.look()
+	stray = stray_horses(operation.bench, look)
+	victims = [member for process in stray for member in host.family(process.pid)]
+	return [*job_processes(operation, look), *victims], job_ids(look, host, with_orphans=bool(stray))
 
 
 def job_ids(look: Look, host: Host, *, with_orphans: bool) -> list[str]:
@@ -55,13 +86,13 @@ def job_processes(operation: Operation, look: Look) -> list[HostProcess]:
 	for worker in look.workers:
 		if worker.host == host.name and worker.state is WorkerState.BUSY:
 			family = host.family(worker.pid)
-			if is_its_process(worker, family):
+			if is_proved(worker, family):
 				victims += [process for process in family if process.pid != worker.pid] or family
 	return victims
 
 
-def is_its_process(worker: Worker, family: Collection[HostProcess]) -> bool:
-	"""A record outlives a killed worker by minutes, and its pid may be somebody else's by then: that one is younger."""
+def is_proved(worker: Worker, family: Collection[HostProcess]) -> bool:
+	"""Stricter than is_live, which may err on the side of waiting: the process began before its record."""
 	return any(p.pid == worker.pid and p.created <= worker.born + CLOCKS_DIFFER for p in family)
 
 
@@ -70,13 +101,13 @@ def is_noticed(operation: Operation, victims: Collection[HostProcess]) -> bool:
 	host = operation.bench.host
 	if host.alive(victims):
 		return False
-	workers = [w for w in operation.look().workers if w.host == host.name and host.is_alive(w.pid)]
+	workers = [w for w in live_workers(operation.look(), host) if w.host == host.name]
 	return not any(worker.state is WorkerState.BUSY for worker in workers)
 
 
-def still_owed(operation: Operation, ids: Collection[str]) -> list[str]:
+def still_owed(bench: Bench, ids: Collection[str]) -> list[str]:
 	"""Those that did not finish after all: RQ recorded a failure, or nobody was left to record anything."""
-	statuses = operation.bench.queue.statuses(ids)
+	statuses = bench.queue.statuses(ids)
 	return [id for id in ids if statuses[id] in ("failed", "started", "stopped")]
 
 

@@ -25,7 +25,7 @@ def park(operation: Operation) -> None:
 	began = operation.bench.clock.now()
 	if not operation.wait(parking.is_done, PATIENCE):
 		parking.give_up()
-	operation.bench.queue.recall()
+	operation.insist(operation.bench.queue.recall)
 	busy = sum(worker.state is WorkerState.BUSY for worker in parking.live)
 	seconds = operation.bench.clock.now() - began
 	operation.emit(events.WorkersParked(len(parking.live) - busy, busy, seconds))

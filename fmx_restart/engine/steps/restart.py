@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WorkerState
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, Worker, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -98,12 +98,25 @@ def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
 
 def end_all_but_busy(operation: Operation, relays: Iterable[Relay]) -> bool:
 	"""The manager has not killed it in all this time, and nobody would start it again once it does."""
-	host = operation.bench.host
-	busy = {w.pid for w in operation.look().workers if w.host == host.name and w.state is WorkerState.BUSY}
+	workers = [w for w in operation.look().workers if w.host == operation.bench.host.name]
 	for relay in relays:
-		if relay.leg is Leg.STOPPING and not busy & {process.pid for process in relay.family}:
-			host.end(relay.family)
+		if relay.leg is Leg.STOPPING and not still_works(operation, relay, workers):
+			operation.bench.host.end(relay.family)
 	return True
+
+
+def still_works(operation: Operation, relay: Relay, workers: Iterable[Worker]) -> bool:
+	"""By Redis' record, and by the process table where Redis has none (any more)."""
+	family = {process.pid for process in relay.family}
+	its = [worker for worker in workers if worker.pid in family]
+	if any(worker.state is WorkerState.BUSY for worker in its):
+		return True
+	is_recorded = any(worker.is_recorded for worker in its)
+	return (
+		not is_recorded
+		and relay.old.kind is ProcessKind.WORKER
+		and bool(operation.bench.host.horses(relay.old.pid))
+	)
 
 
 def relays_for(

@@ -50,11 +50,12 @@ def free_port() -> int:
 		return server.getsockname()[1]
 
 
-def short_folder(case: unittest.TestCase) -> Path:
+def short_folder(case: unittest.TestCase | type[unittest.TestCase]) -> Path:
 	"""A folder that other users may enter, with a path short enough for a unix socket (108 bytes)."""
 	folder = Path(tempfile.mkdtemp(prefix="fmx", dir="/tmp"))
 	folder.chmod(0o755)
-	case.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+	clean_up = case.addClassCleanup if isinstance(case, type) else case.addCleanup
+	clean_up(shutil.rmtree, folder, ignore_errors=True)
 	return folder
 
 

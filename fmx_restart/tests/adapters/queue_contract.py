@@ -82,6 +82,40 @@ class QueueContract(QueueWaits):
 		self.suspend("somebody")
 		self.assertEqual(self.queue.look().suspension, "somebody")
 
+	# a Redis that loses its data
+
+	def test_workers_that_redis_forgot_are_still_known_by_what_they_were_and_what_they_write_since(self):
+		# Given an idle worker and a busy one, seen once
+		self.start_worker("short")
+		self.wait_for_workers(1)
+		self.start_worker("email")
+		self.wait_for_workers(2)
+		self.enqueue("job-1", "email", waits=True)
+		self.wait_until_running("job-1")
+		self.eventually(lambda: "job-1" in {w.job_id for w in self.queue.look().workers}, "it is named")
+		before = {worker.pid: worker for worker in self.queue.look().workers}
+		# When Redis loses all it had
+		self.forget()
+		# Then both are as they were, and it is told that nothing backs it
+		after = {worker.pid: worker for worker in self.queue.look().workers}
+		self.assertEqual(after.keys(), before.keys())
+		for pid, worker in after.items():
+			self.assertEqual((worker.state, worker.job_id), (before[pid].state, before[pid].job_id))
+			self.assertEqual((worker.queues, worker.is_recorded), (before[pid].queues, False))
+		# And the idle one can be woken and is seen to come to rest
+		self.suspend("us")
+		self.queue.wake(self.idle())
+		at_rest = {(WorkerState.SUSPENDED, None), (WorkerState.BUSY, "job-1")}
+		self.eventually(
+			lambda: {(w.state, w.job_id) for w in self.queue.look().workers} == at_rest, "it is suspended"
+		)
+
+	def test_a_worker_that_took_its_leave_is_not_held_to_be_forgotten(self):
+		pid = self.start_worker("short")
+		self.wait_for_workers(1)
+		self.stop_worker(pid)
+		self.eventually(lambda: not self.queue.look().workers, "it is gone")
+
 	# wake-ups
 
 	def test_under_a_fence_every_idle_worker_is_woken_and_suspended_and_no_wake_up_remains(self):

@@ -116,10 +116,10 @@ class QueueJobsContract(QueueWaits):
 		self.queue.fail(["first", "second"], "killed")
 		self.enqueue("third")
 		# When they are requeued twice
-		once = self.queue.requeue(["first", "second"])
-		again = self.queue.requeue(["first", "second"])
+		once = self.queue.requeue(["first", "second"], "killed")
+		again = self.queue.requeue(["first", "second"], "killed")
 		# Then they stand before the other one, once
-		self.assertEqual((once, again), (["first", "second"], []))
+		self.assertEqual((once, again), (["first", "second"], ["first", "second"]))
 		self.assertEqual(self.waiting("short"), ["first", "second", "third"])
 		self.assertEqual(set(self.queue.inventory().places.values()), {Place.WAITING})
 
@@ -127,7 +127,7 @@ class QueueJobsContract(QueueWaits):
 		# Given a killed job that is back in its queue
 		self.kill_while_it_runs("job-1")
 		self.queue.fail(["job-1"], "killed")
-		self.queue.requeue(["job-1"])
+		self.queue.requeue(["job-1"], "killed")
 		before = self.queue.describe(["job-1"])["job-1"]
 		self.assertEqual((before.site, before.method), ("one.localhost", "app.tasks.work"))
 		# Then the next worker runs it to its end
@@ -136,10 +136,34 @@ class QueueJobsContract(QueueWaits):
 		self.finish("job-1")
 		self.wait_until_finished("job-1")
 
+	def test_a_requeued_job_is_not_touched_again_whatever_became_of_it(self):
+		# Given a killed job that was put back, and that its next worker was killed with as well
+		self.kill_while_it_runs("job-1")
+		self.queue.fail(["job-1"], "killed once")
+		self.queue.requeue(["job-1"], "killed once")
+		pid = self.start_worker("short", "default")
+		self.wait_until_running("job-1")
+		# When somebody repeats what was done after the first time
+		self.queue.fail(["job-1"], "killed once")
+		self.queue.requeue(["job-1"], "killed once")
+		# Then it still runs, and waits nowhere
+		self.assertEqual(self.queue.statuses(["job-1"]), {"job-1": "started"})
+		self.assertEqual(self.waiting("short"), [])
+		self.kill_worker(pid)
+		self.queue.fail(["job-1"], "killed twice")
+		self.assertEqual(self.queue.requeue(["job-1"], "killed once"), [])
+		self.assertEqual(self.queue.requeue(["job-1"], "killed twice"), ["job-1"])
+
+	def test_a_job_that_failed_for_another_reason_is_not_requeued(self):
+		self.kill_while_it_runs("job-1")
+		self.queue.fail(["job-1"], "killed by somebody else")
+		self.assertEqual(self.queue.requeue(["job-1"], "killed by operation-1"), [])
+		self.assertEqual(self.waiting("short"), [])
+
 	def test_only_failed_jobs_are_requeued(self):
 		self.start_worker("short", "default")
 		self.enqueue("runs", waits=True)
 		self.wait_until_running("runs")
 		self.enqueue("waits")
-		self.assertEqual(self.queue.requeue(["runs", "waits", "gone"]), [])
+		self.assertEqual(self.queue.requeue(["runs", "waits", "gone"], "killed"), [])
 		self.assertEqual(self.waiting("short"), ["waits"])

@@ -32,14 +32,14 @@ def redis_binary() -> str:
 
 
 class RedisServer:
-	def __init__(self, folder: Path) -> None:
-		self.folder, self.socket = folder, folder / "redis.sock"
+	def __init__(self, folder: Path, data: Path | None = None) -> None:
+		self.folder, self.socket, self.data = folder, folder / "redis.sock", data or folder
 		self._process: subprocess.Popen | None = None
 
 	def start(self) -> None:
 		"""Returns when it answers."""
 		command = [redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
-		command += ["--dir", str(self.folder), "--appendonly", "no"]
+		command += ["--dir", str(self.data), "--appendonly", "no"]
 		command += ["--rdbcompression", "no"]  # so that a DUMP can be searched
 		self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 		eventually(self._answers, "Redis answers")

@@ -70,6 +70,12 @@ class RqBench:
 		self._processes[process.pid] = process
 		return process.pid
 
+	def stop_worker(self, pid: int) -> None:
+		"""A TERM, as a process manager sends it."""
+		process = self._processes.pop(pid)
+		process.terminate()
+		process.wait()
+
 	def kill_worker(self, pid: int) -> None:
 		"""With the job it runs, which has a session of its own. Stopped first, so that it starts no other."""
 		process = self._processes.pop(pid)

@@ -19,6 +19,8 @@ from fmx_restart.tests.adapters.waiting import eventually
 WORKER = """
 import os, signal, sys
 horse = os.fork()
+if not horse and "helper" not in sys.argv:
+	os.setpgrp()
 if horse:
 	print(horse, flush=True)
 while True:
@@ -44,6 +46,15 @@ class HostContract:
 		self.assertEqual({process.pid for process in self.host.family(worker)}, {worker, horse})
 		self.assertEqual({process.pid for process in self.host.family(horse)}, {horse})
 
+	def test_a_horse_is_known_by_the_group_that_it_leads_and_a_helper_of_the_worker_is_none(self):
+		worker, horse = self.start_worker()
+		eventually(
+			lambda: [process.pid for process in self.host.horses(worker)] == [horse], "it leads its group"
+		)
+		self.assertEqual(self.host.horses(horse), [])
+		helped, _ = self.start_worker("helper")
+		self.assertEqual(self.host.horses(helped), [])
+
 	def test_a_process_that_is_gone_has_no_family_and_is_not_alive(self):
 		# Given a worker that we have seen
 		worker, horse = self.start_worker()
@@ -51,8 +62,8 @@ class HostContract:
 		# When it is killed
 		self.kill(worker)
 		# Then only its horse is left
-		self.assertFalse(self.host.is_alive(worker))
-		self.assertTrue(self.host.is_alive(horse))
+		self.assertIsNone(self.host.started(worker))
+		self.assertIsNotNone(self.host.started(horse))
 		self.assertEqual(self.host.family(worker), [])
 		self.assertEqual([process.pid for process in self.host.alive(family)], [horse])
 
@@ -92,7 +103,7 @@ class TestInMemoryHost(HostContract, unittest.TestCase):
 	def start_worker(self, command="worker"):
 		self.last_pid += 2
 		self.host.add(self.last_pid, parent=1, created=1, is_horse=True)
-		self.host.add(self.last_pid + 1, parent=self.last_pid, created=1, is_horse=True)
+		self.host.add(self.last_pid + 1, parent=self.last_pid, created=1, is_horse=command != "helper")
 		return self.last_pid, self.last_pid + 1
 
 	def kill(self, pid):
@@ -167,7 +178,7 @@ class TestThisHost(HostContract, unittest.TestCase):
 		worker, horse = self.start_worker()
 		family = self.host.family(worker)
 		os.kill(worker, signal.SIGKILL)
-		eventually(lambda: not self.host.is_alive(worker), "the worker has ended")
+		eventually(lambda: self.host.started(worker) is None, "the worker has ended")
 		# Then it is in no list any more
 		self.assertIsNone(self.workers[worker].returncode)
 		self.assertEqual([it.pid for it in self.host.alive(family)], [horse])

@@ -33,6 +33,12 @@ class TestInMemoryQueue(QueueContract, QueueJobsContract, unittest.TestCase):
 	def kill_worker(self, pid):
 		self.queue.kill_worker(f"worker-{pid}")
 
+	def stop_worker(self, pid):
+		self.queue.stop_worker(f"worker-{pid}")
+
+	def forget(self):
+		self.queue.forget()
+
 	def finish(self, id):
 		self.clock.sleep(100)
 
@@ -46,7 +52,7 @@ class TestInMemoryQueue(QueueContract, QueueJobsContract, unittest.TestCase):
 		self.queue.suspension.value = value
 
 	def waiting(self, queue):
-		return self.queue.lists[queue]
+		return self.queue.lists.get(queue, [])
 
 	def traces(self):
 		listed = {id for ids in self.queue.lists.values() for id in ids}
@@ -69,7 +75,8 @@ class TestRedisQueue(QueueContract, QueueJobsContract, RedisTestCase):
 		self.addCleanup(self.bench.stop)
 		self.start_worker, self.enqueue = self.bench.start_worker, self.bench.enqueue
 		self.finish, self.kill_worker = self.bench.finish, self.bench.kill_worker
-		self.eventually = eventually
+		self.eventually, self.forget = eventually, self.admin.flushall
+		self.stop_worker = self.bench.stop_worker
 		self.queue = RedisQueue(self.bench.connection, self.bench.id, "operation-1")
 
 	def lose(self, id):
@@ -114,7 +121,7 @@ class TestRedisQueue(QueueContract, QueueJobsContract, RedisTestCase):
 		# Then that is what people read, and the job can be put back
 		self.assertEqual(self.reason("job-1"), "killed by operation-1")
 		self.bench.kill_worker(pid)
-		self.assertEqual(self.queue.requeue(["job-1"]), ["job-1"])
+		self.assertEqual(self.queue.requeue(["job-1"], "killed by operation-1"), ["job-1"])
 
 	def test_frappes_readers_survive_a_wake_up_that_waits(self):
 		# Given a wake-up in a queue

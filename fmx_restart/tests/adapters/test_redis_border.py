@@ -15,8 +15,10 @@ from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED
 from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.engine.errors import OperationError, QueueUnreachable, WrongEnvironment
+from fmx_restart.engine.ports import Hold, Worker, WorkerState
 from fmx_restart.tests.adapters.benches import short_folder
 from fmx_restart.tests.adapters.redis_server import PASSWORD, RedisServer, RedisTestCase
+from fmx_restart.tests.adapters.waiting import eventually
 
 BENCH = "home-anna-bench"
 ONCE = Retry(NoBackoff(), 0)  # redis-py 6 and later would try for seconds
@@ -100,15 +102,58 @@ class TestRefused(Border, RedisTestCase):
 		finally:
 			redis.Redis.from_url(self.server.url("default")).config_set("requirepass", "")
 
-	def test_a_redis_that_is_full_is_a_wrong_environment_and_no_outage(self):
-		self.admin.config_set("maxmemory", 1)
-		try:
-			with self.assertRaises(WrongEnvironment) as caught:
-				RedisLease(self.connection(BENCH, PASSWORD), SUSPENDED, "operation-1", seconds=30).hold()
-			self.assertNotIsInstance(caught.exception, QueueUnreachable)
+
+class TestWritesNothing(RedisTestCase):
+	"""Redis answers and reads, and refuses every write: that may pass, as an outage may."""
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		data = short_folder(cls)
+		cls.disk = RedisServer(short_folder(cls), data)
+		cls.addClassCleanup(cls.disk.stop)
+		cls.disk.start()
+		data.rmdir()
+
+	def assert_told(self, code: str, server: RedisServer) -> None:
+		lease = RedisLease(server.connection(), "rq:fmx:b:lock", "operation-1", seconds=30)
+		queue = RedisQueue(server.connection(), BENCH, "operation-1")
+		worker = Worker("w", "h", 1, ("short",), WorkerState.IDLE, None, 0.0, 0.0)
+		for order in (lease.hold, lambda: queue.wake([worker]), lambda: queue.ask_to_leave("short", ["w"])):
+			with self.assertRaisesRegex(QueueUnreachable, f"refuses to write .{code}.") as caught:
+				order()
 			self.assertIn("memory", caught.exception.hint)
-		finally:
-			self.admin.config_set("maxmemory", 0)
+		self.assertEqual(queue.look().workers, ())
+
+	def test_one_that_is_full(self):
+		self.admin.config_set("maxmemory", 1)
+		self.addCleanup(self.admin.config_set, "maxmemory", 0)
+		self.assert_told("OOM", self.server)
+
+	def test_one_that_became_a_replica(self):
+		self.admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+		self.addCleanup(self.admin.execute_command, "REPLICAOF", "NO", "ONE")
+		self.assert_told("READONLY", self.server)
+
+	def test_one_that_cannot_save_to_its_disk(self):
+		admin = self.disk.connection()
+		admin.config_set("save", "3600 1")
+		admin.set("a", 1)
+		admin.bgsave()
+		eventually(lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err", "it could not save")
+		self.assert_told("MISCONF", self.disk)
+
+	def test_in_one_that_is_full_a_lease_is_renewed_and_released_all_the_same(self):
+		# Given a lease in a Redis that gets full
+		lease = RedisLease(self.server.connection(), SUSPENDED, "operation-1", seconds=30)
+		lease.hold("Drain")
+		self.admin.pexpire(SUSPENDED, 10_000)
+		self.admin.config_set("maxmemory", 1)
+		self.addCleanup(self.admin.config_set, "maxmemory", 0)
+		# Then it neither ends nor tells what was true before
+		self.assertIs(lease.hold("Restart"), Hold.KEPT)
+		self.assertGreater(self.admin.pttl(SUSPENDED), 25_000)
+		self.assertEqual((lease.holder(), lease.release()), ("operation-1 Restart", True))
 
 
 class TestAway(Border, unittest.TestCase):

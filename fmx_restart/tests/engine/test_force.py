@@ -92,17 +92,17 @@ class TestForce(unittest.TestCase):
 		self.assertEqual((here.status, far.status, far.runs), ("started", "started", 1))
 		self.assertEqual(self.bench.host.killed, [])
 
-	def test_a_process_that_only_has_the_pid_of_a_dead_worker_is_left_alone(self):
+	def test_a_process_that_only_has_the_pid_of_a_dead_worker_is_neither_waited_for_nor_signalled(self):
 		# Given the record of a worker that was killed at work, and a younger process with its pid
 		task = self.endless()
 		worker = self.bench.queue.workers[task.worker]
 		self.bench.queue.kill_worker(worker.name)
 		self.bench.processes.end("short", ProcessState.FAILED)
 		self.bench.host.add(worker.pid, created=self.bench.clock.time() + 60, label="somebody else")
-		# When the time is over, then it is not signalled
-		with self.assertRaises(DrainTimeout):
-			Run(self.bench, Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.KILL)).go()
-		self.assertEqual(self.bench.host.killed, [])
+		# When the bench is restarted, then nobody takes it for the worker
+		report = Run(self.bench, FAST).go()
+		self.assertEqual((report.outcome, report.waited_for), (Phase.DONE, []))
+		self.assertEqual((self.bench.host.killed, len(self.bench.host.family(worker.pid))), ([], 1))
 
 	def test_when_the_queue_comes_near_its_limit_the_drain_gives_up_early(self):
 		# Given an endless job, and a queue that fills up
