@@ -12,3 +12,5 @@ default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 
 export_python_type_annotations = True
 require_type_annotated_api_methods = True
+
+scheduler_events = {"all": ["fmx_restart.record.samples.tick"]}

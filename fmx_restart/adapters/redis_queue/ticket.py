@@ -1,0 +1,63 @@
+"""
+The ticket of an operation that was asked for and is not running yet. One per bench: whoever takes it launches the operation,
+so that a worker and the web process, or two workers, cannot both do so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis import Redis
+
+from fmx_restart.adapters.redis_queue.border import redis_border
+
+WAITS = 600  # seconds for somebody to launch it
+STARTS = 60  # seconds from its launch until it holds the bench's lock
+
+#: KEYS: the key. ARGV: value that must stand there, new value ("" to delete), seconds
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+	operation: str
+	is_launched: bool
+
+
+class LaunchTicket:
+	def __init__(self, connection: Redis, bench_id: str) -> None:
+		self.connection, self.key = connection, f"rq:fmx:{bench_id}:launch"
+		self._replace = connection.register_script(REPLACE)
+
+	def issue(self, operation: str) -> Waiting | None:
+		"""None when it is ours now; else the operation that has it."""
+		with redis_border():
+			while not self.connection.set(self.key, f"queued {operation}", nx=True, ex=WAITS):
+				if waiting := self.waiting():
+					return waiting
+		return None
+
+	def waiting(self) -> Waiting | None:
+		with redis_border():
+			value = self.connection.get(self.key)
+		if value is None:
+			return None
+		state, _, operation = value.decode().partition(" ")
+		return Waiting(operation, state == "launched")
+
+	def take(self, operation: str) -> bool:
+		"""True for one caller: that one launches it."""
+		return self._become(operation, f"launched {operation}")
+
+	def withdraw(self, operation: str) -> bool:
+		"""True when nobody has launched it, and now nobody will."""
+		return self._become(operation, "")
+
+	def _become(self, operation: str, value: str) -> bool:
+		with redis_border():
+			return bool(self._replace(keys=[self.key], args=[f"queued {operation}", value, STARTS]))

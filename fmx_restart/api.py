@@ -1,0 +1,151 @@
+"""
+What Desk and other machines may ask of this app, at /api/method/fmx_restart.api.<function>. docs/api.md shows each with
+an example answer. Guard, delegate, answer: the work is done in record/.
+
+No `from __future__ import annotations` here: Frappe checks arguments by their annotations, and skips those that are text.
+"""
+
+import frappe
+
+from fmx_restart.record import charts as charts_of_bench
+from fmx_restart.record import live, requests, starting
+from fmx_restart.record.access import for_operators
+from fmx_restart.record.asked import Asked
+from fmx_restart.record.catching_up import catch_up
+from fmx_restart.record.feeding import feed_of
+from fmx_restart.record.previewing import preview_of
+from fmx_restart.record.telling import history_of, status_of
+
+READ = ["GET", "POST"]  # Desk's own frappe.xcall always posts
+ACT = ["POST"]
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def preview(  # noqa: PLR0913 (the options of the command, by the same names)
+	strategy: str = "",
+	wait_workers_timeout: float | None = None,
+	on_timeout: str = "",
+	force_kill_timeout: float | None = None,
+	rolling_share: str = "",
+	web: bool = True,
+	workers: bool = True,
+	migrate: bool = False,
+	migrate_timeout: float | None = None,
+	backup: bool = False,
+	skip_failing: bool = False,
+	force: bool = False,
+	sites: list | str | None = None,
+	maintenance_mode: list | str | None = None,
+) -> dict:
+	"""
+	What a restart with these options would do now; changes nothing. Also every strategy in one line, and which one is
+	recommended in this situation and why. Arguments as in `start`.
+	"""
+	return preview_of(Asked.of(locals()))
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def start(  # noqa: PLR0913 (the options of the command, by the same names)
+	strategy: str = "",
+	wait_workers_timeout: float | None = None,
+	on_timeout: str = "",
+	force_kill_timeout: float | None = None,
+	rolling_share: str = "",
+	web: bool = True,
+	workers: bool = True,
+	migrate: bool = False,
+	migrate_timeout: float | None = None,
+	backup: bool = False,
+	skip_failing: bool = False,
+	force: bool = False,
+	sites: list | str | None = None,
+	maintenance_mode: list | str | None = None,
+	idempotency_key: str = "",
+	from_web: bool = False,
+) -> dict:
+	"""
+	Start an operation, by a small job that launches it as a process of its own. Returns at once: its name and status,
+	`is_new`, and a sentence. While another one holds the bench, or waits to be launched, that one's name is answered.
+
+	:param strategy: fast, wait-workers, no-wait-workers, suspend-rq or rolling; without one: wait-workers.
+	:param wait_workers_timeout: seconds that running jobs get; 300 unless told, no limit with rolling.
+	:param on_timeout: abort, requeue or kill; abort with wait-workers unless told.
+	:param force_kill_timeout: seconds that running jobs get where nobody waits for them.
+	:param rolling_share: percentage of a queue's workers that may be away at once, "25%".
+	:param migrate: migrate `sites` between drain and restart; without any: this site. System Manager only.
+	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed.
+	:param idempotency_key: the same key names the same operation, however often it is sent.
+	:param from_web: launch it from the web process; also one that waits in vain for a free worker.
+	"""
+	return starting.start(Asked.of(locals()), idempotency_key, from_web=bool(from_web))
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def status(operation: str = "") -> dict:
+	"""Where an operation stands; without a name the one that holds the bench, else the last one."""
+	catch_up()
+	return status_of(operation)
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def feed(operation: str, cursor: int = 0) -> dict:
+	"""
+	What happened in an operation since `cursor` (0: from the beginning), as facts with a sentence each, and the cursor
+	for the next call.
+	"""
+	catch_up()
+	return feed_of(operation, cursor)
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def history(limit: int = 20, offset: int = 0, status: str = "") -> dict:
+	"""Past and present operations, the newest first; at most 100 at a time."""
+	catch_up()
+	return history_of(limit, offset, status)
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def cancel(operation: str) -> dict:
+	"""Stop an operation: one that waits to be launched at once, a running one as Ctrl-C would."""
+	return requests.cancel(operation)
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def extend(operation: str, seconds: float) -> dict:
+	"""Give the drain of a running operation that many more seconds."""
+	return requests.extend(operation, seconds)
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def force(operation: str) -> dict:
+	"""Wait no longer: the jobs that a running operation waits for are killed, and named. `preview` names them before."""
+	return requests.force(operation)
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def workers() -> dict:
+	"""Workers, queues, running jobs, suspension and scheduler as they are now. A few milliseconds; no job's arguments."""
+	return live.workers()
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def findings() -> dict:
+	"""What the doctor finds. Takes seconds: not for every refresh."""
+	return live.findings()
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def charts(hours: float = 1.0) -> dict:
+	"""Queue depths and throughput of the last hours, and how long past operations took. docs/api.md says what is counted."""
+	return charts_of_bench.charts(hours)

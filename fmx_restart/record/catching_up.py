@@ -1,0 +1,93 @@
+"""
+The rows of this site, brought to where the journals are. Idempotent, and cheap where nothing is new, so everybody who reads
+calls it: a site whose database was away for a whole operation gets its row when it is back.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import frappe
+
+from fmx_restart.adapters.file_lock import file_lock
+from fmx_restart.adapters.journal_reader import facts_in
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.record import here, rows
+from fmx_restart.record.projection import Row, project
+from fmx_restart.record.settling import settle
+
+PATIENCE = 10.0  # seconds that we wait for another one that is catching up
+DAY = 24 * 60 * 60
+
+
+def catch_up() -> list[str]:
+	"""Names of the operations whose rows were written. Commits: what a GET request writes would be rolled back."""
+	if not rows.is_here() or frappe.flags.read_only:
+		return []
+	if not behind() and not has_open_rows():
+		return []
+	try:
+		with file_lock(Path(frappe.get_site_path("locks", "fmx_restart_record.lock")), PATIENCE):
+			frappe.db.commit()  # ends our view of the database: rows that another one wrote just now must be seen
+			return [name for name, path in behind().items() if write(name, path)] + settle()
+	except WrongEnvironment:  # somebody else is at it
+		return []
+
+
+def behind() -> dict[str, Path]:
+	"""Journals that say more than their rows, or have none: operation → path."""
+	found = {path.stem: path for path in here.journal_folder().glob("*.jsonl")}
+	known = rows.known()
+	new = [name for name in found if name not in known]
+	unwanted = rows.deleted() if new else set()
+	oldest = time.time() - rows.retention_days() * DAY if new else 0.0
+	return {
+		name: path
+		for name, path in sorted(found.items())
+		if (known[name].journal_size != size(path) if name in known else is_wanted(path, unwanted, oldest))
+	}
+
+
+def is_wanted(path: Path, unwanted: set[str], oldest: float) -> bool:
+	return path.stem not in unwanted and size(path) > 0 and path.stat().st_mtime > oldest
+
+
+def has_open_rows() -> bool:
+	return bool(frappe.db.exists(rows.DOCTYPE, {"status": ("in", ("Queued", "Running"))}))
+
+
+def size(path: Path) -> int:
+	return path.stat().st_size
+
+
+def write(operation: str, path: Path) -> bool:
+	"""One journal that cannot be told must not keep the others from being told."""
+	try:
+		values = values_of(path)
+		if "started" not in values:
+			return False  # not even its first line is there yet
+		has_row = frappe.db.exists(rows.DOCTYPE, operation)
+		(rows.update if has_row else rows.insert)(operation, values)
+		frappe.db.commit()  # each on its own, see catch_up
+	except frappe.DuplicateEntryError:
+		frappe.db.rollback()
+		return False
+	except Exception:  # noqa: BLE001 - whatever is wrong with this one is logged, the rest goes on
+		frappe.db.rollback()
+		frappe.log_error(title=f"Restart Operation {operation} cannot be recorded")
+		frappe.db.commit()
+		return False
+	return True
+
+
+def values_of(path: Path) -> Row:
+	"""The size is read first: what is written meanwhile is told the next time."""
+	told = size(path)
+	with path.open(errors="replace") as lines:
+		values = project(facts_in(lines), rows.zone())
+	return {
+		**values,
+		"journal": str(path.relative_to(frappe.utils.get_bench_path())),
+		"journal_size": told,
+	}

@@ -1,0 +1,55 @@
+"""What happened in an operation since somebody last asked, straight from its journal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fmx_restart.adapters.journal_reader import fact_in
+from fmx_restart.console.sentences import sentence
+from fmx_restart.engine import events
+from fmx_restart.record import here
+from fmx_restart.record.finite import finite
+from fmx_restart.record.projection import end_of
+from fmx_restart.record.telling import row_of
+
+MOST = 512 * 1024  # bytes in one answer
+
+
+def feed_of(operation: str, cursor: int) -> dict[str, Any]:
+	"""`cursor` is a byte offset: it means the same after every restart of the web server."""
+	row = row_of(operation)
+	facts, cursor = facts_since(operation, max(0, cursor))
+	told = {"operation": row.name, "status": row.status, "phase": row.phase, "is_over": row.is_over}
+	return {**told, "cursor": cursor, "facts": facts}
+
+
+def facts_since(operation: str, cursor: int) -> tuple[list[dict], int]:
+	"""Whole lines only: the last one may be half written."""
+	try:
+		with here.journal_of(operation).open("rb") as journal:
+			journal.seek(cursor)
+			text = journal.read(MOST)
+	except FileNotFoundError:
+		return [], cursor
+	whole = text[: text.rfind(b"\n") + 1]
+	told = [told_line(line) for line in whole.decode(errors="replace").splitlines()]
+	return [line for line in told if line], cursor + len(whole)
+
+
+def told_line(line: str) -> dict[str, Any] | None:
+	"""None for a line that a crash cut off. A fact that only another version knows has no sentence."""
+	try:
+		fields = json.loads(line)
+	except ValueError:
+		return None
+	known, text = fact_in(line), ""
+	if known:
+		fact = known[1]
+		text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
+	return {
+		"time": fields.get("time"),
+		"event": fields.get("event"),
+		"sentence": text,
+		"fact": finite(fields),
+	}

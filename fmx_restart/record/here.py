@@ -1,0 +1,74 @@
+"""What of the bench Desk and the API look at between operations: its Redis, its lock, its journals."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import frappe
+from redis import Redis
+
+from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
+from fmx_restart.engine.holder import Holder
+from fmx_restart.this_bench import journals, redis_connection
+
+
+@cache
+def connection() -> Redis:
+	"""One pool per process: a new connection would cost more than most questions."""
+	return redis_connection({}, "")
+
+
+def bench_id() -> str:
+	return frappe.utils.get_bench_id()
+
+
+def ticket() -> LaunchTicket:
+	return LaunchTicket(connection(), bench_id())
+
+
+@dataclass(frozen=True)
+class Held:
+	operation: str
+	phase: str
+	text: str  # operation, who asked for it, since when, in which phase
+
+
+def held() -> Held | None:
+	"""Who holds the bench, as the lock's note tells it."""
+	with redis_border():
+		value = connection().get(lock_key(bench_id()))
+	if value is None:
+		return None
+	text = value.decode(errors="replace")
+	holder = Holder.parse(text)
+	if holder is None:
+		return Held(text.partition(" ")[0], "", text)
+	return Held(holder.operation, holder.phase, str(holder))
+
+
+def journal_folder() -> Path:
+	return journals(frappe.utils.get_bench_path())
+
+
+def journal_of(operation: str) -> Path:
+	return journal_folder() / f"{operation}.jsonl"
+
+
+def errors_of(operation: str) -> Path:
+	"""What an operation that we launched wrote to stderr: it says why where there is no journal."""
+	return journal_folder() / f"{operation}.err"
+
+
+def is_over(operation: str) -> bool:
+	"""True when it was launched by record/away.py and its process has ended; False also where nothing is known."""
+	try:
+		with errors_of(operation).open() as told:
+			fcntl.flock(told, fcntl.LOCK_SH | fcntl.LOCK_NB)
+	except OSError:
+		return False
+	return True

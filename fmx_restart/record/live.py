@@ -1,0 +1,105 @@
+"""The bench as it is at this moment: three questions to Redis, and the process table for the memory of our own workers."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import frappe
+import psutil
+from frappe.utils.scheduler import is_scheduler_disabled
+
+from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.registries import failed_counts
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.ports import Job, Look, Worker
+from fmx_restart.engine.workers import is_live
+from fmx_restart.record import here, samples
+from fmx_restart.record.previewing import job_told
+
+
+def workers() -> dict[str, Any]:
+	bench_id = here.bench_id()
+	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(frappe.utils.get_bench_path())
+	look = queue.look()
+	jobs = queue.describe(job.id for job in look.started)
+	samples.note(look)
+	held = here.held()
+	return {
+		"time": look.time,
+		"bench": bench_id,
+		"suspension": look.suspension,
+		"suspended_by_us": (look.suspension or "").startswith("fmx_restart:"),
+		"holder": held.text if held else None,
+		"operation": held.operation if held else None,
+		"workers": [worker_told(worker, jobs, look, host) for worker in look.workers],
+		"queues": queues_told(look, jobs),
+		"other_benches": look.other_benches,
+		"scheduler": [scheduler_told()],
+	}
+
+
+def worker_told(worker: Worker, jobs: dict[str, Job], look: Look, host: ThisHost) -> dict[str, Any]:
+	job = jobs.get(worker.job_id or "")
+	return {
+		"name": worker.name,
+		"host": worker.host,
+		"pid": worker.pid,
+		"queues": list(worker.queues),
+		"state": worker.state.value,
+		"is_alive": is_live(worker, look, host),
+		"is_leaving": worker.is_leaving,
+		"born": worker.born,
+		"heartbeat": worker.heartbeat,
+		"memory": memory(worker.pid) if worker.host == host.name else None,
+		"job": job_told(job, look.time) if job else None,
+	}
+
+
+def memory(pid: int) -> int | None:
+	"""Resident bytes of a worker and its job's process. The kernel's own list of children: psutil reads the whole table."""
+	try:
+		children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+	except OSError:
+		children = []
+	sizes = []
+	for one in (pid, *map(int, children)):
+		with contextlib.suppress(psutil.Error):
+			sizes.append(psutil.Process(one).memory_info().rss)
+	return sum(sizes) if sizes else None
+
+
+def queues_told(look: Look, jobs: dict[str, Job]) -> list[dict[str, Any]]:
+	failed = failed_counts(here.connection(), here.bench_id(), look.depths)
+	running = [job.queue for job in jobs.values()]
+	return [
+		{"queue": name, "queued": depth, "running": running.count(name), "failed": failed[name]}
+		for name, depth in sorted(look.depths.items())
+	]
+
+
+def scheduler_told() -> dict[str, Any]:
+	"""Of this site: another one's settings are in its own database."""
+	reasons = {
+		"maintenance mode": frappe.conf.maintenance_mode,
+		"paused": frappe.conf.pause_scheduler,
+		"disabled": frappe.conf.disable_scheduler or is_scheduler_disabled(verbose=False),
+	}
+	reason = next((name for name, is_so in reasons.items() if is_so), "")
+	return {"site": frappe.local.site, "is_active": not reason, "reason": reason}
+
+
+def findings() -> dict[str, Any]:
+	"""The doctor asks much more than `workers`, each question with a time limit."""
+	from fmx_restart.doctor import examine
+
+	began = time.monotonic()
+	try:
+		found = [asdict(finding) for finding in examine().findings]
+	except OperationError as error:
+		return {"findings": [], "error": f"{error} {error.hint}".strip(), "seconds": time.monotonic() - began}
+	return {"findings": found, "error": None, "seconds": time.monotonic() - began}

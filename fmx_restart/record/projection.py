@@ -1,0 +1,175 @@
+"""
+A journal's facts as the row that tells of them. Nothing of Frappe here: the same facts give the same row, however often.
+What single facts tell stands as long as the operation runs, and when it was killed; the report at the end has the last word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, tzinfo
+from typing import Any
+
+from fmx_restart.console.report import ending
+from fmx_restart.console.sentences import sentence, span
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import exit_code_of
+from fmx_restart.engine.options import Options
+from fmx_restart.record.finite import finite
+from fmx_restart.record.report_rows import job_row, migration_row, setting_row, told_by_report
+
+Told = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
+ORIGINS = {"terminal": "Terminal", "desk": "Desk", "api": "API", "schedule": "Schedule"}
+Row = dict[str, Any]  # fields of a Restart Operation; instants in seconds since the epoch
+
+
+def project(facts: Iterable[Told], zone: tzinfo | None = None) -> Row:
+	"""`zone`: of the clock times in the log. A journal without a beginning gives a row without one."""
+	tale = Tale(zone)
+	for time, fact in facts:
+		tale.hear(time, fact)
+	return tale.row
+
+
+class Tale:
+	"""What is known so far. One method per fact that changes a field; facts without one are only told in the log."""
+
+	def __init__(self, zone: tzinfo | None = None) -> None:
+		self.zone = zone
+		self.row: Row = {"status": "Running", "phase": "Preflight", "log": ""}
+		self.row |= {name: [] for name in ("phases", "processes", "jobs", "migrations", "settings")}
+		self.waited: dict[str, Row] = {}
+		self.programs: dict[str, Row] = {}
+		self.running: frozenset[str] | None = None
+
+	def hear(self, time: float, fact: events.Event) -> None:
+		if handler := getattr(self, type(fact).__name__, None):
+			handler(fact, time)
+		self.tell(fact, time)
+
+	def tell(self, fact: events.Event, time: float) -> None:
+		"""A waiting that goes on is told once, until somebody else is waited for."""
+		if isinstance(fact, events.StillRunning):
+			waiting = frozenset(running.job.id for running in fact.jobs)
+			if waiting == self.running:
+				return
+			self.running = waiting
+		text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
+		if text:
+			self.row["log"] += f"{datetime.fromtimestamp(time, self.zone):%H:%M:%S}  {text}\n"
+
+	def OperationStarted(self, fact: events.OperationStarted, time: float) -> None:
+		self.row |= {"bench": fact.bench, "strategy": fact.strategy, "started": time}
+		if fact.options:
+			self.row |= told_by_options(fact.options)
+		self.row["phases"].append({"phase": "Preflight", "started": time})
+
+	def PhaseEntered(self, fact: events.PhaseEntered, time: float) -> None:
+		phases = self.row["phases"]
+		if phases:
+			phases[-1]["seconds"] = time - phases[-1]["started"]
+		phases.append({"phase": fact.phase.value, "started": time})
+		self.row["phase"] = fact.phase.value
+
+	def Planned(self, fact: events.Planned, _time: float) -> None:
+		for process in fact.plan.restart:
+			self.program(process.name).update(kind=process.kind.value, old_pid=process.pid)
+		for process in fact.plan.left_alone:
+			self.program(process.name).update(kind=process.kind.value, outcome="Left Alone")
+
+	def program(self, name: str) -> Row:
+		if name not in self.programs:
+			self.programs[name] = {"program": name}
+			self.row["processes"].append(self.programs[name])
+		return self.programs[name]
+
+	def ProcessStopping(self, fact: events.ProcessStopping, _time: float) -> None:
+		self.program(fact.name).update(kind=fact.kind.value, old_pid=fact.pid, outcome="Stopping")
+
+	def ProcessDown(self, fact: events.ProcessDown, _time: float) -> None:
+		self.program(fact.name).update(old_pid=fact.pid, outcome="Starting")
+
+	def ProcessUp(self, fact: events.ProcessUp, _time: float) -> None:
+		told = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
+		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **told)
+
+	def ProcessFailed(self, fact: events.ProcessFailed, _time: float) -> None:
+		self.program(fact.name).update(outcome="Failed", reason=fact.reason)
+
+	def HandedOver(self, fact: events.HandedOver, _time: float) -> None:
+		for name in fact.processes:
+			self.program(name).update(outcome="Waiting for Its Job")
+
+	def StillRunning(self, fact: events.StillRunning, time: float) -> None:
+		for running in fact.jobs:
+			if running.job.id not in self.waited:
+				self.waited[running.job.id] = {**job_row(running.job, "Waited For"), "since": time}
+				self.row["jobs"].append(self.waited[running.job.id])
+			waited = self.waited[running.job.id]
+			waited["seconds"] = time - waited["since"]
+		self.row["jobs_waited_for"] = len(self.waited)
+		self.row["jobs_queued"] = sum(fact.depths.values())
+
+	def JobsInterrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
+		back = set(fact.requeued)
+		self.row["jobs"] += [job_row(job, "Interrupted") for job in fact.jobs]
+		self.row["jobs"] += [job_row(job, "Requeued") for job in fact.jobs if job.id in back]
+		self.row["jobs_interrupted"] = self.row.get("jobs_interrupted", 0) + len(fact.jobs)
+		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(back)
+
+	def JobsPutBack(self, fact: events.JobsPutBack, _time: float) -> None:
+		self.row["jobs"] += [{"part": "Put Back", "job_id": id} for id in fact.ids]
+		self.row["jobs_put_back"] = self.row.get("jobs_put_back", 0) + len(fact.ids)
+
+	def SettingChanged(self, fact: events.SettingChanged, _time: float) -> None:
+		self.row["settings"].append(setting_row(fact.found))
+
+	def SettingRestored(self, fact: events.SettingRestored, _time: float) -> None:
+		self.setting(fact.found.site, fact.found.key)["restored"] = True
+
+	def SettingLeft(self, fact: events.SettingLeft, _time: float) -> None:
+		self.setting(fact.found.site, fact.found.key)["reason"] = "Somebody else changed it since."
+
+	def SettingFault(self, fact: events.SettingFault, _time: float) -> None:
+		self.setting(fact.site, fact.key)["reason"] = fact.reason
+
+	def setting(self, site: str, key: str) -> Row:
+		"""The last change of it; a fault may come before any."""
+		for row in reversed(self.row["settings"]):
+			if (row["site"], row["setting"]) == (site, key):
+				return row
+		self.row["settings"].append({"site": site, "setting": key})
+		return self.row["settings"][-1]
+
+	def MigrationsPlanned(self, fact: events.MigrationsPlanned, _time: float) -> None:
+		self.row["migrations"] = [{"site": site, "result": "not tried"} for site in fact.sites]
+
+	def MigrationEnded(self, fact: events.MigrationEnded, _time: float) -> None:
+		ended = migration_row(fact.migration)
+		others = [row for row in self.row["migrations"] if row["site"] != ended["site"]]
+		self.row["migrations"] = [*others, ended]
+
+	def Ended(self, fact: events.Ended, _time: float) -> None:
+		report = fact.report
+		self.row |= {"status": report.outcome.value, "phase": report.outcome.value}
+		self.row |= {"finished": report.started + report.seconds, "duration": report.seconds, "exit_code": 0}
+		if report.failure:
+			self.row |= {"failure": report.failure.type, "reason": report.failure.message}
+			self.row |= {"remedy": report.failure.hint, "exit_code": exit_code_of(report.failure.type)}
+		self.row |= told_by_report(report, self.row)
+
+
+def end_of(fact: events.Ended) -> list[str]:
+	report = fact.report
+	return [f"{report.outcome.value} after {span(report.seconds)}", *filter(None, ending(report)[1:])]
+
+
+def told_by_options(options: Options) -> Row:
+	return {
+		"requested_by": options.requested_by,
+		"origin": ORIGINS.get(options.origin, "Terminal"),
+		"migrate": bool(options.migration),
+		"sites": "\n".join(options.sites),
+		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),
+	}

@@ -1,0 +1,66 @@
+"""What is asked of an operation that is under way: stop, more time, no more waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import frappe
+from frappe import _
+
+from fmx_restart.adapters.redis_queue.requests import RedisRequests
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Request, Wish
+from fmx_restart.engine.wishes import NOT_DRAINING, refusal_to_cancel
+from fmx_restart.record import here, rows
+from fmx_restart.record.access import refuse
+from fmx_restart.record.catching_up import catch_up
+from fmx_restart.record.telling import row_of
+
+LONGEST = 86400.0  # seconds
+DRAINING = {Phase.FENCE, Phase.PARK, Phase.DRAIN}
+WITHDRAWN = "It was cancelled before it was launched."
+
+
+def cancel(operation: str) -> dict[str, Any]:
+	catch_up()
+	row = row_of(operation)
+	if row.status == "Queued" and here.ticket().withdraw(row.name):
+		rows.update(row.name, {"status": "Not Started", "reason": WITHDRAWN})
+		return answer(operation, _("It will not be launched."))
+	return put(operation, Request(Wish.CANCEL, frappe.session.user), _("Asked to stop."))
+
+
+def extend(operation: str, seconds: float) -> dict[str, Any]:
+	if not 0 < seconds <= LONGEST:
+		refuse(_("Give it more than 0 seconds, and a day at most."))
+	return put(operation, Request(Wish.EXTEND, frappe.session.user, seconds), _("Asked to wait longer."))
+
+
+def force(operation: str) -> dict[str, Any]:
+	return put(operation, Request(Wish.FORCE, frappe.session.user), _("Asked to wait no longer."))
+
+
+def put(operation: str, request: Request, told: str) -> dict[str, Any]:
+	"""Into its mailbox. Whether it does so it says itself, within a second, in the feed: `Requested`, with `refusal`."""
+	row, held = row_of(operation), here.held()
+	if held is None or held.operation != row.name:
+		refuse(_("{0} is not running.").format(row.name))
+	if reason := refusal(request.wish, held.phase):
+		refuse(_("{0} is not possible now: {1}").format(request.wish.value, reason))
+	RedisRequests(here.connection(), here.bench_id(), operation).put(request)
+	return answer(operation, told)
+
+
+def refusal(wish: Wish, phase: str) -> str:
+	"""What it would answer itself, said at once."""
+	try:
+		known = Phase(phase)
+	except ValueError:  # one that another version knows
+		return ""
+	if wish is Wish.CANCEL:
+		return refusal_to_cancel(known)
+	return "" if known in DRAINING else NOT_DRAINING
+
+
+def answer(operation: str, message: str) -> dict[str, Any]:
+	return {"operation": operation, "status": row_of(operation).status, "message": message}

@@ -1,0 +1,97 @@
+"""
+Queue depths and throughput of the last hours, kept in the queue's Redis: by the scheduler's tick, and by whoever watches the
+workers. One look at the depths every ten seconds at most; jobs that ended are counted minute by minute while RQ still lists
+them, which it does for ten minutes.
+"""
+
+from __future__ import annotations
+
+import json
+
+import frappe
+from frappe.utils.background_jobs import RQ_JOB_FAILURE_TTL, RQ_RESULTS_TTL
+
+from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.look import Looker
+from fmx_restart.adapters.redis_queue.registries import MINUTE, ended_per_minute
+from fmx_restart.engine.ports import Look
+from fmx_restart.record import here
+
+PAUSE = 10.0  # seconds between two samples
+KEPT = 1080  # samples: three hours of them
+HOURS = 3
+MOST_MINUTES = 9  # back from now: RQ forgets finished jobs after ten
+
+
+def tick() -> None:
+	"""Of the scheduler, every few minutes."""
+	from fmx_restart.record.catching_up import catch_up
+
+	catch_up()
+	with redis_border():
+		note(Looker(here.connection(), here.bench_id()).look())
+
+
+def keys() -> tuple[str, str]:
+	prefix = f"rq:fmx:{here.bench_id()}"
+	return f"{prefix}:samples", f"{prefix}:throughput"
+
+
+def note(look: Look) -> None:
+	"""Two samples at once do no harm: they say the same."""
+	connection, (samples, _) = here.connection(), keys()
+	with redis_border():
+		newest = connection.lindex(samples, 0)
+		if newest and look.time - json.loads(newest)["time"] < PAUSE:
+			return
+		pipe = connection.pipeline(transaction=False)
+		pipe.lpush(samples, json.dumps({"time": look.time, "depths": dict(look.depths)}))
+		pipe.ltrim(samples, 0, KEPT - 1)
+		pipe.expire(samples, HOURS * 3600)
+		pipe.execute()
+	count_minutes(look)
+
+
+def count_minutes(look: Look) -> None:
+	"""Those that are over and not counted yet."""
+	connection, (_, throughput) = here.connection(), keys()
+	with redis_border():
+		counted = {float(minute) for minute in connection.hkeys(throughput)}
+	last = look.time // MINUTE * MINUTE - MINUTE
+	missing = {last - MINUTE * back for back in range(MOST_MINUTES)} - counted
+	if not missing:
+		return
+	ended = ended_per_minute(connection, here.bench_id(), look.depths, sorted(missing), ttls())
+	with redis_border():
+		pipe = connection.pipeline(transaction=False)
+		pipe.hset(throughput, mapping={str(minute): json.dumps(counts) for minute, counts in ended.items()})
+		old = [str(minute) for minute in counted if minute < look.time - HOURS * 3600]
+		if old:
+			pipe.hdel(throughput, *old)
+		pipe.expire(throughput, HOURS * 3600)
+		pipe.execute()
+
+
+def ttls() -> dict[str, float]:
+	"""How long RQ lists jobs of Frappe's after their end (frappe.utils.background_jobs.enqueue)."""
+	finished = frappe.conf.get("rq_results_ttl") or RQ_RESULTS_TTL
+	failed = frappe.conf.get("rq_job_failure_ttl") or RQ_JOB_FAILURE_TTL
+	return {"finished": float(finished), "failed": float(failed)}
+
+
+def depths_since(instant: float) -> list[dict]:
+	"""Samples, the oldest first."""
+	connection, (samples, _) = here.connection(), keys()
+	with redis_border():
+		found = [json.loads(sample) for sample in connection.lrange(samples, 0, -1)]
+	return [sample for sample in reversed(found) if sample["time"] >= instant]
+
+
+def throughput_since(instant: float) -> list[tuple[float, int, int]]:
+	"""Minute, jobs that finished, jobs that failed; the oldest first. Minutes that nobody counted are left out."""
+	connection, (_, throughput) = here.connection(), keys()
+	with redis_border():
+		found = {
+			float(minute): json.loads(counts) for minute, counts in connection.hgetall(throughput).items()
+		}
+	return [(minute, *found[minute]) for minute in sorted(found) if minute >= instant]

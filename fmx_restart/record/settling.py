@@ -1,0 +1,68 @@
+"""Rows that no journal brings any further: never launched, or their process is gone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import frappe
+
+from fmx_restart.adapters.journal import is_worked_on
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.record import here, rows
+
+#: Seconds after the death of an operation's process in which its guardian begins to put things right
+GUARDIAN_WITHIN = 15.0
+LONGEST = 4000  # characters of what an operation wrote to stderr
+NOBODY = "No worker was free to launch it in time, or its launch was forgotten when Redis was restarted."
+DIED = "Its process died, and nobody has put right yet what it left."
+PUT_RIGHT = "Type: bench safe-restart --recover. The next operation does so as well, before it begins."
+
+
+def settle() -> list[str]:
+	"""Names of the rows that were written. Nothing can be said while Redis is away."""
+	try:
+		waiting, held = here.ticket().waiting(), here.held()
+	except OperationError:
+		return []
+	coming = {thing.operation for thing in (waiting, held) if thing}
+	found = frappe.get_all(rows.DOCTYPE, {"status": ("in", ("Queued", "Running"))}, ["name", "status"])
+	fates = {row.name: fate(row.name, row.status, row.name in coming) for row in found}
+	return [name for name, values in fates.items() if values and write(name, values)]
+
+
+def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
+	"""How it ended, as far as can be told without its journal's end. None while it may still go on."""
+	journal = here.journal_of(operation)
+	if status == "Queued" and not journal.exists() and (here.is_over(operation) or not is_coming):
+		reason = told_by_itself(operation) or NOBODY
+		return {
+			"status": "Not Started",
+			"phase": "",
+			"reason": reason,
+			"remedy": "Put that right, then start again.",
+		}
+	if status == "Running" and not is_coming and is_abandoned(journal):
+		return {"status": "Failed", "failure": "ProcessDied", "reason": DIED, "remedy": PUT_RIGHT}
+	return None
+
+
+def write(operation: str, values: rows.Row) -> bool:
+	rows.update(operation, {**values, "finished": time.time()})
+	frappe.db.commit()  # as in catch_up
+	return True
+
+
+def told_by_itself(operation: str) -> str:
+	try:
+		return here.errors_of(operation).read_text(errors="replace").strip()[-LONGEST:]
+	except OSError:
+		return ""
+
+
+def is_abandoned(journal: Path) -> bool:
+	"""Nobody works on it, and that for a while. One that was pruned away says nothing any more, either."""
+	try:
+		return not is_worked_on(journal) and time.time() - journal.stat().st_mtime > GUARDIAN_WITHIN
+	except OSError:
+		return True

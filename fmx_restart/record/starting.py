@@ -1,0 +1,98 @@
+"""Start an operation over HTTP: at most one, once per key, and answered before it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+
+import frappe
+from frappe import _
+from frappe.rate_limiter import rate_limit
+
+from fmx_restart.record import here, launching, rows
+from fmx_restart.record.access import refuse
+from fmx_restart.record.asked import Asked
+from fmx_restart.record.catching_up import catch_up
+from fmx_restart.record.finite import finite
+from fmx_restart.this_bench import new_operation_id
+
+LONGEST_KEY = 140  # characters
+
+
+def start(asked: Asked, key: str, *, from_web: bool) -> dict:
+	if getattr(frappe.local, "request", None):
+		heed_rate_limit()
+	if len(key) > LONGEST_KEY:
+		refuse(_("An idempotency key has at most {0} characters.").format(LONGEST_KEY))
+	catch_up()
+	if known := key and frappe.db.get_value(rows.DOCTYPE, {"idempotency_key": key}):
+		return launched_from_web(known) if from_web else answer(known, _("This key was used before."))
+	if held := here.held():
+		return answer(held.operation, _("Another operation holds the bench: {0}").format(held.text))
+	return queue(asked, key, from_web=from_web)
+
+
+@rate_limit(limit=10, seconds=60)
+def heed_rate_limit() -> None:
+	"""
+	A function of its own, without arguments: Frappe's decorator calls what it decorates with the raw form, and would undo
+	the checking of arguments.
+	"""
+
+
+def queue(asked: Asked, key: str, *, from_web: bool) -> dict:
+	operation, ticket = new_operation_id(), here.ticket()
+	if other := ticket.issue(operation):
+		return (
+			launched_from_web(other.operation)
+			if from_web
+			else answer(other.operation, _("It waits to begin."))
+		)
+	try:
+		rows.insert(operation, queued_row(asked, key))
+	except Exception:
+		ticket.withdraw(operation)
+		raise
+	if not from_web:
+		launching.enqueue(operation)
+		return answer(operation, _("Queued. A worker will launch it."), is_new=True)
+	frappe.db.commit()  # the row must be there before the operation is
+	launching.launch(operation)
+	return answer(operation, _("Launched from the web process."), is_new=True)
+
+
+def launched_from_web(operation: str) -> dict:
+	"""One that waits in vain for a worker."""
+	if launching.launch(operation):
+		return answer(operation, _("Launched from the web process."))
+	return answer(operation, _("It is on its way."))
+
+
+def queued_row(asked: Asked, key: str) -> rows.Row:
+	options = asked.options
+	return {
+		"status": "Queued",
+		"strategy": options.strategy.value,
+		"migrate": bool(options.migration),
+		"sites": "\n".join(options.sites) if options.migration else "",
+		"started": time.time(),
+		"origin": origin(),
+		"user": frappe.session.user,
+		"requested_by": frappe.session.user,
+		"bench": here.bench_id(),
+		"command": asked.command,
+		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),
+		"idempotency_key": key,
+	}
+
+
+def origin() -> str:
+	"""A token is a program's; a person in Desk has a session."""
+	request = getattr(frappe.local, "request", None)
+	return "API" if request is None or frappe.get_request_header("Authorization") else "Desk"
+
+
+def answer(operation: str, message: str, *, is_new: bool = False) -> dict:
+	status = frappe.db.get_value(rows.DOCTYPE, operation, "status") or "Queued"
+	return {"operation": operation, "status": status, "is_new": is_new, "message": message}
