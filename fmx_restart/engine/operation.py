@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from fmx_restart.engine import events
@@ -21,7 +21,7 @@ from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Bench, CodeFault, Hold, HostProcess, Job, Look
+from fmx_restart.engine.ports import Bench, CodeFault, Hold, HostProcess, Job, Look, Process
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import story_of
@@ -54,7 +54,7 @@ class Operation:
 		self.unmanaged_since: float | None = None  # when the process manager stopped answering
 		self.code_faults: list[CodeFault] = []  # told already
 		self.code_seen_at = bench.clock.now()
-		self.managed: set[int] = set()  # pids, as the process manager told last
+		self.managed: Sequence[Process] = ()  # as the process manager told last
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
 		self.wishes = Wishes(self)
@@ -203,10 +203,14 @@ class Operation:
 		"""Job processes without a worker. Reading the process table takes milliseconds: not for every look."""
 		host = self.bench.host
 		known = {worker.pid for worker in look.workers if worker.host == host.name}
-		with suppress(ProcessFault):  # then those that it ran last
-			self.managed = {process.pid for process in self.bench.processes.list() if process.pid}
-		known |= self.managed
+		known |= {process.pid for process in self.managed_now() if process.pid}
 		return tuple(host.orphan_horses(known))
+
+	def managed_now(self) -> Sequence[Process]:
+		"""What the process manager runs, or ran when it answered last."""
+		with suppress(ProcessFault):
+			self.managed = self.bench.processes.list()
+		return self.managed
 
 	def go_on_in_background(self, exit_code: int) -> None:
 		"""Whoever started the operation is let go with that code, where the edge has a way to do so."""

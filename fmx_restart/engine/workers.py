@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fmx_restart.engine.ports import (
-	Bench,
 	Host,
 	HostProcess,
 	Look,
@@ -74,25 +73,25 @@ def _is_running(job: StartedJob, worker: Worker | None, look: Look, host: Host) 
 	return worker.state is WorkerState.BUSY and is_live(worker, look, host)
 
 
-def stray_horses(bench: Bench, look: Look) -> list[HostProcess]:
+def stray_horses(host: Host, look: Look, managed: Iterable[Process]) -> list[HostProcess]:
 	"""
 	What the process table knows and Redis does not: job processes without a worker, or of a worker without a record.
 	Reading the table takes milliseconds: not for every look.
 	"""
-	processes = bench.processes.list()
-	known = {w.pid for w in look.workers if w.host == bench.host.name}
-	orphans = bench.host.orphan_horses(known | {process.pid for process in processes if process.pid})
-	return [*orphans, *unrecorded_horses(bench.host, look, processes)]
+	managed = list(managed)
+	known = {w.pid for w in look.workers if w.host == host.name}
+	orphans = host.orphan_horses(known | {process.pid for process in managed if process.pid})
+	return [*orphans, *unrecorded_horses(host, look, managed)]
 
 
-def unrecorded_horses(host: Host, look: Look, processes: Iterable[Process]) -> list[HostProcess]:
+def unrecorded_horses(host: Host, look: Look, managed: Iterable[Process]) -> list[HostProcess]:
 	"""
 	Job processes of workers that Redis has no record of (any more): of a job of theirs nothing else may tell. A worker
 	that is just starting has no record yet, and no job process either.
 	"""
 	known = {w.pid for w in look.workers if w.host == host.name and w.is_recorded}
 	found = []
-	for process in processes:
+	for process in managed:
 		if process.kind is ProcessKind.WORKER and process.pid and process.pid not in known:
 			family = {member.pid for member in host.family(process.pid)}
 			if family.isdisjoint(known):  # the workers of a pool are its children

@@ -112,7 +112,7 @@ class Draining(Parking):
 		self.note_waits()
 		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
 		is_quiet = parked and not busy and not self.jobs
-		self.strays = stray_horses(self.bench, look) if is_quiet else []
+		self.strays = stray_horses(self.bench.host, look, self.operation.managed_now()) if is_quiet else []
 		if is_quiet and not self.strays:
 			return True
 		self.tell(look)

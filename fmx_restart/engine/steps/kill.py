@@ -44,7 +44,7 @@ def finish_ending(
 	"""
 	look = bench.queue.look()
 	running = {job.id for job in running_jobs(look, bench.host)}
-	if stray_horses(bench, look):
+	if stray_horses(bench.host, look, bench.processes.list()):
 		running |= {job.id for job in look.started}
 	return record_ending(bench, [id for id in ids if id not in running], requeue=requeue, reason=reason)
 
@@ -64,7 +64,7 @@ def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 	"""What runs jobs on this machine, all children included, and the ids of these jobs. Changes nothing."""
 	host = operation.bench.host
 	look = operation.look()
-	stray = stray_horses(operation.bench, look)
+	stray = stray_horses(host, look, operation.managed_now())
 	victims = [member for process in stray for member in host.family(process.pid)]
 	return [*job_processes(operation, look), *victims], job_ids(look, host, with_orphans=bool(stray))
 

@@ -62,8 +62,8 @@ def see_manager(operation: Operation) -> None:
 
 
 def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:
-	is_alive = operation.bench.host.is_alive
-	pids = " ".join(str(p.pid) for p in operation.plan.restart if p.pid and is_alive(p.pid))
+	started = operation.bench.host.started
+	pids = " ".join(str(p.pid) for p in operation.plan.restart if p.pid and started(p.pid))
 	hint = "Start it again, then type the same command."
 	if pids:
 		hint = (

@@ -24,7 +24,7 @@ def preflight(operation: Operation) -> None:
 	operation.plan = make_plan(operation.bench, look, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
-	operation.managed = {process.pid for process in operation.plan.restart if process.pid}
+	operation.managed = operation.plan.restart
 	judge_code(operation, operation.plan.code_faults)
 	judge(operation, operation.plan.findings)
 	if operation.plan.unmanaged:

@@ -148,7 +148,7 @@ class TestUnmanaged(LastLook):
 		(fact,) = run.of(events.WorkersUnmanaged)
 		self.assertEqual({worker.name for worker in fact.workers}, {"by-hand", "elsewhere"})
 		self.assertFalse(by_hand.is_dead)
-		self.assertTrue(self.bench.host.is_alive(77))
+		self.assertIsNotNone(self.bench.host.started(77))
 
 	def test_a_pools_children_are_known_by_their_parent(self):
 		web = next(process for process in self.bench.processes.list() if process.name == "web")
