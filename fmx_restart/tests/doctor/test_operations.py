@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.engine import events
@@ -13,12 +14,17 @@ from fmx_restart.tests.doctor.support import DoctorTestCase
 OPERATION = "20261122-120000-beef"
 
 
+def journal_in(bench: Path, bench_id: str, *facts: events.Event) -> Journal:
+	"""As an operation writes it. Whoever has it open works on it."""
+	journal = Journal(bench / "logs" / "fmx_restart", OPERATION)
+	for fact in (events.OperationStarted(OPERATION, bench_id, "wait-workers"), *facts):
+		journal(fact)
+	return journal
+
+
 class TestOperations(DoctorTestCase):
 	def journal(self, *facts: events.Event) -> Journal:
-		journal = Journal(self.path / "logs" / "fmx_restart", OPERATION)
-		for fact in (events.OperationStarted(OPERATION, self.rq.id, "wait-workers"), *facts):
-			journal(fact)
-		return journal
+		return journal_in(self.path, self.rq.id, *facts)
 
 	def test_one_that_still_runs_is_fine(self):
 		with closing(self.journal(events.PhaseEntered(Phase.FENCE))):

@@ -1,0 +1,81 @@
+"""
+A moment in which it is certain that no worker holds a job that stands in no list. A worker that has popped a job and not
+started it looks idle, or busy with nothing; so the queue is suspended, idle workers are woken, and whoever then is seen
+asleep, or at work on a job that is known, holds nothing else.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from fmx_restart.adapters.clock import SystemClock
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.words import listed, worker_name
+from fmx_restart.engine.errors import BenchBusy, DrainTimeout
+from fmx_restart.engine.holder import Holder, describe
+from fmx_restart.engine.ports import Hold, Worker, WorkerState
+from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.workers import live_workers, restless
+
+LEASE = 30.0  # seconds; all of it takes less, so nothing needs to be renewed
+PATIENCE = Patience(timeout=10.0, poll=0.02)
+WAKE_AGAIN = 0.2  # seconds
+
+
+@contextmanager
+def standstill(patient: Patient) -> Iterator[None]:
+	"""Raises BenchBusy while an operation runs, DrainTimeout where a worker cannot be judged; nothing was changed then."""
+	id = patient.ways.new_operation_id()
+	note = note_of(id, patient)
+	lock = RedisLease(patient.connection, lock_key(patient.bench_id), id, seconds=LEASE)
+	fence = RedisLease(patient.connection, SUSPENDED, f"fmx_restart:{patient.bench_id}:{id}", seconds=LEASE)
+	queue = RedisQueue(patient.connection, patient.bench_id, id)
+	if lock.hold(note) is Hold.FOREIGN:
+		raise BenchBusy(
+			f"An operation holds this bench: {describe(lock.holder() or '')}. Nothing was changed.",
+			hint="Wait until it has ended: bench safe-restart --attach.",
+		)
+	try:
+		fence.hold(note)  # where somebody else has suspended the queue, that does as well
+		wait_for_sleep(patient, queue)
+		yield
+	finally:
+		queue.recall()
+		fence.release()
+		lock.release()
+
+
+def wait_for_sleep(patient: Patient, queue: RedisQueue) -> None:
+	clock, woken = SystemClock(), [0.0]
+	unsure: list[Worker] = []
+
+	def is_sure() -> bool:
+		unsure[:] = restless(live_workers(queue.look(), patient.host))
+		idle = [worker for worker in unsure if worker.state is WorkerState.IDLE]
+		if idle and clock.now() >= woken[0]:
+			queue.wake(idle)
+			woken[0] = clock.now() + WAKE_AGAIN
+		return not unsure
+
+	if not wait_until(is_sure, PATIENCE, clock):
+		raise DrainTimeout(
+			f"Within {PATIENCE.timeout:.0f} s nobody could tell whether these workers hold a job:"
+			f" {listed([worker_name(worker) for worker in unsure])}. Nothing was changed.",
+			hint="Look at what they do: py-spy dump --pid PID. A record of a dead one elsewhere ends within 8 minutes.",
+		)
+
+
+def note_of(id: str, patient: Patient) -> str:
+	"""For whoever finds the bench held meanwhile."""
+	who = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{patient.host.name}"
+	created = psutil.Process().create_time()
+	return Holder(id, who, patient.host.name, os.getpid(), created, "doctor --fix", time.time()).note()

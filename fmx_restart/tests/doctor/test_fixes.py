@@ -1,0 +1,173 @@
+"""--fix, on a real Redis with real workers: jobs are counted before and after."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import psutil
+
+from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.doctor.fix import FIXES, Step
+from fmx_restart.engine.errors import BenchBusy, DrainTimeout
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.doctor.support import DoctorTestCase
+from fmx_restart.tests.doctor.test_operations import journal_in
+
+OPERATION = "20261122-120000-beef"
+
+
+class FixTestCase(DoctorTestCase):
+	def steps(self, name: str) -> list[Step]:
+		return list(FIXES.all()[name](self.patient()))
+
+	def status(self, id: str) -> str:
+		return self.admin.hget(f"rq:job:{id}", "status").decode()
+
+	def waiting(self, queue: str = "short") -> list[str]:
+		return [id.decode() for id in self.admin.lrange(self.rq.queue(queue).key, 0, -1)]
+
+	def ghost(self, id: str, queue: str = "short") -> str:
+		job = self.rq.enqueue(id, queue)
+		self.admin.lrem(self.rq.queue(queue).key, 0, job.id)
+		return job.id
+
+	def assert_nothing_of_ours_is_left(self) -> None:
+		self.assertFalse(self.admin.exists(SUSPENDED, lock_key(self.rq.id)))
+		self.assertEqual([key for key in self.admin.scan_iter("rq:job:fmx-park-*")], [])
+
+
+class TestPutBack(FixTestCase):
+	def test_a_ghost_runs_once_and_before_the_job_that_came_after_it_and_the_count_is_right(self):
+		# Given two workers, one at work, and a ghost
+		self.rq.start_worker("short", "default")
+		self.rq.enqueue("held", waits=True)
+		eventually(lambda: self.status("held") == "started", "one is at work")
+		self.ghost("lost")
+		self.rq.enqueue("after")
+		# When it is put back
+		(step,) = self.steps("put-back")
+		self.assertIn("lost", step.text)
+		self.assertEqual(step.act(), "1 job put back.")
+		# Then it waits in front of the other one, once, and everything runs once
+		self.assertEqual(self.waiting(), ["lost", "after"])
+		self.assert_nothing_of_ours_is_left()
+		self.rq.finish("held")
+		eventually(
+			lambda: {self.status(id) for id in ("held", "lost", "after")} == {"finished"}, "all have run"
+		)
+		self.assertEqual((self.waiting(), self.admin.zcard(f"rq:finished:{self.rq.id}:short")), ([], 3))
+		self.assert_clean(["ghost-jobs", "stranded-jobs"])
+
+	def test_one_in_the_intermediate_list_is_put_back_and_leaves_that(self):
+		self.ghost("lost")
+		intermediate = self.rq.queue("short").key + ":intermediate"
+		self.admin.lpush(intermediate, "lost")
+		(step,) = self.steps("put-back")
+		step.act()
+		self.assertEqual((self.waiting(), self.admin.llen(intermediate)), (["lost"], 0))
+
+	def test_nothing_is_put_back_twice(self):
+		self.ghost("lost")
+		(step,) = self.steps("put-back")
+		step.act()
+		self.assertIn("0 jobs put back; 1 job had been put back or removed", step.act())
+		self.assertEqual(self.waiting(), ["lost"])
+
+	def test_nothing_is_put_back_while_a_worker_may_still_hold_it(self):
+		# Given a worker that was stopped: nobody knows whether it has popped the job
+		pid = self.rq.start_worker("short")
+		eventually(lambda: self.patient().live_workers, "it has registered")
+		process = psutil.Process(pid)
+		process.suspend()
+		self.addCleanup(process.resume)
+		self.ghost("lost")
+		(step,) = self.steps("put-back")
+		# When somebody wants it put back
+		with self.assertRaises(DrainTimeout) as caught:
+			step.act()
+		# Then it is not, and the queue moves as before
+		self.assertIn(f"pid {pid}", str(caught.exception))
+		self.assertEqual(self.waiting(), [])
+		self.assert_nothing_of_ours_is_left()
+
+	def test_nothing_is_put_back_while_an_operation_runs(self):
+		self.ghost("lost")
+		RedisLease(self.admin, lock_key(self.rq.id), OPERATION, seconds=30).hold("anna")
+		(step,) = self.steps("put-back")
+		with self.assertRaises(BenchBusy):
+			step.act()
+		self.assertEqual((self.waiting(), self.admin.exists(SUSPENDED)), ([], 0))
+
+	def test_somebody_elses_suspension_stays(self):
+		self.ghost("lost")
+		self.admin.set(SUSPENDED, "1")
+		(step,) = self.steps("put-back")
+		step.act()
+		self.assertEqual((self.waiting(), self.admin.get(SUSPENDED)), (["lost"], b"1"))
+
+	def test_many_are_asked_for_by_queue(self):
+		for number in range(11):
+			self.ghost(f"lost-{number}", "long" if number % 2 else "short")
+		self.assertEqual(
+			[step.text.partition(":")[0][:18] for step in self.steps("put-back")],
+			["Put 5 jobs back to", "Put 6 jobs back to"],
+		)
+
+	def test_workers_that_take_jobs_all_the_while_lose_none_and_run_none_twice(self):
+		"""The race that it is about: ghosts are put back while workers pop."""
+		for _ in range(2):
+			self.rq.start_worker("short", "default")
+		for number in range(3):
+			self.ghost(f"lost-{number}")
+		names = [f"job-{number}" for number in range(60)]
+		arriving = threading.Thread(target=lambda: [self.rq.enqueue(name) for name in names])
+		arriving.start()
+		self.addCleanup(arriving.join)
+		for step in self.steps("put-back"):
+			step.act()
+		arriving.join()
+		key = f"rq:finished:{self.rq.id}:short"
+		eventually(lambda: self.admin.zcard(key) == 63, "every job has run")
+		ids = [*names, *(f"lost-{number}" for number in range(3))]
+		self.assertEqual({self.admin.xlen(f"rq:results:{id}") for id in ids}, {1})  # a result for each run
+		self.assert_clean(["ghost-jobs", "stranded-jobs", "abandoned-jobs"])
+
+
+class TestStaleFence(FixTestCase):
+	def fence(self, operation: str) -> RedisLease:
+		return RedisLease(self.admin, SUSPENDED, f"fmx_restart:{self.rq.id}:{operation}", seconds=30)
+
+	def test_it_is_lifted(self):
+		self.fence(OPERATION).hold("note")
+		(step,) = self.steps("stale-fence")
+		self.assertEqual(step.act(), "The queue moves.")
+		self.assertFalse(self.admin.exists(SUSPENDED))
+
+	def test_one_that_an_operation_has_taken_over_meanwhile_stays(self):
+		self.fence(OPERATION).hold("note")
+		(step,) = self.steps("stale-fence")
+		self.admin.delete(SUSPENDED)
+		RedisLease(self.admin, lock_key(self.rq.id), "20261122-120001-cafe", seconds=30).hold()
+		self.fence("20261122-120001-cafe").hold()
+		self.assertEqual(step.act(), "It is gone already.")
+		self.assertTrue(self.admin.exists(SUSPENDED))
+
+	def test_there_is_no_step_for_somebody_elses(self):
+		self.admin.set(SUSPENDED, "1")
+		self.assertEqual(self.steps("stale-fence"), [])
+
+
+class TestUnfinishedOperation(FixTestCase):
+	def test_it_is_handed_to_the_recovery(self):
+		journal_in(self.path, self.rq.id).close()
+		asked = []
+		self.ways["recover"] = asked.append
+		(step,) = self.steps("unfinished-operation")
+		self.assertEqual(step.act(), "Somebody else has done it.")
+		self.assertEqual(asked, [OPERATION])
+
+	def test_one_that_runs_is_left_alone(self):
+		with closing(journal_in(self.path, self.rq.id)):
+			self.assertEqual(self.steps("unfinished-operation"), [])
