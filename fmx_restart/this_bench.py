@@ -17,6 +17,7 @@ from fmx_restart import through_frappe
 from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
+from fmx_restart.adapters.database_server import database_fault
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_shelf import prune
@@ -167,14 +168,24 @@ def requester() -> str:
 def web(config: dict, site: str | None) -> PingedWebServer:
 	site = site or config.get("default_site") or next(iter(sites()), None)
 	port = int(config.get("webserver_port") or 8000)
-	return PingedWebServer(port, site, in_maintenance=lambda: in_maintenance(site))
+	return PingedWebServer(
+		port,
+		site,
+		in_maintenance=lambda: in_maintenance(site),
+		cause=lambda: database_fault(settings_of(site)),
+	)
 
 
 def in_maintenance(site: str | None) -> bool:
 	"""As the web process would find it now: the site's own setting wins over the common one."""
+	return bool(settings_of(site).get("maintenance_mode"))
+
+
+def settings_of(site: str | None) -> dict:
+	"""The site's own over the common ones; what cannot be read is left out."""
 	paths = [Path("common_site_config.json"), *([Path(site) / "site_config.json"] if site else [])]
-	value = 0
+	settings: dict = {}
 	for path in paths:
 		with contextlib.suppress(OSError, ValueError):
-			value = json.loads(path.read_text()).get("maintenance_mode", value)
-	return bool(value)
+			settings |= json.loads(path.read_text())
+	return settings

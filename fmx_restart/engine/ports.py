@@ -272,9 +272,18 @@ class Host(Protocol):
 		"""This bench's job processes that lost their worker. `managed`: pids the manager or RQ knows."""
 
 
+@dataclass(frozen=True)
+class WebFault:
+	reason: str  # in a few words
+	is_answer: bool = False  # the server is up, and says itself that something is wrong
+
+	def __str__(self) -> str:
+		return self.reason
+
+
 class Web(Protocol):
-	def fault(self) -> str | None:
-		"""None when the web server answers as it should; else what is wrong, in a few words."""
+	def fault(self) -> WebFault | None:
+		"""None when the web server answers as it should."""
 
 
 @dataclass(frozen=True)

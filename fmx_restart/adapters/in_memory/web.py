@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
-from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.engine.ports import ProcessKind, ProcessState, WebFault
 
 
 class InMemoryWeb:
@@ -13,8 +13,10 @@ class InMemoryWeb:
 		self.broken: str | None = None
 		self._processes = processes
 
-	def fault(self) -> str | None:
-		return self.broken or ("connection refused" if self._is_down() else None)
+	def fault(self) -> WebFault | None:
+		if self._is_down():
+			return WebFault("connection refused")
+		return WebFault(self.broken, is_answer=True) if self.broken else None
 
 	def _is_down(self) -> bool:
 		if self._processes is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import HostProcess, ProcessKind
+from fmx_restart.engine.ports import HostProcess, ProcessKind, WebFault
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.restart import follow
 from fmx_restart.engine.waiting import Patience
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 PATIENCE = Patience(timeout=90.0, poll=0.02)
+ERRORS_LAST = 15.0  # seconds: a server that is up, and says HTTP 500 for so long, will not say anything else
 
 
 def verify(operation: Operation, relays: list[Relay]) -> None:
@@ -39,7 +40,8 @@ def tell_orphans(operation: Operation) -> None:
 class Verification:
 	def __init__(self, operation: Operation, relays: list[Relay]) -> None:
 		self.operation, self.bench, self.relays = operation, operation.bench, relays
-		self.web_fault: str | None = None
+		self.web_fault: WebFault | None = None
+		self.web_errs_since: float | None = None
 		self.web_answered = not any(relay.old.kind is ProcessKind.WEB for relay in relays)
 		self.registered: set[int] = set()
 
@@ -75,7 +77,15 @@ class Verification:
 		if not self.web_answered and not web_failed:
 			self.web_fault = self.bench.web.fault()
 			self.web_answered = self.web_fault is None
-		return self.web_answered or web_failed
+		return self.web_answered or web_failed or self.web_errs()
+
+	def web_errs(self) -> bool:
+		if not (self.web_fault and self.web_fault.is_answer):
+			self.web_errs_since = None
+			return False
+		now = self.bench.clock.now()
+		self.web_errs_since = now if self.web_errs_since is None else self.web_errs_since
+		return now - self.web_errs_since > ERRORS_LAST
 
 	def faults(self) -> list[tuple[Relay, str]]:
 		"""What is wrong at the end of our patience, by relay. Those that failed already have said so."""
@@ -93,5 +103,5 @@ class Verification:
 		if old := self.leftovers(relay):
 			return f"old processes are still there: pid {', '.join(str(process.pid) for process in old)}"
 		if relay.old.kind is ProcessKind.WEB and not self.web_answered:
-			return f"web does not answer: {self.web_fault}"
+			return f"web does not answer as it should: {self.web_fault}"
 		return None

@@ -5,12 +5,18 @@ import threading
 import unittest
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from fmx_restart.adapters.database_server import database_fault
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.in_memory.web import InMemoryWeb
 from fmx_restart.adapters.web import PingedWebServer
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ProcessKind, Web, WebFault
 from fmx_restart.tests.adapters.benches import free_port
+
+
+def reason(web: Web) -> str | None:
+	fault = web.fault()
+	return fault and fault.reason
 
 
 class WebContract:
@@ -21,11 +27,11 @@ class WebContract:
 
 	def test_a_broken_web_server_says_what_is_wrong(self):
 		self.break_it()
-		self.assertEqual(self.web.fault(), "HTTP 500")
+		self.assertEqual(self.web.fault(), WebFault("HTTP 500", is_answer=True))
 
 	def test_a_web_server_that_is_down_refuses_connections(self):
 		self.shut_it_down()
-		self.assertEqual(self.web.fault(), "connection refused")
+		self.assertEqual(self.web.fault(), WebFault("connection refused"))
 
 
 class TestInMemoryWeb(WebContract, unittest.TestCase):
@@ -78,35 +84,60 @@ class TestPingedWebServer(WebContract, unittest.TestCase):
 		self.server.status, modes = 503, iter([False, True])
 		web = PingedWebServer(self.port, "erp.example.com", in_maintenance=lambda: next(modes))
 		# Then it is a fault before, and none after
-		self.assertEqual(web.fault(), "HTTP 503")
+		self.assertEqual(reason(web), "HTTP 503")
 		self.assertIsNone(web.fault())
+
+	def test_what_may_be_behind_a_server_error_is_told_with_it(self):
+		web = PingedWebServer(self.port, "erp.example.com", cause=lambda: "its database does not answer")
+		for status, told in ((500, "HTTP 500, its database does not answer"), (404, "HTTP 404")):
+			self.server.status = status
+			self.assertEqual(reason(web), told)
 
 	def test_a_site_that_the_server_does_not_know_is_a_fault(self):
 		self.server.status = 404
-		self.assertEqual(self.web.fault(), "HTTP 404")
+		self.assertEqual(reason(self.web), "HTTP 404")
 
 	def test_without_a_site_any_answer_but_a_server_error_will_do(self):
 		web = PingedWebServer(self.port)
 		for status, fault in ((200, None), (302, None), (404, None), (500, "HTTP 500"), (503, "HTTP 503")):
 			with self.subTest(status=status):
 				self.server.status = status
-				self.assertEqual(web.fault(), fault)
+				self.assertEqual(reason(web), fault)
+
+
+class TestDatabaseServer(unittest.TestCase):
+	def test_one_that_takes_connections_is_fine(self):
+		with socket.create_server(("127.0.0.1", 0)) as server:
+			self.assertEqual(database_fault({"db_host": "127.0.0.1", "db_port": server.getsockname()[1]}), "")
+
+	def test_one_that_does_not_is_named(self):
+		port = free_port()
+		fault = database_fault({"db_host": "127.0.0.1", "db_port": str(port), "db_password": "hunter2"})
+		self.assertEqual(fault, f"its database at 127.0.0.1:{port} does not answer (Connection refused)")
+
+	def test_a_socket_is_asked_where_one_is_configured(self):
+		self.assertIn(
+			"/no/such/socket", database_fault({"db_socket": "/no/such/socket", "db_host": "localhost"})
+		)
+
+	def test_a_site_without_a_server_has_no_fault(self):
+		self.assertEqual(database_fault({"db_type": "sqlite", "db_port": 1}), "")
 
 
 class TestAWebServerThatMisbehaves(unittest.TestCase):
 	def test_nobody_listens(self):
-		self.assertEqual(PingedWebServer(free_port()).fault(), "connection refused")
+		self.assertEqual(reason(PingedWebServer(free_port())), "connection refused")
 
 	def test_it_takes_the_connection_and_never_answers(self):
 		with socket.create_server(("127.0.0.1", 0)) as server:
 			web = PingedWebServer(server.getsockname()[1], timeout=0.1)
-			self.assertEqual(web.fault(), "no answer within 0.1 s")
+			self.assertEqual(reason(web), "no answer within 0.1 s")
 
 	def test_it_speaks_something_else(self):
 		with socket.create_server(("127.0.0.1", 0)) as server:
 			threading.Thread(target=answer_once, args=(server, b"-ERR unknown command\r\n")).start()
 			web = PingedWebServer(server.getsockname()[1])
-			self.assertEqual(web.fault(), "no HTTP answer (BadStatusLine)")
+			self.assertEqual(reason(web), "no HTTP answer (BadStatusLine)")
 
 
 def answer_once(server: socket.socket, text: bytes) -> None:

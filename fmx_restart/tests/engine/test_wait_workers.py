@@ -196,10 +196,19 @@ class TestWaitWorkers(unittest.TestCase):
 		self.assertEqual(report.left_alone, ["long"])
 		self.assertNotIn(("start", "long"), self.bench.processes.orders)
 
-	def test_a_web_server_that_does_not_answer_is_a_fault(self):
-		self.bench.web.broken = "HTTP 500"
+	def test_a_web_server_that_says_it_is_broken_is_a_fault_and_not_waited_for_as_one_that_boots(self):
+		self.bench.web.broken = "HTTP 500, its database does not answer"
+		run = Run(self.bench)
 		with self.assertRaises(ProcessFault):
-			Run(self.bench).go()
+			run.go()
+		(fault,) = run.of(events.ProcessFailed)
+		self.assertIn("its database does not answer", fault.reason)
+		self.assertLess(run.operation.report.seconds, 30)
+
+	def test_a_web_server_that_errs_at_first_is_fine(self):
+		self.bench.web.broken = "HTTP 500"
+		self.bench.clock.after(10, lambda: setattr(self.bench.web, "broken", None))
+		self.assertEqual(Run(self.bench).go().outcome, Phase.DONE)
 
 	def test_without_any_program_nothing_is_changed(self):
 		bench = InMemoryBench({})
