@@ -1,0 +1,76 @@
+"""How one of the bench's Redis servers does. One round trip; what its ACL refuses is not known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+TIMEOUT = 1.0  # seconds for the connecting, and for each answer
+
+
+@dataclass(frozen=True)
+class RedisServer:
+	"""None where the server does not tell."""
+
+	latency: float  # seconds for a PING
+	version: str
+	memory: int  # bytes
+	memory_limit: int  # bytes; 0: none
+	eviction: str  # Redis' own words: noeviction, allkeys-lru, …
+	is_loading: bool
+	is_replica: bool
+	saves: str | None  # the setting save: "" is never, "3600 1 …" after so many seconds and changes
+	appends: bool  # appendonly
+	is_saved: bool  # False: its last attempt to write to disk failed
+
+	@property
+	def is_persistent(self) -> bool | None:
+		if self.appends:
+			return True
+		return None if self.saves is None else bool(self.saves)
+
+
+def connect(url: str, username: str | None = None, password: str | None = None) -> redis.Redis:
+	"""One attempt, and a time limit for each answer."""
+	login = {name: value for name, value in (("username", username), ("password", password)) if value}
+	return redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, **login)
+
+
+def look(connection: redis.Redis) -> RedisServer:
+	"""Raises what redis-py raises."""
+	connection.ping()  # connecting is not what we measure
+	began = time.perf_counter()
+	connection.ping()
+	latency = time.perf_counter() - began
+	info = all_info(connection)
+	return RedisServer(
+		latency=latency,
+		version=str(info.get("redis_version", "")),
+		memory=int(info.get("used_memory", 0)),
+		memory_limit=int(info.get("maxmemory", 0)),
+		eviction=str(info.get("maxmemory_policy", "")),
+		is_loading=bool(info.get("loading")),
+		is_replica=info.get("role") == "slave",
+		saves=setting(connection, "save"),
+		appends=bool(info.get("aof_enabled")),
+		is_saved=not {info.get("rdb_last_bgsave_status"), info.get("aof_last_write_status")} & {"err"},
+	)
+
+
+def all_info(connection: redis.Redis) -> Mapping:
+	try:
+		return connection.info()
+	except NoPermissionError:
+		return {}
+
+
+def setting(connection: redis.Redis, name: str) -> str | None:
+	"""CONFIG is an administrator's: with Redis' ACL a bench may not ask."""
+	try:
+		return connection.config_get(name).get(name)
+	except ResponseError:  # no permission, and servers that do not know CONFIG
+		return None

@@ -1,0 +1,66 @@
+"""A bench's folders and real processes in them; what nobody waits for is a child of PID 1, like any orphan."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import unittest
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.finding import Finding
+from fmx_restart.doctor.patient import Patient, Ways
+from fmx_restart.tests.adapters.benches import make_bench, short_folder
+
+PYTHON = Path(sys.executable)
+#: Starts the words that follow in a session of their own, tells their pid, and ends at once.
+LAUNCHER = """
+import subprocess, sys
+print(subprocess.Popen(sys.argv[1:], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)
+"""
+WAITS = "import signal; signal.pause()"
+REFUSES = "import signal; signal.signal(15, signal.SIG_IGN)\nwhile True: signal.pause()"
+
+
+class HostTestCase(unittest.TestCase):
+	"""`self.ways`: what the patient may ask; every other question is refused by a None."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.home = short_folder(self)
+		self.bench = make_bench(self.home / "bench")
+		self.ways: dict = {"config": dict}
+
+	def patient(self) -> Patient:
+		return Patient(
+			str(self.bench), "bench", Ways(**{**dict.fromkeys(Ways.__dataclass_fields__), **self.ways})
+		)
+
+	def findings(self, *names: str) -> tuple[Finding, ...]:
+		return examine_patient(self.patient(), names).findings
+
+	def launch(
+		self,
+		*words: str,
+		folder: Path | None = None,
+		code: str = WAITS,
+		env: Mapping | None = None,
+		program: Path = PYTHON,
+	) -> int:
+		"""A python process with these words behind its code, which lost its parent. Returns its pid."""
+		command = [sys.executable, "-c", LAUNCHER, str(program), "-c", code, *words]
+		folder = folder or self.bench / "sites"
+		done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
+		process = psutil.Process(int(done.stdout))
+		self.addCleanup(kill, process)
+		return process.pid
+
+
+def kill(process: psutil.Process) -> None:
+	with suppress(psutil.NoSuchProcess):
+		process.send_signal(signal.SIGKILL)
