@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-TIMEOUT = 1.0  # seconds for the connecting, and for each answer
+TIMEOUT = 1.0  # seconds for each answer, and for the connecting, where nothing else is set
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class RedisServer:
 	memory: int  # bytes
 	memory_limit: int  # bytes; 0: none
 	eviction: str  # Redis' own words: noeviction, allkeys-lru, …
-	is_loading: bool
 	is_replica: bool
 	saves: str | None  # the setting save: "" is never, "3600 1 …" after so many seconds and changes
 	appends: bool  # appendonly
@@ -37,7 +36,7 @@ class RedisServer:
 def connect(url: str, username: str | None = None, password: str | None = None) -> redis.Redis:
 	"""One attempt, and a time limit for each answer."""
 	login = {name: value for name, value in (("username", username), ("password", password)) if value}
-	return redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, **login)
+	return redis.Redis.from_url(url, socket_timeout=TIMEOUT, **login)
 
 
 def look(connection: redis.Redis) -> RedisServer:
@@ -53,7 +52,6 @@ def look(connection: redis.Redis) -> RedisServer:
 		memory=int(info.get("used_memory", 0)),
 		memory_limit=int(info.get("maxmemory", 0)),
 		eviction=str(info.get("maxmemory_policy", "")),
-		is_loading=bool(info.get("loading")),
 		is_replica=info.get("role") == "slave",
 		saves=setting(connection, "save"),
 		appends=bool(info.get("aof_enabled")),

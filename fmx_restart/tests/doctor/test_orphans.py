@@ -120,14 +120,14 @@ class TestFix(OrphansCase):
 		# Then all are gone, and it is told how
 		self.assertNotIn("KILL", told[obeys])
 		self.assertIn("KILL", told[refuses])
-		self.assertFalse(any(patient.host.is_alive(pid) for pid in (obeys, refuses, child.pid)))
+		self.assertFalse(any(patient.host.family(pid) for pid in (obeys, refuses, child.pid)))
 
 	def test_one_that_is_gone_or_no_orphan_any_more_is_left_alone(self):
 		pid = self.launch(*HELPER, "worker")
 		patient = self.patient()
 		[step] = FIXES.all()["end-orphans"](patient)
 		psutil.Process(pid).kill()
-		eventually(lambda: not patient.host.is_alive(pid), "it is gone")
+		eventually(lambda: not patient.host.family(pid), "it is gone")
 		self.assertIn("nothing was done", step.act())
 
 

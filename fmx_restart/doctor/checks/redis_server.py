@@ -1,0 +1,103 @@
+"""The bench's Redis servers: the queue must lose nothing, the cache may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from redis.exceptions import RedisError
+
+from fmx_restart.adapters.redis_server import RedisServer
+from fmx_restart.doctor.check import check
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.host_parts import size
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.redis_servers import cache_server, queue_server
+
+SLOW = 0.1  # seconds for an answer; on one machine it takes less than a thousandth of that
+NEARLY_FULL = 0.9  # of its limit
+NEVER = "noeviction"
+CLI = "redis-cli -u <redis_queue>"
+
+
+@check("redis-cache")
+def redis_cache(patient: Patient) -> Iterator[Finding]:
+	"""redis_queue is asked by nearly every check; without it that is told as unreachable."""
+	try:
+		cache_server(patient)
+	except (RedisError, OSError, ValueError) as error:
+		text = f"redis_cache does not answer ({type(error).__name__}): every request is slow or fails."
+		remedy = "supervisorctl status, and redis_cache in sites/common_site_config.json"
+		yield Finding("redis-cache", Severity.ERROR, "redis_cache", text, remedy)
+
+
+@check("redis-latency")
+def redis_latency(patient: Patient) -> Iterator[Finding]:
+	for name, server in servers(patient):
+		if server.latency > SLOW:
+			text = f"{name} takes {server.latency:.2f} s for its shortest answer: it is busy, far away, or swapped out."
+			yield Finding("redis-latency", Severity.WARNING, name, text, f"redis-cli -u <{name}> slowlog get")
+
+
+@check("redis-eviction")
+def redis_eviction(patient: Patient) -> Iterator[Finding]:
+	"""allkeys throws jobs away; volatile does so with workers' records, results, and the lease of a fence."""
+	server = queue_server(patient)
+	if server.eviction in ("", NEVER):
+		return
+	severity = Severity.ERROR if server.memory_limit else Severity.WARNING
+	when = (
+		f"when {size(server.memory_limit)} are full"
+		if server.memory_limit
+		else "as soon as a maxmemory is set"
+	)
+	text = f"redis_queue throws keys away {when} (maxmemory-policy {server.eviction}): jobs or their records are lost."
+	remedy = f"{CLI} config set maxmemory-policy {NEVER}, and the same in config/redis_queue.conf"
+	yield Finding("redis-eviction", severity, "redis_queue", text, remedy)
+
+
+@check("redis-memory")
+def redis_memory(patient: Patient) -> Iterator[Finding]:
+	"""Where a server refuses to write when it is full. A cache makes room; a queue that does is told as redis-eviction."""
+	for name, server in servers(patient):
+		share = server.memory / server.memory_limit if server.memory_limit else 0.0
+		if share < NEARLY_FULL or server.eviction != NEVER:
+			continue
+		severity = Severity.ERROR if share >= 1 else Severity.WARNING
+		text = f"{name} uses {size(server.memory)} of {size(server.memory_limit)}; when it is full, nothing can be written."
+		remedy = f"redis-cli -u <{name}> config set maxmemory …, and the same in its configuration file"
+		yield Finding("redis-memory", severity, name, text, remedy)
+
+
+@check("redis-persistence")
+def redis_persistence(patient: Patient) -> Iterator[Finding]:
+	"""By default, a Redis that cannot save refuses to answer (MISCONF): then it is told as unreachable."""
+	server = queue_server(patient)
+	if not server.is_saved:
+		text = "redis_queue failed to write its data to disk: when it restarts, waiting jobs are lost."
+		remedy = "df -h, and redis_queue's log: logs/redis-queue.error.log"
+		yield Finding("redis-persistence", Severity.ERROR, "redis_queue", text, remedy)
+	elif server.is_persistent is False:
+		text = "redis_queue never writes its data to disk: when it restarts, every waiting job is lost."
+		remedy = f'{CLI} config set save "900 1 300 10 60 10000", and the same in config/redis_queue.conf'
+		yield Finding("redis-persistence", Severity.WARNING, "redis_queue", text, remedy)
+
+
+@check("redis-replica")
+def redis_replica(patient: Patient) -> Iterator[Finding]:
+	if queue_server(patient).is_replica:
+		text = "redis_queue is a replica of another server: it takes no jobs."
+		remedy = (
+			f"{CLI} replicaof no one, or the address of the master as redis_queue in common_site_config.json"
+		)
+		yield Finding("redis-replica", Severity.ERROR, "redis_queue", text, remedy)
+
+
+def servers(patient: Patient) -> Iterator[tuple[str, RedisServer]]:
+	"""A cache that does not answer is told by another check."""
+	yield "redis_queue", queue_server(patient)
+	try:
+		server = cache_server(patient)
+	except (RedisError, OSError, ValueError):
+		return
+	if server is not None:
+		yield "redis_cache", server
