@@ -65,17 +65,8 @@ class Operation:
 
 	def run(self) -> Report:
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
-		self.emit(
-			events.OperationStarted(
-				self.id,
-				self.bench.id,
-				self.options.strategy.value,
-				self.bench.host.name,
-				self.bench.host.me(),
-				self.options,
-			)
-		)
 		try:
+			self.emit(self._beginning())
 			with self._locked(), self.settings:
 				story_of(self.options)(self)
 			self._end(Phase.DONE)
@@ -83,6 +74,13 @@ class Operation:
 			self._end(Phase.ABORTED if self.phase.can_be_undone else Phase.FAILED, error)
 			raise
 		return self.report
+
+	def _beginning(self) -> events.OperationStarted:
+		bench, options = self.bench, self.options
+		me = bench.host.me()
+		return events.OperationStarted(
+			self.id, bench.id, options.strategy.value, bench.host.name, me, options
+		)
 
 	def listen(self, listener: Callable[[events.Event], None]) -> None:
 		"""One more, after all others."""

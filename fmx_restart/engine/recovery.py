@@ -26,11 +26,13 @@ from fmx_restart.engine.remains import Remains
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
 from fmx_restart.engine.steps.handover import have_left
+from fmx_restart.engine.steps.kill import DYING, finish_ending, note
 from fmx_restart.engine.steps.migrate import end_run, old_workers_ended
 from fmx_restart.engine.steps.restart import STOPPING, listed, pass_on, relays_for, see_down
 from fmx_restart.engine.steps.roll import TAKES_EFFECT
 from fmx_restart.engine.steps.verify import PATIENCE, Verification
 from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.workers import running_jobs
 
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
 
@@ -52,9 +54,11 @@ class Recovery(Operation):
 		Any other end is final, also that a process does not come back.
 		"""
 		self.emit(events.RecoveryStarted(self.id, self.remains.phase, self.bench.host.me()))
-		with self._locked():
-			relays = self._put_right()
-			self.settings.restore()
+		relays: list[Relay] = []
+		if self.remains.has_changed_anything:
+			with self._locked():
+				relays = self._put_right()
+				self.settings.restore()
 		failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 		self.report.failure = self._what_happened(failed)
 		self._end(Phase.FAILED if failed else Phase.RECOVERED)
@@ -78,6 +82,7 @@ class Recovery(Operation):
 			else:
 				relays = self._half_way()
 				see_down(self, relays)
+			self._finish_ending()
 		self._see_back(relays)
 		return [*relays, *self._wait_for_leavers()]
 
@@ -92,6 +97,18 @@ class Recovery(Operation):
 			relays = [*half_way, *relays_for(self, rest)]
 			see_down(self, relays)
 		return relays
+
+	def _finish_ending(self) -> None:
+		"""Jobs that were being killed: each is failed or back in its queue, unless it goes on because nobody killed it."""
+		condemned = self.remains.condemned
+		if condemned is None:
+			return
+		ids = set(condemned.ids)
+		self.running |= self.bench.queue.describe(ids)
+		host = self.bench.host
+		self.wait(lambda: ids.isdisjoint(job.id for job in running_jobs(self.look(), host)), DYING)
+		ended = finish_ending(self.bench, ids, requeue=condemned.requeue, reason=condemned.reason)
+		note(self, *ended)
 
 	def _half_way(self) -> list[Relay]:
 		"""Those that had been told to stop and did: whoever still runs as before was not told any more, or leaves later."""

@@ -40,12 +40,17 @@ class Remains:
 	migrating: events.MigrationStarted | None = None
 	migrating_since: float = 0.0
 	migration_begun: bool = False
+	condemned: events.JobsCondemned | None = None  # jobs that were to be killed, and are not noted as ended
 	is_recovered: bool = False
 
 	@property
 	def is_closed(self) -> bool:
 		"""Nothing is left to do: it ended by itself, or somebody put things right."""
 		return self.report is not None or self.is_recovered
+
+	@property
+	def has_changed_anything(self) -> bool:
+		return self.phase is not Phase.PREFLIGHT or bool(self.settings or self.stopping)
 
 	@property
 	def needs_new_workers(self) -> bool:
@@ -112,6 +117,14 @@ def _up(remains: Remains, event: events.ProcessUp, time: float) -> None:
 	remains.replaced[event.name] = event.new_pid
 
 
+def _condemned(remains: Remains, event: events.JobsCondemned, time: float) -> None:
+	remains.condemned = event
+
+
+def _interrupted(remains: Remains, event: events.JobsInterrupted, time: float) -> None:
+	remains.condemned = None
+
+
 def _migrations(remains: Remains, event: events.MigrationsPlanned, time: float) -> None:
 	remains.migration_begun = True
 
@@ -139,6 +152,8 @@ NOTES = {
 	events.SettingLeft: _settled,
 	events.ProcessStopping: _stopping,
 	events.ProcessUp: _up,
+	events.JobsCondemned: _condemned,
+	events.JobsInterrupted: _interrupted,
 	events.MigrationsPlanned: _migrations,
 	events.MigrationStarted: _migrating,
 	events.MigrationEnded: _migrated,

@@ -1,0 +1,166 @@
+"""The journal: locked while somebody works on it, read back fact by fact, pruned."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from contextlib import closing
+from pathlib import Path
+
+from fmx_restart.adapters.journal import Journal, is_worked_on
+from fmx_restart.adapters.journal_reader import fact_in, is_closed, remains_in, unfinished
+from fmx_restart.adapters.journal_shelf import prune
+from fmx_restart.engine import events
+from fmx_restart.engine.emitting import Emitter
+from fmx_restart.engine.errors import JournalFault
+from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.report import Report
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.console.samples import event_types, sample
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from fmx_restart.adapters.journal import Journal
+journal = Journal(Path(sys.argv[1]), sys.argv[2])
+print("held", flush=True)
+time.sleep(300)
+"""
+
+
+class JournalTest(unittest.TestCase):
+	def setUp(self):
+		folder = tempfile.TemporaryDirectory(prefix="fmx-journal-")
+		self.addCleanup(folder.cleanup)
+		self.folder = Path(folder.name) / "fmx_restart"
+
+	def write(self, operation: str, *facts: events.Event) -> Path:
+		with closing(Journal(self.folder, operation)) as journal:
+			for fact in facts:
+				journal(fact)
+		return journal.path
+
+	def hold(self, operation: str) -> subprocess.Popen:
+		"""Another process that works on it."""
+		command = [sys.executable, "-c", HOLD, str(self.folder), operation]
+		holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+		self.addCleanup(holder.communicate)
+		self.addCleanup(holder.kill)
+		holder.stdout.readline()
+		return holder
+
+
+def ended(outcome: Phase = Phase.DONE) -> events.Ended:
+	return events.Ended(Report("operation-1", "bench", "wait-workers", 0.0, outcome=outcome))
+
+
+class TestReading(JournalTest):
+	def test_every_fact_comes_back_as_it_was_told(self):
+		for kind in event_types():
+			with self.subTest(kind.__name__):
+				told = sample(kind)
+				self.assertEqual(fact_in(json_line(told, 12.5)), (12.5, told))
+
+	def test_a_line_that_was_cut_off_is_left_out_and_the_next_fact_has_its_own_line(self):
+		path = self.write("operation-1", events.PhaseEntered(Phase.FENCE))
+		with path.open("a") as file:
+			file.write('{"event": "PhaseEntered", "ti')
+		self.write("operation-1", events.PhaseEntered(Phase.PARK))
+		self.assertEqual(remains_in(path).phase, Phase.PARK)
+
+	def test_a_fact_of_another_version_is_left_out(self):
+		self.assertIsNone(fact_in('{"event": "Unheard", "time": 1}'))
+		self.assertIsNone(fact_in('{"event": "PhaseEntered", "time": 1, "phase": "Unheard"}'))
+
+	def test_what_is_left_is_known_from_the_facts(self):
+		path = self.write(
+			"operation-1",
+			events.PhaseEntered(Phase.RESTART),
+			events.ProcessStopping("web", sample(events.ProcessStopping).kind, 5),
+			events.ProcessStopping("worker", sample(events.ProcessStopping).kind, 6),
+			events.ProcessUp("web", sample(events.ProcessUp).kind, 5, 7, 1.0),
+		)
+		remains = remains_in(path)
+		self.assertEqual((remains.stopping, remains.replaced), ({"worker": 6}, {"web": 7}))
+		self.assertFalse(remains.is_closed)
+
+	def test_only_those_without_an_end_that_nobody_works_on_are_unfinished(self):
+		self.write("operation-1", ended())
+		self.write("operation-2", events.PhaseEntered(Phase.DRAIN))
+		self.write("operation-3", events.PhaseEntered(Phase.DRAIN), ended(Phase.RECOVERED))
+		self.write("operation-4", events.PhaseEntered(Phase.DRAIN))
+		self.hold("operation-4")
+		self.assertEqual([path.stem for path in unfinished(self.folder)], ["operation-2"])
+
+	def test_a_report_that_is_longer_than_what_is_looked_at_is_an_end_all_the_same(self):
+		report = Report("operation-1", "bench", "wait-workers", 0.0, requeued=["a job's id"] * 20_000)
+		self.assertTrue(is_closed(self.write("operation-1", events.Ended(report))))
+
+
+class TestLock(JournalTest):
+	def test_it_is_worked_on_until_the_process_is_gone_however_that_ended(self):
+		holder = self.hold("operation-1")
+		path = self.folder / "operation-1.jsonl"
+		self.assertTrue(is_worked_on(path))
+		holder.kill()
+		eventually(lambda: not is_worked_on(path), "the kernel has given the lock back")
+
+	def test_a_child_that_goes_on_without_its_parent_works_on_it_too(self):
+		code = "import os\nif os.fork(): os._exit(0)\n"
+		script = HOLD.replace('print("held", flush=True)\n', code + 'print("held", flush=True)\n')
+		command = [sys.executable, "-c", script, str(self.folder), "operation-1"]
+		parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+		parent.stdout.readline()
+		parent.wait()
+		self.assertTrue(is_worked_on(self.folder / "operation-1.jsonl"))
+		parent.stdout.close()
+		subprocess.run(["pkill", "-9", "-f", str(self.folder)], check=True)
+		eventually(lambda: not is_worked_on(self.folder / "operation-1.jsonl"), "it is gone")
+
+	def test_a_command_that_it_started_does_not_keep_it(self):
+		with closing(Journal(self.folder, "operation-1")) as journal:
+			child = subprocess.Popen(["sleep", "60"])
+			self.addCleanup(child.wait)
+			self.addCleanup(child.kill)
+		self.assertFalse(is_worked_on(journal.path))
+
+
+class TestWriting(JournalTest):
+	def test_a_full_disk_is_told(self):
+		self.folder.mkdir()
+		(self.folder / "operation-1.jsonl").symlink_to("/dev/full")
+		emitter = Emitter(Journal(self.folder, "operation-1"))
+		with self.assertRaisesRegex(JournalFault, "No space left on device"):
+			emitter(events.PhaseEntered(Phase.FENCE))
+
+	def test_nobody_else_may_read_it(self):
+		path = self.write("operation-1", ended())
+		self.assertEqual((path.stat().st_mode & 0o777, self.folder.stat().st_mode & 0o777), (0o600, 0o700))
+
+
+class TestPruning(JournalTest):
+	def test_the_oldest_go_with_the_logs_of_their_migrations(self):
+		paths = [self.write(f"operation-{n}", ended()) for n in range(5)]
+		(self.folder / "operation-0-a.localhost.log").touch()
+		prune(self.folder, kept=3)
+		self.assertEqual(sorted(self.folder.iterdir()), paths[2:])
+
+	def test_those_that_are_too_old_go(self):
+		old, new = self.write("operation-1", ended()), self.write("operation-2", ended())
+		os.utime(old, (0, time.time() - 1000))
+		prune(self.folder, kept_for=999)
+		self.assertEqual(list(self.folder.iterdir()), [new])
+
+	def test_what_is_not_finished_or_worked_on_stays(self):
+		kept = [
+			self.write("operation-1", events.PhaseEntered(Phase.DRAIN)),
+			self.write("operation-2", ended()),
+		]
+		self.hold("operation-2")
+		self.assertEqual(prune(self.folder, kept=0), [])
+		self.assertEqual(sorted(self.folder.iterdir()), kept)
