@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_reader import remains_in, unfinished
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter, Listener
-from fmx_restart.engine.errors import OperationError, QueueUnreachable
+from fmx_restart.engine.errors import OperationError, QueueUnreachable, WrongEnvironment
 from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.report import Report
 from fmx_restart.this_bench import journals_here, this_bench
@@ -80,15 +81,23 @@ def launch_guardian(operation: str) -> subprocess.Popen:
 	A small process in a session of its own that waits until nobody works on the operation any more, and then puts right
 	what is left. Started for one that lives it is a guardian, for one that died it is the recovery.
 	"""
-	log = journals_here() / "guardian.log"
-	file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+	command = [sys.executable, "-m", "fmx_restart.guardian", operation]
+	with guardian_log() as log:
+		try:
+			return subprocess.Popen(
+				command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+			)
+		except OSError as error:
+			raise WrongEnvironment(
+				f"The guardian cannot be started: {error}. Nothing was changed.",
+				hint="Look at the free memory and at the limits of processes: free -m; ulimit -u.",
+			) from error
+
+
+def guardian_log() -> IO[bytes]:
+	"""What it may print when it breaks. A disk that is full must not keep it from being started."""
 	try:
-		return subprocess.Popen(
-			[sys.executable, "-m", "fmx_restart.guardian", operation],
-			stdin=subprocess.DEVNULL,
-			stdout=file,
-			stderr=file,
-			start_new_session=True,
-		)
-	finally:
-		os.close(file)
+		file = os.open(journals_here() / "guardian.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+	except OSError:
+		file = os.open(os.devnull, os.O_WRONLY)
+	return os.fdopen(file, "wb")

@@ -102,7 +102,9 @@ class Operation:
 		except JournalFault as fault:
 			self._emit(events.JournalLost(str(fault)))
 			if undoable or self.phase.can_be_undone:
-				raise
+				raise JournalFault(
+					f"{fault} Nothing was restarted; the queue goes on.", hint=fault.hint
+				) from fault
 
 	def enter(self, phase: Phase) -> None:
 		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""

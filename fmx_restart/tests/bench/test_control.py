@@ -1,0 +1,142 @@
+"""An operation under way, from another terminal: watched, stopped, let go on alone; and two at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.engine.phases import Phase
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.bench.command import Command
+from fmx_restart.tests.bench.support import BenchTestCase
+
+BUSY, STOPPED = 75, 130  # exit codes
+
+
+class ControlTest(BenchTestCase):
+	def journal(self, operation: str):
+		return self.bench.path / "logs" / "fmx_restart" / f"{operation}.jsonl"
+
+	def wait_for_end(self, operation: str) -> Phase:
+		journal = self.journal(operation)
+		eventually(lambda: is_closed(journal), f"{operation} has an end", deadline=240)
+		return remains_in(journal).phase
+
+	def draining(self, *options: str) -> tuple[Command, str]:
+		command = self.start("--wait-workers", "--json", *options)
+		operation = command.wait_for_fact("OperationStarted")["operation"]
+		command.wait_for_fact("StillRunning")
+		return command, operation
+
+
+class TestTwoAtOnce(ControlTest):
+	def test_the_second_is_told_who_since_when_in_which_phase_and_how_to_attach(self):
+		held, before = self.jobs.hold(), self.pids()
+		command, operation = self.draining()
+		second = self.run_command("--wait-workers")
+		self.assertEqual(second.code, BUSY, second.text)
+		self.assertRegex(
+			second.errors,
+			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d, in Drain \(pid \d+ on \S+\)",
+		)
+		self.assertIn("bench safe-restart --attach", second.errors)
+		self.assert_nothing_restarted(before)
+		status = self.run_command("--status")
+		self.assertIn(operation, status.output)
+		# When somebody cancels it
+		cancelled = self.run_command("--cancel")
+		done = command.finish()
+		# Then it is undone, and both are told
+		self.assertEqual((cancelled.code, done.code), (0, STOPPED), cancelled.text + done.text)
+		self.assertRegex(cancelled.output, r"Cancelled by \S+@\S+ during Drain. Nothing was restarted")
+		self.assertEqual(done.report["outcome"], "Aborted")
+		self.assertEqual(self.keys_of_ours(), [])
+		self.assert_nothing_restarted(before)
+		held.let_go()
+
+	def test_there_is_nothing_to_cancel_or_to_recover_when_none_is_under_way(self):
+		cancelled, recovered = self.run_command("--cancel"), self.run_command("--recover")
+		self.assertEqual((cancelled.code, recovered.code), (0, 0))
+		self.assertIn("there is nothing to cancel", cancelled.output)
+		self.assertIn("Nothing to recover", recovered.output)
+
+
+class TestMigrating(ControlTest):
+	def test_it_cannot_be_cancelled_during_a_migration_and_goes_on(self):
+		command = self.start("--migrate", "--migrate-command", "sleep 15", "--json")
+		command.wait_for_fact("MigrationStarted")
+		refused = self.run_command("--cancel")
+		self.assertEqual(refused.code, BUSY, refused.text)
+		self.assertIn("cannot be cancelled: a migration is under way", refused.errors)
+		done = command.finish()
+		self.assertEqual((done.code, done.report["outcome"]), (0, "Done"), done.text)
+
+
+class TestDetached(ControlTest):
+	def test_it_goes_on_without_its_terminal_and_another_one_can_watch_it(self):
+		held, before = self.jobs.hold(), self.pids()
+		# Given an operation that was let go
+		started = self.run_command("--wait-workers", "--detach")
+		self.assertEqual(started.code, 0, started.text)
+		self.assertIn("goes on in the background. Watch it: bench safe-restart --attach", started.output)
+		operation = remains_in(max((self.bench.path / "logs" / "fmx_restart").glob("*.jsonl"))).operation
+		process = remains_in(self.journal(operation)).process
+		# Then it has a session of its own, which no lost terminal ends
+		self.assertEqual(os.getsid(process.pid), process.pid)
+		# When another terminal attaches, leaves, and attaches again
+		leaving = self.start("--attach")
+		leaving.wait_for_line("Waiting for 1 job")
+		leaving.process.send_signal(signal.SIGINT)
+		leaving.finish()
+		attached = self.start("--attach")
+		attached.wait_for_line("Waiting for 1 job")
+		held.let_go()
+		shown = attached.finish()
+		# Then it has seen all of it, from the beginning to the end
+		self.assertEqual(shown.code, 0, shown.text)
+		self.assertIn(f"Operation {operation}: wait-workers", shown.output)
+		self.assertIn(f"Operation {operation}: Done", shown.output)
+		self.assertEqual(self.wait_for_end(operation), Phase.DONE)
+		self.assert_restarted(before)
+
+	def test_what_is_refused_is_refused_before_the_terminal_is_let_go(self):
+		held = self.jobs.hold()
+		command, _ = self.draining()
+		refused = self.run_command("--wait-workers", "--detach")
+		self.assertEqual(refused.code, BUSY, refused.text)
+		command.process.send_signal(signal.SIGINT)
+		command.finish()
+		held.let_go()
+
+
+class TestInterruptedTwice(ControlTest):
+	def insist(self, command: Command, operation: str) -> Phase:
+		"""Ctrl-C until it is gone, as people do."""
+
+		def interrupted() -> bool:
+			command.process.send_signal(signal.SIGINT)
+			return command.process.poll() is not None
+
+		eventually(interrupted, "the command is gone")
+		command.finish()
+		return self.wait_for_end(operation)
+
+	def test_during_the_restart_the_guardian_finishes_what_was_begun(self):
+		command = self.start("--wait-workers", "--json")
+		operation = command.wait_for_fact("OperationStarted")["operation"]
+		command.wait_for_fact("ProcessDown")
+		self.assertIn(self.insist(command, operation), (Phase.RECOVERED, Phase.DONE))
+		self.assert_all_up_and_nothing_left()
+
+	def test_during_the_drain_the_guardian_or_the_operation_undoes_it(self):
+		held = self.jobs.hold()
+		command, operation = self.draining()
+		self.assertIn(self.insist(command, operation), (Phase.RECOVERED, Phase.ABORTED))
+		self.assert_queue_moves()
+		held.let_go()
+		self.assert_all_up_and_nothing_left()
+
+	def assert_all_up_and_nothing_left(self):
+		eventually(lambda: not self.keys_of_ours(), "nothing of ours is left in Redis", deadline=30)
+		eventually(lambda: all(self.pids().values()), "every program runs", deadline=60)
