@@ -63,9 +63,14 @@ def add_job(pipe: redis.client.Pipeline, queue: rq.Queue, fields: dict, id: str)
 
 
 def add_worker(
-	connection: redis.Redis, pipe: redis.client.Pipeline, queues: tuple[str, ...], *, is_busy: bool
+	connection: redis.Redis,
+	pipe: redis.client.Pipeline,
+	queues: tuple[str, ...],
+	*,
+	is_busy: bool,
+	bench_id: str = BENCH_ID,
 ) -> None:
-	names = [f"{BENCH_ID}:{queue}" for queue in queues]
+	names = [f"{bench_id}:{queue}" for queue in queues]
 	worker = rq.Worker(names, connection=connection, prepare_for_work=False)
 	worker.pid, worker.hostname, worker.ip_address = 4242, "erp-1", "unknown"
 	worker.register_birth()
