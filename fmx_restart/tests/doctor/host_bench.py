@@ -15,6 +15,7 @@ import psutil
 from fmx_restart.doctor.examine import examine_patient
 from fmx_restart.doctor.finding import Finding
 from fmx_restart.doctor.patient import Patient, Ways
+from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 
 PYTHON = Path(sys.executable)
@@ -34,7 +35,7 @@ class HostTestCase(unittest.TestCase):
 		super().setUp()
 		self.home = short_folder(self)
 		self.bench = make_bench(self.home / "bench")
-		self.ways: dict = {"config": dict}
+		self.ways: dict = {"config": dict, "connection": no_redis}
 
 	def patient(self) -> Patient:
 		return Patient(
@@ -59,6 +60,10 @@ class HostTestCase(unittest.TestCase):
 		process = psutil.Process(int(done.stdout))
 		self.addCleanup(kill, process)
 		return process.pid
+
+
+def no_redis():
+	raise QueueUnreachable("Redis does not answer.", hint="")
 
 
 def kill(process: psutil.Process) -> None:

@@ -1,0 +1,107 @@
+"""How a site's database does, and what it tells about the scheduler: one connection, a few questions, each in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fmx_restart.adapters.database_server import database_fault
+from fmx_restart.adapters.migrations.database import connected, transactions, waiters
+from fmx_restart.adapters.scheduled_events import DORMANT_DAYS, Event, ScheduleRecord
+from fmx_restart.engine.migration import Gravity
+
+TIMEOUT = 1.0  # seconds for connecting, and for each answer
+LONG = 600  # seconds; a job's transaction may well last minutes
+LOCK_WAIT = "set session lock_wait_timeout = 1"  # a table that somebody else has locked must not stop us
+SETTINGS = """
+	select field, value from tabSingles
+	where doctype = 'System Settings' and field in ('enable_scheduler', 'time_zone', 'dormant_days')
+"""
+EVENTS = """
+	select method, frequency, cron_format, coalesce(last_execution, creation), last_execution
+	from `tabScheduled Job Type` where stopped = 0
+"""
+ACTIVITY = "select max(modified) from `tabActivity Log`"
+
+
+@dataclass(frozen=True)
+class Unwell:
+	"""Something in the database that holds up others; `text` goes on after "its"."""
+
+	text: str
+	remedy: str
+
+
+@dataclass(frozen=True)
+class SiteDatabase:
+	"""`fault`: why it cannot be asked; everything else is unknown then."""
+
+	fault: str = ""
+	is_reached: bool = True  # False: the server itself does not answer
+	latency: float | None = None  # seconds for the shortest answer; None for what is not MariaDB
+	transactions: tuple[Unwell, ...] = ()  # long ones, where the user may see them
+	waiters: tuple[Unwell, ...] = ()  # connections that wait for a locked table
+	schedule: ScheduleRecord | None = None
+
+
+def look_at_database(
+	site: str, config: Mapping, *, long: int = LONG, timeout: float = TIMEOUT
+) -> SiteDatabase:
+	"""Raises nothing: what is wrong is the answer."""
+	if (config.get("db_type") or "mariadb") != "mariadb":
+		fault = database_fault(config)
+		return SiteDatabase(fault=fault, is_reached=not fault)
+	import pymysql  # Frappe's own driver
+
+	try:
+		with connected(config, timeout) as cursor:
+			return ask(site, cursor, long)
+	except (pymysql.MySQLError, OSError) as error:
+		# 2000 and above are the client's own: no connection, or none any more
+		code = error.args[0] if error.args and isinstance(error.args[0], int) else 2003
+		return SiteDatabase(fault=reason(error), is_reached=code < 2000)
+	except (KeyError, ValueError) as error:
+		return SiteDatabase(fault=f"its site_config.json lacks {error}")
+
+
+def ask(site: str, cursor, long: int) -> SiteDatabase:
+	cursor.execute(LOCK_WAIT)
+	began = time.perf_counter()
+	cursor.execute("select 1")
+	latency = time.perf_counter() - began
+	held = [it for it in transactions(site, cursor, long, long) if it.gravity is Gravity.PASSING]
+	return SiteDatabase(
+		latency=latency,
+		transactions=tuple(Unwell(it.text, it.remedy) for it in held),
+		waiters=tuple(Unwell(it.text, it.remedy) for it in waiters(site, cursor)),
+		schedule=schedule_of(cursor),
+	)
+
+
+def schedule_of(cursor) -> ScheduleRecord | None:
+	"""None where Frappe's tables are not there yet, or are locked."""
+	import pymysql
+
+	try:
+		cursor.execute(SETTINGS)
+		settings = dict(cursor.fetchall())
+		cursor.execute(EVENTS)
+		rows = cursor.fetchall()
+		cursor.execute(ACTIVITY)
+		[activity] = cursor.fetchone()
+	except (pymysql.ProgrammingError, pymysql.OperationalError):
+		return None
+	return ScheduleRecord(
+		is_enabled=settings.get("enable_scheduler") == "1",
+		time_zone=settings.get("time_zone") or "",
+		last_run=max((row[4] for row in rows if row[4]), default=None),
+		last_activity=activity,
+		dormant_days=float(settings.get("dormant_days") or DORMANT_DAYS),
+		events=tuple(Event(row[0], row[1] or "", row[2] or "", row[3]) for row in rows if row[3]),
+	)
+
+
+def reason(error: Exception) -> str:
+	"""The server's own words. They hold a user's name and an address, and no password."""
+	return str(error.args[-1] if error.args else error)

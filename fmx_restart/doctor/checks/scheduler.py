@@ -1,0 +1,116 @@
+"""The scheduler: switched on, alive, and keeping up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from fmx_restart.adapters.bench_processes import Role
+from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.adapters.scheduled_events import ScheduleRecord
+from fmx_restart.doctor.check import check
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.host_parts import bench_processes, process_table
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.sites import closed_by, databases, readable
+from fmx_restart.doctor.words import count, span
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+
+TOLERANCE = 900.0  # seconds; something is due every few minutes on every site
+UP = {ProcessState.RUNNING, ProcessState.STARTING}
+
+
+@check("scheduler-off")
+def scheduler_off(patient: Patient) -> Iterator[Finding]:
+	"""A pause that an operation left is told with that operation."""
+	changed = closed_by(patient)
+	for site, config in readable(patient).items():
+		record = databases(patient)[site].schedule
+		if config.get("disable_scheduler"):
+			yield off(
+				site,
+				"disable_scheduler is set in its configuration",
+				f"bench --site {site} set-config disable_scheduler 0",
+			)
+		elif record and not record.is_enabled:
+			yield off(site, "it is disabled in System Settings", f"bench --site {site} enable-scheduler")
+		elif config.get("pause_scheduler") and (site, "pause_scheduler") not in changed:
+			yield off(site, "it is paused", f"bench --site {site} scheduler resume")
+
+
+def off(site: str, why: str, remedy: str) -> Finding:
+	text = (
+		f"Its scheduler does nothing: {why}. No mail is sent, no report made, nothing cleaned up by itself."
+	)
+	return Finding("scheduler-off", Severity.WARNING, site, text, remedy)
+
+
+@check("scheduler-process")
+def scheduler_process(patient: Patient) -> Iterator[Finding]:
+	"""One that runs elsewhere shows in what it does."""
+	waiting = active(patient)
+	if not waiting or schedulers(patient):
+		return
+	known = [process for process in manager_list(patient) if process.kind is ProcessKind.SCHEDULER]
+	if any(process.state in UP for process in known):
+		return
+	last = max((record.last_run_at(time.time()) or 0.0 for record in waiting.values()), default=0.0)
+	if not known and time.time() - last < TOLERANCE:
+		return
+	text = f"No scheduler runs, so nothing is scheduled on {count(len(waiting), 'site')}"
+	text += f"; the last event ran {span(time.time() - last)} ago." if last else "."
+	names = " ".join(process.name for process in known)
+	remedy = f"supervisorctl start {names}" if known else "bench setup supervisor, or bench schedule"
+	yield Finding("scheduler-process", Severity.ERROR, names, text, remedy)
+
+
+@check("overdue-events")
+def overdue_events(patient: Patient) -> Iterator[Finding]:
+	"""While there is a scheduler that had time enough: else that is what is told."""
+	now, table = time.time(), process_table(patient)
+	young = [pid for pid in schedulers(patient) if table.age(table.rows[pid]) < TOLERANCE]
+	if young:
+		return
+	for site, record in active(patient).items():
+		last = record.last_run_at(now)
+		if last is None or now - last > TOLERANCE:
+			continue
+		overdue = record.overdue(now, tolerance=TOLERANCE, config=readable(patient)[site])
+		if overdue:
+			text = (
+				f"{count(len(overdue), 'scheduled event')} should have run, {overdue[0].method} {span(overdue[0].seconds)} "
+				"ago: they wait in their queue, or a lost job of the same name keeps them out."
+			)
+			remedy = f"bench --site {site} show-pending-jobs, and bench doctor --check ghost-jobs"
+			yield Finding("overdue-events", Severity.WARNING, site, text, remedy)
+
+
+def active(patient: Patient) -> dict[str, ScheduleRecord]:
+	"""Sites whose scheduler is on."""
+	return {
+		site: record
+		for site, config in readable(patient).items()
+		if (record := databases(patient)[site].schedule) and record.is_enabled and not is_held_back(config)
+	}
+
+
+def is_held_back(config: Mapping) -> bool:
+	return any(config.get(key) for key in ("maintenance_mode", "pause_scheduler", "disable_scheduler"))
+
+
+def schedulers(patient: Patient) -> list[int]:
+	"""Pids of this bench's. A worker pool of newer Frappe versions is one, too (FrappeWorker)."""
+	table = process_table(patient)
+	return [
+		pid
+		for pid, role in bench_processes(patient).items()
+		if role is Role.SCHEDULER or bench_command(split_words(table.rows[pid].words)) == "worker-pool"
+	]
+
+
+def manager_list(patient: Patient) -> list[Process]:
+	with suppress(OperationError):
+		return patient.processes
+	return []

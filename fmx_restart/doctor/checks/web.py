@@ -1,0 +1,60 @@
+"""The web server: there, and answering for each site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fmx_restart.adapters.bench_processes import Role
+from fmx_restart.doctor.check import check
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.host_parts import bench_processes
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.sites import databases
+from fmx_restart.doctor.web_answers import REFUSED, web_answers
+from fmx_restart.doctor.words import listed
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.ports import ProcessKind
+
+RESTART = "bench safe-restart --no-workers, or look at logs/web.error.log"
+
+
+@check("web")
+def web(patient: Patient) -> Iterator[Finding]:
+	"""Where no web server belongs to this machine, as in a container of workers, nothing is said."""
+	answers = web_answers(patient)
+	refused = [site for site, answer in answers.items() if answer.fault == REFUSED]
+	if refused and should_run_here(patient):
+		text = (
+			f"No web server listens on port {answers[refused[0]].port}: {listed(refused)} cannot be opened."
+		)
+		yield Finding("web", Severity.ERROR, "", text, RESTART)
+	silent = [site for site, answer in answers.items() if answer.is_silent]
+	if silent:
+		text = (
+			f"The web server does not answer in time for {listed(silent)}: all its workers are busy, or hang."
+		)
+		yield Finding("web", Severity.WARNING, "", text, RESTART)
+	for site, answer in answers.items():
+		# without its database a site can only fail, and that is told
+		if (
+			answer.fault
+			and answer.fault != REFUSED
+			and not answer.is_silent
+			and not databases(patient)[site].fault
+		):
+			text = f"It does not answer ping as it should: {answer.fault}."
+			yield Finding(
+				"web",
+				Severity.ERROR,
+				site,
+				text,
+				f"logs/web.error.log; curl -H 'Host: {site}' …/api/method/ping",
+			)
+
+
+def should_run_here(patient: Patient) -> bool:
+	with suppress(OperationError):
+		if any(process.kind is ProcessKind.WEB for process in patient.processes):
+			return True
+	return Role.WEB in bench_processes(patient).values()

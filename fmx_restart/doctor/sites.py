@@ -1,0 +1,63 @@
+"""What checks ask about the sites: each one's configuration, database and web, all sites side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fmx_restart.adapters.site_database import SiteDatabase, look_at_database
+from fmx_restart.adapters.site_settings import site_settings
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.side_by_side import ask_each
+from fmx_restart.engine.errors import WrongEnvironment
+
+SILENT = SiteDatabase(fault="no answer in time", is_reached=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+	"""Of a site. `fault`: why its configuration cannot be read."""
+
+	values: Mapping
+	fault: str = ""
+
+
+def settings_of(patient: Patient) -> dict[str, Settings]:
+	return patient.parts.get(
+		"site settings", lambda: {site: read_settings(patient, site) for site in patient.sites}
+	)
+
+
+def read_settings(patient: Patient, site: str) -> Settings:
+	try:
+		return Settings(site_settings(patient.path, site))
+	except WrongEnvironment as error:
+		return Settings({}, str(error))
+
+
+def readable(patient: Patient) -> dict[str, Mapping]:
+	"""Site → its configuration, where it can be read."""
+	return {site: settings.values for site, settings in settings_of(patient).items() if not settings.fault}
+
+
+def databases(patient: Patient) -> dict[str, SiteDatabase]:
+	"""Of every site whose configuration can be read."""
+	configs = readable(patient)
+
+	def read() -> dict[str, SiteDatabase]:
+		found = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site])))
+		return {site: found.get(site, SILENT) for site in configs}
+
+	return patient.parts.get("databases", read)
+
+
+def closed_by(patient: Patient) -> set[tuple[str, str]]:
+	"""Site and key of the settings that an operation has changed which nobody has finished: it is told as such."""
+	from fmx_restart.adapters.journal_reader import remains_in
+
+	found: set[tuple[str, str]] = set()
+	for journal in patient.unfinished:
+		with suppress(OSError):
+			found |= {(site, key) for site, key in remains_in(journal).settings}
+	return found
