@@ -13,4 +13,7 @@ default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 export_python_type_annotations = True
 require_type_annotated_api_methods = True
 
-scheduler_events = {"all": ["fmx_restart.tick.recover_unfinished", "fmx_restart.record.samples.tick"]}
+scheduler_events = {
+	"all": ["fmx_restart.tick.recover_unfinished", "fmx_restart.record.samples.tick"],
+	"daily": ["fmx_restart.doctor.daily.run"],
+}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from fmx_restart.doctor.patient import Patient, Ways
+
+T = TypeVar("T")
 
 
 def patient_here(sites: Sequence[str] = ()) -> Patient:
@@ -19,11 +22,11 @@ def patient_here(sites: Sequence[str] = ()) -> Patient:
 	ways = Ways(
 		config=bench_config.read_config,
 		sites=lambda: list(sites) or bench_config.sites(),
-		connection=lambda: this_bench.redis_connection(config, bench_id),
+		connection=in_frappe(lambda: this_bench.redis_connection(config, bench_id)),
 		processes=lambda: find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
 		host=lambda: ThisHost(path),
 		web=lambda site: this_bench.web(config, site),
-		queue_limit=this_bench.queue_limit,
+		queue_limit=in_frappe(this_bench.queue_limit),
 		site_config=through_frappe.site_config,
 		scheduler_lines=scheduler_lines,
 		bench=this_bench.this_bench,
@@ -31,6 +34,19 @@ def patient_here(sites: Sequence[str] = ()) -> Patient:
 		recover=recovering.recover,
 	)
 	return Patient(path, bench_id, ways)
+
+
+def in_frappe(read: Callable[[], T]) -> Callable[[], T]:
+	"""Each check has a thread of its own, where Frappe is not initialised yet."""
+
+	def initialised() -> T:
+		from fmx_restart import through_frappe
+
+		if through_frappe.is_there():
+			through_frappe.initialise()
+		return read()
+
+	return initialised
 
 
 def scheduler_lines(site: str) -> list[str]:

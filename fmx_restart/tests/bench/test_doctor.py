@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from fmx_restart.tests.bench.command import Command, Finished
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
@@ -102,6 +103,16 @@ class TestDoctor(BenchTestCase):
 		self.assertEqual(done.code, 0, done.text)
 		self.assertIn("Workers online: 2", done.output)
 		self.assertIn("Frappe is not loaded", done.output)
+
+	def test_the_daily_check_notifies_when_something_turned_bad_once_and_only_where_it_is_switched_on(self):
+		self.redis.set("rq:suspended", "1")
+		self.addCleanup(self.redis.delete, "rq:suspended")
+		script = str(Path(__file__).with_name("daily_check.py"))
+		switched_off, switched_on = (self.python(script, self.bench.site, how) for how in ("off", "on"))
+		self.assertEqual(json.loads(switched_off.output), [[], []], switched_off.text)
+		first, second = json.loads(switched_on.output)
+		self.assertEqual((len(first), second), (1, []), switched_on.text)
+		self.assertIn("The queue is suspended", first[0])
 
 	def bench_id(self) -> str:
 		(name, *_) = [key for key in self.redis.smembers("rq:queues") if key.endswith(":default")]
