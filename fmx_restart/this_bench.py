@@ -20,6 +20,7 @@ from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.database_server import database_fault
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
+from fmx_restart.adapters.journal_reader import unfinished
 from fmx_restart.adapters.journal_shelf import prune
 from fmx_restart.adapters.migration_history import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.migrations import BenchMigrations
@@ -73,6 +74,7 @@ class Status:
 
 	holder: str | None
 	holding: Holder | None
+	unfinished: list[str]  # ids of operations whose process died, and that nobody has put right yet
 	look: Look
 	jobs: dict[str, Job]  # those that run, by id
 
@@ -81,7 +83,8 @@ def status_here() -> Status:
 	bench = this_bench(new_operation_id())
 	look, holder = bench.queue.look(), bench.lock.holder()
 	jobs = bench.queue.describe(job.id for job in look.started)
-	return Status(holder, Holder.parse(holder), look, jobs)
+	left = [path.stem for path in unfinished(journals(bench.path))]
+	return Status(holder, Holder.parse(holder), left, look, jobs)
 
 
 def this_bench(operation: str, site: str | None = None, *, recovers: bool = False) -> Bench:

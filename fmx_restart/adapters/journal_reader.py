@@ -7,22 +7,22 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
-import dacite
-
 from fmx_restart.adapters.journal import is_worked_on
 from fmx_restart.engine import events
 from fmx_restart.engine.remains import Remains, remains_of
 
-CASTS = dacite.Config(cast=[Enum, tuple, frozenset, float])
 TAIL = 65536  # bytes: most Ended facts begin within the last of them
 
 
 def fact_in(line: str) -> tuple[float, events.Event] | None:
 	"""Instant (seconds since the epoch) and fact. None for a line cut off by a crash, or one that another version wrote."""
+	import dacite  # here: most operations begin without reading a journal, and it costs their start tens of milliseconds
+
 	try:
 		fields = json.loads(line)
 		kind = getattr(events, fields.pop("event"))
-		return fields.pop("time"), dacite.from_dict(kind, fields, CASTS)
+		casts = dacite.Config(cast=[Enum, tuple, frozenset, float])
+		return fields.pop("time"), dacite.from_dict(kind, fields, casts)
 	except (ValueError, KeyError, AttributeError, TypeError, dacite.DaciteError):
 		return None
 

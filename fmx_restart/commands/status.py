@@ -22,6 +22,10 @@ def show_status(status: Status, as_json: bool) -> None:
 		else "The queue moves."
 	)
 	click.echo(f"{held}\n{suspended}")
+	for operation in status.unfinished:
+		click.echo(
+			f"Operation {operation} died, and what it left was not put right: bench safe-restart --recover"
+		)
 	for worker in status.look.workers:
 		job = status.jobs.get(worker.job_id or "")
 		doing = f"  {job.site} / {job.method}" if job else ""
