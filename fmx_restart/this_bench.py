@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fmx_restart import through_frappe
+from fmx_restart.adapters.absent_manager import AbsentManager
 from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
@@ -38,7 +39,7 @@ from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Bench, Job, Look
+from fmx_restart.engine.ports import Bench, Job, Look, Processes
 from fmx_restart.engine.steps.preflight import make_plan
 
 LEASE = 30.0  # seconds that lock and fence outlive the last renewal
@@ -102,7 +103,7 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 		id=id,
 		path=path,
 		queue=RedisQueue(connection, id, operation),
-		processes=find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
+		processes=manager(path, config, recovers=recovers),
 		host=ThisHost(path),
 		web=web(config, site),
 		lock=RedisLease(
@@ -115,6 +116,15 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 		requests=None if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
 	)
+
+
+def manager(path: str, config: dict, *, recovers: bool) -> Processes:
+	try:
+		return find_supervisor(path, url=config.get("fmx_restart_supervisor_url"))
+	except WrongEnvironment as error:
+		if recovers:
+			return AbsentManager(error)
+		raise
 
 
 def identity(config: dict) -> tuple[str, str]:

@@ -101,7 +101,7 @@ class Operation:
 			self._emit(event)
 		except JournalFault as fault:
 			self._emit(events.JournalLost(str(fault)))
-			if undoable or self.phase.can_be_undone:
+			if not self.is_recovery and (undoable or self.phase.can_be_undone):
 				raise JournalFault(
 					f"{fault} Nothing was restarted; the queue goes on.", hint=fault.hint
 				) from fault

@@ -28,7 +28,7 @@ from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
 from fmx_restart.engine.steps.handover import have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note
 from fmx_restart.engine.steps.migrate import end_run, old_workers_ended
-from fmx_restart.engine.steps.restart import STOPPING, listed, pass_on, relays_for, see_down
+from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_down
 from fmx_restart.engine.steps.roll import TAKES_EFFECT
 from fmx_restart.engine.steps.verify import PATIENCE, Verification
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -50,15 +50,18 @@ class Recovery(Operation):
 
 	def run(self) -> Report:
 		"""
-		Raises QueueUnreachable, WrongEnvironment or BenchBusy when it must be tried again: the journal stays open then.
+		Raises QueueUnreachable, BenchBusy or a ProcessFault of the manager when it must be tried again: the journal stays
+		open then.
 		Any other end is final, also that a process does not come back.
 		"""
 		self.emit(events.RecoveryStarted(self.id, self.remains.phase, self.bench.host.me()))
 		relays: list[Relay] = []
+		if not self.remains.needs_new_workers:
+			self.settings.restore(is_told=False)  # needs neither Redis nor the process manager
 		if self.remains.has_changed_anything:
 			with self._locked():
 				relays = self._put_right()
-				self.settings.restore()
+			self.settings.restore()
 		failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 		self.report.failure = self._what_happened(failed)
 		self._end(Phase.FAILED if failed else Phase.RECOVERED)
@@ -67,12 +70,11 @@ class Recovery(Operation):
 		return self.report
 
 	def start_what_is_down(self) -> None:
-		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped, no site stays closed."""
+		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped."""
 		if self.remains.needs_new_workers:
 			return
 		relays = self._half_way()
 		wait_until(lambda: pass_on(self, relays), STOPPING, self.bench.clock)
-		self.settings.restore()
 
 	def _put_right(self) -> list[Relay]:
 		with self.fenced() if self.remains.may_be_fenced else nullcontext():
@@ -124,7 +126,8 @@ class Recovery(Operation):
 		return [replace(planned[name], pid=pid) for name, pid in stopping.items() if name in planned]
 
 	def _now(self, processes: list[Process]) -> list[Process]:
-		now = {process.name: process for process in listed(self)}
+		"""Raises ProcessFault where the manager does not answer: then it must be tried again."""
+		now = {process.name: process for process in self.bench.processes.list()}
 		return [now[process.name] for process in processes if process.name in now]
 
 	def _runs_as_before(self, process: Process) -> bool:

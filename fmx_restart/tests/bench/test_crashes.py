@@ -15,7 +15,7 @@ class TestCrashes(BenchTestCase):
 		from development.workload import Mix, Workload
 
 		# Given a bench under load
-		with Workload(self.bench, self.folder / "stream.jsonl", Mix(rate=3)) as workload:
+		with Workload(self.bench, self.folder / "stream.jsonl", Mix(rate=1.5)) as workload:
 			crashes = Crashes(self.bench, workload)
 			# When operations are killed, some with their guardians
 			both = [
@@ -31,5 +31,5 @@ class TestCrashes(BenchTestCase):
 					if outcome.died_in:
 						self.assertEqual(outcome.outcome, "Recovered")
 		# And no job was lost, repeated or interrupted
-		account = workload.settle()
+		account = workload.settle(timeout=600)
 		self.assertEqual((account.lost, account.run_twice, account.interrupted), ((), (), ()))

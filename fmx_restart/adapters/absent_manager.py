@@ -1,0 +1,32 @@
+"""The process manager that could not be found: a recovery does without it whatever needs none, and is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NoReturn
+
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.ports import Process
+
+
+class AbsentManager:
+	def __init__(self, error: WrongEnvironment) -> None:
+		self.error = error
+
+	def list(self) -> list[Process]:
+		self._refuse()
+
+	def stop(self, name: str) -> None:
+		self._refuse()
+
+	def start(self, name: str) -> None:
+		self._refuse()
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		self._refuse()
+
+	def log_tail(self, name: str) -> str:
+		return ""
+
+	def _refuse(self) -> NoReturn:
+		raise ProcessFault(str(self.error), hint=self.error.hint)
