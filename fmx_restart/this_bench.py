@@ -129,8 +129,6 @@ def manager(path: str, config: dict, *, recovers: bool) -> Processes:
 
 def identity(config: dict) -> tuple[str, str]:
 	"""The bench's id and path."""
-	if through_frappe.is_there():
-		through_frappe.initialise()
 	path = bench_path()
 	return bench_id(config, path), path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from functools import cache
 
 import redis
 from tenacity import stop_after_attempt
@@ -15,9 +16,21 @@ from fmx_restart.adapters.redis_queue.connection import with_timeouts
 from fmx_restart.adapters.site_config import SiteConfigFiles
 
 
-def is_there() -> bool:
+def is_imported() -> bool:
 	"""`python -m fmx_restart` and the guardian never import it: they must work when it cannot be imported."""
 	return "frappe" in sys.modules
+
+
+@cache
+def is_there() -> bool:
+	"""Imported, and fit for use: frappe.init fails where the code of any app cannot be loaded. Then we do without."""
+	if not is_imported():
+		return False
+	try:
+		initialise()
+	except (Exception, SystemExit):  # noqa: BLE001  whatever an app does when it is imported; the last look tells it
+		return False
+	return True
 
 
 def initialise() -> None:

@@ -102,7 +102,7 @@ def options(given: dict, sites: list[str]) -> Options:
 		migration=migrating.migration(given),
 		maintenance=migrating.maintenance(given),
 		# without Frappe it is typed for a bench that is broken, and known to be
-		ignore_code_faults=given["force"] or not through_frappe.is_there(),
+		ignore_code_faults=given["force"] or not through_frappe.is_imported(),
 		report_every=given["wait_workers_poll"],
 		requested_by=given["requested_by"] or requester(),
 		origin=given["origin"],

@@ -17,7 +17,7 @@ from fmx_restart.engine.waiting import Patience, wait_until
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
-MANAGER_ANSWERS = Patience(timeout=20.0, poll=0.5)
+MANAGER_ANSWERS = Patience(timeout=10.0, poll=0.5)
 FIRST_PART = Patience(
 	timeout=1.0, poll=0.005
 )  # it runs beside us; who is slower is waited for before the restart

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 PATIENCE = Patience(timeout=90.0, poll=0.02)
+ASK_AGAIN = 0.5  # seconds
 ERRORS_LAST = 15.0  # seconds: a server that is up, and says HTTP 500 for so long, will not say anything else
 
 
@@ -42,6 +43,7 @@ class Verification:
 		self.operation, self.bench, self.relays = operation, operation.bench, relays
 		self.web_fault: WebFault | None = None
 		self.web_errs_since: float | None = None
+		self.web_asked_again_at = 0.0
 		self.web_answered = not any(relay.old.kind is ProcessKind.WEB for relay in relays)
 		self.registered: set[int] = set()
 
@@ -75,17 +77,23 @@ class Verification:
 	def web_answers(self) -> bool:
 		web_failed = any(r.leg is Leg.FAILED for r in self.relays if r.old.kind is ProcessKind.WEB)
 		if not self.web_answered and not web_failed:
-			self.web_fault = self.bench.web.fault()
-			self.web_answered = self.web_fault is None
+			self.ask_web()
 		return self.web_answered or web_failed or self.web_errs()
 
+	def ask_web(self) -> None:
+		"""One that errs is not asked all the time: each answer fills its log with a traceback."""
+		if self.bench.clock.now() < self.web_asked_again_at:
+			return
+		self.web_fault = self.bench.web.fault()
+		self.web_answered = self.web_fault is None
+		if self.web_fault and self.web_fault.is_answer:
+			now = self.bench.clock.now()
+			self.web_errs_since = now if self.web_errs_since is None else self.web_errs_since
+			self.web_asked_again_at = now + ASK_AGAIN
+
 	def web_errs(self) -> bool:
-		if not (self.web_fault and self.web_fault.is_answer):
-			self.web_errs_since = None
-			return False
-		now = self.bench.clock.now()
-		self.web_errs_since = now if self.web_errs_since is None else self.web_errs_since
-		return now - self.web_errs_since > ERRORS_LAST
+		"""Others of its processes may still boot meanwhile, and take no request."""
+		return self.web_errs_since is not None and self.bench.clock.now() - self.web_errs_since > ERRORS_LAST
 
 	def faults(self) -> list[tuple[Relay, str]]:
 		"""What is wrong at the end of our patience, by relay. Those that failed already have said so."""

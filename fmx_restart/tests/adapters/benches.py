@@ -112,6 +112,14 @@ class Supervisord:
 				child.kill()
 		self.socket.unlink(missing_ok=True)
 
+	def kill_alone(self) -> list[psutil.Process]:
+		"""As the OOM killer does: its programs live on. Returns them, for whoever has to end them."""
+		children = psutil.Process(self._process.pid).children()
+		self._process.kill()
+		self._process.communicate()
+		self._process = None
+		return children
+
 	def _answers(self, processes: SupervisorProcesses) -> bool:
 		if self._process.poll() is not None:
 			raise AssertionError(f"supervisord ended: {self._process.communicate()[1]}")

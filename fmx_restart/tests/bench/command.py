@@ -69,7 +69,7 @@ class Command:
 	def wait_for_line(self, part: str) -> str:
 		return self._wait(lambda: next((line for line in list(self.lines) if part in line), None), part)
 
-	def wait_for_fact(self, name: str, **fields) -> dict:
+	def wait_for_fact(self, name: str, /, **fields) -> dict:
 		"""Of --json: the first fact of that name in which these fields stand."""
 		wanted = {"event": name, **fields}
 
@@ -78,6 +78,11 @@ class Command:
 			return next((fact for fact in facts if wanted.items() <= fact.items()), None)
 
 		return self._wait(look, str(wanted))
+
+	def wait_until_told(self, name: str, *, times: int) -> None:
+		"""Of --json: so many facts of that name."""
+		word = json.dumps(name)
+		self._wait(lambda: sum(word in line for line in list(self.lines)) >= times, f"{times} times {name}")
 
 	def _wait(self, look, what: str):
 		def answer():

@@ -50,13 +50,19 @@ class ScratchBench:
 		common = json.loads((self.bench.sites_path / "common_site_config.json").read_text())
 		self.config.write_text(json.dumps({**common, **settings}, indent=1))
 
-	def start(self, *options: str, cwd: Path | None = None) -> Command:
+	def start(self, *options: str, cwd: Path | None = None, site: str | None = None) -> Command:
 		"""As bench runs it, without bench: that looks for a bench of its own kind."""
-		words = [str(self.bench.python), *HELPER, "safe-restart", *options]
+		words = [
+			str(self.bench.python),
+			*HELPER,
+			*(["--site", site] if site else []),
+			"safe-restart",
+			*options,
+		]
 		environment = {**self.bench.environment, **self.environment}
 		command = Command(words, cwd=cwd or self.sites_path, env=environment)
 		self.case.addClassCleanup(command.end)
 		return command
 
-	def run(self, *options: str, cwd: Path | None = None) -> Finished:
-		return self.start(*options, cwd=cwd).finish()
+	def run(self, *options: str, cwd: Path | None = None, site: str | None = None) -> Finished:
+		return self.start(*options, cwd=cwd, site=site).finish()

@@ -1,4 +1,4 @@
-"""What a real MariaDB says about a site that is to be migrated."""
+"""What a real MariaDB says about a site that is to be migrated, and a restart while it is down."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from fmx_restart.adapters.migrations.database import connected, inspect_database
 from fmx_restart.engine.migration import Gravity
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.support import development_bench
+from fmx_restart.tests.bench.support import BenchTestCase, development_bench
 
 TABLE = "fmx_restart_test"
+NOT_BACK, WRONG_ENVIRONMENT = 4, 7  # exit codes
 
 
 class TestDatabase(unittest.TestCase):
@@ -91,3 +92,38 @@ class TestDatabase(unittest.TestCase):
 		_, sizes = inspect_database(self.site, self.config)
 		self.assertGreater(sizes.database, sizes.largest_table)
 		self.assertTrue(sizes.folder.is_dir())
+
+
+class TestDatabaseIsDown(BenchTestCase):
+	"""From before the restart until after it."""
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.addClassCleanup(cls.database, "start")
+		cls.database("stop")
+
+	@classmethod
+	def database(cls, order: str) -> None:
+		cls.bench.supervisorctl(order, "development-database:*")
+
+	def test_a_restart_renews_every_process_and_names_the_database(self):
+		before = self.pids()
+		done = self.run_command("--wait-workers", "--json")
+		self.assertEqual(done.code, NOT_BACK, done.text)
+		self.assert_restarted(before)
+		(fault,) = [fact for fact in done.facts if fact["event"] == "ProcessFailed"]
+		self.assertIn(
+			f"its database at 127.0.0.1:{self.bench.ports.database} does not answer", fault["reason"]
+		)
+		verify = next(phase["seconds"] for phase in done.report["phases"] if phase["phase"] == "Verify")
+		self.assertLess(verify, 80, "web is up and says so: it is not waited for as if it booted")
+		self.assertEqual(self.keys_of_ours(), [])
+
+	def test_a_migration_is_refused_before_anything_is_touched(self):
+		before = self.pids()
+		done = self.run_command("--migrate")
+		self.assertEqual(done.code, WRONG_ENVIRONMENT, done.text)
+		self.assertIn(f"{self.bench.site}: its database does not answer", done.errors)
+		self.assertIn("Nothing was changed", done.errors)
+		self.assert_nothing_restarted(before)
