@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fmx_restart.adapters.database_server import database_fault
 from fmx_restart.adapters.migrations.database import connected, transactions, waiters
 from fmx_restart.adapters.scheduled_events import DORMANT_DAYS, Event, ScheduleRecord
+from fmx_restart.adapters.stopwatch import shortest
 from fmx_restart.engine.migration import Gravity
 
 TIMEOUT = 1.0  # seconds for connecting, and for each answer
@@ -67,9 +67,7 @@ def look_at_database(
 
 def ask(site: str, cursor, long: int) -> SiteDatabase:
 	cursor.execute(LOCK_WAIT)
-	began = time.perf_counter()
-	cursor.execute("select 1")
-	latency = time.perf_counter() - began
+	latency = shortest(lambda: cursor.execute("select 1"))
 	held = [it for it in transactions(site, cursor, long, long) if it.gravity is Gravity.PASSING]
 	return SiteDatabase(
 		latency=latency,

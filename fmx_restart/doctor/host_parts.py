@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.bench_processes import Role, processes_of
 from fmx_restart.adapters.orphans import Orphan, find_orphans
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.supervisor import managed_pids
+from fmx_restart.engine.errors import OperationError
 
 
 def process_table(patient: Patient) -> ProcessTable:
@@ -24,6 +27,13 @@ def find_orphans_of(patient: Patient, table: ProcessTable | None = None) -> list
 	"""`table`: another look than the one that all checks share."""
 	folder = BenchFolder(str(patient.path))
 	return find_orphans(folder, table or process_table(patient), managed_pids(patient))
+
+
+def registered_pids(patient: Patient) -> set[int] | None:
+	"""Workers of this machine that are known to Redis. None where Redis does not answer."""
+	with suppress(OperationError):
+		return {worker.pid for worker in patient.look.workers if worker.host == patient.host.name}
+	return None
 
 
 def size(bytes: float) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.orphans import Orphan
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.host_parts import find_orphans_of, size
+from fmx_restart.doctor.host_parts import find_orphans_of, registered_pids, size
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.words import count, span
-from fmx_restart.engine.errors import OperationError
 
 FIX = "end-orphans"
 #: Those that work on with old code, or keep a new process from starting; the others only take memory.
@@ -35,13 +33,6 @@ def orphans(patient: Patient) -> Iterator[Finding]:
 			f"kill {orphan.pid}, and if it stays: kill -9 {orphan.pid}",
 		)
 		yield Finding("orphans", severity, f"pid {orphan.pid}", text, remedy, FIX)
-
-
-def registered_pids(patient: Patient) -> set[int] | None:
-	"""Workers of this machine that are known to Redis. None where Redis does not answer."""
-	with suppress(OperationError):
-		return {worker.pid for worker in patient.look.workers if worker.host == patient.host.name}
-	return None
 
 
 def sentence(orphan: Orphan, *, is_job: bool) -> str:

@@ -13,7 +13,7 @@ from fmx_restart.doctor.host_parts import size
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.redis_servers import cache_server, queue_server
 
-SLOW = 0.1  # seconds for an answer; on one machine it takes less than a thousandth of that
+SLOW = 0.2  # seconds for an answer; on one machine it takes less than a thousandth of that
 NEARLY_FULL = 0.9  # of its limit
 NEVER = "noeviction"
 CLI = "redis-cli -u <redis_queue>"
