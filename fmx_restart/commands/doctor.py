@@ -6,18 +6,20 @@ import json
 import sys
 import time
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import click
 
 from fmx_restart.commands.safe_restart import exit_on_error, sites_of
 from fmx_restart.console.doctor import console, report
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.examine import LIMIT, Errand, examine_patient
+from fmx_restart.doctor.examine import Errand, examine_patient, patience
 from fmx_restart.doctor.here import patient_here
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.todays_lines import HEAD, queue_lines, scheduler_lines, worker_line
 
 UNHEALTHY = 5
+NO_SUCH_SITE = 1  # as Frappe 15 ends then
 EVERY = 2.0  # seconds between two looks of --watch
 
 
@@ -51,9 +53,17 @@ def named_sites(context: click.Context, site: str | None) -> list[str]:
 	Those that somebody typed, here or before the command's name. Empty for all of them: a default site is what Frappe's
 	own doctor looks at, and no reason to look at no other.
 	"""
-	before = context.parent.params.get("site") if context.parent else None
-	named = site or before
-	return [named] if named and named != "all" else []
+	named = typed_site(context, site)
+	if not named or named == "all":
+		return []
+	if not (Path(named) / "site_config.json").exists():
+		click.secho(f"Site {named} does not exist!", fg="yellow", err=True)
+		raise click.exceptions.Exit(NO_SUCH_SITE)
+	return [named]
+
+
+def typed_site(context: click.Context, site: str | None) -> str | None:
+	return site or (context.parent.params.get("site") if context.parent else None)
 
 
 def examine(context: click.Context, given: dict, named: list[str]) -> Examination:
@@ -61,7 +71,7 @@ def examine(context: click.Context, given: dict, named: list[str]) -> Examinatio
 	if given["as_json"] or given["quiet"] or given["checks"]:
 		examination = examine_patient(patient, given["checks"])
 	else:
-		examination = with_todays_lines(context, patient, named)
+		examination = with_todays_lines(patient, todays_site(context, given["site"], named))
 	if given["as_json"] and not given["fix"]:
 		click.echo(json.dumps(examination.as_dict()))
 	elif not given["as_json"]:
@@ -69,9 +79,15 @@ def examine(context: click.Context, given: dict, named: list[str]) -> Examinatio
 	return examination
 
 
-def with_todays_lines(context: click.Context, patient: Patient, named: list[str]) -> Examination:
+def todays_site(context: click.Context, site: str | None, named: list[str]) -> str | None:
+	"""Whose lines are printed: the one that was typed, else the default site, else all together."""
+	if typed_site(context, site) == "all":
+		return None
+	return next(iter(named or sites_of(context)), None)
+
+
+def with_todays_lines(patient: Patient, site: str | None) -> Examination:
 	"""Asked for at the same time as the checks, printed before them. What does not answer in time is left out."""
-	site = next(iter(named or sites_of(context)), None)
 	errands = [
 		Errand("scheduler", lambda patient: scheduler_lines(patient, [site] if site else patient.sites)),
 		Errand("workers", worker_line),
@@ -79,7 +95,7 @@ def with_todays_lines(context: click.Context, patient: Patient, named: list[str]
 	]
 	for errand in errands:
 		errand.start(patient)
-	deadline = time.monotonic() + LIMIT
+	deadline = time.monotonic() + patience()
 	examination = examine_patient(patient)
 	click.echo(HEAD)
 	for errand in errands:

@@ -36,7 +36,8 @@ def summary(examination: Examination) -> Text:
 	checks = f"{count(len(examination.checks), 'check')} in {examination.seconds:.1f} s"
 	state = "Healthy" if examination.is_healthy else "Not healthy"
 	style = "bold green" if examination.is_healthy else "bold red"
-	return Text.assemble((state, style), f": {found}. ", *facts(examination), (f" {checks}.", "dim"))
+	told = " ".join([f": {found}.", *facts(examination)])
+	return Text.assemble((state, style), told, (f" {checks}.", "dim"))
 
 
 def facts(examination: Examination) -> Iterator[str]:
@@ -44,7 +45,7 @@ def facts(examination: Examination) -> Iterator[str]:
 	if workers:
 		states = [row.state for row in workers]
 		told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-		yield f"{count(len(states), 'worker')}: {told}. "
+		yield f"{count(len(states), 'worker')}: {told}."
 	if queues:
 		yield f"{count(sum(row.pending for row in queues), 'job')} waiting, {sum(row.failed for row in queues)} failed."
 

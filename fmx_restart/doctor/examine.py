@@ -5,6 +5,7 @@ part of the bench that cannot be reached is told once, however many checks wante
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,7 +19,8 @@ from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 
-LIMIT = 2.0  # seconds for each check
+LIMIT = 2.0  # seconds for each check, on a machine that has a processor to spare
+MOST_BUSY = 5.0  # times as long, at most, on one that has not
 UNREACHABLE, FAILED = "unreachable", "check-failed"  # findings that no check makes; they have pages, too
 
 
@@ -53,7 +55,7 @@ class Errand:
 
 
 def examine_patient(
-	patient: Patient, names: Collection[str] | None = None, *, limit: float = LIMIT
+	patient: Patient, names: Collection[str] | None = None, *, limit: float | None = None
 ) -> Examination:
 	"""`names`: only these checks, and no details. Raises WrongEnvironment for a name that there is none of."""
 	details = {} if names else {name: detail.rows for name, detail in DETAILS.all().items()}
@@ -61,15 +63,16 @@ def examine_patient(
 
 
 def ask(
-	patient: Patient, checks: Mapping[str, Check], details: Mapping[str, Rows], *, limit: float = LIMIT
+	patient: Patient, checks: Mapping[str, Check], details: Mapping[str, Rows], *, limit: float | None = None
 ) -> Examination:
-	"""Takes `limit` seconds at most, whatever hangs."""
+	"""Takes `limit` seconds at most, whatever hangs; without one it is patience()."""
 	began, at = time.monotonic(), time.time()
+	deadline = began + (patience() if limit is None else limit)
 	looks = [Errand(name, look) for name, look in checks.items()]
 	tables = [Errand(name, rows) for name, rows in details.items()]
 	for errand in [*looks, *tables]:
 		errand.start(patient)
-	problems = [found for errand in [*looks, *tables] for found in trouble(errand, patient, began + limit)]
+	problems = [found for errand in [*looks, *tables] for found in trouble(errand, patient, deadline)]
 	findings = [found for errand in looks for found in tuple(errand.found)]
 	return Examination(
 		bench=patient.bench_id,
@@ -79,6 +82,15 @@ def ask(
 		findings=sort([*dict.fromkeys([*problems, *findings])]),
 		details={errand.name: tuple(errand.found) for errand in tables if errand.found},
 	)
+
+
+def patience() -> float:
+	"""
+	Seconds for each check. On a machine that has more to do than it can everything takes longer, and that alone must not
+	look like a check that hangs.
+	"""
+	busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+	return LIMIT * min(MOST_BUSY, max(1.0, busy))
 
 
 def chosen(names: Collection[str] | None) -> dict[str, Check]:

@@ -129,6 +129,10 @@ class TestDoctorOnABrokenBench(BenchTestCase):
 		environment = {**self.bench.environment, **self.scratch.environment}
 		return Command(words, cwd=self.scratch.sites_path, env=environment).finish()
 
+	def test_a_site_that_there_is_none_of_ends_as_it_always_did(self):
+		done = self.doctor("--site", "nosuch")
+		self.assertEqual((done.code, done.errors), (1, "Site nosuch does not exist!\n"))
+
 	def test_redis_away_is_one_error_and_the_rest_is_looked_at_all_the_same(self):
 		self.scratch.write_config(redis_queue="redis://127.0.0.1:1")
 		done = self.doctor("--json")

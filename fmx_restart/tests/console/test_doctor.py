@@ -1,0 +1,67 @@
+"""What people read of an examination."""
+
+from __future__ import annotations
+
+import io
+import unittest
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from fmx_restart.console.doctor import report
+from fmx_restart.console.doctor_tables import table
+from fmx_restart.doctor.detail import BYTES, HIDDEN, SECONDS
+from fmx_restart.doctor.examination import Examination
+from fmx_restart.doctor.finding import Finding, Severity
+
+ERROR = Finding(
+	"ghost-jobs", Severity.ERROR, "short", "2 jobs [are] lost.", "bench doctor --fix", fix="put-back"
+)
+WARNING = Finding("old-code", Severity.WARNING, "", "Code is old.", "bench safe-restart")
+
+
+@dataclass(frozen=True)
+class Row:
+	name: str = field(metadata=HIDDEN)
+	queue: str
+	age: float | None = field(metadata=SECONDS)
+	memory: int = field(metadata=BYTES)
+
+
+def examination(*findings: Finding) -> Examination:
+	return Examination("bench", 0.0, 0.42, ("ghost-jobs", "old-code"), findings)
+
+
+def shown(thing, *, terminal: bool = False) -> str:
+	out = io.StringIO()
+	Console(file=out, force_terminal=terminal, width=100, highlight=False).print(thing, soft_wrap=True)
+	return out.getvalue()
+
+
+class TestDoctorReport(unittest.TestCase):
+	def test_the_summary_is_the_first_line_and_the_problems_come_next_with_what_to_do(self):
+		lines = shown(report(examination(ERROR, WARNING))).splitlines()
+		self.assertEqual(lines[0], "Not healthy: 1 error, 1 warning. 2 checks in 0.4 s.")
+		self.assertEqual(
+			lines[2:5], ["ERROR   ghost-jobs (short)", "  2 jobs [are] lost.", "  To do: bench doctor --fix"]
+		)
+		self.assertIn("WARNING old-code", lines)
+
+	def test_warnings_alone_leave_it_healthy(self):
+		self.assertTrue(shown(report(examination(WARNING))).startswith("Healthy: 0 errors, 1 warning."))
+
+	def test_quiet_tells_problems_only_and_nothing_where_there_are_none(self):
+		self.assertNotIn("ealthy", shown(report(examination(ERROR), quiet=True)))
+		self.assertEqual(shown(report(examination(), quiet=True)).strip(), "")
+
+	def test_colours_on_a_terminal_only(self):
+		self.assertIn("\x1b[", shown(report(examination(ERROR)), terminal=True))
+		self.assertNotIn("\x1b[", shown(report(examination(ERROR))))
+
+	def test_a_table_has_a_column_for_each_field_in_its_unit_but_for_hidden_ones(self):
+		head, first, second = shown(
+			table((Row("a", "short", 125.0, 50 * 2**20), Row("b", "long", None, 0)))
+		).splitlines()
+		self.assertEqual(head.split(), ["queue", "age", "memory"])
+		self.assertEqual(first.split(), ["short", "2", "min", "5", "s", "50", "MB"])
+		self.assertEqual(second.split(), ["long", "-", "0", "MB"])
