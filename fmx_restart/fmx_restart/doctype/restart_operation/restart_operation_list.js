@@ -1,0 +1,31 @@
+// Copyright (c) 2026, fmx_restart contributors
+// For license information, please see license.txt
+
+frappe.listview_settings["Restart Operation"] = {
+	add_fields: ["status", "strategy", "phase"],
+
+	get_indicator({ status }) {
+		const colours = {
+			Queued: "gray",
+			Running: "blue",
+			Done: "green",
+			Aborted: "orange",
+			Failed: "red",
+			Recovered: "yellow",
+			"Not Started": "gray",
+		};
+		return [__(status), colours[status] || "gray", `status,=,${status}`];
+	},
+
+	onload(listview) {
+		// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
+		listview.set_primary_action = () => {
+			listview.page.set_primary_action(__("Restart…"), async () => {
+				await frappe.require(["fmx_restart.bundle.css", "fmx_restart.bundle.js"]);
+				fmx_restart.open_start_dialog();
+			});
+		};
+		listview.set_primary_action();
+		listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
+	},
+};

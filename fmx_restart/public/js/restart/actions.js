@@ -1,0 +1,80 @@
+/** What people can ask of an operation that is under way. */
+import { act, Away } from "./api";
+import { parsed } from "./options";
+import { span } from "./words";
+
+/** @param poll looks again as soon as something was asked */
+export function actions_for(poll) {
+	const request = async (name, args) => {
+		try {
+			const { message } = await act(name, args);
+			frappe.show_alert({ message: escaped(message), indicator: "blue" });
+		} catch (error) {
+			frappe.show_alert({ message: escaped(text_of(error)), indicator: "red" }, 10);
+		}
+		poll.now();
+	};
+	return {
+		cancel: (state) => confirm_cancel(state, request),
+		extend: (state) => ask_for_time(state, request),
+		force: (state) => confirm_force(state, request),
+		start_from_web: ({ doc }) =>
+			request("start", { idempotency_key: doc.idempotency_key, strategy: doc.strategy, from_web: 1 }),
+	};
+}
+
+function confirm_cancel({ doc }, request) {
+	frappe.confirm(
+		__("Cancel this operation? What it has changed is put back, and the queue goes on."),
+		() => request("cancel", { operation: doc.name })
+	);
+}
+
+function ask_for_time({ doc }, request) {
+	const minutes = {
+		fieldname: "minutes",
+		fieldtype: "Int",
+		label: __("Minutes more"),
+		default: 5,
+		reqd: 1,
+		description: __("Running jobs get that much longer before the operation gives up."),
+	};
+	frappe.prompt(
+		minutes,
+		(given) => request("extend", { operation: doc.name, seconds: given.minutes * 60 }),
+		__("Extend Time"),
+		__("Extend")
+	);
+}
+
+/** Names the jobs that would be killed. */
+function confirm_force({ doc, live }, request) {
+	const jobs = (live?.workers || []).map((worker) => worker.job).filter(Boolean);
+	const fate =
+		parsed(doc.options).on_timeout === "requeue"
+			? __("They are killed now, and put back to the front of their queues: they will run again from the beginning.")
+			: __("They are killed now, and named in the report. They are not run again by themselves.");
+	const list = jobs.map((job) => `<li>${job_text(job)}</li>`).join("");
+	const message = jobs.length
+		? `<p>${__("These jobs are running:")}</p><ul class="restart-jobs">${list}</ul><p>${fate}</p>`
+		: `<p>${__("No job is running any more. Whatever begins meanwhile is killed.")}</p>`;
+	frappe.warn(
+		__("Kill running jobs?"),
+		message,
+		() => request("force", { operation: doc.name }),
+		__("Kill and Go On")
+	);
+}
+
+function job_text(job) {
+	const where = escaped(`${job.site} · ${job.queue} · ${span(job.elapsed)}`);
+	return `<code>${escaped(job.method)}</code> <span class="text-muted">${where}</span>`;
+}
+
+function escaped(text) {
+	return frappe.utils.escape_html(text);
+}
+
+function text_of(error) {
+	return error instanceof Away ? __("The web server does not answer just now. Try again.") : error.message;
+}

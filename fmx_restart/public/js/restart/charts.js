@@ -1,0 +1,30 @@
+/** The answers of fmx_restart.api.charts, as frappe-charts takes them. It writes labels as markup: they are escaped. */
+import { clock } from "./words";
+
+const escaped = (text) => frappe.utils.escape_html(text);
+
+export function depths(charts) {
+	const { times, queues } = charts.depths;
+	return {
+		labels: times.map((time) => clock(time, "HH:mm")),
+		datasets: Object.entries(queues).map(([name, values]) => ({ name: escaped(name), values })),
+	};
+}
+
+export function throughput(charts) {
+	const { times, finished, failed } = charts.throughput;
+	return {
+		labels: times.map((time) => clock(time, "HH:mm")),
+		datasets: [
+			{ name: __("Finished"), values: finished },
+			{ name: __("Failed"), values: failed },
+		],
+	};
+}
+
+export function durations(charts) {
+	return {
+		labels: charts.durations.map(({ started }) => escaped(frappe.datetime.str_to_user(started))),
+		datasets: [{ name: __("Seconds"), values: charts.durations.map(({ duration }) => Math.round(duration * 10) / 10) }],
+	};
+}

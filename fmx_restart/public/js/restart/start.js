@@ -1,0 +1,131 @@
+/** The dialog that starts an operation: choose, see what it would do, confirm. */
+import { createApp, reactive, watch } from "vue";
+import StartDialog from "./StartDialog.vue";
+import { act, ask, Away } from "./api";
+import { arguments_of, first_choice } from "./choice";
+import { Poll } from "./poll";
+
+/** Seconds between two previews. */
+const PAUSE = 4;
+/** Seconds to wait after the last change of an option. */
+const TYPING = 0.3;
+/** Attempts to start while the web server does not answer, and seconds between them. */
+const ATTEMPTS = 10;
+const ATTEMPT_PAUSE = 1;
+
+export function open_start_dialog() {
+	return new Start();
+}
+
+class Start {
+	constructor() {
+		this.state = reactive({ choice: first_choice(), preview: null, is_away: false, trouble: "", step: "choose" });
+		this.poll = new Poll(() => this.look(), PAUSE);
+		this.dialog = new frappe.ui.Dialog({
+			title: __("Restart the Bench"),
+			size: "large",
+			fields: [{ fieldtype: "HTML", fieldname: "body" }],
+		});
+		this.mount();
+		this.go_to("choose");
+		this.dialog.show();
+		this.poll.start();
+	}
+
+	mount() {
+		this.app = createApp(StartDialog, { state: this.state });
+		SetVueGlobals(this.app);
+		this.app.mount(this.dialog.fields_dict.body.$wrapper[0]);
+		const look_soon = frappe.utils.debounce(() => this.poll.now(), TYPING * 1000);
+		watch(() => JSON.stringify(arguments_of(this.state.choice)), look_soon);
+		watch(this.state, () => this.update_buttons());
+		this.dialog.$wrapper.on("hidden.bs.modal", () => this.close());
+	}
+
+	close() {
+		this.poll.stop();
+		this.app.unmount();
+		this.dialog.$wrapper.remove();
+	}
+
+	/** A preview that was overtaken by another choice is asked for again at once. */
+	async look() {
+		let asked;
+		do {
+			asked = JSON.stringify(arguments_of(this.state.choice));
+			await this.take_preview(JSON.parse(asked));
+		} while (asked !== JSON.stringify(arguments_of(this.state.choice)) && this.poll.is_on);
+	}
+
+	async take_preview(args) {
+		try {
+			const preview = await ask("preview", args);
+			const on_timeout = args.on_timeout || "";
+			Object.assign(this.state, { preview: { ...preview, on_timeout }, is_away: false, trouble: "" });
+			this.state.choice.strategy ||= preview.recommended;
+		} catch (error) {
+			const is_away = error instanceof Away;
+			Object.assign(this.state, { is_away, trouble: is_away ? "" : error.message });
+		}
+	}
+
+	go_to(step) {
+		this.state.step = step;
+		const { dialog } = this;
+		if (step === "choose") {
+			dialog.set_primary_action(__("Restart…"), () => this.go_to("confirm"));
+			dialog.set_secondary_action_label(__("Close"));
+			dialog.set_secondary_action(() => dialog.hide());
+		} else {
+			dialog.set_primary_action(__("Restart Now"), () => this.start());
+			dialog.set_secondary_action_label(__("Back"));
+			dialog.set_secondary_action(() => this.go_to("choose"));
+		}
+		this.update_buttons();
+	}
+
+	update_buttons() {
+		const { preview, trouble, is_away, step } = this.state;
+		const is_forceful = step === "confirm" && this.state.choice.strategy === "fast";
+		this.dialog
+			.get_primary_btn()
+			.prop("disabled", !preview || Boolean(preview.holder) || Boolean(trouble) || is_away || step === "starting")
+			.toggleClass("btn-danger", is_forceful)
+			.toggleClass("btn-primary", !is_forceful);
+	}
+
+	/** The key makes it one operation, however often it has to be asked for. */
+	async start() {
+		this.poll.stop();
+		this.state.step = "starting";
+		const key = frappe.utils.get_random(20);
+		try {
+			this.show(await this.insist({ ...arguments_of(this.state.choice), idempotency_key: key }));
+		} catch (error) {
+			this.state.trouble = error.message || __("The web server does not answer. Try again.");
+			this.go_to("choose");
+			this.poll.start();
+		}
+	}
+
+	async insist(args) {
+		for (let attempt = 1; ; attempt++) {
+			try {
+				return await act("start", args);
+			} catch (error) {
+				if (!(error instanceof Away) || attempt === ATTEMPTS) {
+					throw error;
+				}
+				await new Promise((resolve) => setTimeout(resolve, ATTEMPT_PAUSE * 1000));
+			}
+		}
+	}
+
+	show({ operation, is_new, message }) {
+		this.dialog.hide();
+		if (!is_new) {
+			frappe.show_alert({ message: frappe.utils.escape_html(message), indicator: "orange" }, 10);
+		}
+		frappe.set_route("Form", "Restart Operation", operation);
+	}
+}
