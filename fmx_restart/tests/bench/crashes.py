@@ -95,8 +95,11 @@ class Crashes:
 		command = self.start(*STRATEGIES[crash.strategy], "--json")
 		operation = command.wait_for_fact("OperationStarted")["operation"]
 		journal = self.bench.path / "logs" / "fmx_restart" / f"{operation}.jsonl"
-		if crash.border:
-			command.wait_for_fact("PhaseEntered", phase=crash.border)
+		if crash.border:  # from the journal: the command may have let its terminal go
+			entered = f'"phase": "{crash.border}"}}'
+			eventually(
+				lambda: entered in journal.read_text(), f"{operation} is in {entered}", deadline=PATIENCE
+			)
 		time.sleep(crash.after)
 		self.kill(journal, guardian_too=crash.guardian_too)
 		killed = time.time()
