@@ -17,6 +17,7 @@ from fmx_restart.doctor.examine import Errand, examine_patient, patience
 from fmx_restart.doctor.here import patient_here
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.todays_lines import HEAD, queue_lines, scheduler_lines, worker_line
+from fmx_restart.recovering import launch_guardian
 
 UNHEALTHY = 5
 NO_SUCH_SITE = 1  # as Frappe 15 ends then
@@ -35,8 +36,20 @@ def run(context: click.Context, given: dict) -> None:
 			from fmx_restart.commands.doctor_fix import repair
 
 			examination = repair(examination, lambda: patient_here(named), given)
+		else:
+			put_right_in_background(examination)
 	if examination.errors or (given["strict"] and examination.warnings):
 		raise click.exceptions.Exit(UNHEALTHY)
+
+
+def put_right_in_background(examination: Examination) -> None:
+	"""
+	What a dead operation left. Nobody else may be there to do it: where it had stopped the workers, no tick of the
+	scheduler comes. It only ends what was begun, so nobody is asked; --fix does it in front of your eyes.
+	"""
+	for finding in examination.findings:
+		if finding.check == "unfinished-operation":
+			launch_guardian(finding.subject)
 
 
 def check(given: dict) -> None:
