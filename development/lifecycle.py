@@ -36,23 +36,27 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
 	if not was_running:
 		bench = start_database(bench, progress, log)
 	start_redis(bench)
-	fill(bench, progress, desk=desk)
+	has_new_schema = fill(bench, progress, desk=desk)
 	if not was_running:
 		progress.say("workers, web and realtime")
 	start_workers_and_web(bench)
-	if was_running and has_new_apps:
+	if was_running and (has_new_apps or has_new_schema):
 		restart_workers_and_web(bench, progress, log)
 	wait_until_ready(bench)
 	return bench
 
 
-def fill(bench: Bench, progress: Progress, *, desk: bool) -> None:
-	"""Sites and Desk's assets know nothing of each other, and either keeps one core busy."""
+def fill(bench: Bench, progress: Progress, *, desk: bool) -> bool:
+	"""
+	Sites and Desk's assets know nothing of each other, and either keeps one core busy. True when a site was migrated, so
+	that running processes know less than its database.
+	"""
 	with ThreadPoolExecutor(max_workers=1) as aside:
 		built = [aside.submit(ensure_desk, bench, progress, bench.log_path / "desk.log")] if desk else []
-		ensure_sites(bench, progress, bench.log_path / "build.log")
+		is_migrated = ensure_sites(bench, progress, bench.log_path / "build.log")
 		for task in built:
 			task.result()
+	return is_migrated
 
 
 def build(bench: Bench, progress: Progress, log: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,11 +13,15 @@ from development.running import run_logged
 FINISH_SETUP = Path(__file__).with_name("finish_setup.py")
 
 
-def ensure_sites(bench: Bench, progress: Progress, log: Path) -> None:
+def ensure_sites(bench: Bench, progress: Progress, log: Path) -> bool:
+	"""True when a site that was there already was migrated, so that running processes know less than its database."""
+	is_migrated = False
 	for site in bench.sites:
 		if not (bench.sites_path / site / "finished").exists():
 			make_site(bench, site, progress, log)
 		ensure_apps_on_site(bench, site, progress, log)
+		is_migrated = ensure_migrated(bench, site, progress, log) or is_migrated
+	return is_migrated
 
 
 def make_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
@@ -36,6 +41,7 @@ def make_site(bench: Bench, site: str, progress: Progress, log: Path) -> None:
 		*(f"--install-app={name}" for name in apps),
 	)
 	note_installed(bench, site, apps)
+	note_migrated(bench, site)
 	on_site(bench, site, log, FINISH_SETUP, site)
 	bench_command(bench, log, "--site", site, "enable-scheduler")
 	bench_command(bench, log, "--site", site, "clear-cache")
@@ -57,6 +63,35 @@ def ensure_apps_on_site(bench: Bench, site: str, progress: Progress, log: Path) 
 			bench_command(bench, log, "--site", site, "install-app", name)
 			installed.append(name)
 			note_installed(bench, site, installed)
+
+
+def ensure_migrated(bench: Bench, site: str, progress: Progress, log: Path) -> bool:
+	"""As soon as a DocType, a page or a hook of ours is another one than when the site was last migrated."""
+	note = migrated_note(bench, site)
+	if note.exists() and note.read_text() == schema(bench):
+		return False
+	progress.say(f"site: migrating {site}")
+	bench_command(bench, log, "--site", site, "migrate")
+	note_migrated(bench, site)
+	return True
+
+
+def note_migrated(bench: Bench, site: str) -> None:
+	migrated_note(bench, site).write_text(schema(bench))
+
+
+def migrated_note(bench: Bench, site: str) -> Path:
+	return bench.sites_path / site / "migrated-schema"
+
+
+def schema(bench: Bench) -> str:
+	"""Of all that a migration brings into a site from our apps."""
+	found = hashlib.sha256()
+	for name in apps_for_sites(bench):
+		package = OUR_APPS[name] / name
+		for file in sorted([*package.rglob("*.json"), package / "hooks.py", package / "patches.txt"]):
+			found.update(str(file).encode() + file.read_bytes())
+	return found.hexdigest()
 
 
 def apps_for_sites(bench: Bench) -> list[str]:

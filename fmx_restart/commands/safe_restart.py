@@ -26,6 +26,7 @@ from fmx_restart.engine.events import CodeBroken, MigrationFinding, WorkersUnman
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
+from fmx_restart.record.announcing import announce
 from fmx_restart.recovering import launch_guardian
 from fmx_restart.this_bench import new_operation, plan_here, requester, status_here
 
@@ -69,8 +70,11 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	operation.detach = go_on_in_background
 	if given["detach"]:
 		operation.listen(Detaching(operation, is_told=not given["as_json"]))
-	with stop_signals(operation):
-		operation.run()
+	try:
+		with stop_signals(operation):
+			operation.run()
+	finally:
+		announce(site)
 
 
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")

@@ -19,6 +19,7 @@ from fmx_restart.record.settling import settle
 
 PATIENCE = 10.0  # seconds that we wait for another one that is catching up
 DAY = 24 * 60 * 60
+FAILED = "fmx_restart_failed"  # key of the site's cache: how much of the journal there was when it could not be told
 
 
 def catch_up() -> list[str]:
@@ -45,8 +46,14 @@ def behind() -> dict[str, Path]:
 	return {
 		name: path
 		for name, path in sorted(found.items())
-		if (known[name].journal_size != size(path) if name in known else is_wanted(path, unwanted, oldest))
+		if not has_failed(name, path)
+		and (known[name].journal_size != size(path) if name in known else is_wanted(path, unwanted, oldest))
 	}
+
+
+def has_failed(operation: str, path: Path) -> bool:
+	"""Told in the error log once, not at every look: until its journal says more."""
+	return frappe.cache().get_value(f"{FAILED}:{operation}") == size(path)
 
 
 def is_wanted(path: Path, unwanted: set[str], oldest: float) -> bool:
@@ -76,6 +83,7 @@ def write(operation: str, path: Path) -> bool:
 	except Exception:  # noqa: BLE001 - whatever is wrong with this one is logged, the rest goes on
 		frappe.db.rollback()
 		frappe.log_error(title=f"Restart Operation {operation} cannot be recorded")
+		frappe.cache().set_value(f"{FAILED}:{operation}", size(path), expires_in_sec=DAY)
 		frappe.db.commit()
 		return False
 	return True

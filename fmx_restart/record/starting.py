@@ -10,6 +10,7 @@ import frappe
 from frappe import _
 from frappe.rate_limiter import rate_limit
 
+from fmx_restart.adapters.redis_queue.ticket import LaunchTicket, Waiting
 from fmx_restart.record import here, launching, rows
 from fmx_restart.record.access import refuse
 from fmx_restart.record.asked import Asked
@@ -43,7 +44,7 @@ def heed_rate_limit() -> None:
 
 def queue(asked: Asked, key: str, *, from_web: bool) -> dict:
 	operation, ticket = new_operation_id(), here.ticket()
-	if other := ticket.issue(operation):
+	if other := free_ticket(ticket, operation):
 		return (
 			launched_from_web(other.operation)
 			if from_web
@@ -60,6 +61,15 @@ def queue(asked: Asked, key: str, *, from_web: bool) -> dict:
 	frappe.db.commit()  # the row must be there before the operation is
 	launching.launch(operation)
 	return answer(operation, _("Launched from the web process."), is_new=True)
+
+
+def free_ticket(ticket: LaunchTicket, operation: str) -> Waiting | None:
+	"""None when it is ours; else who has it, and is not over yet."""
+	other = ticket.issue(operation)
+	if other and other.is_launched and here.is_over(other.operation):
+		ticket.give_back(other.operation)
+		other = ticket.issue(operation)
+	return other
 
 
 def launched_from_web(operation: str) -> dict:

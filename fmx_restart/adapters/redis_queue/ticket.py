@@ -58,6 +58,10 @@ class LaunchTicket:
 		"""True when nobody has launched it, and now nobody will."""
 		return self._become(operation, "")
 
-	def _become(self, operation: str, value: str) -> bool:
+	def give_back(self, operation: str) -> bool:
+		"""It was launched, and is over: the next one need not wait until its ticket expires."""
+		return self._become(operation, "", state="launched")
+
+	def _become(self, operation: str, value: str, *, state: str = "queued") -> bool:
 		with redis_border():
-			return bool(self._replace(keys=[self.key], args=[f"queued {operation}", value, STARTS]))
+			return bool(self._replace(keys=[self.key], args=[f"{state} {operation}", value, STARTS]))
