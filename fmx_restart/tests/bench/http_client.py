@@ -71,6 +71,14 @@ class Client:
 			return None
 		return None if answer.status in RESTARTING else answer.message
 
+	def patiently_or_none(self, method: str, **arguments) -> Any | None:
+		"""While the database comes back there are other errors than those of a restart."""
+		try:
+			answer = self.get(method, **arguments)
+		except (OSError, HTTPException):
+			return None
+		return answer.message if answer.status == 200 else None
+
 
 def on_site(bench: Bench, function: str, **given) -> Any:
 	return answer_of(begin_on_site(bench, function, **given))

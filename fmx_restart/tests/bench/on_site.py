@@ -99,6 +99,12 @@ def clear_logs(days: int) -> int:
 	return sum(parent not in parents for parent in children)
 
 
+def kept_days() -> int:
+	"""As Log Settings has it."""
+	settings = frappe.get_single("Log Settings")
+	return next(entry.days for entry in settings.logs_to_clear if entry.ref_doctype == "Restart Operation")
+
+
 def error_logs(text: str) -> int:
 	return frappe.db.count("Error Log", {"method": ("like", f"%{text}%")})
 

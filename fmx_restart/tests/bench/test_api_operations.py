@@ -104,7 +104,7 @@ class TestDone(ApiTestCase):
 
 	def test_it_is_queued_at_once_and_launched_by_a_worker(self):
 		self.assertEqual((self.started["status"], self.started["is_new"]), ("Queued", True))
-		self.assertEqual(self.told_row["status"], "Done", self.told_row["reason"])
+		self.assertEqual(self.told_row["status"], "Done", self.told_row.get("reason"))
 		self.assertEqual(
 			(self.told_row["origin"], self.told_row["user"]), ("API", "fmx-operator@example.com")
 		)
@@ -222,7 +222,7 @@ class TestNoWorkerFree(ApiTestCase):
 		known = self.journals()
 		operation = self.start_operation(wait_workers_timeout=100)
 		told = self.wait_for(operation, may_start_from_web=True)
-		self.assertEqual((told["status"], told["phase"]), ("Queued", ""), told)
+		self.assertEqual(told["status"], "Queued", told)
 		# When it is launched from the web, twice
 		for _ in range(2):
 			answer = self.client.post("start", from_web=1).message
