@@ -125,7 +125,9 @@ def is_silent(bench: Bench) -> bool:
 	if any(redis(port, "LLEN", key) != ["0"] for key in redis(port, "SMEMBERS", "rq:queues")):
 		return False
 	workers = [redis(port, "HMGET", key, "pid", "state") for key in redis(port, "SMEMBERS", "rq:workers")]
-	busy = [int(pid) for pid, *state in workers if state == ["busy"]]
+	busy = [
+		int(it[0]) for it in workers if it[1:] == ["busy"]
+	]  # of a worker that was killed only its name is left
 	return not any(find_process(pid) for pid in busy)
 
 

@@ -12,7 +12,12 @@ from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.side_by_side import ask_each
 from fmx_restart.engine.errors import WrongEnvironment
 
-SILENT = SiteDatabase(fault="no answer in time", is_reached=False)
+with suppress(ImportError):
+	import pymysql  # noqa: F401 - now, and not within the time that a check has
+with suppress(ImportError):
+	import croniter  # noqa: F401 - likewise
+
+UNKNOWN = SiteDatabase(fault="unknown")
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def databases(patient: Patient) -> dict[str, SiteDatabase]:
 
 	def read() -> dict[str, SiteDatabase]:
 		found = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site])))
-		return {site: found.get(site, SILENT) for site in configs}
+		return {site: found.get(site, UNKNOWN) for site in configs}
 
 	return patient.parts.get("databases", read)
 

@@ -8,7 +8,7 @@ from fmx_restart.adapters.site_settings import database_address
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.patient import Patient
-from fmx_restart.doctor.sites import databases, readable
+from fmx_restart.doctor.sites import UNKNOWN, databases, readable
 from fmx_restart.doctor.words import listed
 
 SLOW = 0.2  # seconds for an answer that takes a thousandth of that
@@ -16,18 +16,29 @@ SLOW = 0.2  # seconds for an answer that takes a thousandth of that
 
 @check("database")
 def database(patient: Patient) -> Iterator[Finding]:
-	"""A server that does not answer is told once, however many sites it has."""
-	away: dict[str, list[str]] = {}
-	for site, found in databases(patient).items():
-		if found.fault and found.is_reached:
-			text = f"Its database refuses it: {found.fault}."
+	found = databases(patient)
+	for site, one in found.items():
+		if one.fault and one.is_reached and one is not UNKNOWN:
+			text = f"Its database refuses it: {one.fault}."
 			remedy = f"db_name, db_password and db_host in sites/{site}/site_config.json"
 			yield Finding("database", Severity.ERROR, site, text, remedy)
-		elif found.fault:
-			away.setdefault(database_address(readable(patient)[site]), []).append(site)
-	for address, sites in away.items():
-		why = databases(patient)[sites[0]].fault
-		text = f"The database server at {address} does not answer: {why}. Nothing works on {listed(sites)}."
+	yield from away(patient, [site for site, one in found.items() if not one.is_reached])
+	if unknown := [site for site, one in found.items() if one is UNKNOWN]:
+		text = f"Nothing is known about the database of {listed(unknown)}: there was no time to ask."
+		remedy = "bench doctor, once more, when the machine is less busy"
+		yield Finding("database", Severity.WARNING, "", text, remedy)
+
+
+def away(patient: Patient, sites: list[str]) -> Iterator[Finding]:
+	"""A server that does not answer is told once, however many sites it has."""
+	by_address: dict[str, list[str]] = {}
+	for site in sites:
+		by_address.setdefault(database_address(readable(patient)[site]), []).append(site)
+	for address, its_sites in by_address.items():
+		why = databases(patient)[its_sites[0]].fault
+		text = (
+			f"The database server at {address} does not answer: {why}. Nothing works on {listed(its_sites)}."
+		)
 		remedy = "systemctl status mariadb, and db_host and db_port in the sites' site_config.json"
 		yield Finding("database", Severity.ERROR, address, text, remedy)
 

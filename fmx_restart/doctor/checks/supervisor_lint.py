@@ -89,14 +89,15 @@ def program_group(patient: Patient) -> Iterator[Finding]:
 
 @check("missing-workers")
 def missing_workers(patient: Patient) -> Iterator[Finding]:
-	"""Of the queues that an administrator has added. A live worker anywhere will do."""
+	"""Queues with a worker that somebody has started by hand. Those without any are told as unserved-queues."""
 	found = programs(patient, ProcessKind.WORKER)
 	if not found:
 		return
 	limits = queue_limits(patient.config)
-	served = {queue for program in found for queue in served_queues(program.words, limits)}
-	served |= {queue for worker in patient.look.workers for queue in worker.queues}
-	for queue in sorted(set(patient.config.get("workers") or ()) - served):
-		text = f"Queue {queue} stands in common_site_config.json, but supervisor has no worker for it: its jobs wait for ever."
+	managed = {queue for program in found for queue in served_queues(program.words, limits)}
+	here = {queue for it in patient.live_workers if it.host == patient.host.name for queue in it.queues}
+	elsewhere = {queue for it in patient.live_workers if it.host != patient.host.name for queue in it.queues}
+	for queue in sorted((set(limits) & here) - managed - elsewhere):
+		text = f"Queue {queue} has a worker, but supervisor has no program for it: nobody starts it again."
 		remedy = "bench setup supervisor, then sudo supervisorctl reread && sudo supervisorctl update"
 		yield Finding("missing-workers", Severity.WARNING, queue, text, remedy)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 import unittest
 from pathlib import Path
 
+from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
 from fmx_restart.doctor.examine import examine_patient
 from fmx_restart.doctor.fix import FIXES
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.doctor.supervisor_rules import RULES
-from fmx_restart.engine.ports import Look
+from fmx_restart.engine.ports import Look, Worker, WorkerState
 from fmx_restart.tests.adapters.benches import Supervisord, group, make_bench, program, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -24,6 +28,7 @@ class SupervisorCase(unittest.TestCase):
 		self.home = short_folder(self)
 		self.bench = make_bench(self.home / "bench")
 		self.config: dict = {}
+		self.workers: tuple[Worker, ...] = ()
 
 	def worker(self, name: str, words: str, **settings) -> str:
 		return program(
@@ -41,10 +46,10 @@ class SupervisorCase(unittest.TestCase):
 		ways["processes"] = lambda: find_supervisor(
 			str(self.bench), url=supervisord.url, environ={}, files=[]
 		)
+		ways["host"] = lambda: ThisHost(str(self.bench))
 		ways["config"] = lambda: self.config
 		patient = Patient(str(self.bench), "bench", Ways(**ways))
-		# no worker of this bench has registered
-		patient.parts.get("look", lambda: Look(0.0, (), {}, (), None))
+		patient.parts.get("look", lambda: Look(time.time(), self.workers, {}, (), None))
 		return patient
 
 	def findings(self, supervisord: Supervisord) -> dict[str, list]:
@@ -181,9 +186,14 @@ class TestWhichPrograms(SupervisorCase):
 			{"program-group": ["outside"]},
 		)
 
-	def test_a_configured_queue_without_a_worker_is_named(self):
-		self.config = {"workers": {"email": {"timeout": 300}, "import": {}}}
+	def test_a_queue_whose_only_worker_was_started_by_hand_is_named(self):
+		self.config = {"workers": {"email": {"timeout": 300}, "import": {}, "far": {}}}
 		supervisord = self.start(self.worker("w", "worker --queue short,email", **GOOD))
+		here, me = socket.gethostname(), os.getpid()
+		self.workers = (
+			Worker("a", here, me, ("short", "import"), WorkerState.IDLE, None, time.time(), time.time()),
+			Worker("b", "elsewhere", 1, ("far",), WorkerState.IDLE, None, time.time(), time.time()),
+		)
 		[finding] = self.findings(supervisord)["missing-workers"]
 		self.assertEqual(finding.subject, "import")
 
