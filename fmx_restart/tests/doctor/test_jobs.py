@@ -24,7 +24,7 @@ class TestJobs(DoctorTestCase):
 		"""The pid of a worker that runs a job now."""
 		pid = self.rq.start_worker("short")
 		self.rq.enqueue(f"one.localhost{SEPARATOR}{UUID}", waits=True, **given)
-		eventually(lambda: self.patient().running, "the job runs")
+		eventually(lambda: any(job.worker for job in self.patient().look.started), "the job runs")
 		return pid
 
 	def test_jobs_that_wait_or_run_are_fine(self):
