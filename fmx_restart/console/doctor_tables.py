@@ -42,7 +42,7 @@ def cell(field: Field, value: Any) -> Text:
 		return Text("-", "dim")
 	unit = field.metadata.get("unit")
 	if unit == "seconds":
-		return Text(span(value))
+		return Text(f"{value * 1000:.1f} ms" if 0 < value < 0.1 else span(value))
 	if unit == "bytes":
 		return Text(f"{value / 2**20:,.0f} MB")
 	if unit == "instant":

@@ -9,6 +9,17 @@ from collections.abc import Collection
 
 from fmx_restart.doctor.examination import Examination
 
+#: Cheap checks whose findings a restart should be told of before it begins. None looks at every job.
+PREFLIGHT = (
+	"endless-jobs",
+	"no-workers",
+	"queue-near-limit",
+	"queue-suspended",
+	"silent-workers",
+	"unfinished-operation",
+	"unserved-queues",
+)
+
 
 def examine(names: Collection[str] | None = None) -> Examination:
 	"""

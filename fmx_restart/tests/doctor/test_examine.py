@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from fmx_restart.doctor import PREFLIGHT
 from fmx_restart.doctor.examine import ask
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
@@ -108,3 +109,8 @@ class TestExamine(DoctorTestCase):
 		with self.assertRaises(WrongEnvironment) as caught:
 			self.findings("no-such-check")
 		self.assertIn("queue-suspended", caught.exception.hint)
+
+	def test_the_checks_for_a_preflight_are_all_there_and_make_no_tables(self):
+		examination = self.examine(*PREFLIGHT)
+		self.assertEqual(set(examination.checks), set(PREFLIGHT))
+		self.assertEqual(examination.details, {})
