@@ -6,7 +6,6 @@ import unittest
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xmlrpc.client import ServerProxy
 
 import psutil
 
@@ -47,6 +46,8 @@ class ManagedScratch(ScratchBench):
 		self.configure(self.supervisord.url)
 		self.case.addClassCleanup(self.supervisord.stop)
 		self.supervisord.start()
+		self.rpc = connect(self.supervisord.address)  # one for all: supervisord has not many to give
+		self.case.addClassCleanup(self.rpc("close"))
 		eventually(self.is_ready, "workers are registered, web answers", deadline=READY)
 
 	def configure(self, supervisor_url: str) -> None:
@@ -74,12 +75,8 @@ class ManagedScratch(ScratchBench):
 		}
 		return program(name, " ".join(words), folder=self.sites_path, **settings)
 
-	@property
-	def rpc(self) -> ServerProxy:
-		return connect(self.supervisord.address).supervisor
-
 	def infos(self) -> dict[str, dict]:
-		return {info["name"]: info for info in self.rpc.getAllProcessInfo()}
+		return {info["name"]: info for info in self.rpc.supervisor.getAllProcessInfo()}
 
 	def pids(self) -> dict[str, int]:
 		return {name: info["pid"] for name, info in self.infos().items()}

@@ -58,13 +58,14 @@ class TestSupervisordIsKilled(ScratchCase):
 		# And the queue moves, by the workers that are still there
 		self.assertEqual(self.scratch.keys_of_ours(), [])
 		self.assertEqual(self.scratch_jobs.work().wait_for_end().starts, 1)
-		# And once they were ended and supervisord is back, a restart does its work
-		end_orphans(orphans)
+		# And when supervisord is back, with a second worker of each, a restart names those that it has lost
 		self.scratch.supervisord.socket.unlink(missing_ok=True)
 		self.scratch.supervisord.start()
 		eventually(self.scratch.is_ready, "the workers are back", deadline=BOOT)
-		again = self.scratch.run("--wait-workers")
+		again = self.scratch.run("--wait-workers", "--json")
 		self.assertEqual(again.code, 0, again.text)
+		(fact,) = [fact for fact in again.facts if fact["event"] == "WorkersUnmanaged"]
+		self.assertEqual({worker["pid"] for worker in fact["workers"]}, set(before.values()))
 
 
 class TestTroubledPrograms(ScratchCase):
