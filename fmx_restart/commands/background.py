@@ -1,9 +1,11 @@
-"""The way into the background: the command returns, its operation goes on."""
+"""The ways into the background: the command returns, its operation goes on."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -21,9 +23,44 @@ def go_on_in_background(exit_code: int) -> None:
 	if os.fork():
 		os._exit(exit_code)
 	os.setsid()
+	leave_terminal()
+
+
+def begin_in_background() -> Callable[[], None]:
+	"""
+	Returns in a new process of its own session, which has the terminal until it calls what is returned. The one that was
+	typed waits for that and ends with 0; or, where the new one ends before, with its exit code.
+	"""
+	reading, writing = os.pipe()
+	if child := os.fork():
+		os.close(writing)
+		os._exit(exit_code_of(child, reading))
+	os.close(reading)
+	os.setsid()
+
+	def let_go() -> None:
+		sys.stdout.flush()
+		sys.stderr.flush()
+		os.write(writing, b"\0")
+		os.close(writing)
+		leave_terminal()
+
+	return let_go
+
+
+def exit_code_of(child: int, reading: int) -> int:
+	"""Ctrl-C reaches only the process that was typed: it is handed on."""
+	signal.signal(signal.SIGINT, lambda *_: os.kill(child, signal.SIGINT))
+	if os.read(reading, 1):
+		return 0
+	return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def leave_terminal() -> None:
 	nowhere = os.open(os.devnull, os.O_RDWR)
 	for stream in (0, 1, 2):
 		os.dup2(nowhere, stream)
+	os.close(nowhere)
 
 
 class Detaching:
@@ -32,8 +69,9 @@ class Detaching:
 	was refused by then, on their terminal and with its exit code.
 	"""
 
-	def __init__(self, operation: Operation, *, is_told: bool) -> None:
-		self.operation, self.is_told, self.is_done = operation, is_told, False
+	def __init__(self, operation: Operation, let_go: Callable[[], None], *, is_told: bool) -> None:
+		self.operation, self.let_go, self.is_told = operation, let_go, is_told
+		self.is_done = False
 
 	def __call__(self, event: events.Event) -> None:
 		if self.is_done or not isinstance(event, events.PhaseEntered):
@@ -44,4 +82,5 @@ class Detaching:
 				f"Operation {self.operation.id} goes on in the background."
 				" Watch it: bench safe-restart --attach. Stop it: bench safe-restart --cancel."
 			)
-		self.operation.go_on_in_background(0)
+		self.let_go()
+		self.operation.emit(events.WentIntoBackground(self.operation.bench.host.me()))

@@ -15,7 +15,7 @@ import click
 
 from fmx_restart import through_frappe
 from fmx_restart.commands import control, migrating
-from fmx_restart.commands.background import Detaching, go_on_in_background
+from fmx_restart.commands.background import Detaching, begin_in_background, go_on_in_background
 from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
@@ -63,13 +63,14 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not given["as_json"]
 	if is_terminal and not given["yes"]:
 		click.confirm(f"{plan_sentence(plan_here(wanted, site))}\nGo on?", default=True, abort=True)
+	let_go = begin_in_background() if given["detach"] else None
 	shown = listener(given)
 	control.recover_all(shown, is_asked=False)
 	operation = new_operation(wanted, [shown], site, given_id(given))
 	launch_guardian(operation.id)
 	operation.detach = go_on_in_background
-	if given["detach"]:
-		operation.listen(Detaching(operation, is_told=not given["as_json"]))
+	if let_go:
+		operation.listen(Detaching(operation, let_go, is_told=not given["as_json"]))
 	try:
 		with stop_signals(operation):
 			operation.run()
