@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
+
+from fmx_restart.tests.bench.site_process import on_site
 
 if TYPE_CHECKING:
 	from development.description import Bench
@@ -78,29 +78,6 @@ class Client:
 		except (OSError, HTTPException):
 			return None
 		return answer.message if answer.status == 200 else None
-
-
-def on_site(bench: Bench, function: str, **given) -> Any:
-	return answer_of(begin_on_site(bench, function, **given))
-
-
-def begin_on_site(bench: Bench, function: str, **given) -> subprocess.Popen:
-	script = Path(__file__).with_name("on_site.py")
-	return subprocess.Popen(
-		[str(bench.python), str(script), bench.site, function, json.dumps(given)],
-		cwd=bench.sites_path,
-		env=bench.environment,
-		stdout=subprocess.PIPE,
-		stderr=subprocess.PIPE,
-		text=True,
-	)
-
-
-def answer_of(process: subprocess.Popen) -> Any:
-	output, errors = process.communicate(timeout=120)
-	if process.returncode:
-		raise AssertionError(f"on_site.py ended with {process.returncode}:\n{output}\n{errors}")
-	return json.loads(output.splitlines()[-1])
 
 
 def clients(bench: Bench, address: str) -> dict[str, Client]:

@@ -1,6 +1,6 @@
 """
-What tests do on a site from inside Frappe, in a process of its own. Run by Frappe's interpreter in the sites folder:
-on_site.py SITE FUNCTION JSON; prints the answer as JSON.
+What tests do on a site from inside Frappe, in a process of its own. Run by Frappe's interpreter in the sites folder. Each
+line of stdin is [function, arguments], each line of stdout {"answer"} or {"error"}.
 """
 
 from __future__ import annotations
@@ -49,11 +49,9 @@ def token_of(email: str) -> str:
 	return f"{key}:{secret}"
 
 
-def catch_up(at: float = 0.0) -> list[str]:
-	"""`at`: begin at that instant (seconds since the epoch), so that several do so at once."""
+def catch_up() -> list[str]:
 	from fmx_restart.record.catching_up import catch_up
 
-	time.sleep(max(0.0, at - time.time()))
 	return catch_up()
 
 
@@ -80,7 +78,12 @@ def delete(operation: str) -> None:
 
 def forget(prefix: str) -> None:
 	"""Rows of tests, without a trace."""
-	for doctype, field in (("Restart Operation", "name"), ("Deleted Document", "deleted_name")):
+	children = [field.options for field in frappe.get_meta("Restart Operation").get_table_fields()]
+	for doctype, field in (
+		*((child, "parent") for child in children),
+		("Restart Operation", "name"),
+		("Deleted Document", "deleted_name"),
+	):
 		frappe.db.delete(doctype, {field: ("like", f"{prefix}%")})
 
 
@@ -89,14 +92,15 @@ def grow_old(operation: str, days: int) -> None:
 	frappe.db.set_value("Restart Operation", operation, "creation", created, update_modified=False)
 
 
-def clear_logs(days: int) -> int:
-	"""As Frappe does every night. Returns how many child rows have no parent any more."""
+def clear_logs(days: int) -> None:
+	"""As Frappe does every night."""
 	from frappe.model.base_document import get_controller
 
 	get_controller("Restart Operation").clear_old_logs(days=days)
-	parents = set(frappe.get_all("Restart Operation", pluck="name"))
-	children = frappe.get_all("Restart Operation Phase", pluck="parent")
-	return sum(parent not in parents for parent in children)
+
+
+def children(operation: str) -> int:
+	return frappe.db.count("Restart Operation Phase", {"parent": operation})
 
 
 def kept_days() -> int:
@@ -109,14 +113,20 @@ def error_logs(text: str) -> int:
 	return frappe.db.count("Error Log", {"method": ("like", f"%{text}%")})
 
 
-def main(site: str, function: str, given: str) -> None:
-	frappe.init(site=site)
-	frappe.connect()
-	answer = globals()[function](**json.loads(given))
-	frappe.db.commit()
-	frappe.destroy()
-	click.echo("\n" + json.dumps(answer, default=str))
+def main(site: str) -> None:
+	for line in sys.stdin:
+		function, given = json.loads(line)
+		frappe.init(site=site, force=True)
+		frappe.connect()
+		try:
+			answer = {"answer": globals()[function](**given)}
+			frappe.db.commit()
+		except Exception:  # noqa: BLE001 - the test that asked is told
+			answer = {"error": frappe.get_traceback()}
+		frappe.destroy()
+		click.echo(json.dumps(answer, default=str), file=answers)
 
 
 if __name__ == "__main__":
-	main(*sys.argv[1:])
+	answers, sys.stdout = sys.stdout, sys.stderr  # what Frappe prints is no answer
+	main(sys.argv[1])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.tests.bench.http_client import clients, on_site
+from fmx_restart.tests.bench.http_client import clients
+from fmx_restart.tests.bench.site_process import on_site
 from fmx_restart.tests.bench.support import development_bench
 
 NOBODY = "20000101-000000-0000"  # an operation that there never was

@@ -11,9 +11,10 @@ from uuid import uuid4
 from fmx_restart.engine import events
 from fmx_restart.engine.facts import json_line
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.report import Report
+from fmx_restart.engine.report import PhaseTime, Report
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.http_client import Client, answer_of, begin_on_site, clients, on_site
+from fmx_restart.tests.bench.http_client import Client, clients
+from fmx_restart.tests.bench.site_process import SiteProcess, on_site
 from fmx_restart.tests.bench.support import BenchTestCase, development_bench
 
 PATIENCE = 120.0  # seconds for anything on a busy machine
@@ -108,6 +109,7 @@ class TestCatchingUp(RecordTestCase):
 		"""Of an operation that is over."""
 		name, began = f"{self.prefix}-{number}", time.time() - age
 		report = Report(name, "test", "fast", began, outcome=Phase.DONE, seconds=2.0)
+		report.phases.append(PhaseTime(Phase.PREFLIGHT, 2.0))
 		path = self.logs / f"{name}.jsonl"
 		told = [events.OperationStarted(name, "test", "fast"), events.Ended(report)]
 		path.write_text("".join(json_line(fact, began + at) + "\n" for at, fact in enumerate(told)))
@@ -121,9 +123,15 @@ class TestCatchingUp(RecordTestCase):
 		# Given twenty operations that no row tells of
 		names = {self.journal(number).stem for number in range(20)}
 		# When four processes catch up at the same instant
-		at = time.time() + 20
-		processes = [begin_on_site(self.bench, "catch_up", at=at) for _ in range(4)]
-		written = [name for process in processes for name in answer_of(process)]
+		processes = [SiteProcess(self.bench) for _ in range(4)]
+		for process in processes:
+			self.addCleanup(process.close)
+			process.ask("kept_days")  # so that each is up
+		days = {process.answer() for process in processes}
+		for process in processes:
+			process.ask("catch_up")
+		written = [name for process in processes for name in process.answer()]
+		self.assertEqual(len(days), 1)
 		# Then each row was written, once, and nobody failed
 		self.assertEqual(sorted(name for name in written if name in names), sorted(names))
 		self.assertEqual(set(on_site(self.bench, "rows", prefix=self.prefix)), names)
@@ -152,7 +160,9 @@ class TestCatchingUp(RecordTestCase):
 		self.catch_up()
 		os.utime(old, (time.time() - 100 * DAY,) * 2)
 		on_site(self.bench, "grow_old", operation=old.stem, days=100)
-		self.assertEqual(on_site(self.bench, "clear_logs", days=90), 0, "child rows without a parent")
+		self.assertGreater(on_site(self.bench, "children", operation=old.stem), 0)
+		on_site(self.bench, "clear_logs", days=90)
+		self.assertEqual(on_site(self.bench, "children", operation=old.stem), 0)
 		self.assertEqual(self.catch_up(), set())
 		self.assertEqual(on_site(self.bench, "rows", prefix=self.prefix), [young.stem])
 
