@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import frappe
 
+from fmx_restart.adapters.systemd.cgroup import unit_of
 from fmx_restart.record import here, rows
 
 QUEUE = "short"
@@ -36,9 +41,25 @@ def launch(operation: str) -> bool:
 	here.journal_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
 	asked = shlex.split(row.command)[2:]  # bench safe-restart …
 	words = [sys.executable, *HELPER, *asked, *identity(operation, row.origin, row.requested_by)]
-	away = [sys.executable, *AWAY, str(here.errors_of(operation)), *words]
+	away = [sys.executable, *AWAY, str(here.errors_of(operation)), *way_out(operation), *words]
 	subprocess.run(away, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
 	return True
+
+
+def way_out(
+	operation: str, environ: Mapping[str, str] = os.environ, cgroup: Path = Path("/proc/self/cgroup")
+) -> list[str]:
+	"""
+	Words before the command where systemd itself runs this worker or web server: a unit that stops takes every process of
+	its cgroup along, whatever its session, so the operation gets a scope of its own. supervisord's children share the
+	cgroup of supervisord, which is not restarted.
+	"""
+	unit, is_users = unit_of(cgroup)
+	if unit is None or "SUPERVISOR_ENABLED" in environ:
+		return []
+	systemd_run = shutil.which("systemd-run") or "/usr/bin/systemd-run"
+	user = ["--user"] if is_users else []
+	return [systemd_run, *user, "--scope", "--quiet", "--collect", f"--unit=fmx-restart-{operation}", "--"]
 
 
 def identity(operation: str, origin: str, requested_by: str) -> list[str]:
