@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.managed_scratch import ManagedScratch
 from fmx_restart.tests.bench.support import BenchTestCase
 
@@ -49,6 +50,9 @@ class TestBrokenApp(BenchTestCase):
 		self.assertEqual(self.scratch.pids(), self.before)
 		self.assertEqual(self.scratch.keys_of_ours(), [])
 		self.assertTrue(self.scratch.web_is_up())
+
+	def others_have_loaded_all(self) -> bool:
+		return self.scratch.pids()["default"] in self.scratch.registered() and self.scratch.web_is_up()
 
 	def test_every_kind_of_restart_is_refused_with_the_traceback_and_the_bench_goes_on(self):
 		for strategy in ("--wait-workers", "--rolling", "--no-workers"):
@@ -104,6 +108,7 @@ class TestBrokenApp(BenchTestCase):
 		command = self.scratch.start("--suspend-rq", "--force-kill-timeout", "120", "--json")
 		for name in ("web", "default"):
 			command.wait_for_fact("ProcessUp", name=name)
+		eventually(self.others_have_loaded_all, "web answers, the other worker is registered", deadline=90)
 		# When the app breaks only then, and the job ends
 		with self.broken("__init__.py", MISSING):
 			held.let_go()
