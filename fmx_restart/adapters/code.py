@@ -63,9 +63,11 @@ class CodeOnDisk:
 	def end_check(self) -> None:
 		if self._pid is None:
 			return
-		with suppress(ProcessLookupError):
+		with suppress(
+			ProcessLookupError, ChildProcessError
+		):  # it has ended, or is the child of who forked us since
 			os.kill(self._pid, signal.SIGKILL)
-		os.waitpid(self._pid, 0)
+			os.waitpid(self._pid, 0)
 		os.close(self._pipe)
 		self._pid = None
 
