@@ -33,6 +33,7 @@ from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.web import PingedWebServer
+from fmx_restart.doctor.beside import DoctorBeside
 from fmx_restart.engine.emitting import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.holder import Holder
@@ -113,6 +114,7 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 		clock=SystemClock(),
 		migrations=BenchMigrations(path, operation, through_frappe.site_config),
 		settings=SiteConfigFiles(path),
+		health=None if recovers else DoctorBeside(),
 		requests=None if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
 	)

@@ -104,6 +104,11 @@ def _(event: events.PhaseEntered) -> str:
 
 
 @sentence.register
+def _(event: events.TroubleFound) -> str:
+	return f"Warning: {event.trouble.text} {event.trouble.remedy}"
+
+
+@sentence.register
 def _(event: events.NoWorkersFound) -> str:
 	return "Warning: Redis lists no worker of this bench; there is nothing to drain."
 

@@ -9,16 +9,9 @@ from collections.abc import Collection
 
 from fmx_restart.doctor.examination import Examination
 
-#: Cheap checks whose findings a restart should be told of before it begins. None looks at every job.
-PREFLIGHT = (
-	"endless-jobs",
-	"no-workers",
-	"queue-near-limit",
-	"queue-suspended",
-	"silent-workers",
-	"unfinished-operation",
-	"unserved-queues",
-)
+#: Cheap checks whose findings a restart tells beside its own. None looks at every job; what an operation looks at itself
+#: (the suspension, full queues, unfinished operations, whether there are workers) is not asked twice.
+PREFLIGHT = ("endless-jobs", "silent-workers", "unserved-queues")
 
 
 def examine(names: Collection[str] | None = None) -> Examination:

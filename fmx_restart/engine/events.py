@@ -11,7 +11,16 @@ from fmx_restart.engine.migration import Finding, SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import CodeFault, HostProcess, Job, ProcessKind, Request, Setting, Worker
+from fmx_restart.engine.ports import (
+	CodeFault,
+	HostProcess,
+	Job,
+	ProcessKind,
+	Request,
+	Setting,
+	Trouble,
+	Worker,
+)
 from fmx_restart.engine.report import Report
 
 
@@ -84,6 +93,13 @@ class PhaseEntered(Event):
 @dataclass(frozen=True)
 class Planned(Event):
 	plan: Plan
+
+
+@dataclass(frozen=True)
+class TroubleFound(Event):
+	"""The doctor's finding, told beside the restart; it keeps nothing from being restarted."""
+
+	trouble: Trouble
 
 
 @dataclass(frozen=True)

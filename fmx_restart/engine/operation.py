@@ -62,11 +62,13 @@ class Operation:
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._began = self._phase_began = bench.clock.now()
 		self._next_beat = 0.0
+		self._troubles_told = False
 
 	def run(self) -> Report:
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
 		try:
 			self.emit(self._beginning())
+			self._tell_troubles()  # nothing yet: it sets the doctor going
 			with self._locked(), self.settings:
 				story_of(self.options)(self)
 			self._end(Phase.DONE)
@@ -110,6 +112,7 @@ class Operation:
 		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""
 		check_move(self.phase, phase)
 		self.settings.follow(phase)
+		self._tell_troubles()
 		before, self.phase = self.phase, phase
 		try:
 			self.keep_alive(now=True)
@@ -126,6 +129,15 @@ class Operation:
 			self.phase = before  # one that is not in the journal does not begin where that can be helped
 			raise
 		self._stamp(before)
+
+	def _tell_troubles(self) -> None:
+		"""Once, as soon as the doctor knows; the phases do not wait for him."""
+		health = self.bench.health
+		if health is None or self._troubles_told or (troubles := health.troubles()) is None:
+			return
+		self._troubles_told = True
+		for trouble in troubles:
+			self.emit(events.TroubleFound(trouble))
 
 	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
 		"""

@@ -372,6 +372,22 @@ class SiteSettings(Protocol):
 
 
 @dataclass(frozen=True)
+class Trouble:
+	"""Something that is wrong with the bench, found by the doctor's check of that name."""
+
+	check: str
+	text: str
+	remedy: str
+
+
+class Health(Protocol):
+	"""The doctor, who looks at the bench while the operation goes its way. Nobody waits for him."""
+
+	def troubles(self) -> list[Trouble] | None:
+		"""None as long as he is still looking. Asking for the first time begins it."""
+
+
+@dataclass(frozen=True)
 class Bench:
 	"""One bench, as the engine sees it."""
 
@@ -387,4 +403,5 @@ class Bench:
 	migrations: Migrations | None = None
 	settings: SiteSettings | None = None
 	requests: Requests | None = None
+	health: Health | None = None
 	code: Code | None = None

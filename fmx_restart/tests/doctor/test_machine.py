@@ -32,11 +32,15 @@ from fmx_restart.tests.doctor.test_orphans import HELPER, no_manager
 
 GIGABYTE = 2**30
 CHECKOUT = Path(__file__).parents[3]
-#: A worker with a job whose process takes 60 MB more.
+#: A worker with a job whose process takes 60 MB more, and goes when its worker does.
 BUSY = """
-import os, signal
+import os, signal, time
+worker = os.getpid()
 if os.fork() == 0:
 	ballast = bytearray(os.urandom(1 << 20)) * 60
+	while os.getppid() == worker:
+		time.sleep(0.2)
+	os._exit(0)
 while True:
 	signal.pause()
 """
