@@ -13,7 +13,7 @@ import click
 from fmx_restart.commands.safe_restart import exit_on_error, sites_of
 from fmx_restart.console.doctor import console, report
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.examine import Errand, examine_patient, patience
+from fmx_restart.doctor.examining import Errand, examine_patient, patience
 from fmx_restart.doctor.here import patient_here
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.todays_lines import HEAD, queue_lines, scheduler_lines, worker_line

@@ -9,7 +9,7 @@ import click
 
 from fmx_restart.console.doctor import console, report
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.fix import FIXES, Step
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.engine.errors import OperationError

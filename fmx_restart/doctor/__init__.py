@@ -19,7 +19,7 @@ def examine(names: Collection[str] | None = None) -> Examination:
 	This bench, in two seconds or a little more. `names`: only these checks. Raises WrongEnvironment where there is no
 	bench at all; whatever else is broken is a finding.
 	"""
-	from fmx_restart.doctor.examine import examine_patient
+	from fmx_restart.doctor.examining import examine_patient
 	from fmx_restart.doctor.here import patient_here
 
 	return examine_patient(patient_here(), names)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.finding import Finding
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.engine.errors import QueueUnreachable

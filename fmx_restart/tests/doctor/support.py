@@ -11,7 +11,7 @@ from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
 from fmx_restart.adapters.web import PingedWebServer
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.finding import Finding
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.tests.adapters.redis_server import RedisTestCase

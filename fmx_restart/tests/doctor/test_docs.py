@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 from fmx_restart.doctor.check import CHECKS
-from fmx_restart.doctor.examine import FAILED, UNREACHABLE
+from fmx_restart.doctor.examining import FAILED, UNREACHABLE
 
 PAGES = Path(__file__).parents[3] / "docs" / "doctor"
 

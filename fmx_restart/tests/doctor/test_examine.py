@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fmx_restart.doctor import PREFLIGHT
-from fmx_restart.doctor.examine import ask
+from fmx_restart.doctor.examining import ask
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
 from fmx_restart.tests.doctor.support import DoctorTestCase
@@ -87,7 +87,7 @@ class TestExamine(DoctorTestCase):
 		"""A process of its own, whose only other thread never ends, ends."""
 		code = (
 			"import threading\n"
-			"from fmx_restart.doctor.examine import ask\n"
+			"from fmx_restart.doctor.examining import ask\n"
 			"from fmx_restart.doctor.patient import Patient\n"
 			"found = ask(Patient('/', 'x', None), {'hangs': lambda _: threading.Event().wait()}, {}, limit=0.1)\n"
 			"print(found.findings[0].check)"
@@ -109,6 +109,11 @@ class TestExamine(DoctorTestCase):
 		with self.assertRaises(WrongEnvironment) as caught:
 			self.findings("no-such-check")
 		self.assertIn("queue-suspended", caught.exception.hint)
+
+	def test_no_module_takes_the_place_of_the_function_that_everybody_calls(self):
+		code = "import fmx_restart.doctor.examining\nfrom fmx_restart.doctor import examine\nassert callable(examine)"
+		done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+		self.assertEqual(done.returncode, 0, done.stderr)
 
 	def test_the_checks_for_a_preflight_are_all_there_and_make_no_tables(self):
 		examination = self.examine(*PREFLIGHT)

@@ -24,7 +24,7 @@ from fmx_restart.adapters.kernel_log import (
 from fmx_restart.adapters.machine_memory import Memory, read_memory
 from fmx_restart.adapters.redis_queue.survey import QueueSurvey
 from fmx_restart.doctor.checks.kernel import told
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.engine.ports import Look, Worker, WorkerState
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.host_bench import HostTestCase
@@ -185,7 +185,7 @@ class TestKernelLog(unittest.TestCase):
 
 
 INSIDE = """
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.patient import Patient, Ways
 patient = Patient({bench!r}, "bench", Ways(**dict.fromkeys(Ways.__dataclass_fields__)))
 for found in examine_patient(patient, ["container-stop"]).findings:

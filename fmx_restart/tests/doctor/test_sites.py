@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.site_settings import site_settings
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.side_by_side import ask_each
 from fmx_restart.engine import events
 from fmx_restart.engine.facts import json_line

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
-from fmx_restart.doctor.examine import examine_patient
+from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.fix import FIXES
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.doctor.supervisor_rules import RULES
