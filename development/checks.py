@@ -14,6 +14,7 @@ from development.lifecycle import down, up
 from development.progress import Progress
 from development.running import run_logged
 from development.services import running_supervisord
+from development.system_packages import ensure_test_packages
 
 STYLE = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
 
@@ -50,11 +51,12 @@ def parser() -> argparse.ArgumentParser:
 
 def install_test_tools(bench: Bench, progress: Progress) -> None:
 	"""Into the bench's own environment, so that tests meet the rq and redis that Frappe pins."""
+	ensure_test_packages(progress, bench.log_path / "build.log")
 	wanted = CHECKOUT / "development" / "test-requirements.txt"
 	mark = bench.private_path / "test-requirements.txt"
 	if mark.exists() and mark.read_text() == wanted.read_text():
 		return
-	progress.say("test tools: pytest, hypothesis, ruff")
+	progress.say("test tools: pytest, hypothesis, playwright, ruff")
 	install = [bench.tools / "uv", "pip", "install", "--python", bench.python, "-r", wanted]
 	run_logged(install, bench.log_path / "build.log", env=bench.environment)
 	mark.write_text(wanted.read_text())

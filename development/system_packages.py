@@ -34,6 +34,8 @@ NEEDED_FOR_A_CHECKOUT = {
 	"pkg-config": "pkg-config",
 	"mariadb_config": "libmariadb-dev",
 }
+#: For the tests of Desk, and its pictures.
+NEEDED_FOR_TESTS = {"chromium": "chromium"}
 #: Debian keeps servers where only root's PATH looks.
 SEARCH_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
@@ -43,22 +45,34 @@ def find_program(name: str) -> str | None:
 
 
 def ensure_packages(progress: Progress, log: Path, *, for_a_checkout: bool) -> None:
-	needed = {**NEEDED, **(NEEDED_FOR_A_CHECKOUT if for_a_checkout else {})}
-	packages = sorted({package for program, package in needed.items() if not find_program(program)})
+	packages = missing({**NEEDED, **(NEEDED_FOR_A_CHECKOUT if for_a_checkout else {})})
 	if find_spec("ensurepip") is None:
 		packages.append("python3-venv")
-	if packages:
-		install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-		if os.geteuid() != 0:
-			raise PackagesMissing(
-				"Debian packages are missing: " + " ".join(packages),
-				hint=f"install them with: sudo {' '.join(install)}",
-			)
-		progress.say(f"Debian packages: {' '.join(packages)}")
-		environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-		run_logged(["apt-get", "update"], log, env=environment)
-		run_logged(install, log, env=environment)
+	install(packages, progress, log)
 	link_redis_server()
+
+
+def ensure_test_packages(progress: Progress, log: Path) -> None:
+	install(missing(NEEDED_FOR_TESTS), progress, log)
+
+
+def missing(needed: dict[str, str]) -> list[str]:
+	return sorted({package for program, package in needed.items() if not find_program(program)})
+
+
+def install(packages: list[str], progress: Progress, log: Path) -> None:
+	if not packages:
+		return
+	command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+	if os.geteuid() != 0:
+		raise PackagesMissing(
+			"Debian packages are missing: " + " ".join(packages),
+			hint=f"install them with: sudo {' '.join(command)}",
+		)
+	progress.say(f"Debian packages: {' '.join(packages)}")
+	environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+	run_logged(["apt-get", "update"], log, env=environment)
+	run_logged(command, log, env=environment)
 
 
 def link_redis_server() -> None:

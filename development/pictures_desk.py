@@ -1,0 +1,87 @@
+"""
+The pictures of Desk in docs/, taken in a real browser on the development bench while it works.
+Run with the bench's interpreter: .development/benches/fmx-bench/env/bin/python development/pictures_desk.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from development.description import CHECKOUT, Bench, current_bench
+from development.workload import Mix, Workload
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.bench.browser import Browser, Desk
+from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY
+from fmx_restart.tests.bench.real_jobs import Jobs
+
+PICTURES = CHECKOUT / "docs" / "pictures"
+#: Seconds for a whole restart on a busy machine.
+RESTART = 240.0
+
+
+def main(bench: Bench) -> None:
+	with tempfile.TemporaryDirectory() as folder, closing(Browser(bench)) as browser:
+		desk, jobs = browser.desk(), Jobs(bench, Path(folder))
+		with closing(jobs), Workload(bench, Path(folder) / "load.jsonl", Mix(rate=1, long_share=0)):
+			restart(desk, jobs)
+			abort(desk, jobs)
+			workers(desk, jobs)
+		desk.open("restart-operation", ".list-row .indicator-pill")
+		save(desk, "list")
+
+
+def restart(desk: Desk, jobs: Jobs) -> None:
+	held = jobs.hold("long")
+	desk.open("restart-operation", LIST)
+	desk.click(LIST)
+	desk.see(".restart-preview .restart-table", METHOD)
+	save(desk, "dialog")
+	desk.click(PRIMARY, "Restart…")
+	desk.see(".restart-consequences")
+	desk.click(PRIMARY, "Restart Now")
+	desk.see(".restart-left")
+	desk.see(".restart-table tr", METHOD)
+	save(desk, "running")
+	desk.switch_to_dark()
+	save(desk, "dark")
+	desk.switch_to_light()
+	with desk.on_a_phone():
+		save(desk, "phone")
+	held.let_go()
+	desk.see(".restart-banner", "The web server is restarting")
+	save(desk, "web-restart")
+	eventually(lambda: desk.page.locator('[data-status="Done"]').count(), "done", deadline=RESTART)
+	save(desk, "done")
+
+
+def abort(desk: Desk, jobs: Jobs) -> None:
+	"""A job that takes longer than it gets."""
+	held = jobs.hold("long")
+	operation = desk.act("start", strategy="wait-workers", wait_workers_timeout=2)["operation"]
+	desk.open_operation(operation)
+	desk.see(".restart-wrong")
+	save(desk, "aborted")
+	held.let_go()
+
+
+def workers(desk: Desk, jobs: Jobs) -> None:
+	held = jobs.hold("long")
+	desk.open("bench-workers", ".restart-findings, .restart-empty .indicator-pill")
+	desk.see(".restart-table tr", METHOD)
+	desk.see(".frappe-chart")
+	save(desk, "workers", whole=True)
+	held.let_go()
+
+
+def save(desk: Desk, name: str, *, whole: bool = False) -> None:
+	desk.picture(PICTURES / f"desk-{name}.png", whole=whole)
+
+
+if __name__ == "__main__":
+	main(current_bench(os.environ.get("FMX_DEVELOPMENT_BENCH")))

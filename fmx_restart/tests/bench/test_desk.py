@@ -1,0 +1,95 @@
+"""A restart from Desk, in a real browser: looked at before, started, watched through the web restart, read afterwards."""
+
+from __future__ import annotations
+
+from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY, DeskTestCase
+
+PHASES = ["Preflight", "Fence", "Park", "Drain", "Restart", "Lift", "Verify", "Audit", "Done"]
+
+
+class TestRestartFromDesk(DeskTestCase):
+	def test_a_restart_is_previewed_confirmed_and_watched_to_its_end_through_the_web_restart(self):
+		from development.workload import Mix, Workload
+
+		desk, before = self.desk, self.pids()
+		with Workload(self.bench, self.folder / "load.jsonl", Mix(rate=1, long_share=0)) as load:
+			# Given a bench at work, and one job that takes long
+			held = self.jobs.hold("long")
+			# When somebody looks at what a restart would do
+			desk.open("restart-operation", LIST)
+			desk.click(LIST)
+			self.look_at_the_preview()
+			# And starts it
+			desk.click(PRIMARY, "Restart…")
+			desk.see(".restart-consequences", "If one still runs then, nothing is restarted")
+			desk.click(PRIMARY, "Restart Now")
+			# Then its form shows who is waited for
+			self.see_phase("Drain")
+			self.look_at_the_drain()
+			# And when the job ends, it goes on without web, and says so
+			held.let_go()
+			desk.see(".restart-banner", "The web server is restarting")
+			# And comes back by itself, to the end
+			self.see_status("Done")
+			self.assert_no_errors(desk)
+		self.assert_restarted(before)
+		self.assertFalse(load.settle().lost)
+		self.read_the_report()
+
+	def look_at_the_preview(self) -> None:
+		self.desk.see(".restart-preview .restart-table", METHOD)
+		self.assertIn("Recommended", self.desk.text(".restart-strategies"))
+		self.desk.click(".restart-strategies label", "Wait for running jobs")
+		self.desk.see(".restart-strategies .is-chosen", "Wait for running jobs")
+		self.assertIn("frappe-web", self.desk.text(".restart-preview .restart-facts"))
+
+	def look_at_the_drain(self) -> None:
+		self.assertIn(self.bench.site, self.desk.see(".restart-table tr", METHOD).inner_text())
+		self.desk.see(".restart-left", "Gives up in")
+		self.desk.see(".restart-log", "Drain: waiting until no job runs")
+		for button in ("Extend Time…", "Force…", "Cancel…"):
+			self.desk.see(".restart-actions button", button)
+
+	def read_the_report(self) -> None:
+		"""Loaded anew, as somebody reads it a month later."""
+		self.desk.page.reload()
+		self.desk.see(".restart-headline", "Done in")
+		self.assertRegex(self.desk.text(".restart-headline"), r"0 of \d+ jobs lost")
+		steps = self.desk.page.locator(".restart-timeline [data-phase]").all()
+		self.assertEqual([step.get_attribute("data-phase") for step in steps], PHASES)
+		self.assertIn(METHOD, self.desk.text('.restart-table[aria-label="Named jobs"]'))
+		processes = self.desk.text('.restart-table[aria-label="Processes"]')
+		self.assertEqual(processes.count("Replaced"), 5, processes)
+		self.assertEqual(self.desk.page.locator(".restart-actions").count(), 0)
+
+	def test_a_waiting_one_gets_more_time_and_is_cancelled_and_nothing_was_restarted(self):
+		desk, before = self.desk, self.pids()
+		# Given an operation that waits for a job
+		self.jobs.hold("long")
+		operation = self.start_over_the_api(strategy="wait-workers", wait_workers_timeout=60)
+		self.see_phase("Drain")
+		desk.see(".restart-left", "Gives up in")
+		# When it is given five minutes more
+		desk.click(".restart-actions button", "Extend Time…")
+		desk.click(PRIMARY, "Extend")
+		# Then it gives up later
+		desk.see(".restart-left", " min ")
+		# And when it is cancelled, it ends as if nothing had been
+		desk.click(".restart-actions button", "Cancel…")
+		desk.click(PRIMARY, "Yes")
+		self.see_status("Aborted")
+		desk.see(".restart-wrong", "Cancelled by Administrator")
+		self.assert_nothing_restarted(before)
+		desk.open("restart-operation", f'.list-row:has-text("{operation}") .indicator-pill.orange')
+
+	def test_force_names_the_jobs_before_it_kills_them_and_the_report_names_them_again(self):
+		desk = self.desk
+		self.jobs.hold("long")
+		self.start_over_the_api(strategy="wait-workers", wait_workers_timeout=600)
+		self.see_phase("Drain")
+		desk.see(".restart-table tr", METHOD)
+		desk.click(".restart-actions button", "Force…")
+		desk.see(".modal.show .restart-jobs", METHOD)
+		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Go On")
+		self.see_status("Done")
+		self.assertIn("Interrupted", desk.text('.restart-table[aria-label="Named jobs"]'))

@@ -1,0 +1,131 @@
+"""What Desk shows without anybody starting anything: the workers, failures, and nothing to those who may not see it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.bench.browser import Desk
+from fmx_restart.tests.bench.desk_case import LIST, METHOD, DeskTestCase
+from fmx_restart.tests.bench.extra_programs import GROUP, custom_queue, extra_programs
+
+PASSWORD = "correct horse battery staple 7"
+#: Whoever shows this as it is, runs it. In a record Frappe leaves its attribute out, but not the picture.
+MARKUP, CLEANED = "<img src=x onerror=window.was_run=1>", '<img src="x">'
+#: Which of them depends on Frappe's version, and on whether it is a list or a page.
+REFUSED = re.compile("not found|not permitted", re.IGNORECASE)
+FUNCTIONS = ("preview", "status", "history", "workers", "findings", "charts")
+
+
+class TestPages(DeskTestCase):
+	def test_the_workers_page_is_alive_and_asks_nothing_more_when_it_is_left(self):
+		desk = self.desk
+		# Given the page of an idle bench
+		desk.open("bench-workers", ".restart-tiles")
+		desk.see(".restart-table tr", "idle")
+		# When a job begins and ends, the page tells without being loaded anew
+		held = self.jobs.hold("long")
+		desk.see(".restart-table tr", METHOD)
+		held.let_go()
+		desk.see_no(f'.restart-table tr:has-text("{METHOD}")')
+		desk.see(".restart-card", "Findings of the Doctor")
+		desk.see(".restart-chart, .restart-empty")
+		# And when it is left, it is silent
+		desk.page.evaluate("frappe.set_route('List', 'Restart Operation')")
+		desk.see(LIST)
+		self.assertFalse(desk.asks("fmx_restart.api.workers", within=5))
+
+	def test_a_failed_operation_says_why_and_what_to_do(self):
+		# Given a worker whose queue is taken out of the configuration: it cannot start again
+		with custom_queue(self.bench, "bench-test"):
+			programs = extra_programs(self.bench, **{"bench-test-worker": "worker --queue bench-test"})
+			programs.__enter__()
+		self.addCleanup(programs.__exit__, None, None, None)
+		self.addCleanup(eventually, self.stop_trying, "supervisor does not start it again", deadline=60)
+		# When the workers are restarted
+		done = self.run_command("--no-web", "--json")
+		self.assertEqual(done.code, 4, done.text)
+		# Then the record reads so
+		self.desk.open("restart-operation", LIST)
+		self.desk.ask("status", operation=done.report["operation"])  # brings the record up to date
+		self.desk.open_operation(done.report["operation"])
+		self.see_status("Failed")
+		self.desk.see(".restart-timeline .is-failed")
+		self.assertIn("bench-test-worker", self.desk.text(".restart-wrong"))
+		self.assertIn("What to do", self.desk.text(".restart-wrong"))
+
+	def stop_trying(self) -> bool:
+		"""Between two attempts there is nothing to stop, and supervisor goes on."""
+		return "stopped" in self.bench.supervisorctl("stop", f"{GROUP}:").stdout
+
+	def test_what_comes_from_elsewhere_is_shown_as_text_in_both_themes_and_on_a_phone(self):
+		# Given an operation that somebody of a strange name asked for, and that gave up
+		self.jobs.hold("long")
+		done = self.run_command(
+			"--wait-workers", "--wait-workers-timeout", "0.5", "--json", "--requested-by", MARKUP
+		)
+		operation = json.loads(done.output.splitlines()[0])["operation"]
+		self.desk.open("restart-operation", LIST)
+		self.desk.ask("status", operation=operation)
+		self.desk.open_operation(operation)
+		self.desk.see(".restart-byline", CLEANED)
+		self.assertEqual(self.desk.page.locator(".restart-view img").count(), 0)
+		self.desk.switch_to_dark()
+		with self.desk.on_a_phone():
+			self.assertEqual(self.desk.excess(), 0)
+			# Then nothing of it was run, and every page fits
+			self.look_at_every_page()
+		self.assertIsNone(self.desk.page.evaluate("window.was_run ?? null"))
+
+	def look_at_every_page(self) -> None:
+		self.desk.open("bench-workers", ".restart-tiles")
+		self.assertEqual(self.desk.excess(), 0)
+		self.desk.open("restart-operation", LIST)
+		self.assertEqual(self.desk.excess(), 0)
+		self.desk.click(LIST)
+		self.desk.see(".restart-preview .restart-facts")
+		self.assertEqual(self.desk.excess(), 0)
+
+
+class TestStrangers(DeskTestCase):
+	"""Somebody with a desk of their own, and without the role."""
+
+	MANAGER, USER = "desk-manager@example.com", "desk-stranger@example.com"
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.desk.open("restart-operation", LIST)
+		# Frappe makes a System Manager of the first user there is, whatever is asked for
+		cls.make_user(cls.MANAGER, "System Manager")
+		cls.make_user(cls.USER, "Website Manager")
+		cls.stranger = cls.browser.desk(cls.USER, PASSWORD)
+
+	@classmethod
+	def make_user(cls, name: str, role: str) -> None:
+		"""Or nothing, where an earlier run has made it."""
+		user = {"doctype": "User", "email": name, "first_name": name, "new_password": PASSWORD}
+		user |= {"send_welcome_email": 0, "roles": [{"role": role}]}
+		cls.desk.request("POST", "frappe.client.insert", {"doc": user})
+
+	def see_refusal(self, desk: Desk, route: str) -> None:
+		desk.page.goto(f"{self.bench.desk_url}/app/{route}")
+		desk.see(".page-container, .modal.show", REFUSED)
+		self.assertEqual(desk.page.locator(".restart-root").count(), 0)
+		self.assertEqual(desk.page.locator("button:has-text('Restart…')").count(), 0)
+
+	def test_a_user_without_the_role_sees_neither_button_nor_data(self):
+		self.see_refusal(self.stranger, "restart-operation")
+		self.see_refusal(self.stranger, "bench-workers")
+
+	def test_a_user_without_the_role_is_refused_by_the_server(self):
+		self.stranger.page.goto(f"{self.bench.desk_url}/app/user-profile")
+		self.stranger.page.wait_for_function("window.frappe?.csrf_token")
+		for function in FUNCTIONS:
+			answer = self.stranger.request("GET", f"fmx_restart.api.{function}")
+			self.assertEqual(answer["status"], 403, function)
+		answer = self.stranger.request("POST", "fmx_restart.api.start", {"strategy": "fast"})
+		self.assertEqual(answer["status"], 403)
+		query = {"doctype": "Restart Operation"}
+		self.assertEqual(self.stranger.request("GET", "frappe.client.get_list", query)["status"], 403)
