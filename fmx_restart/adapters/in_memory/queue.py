@@ -325,6 +325,7 @@ class InMemoryQueue:
 			id,
 			worker.born,
 			worker.heartbeat,
+			is_leaving=worker.is_dead and worker.task is not None,
 			is_recorded=worker.is_recorded,
 		)
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import Interrupted, ProcessFault
+from fmx_restart.engine.errors import Interrupted, ProcessFault, QueueUnreachable
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.restart import follow
@@ -34,7 +34,12 @@ def hand_over(operation: Operation, lingering: list[Relay], *, all_is_well: bool
 
 
 def running_ids(operation: Operation) -> set[str]:
-	return {job.id for job in operation.look().started}
+	"""Only to name them: while Redis is away none is named, and the workers are watched all the same."""
+	try:
+		return {job.id for job in operation.look().started}
+	except QueueUnreachable as error:
+		operation.emit(events.QueueAway(str(error)))
+		return set()
 
 
 def have_left(operation: Operation, relays: list[Relay]) -> bool:
