@@ -86,7 +86,7 @@ class Recovery(Operation):
 				see_down(self, relays)
 			self._finish_ending()
 		self._see_back(relays)
-		return [*relays, *self._wait_for_leavers()]
+		return [*relays, *self._wait_for_leavers(relays)]
 
 	def _replace_the_rest(self) -> list[Relay]:
 		see_migration_end(self)
@@ -139,14 +139,23 @@ class Recovery(Operation):
 		for relay, reason in verification.faults():
 			relay.fail(reason)
 
-	def _wait_for_leavers(self) -> list[Relay]:
-		"""Busy workers that were told to leave when their job ends: nobody else would start their successors."""
-		if self.remains.phase is not Phase.HANDOVER:
+	def _wait_for_leavers(self, seen_to: list[Relay]) -> list[Relay]:
+		"""
+		Busy workers that were told to leave when their job ends: nobody else would start their successors. One that has left
+		since we looked first counts too: first it is asked who leaves, then who is gone.
+		"""
+		if self.remains.phase is Phase.HANDOVER:
+			settled_at = (
+				self.bench.clock.now() + 2 * TAKES_EFFECT
+			)  # a pill that was just taken shows only then
+			self.wait(lambda: self.bench.clock.now() >= settled_at, Patience(4 * TAKES_EFFECT))
+		elif not self.remains.stopping:
 			return []
-		settled_at = self.bench.clock.now() + 2 * TAKES_EFFECT  # a pill that was just taken shows only then
-		self.wait(lambda: self.bench.clock.now() >= settled_at, Patience(4 * TAKES_EFFECT))
 		leaving = {w.pid for w in self.look().workers if w.host == self.bench.host.name and w.is_leaving}
-		relays = relays_for(self, [p for p in self._told() if p.pid in leaving], Farewell.OTHERS)
+		gone = {process.name for process in self._now(self._told()) if not self._runs_as_before(process)}
+		gone -= {relay.old.name for relay in seen_to}
+		left = [process for process in self._told() if process.pid in leaving or process.name in gone]
+		relays = relays_for(self, left, Farewell.OTHERS)
 		self.wait(lambda: have_left(self, relays), UNTIL_GONE)
 		self._see_back(relays)
 		return relays

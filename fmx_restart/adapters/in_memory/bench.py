@@ -21,8 +21,10 @@ FENCE_OWNER = "fmx_restart:in-memory:"
 class InMemoryBench:
 	"""`workers`: program name → queues. A worker takes `boot` seconds to register, as a Frappe import does."""
 
-	def __init__(self, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5) -> None:
-		self.clock, self.host = FakeClock(), InMemoryHost()
+	def __init__(
+		self, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5, clock: FakeClock | None = None
+	) -> None:
+		self.clock, self.host = clock or FakeClock(), InMemoryHost()
 		self.queue = InMemoryQueue(self.clock, host=self.host)
 		self.host.when_killed = self.queue.kill_horse
 		self.host.when_terminated = self._terminate

@@ -1,0 +1,209 @@
+"""
+Operations as processes of their own, on a bench that exists only in memory: each runs in a thread that goes on only when
+the test lets it, from one look at the outside to the next. One that is never let go on again was killed by kill -9: no
+`finally` of it runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, InMemoryBench
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.lease import InMemoryLease
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import OperationError, QueueUnreachable
+from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.ports import Bench
+from fmx_restart.engine.recovery import Recovery
+from fmx_restart.engine.remains import Remains, remains_of
+
+AGAIN_AFTER = 5.0  # seconds until a recovery that could not end is tried again
+PORTS = ("queue", "processes", "web", "lock", "fence", "settings")
+
+
+class TestIsOver(BaseException):
+	"""Ends the thread of an actor that nobody needs any more."""
+
+	__test__ = False
+
+
+class HandedClock(FakeClock):
+	"""Who sleeps in an actor's thread hands control back to the test."""
+
+	def sleep(self, seconds: float) -> None:
+		actor = threading.current_thread()
+		if isinstance(actor, Actor):
+			actor.hand_back(seconds)
+		else:
+			super().sleep(seconds)
+
+	def next_moment(self) -> float | None:
+		"""When the next thing happens that was scheduled."""
+		return self._scheduled[0][0] if self._scheduled else None
+
+
+class Interleaved:
+	"""A port at whose every call the rest of the world may do something first."""
+
+	def __init__(self, port: object, clock: HandedClock) -> None:
+		self._port, self._clock = port, clock
+
+	def __getattr__(self, name: str):
+		found = getattr(self._port, name)
+		if not callable(found):
+			return found
+
+		def call(*arguments, **named):
+			self._clock.sleep(0.0)
+			return found(*arguments, **named)
+
+		return call
+
+
+class Actor(threading.Thread):
+	"""`facts` is its journal: written before what it tells of, and all that is left of it when it was killed."""
+
+	def __init__(self, bench: InMemoryBench) -> None:
+		super().__init__(daemon=True)
+		self.bench, self.clock = bench, bench.clock
+		self.facts: list[tuple[float, events.Event]] = []
+		self.error: OperationError | None = None
+		self.bug: BaseException | None = None
+		self.wakes_at: float = bench.clock.now()
+		self.is_over = self.is_killed = self.is_discarded = False
+		self._go, self._yielded = threading.Event(), threading.Event()
+		self.start()
+
+	def act(self) -> None:
+		raise NotImplementedError
+
+	def run(self) -> None:
+		self._go.wait()
+		self._go.clear()
+		try:
+			self.act()
+		except OperationError as error:
+			self.error = error
+		except TestIsOver:
+			pass
+		except Exception as bug:  # noqa: BLE001 (raised again in the thread of the test)
+			self.bug = bug
+		self.is_over = True
+		self._yielded.set()
+
+	def hand_back(self, seconds: float) -> None:
+		"""In its own thread."""
+		if self.is_discarded:
+			raise TestIsOver
+		self.wakes_at = self.clock.now() + seconds
+		self._yielded.set()
+		self._go.wait()
+		self._go.clear()
+		if self.is_discarded:
+			raise TestIsOver
+
+	def step(self) -> None:
+		"""In the test's thread: until it looks at the outside again."""
+		self._yielded.clear()
+		self._go.set()
+		self._yielded.wait()
+		if self.bug:
+			raise self.bug
+
+	def discard(self) -> None:
+		"""The test is over: what it does while it ends concerns nobody."""
+		self.is_discarded = True
+		self._go.set()
+		self.join(timeout=10)
+
+	@property
+	def is_alive_still(self) -> bool:
+		return not self.is_over and not self.is_killed
+
+	def tell(self, event: events.Event) -> None:
+		self.facts.append((self.clock.time(), event))
+		self.hand_back(0.0)  # it may be killed right after it was told, before it is done
+
+	def of(self, kind: type) -> list:
+		return [fact for _, fact in self.facts if isinstance(fact, kind)]
+
+	def has_just_told(self, what: object) -> bool:
+		fact = self.facts[-1][1] if self.facts else None
+		return fact == events.PhaseEntered(what) or (isinstance(what, type) and isinstance(fact, what))
+
+	def interleaved(self, bench: Bench) -> Bench:
+		return replace(bench, **{name: Interleaved(getattr(bench, name), self.clock) for name in PORTS})
+
+
+class OperationActor(Actor):
+	def __init__(self, bench: InMemoryBench, options: Options, id: str) -> None:
+		self.id = id
+		self.report = None
+		super().__init__(bench)
+		self.strategy = options.strategy
+		self.operation = Operation(self.interleaved(bench.port(id)), options, self.tell, id)
+
+	def act(self) -> None:
+		self.report = self.operation.run()
+
+	@property
+	def remains(self) -> Remains:
+		return remains_of(self.facts)
+
+
+class RecoveryActor(Actor):
+	"""The guardian, or whoever comes later: again and again, until nothing is left to do."""
+
+	def __init__(self, dead: OperationActor) -> None:
+		self.dead, self.number = dead, 0
+		super().__init__(dead.bench)
+		self.facts = dead.facts  # it writes on in the same journal
+
+	def act(self) -> None:
+		while not self.dead.remains.is_closed:
+			recovery = Recovery(self.interleaved(self.port()), self.dead.remains, self.tell)
+			try:
+				recovery.run()
+			except QueueUnreachable:
+				recovery.start_what_is_down()
+			except OperationError:
+				if self.dead.remains.is_closed:
+					raise
+			self.clock.sleep(AGAIN_AFTER)
+
+	def port(self) -> Bench:
+		"""As this_bench: its leases may replace those of the dead."""
+		self.number += 1
+		id, clock = self.dead.id, self.clock
+		owner = f"{id}/{id_of(self)}-{self.number}"
+		lock = InMemoryLease(clock, self.bench.lock_slot, owner, replaces=id)
+		fence = InMemoryLease(clock, self.bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER)
+		return replace(self.bench.port(id), lock=lock, fence=fence)
+
+
+def id_of(actor: Actor) -> str:
+	return actor.name.replace(" ", "")
+
+
+def run_until(
+	clock: HandedClock, actors: Callable[[], list[Actor]], end: float, after_each: Callable[[], None]
+) -> None:
+	"""Time passes: whoever is due goes on, everything that was scheduled happens, in the order of their moments."""
+	while True:
+		due = [actor for actor in actors() if actor.wakes_at <= clock.now()]
+		if due:
+			due[0].step()
+			after_each()
+			continue
+		moments = [actor.wakes_at for actor in actors()] + [end]
+		if (scheduled := clock.next_moment()) is not None:
+			moments.append(max(scheduled, clock.now()))
+		moment = min(moments)
+		if moment >= end and clock.now() >= end:
+			return
+		clock.sleep(max(0.0, min(moment, end) - clock.now()))
+		after_each()

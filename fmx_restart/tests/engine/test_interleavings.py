@@ -1,0 +1,423 @@
+"""
+Whatever happens, in whatever order: jobs come and end, workers and operations are killed, Redis goes and comes, other
+people suspend the queue or want a restart too. After each step every promise of the engine is looked at.
+
+FMX_INTERLEAVINGS=2000 tries that many histories, other ones each time; without it a few, always the same.
+"""
+
+from __future__ import annotations
+
+import os
+import unittest
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
+from fmx_restart.adapters.in_memory.queue import WAKE, SimulatedWorker, Task
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import BenchBusy, Interrupted
+from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessState
+from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
+
+WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+QUEUES = ("short", "default", "long")
+SITE = "one.localhost"
+LEASE = 30.0  # seconds
+POLL = 1.0  # seconds: a suspended worker looks this often
+RETRY = 1.0  # seconds until the manager starts a program again that died
+NOT_DRAINED = {Strategy.SUSPEND_RQ, Strategy.NO_WAIT_WORKERS}
+CLOSED = frozenset({Phase.DRAIN, Phase.MIGRATE, Phase.RESTART})
+MOST_JOBS = 30
+MOST_ACTS = 600
+EVERYTHING_ENDS = 900.0  # seconds
+
+options = st.builds(
+	Options,
+	strategy=st.sampled_from(Strategy),
+	drain_timeout=st.sampled_from((2.0, 15.0)),
+	on_timeout=st.sampled_from(OnTimeout),
+	force_kill_timeout=st.just(5.0),
+	sites=st.just((SITE,)),
+	maintenance=st.sampled_from((frozenset(), CLOSED)),
+)
+TURNS = (
+	Phase.PARK,
+	Phase.RESTART,
+	Phase.LIFT,
+	Phase.VERIFY,
+	Phase.HANDOVER,
+	events.SettingChanged,
+	events.JobsCondemned,
+	events.JobsInterrupted,
+	events.Drained,
+	events.ProcessStopping,
+	events.ProcessDown,
+)
+NOW = (None, 0)
+moments = st.sampled_from((0.3, 1.0, 4.0, 12.0, 40.0))
+#: when something happens: so many acts of operations later (a restart without running jobs takes about 400), counted
+#: from now or from when one of them has told this, before it does what it told
+acts = st.one_of(
+	st.tuples(st.none(), st.integers(0, 500)), st.tuples(st.sampled_from(TURNS), st.integers(0, 20))
+)
+jobs = st.tuples(st.sampled_from(QUEUES), st.sampled_from((0.0, 0.1, 1.0, 5.0, 20.0, 60.0)))
+
+
+class Interleavings(RuleBasedStateMachine):
+	def __init__(self) -> None:
+		super().__init__()
+		self.clock = HandedClock()
+		self.bench = InMemoryBench(WORKERS, clock=self.clock)
+		self.queue, self.programs = self.bench.queue, self.bench.processes
+		self.settings_found = {SITE: {"maintenance_mode": 0, "db_name": "one"}}
+		self.bench.settings.files.update({SITE: dict(self.settings_found[SITE])})
+		self.actors: list[Actor] = []
+		self.tasks: dict[str, Task] = {}
+		self.crashed: set[str] = set()  # jobs whose worker was killed by a stranger
+		self.is_foreign = False
+		self.drained_by: OperationActor | None = None  # since then its fence has stood
+		self.killed_at: float | None = None
+		self.longest_outage = 0.0
+		self.violations: list[str] = []
+		self.watch_starts()
+		self.watch_stops()
+
+	def watch_starts(self) -> None:
+		run = self.queue._run
+
+		def watched(worker: SimulatedWorker, task: Task) -> None:
+			self.note_fence()
+			if not task.id.startswith(WAKE) and self.drained_by:
+				self.violations.append(f"{task.id} starts between drained and lifted")
+			run(worker, task)
+
+		self.queue._run = watched
+
+	def watch_stops(self) -> None:
+		stop = self.programs.stop
+
+		def watched(name: str) -> None:
+			"""A TERM to a worker in its pop loses the job that it is just popping (rq #2236)."""
+			worker = self.queue.workers.get(worker_name(self.programs[name])) if name in WORKERS else None
+			self.note_fence()
+			if worker in self.queue.blocked and self.drained_by:
+				self.violations.append(f"{name} is told to stop while it waits for a job")
+			stop(name)
+
+		self.programs.stop = watched
+
+	# what happens
+
+	@initialize(many=st.lists(jobs, max_size=4), options=options, killed=st.none() | acts)
+	def a_restart_begins_under_load(self, many: list[tuple[str, float]], options: Options, killed) -> None:
+		self.jobs_come(many)
+		self.somebody_wants_a_restart(options)
+		if killed is not None:
+			self.an_operation_is_killed(killed)
+
+	@rule(many=st.lists(jobs, min_size=1, max_size=4), later=acts)
+	def jobs_come(self, many: list[tuple[str, float]], later: tuple = NOW) -> None:
+		self.go_on(later)
+		for queue, seconds in many:
+			id = f"job-{len(self.tasks)}"
+			if not self.queue.is_away and len(self.tasks) < MOST_JOBS:
+				self.tasks[id] = self.queue.enqueue(id, queue=queue, seconds=seconds)
+
+	@rule(seconds=moments)
+	def time_passes(self, seconds: float) -> None:
+		run_until(self.clock, self.living, self.clock.now() + seconds, self.look)
+
+	def go_on(self, later: tuple[Phase | type | None, int]) -> None:
+		turn, more = later
+		if turn is not None:
+			self.step(MOST_ACTS, until=turn)
+		self.step(more)
+
+	def step(self, acts: int, until: Phase | type | None = None) -> None:
+		for _ in range(acts):
+			if not (living := self.living()):
+				return
+			first = min(living, key=lambda actor: actor.wakes_at)
+			run_until(self.clock, list, first.wakes_at, self.look)
+			first.step()
+			self.look()
+			if until is not None and first.has_just_told(until):
+				return
+
+	@rule(name=st.sampled_from(sorted(WORKERS)), later=acts)
+	def a_worker_is_killed(self, name: str, later: tuple) -> None:
+		"""With the job it runs. Its manager starts another one."""
+		self.go_on(later)
+		program = self.programs[name]
+		worker = self.queue.workers.get(worker_name(program))
+		if program.state is not ProcessState.RUNNING or worker is None or worker.is_dead:
+			return
+		if worker.task:
+			self.crashed.add(worker.task.id)
+		self.queue.kill_worker(worker.name)
+		self.programs.end(name, ProcessState.FAILED, "killed")
+		self.clock.after(RETRY, lambda: self.start_again(name))
+
+	def start_again(self, name: str) -> None:
+		if self.programs[name].state is ProcessState.FAILED:
+			self.programs.start(name)
+
+	@rule(seconds=st.sampled_from((0.2, 3.0, 12.0, 35.0, 100.0)), later=acts)
+	def redis_is_away(self, seconds: float, later: tuple) -> None:
+		self.go_on(later)
+		if not self.queue.is_away:
+			self.queue.is_away = True
+			self.longest_outage = max(self.longest_outage, seconds)
+			self.clock.after(seconds, lambda: setattr(self.queue, "is_away", False))
+
+	@rule(seconds=st.sampled_from((3.0, 40.0)), later=acts)
+	def redis_is_full(self, seconds: float, later: tuple) -> None:
+		self.go_on(later)
+		self.queue.server.is_full = True
+		self.clock.after(seconds, lambda: setattr(self.queue.server, "is_full", False))
+
+	@rule(later=acts)
+	def the_fence_is_gone_before_its_time(self, later: tuple) -> None:
+		self.go_on(later)
+		if not self.is_foreign and not self.queue.is_away:
+			self.queue.suspension.value = None
+
+	@rule(later=acts)
+	@precondition(lambda self: not self.is_foreign)
+	def somebody_suspends_the_queue(self, later: tuple) -> None:
+		"""As rq suspend does: over whatever is there."""
+		self.go_on(later)
+		if not self.queue.is_away:
+			self.queue.suspension.value, self.queue.suspension.expires = "1", None
+			self.is_foreign = True
+
+	@rule(later=acts)
+	@precondition(lambda self: self.is_foreign)
+	def somebody_lifts_their_suspension(self, later: tuple) -> None:
+		self.go_on(later)
+		if not self.queue.is_away:
+			self.queue.suspension.value = None
+			self.is_foreign = False
+
+	# what people do
+
+	@rule(options=options)
+	@precondition(lambda self: len(self.actors) < 6)
+	def somebody_wants_a_restart(self, options: Options) -> None:
+		"""What a dead one left is put right before, as the command does."""
+		if not self.left_over():
+			self.actors.append(OperationActor(self.bench, options, f"operation-{len(self.actors)}"))
+		elif not self.recoveries():
+			self.somebody_puts_right_what_is_left()
+
+	@rule(later=acts)
+	@precondition(lambda self: self.operations())
+	def somebody_asks_it_to_stop(self, later: tuple) -> None:
+		self.go_on(later)
+		for actor in self.operations()[:1]:
+			actor.operation.stop_requested.set()
+
+	@rule(later=acts)
+	@precondition(lambda self: self.operations())
+	def an_operation_is_killed(self, later: tuple) -> None:
+		self.go_on(later)
+		for actor in self.operations()[:1]:
+			self.kill(actor)
+
+	@rule(later=acts)
+	@precondition(lambda self: self.recoveries())
+	def a_guardian_is_killed_too(self, later: tuple) -> None:
+		self.go_on(later)
+		for actor in self.recoveries():
+			self.kill(actor)
+
+	def kill(self, actor: Actor) -> None:
+		actor.is_killed = True
+		self.killed_at = self.clock.now()
+
+	@rule()
+	@precondition(lambda self: self.left_over() and not self.recoveries())
+	def somebody_puts_right_what_is_left(self) -> None:
+		self.actors.append(RecoveryActor(self.left_over()[0]))
+
+	# who there is
+
+	def living(self) -> list[Actor]:
+		return [actor for actor in self.actors if actor.is_alive_still]
+
+	def operations(self) -> list[OperationActor]:
+		return [actor for actor in self.living() if isinstance(actor, OperationActor)]
+
+	def recoveries(self) -> list[Actor]:
+		return [actor for actor in self.living() if isinstance(actor, RecoveryActor)]
+
+	def left_over(self) -> list[OperationActor]:
+		"""Those that were killed and that nobody has put right yet."""
+		dead = [a for a in self.actors if isinstance(a, OperationActor) and a.is_killed and a.facts]
+		return [actor for actor in dead if not actor.remains.is_closed]
+
+	# what is promised
+
+	def look(self) -> None:
+		"""After each act of anybody."""
+		self.note_drained()
+		self.note_fence()
+		assert not self.violations, self.violations
+
+	def note_drained(self) -> None:
+		"""Where nothing is drained, workers are parked: from then on they start nothing either."""
+		for actor in self.operations():
+			last = actor.facts[-1][1] if actor.facts else None
+			is_parked = isinstance(last, events.WorkersParked) and actor.strategy in NOT_DRAINED
+			if is_parked or isinstance(last, events.Drained):
+				self.drained_by = actor
+			if isinstance(last, events.Drained) and self.at_work():
+				self.violations.append(f"{self.at_work()} work after the drain")
+			elif actor is self.drained_by and isinstance(last, events.FenceLapsed | events.Ended):
+				self.drained_by = None
+
+	def note_fence(self) -> None:
+		"""Once it is not there any more, for whatever reason, nobody promises anything until the next drain."""
+		slot = self.queue.suspension
+		has_expired = slot.expires is not None and self.clock.now() >= slot.expires
+		if slot.value is None or has_expired:
+			self.drained_by = None
+
+	@invariant()
+	def nothing_was_violated(self) -> None:
+		self.look()
+
+	@invariant()
+	def no_job_runs_more_often_than_it_was_put_back_on_purpose(self) -> None:
+		for task in self.tasks.values():
+			assert task.runs <= 1 + self.put_back_on_purpose(task.id), task
+
+	@invariant()
+	def a_suspension_of_somebody_else_is_never_lifted(self) -> None:
+		assert not self.is_foreign or self.queue.suspension.value == "1"
+
+	@invariant()
+	def one_operation_at_a_time(self) -> None:
+		"""But for one that could not renew its lock for longer than that lasts: it notices as soon as Redis is back."""
+		if self.longest_outage < LEASE - LEASE / 6:
+			at_work = [actor for actor in self.operations() if actor.of(events.PhaseEntered)]
+			assert len(at_work) <= 1, [actor.id for actor in at_work]
+
+	@invariant()
+	def whoever_ended_by_himself_leaves_no_fence(self) -> None:
+		"""Where Redis was there to take it back."""
+		if not self.living() and not self.left_over() and not self.longest_outage and not self.is_foreign:
+			assert self.bench.port().fence.holder() is None
+
+	@invariant()
+	def after_a_kill_the_queue_moves_within_one_lease(self) -> None:
+		if self.killed_at is None or self.living() or self.is_foreign or self.queue.is_away:
+			return
+		if self.clock.now() > self.killed_at + LEASE:
+			self.note_fence()
+			slot = self.queue.suspension
+			assert slot.value is None or slot.expires <= self.clock.now(), slot.value
+
+	def put_back_on_purpose(self, id: str) -> int:
+		facts = [
+			fact for a in self.actors if isinstance(a, OperationActor) for fact in a.of(events.JobsCondemned)
+		]
+		return sum(id in fact.ids and fact.requeue for fact in facts)
+
+	def condemned(self) -> set[str]:
+		facts = [
+			fact for a in self.actors if isinstance(a, OperationActor) for fact in a.of(events.JobsCondemned)
+		]
+		return {id for fact in facts for id in fact.ids if not fact.requeue}
+
+	def teardown(self) -> None:
+		try:
+			self.let_everything_end()
+			self.check_the_end()
+		finally:
+			for actor in self.actors:
+				actor.discard()
+
+	def let_everything_end(self) -> None:
+		self.time_passes(100.0)  # Redis is back, and has room
+		if self.is_foreign:
+			self.queue.suspension.value, self.is_foreign = None, False
+		self.wait_until(lambda: not self.living() and not self.left_over())
+		self.bring_back_who_was_left_to_people()
+		self.wait_until(lambda: not any(self.queue.lists.values()) and not self.at_work())
+		self.time_passes(LEASE)
+
+	def wait_until(self, condition: Callable[[], bool]) -> None:
+		end = self.clock.now() + EVERYTHING_ENDS
+		while not condition():
+			assert self.clock.now() < end, (
+				self.living(),
+				self.queue.lists,
+				self.queue.workers,
+				self.programs.list(),
+			)
+			if not self.living() and self.left_over():
+				self.somebody_puts_right_what_is_left()
+			self.time_passes(5.0)
+
+	def at_work(self) -> list[SimulatedWorker]:
+		return [worker for worker in self.queue.workers.values() if worker.task]
+
+	def bring_back_who_was_left_to_people(self) -> None:
+		"""Who stops an operation while busy workers leave one by one is told that nobody watches them any more."""
+		for actor in self.actors:
+			if isinstance(actor.error, Interrupted) and Phase.HANDOVER in phases_of(actor):
+				self.wait_until(lambda: not any(worker.is_dead for worker in self.at_work()))
+				for name in WORKERS:
+					if self.programs[name].state is ProcessState.EXITED:
+						self.programs.start(name)
+
+	def check_the_end(self) -> None:
+		self.look()
+		self.no_job_runs_more_often_than_it_was_put_back_on_purpose()
+		for name in ("web", *WORKERS):
+			assert self.programs[name].state is ProcessState.RUNNING, self.programs[name]
+		found = {site: dict(file) for site, file in self.bench.settings.files.items()}
+		assert found == self.settings_found, found
+		assert self.bench.port().fence.holder() is None
+		for task in self.tasks.values():
+			self.check_task(task)
+		for actor in self.actors:
+			self.check_report(actor)
+
+	def check_task(self, task: Task) -> None:
+		"""Each has finished, but for those that were killed: by a stranger, or because somebody asked for it."""
+		if task.id not in self.crashed | self.condemned():
+			assert task.status == "finished", task
+		assert task.runs >= 1, task
+
+	def check_report(self, actor: Actor) -> None:
+		if isinstance(actor, OperationActor) and actor.report and actor.report.account:
+			assert actor.report.account.is_balanced, actor.report.account
+			assert not actor.report.account.lost, actor.report.account
+		if isinstance(actor.error, BenchBusy):
+			assert not actor.of(events.PhaseEntered), "who was refused has begun nothing"
+
+
+def phases_of(actor: Actor) -> list[Phase]:
+	return [fact.phase for fact in actor.of(events.PhaseEntered)]
+
+
+TestInterleavings = Interleavings.TestCase
+HISTORIES = int(os.environ.get("FMX_INTERLEAVINGS", 0))
+TestInterleavings.settings = settings(
+	max_examples=HISTORIES or 100,
+	stateful_step_count=30,
+	deadline=None,
+	derandomize=not HISTORIES,
+	database=None,
+	suppress_health_check=list(HealthCheck),
+)
+
+if __name__ == "__main__":
+	unittest.main()
