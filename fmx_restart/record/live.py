@@ -95,12 +95,11 @@ def scheduler_told() -> dict[str, Any]:
 
 def findings() -> dict[str, Any]:
 	"""The doctor asks much more than `workers`, each question with a time limit."""
-	from fmx_restart.doctor.examine import examine_patient
-	from fmx_restart.doctor.here import patient_here
+	from fmx_restart.doctor import examine
 
 	began = time.monotonic()
 	try:
-		found = [asdict(finding) for finding in examine_patient(patient_here()).findings]
+		found = [asdict(finding) for finding in examine().findings]
 	except OperationError as error:
 		return {"findings": [], "error": f"{error} {error.hint}".strip(), "seconds": time.monotonic() - began}
 	return {"findings": found, "error": None, "seconds": time.monotonic() - began}
