@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from development.description import CHECKOUT, Bench, current_bench
 from development.workload import Mix, Workload
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.browser import Browser, Desk
+from fmx_restart.tests.bench.browser import PHONE, Browser, Desk
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY
 from fmx_restart.tests.bench.real_jobs import Jobs
 
@@ -29,18 +29,20 @@ def main(bench: Bench) -> None:
 	with tempfile.TemporaryDirectory() as folder, closing(Browser(bench)) as browser:
 		desk, jobs = browser.desk(), Jobs(bench, Path(folder))
 		with closing(jobs), Workload(bench, Path(folder) / "load.jsonl", Mix(rate=1, long_share=0)):
-			restart(desk, jobs)
+			restart(browser, desk, jobs)
 			abort(desk, jobs)
 			workers(desk, jobs)
 		desk.open("restart-operation", ".list-row .indicator-pill")
 		save(desk, "list")
 
 
-def restart(desk: Desk, jobs: Jobs) -> None:
+def restart(browser: Browser, desk: Desk, jobs: Jobs) -> None:
 	held = jobs.hold("long")
 	desk.open("restart-operation", LIST)
 	desk.click(LIST)
 	desk.see(".restart-preview .restart-table", METHOD)
+	desk.click(".restart-strategies label", "Wait for running jobs")
+	desk.see(".restart-preview .restart-facts", "Restarted side by side")
 	save(desk, "dialog")
 	desk.click(PRIMARY, "Restart…")
 	desk.see(".restart-consequences")
@@ -51,13 +53,21 @@ def restart(desk: Desk, jobs: Jobs) -> None:
 	desk.switch_to_dark()
 	save(desk, "dark")
 	desk.switch_to_light()
-	with desk.on_a_phone():
-		save(desk, "phone")
+	on_a_phone(browser, desk)
 	held.let_go()
 	desk.see(".restart-banner", "The web server is restarting")
 	save(desk, "web-restart")
 	eventually(lambda: desk.page.locator('[data-status="Done"]').count(), "done", deadline=RESTART)
 	save(desk, "done")
+
+
+def on_a_phone(browser: Browser, desk: Desk) -> None:
+	"""The same operation, in a window that was narrow from the beginning."""
+	phone = browser.desk(size=PHONE)
+	phone.open_operation(desk.page.url.rpartition("/")[2])
+	phone.see(".restart-left")
+	phone.see(".restart-table tr", METHOD)
+	save(phone, "phone")
 
 
 def abort(desk: Desk, jobs: Jobs) -> None:

@@ -19,8 +19,8 @@ const AWAY = new Set([502, 503, 504]);
 const PATIENCE = 20;
 
 /** Read; changes nothing. @returns what fmx_restart.api's function of that name returns */
-export function ask(name, args = {}) {
-	return request(`${method_url(name)}?${new URLSearchParams(without_blanks(args))}`, {});
+export function ask(name, args = {}, patience = PATIENCE) {
+	return request(`${method_url(name)}?${new URLSearchParams(without_blanks(args))}`, {}, patience);
 }
 
 /** Act. @returns what fmx_restart.api's function of that name returns */
@@ -42,9 +42,9 @@ function method_url(name) {
 	return `/api/method/fmx_restart.api.${name}`;
 }
 
-async function request(url, { headers, ...options }) {
+async function request(url, { headers, ...options }, patience = PATIENCE) {
 	const stop = new AbortController();
-	const timer = setTimeout(() => stop.abort(), PATIENCE * 1000);
+	const timer = setTimeout(() => stop.abort(), patience * 1000);
 	try {
 		const answer = await answer_to(url, {
 			...options,

@@ -8,6 +8,8 @@ import { open_start_dialog } from "./start";
 /** Seconds between two looks at the workers, and at the charts. */
 const PAUSE = 2;
 const CHARTS_PAUSE = 60;
+/** Seconds that the doctor gets. */
+const EXAMINATION = 60;
 
 /** @param wrapper of the page, as Frappe hands it to on_page_load */
 export function show_workers(wrapper, page) {
@@ -20,7 +22,7 @@ export function show_workers(wrapper, page) {
 class WorkersPage {
 	constructor(page) {
 		this.state = reactive({
-			...{ now: null, charts: null, findings: null, error: "" },
+			...{ now: null, charts: null, findings: null },
 			...{ is_examining: false, is_away: false, trouble: "" },
 		});
 		this.polls = [
@@ -59,7 +61,12 @@ class WorkersPage {
 			return;
 		}
 		this.state.is_examining = true;
-		await this.take("findings", "findings");
+		try {
+			this.state.findings = await ask("findings", {}, EXAMINATION);
+		} catch (error) {
+			const text = error instanceof Away ? __("The web server did not answer.") : error.message;
+			this.state.findings = { findings: [], error: text };
+		}
 		this.state.is_examining = false;
 	}
 }
