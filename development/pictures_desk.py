@@ -28,10 +28,11 @@ RESTART = 240.0
 def main(bench: Bench) -> None:
 	with tempfile.TemporaryDirectory() as folder, closing(Browser(bench)) as browser:
 		desk, jobs = browser.desk(), Jobs(bench, Path(folder))
-		with closing(jobs), Workload(bench, Path(folder) / "load.jsonl", Mix(rate=1, long_share=0)):
+		with closing(jobs), Workload(bench, Path(folder) / "load.jsonl", Mix(rate=1, long_share=0)) as load:
 			restart(browser, desk, jobs)
 			abort(desk, jobs)
 			workers(desk, jobs)
+		load.settle()  # their journal goes with the folder
 		desk.open("restart-operation", ".list-row .indicator-pill")
 		save(desk, "list")
 

@@ -17,6 +17,19 @@ frappe.listview_settings["Restart Operation"] = {
 		return [__(status), colours[status] || "gray", `status,=,${status}`];
 	},
 
+	formatters: {
+		strategy(value) {
+			const labels = {
+				"wait-workers": __("Wait for running jobs"),
+				rolling: __("One worker after the other"),
+				"no-wait-workers": __("Now, busy workers later"),
+				"suspend-rq": __("Suspend the queue and restart"),
+				fast: __("Fast, by force"),
+			};
+			return labels[value] || frappe.utils.escape_html(value);
+		},
+	},
+
 	onload(listview) {
 		// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
 		listview.set_primary_action = () => {

@@ -24,7 +24,7 @@ export function throughput(charts) {
 
 export function durations(charts) {
 	return {
-		labels: charts.durations.map(({ started }) => escaped(frappe.datetime.str_to_user(started))),
+		labels: charts.durations.map(({ started }) => moment(started).format("D MMM HH:mm")),
 		datasets: [{ name: __("Seconds"), values: charts.durations.map(({ duration }) => Math.round(duration * 10) / 10) }],
 	};
 }
