@@ -7,6 +7,7 @@ app_license = "mit"
 
 after_install = "fmx_restart.install.after_install"
 after_migrate = "fmx_restart.install.after_migrate"
+before_uninstall = "fmx_restart.install.before_uninstall"
 
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 

@@ -2,6 +2,8 @@
 
 import frappe
 
+from fmx_restart.record.announcing import forget_site, note_site
+
 OPERATOR = "Restart Operator"
 
 
@@ -12,11 +14,17 @@ KEPT = 90  # days, unless Log Settings says something else
 def after_install() -> None:
 	make_role()
 	keep_for_a_while()
+	note_site()
 
 
 def after_migrate() -> None:
 	make_role()
 	keep_for_a_while()
+	note_site()
+
+
+def before_uninstall() -> None:
+	forget_site()
 
 
 def make_role() -> None:

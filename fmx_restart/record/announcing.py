@@ -6,24 +6,48 @@ from contextlib import suppress
 
 from fmx_restart import through_frappe
 from fmx_restart.adapters.bench_config import read_config, sites
+from fmx_restart.adapters.redis_queue.keys import recording_sites_key
 
 CATCH_UP = "fmx_restart.record.catching_up.catch_up"
 
 
 def announce(site: str | None) -> None:
 	"""
-	On the site it was asked for, or on the default one; other sites follow with their scheduler's next tick. Needs no
-	database: where the app is not installed, the job finds nothing to do.
+	To the site it was asked for, or to the default one; other sites follow with their scheduler's next tick. Needs no
+	database: which sites have the app installed stands in Redis, where each of them says so itself.
 	"""
 	if not through_frappe.is_there():
 		return
 	with suppress(Exception):  # a restart that went well doesn't fail because Redis is away just now
-		through_frappe.redis_connection()  # one attempt; Frappe's own would be five
-		enqueue(site or read_config().get("default_site") or sites()[0])
+		site = site or read_config().get("default_site") or sites()[0]
+		connection = through_frappe.redis_connection()  # one attempt; Frappe's own would be five
+		if connection.sismember(sites_key(), site):
+			enqueue(site)
+
+
+def note_site() -> None:
+	"""This site has the app installed."""
+	with suppress(Exception):  # the next tick says it again
+		import frappe
+
+		through_frappe.redis_connection().sadd(sites_key(), frappe.local.site)
+
+
+def forget_site() -> None:
+	with suppress(Exception):  # a job that finds no app fails, and does no harm
+		import frappe
+
+		through_frappe.redis_connection().srem(sites_key(), frappe.local.site)
+
+
+def sites_key() -> str:
+	from frappe.utils import get_bench_id
+
+	return recording_sites_key(get_bench_id())
 
 
 def enqueue(site: str) -> None:
 	import frappe
 
-	frappe.local.site = site
+	frappe.init(site=site, force=True)
 	frappe.enqueue(CATCH_UP, queue="short", job_id="fmx_restart_record", deduplicate=True)

@@ -1,8 +1,8 @@
 """
 Runs a command that must outlive whoever starts it: in a session of its own, and a child of init rather than of a worker or
-a web server, whose end would take it along. `python -m fmx_restart.record.away FILE WORD…`: stderr goes to FILE, which stays
-locked as long as the command runs, so that anybody can tell whether it does. The standard library only: this starts in
-some milliseconds.
+a web server, whose end would take it along. `python -m fmx_restart.record.away FILE WORD…`: its output goes to FILE, which
+stays locked as long as the command runs, so that anybody can tell whether it does. The standard library only: this starts
+in some milliseconds.
 """
 
 import fcntl
@@ -10,16 +10,16 @@ import os
 import sys
 
 
-def go(errors: str, words: list[str]) -> None:
+def go(log: str, words: list[str]) -> None:
 	os.setsid()
 	if os.fork():
 		os._exit(0)
 	nowhere = os.open(os.devnull, os.O_RDWR)
-	told = os.open(errors + ".new", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+	told = os.open(log + ".new", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 	fcntl.flock(told, fcntl.LOCK_EX)
-	os.rename(errors + ".new", errors)  # noqa: PTH104 - nobody ever sees it without its lock
+	os.rename(log + ".new", log)  # noqa: PTH104 - nobody ever sees it without its lock
 	os.dup2(nowhere, 0)
-	os.dup2(nowhere, 1)
+	os.dup2(told, 1)
 	os.dup2(told, 2)
 	os.execv(words[0], words)
 

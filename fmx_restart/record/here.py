@@ -59,15 +59,15 @@ def journal_of(operation: str) -> Path:
 	return journal_folder() / f"{operation}.jsonl"
 
 
-def errors_of(operation: str) -> Path:
-	"""What an operation that we launched wrote to stderr: it says why where there is no journal."""
-	return journal_folder() / f"{operation}.err"
+def output_of(operation: str) -> Path:
+	"""What an operation that we launched printed: it says why where there is no journal. Pruned with that."""
+	return journal_folder() / f"{operation}-launch.log"
 
 
 def is_over(operation: str) -> bool:
 	"""True when it was launched by record/away.py and its process has ended; False also where nothing is known."""
 	try:
-		with errors_of(operation).open() as told:
+		with output_of(operation).open() as told:
 			fcntl.flock(told, fcntl.LOCK_SH | fcntl.LOCK_NB)
 	except OSError:
 		return False

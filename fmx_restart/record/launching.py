@@ -41,7 +41,7 @@ def launch(operation: str) -> bool:
 	here.journal_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
 	asked = shlex.split(row.command)[2:]  # bench safe-restart …
 	words = [sys.executable, *HELPER, *asked, *identity(operation, row.origin, row.requested_by)]
-	away = [sys.executable, *AWAY, str(here.errors_of(operation)), *way_out(operation), *words]
+	away = [sys.executable, *AWAY, str(here.output_of(operation)), *way_out(operation), *words]
 	subprocess.run(away, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
 	return True
 
@@ -65,7 +65,6 @@ def way_out(
 def identity(operation: str, origin: str, requested_by: str) -> list[str]:
 	return [
 		"--yes",
-		"--json",
 		"--operation",
 		operation,
 		"--origin",

@@ -13,7 +13,7 @@ from fmx_restart.record import here, rows
 
 #: Seconds after the death of an operation's process in which its guardian begins to put things right
 GUARDIAN_WITHIN = 15.0
-LONGEST = 4000  # characters of what an operation wrote to stderr
+LONGEST = 4000  # characters of what an operation printed
 NOBODY = "No worker was free to launch it in time, or its launch was forgotten when Redis was restarted."
 DIED = "Its process died, and nobody has put right yet what it left."
 PUT_RIGHT = "Type: bench safe-restart --recover. The next operation does so as well, before it begins."
@@ -55,7 +55,7 @@ def write(operation: str, values: rows.Row) -> bool:
 
 def told_by_itself(operation: str) -> str:
 	try:
-		return here.errors_of(operation).read_text(errors="replace").strip()[-LONGEST:]
+		return here.output_of(operation).read_text(errors="replace").strip()[-LONGEST:]
 	except OSError:
 		return ""
 

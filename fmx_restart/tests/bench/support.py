@@ -73,9 +73,9 @@ class BenchTestCase(unittest.TestCase):
 
 	@classmethod
 	def keys_of_ours(cls) -> list[str]:
-		"""What of ours stands in Redis: locks, wake-ups and a fence. Not the samples for Desk's charts: they are no operation's."""
+		"""What of ours stands in Redis: locks, wake-ups and a fence. Not what Desk keeps there."""
 		found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in cls.redis.scan_iter(pattern, 1000)]
-		found = [key for key in found if not key.endswith((":samples", ":throughput"))]
+		found = [key for key in found if not key.endswith((":samples", ":throughput", ":sites"))]
 		return found + ["rq:suspended"] * cls.redis.exists("rq:suspended")
 
 	def assert_restarted(self, before: dict[str, int]) -> None:

@@ -43,7 +43,7 @@ class TestAway(unittest.TestCase):
 		self.assertNotIn(pid, [child.pid for child in own.children(recursive=True)])
 		self.assertNotEqual(session, own.pid)
 
-	def test_its_errors_are_kept_and_the_file_is_locked_as_long_as_it_runs(self):
+	def test_what_it_prints_is_kept_and_the_file_is_locked_as_long_as_it_runs(self):
 		gate = self.folder / "gate"
 		self.launch(
 			"import os, sys, time\n"
