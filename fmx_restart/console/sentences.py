@@ -202,6 +202,14 @@ def _(event: events.JobsCondemned) -> str:
 
 
 @sentence.register
+def _(event: events.JobsAbandoned) -> str:
+	names = "; ".join(f"{job.site} / {job.method} ({job.id})" for job in event.jobs)
+	return (
+		f"Warning: {count(len(event.jobs), 'job')} broken off by a worker that somebody else killed: {names}"
+	)
+
+
+@sentence.register
 def _(event: events.JobsInterrupted) -> str:
 	names = "; ".join(f"{job.site} / {job.method} ({job.id})" for job in event.jobs)
 	back = f", {len(event.requeued)} put back at the front of their queue" if event.requeued else ""

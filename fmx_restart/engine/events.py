@@ -226,6 +226,13 @@ class JobsInterrupted(Event):
 
 
 @dataclass(frozen=True)
+class JobsAbandoned(Event):
+	"""They had started, somebody else killed their workers, and nobody works on them any more."""
+
+	jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
 class ProcessStopping(Event):
 	"""Told before it is asked to leave: whoever cleans up after us starts what nobody else will."""
 

@@ -6,7 +6,7 @@ new. What the second one does not list is asked one by one: a hash that says que
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fmx_restart.engine.ports import Inventory, Place
@@ -77,16 +77,27 @@ class Ledger:
 		return self.before.places.keys() - self.seen_running
 
 	def close(
-		self, after: Inventory, statuses: Mapping[str, str | None], *, data_lost: bool = False
+		self,
+		after: Inventory,
+		statuses: Mapping[str, str | None],
+		*,
+		data_lost: bool = False,
+		abandoned: Collection[str] = (),
 	) -> Account:
-		"""`statuses` answers for every unplaced id. Ghosts stand under `lost` until they are put back."""
+		"""
+		`statuses` answers for every unplaced id. Ghosts stand under `lost` until they are put back. `abandoned`: RQ lists
+		them as running, and nobody works on them.
+		"""
 		subjects = self.subjects(after)
 		account = Account(before=sum(self.before.places.get(id) in OPEN for id in subjects))
 		account.arrived = len(subjects) - account.before
 		unplaced = self.unplaced(after)
 		for id in subjects - unplaced:
 			is_back = id in self.requeued and after.places[id] is Place.WAITING
-			self._count(account, "requeued" if is_back else LISTED[after.places[id]])
+			if id in abandoned:
+				account.interrupted.append(id)
+			else:
+				self._count(account, "requeued" if is_back else LISTED[after.places[id]])
 		for id in sorted(unplaced):
 			status = statuses.get(id)
 			if status is None and data_lost:

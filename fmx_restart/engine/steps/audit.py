@@ -10,6 +10,7 @@ from fmx_restart.engine.ledger import Account, Ledger
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.workers import running_jobs
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -37,13 +38,15 @@ def close_ledger(operation: Operation) -> None:
 	suspects = queue.unlisted(ledger.waiting_before)
 	after = queue.inventory()
 	statuses = queue.statuses(ledger.unplaced(after))
-	account = ledger.close(after, statuses, data_lost=is_data_lost(operation))
+	abandoned = abandoned_jobs(operation)
+	account = ledger.close(after, statuses, data_lost=is_data_lost(operation), abandoned=abandoned)
 	ghosts = {id: since for id, since in suspects.items() if id not in after.places}
 	newer = [id for id, since in ghosts.items() if since >= ledger.before.time and id not in account.lost]
 	account.arrived += len(newer)
 	account.older_ghosts = len(ghosts.keys() - {*account.lost, *newer})
 	put_back(operation, account, [*account.lost, *newer])
 	operation.report.account = account
+	tell_abandoned(operation, account)
 	operation.unfence()
 
 
@@ -63,6 +66,23 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 
 	if not operation.wait(is_settled, SETTLING) and operation.report.account is None:
 		operation.insist(is_settled)
+
+
+def abandoned_jobs(operation: Operation) -> set[str]:
+	"""Their workers were killed by somebody else: RQ lists them as running until it gives them up minutes later."""
+	look = operation.look()
+	ids = {job.id for job in look.started} - {job.id for job in running_jobs(look, operation.bench.host)}
+	statuses = operation.bench.queue.statuses(ids) if ids else {}
+	return {
+		id for id, status in statuses.items() if status == "started"
+	}  # RQ can leave entries of others behind
+
+
+def tell_abandoned(operation: Operation, account: Account) -> None:
+	killed = {job.id for job in operation.report.interrupted}
+	ids = [id for id in account.interrupted if id not in killed and id in operation.running]
+	if ids:
+		operation.emit(events.JobsAbandoned(tuple(operation.running[id] for id in ids)))
 
 
 def is_data_lost(operation: Operation) -> bool:

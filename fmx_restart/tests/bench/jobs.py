@@ -31,6 +31,27 @@ def tell_worker(token: str, journal: str, told: str) -> None:
 	note(journal, token, "end", "")
 
 
+def fork(token: str, journal: str, gate: str, patience: float = 180.0) -> None:
+	"""A job that ends at once and leaves a process behind, in a session of its own, until the file `gate` exists."""
+	note(journal, token, "start", "")
+	if os.fork() == 0:
+		os.setsid()
+		hold(token + "-child", journal, gate, patience)
+		os._exit(0)
+	note(journal, token, "end", "")
+
+
+def again(token: str, journal: str, gate: str) -> None:
+	"""A job that puts itself into its queue once more, until the file `gate` exists."""
+	import frappe
+
+	note(journal, token, "start", "")
+	time.sleep(LOOK_EVERY)
+	if not Path(gate).exists():
+		frappe.enqueue(__name__ + ".again", queue="short", token=token, journal=journal, gate=gate)
+	note(journal, token, "end", "")
+
+
 def stubborn(token: str, journal: str, seconds: float) -> None:
 	"""A job that takes no notice of a TERM."""
 	signal.signal(signal.SIGTERM, signal.SIG_IGN)

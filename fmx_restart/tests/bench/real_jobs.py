@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 	from development.description import Bench
 
 HOLD = "fmx_restart.tests.bench.jobs.hold"
+FORK = "fmx_restart.tests.bench.jobs.fork"
+AGAIN = "fmx_restart.tests.bench.jobs.again"
+GATED = {HOLD, FORK, AGAIN}  # these go on until the test lets them go
 WORK = "fmx_workload.jobs.work"
 #: Seconds for a job to be taken by a worker, or to end; the machine may be busy.
 PATIENCE = 90.0
@@ -93,7 +96,7 @@ class Jobs:
 			**given,
 		}
 		request |= {"token": token, "journal": str(self.journal)}
-		if method == HOLD:
+		if method in GATED:
 			request["gate"] = str(self.gate(token))
 		self._enqueuer.stdin.write(json.dumps(request) + "\n")
 		self._enqueuer.stdin.flush()
@@ -106,6 +109,11 @@ class Jobs:
 		"""How often each token has started and ended."""
 		lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
 		return Counter((line["token"], line["event"]) for line in lines)
+
+	def pids(self, token: str) -> list[int]:
+		"""Of the processes that began with this token, in order."""
+		lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
+		return [line["pid"] for line in lines if (line["token"], line["event"]) == (token, "start")]
 
 	def let_all_go(self) -> None:
 		for token in self._tokens:

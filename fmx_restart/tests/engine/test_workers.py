@@ -35,6 +35,15 @@ class TestWorkers(unittest.TestCase):
 		self.assertTrue(self.is_live(heartbeat=0.0))
 		self.assertFalse(self.is_live(pid=11, heartbeat=NOW))
 
+	def test_a_younger_process_with_its_pid_is_not_the_worker(self):
+		# Given a record that outlived a reboot, and a process that was given the worker's pid since
+		self.host.add(10, created=NOW - 50)
+		record = {"born": NOW - 1000, "heartbeat": NOW - 500}
+		self.assertFalse(self.is_live(**record))
+		# But one that has given a sign of life since that process began is that process
+		self.assertTrue(self.is_live(born=NOW - 1000, heartbeat=NOW - 10))
+		self.assertTrue(self.is_live(born=NOW - 49, heartbeat=0.0))
+
 	def test_elsewhere_the_heartbeat_tells_by_how_often_rq_beats_in_that_state(self):
 		for state, silence in SILENCE.items():
 			with self.subTest(state=state):
