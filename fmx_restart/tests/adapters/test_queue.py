@@ -6,7 +6,8 @@ from itertools import count
 from rq.job import Job
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.queue import WAKE, InMemoryQueue
+from fmx_restart.adapters.in_memory.queue import InMemoryQueue
+from fmx_restart.adapters.in_memory.workers import WAKE
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, WAKE_PREFIX
 from fmx_restart.engine.ports import WorkerState

@@ -10,7 +10,7 @@ import unittest
 from itertools import chain
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.queue import WAKE
+from fmx_restart.adapters.in_memory.workers import WAKE
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.options import Options

@@ -13,27 +13,23 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
-from fmx_restart.adapters.in_memory.queue import WAKE, SimulatedWorker, Task
+from fmx_restart.adapters.in_memory.bench import worker_name
+from fmx_restart.adapters.in_memory.workers import Task
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
-from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
+from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor, run_until
+from fmx_restart.tests.engine.world import SITE, WORKERS, World, phases_of
 
-WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
 QUEUES = ("short", "default", "long")
-SITE = "one.localhost"
 LEASE = 30.0  # seconds
-POLL = 1.0  # seconds: a suspended worker looks this often
 RETRY = 1.0  # seconds until the manager starts a program again that died
-NOT_DRAINED = {Strategy.SUSPEND_RQ, Strategy.NO_WAIT_WORKERS}
 CLOSED = frozenset({Phase.DRAIN, Phase.MIGRATE, Phase.RESTART})
 MOST_JOBS = 30
-MOST_ACTS = 600
 EVERYTHING_ENDS = 900.0  # seconds
 
 options = st.builds(
@@ -68,49 +64,7 @@ acts = st.one_of(
 jobs = st.tuples(st.sampled_from(QUEUES), st.sampled_from((0.0, 0.1, 1.0, 5.0, 20.0, 60.0)))
 
 
-class Interleavings(RuleBasedStateMachine):
-	def __init__(self) -> None:
-		super().__init__()
-		self.clock = HandedClock()
-		self.bench = InMemoryBench(WORKERS, clock=self.clock)
-		self.queue, self.programs = self.bench.queue, self.bench.processes
-		self.settings_found = {SITE: {"maintenance_mode": 0, "db_name": "one"}}
-		self.bench.settings.files.update({SITE: dict(self.settings_found[SITE])})
-		self.actors: list[Actor] = []
-		self.tasks: dict[str, Task] = {}
-		self.crashed: set[str] = set()  # jobs whose worker was killed by a stranger
-		self.is_foreign = False
-		self.drained_by: OperationActor | None = None  # since then its fence has stood
-		self.killed_at: float | None = None
-		self.longest_outage = 0.0
-		self.violations: list[str] = []
-		self.watch_starts()
-		self.watch_stops()
-
-	def watch_starts(self) -> None:
-		run = self.queue._run
-
-		def watched(worker: SimulatedWorker, task: Task) -> None:
-			self.note_fence()
-			if not task.id.startswith(WAKE) and self.drained_by:
-				self.violations.append(f"{task.id} starts between drained and lifted")
-			run(worker, task)
-
-		self.queue._run = watched
-
-	def watch_stops(self) -> None:
-		stop = self.programs.stop
-
-		def watched(name: str) -> None:
-			"""A TERM to a worker in its pop loses the job that it is just popping (rq #2236)."""
-			worker = self.queue.workers.get(worker_name(self.programs[name])) if name in WORKERS else None
-			self.note_fence()
-			if worker in self.queue.blocked and self.drained_by:
-				self.violations.append(f"{name} is told to stop while it waits for a job")
-			stop(name)
-
-		self.programs.stop = watched
-
+class Interleavings(World):
 	# what happens
 
 	@initialize(many=st.lists(jobs, max_size=4), options=options, killed=st.none() | acts)
@@ -132,23 +86,6 @@ class Interleavings(RuleBasedStateMachine):
 	def time_passes(self, seconds: float) -> None:
 		run_until(self.clock, self.living, self.clock.now() + seconds, self.look)
 
-	def go_on(self, later: tuple[Phase | type | None, int]) -> None:
-		turn, more = later
-		if turn is not None:
-			self.step(MOST_ACTS, until=turn)
-		self.step(more)
-
-	def step(self, acts: int, until: Phase | type | None = None) -> None:
-		for _ in range(acts):
-			if not (living := self.living()):
-				return
-			first = min(living, key=lambda actor: actor.wakes_at)
-			run_until(self.clock, list, first.wakes_at, self.look)
-			first.step()
-			self.look()
-			if until is not None and first.has_just_told(until):
-				return
-
 	@rule(name=st.sampled_from(sorted(WORKERS)), later=acts)
 	def a_worker_is_killed(self, name: str, later: tuple) -> None:
 		"""With the job it runs. Its manager starts another one."""
@@ -162,10 +99,6 @@ class Interleavings(RuleBasedStateMachine):
 		self.queue.kill_worker(worker.name)
 		self.programs.end(name, ProcessState.FAILED, "killed")
 		self.clock.after(RETRY, lambda: self.start_again(name))
-
-	def start_again(self, name: str) -> None:
-		if self.programs[name].state is ProcessState.FAILED:
-			self.programs.start(name)
 
 	@rule(seconds=st.sampled_from((0.2, 3.0, 12.0, 35.0, 100.0)), later=acts)
 	def redis_is_away(self, seconds: float, later: tuple) -> None:
@@ -236,57 +169,12 @@ class Interleavings(RuleBasedStateMachine):
 		for actor in self.recoveries():
 			self.kill(actor)
 
-	def kill(self, actor: Actor) -> None:
-		actor.is_killed = True
-		self.killed_at = self.clock.now()
-
 	@rule()
 	@precondition(lambda self: self.left_over() and not self.recoveries())
 	def somebody_puts_right_what_is_left(self) -> None:
 		self.actors.append(RecoveryActor(self.left_over()[0]))
 
-	# who there is
-
-	def living(self) -> list[Actor]:
-		return [actor for actor in self.actors if actor.is_alive_still]
-
-	def operations(self) -> list[OperationActor]:
-		return [actor for actor in self.living() if isinstance(actor, OperationActor)]
-
-	def recoveries(self) -> list[Actor]:
-		return [actor for actor in self.living() if isinstance(actor, RecoveryActor)]
-
-	def left_over(self) -> list[OperationActor]:
-		"""Those that were killed and that nobody has put right yet."""
-		dead = [a for a in self.actors if isinstance(a, OperationActor) and a.is_killed and a.facts]
-		return [actor for actor in dead if not actor.remains.is_closed]
-
 	# what is promised
-
-	def look(self) -> None:
-		"""After each act of anybody."""
-		self.note_drained()
-		self.note_fence()
-		assert not self.violations, self.violations
-
-	def note_drained(self) -> None:
-		"""Where nothing is drained, workers are parked: from then on they start nothing either."""
-		for actor in self.operations():
-			last = actor.facts[-1][1] if actor.facts else None
-			is_parked = isinstance(last, events.WorkersParked) and actor.strategy in NOT_DRAINED
-			if is_parked or isinstance(last, events.Drained):
-				self.drained_by = actor
-			if isinstance(last, events.Drained) and self.at_work():
-				self.violations.append(f"{self.at_work()} work after the drain")
-			elif actor is self.drained_by and isinstance(last, events.FenceLapsed | events.Ended):
-				self.drained_by = None
-
-	def note_fence(self) -> None:
-		"""Once it is not there any more, for whatever reason, nobody promises anything until the next drain."""
-		slot = self.queue.suspension
-		has_expired = slot.expires is not None and self.clock.now() >= slot.expires
-		if slot.value is None or has_expired:
-			self.drained_by = None
 
 	@invariant()
 	def nothing_was_violated(self) -> None:
@@ -323,18 +211,6 @@ class Interleavings(RuleBasedStateMachine):
 			slot = self.queue.suspension
 			assert slot.value is None or slot.expires <= self.clock.now(), slot.value
 
-	def put_back_on_purpose(self, id: str) -> int:
-		facts = [
-			fact for a in self.actors if isinstance(a, OperationActor) for fact in a.of(events.JobsCondemned)
-		]
-		return sum(id in fact.ids and fact.requeue for fact in facts)
-
-	def condemned(self) -> set[str]:
-		facts = [
-			fact for a in self.actors if isinstance(a, OperationActor) for fact in a.of(events.JobsCondemned)
-		]
-		return {id for fact in facts for id in fact.ids if not fact.requeue}
-
 	def teardown(self) -> None:
 		try:
 			self.let_everything_end()
@@ -364,9 +240,6 @@ class Interleavings(RuleBasedStateMachine):
 			if not self.living() and self.left_over():
 				self.somebody_puts_right_what_is_left()
 			self.time_passes(5.0)
-
-	def at_work(self) -> list[SimulatedWorker]:
-		return [worker for worker in self.queue.workers.values() if worker.task]
 
 	def bring_back_who_was_left_to_people(self) -> None:
 		"""Who stops an operation while busy workers leave one by one is told that nobody watches them any more."""
@@ -402,10 +275,6 @@ class Interleavings(RuleBasedStateMachine):
 			assert not actor.report.account.lost, actor.report.account
 		if isinstance(actor.error, BenchBusy):
 			assert not actor.of(events.PhaseEntered), "who was refused has begun nothing"
-
-
-def phases_of(actor: Actor) -> list[Phase]:
-	return [fact.phase for fact in actor.of(events.PhaseEntered)]
 
 
 TestInterleavings = Interleavings.TestCase

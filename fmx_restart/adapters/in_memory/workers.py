@@ -1,0 +1,125 @@
+"""
+RQ's workers in one process: they block in their pop, look at the suspension only at the top of their loop, and poll it
+once a second while suspended, as RQ's do (facts: rq/worker.py work, check_for_suspension).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fmx_restart.adapters.in_memory.lease import InMemoryLease
+from fmx_restart.engine.ports import WorkerState
+
+WAKE = "wake-"
+POLL = 1.0  # seconds between two looks of a suspended worker at the suspension
+
+
+@dataclass
+class Task:
+	"""A job and how it behaves."""
+
+	id: str
+	queue: str = "default"
+	seconds: float = 0.0  # how long it runs
+	timeout: float | None = 300.0
+	site: str = "one.localhost"
+	method: str = "app.tasks.work"
+	status: str | None = "queued"
+	enqueued: float = 0.0
+	started: float | None = None
+	worker: str | None = None
+	runs: int = 0  # how often it was started
+	reasons: list[str] = field(default_factory=list)  # why it failed, each time; "" where it ended well
+	leavers: frozenset[str] = frozenset()  # workers that leave after it
+
+	@property
+	def reason(self) -> str:
+		return self.reasons[-1] if self.reasons else ""
+
+
+@dataclass
+class SimulatedWorker:
+	name: str
+	pid: int
+	queues: tuple[str, ...] = ("default",)
+	host: str = "host-1"
+	state: WorkerState = WorkerState.STARTED
+	task: Task | None = None
+	born: float = 0.0
+	heartbeat: float = 0.0
+	is_dead: bool = False
+	is_hung: bool = False  # takes nothing and says nothing
+	is_recorded: bool = True
+
+
+class WorkerLoops:
+	"""How workers behave; the queue that they listen to brings its lists, its clock and its host."""
+
+	def _loop(self, worker: SimulatedWorker) -> None:
+		"""The top of a worker's loop: the only place where it looks at the suspension."""
+		if worker.is_dead:
+			self._unregister(worker)
+		elif self.server.is_away:
+			self.clock.after(POLL, lambda: self._loop(worker))
+		elif self._suspension() is not None:
+			worker.state = WorkerState.SUSPENDED
+			self._beat(worker)
+			self.clock.after(POLL, lambda: self._loop(worker))
+		else:
+			worker.state = WorkerState.IDLE
+			self._beat(worker)
+			self.blocked.append(worker)
+			for queue in worker.queues:
+				self._serve(queue)
+
+	def _serve(self, queue: str) -> None:
+		"""A blocking pop serves whoever waits longest."""
+		ids = [] if self.server.is_away else self.lists.get(queue, [])
+		for worker in [w for w in self.blocked if queue in w.queues and not w.is_hung]:
+			if ids and worker in self.blocked:
+				self.blocked.remove(worker)
+				self._run(worker, self.tasks[ids.pop(0)])
+
+	def _run(self, worker: SimulatedWorker, task: Task) -> None:
+		worker.state, worker.task = WorkerState.BUSY, task
+		task.status, task.started, task.worker = "started", self.clock.time(), worker.name
+		task.runs += 1
+		if self.host and worker.host == self.host.name:
+			self.host.add(horse_pid(worker), parent=worker.pid, is_horse=True)
+		self._beat(worker)
+		self.clock.after(task.seconds, lambda: self._finish(worker, task))
+
+	def _finish(self, worker: SimulatedWorker, task: Task) -> None:
+		if worker.task is not task:
+			return  # it was killed meanwhile
+		if self.server.is_away:
+			self.clock.after(POLL, lambda: self._finish(worker, task))  # its horse can tell nobody
+			return
+		if self.host:
+			self.host.remove(horse_pid(worker))
+		worker.task = None
+		task.status = "finished"
+		task.reasons.append("")
+		self.tasks[task.id] = task  # also where Redis had lost it
+		if task.id.startswith(WAKE):
+			del self.tasks[task.id]
+		if worker.name in task.leavers:
+			self.stop_worker(worker.name)
+			self.when_left(worker.pid)
+		else:
+			self._loop(worker)
+
+	def _unregister(self, worker: SimulatedWorker) -> None:
+		self.workers.pop(worker.name, None)
+		if worker in self.blocked:
+			self.blocked.remove(worker)
+
+	def _beat(self, worker: SimulatedWorker) -> None:
+		worker.heartbeat = self.clock.time()
+
+	def _suspension(self) -> str | None:
+		return InMemoryLease(self.clock, self.suspension, "nobody").holder()
+
+
+def horse_pid(worker: SimulatedWorker) -> int:
+	return worker.pid * 1000

@@ -1,0 +1,149 @@
+"""A bench and all who act on it, under the eyes of somebody who knows what was promised."""
+
+from __future__ import annotations
+
+from hypothesis.stateful import RuleBasedStateMachine
+
+from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
+from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task
+from fmx_restart.engine import events
+from fmx_restart.engine.options import Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessState
+from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
+
+WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+SITE = "one.localhost"
+MOST_ACTS = 600  # of operations, until whatever one waits for has been told
+NOT_DRAINED = {Strategy.SUSPEND_RQ, Strategy.NO_WAIT_WORKERS}
+
+
+class World(RuleBasedStateMachine):
+	def __init__(self) -> None:
+		super().__init__()
+		self.clock = HandedClock()
+		self.bench = InMemoryBench(WORKERS, clock=self.clock)
+		self.queue, self.programs = self.bench.queue, self.bench.processes
+		self.settings_found = {SITE: {"maintenance_mode": 0, "db_name": "one"}}
+		self.bench.settings.files.update({SITE: dict(self.settings_found[SITE])})
+		self.actors: list[Actor] = []
+		self.tasks: dict[str, Task] = {}
+		self.crashed: set[str] = set()  # jobs whose worker was killed by a stranger
+		self.is_foreign = False
+		self.drained_by: OperationActor | None = None  # since then its fence has stood
+		self.killed_at: float | None = None
+		self.longest_outage = 0.0
+		self.violations: list[str] = []
+		self.watch_starts()
+		self.watch_stops()
+
+	def watch_starts(self) -> None:
+		run = self.queue._run
+
+		def watched(worker: SimulatedWorker, task: Task) -> None:
+			self.note_fence()
+			if not task.id.startswith(WAKE) and self.drained_by:
+				self.violations.append(f"{task.id} starts between drained and lifted")
+			run(worker, task)
+
+		self.queue._run = watched
+
+	def watch_stops(self) -> None:
+		stop = self.programs.stop
+
+		def watched(name: str) -> None:
+			"""A TERM to a worker in its pop loses the job that it is just popping (rq #2236)."""
+			worker = self.queue.workers.get(worker_name(self.programs[name])) if name in WORKERS else None
+			self.note_fence()
+			if worker in self.queue.blocked and self.drained_by:
+				self.violations.append(f"{name} is told to stop while it waits for a job")
+			stop(name)
+
+		self.programs.stop = watched
+
+	# who acts
+
+	def go_on(self, later: tuple[Phase | type | None, int]) -> None:
+		turn, more = later
+		if turn is not None:
+			self.step(MOST_ACTS, until=turn)
+		self.step(more)
+
+	def step(self, acts: int, until: Phase | type | None = None) -> None:
+		for _ in range(acts):
+			if not (living := self.living()):
+				return
+			first = min(living, key=lambda actor: actor.wakes_at)
+			run_until(self.clock, list, first.wakes_at, self.look)
+			first.step()
+			self.look()
+			if until is not None and first.has_just_told(until):
+				return
+
+	def kill(self, actor: Actor) -> None:
+		actor.is_killed = True
+		self.killed_at = self.clock.now()
+
+	def start_again(self, name: str) -> None:
+		if self.programs[name].state is ProcessState.FAILED:
+			self.programs.start(name)
+
+	def living(self) -> list[Actor]:
+		return [actor for actor in self.actors if actor.is_alive_still]
+
+	def operations(self) -> list[OperationActor]:
+		return [actor for actor in self.living() if isinstance(actor, OperationActor)]
+
+	def recoveries(self) -> list[Actor]:
+		return [actor for actor in self.living() if isinstance(actor, RecoveryActor)]
+
+	def left_over(self) -> list[OperationActor]:
+		"""Those that were killed and that nobody has put right yet."""
+		dead = [a for a in self.actors if isinstance(a, OperationActor) and a.is_killed and a.facts]
+		return [actor for actor in dead if not actor.remains.is_closed]
+
+	def at_work(self) -> list[SimulatedWorker]:
+		return [worker for worker in self.queue.workers.values() if worker.task]
+
+	# what is seen
+
+	def look(self) -> None:
+		"""After each act of anybody."""
+		self.note_drained()
+		self.note_fence()
+		assert not self.violations, self.violations
+
+	def note_drained(self) -> None:
+		"""Where nothing is drained, workers are parked: from then on they start nothing either."""
+		for actor in self.operations():
+			last = actor.facts[-1][1] if actor.facts else None
+			is_parked = isinstance(last, events.WorkersParked) and actor.strategy in NOT_DRAINED
+			if is_parked or isinstance(last, events.Drained):
+				self.drained_by = actor
+			if isinstance(last, events.Drained) and self.at_work():
+				self.violations.append(f"{self.at_work()} work after the drain")
+			elif actor is self.drained_by and isinstance(last, events.FenceLapsed | events.Ended):
+				self.drained_by = None
+
+	def note_fence(self) -> None:
+		"""Once it is not there any more, for whatever reason, nobody promises anything until the next drain."""
+		slot = self.queue.suspension
+		has_expired = slot.expires is not None and self.clock.now() >= slot.expires
+		if slot.value is None or has_expired:
+			self.drained_by = None
+
+	def put_back_on_purpose(self, id: str) -> int:
+		facts = [
+			fact for a in self.actors if isinstance(a, OperationActor) for fact in a.of(events.JobsCondemned)
+		]
+		return sum(id in fact.ids and fact.requeue for fact in facts)
+
+	def condemned(self) -> set[str]:
+		facts = [
+			fact for a in self.actors if isinstance(a, OperationActor) for fact in a.of(events.JobsCondemned)
+		]
+		return {id for fact in facts for id in fact.ids if not fact.requeue}
+
+
+def phases_of(actor: Actor) -> list[Phase]:
+	return [fact.phase for fact in actor.of(events.PhaseEntered)]
