@@ -34,7 +34,7 @@ class TestAway(unittest.TestCase):
 			"import os, pathlib, time\n"
 			f"pathlib.Path({str(self.folder / 'new')!r}).write_text(f'{{os.getpid()}} {{os.getsid(0)}}')\n"
 			f"os.rename({str(self.folder / 'new')!r}, {str(pid_file)!r})\n"
-			f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+			f"while not os.path.exists({str(gate)!r}) and os.path.exists({str(self.folder)!r}): time.sleep(0.01)"
 		)
 		self.addCleanup(gate.touch)
 		eventually(pid_file.exists, "it runs")
@@ -48,7 +48,7 @@ class TestAway(unittest.TestCase):
 		self.launch(
 			"import os, sys, time\n"
 			"print('so it goes', file=sys.stderr, flush=True)\n"
-			f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+			f"while not os.path.exists({str(gate)!r}) and os.path.exists({str(self.folder)!r}): time.sleep(0.01)"
 		)
 		self.addCleanup(gate.touch)
 		told = self.folder / "told"
