@@ -128,12 +128,14 @@ class Desk:
 	def open_operation(self, operation: str) -> None:
 		self.open(f"restart-operation/{operation}", ".restart-view")
 
-	def see(self, selector: str, text: str | re.Pattern[str] | None = None) -> Locator:
+	def see(
+		self, selector: str, text: str | re.Pattern[str] | None = None, seconds: float = PATIENCE
+	) -> Locator:
 		"""Wait until it is visible."""
 		found = self.page.locator(selector)
 		found = (found.filter(has_text=text) if text else found).first
 		try:
-			found.wait_for(state="visible")
+			found.wait_for(state="visible", timeout=seconds * 1000)
 		except Exception as error:
 			picture = self.bench.log_path / "desk-failure.png"
 			self.picture(picture)

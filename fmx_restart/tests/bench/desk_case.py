@@ -8,6 +8,7 @@ from fmx_restart.tests.bench.browser import Browser, Desk
 from fmx_restart.tests.bench.support import BenchTestCase
 
 LIST, PRIMARY = ".page-actions .primary-action:visible", ".modal.show .btn-modal-primary"
+RESTART = 180.0  # seconds
 METHOD = "fmx_restart.tests.bench.jobs.hold"
 
 
@@ -41,7 +42,8 @@ class DeskTestCase(BenchTestCase):
 		return operation
 
 	def see_status(self, status: str) -> None:
-		self.desk.see(f'.restart-view[data-status="{status}"]')
+		"""Web may be away for most of a minute on a busy machine."""
+		self.desk.see(f'.restart-view[data-status="{status}"]', seconds=RESTART)
 
 	def see_phase(self, phase: str) -> None:
 		self.desk.see(f'.restart-timeline .is-current[data-phase="{phase}"]')

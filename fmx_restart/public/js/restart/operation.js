@@ -15,6 +15,11 @@ const TOLD_BY_THE_VIEW = [
 	...["asked_section", "record_section"],
 ];
 
+/** From Frappe 16 on a form reaches to the edges of its page, and each section keeps its own distance. */
+function has_padded_forms() {
+	return parseInt(frappe.boot.versions?.frappe) < 16;
+}
+
 /** Called at every refresh of the form. */
 export function show_operation(frm) {
 	if (frm.restart_view?.name !== frm.docname) {
@@ -37,6 +42,7 @@ class OperationView {
 
 	mount() {
 		this.$element = $('<div class="restart-root"></div>').prependTo(this.frm.layout.wrapper);
+		this.$element.toggleClass("is-padded", !has_padded_forms());
 		this.app = createApp(OperationForm, { state: this.state, actions: actions_for(this.poll) });
 		SetVueGlobals(this.app);
 		this.app.mount(this.$element[0]);
