@@ -21,6 +21,10 @@ from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY
 from fmx_restart.tests.bench.real_jobs import Jobs
 
 PICTURES = CHECKOUT / "docs" / "pictures"
+#: A chart grows into its place.
+DRAWN = (
+	"[...document.querySelectorAll('.restart-chart rect.bar')].some((bar) => bar.getAttribute('height') > 40)"
+)
 #: Seconds for a whole restart on a busy machine.
 RESTART = 240.0
 
@@ -85,7 +89,7 @@ def workers(desk: Desk, jobs: Jobs) -> None:
 	held = jobs.hold("long")
 	desk.open("bench-workers", ".restart-findings, .restart-empty .indicator-pill")
 	desk.see(".restart-table tr", METHOD)
-	desk.see(".frappe-chart")
+	desk.page.wait_for_function(DRAWN)
 	save(desk, "workers", whole=True)
 	held.let_go()
 

@@ -25,6 +25,10 @@ class DeskTestCase(BenchTestCase):
 		cls.addClassCleanup(cls.browser.close)
 		cls.desk = cls.browser.desk()
 
+	def setUp(self) -> None:
+		super().setUp()
+		self.desk.errors.clear()
+
 	def tearDown(self) -> None:
 		self.assert_no_errors(self.desk)
 		super().tearDown()

@@ -33,9 +33,10 @@ function confirm_cancel({ doc }, request) {
 function ask_for_time({ doc }, request) {
 	const minutes = {
 		fieldname: "minutes",
-		fieldtype: "Int",
+		fieldtype: "Select",
 		label: __("Minutes more"),
-		default: 5,
+		options: ["1", "5", "15", "30", "60"],
+		default: "5",
 		reqd: 1,
 		description: __("Running jobs get that much longer before the operation gives up."),
 	};
