@@ -86,7 +86,7 @@ class RealSupervisor(ProcessesContract):
 			+ program(
 				"crashing",
 				f"{bench} schedule crashes",
-				**{**settings, "startsecs": 1, "startretries": 0, "autostart": "false"},
+				**{**settings, "startsecs": 10, "startretries": 0, "autostart": "false"},
 			)
 			+ group("web", "gunicorn")
 			+ group("workers", "slow", "stubborn", "crashing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-DEADLINE = 15.0  # seconds; generous, because a busy machine is no failure
+DEADLINE = 30.0  # seconds; generous, because a busy machine is no failure
 
 
 def eventually(condition: Callable[[], object], what: str, *, deadline: float = DEADLINE) -> object:
