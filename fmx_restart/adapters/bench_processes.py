@@ -81,13 +81,13 @@ def working_directory(pid: int) -> str:
 	"""Empty where the process is gone, or is another user's."""
 	try:
 		return psutil.Process(pid).cwd()
-	except psutil.Error:
+	except (psutil.Error, OSError):  # OSError: psutil's answer for one that is ending at this moment
 		return ""
 
 
 def places_in_environment(pid: int) -> list[str]:
 	try:
 		environment = psutil.Process(pid).environ()
-	except psutil.Error:
+	except (psutil.Error, OSError):
 		return []
 	return [environment[name] for name in PLACES if environment.get(name, "").startswith("/")]

@@ -80,7 +80,7 @@ class ThisHost:
 	def _runs_here(self, pid: int) -> bool:
 		try:
 			return psutil.Process(pid).cwd() == self._bench.sites
-		except psutil.Error:  # gone, or another user's: not ours to judge
+		except (psutil.Error, OSError):  # gone, going just now, or another user's: not ours to judge
 			return False
 
 

@@ -135,7 +135,7 @@ def running_trace(pid: int) -> Trace:
 def _working_directory(process: psutil.Process) -> str:
 	try:
 		return process.cwd()
-	except psutil.Error:  # another user's process shows its words but not its folder
+	except (psutil.Error, OSError):  # another user's process shows its words but not its folder
 		return ""
 
 
