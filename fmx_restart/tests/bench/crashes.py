@@ -18,6 +18,7 @@ import redis
 from fmx_restart.adapters.journal_reader import is_closed, remains_in
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
+from fmx_restart.tests.bench.support import keys_of_ours
 
 if TYPE_CHECKING:
 	from development.description import Bench
@@ -145,7 +146,7 @@ class Crashes:
 			"every program is up": self.are_all_up,
 			"every worker has registered": self.are_workers_registered,
 			"settings are as before": lambda: self.config.read_bytes() == settings,
-			"nothing of ours stays in Redis": lambda: not self.keys_of_ours(),
+			"nothing of ours stays in Redis": lambda: not keys_of_ours(self.redis),
 		}.items():
 			try:
 				eventually(holds, what, deadline=60)
@@ -163,12 +164,6 @@ class Crashes:
 
 		pids = {str(info["pid"]) for info in process_info(self.bench) if "worker" in info["name"]}
 		return pids <= {self.redis.hget(key, "pid") for key in self.redis.smembers("rq:workers")}
-
-	def keys_of_ours(self) -> list[str]:
-		found = [
-			key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in self.redis.scan_iter(pattern, 1000)
-		]
-		return found + ["rq:suspended"] * self.redis.exists("rq:suspended")
 
 
 def is_guardian(process: psutil.Process, operation: str) -> bool:

@@ -74,9 +74,7 @@ class BenchTestCase(unittest.TestCase):
 	@classmethod
 	def keys_of_ours(cls) -> list[str]:
 		"""What of ours stands in Redis: locks, wake-ups and a fence. Not what Desk keeps there."""
-		found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in cls.redis.scan_iter(pattern, 1000)]
-		found = [key for key in found if not key.endswith((":samples", ":throughput", ":sites"))]
-		return found + ["rq:suspended"] * cls.redis.exists("rq:suspended")
+		return keys_of_ours(cls.redis)
 
 	def assert_restarted(self, before: dict[str, int]) -> None:
 		"""All of the bench's own programs, and nothing else."""
@@ -115,3 +113,9 @@ def wait_until_at_rest(bench: Bench) -> None:
 def suspension(bench: Bench) -> str | None:
 	with redis.Redis(port=bench.ports.redis_queue, decode_responses=True) as connection:
 		return connection.get("rq:suspended")
+
+
+def keys_of_ours(connection: redis.Redis) -> list[str]:
+	found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in connection.scan_iter(pattern, 1000)]
+	found = [key for key in found if not key.endswith((":samples", ":throughput", ":sites"))]
+	return found + ["rq:suspended"] * connection.exists("rq:suspended")
