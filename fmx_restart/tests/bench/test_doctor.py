@@ -53,7 +53,8 @@ class TestDoctor(BenchTestCase):
 			self.assertEqual((done.code, told["healthy"], told["errors"]), (0, True, 0), done.text)
 			self.assertEqual(set(told), FIELDS)
 			workers = told["details"]["workers"]
-			self.assertEqual([row["state"] for row in workers], ["idle", "idle"])
+			self.assertEqual(len(workers), 2)
+			self.assertLessEqual({row["state"] for row in workers}, {"idle", "busy"})
 			self.assertTrue(all(row["memory"] > 2**20 for row in workers))
 
 	def test_a_running_job_is_named_without_its_arguments(self):

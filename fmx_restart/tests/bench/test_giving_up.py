@@ -53,7 +53,7 @@ class TestGivingUp(BenchTestCase):
 		self.assertEqual(done.code, 0, done.text)
 		self.assertIn(f"{self.bench.site} / {METHOD} (short), limit 20 min 34 s", done.output)
 		self.assertRegex(
-			done.output, r"5 processes to restart: .*1 job running, at most (20|19) min \d+ s more"
+			done.output, r"5 processes to restart: .*\d jobs? running, at most (20|19) min \d+ s more"
 		)
 		self.assertIn("Nothing was changed", done.output)
 
@@ -61,7 +61,8 @@ class TestGivingUp(BenchTestCase):
 		done = self.run_command("--wait-workers", "--dry-run", "--json")
 		self.assertEqual(done.code, 0, done.text)
 		plan = json.loads(done.output)
-		self.assertEqual([(job["site"], job["method"]) for job in plan["jobs"]], [(self.bench.site, METHOD)])
+		# a job of the scheduler may run just then, too
+		self.assertIn((self.bench.site, METHOD), [(job["site"], job["method"]) for job in plan["jobs"]])
 		self.assertTrue(LIMIT - 600 < plan["longest"] <= LIMIT, plan["longest"])
 		self.assertEqual({process["pid"] for process in plan["restart"]} - set(self.before.values()), set())
 
