@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from redis import Redis
+
 from fmx_restart import through_frappe
 from fmx_restart.adapters.absent_manager import AbsentManager
 from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites
@@ -97,7 +99,7 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 	"""
 	config = read_config()
 	id, path = identity(config)
-	connection = redis_connection(config, id, is_there=not recovers)
+	connection = connect(config, id, is_there=not recovers)
 	fence = f"fmx_restart:{id}:"
 	owner = f"{operation}/{secrets.token_hex(4)}" if recovers else operation
 	return Bench(
@@ -135,17 +137,17 @@ def identity(config: dict) -> tuple[str, str]:
 	return bench_id(config, path), path
 
 
-def redis_connection(config: dict, id: str, *, is_there: bool = True):
-	if through_frappe.is_there():
-		return through_frappe.redis_connection()
-	return connect(config, id, is_there=is_there)
+def queue_connection() -> Redis:
+	"""To the queue's Redis, which answers; raises QueueUnreachable or WrongEnvironment."""
+	config = read_config()
+	return connect(config, identity(config)[0])
 
 
 def mailbox(operation: str) -> RedisRequests:
 	"""Where requests to an operation of this bench are put."""
 	config = read_config()
 	id, _ = identity(config)
-	return RedisRequests(redis_connection(config, id), id, operation)
+	return RedisRequests(connect(config, id), id, operation)
 
 
 def journals(path: str) -> Path:

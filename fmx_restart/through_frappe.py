@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
 from functools import cache
 
-import redis
-from tenacity import stop_after_attempt
-
 from fmx_restart.adapters.bench_config import sites
-from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.connection import with_timeouts
 from fmx_restart.adapters.site_config import SiteConfigFiles
 
 
@@ -38,16 +31,6 @@ def initialise() -> None:
 
 	if not getattr(frappe.local, "conf", None):
 		frappe.init("")
-
-
-def redis_connection() -> redis.Redis:
-	"""Frappe's own connection (URL, ACL user, sentinel), with one attempt instead of five, and time-outs."""
-	from frappe.utils.background_jobs import get_redis_conn
-
-	with redis_border(), contextlib.redirect_stdout(io.StringIO()):  # Frappe prints advice we give better
-		timed = with_timeouts(get_redis_conn.retry_with(stop=stop_after_attempt(1))())
-		timed.ping()
-	return timed
 
 
 def queue_limit() -> int | None:

@@ -73,7 +73,8 @@ class WorkersOnly:
 
 	def __init__(self, processes) -> None:
 		self._processes = processes
-		self.start, self.stop, self.log_tail = processes.start, processes.stop, processes.log_tail
+		self.start, self.stop, self.order = processes.start, processes.stop, processes.order
+		self.log_tail = processes.log_tail
 
 	def list(self) -> list[Process]:
 		return [process for process in self._processes.list() if process.kind is ProcessKind.WORKER]

@@ -15,6 +15,7 @@ def patient_here(sites: Sequence[str] = ()) -> Patient:
 	from fmx_restart import recovering, this_bench, through_frappe
 	from fmx_restart.adapters import bench_config
 	from fmx_restart.adapters.host import ThisHost
+	from fmx_restart.adapters.redis_queue.connection import connect
 	from fmx_restart.adapters.supervisor.discovery import find_supervisor
 
 	config = bench_config.read_config()
@@ -22,7 +23,7 @@ def patient_here(sites: Sequence[str] = ()) -> Patient:
 	ways = Ways(
 		config=bench_config.read_config,
 		sites=lambda: list(sites) or bench_config.sites(),
-		connection=in_frappe(lambda: this_bench.redis_connection(config, bench_id)),
+		connection=lambda: connect(config, bench_id),
 		processes=lambda: find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
 		host=lambda: ThisHost(path),
 		web=lambda site: this_bench.web(config, site),

@@ -7,6 +7,7 @@ from contextlib import suppress
 from fmx_restart import through_frappe
 from fmx_restart.adapters.bench_config import read_config, sites
 from fmx_restart.adapters.redis_queue.keys import recording_sites_key
+from fmx_restart.this_bench import queue_connection
 
 CATCH_UP = "fmx_restart.record.catching_up.catch_up"
 
@@ -20,8 +21,7 @@ def announce(site: str | None) -> None:
 		return
 	with suppress(Exception):  # a restart that went well doesn't fail because Redis is away just now
 		site = site or read_config().get("default_site") or sites()[0]
-		connection = through_frappe.redis_connection()  # one attempt; Frappe's own would be five
-		if connection.sismember(sites_key(), site):
+		if queue_connection().sismember(sites_key(), site):
 			enqueue(site)
 
 
@@ -30,14 +30,14 @@ def note_site() -> None:
 	with suppress(Exception):  # the next tick says it again
 		import frappe
 
-		through_frappe.redis_connection().sadd(sites_key(), frappe.local.site)
+		queue_connection().sadd(sites_key(), frappe.local.site)
 
 
 def forget_site() -> None:
 	with suppress(Exception):  # a job that finds no app fails, and does no harm
 		import frappe
 
-		through_frappe.redis_connection().srem(sites_key(), frappe.local.site)
+		queue_connection().srem(sites_key(), frappe.local.site)
 
 
 def sites_key() -> str:

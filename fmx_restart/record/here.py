@@ -14,13 +14,13 @@ from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
 from fmx_restart.engine.holder import Holder
-from fmx_restart.this_bench import journals, redis_connection
+from fmx_restart.this_bench import journals, queue_connection
 
 
 @cache
 def connection() -> Redis:
 	"""One pool per process: a new connection would cost more than most questions."""
-	return redis_connection({}, "")
+	return queue_connection()
 
 
 def bench_id() -> str:

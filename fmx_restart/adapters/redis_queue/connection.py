@@ -1,4 +1,7 @@
-"""A connection to the bench's queue Redis: Frappe's own with time-outs, or one by Frappe's rules without Frappe."""
+"""
+A connection to the bench's queue Redis, by Frappe's rules (URL, ACL user, sentinel). Frappe's own has no time-outs: on a
+Redis that hangs it would wait for ever before it can be given any.
+"""
 
 from __future__ import annotations
 

@@ -123,9 +123,7 @@ class Crashes:
 
 	def kill(self, journal: Path, *, guardian_too: bool) -> None:
 		if guardian_too:
-			guardians = [p for p in psutil.process_iter() if is_guardian(p, journal.stem)]
-			for guardian in guardians:
-				guardian.kill()
+			end_guardian(journal.stem)
 		process = remains_in(journal).process
 		if psutil.pid_exists(process.pid):
 			psutil.Process(process.pid).kill()
@@ -164,6 +162,12 @@ class Crashes:
 
 		pids = {str(info["pid"]) for info in process_info(self.bench) if "worker" in info["name"]}
 		return pids <= {self.redis.hget(key, "pid") for key in self.redis.smembers("rq:workers")}
+
+
+def end_guardian(operation: str) -> None:
+	"""Without a chance to clean up."""
+	for guardian in [p for p in psutil.process_iter() if is_guardian(p, operation)]:
+		guardian.kill()
 
 
 def is_guardian(process: psutil.Process, operation: str) -> bool:

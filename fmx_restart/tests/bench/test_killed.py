@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-import psutil
-
 from fmx_restart.adapters.journal_reader import remains_in
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.crashes import is_guardian
+from fmx_restart.tests.bench.crashes import end_guardian
 from fmx_restart.tests.bench.support import BenchTestCase
 
 LEASE = 30.0  # seconds
@@ -25,8 +23,7 @@ class TestKilled(BenchTestCase):
 		command = self.start("--wait-workers", "--json")
 		operation = command.wait_for_fact("OperationStarted")["operation"]
 		command.wait_for_fact("StillRunning")
-		for guardian in [p for p in psutil.process_iter() if is_guardian(p, operation)]:
-			guardian.kill()
+		end_guardian(operation)
 		command.process.kill()
 		command.finish()
 		killed = time.monotonic()

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command, Finished
+from fmx_restart.tests.bench.crashes import end_guardian
 from fmx_restart.tests.bench.redis_program import RedisProgram
 from fmx_restart.tests.bench.support import BenchTestCase
 
@@ -161,6 +162,35 @@ class TestHangs(RedisFaultCase):
 		self.assert_done(done)
 		self.assertIn("QueueAway", {fact["event"] for fact in done.facts})
 		self.assert_ran_once(held, waiting)
+
+	def test_before_the_first_change_it_is_refused_and_nobody_waits_for_ever(self):
+		with self.server.stopped():
+			done = self.run_command("--wait-workers")
+		self.assertEqual(done.code, WRONG_ENVIRONMENT, done.text)
+		self.assertIn("Redis does not answer", done.errors)
+		self.assertEqual(self.pids_but_redis(), self.before)
+		self.assertEqual(self.keys_of_ours(), [])
+
+	def test_recover_starts_what_is_down_all_the_same(self):
+		# Given an operation that died while processes were down, and its guardian with it
+		command = self.start("--wait-workers", "--json")
+		operation = command.wait_for_fact("OperationStarted")["operation"]
+		command.wait_for_fact("ProcessDown")
+		end_guardian(operation)
+		command.process.kill()
+		command.finish()
+		eventually(lambda: 0 in self.pids().values(), "a process is down, and nobody starts it")
+		# When it is put right while Redis hangs
+		with self.server.stopped():
+			asked = self.run_command("--recover")
+			eventually(lambda: 0 not in self.pids().values(), "every process runs")
+		# Then it is said what is missing, and the next one finishes it
+		self.assertEqual(asked.code, WRONG_ENVIRONMENT, asked.text)
+		self.assertIn("Redis does not answer", asked.errors)
+		done = self.run_command("--recover")
+		self.assertEqual(done.code, 0, done.text)
+		self.assertEqual(self.keys_of_ours(), [])
+		self.assert_queue_moves()
 
 
 class TestFull(RedisFaultCase):
