@@ -75,7 +75,7 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 		with stop_signals(operation):
 			operation.run()
 	finally:
-		announce(site)
+		announce(operation.id, site)
 
 
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")

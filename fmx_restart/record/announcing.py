@@ -7,21 +7,25 @@ from contextlib import suppress
 from fmx_restart import through_frappe
 from fmx_restart.adapters.bench_config import read_config, sites
 from fmx_restart.adapters.redis_queue.keys import recording_sites_key
-from fmx_restart.this_bench import queue_connection
+from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
+from fmx_restart.this_bench import identity, queue_connection
 
 CATCH_UP = "fmx_restart.record.catching_up.catch_up"
 
 
-def announce(site: str | None) -> None:
+def announce(operation: str, site: str | None) -> None:
 	"""
-	To the site it was asked for, or to the default one; other sites follow with their scheduler's next tick. Needs no
+	It holds the bench no more: the next one that Desk or the API asks for need not wait until its ticket expires. Then
+	to the site it was asked for, or to the default one; other sites follow with their scheduler's next tick. Needs no
 	database: which sites have the app installed stands in Redis, where each of them says so itself.
 	"""
-	if not through_frappe.is_there():
-		return
 	with suppress(Exception):  # a restart that went well doesn't fail because Redis is away just now
-		site = site or read_config().get("default_site") or sites()[0]
-		if queue_connection().sismember(sites_key(), site):
+		config, connection = read_config(), queue_connection()
+		LaunchTicket(connection, identity(config)[0]).give_back(operation)
+		if not through_frappe.is_there():
+			return
+		site = site or config.get("default_site") or sites()[0]
+		if connection.sismember(sites_key(), site):
 			enqueue(site)
 
 

@@ -92,6 +92,9 @@ class TestDone(ApiTestCase):
 		cls.after = cls.pids()
 		cls.told_row = json.loads(cls.client.resource("GET", cls.name).text)["data"]
 
+	def test_nothing_of_ours_stays_in_redis_and_the_next_one_need_not_wait(self):
+		eventually(lambda: not self.keys_of_ours(), "its ticket was given back", deadline=20)
+
 	def test_the_preview_names_the_job_it_would_wait_for_and_recommends(self):
 		(job,) = [job for job in self.previewed["jobs"] if job["id"] == self.held.id]
 		self.assertEqual((job["site"], job["method"], job["queue"]), (self.bench.site, HOLD, "long"))
