@@ -13,6 +13,7 @@ from development.errors import DevelopmentError
 from development.lifecycle import down, up
 from development.progress import Progress
 from development.running import run_logged
+from development.scheduled_events import frequent_events_stopped
 from development.services import running_supervisord
 from development.system_packages import ensure_test_packages
 
@@ -28,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
 		with state.exclusively(progress):
 			bench = up(bench, progress)
 			install_test_tools(bench, progress)
-		failed = run_checks(bench, progress, pytest_options or ["fmx_restart"])
+		with frequent_events_stopped(bench):
+			failed = run_checks(bench, progress, pytest_options or ["fmx_restart"])
 		if not was_running:
 			with state.exclusively(progress):
 				down(bench, progress)

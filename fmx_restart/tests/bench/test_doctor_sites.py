@@ -59,7 +59,7 @@ class TestSiteDatabase(unittest.TestCase):
 		self.assertEqual((found.fault, found.transactions, found.waiters), ("", (), ()))
 		self.assertLess(found.latency, checks.SLOW)
 		self.assertTrue(found.schedule.is_enabled)
-		self.assertIn("frappe.email.queue.flush", [event.method for event in found.schedule.events])
+		self.assertIn("Monthly", [event.frequency for event in found.schedule.events])
 		for check in (checks.database, checks.database_latency, checks.long_transactions, checks.table_locks):
 			self.assertEqual(self.found(check, found), [])
 
