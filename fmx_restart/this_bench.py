@@ -49,10 +49,9 @@ LEASE = 30.0  # seconds that lock and fence outlive the last renewal
 
 
 def new_operation(
-	options: Options, listeners: Iterable[Listener], site: str | None = None, id: str | None = None
+	id: str, options: Options, listeners: Iterable[Listener], site: str | None = None
 ) -> Operation:
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
-	id = id or new_operation_id()
 	bench = this_bench(id, site)
 	options = replace(options, queue_limit=queue_limit())
 	try:
@@ -182,13 +181,23 @@ def requester() -> str:
 
 def web(config: dict, site: str | None) -> PingedWebServer:
 	site = site or config.get("default_site") or next(iter(sites()), None)
-	port = int(config.get("webserver_port") or 8000)
 	return PingedWebServer(
-		port,
+		web_port(config),
 		site,
 		in_maintenance=lambda: in_maintenance(site),
 		cause=lambda: database_fault(settings_of(site)),
 	)
+
+
+def web_port(config: dict) -> int:
+	port = config.get("webserver_port") or 8000
+	try:
+		return int(port)
+	except (TypeError, ValueError) as error:
+		raise WrongEnvironment(
+			f"webserver_port in sites/common_site_config.json is no number: {port!r}. Nothing was changed.",
+			hint="Put it right, e.g. bench set-config -gp webserver_port 8000, then try again.",
+		) from error
 
 
 def in_maintenance(site: str | None) -> bool:

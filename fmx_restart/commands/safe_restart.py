@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import click
 
@@ -28,7 +29,7 @@ from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.record.announcing import announce
 from fmx_restart.recovering import launch_guardian
-from fmx_restart.this_bench import new_operation, plan_here, requester, status_here
+from fmx_restart.this_bench import new_operation, new_operation_id, plan_here, requester, status_here
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
@@ -64,18 +65,23 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	if is_terminal and not given["yes"]:
 		click.confirm(f"{plan_sentence(plan_here(wanted, site))}\nGo on?", default=True, abort=True)
 	let_go = begin_in_background() if given["detach"] else None
+	id = given_id(given) or new_operation_id()
+	try:
+		begin(given, wanted, site, id, let_go)
+	finally:
+		announce(id, site)
+
+
+def begin(given: dict, wanted: Options, site: str | None, id: str, let_go: Callable[[], None] | None) -> None:
 	shown = listener(given)
 	control.recover_all(shown, is_asked=False)
-	operation = new_operation(wanted, [shown], site, given_id(given))
-	launch_guardian(operation.id)
+	operation = new_operation(id, wanted, [shown], site)
+	launch_guardian(id)
 	operation.detach = go_on_in_background
 	if let_go:
 		operation.listen(Detaching(operation, let_go, is_told=not given["as_json"]))
-	try:
-		with stop_signals(operation):
-			operation.run()
-	finally:
-		announce(operation.id, site)
+	with stop_signals(operation):
+		operation.run()
 
 
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -145,8 +151,10 @@ def stop_signals(operation: Operation) -> Iterator[None]:
 	this process at once, and its guardian does that instead.
 	"""
 
+	interrupts = count(1)
+
 	def stop(number: int, frame: object) -> None:
-		if number == signal.SIGINT and operation.stop_requested.is_set():
+		if number == signal.SIGINT and next(interrupts) > 1:
 			os.write(2, LEFT_TO_THE_GUARDIAN)
 			os._exit(130)
 		operation.stop_requested.set()

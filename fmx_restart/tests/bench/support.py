@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import redis
 
 from fmx_restart.tests.adapters.waiting import eventually
@@ -47,6 +48,7 @@ class BenchTestCase(unittest.TestCase):
 		cls.addClassCleanup(wait_until_at_rest, cls.bench)
 		cls.addClassCleanup(cls.jobs.close)
 		wait_until_at_rest(cls.bench)
+		forget_dead_workers(cls.redis)
 
 	def setUp(self) -> None:
 		super().setUp()
@@ -108,6 +110,16 @@ def wait_until_at_rest(bench: Bench) -> None:
 		return are_up and is_silent(bench) and not suspension(bench)
 
 	eventually(is_at_rest, "all programs run, no job waits or runs, the queue moves", deadline=REST)
+
+
+def forget_dead_workers(connection: redis.Redis) -> None:
+	"""RQ keeps a worker that was killed registered for minutes, and whoever counts workers would count it."""
+	for key in connection.smembers("rq:workers"):
+		pid = connection.hget(key, "pid")
+		if pid is None or not psutil.pid_exists(int(pid)):
+			for workers in ["rq:workers", *connection.scan_iter("rq:workers:*", 1000)]:
+				connection.srem(workers, key)
+			connection.delete(key)
 
 
 def suspension(bench: Bench) -> str | None:
