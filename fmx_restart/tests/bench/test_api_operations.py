@@ -267,7 +267,9 @@ class TestNotPossible(ApiTestCase):
 		operation = self.start_operation()
 		told = self.wait_for_end(operation)
 		self.assertEqual(told["status"], "Not Started")
-		self.assertIn("webserver_port in sites/common_site_config.json is no number: 'no-port'", told["reason"])
+		self.assertIn(
+			"webserver_port in sites/common_site_config.json is no number: 'no-port'", told["reason"]
+		)
 		# And it bars nobody
 		self.wait_for_end(self.start_operation())
 
