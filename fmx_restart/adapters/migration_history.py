@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
+from fmx_restart.adapters.journal_reader import facts_in
+from fmx_restart.engine import events
 from fmx_restart.engine.migration import Result
 
 
@@ -15,23 +15,14 @@ def unfinished_sites(folder: Path) -> tuple[str, ...]:
 	Read from single facts, not from the report: an operation that was killed has none.
 	"""
 	for journal in sorted(folder.glob("*.jsonl"), reverse=True):
-		planned: list[str] = []
+		planned: tuple[str, ...] = ()
 		done: set[str] = set()
-		for fact in facts(journal):
-			if fact.get("event") == "MigrationsPlanned":
-				planned = fact["sites"]
-			elif fact.get("event") == "MigrationEnded" and fact["migration"]["result"] == Result.DONE.value:
-				done.add(fact["migration"]["site"])
+		with journal.open(errors="replace") as lines:
+			for _, fact in facts_in(lines):
+				if isinstance(fact, events.MigrationsPlanned):
+					planned = fact.sites
+				elif isinstance(fact, events.MigrationEnded) and fact.migration.result is Result.DONE:
+					done.add(fact.migration.site)
 		if planned:
 			return tuple(site for site in planned if site not in done)
 	return ()
-
-
-def facts(journal: Path) -> Iterator[dict]:
-	"""A last line that was cut off by a crash is left out."""
-	with journal.open(errors="replace") as lines:
-		for line in lines:
-			try:
-				yield json.loads(line)
-			except ValueError:
-				continue

@@ -28,7 +28,7 @@ class Written:
 
 def config_file_of(pid: int, source: str) -> Path | None:
 	"""The file that this supervisord reads: named on its command line, or where it was found, or the usual place."""
-	with suppress(psutil.Error):
+	with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
 		process = psutil.Process(pid)
 		if named := named_file(process.cmdline()):
 			return Path(process.cwd(), named)

@@ -127,7 +127,7 @@ def running_trace(pid: int) -> Trace:
 	try:
 		process = psutil.Process(pid) if pid else None
 		words = tuple(split_words(process.cmdline())) if process else ()
-	except psutil.Error:
+	except (psutil.Error, OSError):
 		return Trace((), "")
 	return Trace(words, _working_directory(process) if process else "")
 
