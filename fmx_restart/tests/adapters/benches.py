@@ -70,6 +70,16 @@ def make_bench(folder: Path) -> Path:
 	return folder
 
 
+def worker_in_terminal(case: unittest.TestCase, bench: Path) -> subprocess.Popen:
+	"""One that somebody started by hand in make_bench's folder; it has begun."""
+	words = [bench / "env/bin/bench", "worker", "waits"]
+	process = subprocess.Popen(words, cwd=bench / "sites", stdout=subprocess.PIPE)
+	case.addCleanup(process.communicate)
+	case.addCleanup(process.kill)
+	process.stdout.readline()
+	return process
+
+
 class Supervisord:
 	"""A supervisord in a folder of its own. `server` is the text of its [..._http_server] section."""
 

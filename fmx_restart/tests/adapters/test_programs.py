@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import unittest
 
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.supervisor.programs import Program, kinds_of
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.tests.adapters.benches import make_bench, short_folder
+from fmx_restart.tests.adapters.benches import make_bench, short_folder, worker_in_terminal
 
 
 class ProgramsCase(unittest.TestCase):
@@ -108,14 +107,7 @@ class TestWhosePrograms(ProgramsCase):
 
 	def test_where_supervisor_tells_nothing_the_running_process_does(self):
 		# Given a worker whose configuration supervisor does not report (any more)
-		process = subprocess.Popen(
-			[self.bench / "env/bin/bench", "worker", "waits"],
-			cwd=self.bench / "sites",
-			stdout=subprocess.PIPE,
-		)
-		self.addCleanup(process.communicate)
-		self.addCleanup(process.kill)
-		process.stdout.readline()
+		process = worker_in_terminal(self, self.bench)
 		# Then it is known by its command line and its folder
 		info = {"name": "w", "group": "g", "pid": process.pid, "stdout_logfile": ""}
 		self.assertEqual(self.kinds(Program.from_reports(info, {})), {"g:w": ProcessKind.WORKER})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import unittest
@@ -30,6 +31,19 @@ def development_bench() -> Bench:
 	from development.description import current_bench
 
 	return current_bench(name)
+
+
+class SiteDatabaseCase(unittest.TestCase):
+	"""The database of the bench's first site: `config` as its own user, `as_root` as an administrator, who may see more."""
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		bench = development_bench()
+		cls.site, cls.path = bench.site, bench.path
+		cls.config = {"db_host": "127.0.0.1", "db_port": bench.ports.database}
+		cls.config |= json.loads((bench.sites_path / bench.site / "site_config.json").read_text())
+		cls.as_root = {**cls.config, "db_user": "root", "db_password": bench.database_root_password}
 
 
 class BenchTestCase(unittest.TestCase):

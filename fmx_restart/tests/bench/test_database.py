@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import unittest
 from contextlib import contextmanager
 
 from fmx_restart.adapters.migrations.database import connected, inspect_database
 from fmx_restart.engine.migration import Gravity
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.support import BenchTestCase, development_bench
+from fmx_restart.tests.bench.support import BenchTestCase, SiteDatabaseCase
 
 TABLE = "fmx_restart_test"
 NOT_BACK, WRONG_ENVIRONMENT = 4, 7  # exit codes
 
 
-class TestDatabase(unittest.TestCase):
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		bench = development_bench()
-		cls.site = bench.site
-		cls.config = {"db_host": "127.0.0.1", "db_port": bench.ports.database}
-		cls.config |= json.loads((bench.sites_path / bench.site / "site_config.json").read_text())
-		#: an administrator may see what a site's own user may not
-		cls.as_root = {**cls.config, "db_user": "root", "db_password": bench.database_root_password}
-
+class TestDatabase(SiteDatabaseCase):
 	def setUp(self):
 		with connected(self.config) as cursor:
 			cursor.execute(f"create or replace table {TABLE} (id int)")

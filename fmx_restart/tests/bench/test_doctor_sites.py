@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
-import unittest
 from contextlib import contextmanager
 
 from fmx_restart.adapters.migrations.database import connected
@@ -15,24 +13,13 @@ from fmx_restart.doctor.checks import database as checks
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.support import development_bench
+from fmx_restart.tests.bench.support import SiteDatabaseCase
 
 TABLE = "fmx_restart_doctor_test"
 PASSWORD = "hunter2"
 
 
-class TestSiteDatabase(unittest.TestCase):
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		bench = development_bench()
-		cls.site = bench.site
-		cls.config = {"db_host": "127.0.0.1", "db_port": bench.ports.database}
-		cls.config |= json.loads((bench.sites_path / bench.site / "site_config.json").read_text())
-		#: an administrator may see what a site's own user may not
-		cls.as_root = {**cls.config, "db_user": "root", "db_password": bench.database_root_password}
-		cls.path = bench.path
-
+class TestSiteDatabase(SiteDatabaseCase):
 	def look(self, config: dict | None = None, **given) -> SiteDatabase:
 		return look_at_database(self.site, config or self.config, **given)
 

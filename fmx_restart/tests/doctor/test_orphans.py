@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import unittest
 
@@ -19,7 +18,7 @@ from fmx_restart.doctor.fix import FIXES
 from fmx_restart.doctor.fixes import end_orphans
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Look, Worker, WorkerState
-from fmx_restart.tests.adapters.benches import make_bench
+from fmx_restart.tests.adapters.benches import make_bench, worker_in_terminal
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.host_bench import REFUSES, HostTestCase
 
@@ -90,14 +89,7 @@ class TestOrphans(OrphansCase):
 		self.assertEqual(self.subjects(), {})
 
 	def test_a_worker_in_a_terminal_has_a_parent(self):
-		process = subprocess.Popen(
-			[self.bench / "env/bin/bench", "worker", "waits"],
-			cwd=self.bench / "sites",
-			stdout=subprocess.PIPE,
-		)
-		self.addCleanup(process.communicate)
-		self.addCleanup(process.kill)
-		process.stdout.readline()
+		worker_in_terminal(self, self.bench)
 		self.assertEqual(self.subjects(), {})
 
 

@@ -4,19 +4,6 @@
 frappe.listview_settings["Restart Operation"] = {
 	add_fields: ["status", "strategy", "phase"],
 
-	get_indicator({ status }) {
-		const colours = {
-			Queued: "gray",
-			Running: "blue",
-			Done: "green",
-			Aborted: "orange",
-			Failed: "red",
-			Recovered: "yellow",
-			"Not Started": "gray",
-		};
-		return [__(status), colours[status] || "gray", `status,=,${status}`];
-	},
-
 	formatters: {
 		strategy(value) {
 			const labels = {

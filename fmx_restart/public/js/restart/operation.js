@@ -4,7 +4,6 @@ import OperationForm from "./OperationForm.vue";
 import { actions_for } from "./actions";
 import { ask, Away, fetch_operation } from "./api";
 import { Poll } from "./poll";
-import { COLOURS } from "./words";
 
 /** Seconds between two looks. */
 const PAUSE = 1;
@@ -69,7 +68,7 @@ class OperationView {
 
 	take(doc) {
 		this.state.doc = JSON.parse(JSON.stringify(doc)); // Frappe keeps changing its own
-		this.frm.page.set_indicator(__(doc.status), COLOURS[doc.status]);
+		this.frm.page.set_indicator(...frappe.get_indicator(doc, this.frm.doctype));
 	}
 
 	is_open() {

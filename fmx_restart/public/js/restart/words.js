@@ -1,15 +1,5 @@
 /** What things are called on the screen, and how durations, sizes and times are written. */
 
-export const COLOURS = {
-	Queued: "gray",
-	Running: "blue",
-	Done: "green",
-	Aborted: "orange",
-	Failed: "red",
-	Recovered: "yellow",
-	"Not Started": "gray",
-};
-
 export const PHASES = {
 	Queued: { label: __("Queued"), text: __("Waiting for a worker to launch it") },
 	Preflight: { label: __("Preflight"), text: __("Looking whether everything is as it should be") },
