@@ -14,12 +14,14 @@ from frappe.utils.scheduler import is_scheduler_disabled
 
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.registries import failed_counts
+from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.ports import Job, Look, Worker
 from fmx_restart.engine.workers import is_live
 from fmx_restart.record import here, samples
 from fmx_restart.record.previewing import job_told
+
+MOST_FAILED = 10  # failed jobs that are named
 
 
 def workers() -> dict[str, Any]:
@@ -29,6 +31,7 @@ def workers() -> dict[str, Any]:
 	jobs = queue.describe(job.id for job in look.started)
 	samples.note(look)
 	held = here.held()
+	failed = failed_counts(here.connection(), bench_id, look.depths)
 	return {
 		"time": look.time,
 		"bench": bench_id,
@@ -37,7 +40,8 @@ def workers() -> dict[str, Any]:
 		"holder": held.text if held else None,
 		"operation": held.operation if held else None,
 		"workers": [worker_told(worker, jobs, look, host) for worker in look.workers],
-		"queues": queues_told(look, jobs),
+		"queues": queues_told(look, jobs, failed),
+		"failed_jobs": failed_told(bench_id, [name for name, count in failed.items() if count]),
 		"other_benches": look.other_benches,
 		"scheduler": [scheduler_told()],
 	}
@@ -73,13 +77,20 @@ def memory(pid: int) -> int | None:
 	return sum(sizes) if sizes else None
 
 
-def queues_told(look: Look, jobs: dict[str, Job]) -> list[dict[str, Any]]:
-	failed = failed_counts(here.connection(), here.bench_id(), look.depths)
+def queues_told(look: Look, jobs: dict[str, Job], failed: dict[str, int]) -> list[dict[str, Any]]:
 	running = [job.queue for job in jobs.values()]
 	return [
 		{"queue": name, "queued": depth, "running": running.count(name), "failed": failed[name]}
 		for name, depth in sorted(look.depths.items())
 	]
+
+
+def failed_told(bench_id: str, queues: list[str]) -> list[dict[str, Any]]:
+	return (
+		[asdict(job) for job in newest_failed(here.connection(), bench_id, queues, MOST_FAILED)]
+		if queues
+		else []
+	)
 
 
 def scheduler_told() -> dict[str, Any]:

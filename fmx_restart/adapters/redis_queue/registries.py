@@ -1,15 +1,31 @@
-"""How much stands in RQ's registries of ended jobs, counted without moving anything."""
+"""What stands in RQ's registries of ended jobs, told without moving anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
 
 from redis import Redis
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 
+from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.jobs import label
+from fmx_restart.adapters.redis_queue.look import instant, text
 
 MINUTE = 60.0
+
+
+@dataclass(frozen=True)
+class FailedJob:
+	"""Why it failed stands in its traceback, which may show arguments: that is for whoever may read RQ Job."""
+
+	id: str
+	site: str
+	method: str
+	queue: str
+	ended: float | None  # seconds since the epoch
 
 
 def failed_counts(connection: Redis, bench_id: str, queues: Iterable[str]) -> dict[str, int]:
@@ -20,6 +36,24 @@ def failed_counts(connection: Redis, bench_id: str, queues: Iterable[str]) -> di
 		for name in names:
 			pipe.zcard(FailedJobRegistry.key_template.format(f"{bench_id}:{name}"))
 		return dict(zip(names, pipe.execute(), strict=True))
+
+
+def newest_failed(connection: Redis, bench_id: str, queues: Iterable[str], most: int) -> list[FailedJob]:
+	"""Of all these queues, the newest first. Two round trips."""
+	with redis_border():
+		pipe = connection.pipeline(transaction=False)
+		for name in queues:
+			pipe.zrevrange(FailedJobRegistry.key_template.format(f"{bench_id}:{name}"), 0, most - 1)
+		ids = [text(id) for id in chain.from_iterable(pipe.execute())]
+		for id in ids:
+			pipe.hmget(keys.job_key(id), "data", "origin", "ended_at")
+		found = zip(ids, pipe.execute(), strict=True)
+	jobs = [
+		FailedJob(id, *label(data), text(origin).removeprefix(f"{bench_id}:"), instant(text(ended)))
+		for id, (data, origin, ended) in found
+		if origin
+	]
+	return sorted(jobs, key=lambda job: job.ended or 0.0, reverse=True)[:most]
 
 
 def ended_per_minute(

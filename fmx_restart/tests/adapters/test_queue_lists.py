@@ -9,6 +9,7 @@ from rq.job import JobStatus
 
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.keys import QUEUES
+from fmx_restart.adapters.redis_queue.registries import FailedJob, newest_failed
 from fmx_restart.engine.ports import Place
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
@@ -171,6 +172,32 @@ class TestPutBack(QueueTestCase):
 	def test_a_hash_without_a_queue_is_left_alone(self):
 		self.admin.hset("rq:job:homeless", "status", "queued")
 		self.assertEqual(self.queue.put_back(["homeless"]), [])
+
+
+class TestNewestFailed(QueueTestCase):
+	def failed(self, id: str, queue: str, ended: str) -> None:
+		self.bench.enqueue(id, queue, method="app.work", kwargs={"secret": "hunter2"})
+		self.admin.hset(f"rq:job:{id}", "ended_at", ended)
+		self.admin.zadd(
+			registry.FailedJobRegistry(self.bench.queue(queue).name, connection=self.admin).key, {id: 1}
+		)
+
+	def newest(self, most: int) -> list[FailedJob]:
+		return newest_failed(self.server.connection(), self.bench.id, ["short", "long", "empty"], most)
+
+	def test_of_all_queues_the_newest_come_first_and_no_argument_is_told(self):
+		self.failed("a", "short", "2026-01-01T00:00:01.000000Z")
+		self.failed("b", "long", "2026-01-01T00:00:03.000000Z")
+		self.failed("c", "short", "2026-01-01T00:00:02.000000Z")
+		self.assertEqual([(job.id, job.queue) for job in self.newest(2)], [("b", "long"), ("c", "short")])
+		(first, *_) = self.newest(2)
+		self.assertEqual((first.site, first.method, first.ended), ("one.localhost", "app.work", 1767225603.0))
+		self.assertNotIn("hunter2", repr(self.newest(9)))
+
+	def test_one_that_rq_forgot_is_passed_over(self):
+		self.failed("a", "short", "2026-01-01T00:00:01.000000Z")
+		self.admin.delete("rq:job:a")
+		self.assertEqual(self.newest(9), [])
 
 
 class TestUsualDurations(QueueTestCase):

@@ -22,6 +22,11 @@ def hold(token: str, journal: str, gate: str, patience: float = 180.0, secret: s
 	note(journal, token, "end", "")
 
 
+def fail(token: str, journal: str, secret: str = "") -> None:
+	note(journal, token, "start", "")
+	raise ValueError(secret)
+
+
 def tell_worker(token: str, journal: str, told: str) -> None:
 	"""Note when the worker that runs this job was born."""
 	worker = psutil.Process(os.getppid())

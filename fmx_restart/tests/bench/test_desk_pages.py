@@ -10,6 +10,7 @@ from fmx_restart.tests.bench.browser import Desk
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, DeskTestCase
 from fmx_restart.tests.bench.extra_programs import GROUP, custom_queue, extra_programs
 
+FAIL = "fmx_restart.tests.bench.jobs.fail"
 PASSWORD = "correct horse battery staple 7"
 #: Whoever shows this as it is, runs it. In a record Frappe leaves its attribute out, but not the picture.
 MARKUP, CLEANED = "<img src=x onerror=window.was_run=1>", '<img src="x">'
@@ -35,6 +36,13 @@ class TestPages(DeskTestCase):
 		desk.page.evaluate("frappe.set_route('List', 'Restart Operation')")
 		desk.see(LIST)
 		self.assertFalse(desk.asks("fmx_restart.api.workers", within=5))
+
+	def test_a_job_that_failed_is_named_without_its_arguments(self):
+		self.jobs.put(FAIL, "short", secret=PASSWORD)
+		self.desk.open("bench-workers", ".restart-tiles")
+		self.desk.see(".restart-table[aria-label='Failed Jobs'] tr", FAIL)
+		self.assertNotIn(PASSWORD, self.desk.page.content())
+		self.assertNotIn(PASSWORD, json.dumps(self.desk.ask("workers")))
 
 	def test_a_failed_operation_says_why_and_what_to_do(self):
 		# Given a worker whose queue is taken out of the configuration: it cannot start again
