@@ -93,6 +93,10 @@ def account_lines(account: Account) -> list[str]:
 		lines.append(
 			f"    {count(account.older_ghosts, 'job')} had been lost before this operation (not touched)"
 		)
+	if account.older_interrupted:
+		lines.append(
+			f"    {count(len(account.older_interrupted), 'job')} had been interrupted before this operation (not touched)"
+		)
 	return lines
 
 

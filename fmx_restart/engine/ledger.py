@@ -40,6 +40,7 @@ class Account:
 	lost: list[str] = field(default_factory=list)  # ghosts that could not be put back
 	gone: list[str] = field(default_factory=list)  # Redis lost its data, and these with it
 	older_ghosts: int = 0  # lost before this operation began; not counted above, not touched
+	older_interrupted: list[str] = field(default_factory=list)  # by a worker killed before; likewise
 
 	@property
 	def total(self) -> int:
@@ -52,8 +53,9 @@ class Account:
 
 
 class Ledger:
-	def __init__(self, before: Inventory) -> None:
-		self.before = before
+	def __init__(self, before: Inventory, abandoned: Collection[str] = ()) -> None:
+		"""`abandoned`: RQ lists them as running, and nobody had worked on them any more when the operation began."""
+		self.before, self.abandoned = before, frozenset(abandoned)
 		self.seen_running: set[str] = set()
 		self.requeued: set[str] = set()  # killed on purpose and put back
 
@@ -64,7 +66,8 @@ class Ledger:
 	def subjects(self, after: Inventory) -> set[str]:
 		"""Every job the account must explain: open before, or come since."""
 		opened = {id for id, place in self.before.places.items() if place in OPEN}
-		return opened | {id for id, place in after.places.items() if place is not self.before.places.get(id)}
+		come = {id for id, place in after.places.items() if place is not self.before.places.get(id)}
+		return (opened | come) - self.abandoned
 
 	def unplaced(self, after: Inventory) -> set[str]:
 		"""Subjects that stand in no list, or in RQ's intermediate one: their hashes must tell."""
@@ -91,6 +94,7 @@ class Ledger:
 		subjects = self.subjects(after)
 		account = Account(before=sum(self.before.places.get(id) in OPEN for id in subjects))
 		account.arrived = len(subjects) - account.before
+		account.older_interrupted = sorted(self.abandoned)
 		unplaced = self.unplaced(after)
 		for id in subjects - unplaced:
 			is_back = id in self.requeued and after.places[id] is Place.WAITING

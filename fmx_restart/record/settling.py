@@ -34,7 +34,9 @@ def settle() -> list[str]:
 def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 	"""How it ended, as far as can be told without its journal's end. None while it may still go on."""
 	journal = here.journal_of(operation)
-	if status == "Queued" and not journal.exists() and (here.is_over(operation) or not is_coming):
+	was_launched = here.output_of(operation).exists()  # such a one has ended when its process has
+	is_hopeless = here.is_over(operation) or not (is_coming or was_launched)
+	if status == "Queued" and not journal.exists() and is_hopeless:
 		reason = told_by_itself(operation) or NOBODY
 		return {
 			"status": "Not Started",

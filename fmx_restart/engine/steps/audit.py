@@ -20,7 +20,8 @@ SETTLING = Patience(timeout=5.0, poll=0.2)
 
 
 def open_ledger(operation: Operation) -> None:
-	operation.ledger = Ledger(operation.bench.queue.inventory())
+	older = abandoned_before(operation)
+	operation.ledger = Ledger(operation.bench.queue.inventory(), older)
 
 
 def close_ledger(operation: Operation) -> None:
@@ -78,9 +79,16 @@ def abandoned_jobs(operation: Operation) -> set[str]:
 	}  # RQ can leave entries of others behind
 
 
+def abandoned_before(operation: Operation) -> set[str]:
+	"""By an accident of earlier. Where a job's process is left without its worker, that may be theirs: then none is."""
+	found = abandoned_jobs(operation)
+	return set() if found and operation.orphans(operation.look()) else found
+
+
 def tell_abandoned(operation: Operation, account: Account) -> None:
 	killed = {job.id for job in operation.report.interrupted}
-	ids = [id for id in account.interrupted if id not in killed and id in operation.running]
+	abandoned = [*account.interrupted, *account.older_interrupted]
+	ids = [id for id in abandoned if id not in killed and id in operation.running]
 	if ids:
 		operation.emit(events.JobsAbandoned(tuple(operation.running[id] for id in ids)))
 

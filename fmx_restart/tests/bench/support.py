@@ -127,13 +127,16 @@ def wait_until_at_rest(bench: Bench) -> None:
 
 
 def forget_dead_workers(connection: redis.Redis) -> None:
-	"""RQ keeps a worker that was killed registered for minutes, and whoever counts workers would count it."""
+	"""RQ keeps a worker that was killed registered for minutes, and what it ran; whoever counts them would count those."""
 	for key in connection.smembers("rq:workers"):
 		pid = connection.hget(key, "pid")
 		if pid is None or not psutil.pid_exists(int(pid)):
+			job = connection.hget(key, "current_job")
 			for workers in ["rq:workers", *connection.scan_iter("rq:workers:*", 1000)]:
 				connection.srem(workers, key)
-			connection.delete(key)
+			for running in list(connection.scan_iter("rq:wip:*", 1000)) if job else ():
+				connection.zrem(running, job)
+			connection.delete(key, *([f"rq:job:{job}"] if job else []))
 
 
 def suspension(bench: Bench) -> str | None:

@@ -53,6 +53,12 @@ class TestLedger(unittest.TestCase):
 		self.assert_outcome(closed(ended, ended))
 		self.assert_outcome(closed(ended, {}))
 
+	def test_a_job_whose_worker_had_been_killed_before_is_told_and_not_counted_as_ours(self):
+		for after in ({"a": Place.RUNNING}, {"a": Place.FAILED}, {}):
+			ledger = Ledger(Inventory(100.0, {"a": Place.RUNNING}), abandoned={"a"})
+			account = ledger.close(Inventory(200.0, after), {})
+			self.assert_outcome(account, older_interrupted=["a"])
+
 	# jobs that came meanwhile
 
 	def test_a_job_that_came_and_waits_has_arrived(self):

@@ -142,10 +142,13 @@ class TestWaitWorkers(unittest.TestCase):
 		self.bench.queue.kill_worker(worker)
 		self.bench.processes.end("short", ProcessState.FAILED, "killed")
 		# When the bench is restarted
-		report = Run(self.bench).go()
+		run = Run(self.bench)
+		report = run.go()
 		# Then the drain did not wait for the dead, and says which job it was
 		self.assertLess(report.seconds, 10)
-		self.assertEqual(report.account.running + len(report.account.interrupted), 1)
+		self.assertEqual((report.account.older_interrupted, report.account.total), (["cut-off"], 0))
+		told = [job.id for event in run.of(events.JobsAbandoned) for job in event.jobs]
+		self.assertEqual(told, ["cut-off"])
 
 	def test_an_orphaned_job_process_is_waited_for(self):
 		self.bench.host.add(99, is_horse=True)
