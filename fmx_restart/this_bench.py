@@ -17,7 +17,7 @@ from redis import Redis
 
 from fmx_restart import through_frappe
 from fmx_restart.adapters.absent_manager import AbsentManager
-from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites
+from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites, web_port
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.database_server import database_fault
@@ -187,17 +187,6 @@ def web(config: dict, site: str | None) -> PingedWebServer:
 		in_maintenance=lambda: in_maintenance(site),
 		cause=lambda: database_fault(settings_of(site)),
 	)
-
-
-def web_port(config: dict) -> int:
-	port = config.get("webserver_port") or 8000
-	try:
-		return int(port)
-	except (TypeError, ValueError) as error:
-		raise WrongEnvironment(
-			f"webserver_port in sites/common_site_config.json is no number: {port!r}. Nothing was changed.",
-			hint="Put it right, e.g. bench set-config -gp webserver_port 8000, then try again.",
-		) from error
 
 
 def in_maintenance(site: str | None) -> bool:

@@ -1,6 +1,7 @@
 """
-python3 -m development.benchmarks.crashes: operations killed with -9 at every phase border and at random instants, on a
-bench under load. Prints what became of each, and the sum. Needs a bench that is up: development/bench up.
+Operations killed with -9 at every phase border and at random instants, on a bench under load. Prints what became of each,
+and the sum. Needs a bench that is up (development/bench up) and its interpreter, which has what reading journals needs:
+.development/benches/fmx-bench/env/bin/python -m development.benchmarks.crashes
 """
 
 from __future__ import annotations

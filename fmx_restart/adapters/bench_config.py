@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from fmx_restart.engine.errors import WrongEnvironment
@@ -48,6 +49,18 @@ def bench_path() -> str:
 def bench_id(config: dict, path: str) -> str:
 	"""By frappe.utils.get_bench_id: the prefix of every queue of this bench."""
 	return config.get("bench_id", path.strip("/").replace("/", "-"))
+
+
+def web_port(config: Mapping) -> int:
+	"""Where gunicorn listens; bench's own default is 8000."""
+	port = config.get("webserver_port") or 8000
+	try:
+		return int(port)
+	except (TypeError, ValueError) as error:
+		raise WrongEnvironment(
+			f"webserver_port in sites/common_site_config.json is no number: {port!r}. Nothing was changed.",
+			hint="Put it right, e.g. bench set-config -gp webserver_port 8000, then try again.",
+		) from error
 
 
 def sites(folder: Path = Path()) -> list[str]:

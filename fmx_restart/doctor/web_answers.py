@@ -6,14 +6,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fmx_restart.adapters.bench_config import web_port
 from fmx_restart.adapters.web import PingedWebServer
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.side_by_side import ask_each
 from fmx_restart.doctor.sites import readable
+from fmx_restart.engine.errors import WrongEnvironment
 
 TIMEOUT = 1.2  # seconds
 AT_ONCE = 4
-PORT = 8000  # bench's own default
 REFUSED = "connection refused"
 
 
@@ -31,14 +32,19 @@ class WebAnswer:
 def web_answers(patient: Patient) -> dict[str, WebAnswer]:
 	"""Sites that could not be asked in time are missing: nothing is known about them."""
 	configs = readable(patient)
-	return patient.parts.get(
-		"web answers",
-		lambda: dict(ask_each(list(configs), lambda site: ping(site, configs[site]), threads=AT_ONCE)),
-	)
+
+	def ask() -> dict[str, WebAnswer]:
+		found = dict(ask_each(list(configs), lambda site: ping(site, configs[site]), threads=AT_ONCE))
+		return {site: found[site] for site in sorted(found)}
+
+	return patient.parts.get("web answers", ask)
 
 
 def ping(site: str, config: Mapping) -> WebAnswer:
-	port = int(config.get("webserver_port") or PORT)
+	try:
+		port = web_port(config)
+	except WrongEnvironment as error:
+		return WebAnswer(0, str(error), 0.0)
 	server = PingedWebServer(
 		port, site, in_maintenance=lambda: bool(config.get("maintenance_mode")), timeout=TIMEOUT
 	)

@@ -144,6 +144,11 @@ class TestWeb(SitesCase):
 		self.assertEqual(finding.severity, "error")
 		self.assertIn("a.localhost, b.localhost", finding.text)
 
+	def test_a_port_that_is_no_number_is_told(self):
+		self.common["webserver_port"] = "no-port"
+		self.configure("")
+		self.assertIn("is no number: 'no-port'", self.findings("web")[0].text)
+
 	def test_where_no_web_server_belongs_to_this_machine_none_is_missed(self):
 		self.common["webserver_port"] = free_port()
 		self.configure("")
