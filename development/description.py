@@ -97,10 +97,11 @@ class Bench:
 
 	@property
 	def environment(self) -> dict[str, str]:
-		"""Environment for commands of this bench."""
+		"""Environment for commands of this bench: as in production, Python keeps compiled modules."""
 		path = os.pathsep.join([str(self.tools), str(self.root / "bin"), os.environ.get("PATH", os.defpath)])
+		kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 		# bench asks the network for a newer version of itself at the end of a command, unless it is in an image build
-		return {**os.environ, "PATH": path, "FRAPPE_DOCKER_BUILD": "1"}
+		return {**kept, "PATH": path, "FRAPPE_DOCKER_BUILD": "1"}
 
 	def run_bench_command(self, *args: str, check: bool = True, **options) -> subprocess.CompletedProcess:
 		"""Run `bench ARGS` in this bench. Output is captured as text unless options say otherwise."""

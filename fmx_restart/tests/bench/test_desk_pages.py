@@ -65,8 +65,12 @@ class TestPages(DeskTestCase):
 		self.assertIn("What to do", self.desk.text(".restart-wrong"))
 
 	def stop_trying(self) -> bool:
-		"""Between two attempts there is nothing to stop, and supervisor goes on."""
-		return "stopped" in self.bench.supervisorctl("stop", f"{GROUP}:").stdout
+		"""Between two attempts there is nothing to stop, and supervisor tries again; after the last one it is FATAL."""
+		self.bench.supervisorctl("stop", f"{GROUP}:")
+		states = [
+			line.split()[1] for line in self.bench.supervisorctl("status", f"{GROUP}:*").stdout.splitlines()
+		]
+		return bool(states) and {"STOPPED", "FATAL"}.issuperset(states)
 
 	def test_what_comes_from_elsewhere_is_shown_as_text_in_both_themes_and_on_a_phone(self):
 		# Given an operation that somebody of a strange name asked for, and that gave up
