@@ -28,6 +28,7 @@ def preview(  # noqa: PLR0913 (the options of the command, by the same names)
 	on_timeout: str = "",
 	force_kill_timeout: float | None = None,
 	rolling_share: str = "",
+	rolling_max_failures: int | None = None,
 	web: bool = True,
 	workers: bool = True,
 	migrate: bool = False,
@@ -53,6 +54,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	on_timeout: str = "",
 	force_kill_timeout: float | None = None,
 	rolling_share: str = "",
+	rolling_max_failures: int | None = None,
 	web: bool = True,
 	workers: bool = True,
 	migrate: bool = False,
@@ -74,6 +76,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	:param on_timeout: abort, requeue or kill; abort with wait-workers unless told.
 	:param force_kill_timeout: seconds that running jobs get where nobody waits for them.
 	:param rolling_share: percentage of a queue's workers that may be away at once, "25%".
+	:param rolling_max_failures: rolling stops when so many processes did not come back; 1 unless told.
 	:param migrate: migrate `sites` between drain and restart; without any: this site. System Manager only.
 	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed.
 	:param idempotency_key: the same key names the same operation, however often it is sent.

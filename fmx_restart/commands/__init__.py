@@ -68,6 +68,14 @@ SECONDS = click.FloatRange(min=0)
 	metavar="PERCENT",
 	help="With --rolling: the part of a queue's workers that may be away at once, e.g. 25%. At least one.",
 )
+@click.option(
+	"--rolling-max-failures",
+	type=click.IntRange(min=1),
+	default=1,
+	show_default=True,
+	metavar="N",
+	help="With --rolling: stop when N processes did not come back; the other workers stay in service.",
+)
 @click.option("--web/--no-web", default=True, show_default=True, help="Restart web and socketio.")
 @click.option(
 	"--workers/--no-workers", default=True, show_default=True, help="Restart workers and scheduler."

@@ -108,6 +108,7 @@ def options(given: dict, sites: list[str]) -> Options:
 		web=given["web"],
 		workers=given["workers"],
 		rolling_share=share(given["rolling_share"]),
+		rolling_max_failures=given["rolling_max_failures"],
 		rolling_timeout=math.inf if limit is None else limit,
 		sites=migrating.chosen_sites(given, sites),
 		migration=migrating.migration(given),

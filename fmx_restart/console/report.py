@@ -7,6 +7,8 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
 
+NOT_REPLACED = "not replaced, in service with the old code"
+
 
 def report_lines(report: Report) -> list[str]:
 	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
@@ -39,15 +41,19 @@ def interruptions(report: Report) -> list[str]:
 
 
 def processes(report: Report) -> list[str]:
-	names = [*(change.name for change in report.processes), *report.left_alone]
+	names = [*(change.name for change in report.processes), *report.not_replaced, *report.left_alone]
 	width = max(map(len, names), default=0)
 	lines = []
 	for change in report.processes:
 		down = f"  down {span(change.seconds_down)}" if change.seconds_down is not None else ""
 		was = "  was down already" if change.old_state in DOWN_ALREADY else ""
+		was = f"  {NOT_REPLACED}" if change.name in report.not_replaced else was
 		lines.append(
 			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}{was}"
 		)
+	begun = {change.name for change in report.processes}
+	untouched = [name for name in report.not_replaced if name not in begun]
+	lines += [f"    {name:<{width}}  {NOT_REPLACED}" for name in untouched]
 	lines += [f"    {name:<{width}}  was stopped before, left so" for name in report.left_alone]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
 

@@ -243,6 +243,14 @@ def _(event: events.ProcessFailed) -> str:
 
 
 @sentence.register
+def _(event: events.RollingStopped) -> str:
+	return (
+		f"Error: {', '.join(event.failed)} did not come back, so no further worker is replaced."
+		f" In service with the old code: {', '.join(event.not_replaced)}."
+	)
+
+
+@sentence.register
 def _(event: events.HandedOver) -> str:
 	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
 	waiting = f" They still run: {jobs}." if jobs else ""

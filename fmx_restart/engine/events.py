@@ -273,6 +273,14 @@ class ProcessFailed(Event):
 
 
 @dataclass(frozen=True)
+class RollingStopped(Event):
+	"""So many processes did not come back that no further worker is replaced."""
+
+	failed: tuple[str, ...]
+	not_replaced: tuple[str, ...]  # they stay in service, with the code they were started with
+
+
+@dataclass(frozen=True)
 class HandedOver(Event):
 	"""These processes are replaced when their jobs end; the operation goes on in the background."""
 

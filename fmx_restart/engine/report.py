@@ -64,6 +64,7 @@ class Report:
 	still_running: list[Job] = field(default_factory=list)  # what a drain that gave up was waiting for
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
+	not_replaced: list[str] = field(default_factory=list)  # a rolling restart ended before their turn
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back
 	migrations: list[SiteMigration] = field(default_factory=list)

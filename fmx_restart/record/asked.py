@@ -17,7 +17,10 @@ from fmx_restart.commands import safe_restart as command_line
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.record.access import MANAGER, only_for, refuse
 
-VALUES = ("wait_workers_timeout", "on_timeout", "force_kill_timeout", "rolling_share", "migrate_timeout")
+VALUES = (
+	*("wait_workers_timeout", "on_timeout", "force_kill_timeout", "rolling_share", "rolling_max_failures"),
+	"migrate_timeout",
+)
 FLAGS = ("migrate", "backup", "skip_failing", "force")
 
 

@@ -125,9 +125,10 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 	failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 	if failed:
 		raise ProcessFault(
-			f"Not as it should be: {', '.join(failed)}. Everything else was restarted, the queue moves,"
-			f" {len(account.lost)} of {account.total} jobs lost.",
-			hint="Read its log (the last lines are above), put the cause right, and type the same command again.",
+			f"{len(failed)} of {len(relays)} processes failed: {', '.join(failed)}. {outcome_of_the_rest(operation, relays)}"
+			f" The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
+			hint="Read the log of each failed process (the last lines are above), repair the cause, and type the same"
+			" command again.",
 		)
 	if account.lost or not account.is_balanced:
 		raise JobsLost(
@@ -135,3 +136,15 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 			" All processes were restarted, the queue moves.",
 			hint="Their hashes are still in Redis (rq:job:<id>); the journal lists them all.",
 		)
+
+
+def outcome_of_the_rest(operation: Operation, relays: list[Relay]) -> str:
+	"""A rolling restart that stopped leaves some processes as they were; every other strategy restarts all."""
+	untouched = operation.report.not_replaced
+	if not untouched:
+		return "All others were restarted."
+	replaced = [relay.old.name for relay in relays if relay.leg is Leg.UP]
+	return (
+		f"Replaced: {', '.join(replaced) or 'none'}."
+		f" Not touched, in service with the old code: {', '.join(untouched)}."
+	)

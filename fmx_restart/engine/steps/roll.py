@@ -7,10 +7,11 @@ only how many are away. A worker with a long job is left alone until that job en
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
 	DrainTimeout,
 	Interrupted,
@@ -31,6 +32,8 @@ LOOK_EVERY = 0.05  # seconds
 TAKES_EFFECT = 0.5  # seconds from the moment a pill was taken until RQ has noted that its worker leaves
 STAYS_UP = 1.0  # seconds that a new worker must have been registered before the next old one goes
 REGISTERS_WITHIN = 90.0  # seconds
+#: for workers that are just being replaced when the rolling restart ends early
+SEEN_BACK = Patience(timeout=2 * REGISTERS_WITHIN, poll=LOOK_EVERY)
 
 
 def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
@@ -45,12 +48,22 @@ def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
 		)
 
 
-def roll(operation: Operation, workers: list[Process]) -> list[Relay]:
-	"""Raises DrainTimeout when a time limit was given and is over: some workers are new then, the others go on."""
-	rolling = Rolling(operation, workers)
+def roll(
+	operation: Operation, workers: list[Process], *, failed_before: Collection[Process] = ()
+) -> list[Relay]:
+	"""
+	Ends early, with some workers not replaced, when as many processes as the options allow have failed: those in
+	`failed_before` count too. Raises DrainTimeout when a time limit was given and is over without a failure: some workers
+	are new then, the others keep running.
+	"""
+	rolling = Rolling(operation, workers, failed_before)
 	try:
 		if not operation.wait(rolling.is_done, Patience(operation.options.rolling_timeout, LOOK_EVERY)):
-			raise rolling.timeout()
+			rolling.is_out_of_time = True
+			operation.wait(rolling.is_done, SEEN_BACK)
+			if not rolling.failed():
+				raise rolling.timeout()
+		rolling.note_not_replaced()
 	finally:
 		with suppress(
 			QueueUnreachable
@@ -59,9 +72,21 @@ def roll(operation: Operation, workers: list[Process]) -> list[Relay]:
 	return rolling.relays
 
 
+def stop_rolling(operation: Operation, failed: Iterable[Process], not_replaced: Iterable[Process]) -> None:
+	"""The report and the listeners learn who stays in service with the old code."""
+	names = [process.name for process in not_replaced]
+	operation.report.not_replaced = names
+	operation.emit(events.RollingStopped(tuple(process.name for process in failed), tuple(names)))
+
+
 class Rolling:
-	def __init__(self, operation: Operation, workers: list[Process]) -> None:
+	def __init__(
+		self, operation: Operation, workers: list[Process], failed_before: Collection[Process] = ()
+	) -> None:
 		self.operation, self.bench = operation, operation.bench
+		self.failed_before = tuple(failed_before)
+		self.is_out_of_time = False
+		self.is_stopping = False  # no further worker is made to leave
 		self.relays = relays_for(operation, workers, Farewell.OTHERS)
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
@@ -76,6 +101,8 @@ class Rolling:
 		self.staying = {w.pid for w in live if w.host == self.bench.host.name and not w.is_leaving}
 		self.note_new_workers(look)
 		self.check_pills()
+		if self.must_stop():
+			return self.are_all_back()
 		old = self.old_workers(look)
 		free = [worker for worker in old if self.is_free(worker)]
 		self.seen = {worker.name: worker.job_id for worker in old}
@@ -85,9 +112,36 @@ class Rolling:
 				self.pills[pill] = self.bench.clock.now()
 		return all(relay.leg is Leg.FAILED or self.is_settled(relay) for relay in self.relays)
 
+	def failed(self) -> list[Process]:
+		return [*self.failed_before, *(relay.old for relay in self.relays if relay.leg is Leg.FAILED)]
+
+	def waiting(self) -> list[Process]:
+		"""Workers that are still the old ones."""
+		return [relay.old for relay in self.relays if relay.leg is Leg.STOPPING]
+
+	def must_stop(self) -> bool:
+		"""Too many failures, one and a request to stop, or no time left. Workers that took no pill keep running."""
+		failures = len(self.failed())
+		is_enough = failures >= self.operation.options.rolling_max_failures
+		is_asked = failures > 0 and self.operation.stop_requested.is_set()
+		if (is_enough or is_asked or self.is_out_of_time) and not self.is_stopping:
+			self.bench.queue.recall()
+			self.is_stopping = True
+		return self.is_stopping
+
+	def are_all_back(self) -> bool:
+		"""A pill that was taken at the last moment shows within TAKES_EFFECT; its worker is seen back first."""
+		return not self.pills and not any(self.is_away(relay) for relay in self.relays)
+
+	def note_not_replaced(self) -> None:
+		if self.failed() and self.waiting():
+			stop_rolling(self.operation, self.failed(), self.waiting())
+
 	def heed_stop_request(self) -> None:
-		"""Between two workers it can end at any time; one that is away is seen back first."""
-		if self.operation.stop_requested.is_set() and not any(self.is_away(relay) for relay in self.relays):
+		"""Between two workers it can end at any time; one that is away is seen back first. A failure is reported instead."""
+		if not self.operation.stop_requested.is_set() or self.failed():
+			return
+		if not any(self.is_away(relay) for relay in self.relays):
 			raise Interrupted(
 				f"Stopped on request. {self.left_over()}", hint="Type the same command to replace the rest."
 			)
@@ -153,5 +207,5 @@ class Rolling:
 		)
 
 	def left_over(self) -> str:
-		left = [relay.old.name for relay in self.relays if relay.leg is Leg.STOPPING]
-		return f"Not replaced: {', '.join(left) or 'none'}. They go on as they were; all others are new."
+		self.operation.report.not_replaced = left = [process.name for process in self.waiting()]
+		return f"Not replaced: {', '.join(left) or 'none'}. They keep running with the old code; all others are new."

@@ -81,6 +81,7 @@ class TestApiPermissions(unittest.TestCase):
 			{"on_timeout": "--help"},
 			{"rolling_share": "--status"},
 			{"rolling_share": "a lot"},
+			{"rolling_max_failures": 0},
 			{"wait_workers_timeout": -1},
 			{"maintenance_mode": "lunch"},
 			{"migrate": 1, "sites": "../../etc"},

@@ -61,12 +61,18 @@ class TestReport(unittest.TestCase):
 		self.assertNotIn("lost", text)
 
 	def test_a_failed_one_names_the_process_that_did_not_come_back(self):
-		failure = Failure("ProcessFault", "Not as it should be: bench-web:web.", "")
+		failure = Failure("ProcessFault", "1 of 3 processes failed: bench-web:web.", "")
 		change = ProcessChange("bench-web:web", ProcessKind.WEB, 100)
 		text = self.text(replace(done(), outcome=Phase.FAILED, failure=failure, processes=[change]))
 		self.assertIn("bench-web:web 100 → -", text)
-		self.assertTrue(text.endswith("Failed: Not as it should be: bench-web:web."))
+		self.assertTrue(text.endswith("Failed: 1 of 3 processes failed: bench-web:web."))
 		self.assertNotIn("Done.", text)
+
+	def test_a_rolling_restart_that_stopped_names_those_that_stay_in_service(self):
+		began = ProcessChange("worker-1", ProcessKind.WORKER, 101)
+		report = replace(done(), processes=[began], not_replaced=["worker-1", "worker-2"])
+		for name in ("worker-1 101 → - ", "worker-2 "):
+			self.assertIn(f"{name}not replaced, in service with the old code", self.text(report))
 
 	def test_a_restart_without_anything_to_tell_has_no_empty_parts(self):
 		text = self.text(replace(done(), waited_for=[], processes=[], left_alone=[], account=None))

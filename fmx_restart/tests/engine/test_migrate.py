@@ -172,7 +172,7 @@ class TestMigrationsThatFail(MigrationTest):
 		self.bench.processes["long"].crashes_at_start = True
 		error = self.fail(self.run_with())
 		self.assertEqual(error.exit_code, 6)
-		self.assertRegex(str(error), "a.localhost failed.*Besides: Not as it should be: long")
+		self.assertRegex(str(error), "a.localhost failed.*Besides: 1 of 3 processes failed: long")
 
 	def test_an_old_worker_that_does_not_stop_is_killed_before_the_fence_is_lifted(self):
 		self.bench.processes["long"].refuses_to_stop = True

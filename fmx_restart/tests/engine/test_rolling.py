@@ -108,3 +108,136 @@ class TestRolling(unittest.TestCase):
 		with self.assertRaisesRegex(ProcessFault, "pill"):
 			run.go()
 		self.assertEqual(self.bench.queue.tasks, {})
+
+
+class TestAWorkerThatDoesNotComeBack(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(FOUR_WORKERS)
+
+	def break_workers(self) -> None:
+		"""As code does that cannot be loaded."""
+		for name in FOUR_WORKERS:
+			self.bench.processes[name].crashes_at_start = True
+
+	def in_service(self) -> set[str]:
+		return {
+			process.name
+			for process in self.bench.processes.list()
+			if process.name in FOUR_WORKERS and process.state is ProcessState.RUNNING
+		}
+
+	def fails(self, run: Run) -> ProcessFault:
+		with self.assertRaises(ProcessFault) as raised:
+			run.go()
+		self.assertEqual(raised.exception.exit_code, 4)
+		return raised.exception
+
+	def test_the_first_one_ends_it_and_the_others_stay_in_service(self):
+		# Given code that no worker can load
+		self.break_workers()
+		before = {process.name: process.pid for process in self.bench.processes.list()}
+		run = Run(self.bench, ROLLING)
+		# When they are rolled
+		error = self.fails(run)
+		self.bench.clock.sleep(60)
+		# Then one was tried, three work on as they were, and each is named for what became of it
+		left = self.in_service()
+		self.assertEqual(len(left), 3)
+		now = {process.name: process.pid for process in self.bench.processes.list()}
+		self.assertEqual({name: now[name] for name in left}, {name: before[name] for name in left})
+		(failed,) = FOUR_WORKERS.keys() - left
+		untouched = ", ".join(name for name in FOUR_WORKERS if name in left)
+		self.assertIn(
+			f"failed: {failed}. Replaced: web. Not touched, in service with the old code: {untouched}.",
+			str(error),
+		)
+		self.assertEqual(run.operation.report.not_replaced, untouched.split(", "))
+		self.assertEqual([fact.failed for fact in run.of(events.RollingStopped)], [(failed,)])
+
+	def test_the_queue_keeps_running_and_no_pill_is_left(self):
+		self.break_workers()
+		self.fails(Run(self.bench, ROLLING))
+		self.bench.queue.enqueue("later", seconds=1)
+		self.bench.clock.sleep(10)
+		self.assertEqual(
+			{id: task.status for id, task in self.bench.queue.tasks.items()}, {"later": "finished"}
+		)
+
+	def test_one_that_fails_after_others_were_replaced_ends_it_there(self):
+		# Given code that breaks when the second worker is replaced
+		ups = []
+
+		def note(fact):
+			if isinstance(fact, events.ProcessUp):
+				ups.append(fact.name)
+				if len(ups) == 2:
+					self.break_workers()
+
+		run = Run(self.bench, ROLLING)
+		run.operation.listen(note)
+		error = self.fails(run)
+		self.assertEqual(len(self.in_service()), 3)
+		self.assertIn(f"Replaced: {ups[0]}, {ups[1]}. Not touched", str(error))
+		self.assertEqual(len(run.operation.report.not_replaced), 2)
+
+	def test_more_failures_can_be_allowed(self):
+		self.break_workers()
+		run = Run(self.bench, Options(Strategy.ROLLING, rolling_max_failures=3))
+		self.fails(run)
+		self.assertEqual(len(run.operation.report.not_replaced), 1)
+
+	def test_one_that_does_not_register_counts_as_failed(self):
+		for name in FOUR_WORKERS:
+			self.bench.processes[name].on_start = lambda: None
+		run = Run(self.bench, ROLLING)
+		self.assertIn("1 of 5 processes failed", str(self.fails(run)))
+		self.assertEqual(len(run.operation.report.not_replaced), 3)
+
+	def test_with_a_share_all_that_are_away_are_seen_back_or_named(self):
+		# Given two workers that leave at once, the first of which does not come back
+		first = []
+
+		def break_one(fact):
+			if isinstance(fact, events.ProcessDown) and fact.name in FOUR_WORKERS and not first:
+				first.append(fact.name)
+				self.bench.processes[fact.name].crashes_at_start = True
+
+		run = Run(self.bench, Options(Strategy.ROLLING, rolling_share=0.5))
+		run.operation.listen(break_one)
+		error = self.fails(run)
+		# Then the other one is new, and two are left
+		self.assertEqual(len(self.in_service()), 3)
+		self.assertEqual(len(run.operation.report.not_replaced), 2)
+		self.assertRegex(str(error), rf"failed: {first[0]}\. Replaced: web, worker-\d\. Not touched")
+
+	def test_web_that_does_not_come_up_ends_it_before_the_first_worker(self):
+		self.bench.processes["web"].crashes_at_start = True
+		for allowed in (1, 5):
+			with self.subTest(allowed=allowed):
+				self.bench.processes.orders.clear()
+				error = self.fails(Run(self.bench, Options(Strategy.ROLLING, rolling_max_failures=allowed)))
+				self.assertEqual({name for _, name in self.bench.processes.orders}, {"web"})
+				self.assertEqual(self.in_service(), set(FOUR_WORKERS))
+				self.assertIn(
+					f"Replaced: none. Not touched, in service with the old code: {', '.join(FOUR_WORKERS)}",
+					str(error),
+				)
+
+	def test_a_request_to_stop_after_a_failure_is_a_failure(self):
+		# Given a rolling restart that may go on after a failure, and somebody who stops it then
+		self.break_workers()
+		run = Run(self.bench, Options(Strategy.ROLLING, rolling_max_failures=4))
+		run.operation.listen(
+			lambda fact: isinstance(fact, events.ProcessFailed) and run.operation.stop_requested.set()
+		)
+		self.fails(run)
+		self.assertEqual(len(run.operation.report.not_replaced), 3)
+
+	def test_a_worker_that_is_away_when_the_time_is_over_is_seen_back(self):
+		# Given workers that need longer to boot than there is time
+		for name in FOUR_WORKERS:
+			self.bench.processes[name].start_takes = 20
+		run = Run(self.bench, Options(Strategy.ROLLING, rolling_timeout=10))
+		with self.assertRaisesRegex(DrainTimeout, "Not replaced: worker-1, worker-2, worker-3"):
+			run.go()
+		self.assertEqual(self.in_service(), set(FOUR_WORKERS))
