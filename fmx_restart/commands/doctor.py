@@ -120,7 +120,7 @@ def with_todays_lines(patient: Patient, site: str | None) -> Examination:
 
 
 def show(examination: Examination, quiet: bool) -> None:
-	if examination.findings or not quiet:
+	if examination.problems or not quiet:
 		console().print(report(examination, quiet=quiet), soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -12,7 +12,7 @@ from fmx_restart.console.sentences import count
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.finding import Finding, Severity
 
-STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 #: Columns of a pipe or a file: nothing is cut off there
 WIDE = 240
 
@@ -24,8 +24,9 @@ def console() -> Console:
 
 
 def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
-	"""`quiet`: only the problems; nothing at all where there are none."""
-	parts = [*([] if quiet else [summary(examination)]), *problems(examination)]
+	"""`quiet`: only the problems; nothing at all where there are none. Notes are no problems."""
+	shown = examination.problems if quiet else examination.findings
+	parts = [*([] if quiet else [summary(examination)]), *problems(shown)]
 	if not quiet:
 		parts += tables(examination)
 	return Group(*parts)
@@ -33,6 +34,7 @@ def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
 
 def summary(examination: Examination) -> Text:
 	found = f"{count(len(examination.errors), 'error')}, {count(len(examination.warnings), 'warning')}"
+	found += f", {count(len(examination.notes), 'note')}" if examination.notes else ""
 	checks = f"{count(len(examination.checks), 'check')} in {examination.seconds:.1f} s"
 	state = "Healthy" if examination.is_healthy else "Not healthy"
 	style = "bold green" if examination.is_healthy else "bold red"
@@ -50,10 +52,10 @@ def facts(examination: Examination) -> Iterator[str]:
 		yield f"{count(sum(row.pending for row in queues), 'job')} waiting, {sum(row.failed for row in queues)} failed."
 
 
-def problems(examination: Examination) -> Iterator[Text]:
-	for finding in examination.findings:
+def problems(findings: Collection[Finding]) -> Iterator[Text]:
+	for finding in findings:
 		yield problem(finding)
-	if examination.findings:
+	if findings:
 		yield Text("Each name has a page: docs/doctor/NAME.md", "dim")
 
 

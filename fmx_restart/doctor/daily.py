@@ -21,7 +21,7 @@ def run() -> None:
 	import frappe
 
 	if frappe.conf.get(SWITCH):
-		tell_what_turned_bad(examine().findings)
+		tell_what_turned_bad(examine().problems)
 
 
 def tell_what_turned_bad(findings: Iterable[Finding]) -> list[Finding]:

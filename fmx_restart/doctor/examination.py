@@ -15,7 +15,7 @@ class Examination:
 	time: float  # when it began, seconds since the epoch
 	seconds: float  # how long it took
 	checks: tuple[str, ...]  # those that were made, whether they found anything or not
-	findings: tuple[Finding, ...]  # errors first
+	findings: tuple[Finding, ...]  # errors first, notes last
 	details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # name → rows, each a dataclass
 
 	@property
@@ -25,6 +25,15 @@ class Examination:
 	@property
 	def warnings(self) -> tuple[Finding, ...]:
 		return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
+
+	@property
+	def notes(self) -> tuple[Finding, ...]:
+		return tuple(finding for finding in self.findings if finding.severity is Severity.NOTE)
+
+	@property
+	def problems(self) -> tuple[Finding, ...]:
+		"""Errors and warnings."""
+		return tuple(finding for finding in self.findings if finding.severity is not Severity.NOTE)
 
 	@property
 	def is_healthy(self) -> bool:
@@ -40,6 +49,7 @@ class Examination:
 			"healthy": self.is_healthy,
 			"errors": len(self.errors),
 			"warnings": len(self.warnings),
+			"notes": len(self.notes),
 			"checks": list(self.checks),
 			"findings": [{**asdict(found), "severity": found.severity.value} for found in self.findings],
 			"details": {name: [asdict(row) for row in rows] for name, rows in self.details.items()},

@@ -16,12 +16,14 @@ from fmx_restart.doctor.check import CHECKS, Check
 from fmx_restart.doctor.detail import DETAILS, Rows
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.patient import NoManager, Patient
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 
 LIMIT = 2.0  # seconds for each check, on a machine that has a processor to spare
 MOST_BUSY = 5.0  # times as long, at most, on one that has not
-UNREACHABLE, FAILED = "unreachable", "check-failed"  # findings that no check makes; they have pages, too
+#: Findings that no check makes; they have pages, too
+UNREACHABLE, FAILED, NO_MANAGER = "unreachable", "check-failed", "no-manager"
+ORDER = list(Severity)
 
 
 @dataclass
@@ -111,6 +113,8 @@ def trouble(errand: Errand, patient: Patient, deadline: float) -> list[Finding]:
 		return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
 	if errand.error is None:
 		return []
+	if isinstance(errand.error, NoManager):
+		return [no_manager(errand.error)]
 	part = patient.parts.fault_of(errand.error)
 	if part and isinstance(errand.error, OperationError):
 		return [unreachable(part, str(errand.error), errand.error.hint)]
@@ -122,17 +126,30 @@ def unreachable(part: str, text: str, hint: str) -> Finding:
 	return Finding(UNREACHABLE, Severity.ERROR, part, text, hint or "bench doctor, once more")
 
 
+def no_manager(error: NoManager) -> Finding:
+	"""A bench under `bench start`, or in a container, is not ill for that."""
+	text = (
+		f"No process manager of this bench answers ({str(error).rstrip('.')}). Its programs, their settings and orphans below a manager"
+		" were not checked."
+	)
+	remedy = (
+		"Nothing, where bench start or a container runs this bench. Where supervisor should run it: "
+		+ error.hint
+	)
+	return Finding(NO_MANAGER, Severity.NOTE, "", text, remedy)
+
+
 def repeat(name: str) -> str:
 	return f"bench doctor --check {name}" if name in CHECKS.all() else "bench doctor, once more"
 
 
 def sort(findings: list[Finding]) -> tuple[Finding, ...]:
-	"""Errors first; what cannot be reached before all, as it explains much else."""
+	"""Errors first, notes last; what cannot be reached before all, as it explains much else."""
 	return tuple(
 		sorted(
 			findings,
 			key=lambda found: (
-				found.severity is not Severity.ERROR,
+				ORDER.index(found.severity),
 				found.check != UNREACHABLE,
 				found.check,
 				found.subject,

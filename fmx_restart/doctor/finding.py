@@ -9,6 +9,7 @@ from enum import Enum
 class Severity(str, Enum):
 	ERROR = "error"  # something does not work, or jobs are lost or stuck
 	WARNING = "warning"  # it works now and will hurt later
+	NOTE = "note"  # nothing is wrong; it says what could not be looked at, and no exit code depends on it
 
 
 @dataclass(frozen=True)

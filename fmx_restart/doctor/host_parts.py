@@ -14,7 +14,7 @@ from fmx_restart.engine.errors import OperationError
 
 
 def process_table(patient: Patient) -> ProcessTable:
-	return patient.parts.get("process table", ProcessTable.take)
+	return patient.process_table
 
 
 def bench_processes(patient: Patient) -> dict[int, Role]:

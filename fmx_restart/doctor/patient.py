@@ -11,18 +11,25 @@ from redis import Redis
 
 from fmx_restart.adapters.app_code import Change, last_change
 from fmx_restart.adapters.journal_reader import unfinished
+from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.survey import QueueSurvey, survey
+from fmx_restart.adapters.supervisor.signs import sign_of_supervisor
 from fmx_restart.doctor.lost import LostJobs, find_lost_jobs
 from fmx_restart.doctor.parts import Parts, part
 from fmx_restart.doctor.suspension import Suspension, read_suspension
+from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.holder import describe
 from fmx_restart.engine.ports import Bench, Host, Job, Look, Process, Processes, Web, Worker
 from fmx_restart.engine.workers import live_workers, running_jobs
 
 OPERATION = "doctor"  # in place of an operation's id: the doctor writes nothing under it
+
+
+class NoManager(WrongEnvironment):
+	"""No process manager answers, and nothing says that this bench has one: a development bench, a container."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,25 @@ class Patient:
 
 	@part
 	def manager(self) -> Processes:
-		"""The process manager."""
-		return self.ways.processes()
+		"""The process manager. Raises NoManager where nothing says that this bench has one."""
+		try:
+			return self.ways.processes()
+		except WrongEnvironment as error:
+			if sign := self._sign_of_supervisor():
+				text = f"{str(error).rstrip('.')}. It should run this bench: {sign}."
+				raise WrongEnvironment(text, hint=error.hint) from error
+			raise NoManager(str(error), hint=error.hint) from error
+
+	def _sign_of_supervisor(self) -> str:
+		config: Mapping = {}
+		with suppress(WrongEnvironment):  # a finding of its own
+			config = self.config
+		return sign_of_supervisor(str(self.path), config, self.process_table)
+
+	@part
+	def process_table(self) -> ProcessTable:
+		"""One look at this machine's processes, for all checks."""
+		return ProcessTable.take()
 
 	@part
 	def processes(self) -> list[Process]:

@@ -13,7 +13,18 @@ from fmx_restart.tests.bench.terminal import Terminal
 #: Frappe's own, before any app's command of the same name
 FRAPPES = "import frappe, sys; from frappe.utils.doctor import doctor; doctor(sys.argv[1] if sys.argv[1:] else None)"
 #: What --json promises (docs/doctor.md)
-FIELDS = {"bench", "time", "seconds", "healthy", "errors", "warnings", "checks", "findings", "details"}
+FIELDS = {
+	"bench",
+	"time",
+	"seconds",
+	"healthy",
+	"errors",
+	"warnings",
+	"notes",
+	"checks",
+	"findings",
+	"details",
+}
 
 
 class TestDoctor(BenchTestCase):

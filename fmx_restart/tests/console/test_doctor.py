@@ -18,6 +18,7 @@ ERROR = Finding(
 	"ghost-jobs", Severity.ERROR, "short", "2 jobs [are] lost.", "bench doctor --fix", fix="put-back"
 )
 WARNING = Finding("old-code", Severity.WARNING, "", "Code is old.", "bench safe-restart")
+NOTE = Finding("no-manager", Severity.NOTE, "", "No process manager answers.", "Nothing.")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class TestDoctorReport(unittest.TestCase):
 
 	def test_warnings_alone_leave_it_healthy(self):
 		self.assertTrue(shown(report(examination(WARNING))).startswith("Healthy: 0 errors, 1 warning."))
+
+	def test_a_note_comes_last_and_is_no_problem(self):
+		lines = shown(report(examination(WARNING, NOTE))).splitlines()
+		self.assertEqual(lines[0], "Healthy: 0 errors, 1 warning, 1 note. 2 checks in 0.4 s.")
+		self.assertIn("NOTE    no-manager", lines)
+		self.assertNotIn("no-manager", shown(report(examination(WARNING, NOTE), quiet=True)))
+		self.assertEqual(shown(report(examination(NOTE), quiet=True)).strip(), "")
 
 	def test_quiet_tells_problems_only_and_nothing_where_there_are_none(self):
 		self.assertNotIn("ealthy", shown(report(examination(ERROR), quiet=True)))
