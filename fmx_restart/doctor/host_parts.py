@@ -32,7 +32,7 @@ def find_orphans_of(patient: Patient, table: ProcessTable | None = None) -> list
 def registered_pids(patient: Patient) -> set[int] | None:
 	"""Workers of this machine that are known to Redis. None where Redis does not answer."""
 	with suppress(OperationError):
-		return {worker.pid for worker in patient.look.workers if worker.host == patient.host.name}
+		return patient.look.local.pids
 	return None
 
 

@@ -23,7 +23,7 @@ from fmx_restart.doctor.suspension import Suspension, read_suspension
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.holder import describe
 from fmx_restart.engine.ports import Bench, Host, Job, Look, Process, Processes, Web, Worker
-from fmx_restart.engine.workers import live_workers, running_jobs
+from fmx_restart.engine.workers import live_workers, locate, running_jobs
 
 OPERATION = "doctor"  # in place of an operation's id: the doctor writes nothing under it
 
@@ -76,16 +76,16 @@ class Patient:
 	@part
 	def look(self) -> Look:
 		"""All workers, depths and the started registry, of one instant."""
-		return self.queue.look()
+		return locate(self.queue.look(), self.host)
 
 	@part
 	def running(self) -> dict[str, Job]:
 		"""Jobs that somebody really works on, by id."""
-		return self.queue.describe(job.id for job in running_jobs(self.look, self.host))
+		return self.queue.describe(job.id for job in running_jobs(self.look))
 
 	@part
 	def live_workers(self) -> list[Worker]:
-		return live_workers(self.look, self.host)
+		return live_workers(self.look)
 
 	@part
 	def surveys(self) -> list[QueueSurvey]:

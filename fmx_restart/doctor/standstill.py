@@ -24,7 +24,7 @@ from fmx_restart.engine.errors import BenchBusy, DrainTimeout
 from fmx_restart.engine.holder import Holder, describe
 from fmx_restart.engine.ports import Hold, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience, wait_until
-from fmx_restart.engine.workers import live_workers, restless
+from fmx_restart.engine.workers import live_workers, locate, restless
 
 LEASE = 30.0  # seconds; all of it takes less, so nothing needs to be renewed
 PATIENCE = Patience(timeout=10.0, poll=0.02)
@@ -59,7 +59,7 @@ def wait_for_sleep(patient: Patient, queue: RedisQueue) -> None:
 	unsure: list[Worker] = []
 
 	def is_sure() -> bool:
-		unsure[:] = restless(live_workers(queue.look(), patient.host))
+		unsure[:] = restless(live_workers(locate(queue.look(), patient.host)))
 		idle = [worker for worker in unsure if worker.state is WorkerState.IDLE]
 		if idle and clock.now() >= woken[0]:
 			queue.wake(idle)

@@ -27,6 +27,7 @@ from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import story_of
 from fmx_restart.engine.waiting import Outage, Patience, wait_until
 from fmx_restart.engine.wishes import Wishes
+from fmx_restart.engine.workers import look_at
 
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
 BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
@@ -205,7 +206,7 @@ class Operation:
 
 	def look(self) -> Look:
 		"""One look at the queue; remembers which jobs were ever seen running."""
-		look = self.bench.queue.look()
+		look = look_at(self.bench)
 		new = {job.id for job in look.started} - self.running.keys()
 		if new:
 			self.running.update(self.bench.queue.describe(new))
@@ -213,10 +214,8 @@ class Operation:
 
 	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
 		"""Job processes without a worker. Reading the process table takes milliseconds: not for every look."""
-		host = self.bench.host
-		known = {worker.pid for worker in look.workers if worker.host == host.name}
-		known |= {process.pid for process in self.managed_now() if process.pid}
-		return tuple(host.orphan_horses(known))
+		managed = {process.pid for process in self.managed_now() if process.pid}
+		return tuple(self.bench.host.orphan_horses(look.local.pids | managed))
 
 	def managed_now(self) -> Sequence[Process]:
 		"""What the process manager runs, or ran when it answered last."""

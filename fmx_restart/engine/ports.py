@@ -50,6 +50,30 @@ class StartedJob:
 
 
 @dataclass(frozen=True)
+class HostProcess:
+	"""A process of this machine, told from a later one with the same pid by its start time."""
+
+	pid: int
+	created: float  # seconds since the epoch
+	label: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class LocalWorkers:
+	"""Which workers of a look are processes of this machine, by name. How that is known: engine/workers.py."""
+
+	running: Mapping[str, HostProcess] = field(default_factory=dict)
+	ended: frozenset[str] = frozenset()  # they were processes of this machine
+
+	def __contains__(self, worker: Worker) -> bool:
+		return worker.name in self.running or worker.name in self.ended
+
+	@property
+	def pids(self) -> set[int]:
+		return {process.pid for process in self.running.values()}
+
+
+@dataclass(frozen=True)
 class Look:
 	"""What Redis says about this bench at one instant, read in one round trip."""
 
@@ -59,6 +83,7 @@ class Look:
 	started: tuple[StartedJob, ...]
 	suspension: str | None  # the value of rq:suspended
 	other_benches: Mapping[str, int] = field(default_factory=dict)  # on the same Redis database: id → workers
+	local: LocalWorkers | None = None  # None: nobody has compared it with the process table
 
 
 @dataclass(frozen=True)
@@ -231,15 +256,6 @@ class Processes(Protocol):
 
 	def log_tail(self, name: str) -> str:
 		"""The last lines it wrote; empty when there is no log."""
-
-
-@dataclass(frozen=True)
-class HostProcess:
-	"""A process of this machine, told from a later one with the same pid by its start time."""
-
-	pid: int
-	created: float  # seconds since the epoch
-	label: str = field(default="", compare=False)
 
 
 class Host(Protocol):

@@ -32,7 +32,7 @@ from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_
 from fmx_restart.engine.steps.roll import TAKES_EFFECT
 from fmx_restart.engine.steps.verify import PATIENCE, Verification
 from fmx_restart.engine.waiting import Patience, wait_until
-from fmx_restart.engine.workers import running_jobs
+from fmx_restart.engine.workers import local_workers, running_jobs
 
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
 
@@ -107,8 +107,7 @@ class Recovery(Operation):
 			return
 		ids = set(condemned.ids)
 		self.running |= self.bench.queue.describe(ids)
-		host = self.bench.host
-		self.wait(lambda: ids.isdisjoint(job.id for job in running_jobs(self.look(), host)), DYING)
+		self.wait(lambda: ids.isdisjoint(job.id for job in running_jobs(self.look())), DYING)
 		ended = finish_ending(self.bench, ids, requeue=condemned.requeue, reason=condemned.reason)
 		note(self, *ended)
 
@@ -151,7 +150,7 @@ class Recovery(Operation):
 			self.wait(lambda: self.bench.clock.now() >= settled_at, Patience(4 * TAKES_EFFECT))
 		elif not self.remains.stopping:
 			return []
-		leaving = {w.pid for w in self.look().workers if w.host == self.bench.host.name and w.is_leaving}
+		leaving = {worker.pid for worker in local_workers(self.look()) if worker.is_leaving}
 		gone = {process.name for process in self._now(self._told()) if not self._runs_as_before(process)}
 		gone -= {relay.old.name for relay in seen_to}
 		left = [process for process in self._told() if process.pid in leaving or process.name in gone]

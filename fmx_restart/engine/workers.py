@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from fmx_restart.engine.ports import (
+	Bench,
 	Host,
 	HostProcess,
+	LocalWorkers,
 	Look,
 	Process,
 	ProcessKind,
@@ -26,10 +29,29 @@ SILENCE = {
 CLOCKS_DIFFER = 5.0  # seconds between the kernel's clock and the one that RQ writes down
 
 
-def is_live(worker: Worker, look: Look, host: Host) -> bool:
-	"""On this machine the process table knows; elsewhere only the heartbeat tells."""
-	if worker.host == host.name:
-		return is_its_process(worker, host.started(worker.pid))
+def look_at(bench: Bench) -> Look:
+	"""One look at the queue, its workers compared with the process table."""
+	return locate(bench.queue.look(), bench.host)
+
+
+def locate(look: Look, host: Host) -> Look:
+	"""The same look, which says also which of its workers are processes of this machine."""
+	running, ended = {}, set()
+	for worker in look.workers:
+		if worker.host != host.name:
+			continue
+		started = host.started(worker.pid)
+		if is_its_process(worker, started):
+			running[worker.name] = HostProcess(worker.pid, started)
+		else:
+			ended.add(worker.name)
+	return replace(look, local=LocalWorkers(running, frozenset(ended)))
+
+
+def is_live(worker: Worker, look: Look) -> bool:
+	"""On this machine the process table knows; on another one only the heartbeat tells."""
+	if worker in look.local:
+		return worker.name in look.local.running
 	return look.time - worker.heartbeat <= SILENCE[worker.state]
 
 
@@ -44,8 +66,19 @@ def is_its_process(worker: Worker, started: float | None) -> bool:
 	return not last_sign or started <= last_sign + CLOCKS_DIFFER
 
 
-def live_workers(look: Look, host: Host) -> list[Worker]:
-	return [worker for worker in look.workers if is_live(worker, look, host)]
+def live_workers(look: Look) -> list[Worker]:
+	return [worker for worker in look.workers if is_live(worker, look)]
+
+
+def local_workers(look: Look) -> list[Worker]:
+	"""Those that run on this machine."""
+	return [worker for worker in look.workers if worker.name in look.local.running]
+
+
+def workers_outside(look: Look, pids: Collection[int]) -> list[Worker]:
+	"""Live workers that are none of these processes of this machine."""
+	inside = {name for name, process in look.local.running.items() if process.pid in pids}
+	return [worker for worker in live_workers(look) if worker.name not in inside]
 
 
 def restless(workers: Iterable[Worker]) -> list[Worker]:
@@ -57,20 +90,20 @@ def is_at_work(worker: Worker) -> bool:
 	return worker.state is WorkerState.BUSY and worker.job_id is not None
 
 
-def running_jobs(look: Look, host: Host) -> list[StartedJob]:
+def running_jobs(look: Look) -> list[StartedJob]:
 	"""Entries of the started registry that somebody really works on, as far as can be told."""
 	by_name = {worker.name: worker for worker in look.workers}
-	return [job for job in look.started if _is_running(job, by_name.get(job.worker or ""), look, host)]
+	return [job for job in look.started if _is_running(job, by_name.get(job.worker or ""), look)]
 
 
-def _is_running(job: StartedJob, worker: Worker | None, look: Look, host: Host) -> bool:
+def _is_running(job: StartedJob, worker: Worker | None, look: Look) -> bool:
 	"""
 	A live worker runs it only while it is busy: RQ can leave entries behind. The record of a dead worker of
 	this machine settles it; without any record the entry counts until RQ's own expiry.
 	"""
 	if worker is None:
 		return job.expires > look.time
-	return worker.state is WorkerState.BUSY and is_live(worker, look, host)
+	return worker.state is WorkerState.BUSY and is_live(worker, look)
 
 
 def stray_horses(host: Host, look: Look, managed: Iterable[Process]) -> list[HostProcess]:
@@ -79,7 +112,7 @@ def stray_horses(host: Host, look: Look, managed: Iterable[Process]) -> list[Hos
 	Reading the table takes milliseconds: not for every look.
 	"""
 	managed = list(managed)
-	known = {w.pid for w in look.workers if w.host == host.name}
+	known = look.local.pids
 	orphans = host.orphan_horses(known | {process.pid for process in managed if process.pid})
 	return [*orphans, *unrecorded_horses(host, look, managed)]
 
@@ -89,7 +122,7 @@ def unrecorded_horses(host: Host, look: Look, managed: Iterable[Process]) -> lis
 	Job processes of workers that Redis has no record of (any more): of a job of theirs nothing else may tell. A worker
 	that is just starting has no record yet, and no job process either.
 	"""
-	known = {w.pid for w in look.workers if w.host == host.name and w.is_recorded}
+	known = {worker.pid for worker in local_workers(look) if worker.is_recorded}
 	found = []
 	for process in managed:
 		if process.kind is ProcessKind.WORKER and process.pid and process.pid not in known:

@@ -17,7 +17,7 @@ from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.ports import Job, Look, Worker
-from fmx_restart.engine.workers import is_live
+from fmx_restart.engine.workers import is_live, locate
 from fmx_restart.record import here, samples
 from fmx_restart.record.previewing import job_told
 
@@ -27,7 +27,7 @@ MOST_FAILED = 10  # failed jobs that are named
 def workers() -> dict[str, Any]:
 	bench_id = here.bench_id()
 	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(frappe.utils.get_bench_path())
-	look = queue.look()
+	look = locate(queue.look(), host)
 	jobs = queue.describe(job.id for job in look.started)
 	samples.note(look)
 	held = here.held()
@@ -39,7 +39,7 @@ def workers() -> dict[str, Any]:
 		"suspended_by_us": (look.suspension or "").startswith("fmx_restart:"),
 		"holder": held.text if held else None,
 		"operation": held.operation if held else None,
-		"workers": [worker_told(worker, jobs, look, host) for worker in look.workers],
+		"workers": [worker_told(worker, jobs, look) for worker in look.workers],
 		"queues": queues_told(look, jobs, failed),
 		"failed_jobs": failed_told(bench_id, [name for name, count in failed.items() if count]),
 		"other_benches": look.other_benches,
@@ -47,7 +47,7 @@ def workers() -> dict[str, Any]:
 	}
 
 
-def worker_told(worker: Worker, jobs: dict[str, Job], look: Look, host: ThisHost) -> dict[str, Any]:
+def worker_told(worker: Worker, jobs: dict[str, Job], look: Look) -> dict[str, Any]:
 	job = jobs.get(worker.job_id or "")
 	return {
 		"name": worker.name,
@@ -55,11 +55,11 @@ def worker_told(worker: Worker, jobs: dict[str, Job], look: Look, host: ThisHost
 		"pid": worker.pid,
 		"queues": list(worker.queues),
 		"state": worker.state.value,
-		"is_alive": is_live(worker, look, host),
+		"is_alive": is_live(worker, look),
 		"is_leaving": worker.is_leaving,
 		"born": worker.born,
 		"heartbeat": worker.heartbeat,
-		"memory": memory(worker.pid) if worker.host == host.name else None,
+		"memory": memory(worker.pid) if worker.name in look.local.running else None,
 		"job": job_told(job, look.time) if job else None,
 	}
 

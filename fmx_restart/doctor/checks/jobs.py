@@ -55,7 +55,7 @@ def is_abandoned(job: StartedJob, patient: Patient) -> bool:
 	if worker is None:
 		return job.expires < look.time
 	is_elsewhere = worker.job_id is not None and worker.job_id != job.id
-	return is_elsewhere or not is_live(worker, look, patient.host)
+	return is_elsewhere or not is_live(worker, look)
 
 
 @check("blocked-jobs")

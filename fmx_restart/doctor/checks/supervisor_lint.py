@@ -95,8 +95,9 @@ def missing_workers(patient: Patient) -> Iterator[Finding]:
 		return
 	limits = queue_limits(patient.config)
 	managed = {queue for program in found for queue in served_queues(program.words, limits)}
-	here = {queue for it in patient.live_workers if it.host == patient.host.name for queue in it.queues}
-	elsewhere = {queue for it in patient.live_workers if it.host != patient.host.name for queue in it.queues}
+	live, local = patient.live_workers, patient.look.local
+	here = {queue for worker in live if worker in local for queue in worker.queues}
+	elsewhere = {queue for worker in live if worker not in local for queue in worker.queues}
 	for queue in sorted((set(limits) & here) - managed - elsewhere):
 		text = f"Queue {queue} has a worker, but supervisor has no program for it: nobody starts it again."
 		remedy = "bench setup supervisor, then sudo supervisorctl reread && sudo supervisorctl update"

@@ -73,7 +73,7 @@ def silent_workers(patient: Patient) -> Iterator[Finding]:
 	"""Processes of this machine that are there, and have not beaten for longer than a healthy one ever is silent."""
 	for worker in patient.live_workers:
 		silence = patient.look.time - worker.heartbeat
-		if worker.host == patient.host.name and silence > SILENCE[worker.state]:
+		if worker in patient.look.local and silence > SILENCE[worker.state]:
 			text = f"Worker {worker_name(worker)} gave no sign of life for {span(silence)}: it is stopped or hangs."
 			remedy = f"py-spy dump --pid {worker.pid}; kill -CONT {worker.pid} wakes a stopped one"
 			yield Finding("silent-workers", Severity.ERROR, worker.name, text, remedy)

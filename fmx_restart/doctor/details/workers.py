@@ -55,7 +55,7 @@ def workers(patient: Patient) -> Iterator[WorkerRow]:
 
 
 def memory_of(worker: Worker, patient: Patient) -> int | None:
-	if worker.host != patient.host.name:
+	if worker not in patient.look.local:
 		return None
 	table = process_table(patient)
 	row = table.rows.get(worker.pid)

@@ -72,7 +72,7 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 def abandoned_jobs(operation: Operation) -> set[str]:
 	"""Their workers were killed by somebody else: RQ lists them as running until it gives them up minutes later."""
 	look = operation.look()
-	ids = {job.id for job in look.started} - {job.id for job in running_jobs(look, operation.bench.host)}
+	ids = {job.id for job in look.started} - {job.id for job in running_jobs(look)}
 	statuses = operation.bench.queue.statuses(ids) if ids else {}
 	return {
 		id for id, status in statuses.items() if status == "started"

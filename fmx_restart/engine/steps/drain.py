@@ -121,7 +121,7 @@ class Draining(Parking):
 	def running(self, look: Look) -> tuple[events.RunningJob, ...]:
 		workers = {worker.name: worker for worker in look.workers}
 		found = []
-		for entry in running_jobs(look, self.bench.host):
+		for entry in running_jobs(look):
 			if job := self.operation.running.get(entry.id):
 				worker = workers.get(entry.worker or "")
 				pid = worker.pid if worker else None
@@ -132,9 +132,8 @@ class Draining(Parking):
 		return tuple(found)
 
 	def runs_elsewhere(self) -> bool:
-		hosts = {worker.name: worker.host for worker in self.look.workers}
-		here = self.bench.host.name
-		return any(hosts.get(running.worker, here) != here for running in self.jobs)
+		elsewhere = {worker.name for worker in self.look.workers if worker not in self.look.local}
+		return any(running.worker in elsewhere for running in self.jobs)
 
 	def note_waits(self) -> None:
 		seconds = self.bench.clock.now() - self.began

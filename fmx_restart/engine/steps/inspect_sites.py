@@ -11,7 +11,7 @@ from fmx_restart.engine.migration import Finding, Gravity
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.ports import Bench, Look, Process
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import live_workers
+from fmx_restart.engine.workers import workers_outside
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -55,7 +55,7 @@ def unsafe_options(options: Options) -> list[Finding]:
 def strangers(bench: Bench, look: Look, restart: Iterable[Process]) -> list[Finding]:
 	"""Workers that this operation will not replace: on other machines, started by hand, or left out on purpose."""
 	ours = {member.pid for process in restart if process.pid for member in bench.host.family(process.pid)}
-	left = [w for w in live_workers(look, bench.host) if w.host != bench.host.name or w.pid not in ours]
+	left = workers_outside(look, ours)
 	if not left:
 		return []
 	names = ", ".join(f"pid {worker.pid} on {worker.host}" for worker in left)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.options import OnTimeout
-from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Worker, WorkerState
+from fmx_restart.engine.ports import Bench, HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import CLOCKS_DIFFER, live_workers, running_jobs, stray_horses
+from fmx_restart.engine.workers import CLOCKS_DIFFER, local_workers, look_at, running_jobs, stray_horses
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -42,8 +42,8 @@ def finish_ending(
 	those that were ended, and those of them that were put back. One that somebody works on was not killed, or runs
 	again already; it is left alone, as all are whose horse may be one that lost its worker.
 	"""
-	look = bench.queue.look()
-	running = {job.id for job in running_jobs(look, bench.host)}
+	look = look_at(bench)
+	running = {job.id for job in running_jobs(look)}
 	if stray_horses(bench.host, look, bench.processes.list()):
 		running |= {job.id for job in look.started}
 	return record_ending(bench, [id for id in ids if id not in running], requeue=requeue, reason=reason)
@@ -66,13 +66,13 @@ def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 	look = operation.look()
 	stray = stray_horses(host, look, operation.managed_now())
 	victims = [member for process in stray for member in host.family(process.pid)]
-	return [*job_processes(operation, look), *victims], job_ids(look, host, with_orphans=bool(stray))
+	return [*job_processes(operation, look), *victims], job_ids(look, with_orphans=bool(stray))
 
 
-def job_ids(look: Look, host: Host, *, with_orphans: bool) -> list[str]:
+def job_ids(look: Look, *, with_orphans: bool) -> list[str]:
 	"""Jobs that this machine runs. An orphan's job is known by the record of the worker that it lost."""
-	names = {worker.name for worker in look.workers if worker.host == host.name}
-	jobs = look.started if with_orphans else running_jobs(look, host)
+	names = {worker.name for worker in look.workers if worker in look.local}
+	jobs = look.started if with_orphans else running_jobs(look)
 	return [job.id for job in jobs if job.worker in names]
 
 
@@ -83,8 +83,8 @@ def job_processes(operation: Operation, look: Look) -> list[HostProcess]:
 	"""
 	host = operation.bench.host
 	victims: list[HostProcess] = []
-	for worker in look.workers:
-		if worker.host == host.name and worker.state is WorkerState.BUSY:
+	for worker in local_workers(look):
+		if worker.state is WorkerState.BUSY:
 			family = host.family(worker.pid)
 			if is_proved(worker, family):
 				victims += [process for process in family if process.pid != worker.pid] or family
@@ -98,11 +98,9 @@ def is_proved(worker: Worker, family: Collection[HostProcess]) -> bool:
 
 def is_noticed(operation: Operation, victims: Collection[HostProcess]) -> bool:
 	"""The processes are gone, and no live worker still counts as busy: RQ's parent records the failure itself."""
-	host = operation.bench.host
-	if host.alive(victims):
+	if operation.bench.host.alive(victims):
 		return False
-	workers = [w for w in live_workers(operation.look(), host) if w.host == host.name]
-	return not any(worker.state is WorkerState.BUSY for worker in workers)
+	return not any(worker.state is WorkerState.BUSY for worker in local_workers(operation.look()))
 
 
 def still_owed(bench: Bench, ids: Collection[str]) -> list[str]:

@@ -41,9 +41,7 @@ class Parking:
 
 	def is_done(self) -> bool:
 		self.look = look = self.operation.look()
-		self.live = [
-			w for w in live_workers(look, self.bench.host) if w.name not in self.operation.unanswering
-		]
+		self.live = [w for w in live_workers(look) if w.name not in self.operation.unanswering]
 		self.wake_idle()
 		return not restless(self.live)
 
@@ -57,7 +55,7 @@ class Parking:
 	def give_up(self) -> None:
 		"""A silent worker elsewhere is as good as gone; one on this machine could still take a job."""
 		silent = restless(self.live)
-		here = [worker for worker in silent if worker.host == self.bench.host.name]
+		here = [worker for worker in silent if worker in self.look.local]
 		if here:
 			names = ", ".join(f"{worker.name} (pid {worker.pid}, {worker.state.value})" for worker in here)
 			raise DrainTimeout(

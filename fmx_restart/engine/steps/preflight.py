@@ -12,7 +12,13 @@ from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_process
 from fmx_restart.engine.ports import Bench, Look, Process, Worker, WorkerState
 from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
 from fmx_restart.engine.steps.last_look import first_look, judge_code
-from fmx_restart.engine.workers import live_workers, running_jobs
+from fmx_restart.engine.workers import (
+	live_workers,
+	local_workers,
+	look_at,
+	running_jobs,
+	workers_outside,
+)
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
 def preflight(operation: Operation) -> None:
 	"""Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now."""
-	look = operation.bench.queue.look()
+	look = look_at(operation.bench)
 	operation.plan = make_plan(operation.bench, look, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
@@ -46,14 +52,14 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 			"The process manager runs no program of this bench. Nothing was changed.",
 			hint="Start the bench first; a restart does not start what somebody stopped on purpose.",
 		)
-	running = running_jobs(look, bench.host)
+	running = running_jobs(look)
 	jobs = tuple(bench.queue.describe(job.id for job in running).values())
-	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look, bench.host))
+	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look))
 	usual = bench.queue.usual_durations({job.method for job in jobs}) if jobs else {}
 	return Plan(
 		restart=restart,
 		left_alone=left_alone,
-		busy=busy_programs(restart, look, bench),
+		busy=busy_programs(restart, look),
 		idle_workers=idle,
 		jobs=jobs,
 		depths=dict(look.depths),
@@ -70,16 +76,12 @@ def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
 def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
 	"""A worker-pool's children are known by their parent."""
 	pids = {process.pid for process in listed if process.pid}
-	others = [w for w in live_workers(look, bench.host) if w.host != bench.host.name or w.pid not in pids]
-	if not others:
+	if not workers_outside(look, pids):
 		return ()
-	registered = {worker.pid for worker in look.workers if worker.host == bench.host.name}
-	families = (bench.host.family(pid) for pid in pids - registered)
-	children = {member.pid for family in families for member in family}
-	return tuple(w for w in others if w.host != bench.host.name or w.pid not in children)
+	families = (bench.host.family(pid) for pid in pids - look.local.pids)
+	return tuple(workers_outside(look, pids | {member.pid for family in families for member in family}))
 
 
-def busy_programs(processes: Iterable[Process], look: Look, bench: Bench) -> tuple[str, ...]:
-	here = [worker for worker in look.workers if worker.host == bench.host.name]
-	pids = {worker.pid for worker in here if worker.state is WorkerState.BUSY}
+def busy_programs(processes: Iterable[Process], look: Look) -> tuple[str, ...]:
+	pids = {worker.pid for worker in local_workers(look) if worker.state is WorkerState.BUSY}
 	return tuple(process.name for process in processes if process.pid in pids)

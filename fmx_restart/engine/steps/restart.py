@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, Worker,
 from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.workers import local_workers
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -87,18 +88,17 @@ def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
 	RQ can swallow a TERM (logging catches its StopRequested), and the manager would wait minutes before it kills. A
 	worker that is suspended runs no job: ending it loses nothing.
 	"""
-	host = operation.bench.host
-	workers = operation.look().workers
-	parked = {w.pid for w in workers if w.host == host.name and w.state is WorkerState.SUSPENDED}
+	workers = local_workers(operation.look())
+	parked = {worker.pid for worker in workers if worker.state is WorkerState.SUSPENDED}
 	for relay in relays:
 		if relay.leg is Leg.STOPPING and relay.old.pid in parked and operation.fence_stood:
-			host.end(relay.family)
+			operation.bench.host.end(relay.family)
 	return True
 
 
 def end_all_but_busy(operation: Operation, relays: Iterable[Relay]) -> bool:
 	"""The manager has not killed it in all this time, and nobody would start it again once it does."""
-	workers = [w for w in operation.look().workers if w.host == operation.bench.host.name]
+	workers = local_workers(operation.look())
 	for relay in relays:
 		if relay.leg is Leg.STOPPING and not still_works(operation, relay, workers):
 			operation.bench.host.end(relay.family)
@@ -144,9 +144,8 @@ def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
 
 
 def busy_pids(operation: Operation) -> set[int]:
-	host = operation.bench.host.name
-	workers = operation.look().workers
-	return {w.pid for w in workers if w.host == host and w.state is not WorkerState.SUSPENDED}
+	workers = local_workers(operation.look())
+	return {worker.pid for worker in workers if worker.state is not WorkerState.SUSPENDED}
 
 
 def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:

@@ -23,7 +23,7 @@ from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay
 from fmx_restart.engine.steps.restart import follow, relays_for
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import live_workers
+from fmx_restart.engine.workers import live_workers, local_workers
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -38,8 +38,7 @@ SEEN_BACK = Patience(timeout=2 * REGISTERS_WITHIN, poll=LOOK_EVERY)
 
 def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
 	"""Raises WrongEnvironment: a worker-pool brings its children back with the code it was started with."""
-	host = operation.bench.host
-	registered = {worker.pid for worker in operation.look().workers if worker.host == host.name}
+	registered = operation.look().local.pids
 	pools = [process.name for process in workers if process.pid and process.pid not in registered]
 	if pools:
 		raise WrongEnvironment(
@@ -97,8 +96,7 @@ class Rolling:
 		follow(self.operation, self.relays)
 		self.heed_stop_request()
 		look = self.operation.look()
-		live = live_workers(look, self.bench.host)
-		self.staying = {w.pid for w in live if w.host == self.bench.host.name and not w.is_leaving}
+		self.staying = {worker.pid for worker in local_workers(look) if not worker.is_leaving}
 		self.note_new_workers(look)
 		self.check_pills()
 		if self.must_stop():
@@ -148,8 +146,7 @@ class Rolling:
 
 	def old_workers(self, look: Look) -> list[Worker]:
 		pids = {relay.old.pid for relay in self.relays if relay.leg is Leg.STOPPING}
-		here = [w for w in live_workers(look, self.bench.host) if w.host == self.bench.host.name]
-		return [worker for worker in here if worker.pid in pids and not worker.is_leaving]
+		return [worker for worker in local_workers(look) if worker.pid in pids and not worker.is_leaving]
 
 	def is_free(self, worker: Worker) -> bool:
 		"""Idle, or its job has just ended: one that is in the middle of a job would only let the pill wait."""
@@ -164,7 +161,7 @@ class Rolling:
 
 	def allowed(self, queue: str, look: Look) -> int:
 		"""How many of a queue's workers may be away at once: the share asked for, never all unless it has just one."""
-		listeners = sum(queue in worker.queues for worker in live_workers(look, self.bench.host))
+		listeners = sum(queue in worker.queues for worker in live_workers(look))
 		listeners += sum(self.is_away(relay) for relay in self.relays)
 		share = math.floor(self.operation.options.rolling_share * listeners)
 		return max(1, min(share, listeners - 1))
@@ -181,7 +178,7 @@ class Rolling:
 
 	def note_new_workers(self, look: Look) -> None:
 		now = self.bench.clock.now()
-		pids = {worker.pid for worker in look.workers if worker.host == self.bench.host.name}
+		pids = look.local.pids
 		for relay in self.relays:
 			if relay.leg is Leg.UP and relay.change.new_pid in pids:
 				self.up_since.setdefault(relay.old.name, now)

@@ -60,7 +60,7 @@ class Verification:
 
 	def registered_pids(self) -> set[int]:
 		"""Pids of this machine's workers that RQ knows."""
-		return {w.pid for w in self.operation.look().workers if w.host == self.bench.host.name}
+		return self.operation.look().local.pids
 
 	def is_unregistered(self, relay: Relay) -> bool:
 		"""A worker-pool registers its children instead of itself."""

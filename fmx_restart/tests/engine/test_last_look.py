@@ -11,6 +11,7 @@ from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import CodeFault
 from fmx_restart.engine.steps.preflight import make_plan
+from fmx_restart.engine.workers import look_at
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -132,7 +133,7 @@ class TestCode(LastLook):
 	def test_a_dry_run_tells_it(self):
 		self.bench.code.broken = [BROKEN]
 		bench = self.bench.port()
-		self.assertEqual(make_plan(bench, bench.queue.look(), Options()).code_faults, (BROKEN,))
+		self.assertEqual(make_plan(bench, look_at(bench), Options()).code_faults, (BROKEN,))
 
 
 class TestUnmanaged(LastLook):
@@ -155,4 +156,4 @@ class TestUnmanaged(LastLook):
 		self.bench.host.add(77, parent=web.pid)
 		self.bench.queue.add_worker("child", 77, ("short",))
 		bench = self.bench.port()
-		self.assertEqual(make_plan(bench, bench.queue.look(), Options()).unmanaged, ())
+		self.assertEqual(make_plan(bench, look_at(bench), Options()).unmanaged, ())

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.engine.ports import Look, StartedJob, Worker, WorkerState
-from fmx_restart.engine.workers import SILENCE, live_workers, restless, running_jobs
+from fmx_restart.engine.workers import SILENCE, live_workers, locate, restless, running_jobs
 
 NOW = 1_000_000.0
 HERE, ELSEWHERE = "host-1", "host-2"
@@ -19,15 +19,15 @@ class TestWorkers(unittest.TestCase):
 		self.started = StartedJob("job-1", "w", NOW + 90)
 
 	def look(self, *workers: Worker, started: tuple[StartedJob, ...] = ()) -> Look:
-		return Look(NOW, workers, {}, started, None)
+		return locate(Look(NOW, workers, {}, started, None), self.host)
 
 	def is_live(self, **changes) -> bool:
-		return bool(live_workers(self.look(replace(self.worker, **changes)), self.host))
+		return bool(live_workers(self.look(replace(self.worker, **changes))))
 
 	def is_running(self, seen: Worker, **changes) -> bool:
 		"""`changes` are those of its entry in the started registry."""
 		entry = replace(self.started, **changes)
-		return bool(running_jobs(self.look(seen, started=(entry,)), self.host))
+		return bool(running_jobs(self.look(seen, started=(entry,))))
 
 	# who is alive
 
