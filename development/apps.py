@@ -71,8 +71,9 @@ def is_app(source: Path, name: str) -> bool:
 def ensure_app(bench: Bench, name: str, source: Path, progress: Progress, log: Path) -> bool:
 	"""Install the app in place, again whenever what it asks for has changed."""
 	link = bench.apps_path / name
-	if not link.is_symlink():
+	if not link.exists():
 		link.symlink_to(source)
+	source = link.resolve()  # a bench may have a copy of its own
 	stamp = bench.path / "env" / f"{name}-installed"
 	requirements = source / "requirements.txt"
 	wanted = "".join(

@@ -1,75 +1,182 @@
-"""bin/test: the development bench, then style, then every test on it. Stops the bench if it was not up before."""
+"""bin/test: style and every test. Most of them on real benches, which are built where there are none."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 from development import state
 from development.command_line import wanted_bench
-from development.description import CHECKOUT, Bench
+from development.copies import up_copies
+from development.description import CHECKOUT, ROOT, Bench
 from development.errors import DevelopmentError
-from development.lifecycle import down, up
-from development.progress import Progress
+from development.lifecycle import build, down, up
+from development.progress import Progress, write
+from development.pytest_plugin import BENCH, BENCHES
 from development.running import run_logged
 from development.scheduled_events import frequent_events_stopped
 from development.services import running_supervisord
-from development.system_packages import ensure_test_packages
+from development.system_packages import ensure_redis, ensure_test_packages
+from development.tools import UV, uv_environment
 
 STYLE = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
+PYTEST = ("pytest", "-q", "--durations=10", "-p", "development.pytest_plugin")
+WITHOUT_BENCH = ("--ignore=fmx_restart/tests/bench", "fmx_restart")
+ON_BENCHES = ("fmx_restart/tests/bench",)
+LONG = "FMX_LONG_TESTS"  # set for tests that are too slow for every run
+WANTED = CHECKOUT / "development" / "test-requirements.txt"
+FAST = ROOT / "fast"  # a Python environment without Frappe
+FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz")
+CORES = 2
 
 
 def main(argv: list[str] | None = None) -> int:
 	options, pytest_options = parser().parse_known_args(argv)
 	progress = Progress()
+	# a job of a shell script ignores Ctrl-C, and so would every command that the tests interrupt
+	signal.signal(signal.SIGINT, signal.default_int_handler)
+	if options.long:
+		os.environ[LONG] = "1"
 	try:
-		bench = wanted_bench(options)
-		was_running = running_supervisord(bench) is not None
-		with state.exclusively(progress):
-			bench = up(bench, progress)
-			install_test_tools(bench, progress)
-		with frequent_events_stopped(bench):
-			failed = run_checks(bench, progress, pytest_options or ["fmx_restart"])
-		if not was_running:
-			with state.exclusively(progress):
-				down(bench, progress)
+		if options.fast:
+			return run_fast(progress, pytest_options)
+		return run_all(options, progress, pytest_options)
 	except DevelopmentError as error:
 		print(f"\n{error}\n{error.hint}", file=sys.stderr)
 		return 1
-	return int(failed)
 
 
 def parser() -> argparse.ArgumentParser:
 	top = argparse.ArgumentParser(
 		prog="bin/test",
-		description="Style and tests on a real bench. Everything else on the line goes to pytest: bin/test -k fence",
+		description="Check style and run the tests. Everything else on the line goes to pytest: bin/test -k fence",
 	)
-	top.add_argument("--name", help="which development bench; default: the current one")
-	top.add_argument("--frappe", default="", metavar="PATH_OR_URL[@BRANCH]", help="a Frappe of your own")
+	top.add_argument(
+		"--fast", action="store_true", help="run the tests that need no bench: before each commit"
+	)
+	top.add_argument("--long", action="store_true", help="run the tests too that are too slow for every run")
+	top.add_argument("--benches", type=int, default=3, help="use this many benches side by side; default 3")
+	top.add_argument("--name", help="use this development bench; default: the current one")
+	top.add_argument(
+		"--frappe", default="", metavar="PATH_OR_URL[@BRANCH]", help="test with a Frappe of your own"
+	)
 	top.set_defaults(sites=1, workers=1)
 	return top
 
 
+def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
+	"""Needs no Frappe and no bench: Redis, supervisord and the rest are started by the tests themselves."""
+	environment = fast_environment(progress)
+	python = FAST / "bin" / "python"
+	chosen = pytest_options or WITHOUT_BENCH
+	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{CORES}", *chosen)))
+
+
+def fast_environment(progress: Progress) -> dict[str, str]:
+	log = ROOT / "fast.log"
+	ensure_redis(progress, log)
+	mark = FAST / "installed"
+	requirements = [CHECKOUT / "requirements.txt", WANTED]
+	wanted = "".join(file.read_text() for file in requirements)
+	if not mark.exists() or mark.read_text() != wanted:
+		progress.say("a Python environment without Frappe")
+		run_logged([sys.executable, "-m", "venv", FAST], log)
+		files = [word for file in requirements for word in ("--requirement", file)]
+		run_logged([FAST / "bin" / "python", "-m", "pip", "install", "--quiet", *FRAPPE_PINS, *files], log)
+		mark.write_text(wanted)
+	path = os.pathsep.join([str(FAST / "bin"), str(ROOT / "bin"), os.environ.get("PATH", os.defpath)])
+	kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+	return {**kept, "PATH": path, "PYTHONPATH": str(CHECKOUT)}
+
+
+def run_all(options: argparse.Namespace, progress: Progress, pytest_options: list[str]) -> int:
+	"""Tests that need no bench run while the benches are built. What was not up before is stopped at the end."""
+	bench = wanted_bench(options)
+	with ExitStack() as stack:
+		with state.exclusively(progress):
+			state.remember(bench)
+			build(bench, progress, bench.log_path / "build.log")
+			install_test_tools(bench, progress)
+		if pytest_options:
+			benches = bring_up(bench, 1, stack, progress)
+			return int(run_on(benches, progress, *STYLE, (*PYTEST, *pytest_options)))
+		with ThreadPoolExecutor(max_workers=1) as aside:
+			quick = aside.submit(run_without_bench, bench, ROOT / "quick.log")
+			benches = bring_up(bench, options.benches, stack, progress)
+			failed = show(quick, ROOT / "quick.log", progress)
+		return int(failed | run_on(benches, progress, (*PYTEST, *ON_BENCHES)))
+
+
+def bring_up(bench: Bench, count: int, stack: ExitStack, progress: Progress) -> list[Bench]:
+	with state.exclusively(progress):
+		stack.callback(stop_unless_running, bench, running_supervisord(bench) is not None, progress)
+		benches = [up(bench, progress)]
+		for copy in up_copies(benches[0], count - 1, progress):
+			stack.callback(stop_unless_running, copy, False, progress)
+			benches.append(copy)
+	for each in benches:
+		stack.enter_context(frequent_events_stopped(each))
+	return benches
+
+
+def stop_unless_running(bench: Bench, was_running: bool, progress: Progress) -> None:
+	if not was_running:
+		with state.exclusively(progress):
+			down(state.read_bench(bench.name) or bench, progress)
+
+
 def install_test_tools(bench: Bench, progress: Progress) -> None:
 	"""Into the bench's own environment, so that tests meet the rq and redis that Frappe pins."""
-	ensure_test_packages(progress, bench.log_path / "build.log")
-	wanted = CHECKOUT / "development" / "test-requirements.txt"
+	log = bench.log_path / "build.log"
+	ensure_test_packages(progress, log)
 	mark = bench.private_path / "test-requirements.txt"
-	if mark.exists() and mark.read_text() == wanted.read_text():
+	if mark.exists() and mark.read_text() == WANTED.read_text():
 		return
 	progress.say("test tools: pytest, hypothesis, playwright, ruff")
-	install = [bench.tools / "uv", "pip", "install", "--python", bench.python, "-r", wanted]
-	run_logged(install, bench.log_path / "build.log", env=bench.environment)
-	mark.write_text(wanted.read_text())
+	run_logged([UV, "pip", "install", "--python", bench.python, "-r", WANTED], log, env=uv_environment())
+	mark.write_text(WANTED.read_text())
 
 
-def run_checks(bench: Bench, progress: Progress, pytest_options: list[str]) -> bool:
-	"""Style first: it takes a second. True when anything failed."""
+def run_without_bench(bench: Bench, log: Path) -> bool:
+	with log.open("w") as output:
+		environment = {**bench.environment, "PYTHONPATH": str(CHECKOUT)}
+		return run(
+			bench.python, environment, Progress(output), *STYLE, (*PYTEST, *WITHOUT_BENCH), output=output
+		)
+
+
+def show(quick: Future[bool], log: Path, progress: Progress) -> bool:
+	"""What ran beside the build, in one piece. True when anything of it failed."""
+	failed = quick.result()
+	progress.say("style and tests without a bench, which ran meanwhile:")
+	write(log.read_text())
+	return failed
+
+
+def run_on(benches: list[Bench], progress: Progress, *commands: Sequence[str]) -> bool:
+	first = benches[0]
+	environment = {**first.environment, "PYTHONPATH": str(CHECKOUT), BENCH: first.name}
+	*others, tests = commands
+	if len(benches) > 1:
+		environment[BENCHES] = " ".join(bench.name for bench in benches)
+		tests = (*tests, f"-n{len(benches)}", "--dist=loadscope")
+	return run(first.python, environment, progress, *others, tests)
+
+
+def run(python: Path, environment: dict, progress: Progress, *commands: Sequence[str], output=None) -> bool:
+	"""Each of them, whatever became of the one before. True when anything failed."""
 	failed = False
-	environment = {**bench.environment, "FMX_DEVELOPMENT_BENCH": bench.name, "PYTHONPATH": str(CHECKOUT)}
-	for command in (*STYLE, ("pytest", "-q", "--durations=10", *pytest_options)):
+	for command in commands:
 		progress.say(" ".join(command))
-		done = subprocess.run([str(bench.python), "-m", *command], cwd=CHECKOUT, env=environment)
+		done = subprocess.run(
+			[str(python), "-m", *command], cwd=CHECKOUT, env=environment, stdout=output, stderr=output
+		)
 		failed = failed or done.returncode != 0
 	return failed

@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
 		)
 		command.set_defaults(run=run)
 		command.add_argument("--name", help="which bench; default: the current one")
+		if run is run_down:
+			command.add_argument("--all", action="store_true", help="all benches of this checkout")
 		if run is run_up:
 			add_up_options(command)
 	return top
@@ -92,7 +94,8 @@ def name_for(frappe: str) -> str:
 
 def run_down(options: argparse.Namespace, progress: Progress) -> None:
 	with state.exclusively(progress):
-		down(known_bench(options), progress)
+		for bench in state.all_benches() if options.all else [known_bench(options)]:
+			down(bench, progress)
 	progress.say("down")
 
 

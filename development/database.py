@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from development.description import Bench
@@ -56,6 +57,17 @@ def write_database_settings(bench: Bench) -> None:
 		user=bench.user, private=bench.private_path, sockets=bench.sockets, port=bench.ports.database
 	)
 	(bench.private_path / "mariadb.cnf").write_text(settings)
+
+
+def sql_command(bench: Bench, program: str) -> list[str]:
+	"""`program` (mysql, mysqldump) as the administrator of this bench's server."""
+	login = ["--no-defaults", "--user=root", f"--password={bench.database_root_password}"]
+	return [find_program(program) or program, *login, f"--socket={bench.sockets}/mariadb.sock"]
+
+
+def run_sql(bench: Bench, statements: str) -> None:
+	"""Raises CalledProcessError when the server refuses one."""
+	subprocess.run([*sql_command(bench, "mysql"), f"--execute={statements}"], check=True)
 
 
 def ensure_data_folder(bench: Bench, progress: Progress, log: Path) -> None:

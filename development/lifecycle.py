@@ -8,6 +8,7 @@ from pathlib import Path
 from development import state
 from development.apps import ensure_frappe, ensure_our_apps
 from development.configuration import write_bench_configuration, write_supervisord_configuration
+from development.copies import copy_assets
 from development.database import ensure_data_folder, write_database_settings
 from development.description import Bench
 from development.desk_build import ensure_desk, ensure_realtime
@@ -27,8 +28,11 @@ from development.system_packages import ensure_packages
 from development.tools import ensure_tools
 
 
-def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
-	"""Install what is missing, build what is not built, start what does not run. Returns it with its final ports."""
+def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench | None = None) -> Bench:
+	"""
+	Install what is missing, build what is not built, start what does not run. Returns it with its final ports.
+	`template`: a bench that is up, and whose sites are copied instead of made.
+	"""
 	log = bench.log_path / "build.log"
 	state.remember(bench)
 	has_new_apps = build(bench, progress, log)
@@ -36,7 +40,7 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
 	if not was_running:
 		bench = start_database(bench, progress, log)
 	start_redis(bench)
-	has_new_schema = fill(bench, progress, desk=desk)
+	has_new_schema = fill(bench, progress, desk=desk, template=template)
 	if not was_running:
 		progress.say("workers, web and realtime")
 	start_workers_and_web(bench)
@@ -46,14 +50,16 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True) -> Bench:
 	return bench
 
 
-def fill(bench: Bench, progress: Progress, *, desk: bool) -> bool:
+def fill(bench: Bench, progress: Progress, *, desk: bool, template: Bench | None = None) -> bool:
 	"""
 	Sites and Desk's assets know nothing of each other, and either keeps one core busy. True when a site was migrated, so
 	that running processes know less than its database.
 	"""
+	if template:
+		copy_assets(template, bench)
 	with ThreadPoolExecutor(max_workers=1) as aside:
 		built = [aside.submit(ensure_desk, bench, progress, bench.log_path / "desk.log")] if desk else []
-		is_migrated = ensure_sites(bench, progress, bench.log_path / "build.log")
+		is_migrated = ensure_sites(bench, progress, bench.log_path / "build.log", template)
 		for task in built:
 			task.result()
 	return is_migrated

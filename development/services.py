@@ -13,6 +13,7 @@ from pathlib import Path
 from xmlrpc.client import Fault
 
 from development.configuration import include_bench
+from development.database import sql_command
 from development.description import Bench
 from development.errors import NotReady
 from development.processes import (
@@ -28,7 +29,6 @@ from development.progress import Progress
 from development.running import run_logged, wait_until
 from development.state import write_atomically
 from development.supervisor_client import supervisor
-from development.system_packages import find_program
 
 #: supervisor's fault for a group that was added before.
 ALREADY_ADDED = 90
@@ -80,13 +80,7 @@ def has_noted_supervisord(bench: Bench) -> bool:
 
 
 def answers_sql(bench: Bench) -> bool:
-	command = [
-		find_program("mariadb") or find_program("mysql"),
-		"--no-defaults",
-		"--user=root",
-		"--execute=SELECT 1",
-	]
-	command += [f"--socket={bench.sockets}/mariadb.sock", f"--password={bench.database_root_password}"]
+	command = [*sql_command(bench, "mysql"), "--execute=SELECT 1"]
 	return subprocess.run(command, capture_output=True).returncode == 0
 
 

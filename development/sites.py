@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from development.copies import copy_site
 from development.description import OUR_APPS, Bench
 from development.progress import Progress
 from development.running import run_logged
@@ -13,12 +14,16 @@ from development.running import run_logged
 FINISH_SETUP = Path(__file__).with_name("finish_setup.py")
 
 
-def ensure_sites(bench: Bench, progress: Progress, log: Path) -> bool:
+def ensure_sites(bench: Bench, progress: Progress, log: Path, template: Bench | None = None) -> bool:
 	"""True when a site that was there already was migrated, so that running processes know less than its database."""
 	is_migrated = False
 	for site in bench.sites:
 		if not (bench.sites_path / site / "finished").exists():
-			make_site(bench, site, progress, log)
+			if template:
+				progress.say(f"site: {site} of {bench.name}, copied")
+				copy_site(template, bench, site)
+			else:
+				make_site(bench, site, progress, log)
 		ensure_apps_on_site(bench, site, progress, log)
 		is_migrated = ensure_migrated(bench, site, progress, log) or is_migrated
 	return is_migrated

@@ -52,6 +52,12 @@ def ensure_packages(progress: Progress, log: Path, *, for_a_checkout: bool) -> N
 	link_redis_server()
 
 
+def ensure_redis(progress: Progress, log: Path) -> None:
+	"""All that tests without a bench need of Debian."""
+	install(missing({"redis-cli": NEEDED["redis-cli"]}), progress, log)
+	link_redis_server()
+
+
 def ensure_test_packages(progress: Progress, log: Path) -> None:
 	install(missing(NEEDED_FOR_TESTS), progress, log)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
+
+if TYPE_CHECKING:
+	from development.description import Bench
 
 PACKAGE = "patches_of_tests"
 WORKS = """
@@ -35,8 +37,8 @@ def execute():
 class Patches:
 	"""Only in apps/fmx_workload of the development bench: it holds nothing that anybody else needs."""
 
-	def __init__(self) -> None:
-		app = Path(importlib.util.find_spec("fmx_workload").origin).parent
+	def __init__(self, bench: Bench) -> None:
+		app = bench.apps_path / "fmx_workload" / "fmx_workload"
 		self.folder, self.list = app / PACKAGE, app / "patches.txt"
 		self.remove()
 		self.before = self.list.read_text()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import unittest
 
 from fmx_restart.tests.bench.crashes import LEASE, Crash, Crashes, at_borders, at_random
 from fmx_restart.tests.bench.support import BenchTestCase
@@ -10,19 +12,16 @@ from fmx_restart.tests.bench.support import BenchTestCase
 SLACK = 45.0  # seconds: a suspended worker looks each second; the machine may be busy
 
 
-class TestCrashes(BenchTestCase):
-	def test_whenever_it_is_killed_the_bench_comes_out_working_and_every_job_runs_once(self):
+class CrashesCase(BenchTestCase):
+	def kill(self, *planned: Crash) -> None:
+		"""After each crash the bench works again, and in the end every job has run once."""
 		from development.workload import Mix, Workload
 
 		# Given a bench under load
 		with Workload(self.bench, self.folder / "stream.jsonl", Mix(rate=1.5)) as workload:
 			crashes = Crashes(self.bench, workload)
-			# When operations are killed, some with their guardians
-			both = [
-				Crash("wait-workers", "Restart", 0.2, guardian_too=True),
-				Crash("migrate", "Migrate", 1.0, True),
-			]
-			for crash in [*at_borders(), *both, *at_random(2, random.Random(7))]:
+			# When operations are killed
+			for crash in planned:
 				with self.subTest(str(crash)):
 					outcome = crashes.run(crash)
 					# Then the queue moves within one lease, and everything is as it should be
@@ -33,3 +32,28 @@ class TestCrashes(BenchTestCase):
 		# And no job was lost, repeated or interrupted
 		account = workload.settle(timeout=600)
 		self.assertEqual((account.lost, account.run_twice, account.interrupted), ((), (), ()))
+
+
+class TestCrashesAtBorders(CrashesCase):
+	def test_an_operation_that_is_killed_when_a_phase_begins_leaves_a_working_bench(self):
+		self.kill(*at_borders()[::2])
+
+
+class TestCrashesAtOtherBorders(CrashesCase):
+	def test_an_operation_that_is_killed_when_a_phase_begins_leaves_a_working_bench(self):
+		self.kill(*at_borders()[1::2])
+
+
+class TestCrashesWithTheGuardian(CrashesCase):
+	def test_an_operation_that_is_killed_with_its_guardian_or_at_random_leaves_a_working_bench(self):
+		with_guardian = [
+			Crash("wait-workers", "Restart", 0.2, guardian_too=True),
+			Crash("migrate", "Migrate", 1.0, guardian_too=True),
+		]
+		self.kill(*with_guardian, *at_random(2, random.Random(7)))
+
+
+@unittest.skipUnless("FMX_LONG_TESTS" in os.environ, "takes most of an hour: bin/test --long")
+class TestManyCrashes(CrashesCase):
+	def test_an_operation_that_is_killed_at_any_moment_leaves_a_working_bench(self):
+		self.kill(*at_random(110, random.Random()))

@@ -22,7 +22,7 @@ class MigrateTestCase(BenchTestCase):
 	@classmethod
 	def setUpClass(cls) -> None:
 		super().setUpClass()
-		cls.patches = Patches()
+		cls.patches = Patches(cls.bench)
 		cls.addClassCleanup(cls.patches.remove)
 		cls.config = cls.bench.sites_path / cls.bench.site / "site_config.json"
 		cls.found = cls.config.read_text()
@@ -146,7 +146,8 @@ class TestAPatchThatHangs(MigrateTestCase):
 
 	def test_no_process_of_it_is_left(self):
 		def is_migrating(process: psutil.Process) -> bool:
-			return "migrate" in (process.info["cmdline"] or []) and self.bench.site in process.info["cmdline"]
+			words = process.info["cmdline"] or [""]
+			return words[0].startswith(f"{self.bench.path}/") and {"migrate", self.bench.site} <= set(words)
 
 		def left() -> list:
 			return [process for process in psutil.process_iter(["cmdline"]) if is_migrating(process)]

@@ -1,0 +1,56 @@
+"""
+What bin/test adds to pytest: a bench for each process of pytest-xdist, and what the bench wrote while a test failed.
+
+Tests on a bench mostly wait for processes to boot, so several benches side by side keep two cores busy.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from development.description import current_bench
+from development.running import last_lines
+
+BENCHES = "FMX_DEVELOPMENT_BENCHES"  # names, separated by blanks; one for each process
+BENCH = "FMX_DEVELOPMENT_BENCH"  # the one that tests of this process use
+SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
+BENCH_TESTS = "/tests/bench/"
+QUOTED_LINES = 60  # of a journal, and of each program's log
+
+
+def pytest_configure(config: pytest.Config) -> None:
+	names = os.environ.get(BENCHES, "").split()
+	worker = os.environ.get("PYTEST_XDIST_WORKER")
+	if names and worker:
+		os.environ[BENCH] = names[int(worker.removeprefix("gw")) % len(names)]
+	for name in SIZE:
+		os.environ.pop(name, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+	"""A failure on a bench is understood from the operation's journal and the programs' logs."""
+	report = yield
+	if report.failed and BENCH_TESTS in str(item.path) and BENCH in os.environ:
+		for title, text in written_since(time.time() - call.duration):
+			report.sections.append((title, text))
+	return report
+
+
+def written_since(instant: float) -> Iterator[tuple[str, str]]:
+	"""Title and last lines of the newest journal and of each log that changed. `instant`: seconds since the epoch."""
+	bench = current_bench(os.environ[BENCH])
+	yield "bench", bench.name
+	journals = sorted((bench.path / "logs" / "fmx_restart").glob("*.jsonl"))
+	for file in [*journals[-1:], *sorted((bench.path / "logs").glob("*.log"))]:
+		if changed_since(file, instant):
+			yield str(file), last_lines(file, QUOTED_LINES)
+
+
+def changed_since(file: Path, instant: float) -> bool:
+	return file.exists() and file.stat().st_size > 0 and file.stat().st_mtime >= instant
