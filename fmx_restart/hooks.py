@@ -2,12 +2,12 @@ app_name = "fmx_restart"
 app_title = "FMX Restart"
 app_publisher = "fmx_restart contributors"
 app_description = "Restart a Frappe bench without losing a background job"
-app_email = "maintainers@users.noreply.h-seed-46a87448.example"
 app_license = "mit"
 
 after_install = "fmx_restart.install.after_install"
 after_migrate = "fmx_restart.install.after_migrate"
 before_uninstall = "fmx_restart.install.before_uninstall"
+after_uninstall = "fmx_restart.install.after_uninstall"
 
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 

@@ -1,14 +1,17 @@
-"""What a site gets when the app is installed on it: the role, and the records of the operations so far."""
+"""What a site gets when the app is installed on it, and what is removed when the app leaves the site."""
 
 import frappe
 
 from fmx_restart.record.announcing import forget_site, note_site
 
 OPERATOR = "Restart Operator"
-
-
 DOCTYPE = "Restart Operation"
 KEPT = 90  # days, unless Log Settings says something else
+#: Frappe 16 syncs these from the app's folders of the same name, and leaves them behind when the app is uninstalled
+WORKSPACE = "Restarts"
+DESK_RECORDS = ("Desktop Icon", "Workspace Sidebar")
+JOBS = "Scheduled Job Type"
+METHODS = "fmx\\_restart.%"  # of this app's scheduled jobs; an underscore alone matches any character in SQL
 
 
 def after_install() -> None:
@@ -27,11 +30,26 @@ def before_uninstall() -> None:
 	forget_site()
 
 
+def after_uninstall() -> None:
+	"""Frappe deletes the app's modules with their DocTypes, and the workspace. The rest is ours to remove."""
+	remove_role()
+	remove_log_setting()
+	remove_desk_records()
+	frappe.db.delete(JOBS, {"method": ("like", METHODS)})
+	frappe.db.commit()  # nosemgrep: Frappe commits an uninstallation before it calls this hook
+
+
 def make_role() -> None:
 	"""Whoever has it may see, start and stop operations. A role that somebody changed or disabled stays as it is."""
 	if not frappe.db.exists("Role", OPERATOR):
 		role = frappe.get_doc({"doctype": "Role", "role_name": OPERATOR, "desk_access": 1})
 		role.insert(ignore_permissions=True)
+
+
+def remove_role() -> None:
+	"""From every user who has it, too: a role of that name must not come back with its users when the app does."""
+	frappe.db.delete("Has Role", {"role": OPERATOR})
+	frappe.delete_doc("Role", OPERATOR, force=True, ignore_permissions=True, ignore_missing=True)
 
 
 def keep_for_a_while() -> None:
@@ -40,3 +58,19 @@ def keep_for_a_while() -> None:
 	if not any(entry.ref_doctype == DOCTYPE for entry in settings.logs_to_clear):
 		settings.append("logs_to_clear", {"ref_doctype": DOCTYPE, "days": KEPT})
 		settings.save(ignore_permissions=True)
+
+
+def remove_log_setting() -> None:
+	"""Log Settings cannot be saved as long as it names a DocType that is gone."""
+	frappe.db.delete("Logs To Clear", {"ref_doctype": DOCTYPE})
+	frappe.clear_document_cache("Log Settings", "Log Settings")
+
+
+def remove_desk_records() -> None:
+	"""By SQL: in developer mode the records' own controllers would delete the app's files, too."""
+	for doctype in DESK_RECORDS:
+		if frappe.db.table_exists(doctype):
+			names = frappe.get_all(doctype, filters={"name": WORKSPACE}, pluck="name")
+			for field in frappe.get_meta(doctype).get_table_fields() if names else ():
+				frappe.db.delete(field.options, {"parenttype": doctype, "parent": ("in", names)})
+			frappe.db.delete(doctype, {"name": WORKSPACE})
