@@ -43,8 +43,7 @@ from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, Job, Look, Processes
-from fmx_restart.engine.steps.preflight import make_plan
-from fmx_restart.engine.workers import look_at
+from fmx_restart.engine.steps.preflight import plan_of
 
 LEASE = 30.0  # seconds that lock and fence outlive the last renewal
 
@@ -69,7 +68,7 @@ def new_operation(
 def plan_here(options: Options, site: str | None = None) -> Plan:
 	"""What a restart would do now. Changes nothing."""
 	bench = this_bench(new_operation_id(), site)
-	return make_plan(bench, look_at(bench), options)
+	return plan_of(bench, options)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from pathlib import PurePath
 import psutil
 
 from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.command_line import split_words
-from fmx_restart.adapters.host import is_job_process
-from fmx_restart.adapters.process_table import ProcessTable, Row
+from fmx_restart.adapters.command_line import is_worker_command, split_words
+from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.supervisor.programs import Trace, kind_of
 from fmx_restart.engine.ports import ProcessKind
 
@@ -57,23 +56,25 @@ def role_of(words: Iterable[str]) -> Role | None:
 		return Role.BROWSER
 	if not program.startswith(RUNNERS):
 		return None
-	return Role.WORKER if is_job_process(words) else ROLES.get(kind_of(words))
+	return Role.WORKER if is_worker_command(words) else ROLES.get(kind_of(words))
 
 
 def processes_of(bench: BenchFolder, table: ProcessTable) -> dict[int, Role]:
 	"""Pid → role, of the processes that are proved to be this bench's."""
 	roles = {pid: role_of(row.words) for pid, row in table.rows.items()}
-	return {pid: role for pid, role in roles.items() if role and runs_in(bench, table.rows[pid])}
+	return {
+		pid: role for pid, role in roles.items() if role and belongs_to(bench, pid, table.rows[pid].words)
+	}
 
 
-def runs_in(bench: BenchFolder, row: Row) -> bool:
+def belongs_to(bench: BenchFolder, pid: int, words: Iterable[str]) -> bool:
 	"""By its working directory, else by a path it was started with, else by its environment."""
-	folder = working_directory(row.pid)
+	folder = working_directory(pid)
 	if folder and bench.owns(folder):
 		return True
 	if folder and bench.is_other_bench(folder):
 		return False
-	paths = [*Trace(tuple(split_words(row.words)), folder).paths, *places_in_environment(row.pid)]
+	paths = [*Trace(tuple(split_words(words)), folder).paths, *places_in_environment(pid)]
 	return any(bench.owns(path) for path in paths)
 
 

@@ -9,6 +9,10 @@ from pathlib import PurePath
 BENCH_HELPER = "frappe.utils.bench_helper"
 BENCH_PROGRAMS = {"bench", "bench_helper.py"}
 OPTIONS_WITH_VALUE = {"--site", "-s"}
+WORKER_COMMANDS = {"worker", "worker-pool"}
+RQ_TITLE = (
+	"rq:worker:"  # how RQ renames its processes where setproctitle is installed: rq:worker:NAME: what it does
+)
 
 
 def split_words(command: str | Iterable[str]) -> list[str]:
@@ -32,6 +36,17 @@ def bench_command(words: list[str]) -> str | None:
 			# A folder may be called bench too (cd /home/frappe/bench && bench worker): the last call counts.
 			found = _first_argument(words[position + 1 :]) or found
 	return found
+
+
+def is_worker_command(words: Iterable[str]) -> bool:
+	"""A worker, or the process of a job: the two look alike from outside."""
+	words = split_words(words)
+	return bench_command(words) in WORKER_COMMANDS or titled_worker(words) is not None
+
+
+def titled_worker(words: Iterable[str]) -> str | None:
+	"""The name of the RQ worker that a process title tells."""
+	return next((word[len(RQ_TITLE) :].rstrip(":") for word in words if word.startswith(RQ_TITLE)), None)
 
 
 def _first_argument(words: list[str]) -> str | None:

@@ -3,97 +3,142 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.command_line import bench_command, split_words
-from fmx_restart.engine.ports import HostProcess
+from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of, working_directory
+from fmx_restart.adapters.command_line import bench_command, is_worker_command, split_words, titled_worker
+from fmx_restart.adapters.connections import clients_of
+from fmx_restart.adapters.process_stat import PROC, Stat, descendants, read_stat, read_stats
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.ports import HostProcess, Likeness, Worker
 
-CLOCK_TICK = 0.01  # seconds; the kernel counts start times in these
-WORKER_COMMANDS = {"worker", "worker-pool"}
-RQ_TITLE = "rq:worker:"  # how RQ renames its processes where setproctitle is installed
+#: What a worker may look like that was forked from something else: gunicorn's companions, children of a pool.
+FORKED = {None, Role.WEB}
 
 
 class ThisHost:
 	"""Processes that end while we look, or that we may not look at, are left out."""
 
 	def __init__(self, bench_path: str) -> None:
+		"""Raises WrongEnvironment where pids that can be looked up are not those that can be signalled."""
 		self.name = socket.gethostname()
 		self._bench = BenchFolder(bench_path)
+		self._likenesses: dict[
+			tuple[HostProcess, str], Likeness
+		] = {}  # to a worker's name, where one is certain
+		refuse_foreign_proc()
 
 	def me(self) -> HostProcess:
-		process = psutil.Process()  # asked anew: an operation may go on in a forked process
-		return HostProcess(process.pid, process.create_time())
+		return described_one(os.getpid())  # asked anew: an operation may go on in a forked process
 
-	def started(self, pid: int) -> float | None:
-		"""A zombie is dead: only its parent has not noticed yet."""
-		try:
-			process = psutil.Process(pid)
-			return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-		except psutil.NoSuchProcess:
-			return None
+	def process(self, pid: int) -> HostProcess | None:
+		return described_one(pid)
 
 	def family(self, pid: int) -> list[HostProcess]:
-		try:
-			head = psutil.Process(pid)
-			members = [head.pid, *(child.pid for child in head.children(recursive=True))]
-		except psutil.NoSuchProcess:
-			return []
-		return described(members)
+		stats = read_stats()
+		return described(stats[member] for member in descendants([pid], stats))
 
 	def horses(self, pid: int) -> list[HostProcess]:
 		return [process for process in self.family(pid) if process.pid != pid and leads_group(process.pid)]
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
-		return [process for process in processes if is_the_same(process)]
+		return [process for process in processes if is_there(process)]
 
 	def terminate(self, process: HostProcess) -> None:
-		if is_the_same(process):
-			with suppress(psutil.NoSuchProcess):
-				psutil.Process(process.pid).terminate()
+		send(process, signal.SIGTERM)
 
 	def end(self, processes: Iterable[HostProcess]) -> None:
 		for process in processes:
-			if is_the_same(process):
-				with suppress(psutil.NoSuchProcess):
-					psutil.Process(process.pid).kill()
+			send(process, signal.SIGKILL)
+
+	def is_below(self, pid: int, heads: Collection[int]) -> bool:
+		seen: set[int] = set()
+		while pid not in seen:
+			if pid in heads:
+				return True
+			seen.add(pid)
+			stat = read_stat(pid)
+			pid = stat.parent if stat else pid
+		return False
+
+	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
+		known = self._likenesses.get((process, worker.name))
+		found = known or self._likeness(process.pid, worker)
+		if found >= Likeness.WORKER:
+			self._likenesses[process, worker.name] = found
+		return found
+
+	def knows_all_clients(self, address: str) -> bool:
+		_, _, port = address.rpartition(":")
+		try:
+			pids = clients_of(int(port)) if port else None
+		except (psutil.Error, OSError, ValueError):
+			return False
+		# a forwarder may speak for somebody whom we do not see, so each must be known to be a bench's
+		return (
+			pids is not None and os.getpid() in pids and all(map(self._is_of_a_bench, pids - {os.getpid()}))
+		)
 
 	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
-		# One pass: a horse forked between two would appear to have no parent
-		table = {process.pid: process.info for process in psutil.process_iter(["ppid", "cmdline"])}
-		parents = {pid: info["ppid"] for pid, info in table.items()}
+		stats = read_stats()  # one pass: a horse forked between two would appear to have no parent
+		parents = {pid: stat.parent for pid, stat in stats.items()}
 		# A worker pool's parent is in nobody's list, but its children are
 		elders = set().union(*(line_of(pid, parents) for pid in managed))
 		return described(
-			pid
-			for pid, info in table.items()
+			stat
+			for pid, stat in stats.items()
 			if pid not in elders
 			and line_of(pid, parents).isdisjoint(managed)
-			and is_job_process(info["cmdline"] or [])
-			and self._runs_here(pid)
+			and is_worker_command(words_of(pid))
+			and working_directory(pid) == self._bench.sites
 		)
 
-	def _runs_here(self, pid: int) -> bool:
-		try:
-			return psutil.Process(pid).cwd() == self._bench.sites
-		except (psutil.Error, OSError):  # gone, going just now, or another user's: not ours to judge
-			return False
+	def _is_of_a_bench(self, pid: int) -> bool:
+		folder = working_directory(pid)
+		is_another = bool(folder) and self._bench.is_other_bench(folder)
+		return is_another or belongs_to(self._bench, pid, words_of(pid))
+
+	def _likeness(self, pid: int, worker: Worker) -> Likeness:
+		words = words_of(pid)
+		if name := titled_worker(words):
+			return Likeness.NAMED if name == worker.name else Likeness.NONE
+		role = role_of(words)
+		if (role is not Role.WORKER and role not in FORKED) or not belongs_to(self._bench, pid, words):
+			return Likeness.NONE
+		return Likeness.WORKER if role is Role.WORKER else Likeness.BENCH
 
 
-def described(pids: Iterable[int]) -> list[HostProcess]:
+def refuse_foreign_proc() -> None:
+	try:
+		shown = (PROC / "self").readlink().name
+	except OSError:  # no Linux
+		return
+	if shown != str(os.getpid()):
+		raise WrongEnvironment(
+			"/proc shows the processes of another pid namespace, so no process can be told for certain."
+			" Nothing was changed.",
+			hint="Mount the namespace's own /proc (unshare --mount-proc), or type the command outside.",
+		)
+
+
+def described(stats: Iterable[Stat]) -> list[HostProcess]:
 	found = []
-	for pid in pids:
-		try:
-			process = psutil.Process(pid)
-			if process.status() != psutil.STATUS_ZOMBIE:
-				found.append(HostProcess(process.pid, process.create_time(), label_of(process)))
-		except psutil.NoSuchProcess:
-			continue
+	for stat in stats:
+		if not stat.is_over:
+			with suppress(psutil.NoSuchProcess):
+				found.append(HostProcess(stat.pid, stat.identity, label_of(psutil.Process(stat.pid))))
 	return found
+
+
+def described_one(pid: int) -> HostProcess | None:
+	stat = read_stat(pid)
+	return HostProcess(pid, stat.identity) if stat and not stat.is_over else None
 
 
 def leads_group(pid: int) -> bool:
@@ -103,13 +148,44 @@ def leads_group(pid: int) -> bool:
 		return False
 
 
-def is_the_same(process: HostProcess) -> bool:
+def is_there(process: HostProcess) -> bool:
+	"""Where an older version noted it nothing tells it from a later one with its pid: then it may be there still."""
+	current = described_one(process.pid)
+	return current is not None and process.identity in ("", current.identity)
+
+
+def send(process: HostProcess, number: signal.Signals) -> None:
+	"""
+	Only to the very same process: the handle is taken first, so that nobody else can get its pid between the look and
+	the signal. One that is gone is fine.
+	"""
+	with handle_of(process.pid) as handle, suppress(ProcessLookupError):
+		if described_one(process.pid) != process:
+			return
+		try:
+			if handle is None:
+				os.kill(process.pid, number)
+			else:
+				signal.pidfd_send_signal(handle, number)
+		except PermissionError as error:
+			raise ProcessFault(
+				f"pid {process.pid} belongs to another user and cannot be ended.",
+				hint="Type the command as the user who started that process.",
+			) from error
+
+
+@contextmanager
+def handle_of(pid: int) -> Iterator[int | None]:
+	"""The kernel's handle of the process that has this pid now; None where the kernel gives none."""
 	try:
-		current = psutil.Process(process.pid)
-		same = abs(current.create_time() - process.created) < 2 * CLOCK_TICK
-		return same and current.status() != psutil.STATUS_ZOMBIE
-	except psutil.NoSuchProcess:
-		return False
+		handle = os.pidfd_open(pid)
+	except (OSError, AttributeError):
+		yield None
+		return
+	try:
+		yield handle
+	finally:
+		os.close(handle)
 
 
 def line_of(pid: int, parents: Mapping[int, int]) -> set[int]:
@@ -121,10 +197,12 @@ def line_of(pid: int, parents: Mapping[int, int]) -> set[int]:
 	return line
 
 
-def is_job_process(words: list[str]) -> bool:
-	return bench_command(split_words(words)) in WORKER_COMMANDS or any(
-		word.startswith(RQ_TITLE) for word in words
-	)
+def words_of(pid: int) -> list[str]:
+	"""Of its command line. Empty where it is gone, or hidden."""
+	try:
+		return split_words(psutil.Process(pid).cmdline())
+	except (psutil.Error, OSError):
+		return []
 
 
 def label_of(process: psutil.Process) -> str:

@@ -19,7 +19,7 @@ SUPERVISOR = "supervisord"
 @dataclass(frozen=True)
 class Orphan:
 	pid: int
-	created: float  # seconds since the epoch
+	identity: str  # as in HostProcess
 	role: Role
 	age: float  # seconds
 	memory: int  # bytes, with all its descendants
@@ -39,7 +39,7 @@ def find_orphans(bench: BenchFolder, table: ProcessTable, managed: Collection[in
 	roles = processes_of(bench, ProcessTable(candidates))
 	return [
 		Orphan(
-			row.pid, row.created, roles[row.pid], table.age(row), table.memory(row), len(table.family(row))
+			row.pid, row.identity, roles[row.pid], table.age(row), table.memory(row), len(table.family(row))
 		)
 		for row in candidates
 		if row.pid in roles and not is_main_process(row.pid)
@@ -51,7 +51,7 @@ def adopted(table: ProcessTable) -> list[Row]:
 	init = table.init
 	if init is None:
 		return []
-	children = sorted(table.children.get(init.pid, ()), key=lambda row: (row.created, row.pid))
+	children = sorted(table.children.get(init.pid, ()), key=lambda row: (row.began, row.pid))
 	if not table.is_whole_machine and init.name not in {*SYSTEM_INITS, SUPERVISOR}:
 		# the oldest is what the container was started for
 		children = children[1:] if init.name in CONTAINER_INITS else []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import psutil
 
-FIELDS = ["ppid", "name", "cmdline", "create_time", "memory_info"]
+from fmx_restart.adapters.process_stat import Stat, clock, read_stat
+
+FIELDS = ["name", "cmdline", "memory_info"]
+STOPPED = {"T", "t"}
 KERNEL_THREADS = 2  # the pid of kthreadd, where the whole machine can be seen
 
 
@@ -19,19 +21,22 @@ class Row:
 	parent: int
 	name: str
 	words: tuple[str, ...]  # empty where another user's process hides them
-	created: float  # seconds since the epoch
+	began: float  # seconds on the kernel's clock (process_stat.py)
 	memory: int  # bytes, resident
+	identity: str = ""  # as in HostProcess
+	is_stopped: bool = False  # by SIGSTOP, SIGTSTP or a debugger
 
 
 class ProcessTable:
 	def __init__(self, rows: Iterable[Row], *, taken: float | None = None) -> None:
-		self.taken = time.time() if taken is None else taken
+		self.taken = clock() if taken is None else taken
 		self.rows = {row.pid: row for row in rows}
 
 	@classmethod
 	def take(cls) -> ProcessTable:
 		"""One pass: a process forked between two would appear to have no parent."""
-		return cls(row_of(process) for process in psutil.process_iter(FIELDS))
+		found = ((process, read_stat(process.pid)) for process in psutil.process_iter(FIELDS))
+		return cls(row_of(process, stat) for process, stat in found if stat)
 
 	@cached_property
 	def children(self) -> dict[int, list[Row]]:
@@ -64,16 +69,19 @@ class ProcessTable:
 		return sum(row.memory for row in self.family(head))
 
 	def age(self, row: Row) -> float:
-		return max(0.0, self.taken - row.created)
+		"""Seconds since its start, when the table was taken."""
+		return max(0.0, self.taken - row.began)
 
 
-def row_of(process: psutil.Process) -> Row:
+def row_of(process: psutil.Process, stat: Stat) -> Row:
 	info = process.info
 	return Row(
 		pid=process.pid,
-		parent=info["ppid"] or 0,
+		parent=stat.parent,
 		name=info["name"] or "",
 		words=tuple(info["cmdline"] or ()),
-		created=info["create_time"] or 0.0,
+		began=stat.began,
 		memory=info["memory_info"].rss if info["memory_info"] else 0,
+		identity=stat.identity,
+		is_stopped=stat.state in STOPPED,
 	)

@@ -10,6 +10,7 @@ from pathlib import Path
 from redis import Redis
 
 from fmx_restart.adapters.app_code import Change, last_change
+from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.journal_reader import unfinished
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.redis_queue import RedisQueue
@@ -20,10 +21,11 @@ from fmx_restart.adapters.supervisor.signs import sign_of_supervisor
 from fmx_restart.doctor.lost import LostJobs, find_lost_jobs
 from fmx_restart.doctor.parts import Parts, part
 from fmx_restart.doctor.suspension import Suspension, read_suspension
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.holder import describe
+from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Bench, Host, Job, Look, Process, Processes, Web, Worker
-from fmx_restart.engine.workers import live_workers, locate, running_jobs
+from fmx_restart.engine.workers import live_workers, running_jobs
 
 OPERATION = "doctor"  # in place of an operation's id: the doctor writes nothing under it
 
@@ -76,7 +78,13 @@ class Patient:
 	@part
 	def look(self) -> Look:
 		"""All workers, depths and the started registry, of one instant."""
-		return locate(self.queue.look(), self.host)
+		return Locator(self.host, self.queue, SystemClock()).locate(self.queue.look(), self.managed)
+
+	def managed(self) -> list[Process]:
+		"""What the process manager runs of this bench; nothing where it does not answer."""
+		with suppress(OperationError):
+			return self.processes
+		return []
 
 	@part
 	def running(self) -> dict[str, Job]:

@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
-
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
@@ -22,9 +20,10 @@ from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.words import listed, worker_name
 from fmx_restart.engine.errors import BenchBusy, DrainTimeout
 from fmx_restart.engine.holder import Holder, describe
+from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Hold, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience, wait_until
-from fmx_restart.engine.workers import live_workers, locate, restless
+from fmx_restart.engine.workers import live_workers, restless
 
 LEASE = 30.0  # seconds; all of it takes less, so nothing needs to be renewed
 PATIENCE = Patience(timeout=10.0, poll=0.02)
@@ -56,10 +55,11 @@ def standstill(patient: Patient) -> Iterator[None]:
 
 def wait_for_sleep(patient: Patient, queue: RedisQueue) -> None:
 	clock, woken = SystemClock(), [0.0]
+	locator = Locator(patient.host, queue, clock)
 	unsure: list[Worker] = []
 
 	def is_sure() -> bool:
-		unsure[:] = restless(live_workers(locate(queue.look(), patient.host)))
+		unsure[:] = restless(live_workers(locator.locate(queue.look(), patient.managed)))
 		idle = [worker for worker in unsure if worker.state is WorkerState.IDLE]
 		if idle and clock.now() >= woken[0]:
 			queue.wake(idle)
@@ -77,5 +77,6 @@ def wait_for_sleep(patient: Patient, queue: RedisQueue) -> None:
 def note_of(id: str, patient: Patient) -> str:
 	"""For whoever finds the bench held meanwhile."""
 	who = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{patient.host.name}"
-	created = psutil.Process().create_time()
-	return Holder(id, who, patient.host.name, os.getpid(), created, "doctor --fix", time.time()).note()
+	me = patient.host.me()
+	holder = Holder(id, who, patient.host.name, me.pid, "doctor --fix", time.time(), identity=me.identity)
+	return holder.note()

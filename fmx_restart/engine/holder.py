@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -15,20 +15,25 @@ class Holder:
 	requested_by: str
 	host: str
 	pid: int
-	created: float  # when that process began
 	phase: str
 	since: float  # when the operation began
 	is_recovery: bool = False  # its process died, another one puts things right
+	identity: str = ""  # of that process (HostProcess); empty in notes of older versions
 
 	def note(self) -> str:
 		return json.dumps(asdict(self))
 
 	@classmethod
 	def parse(cls, value: str | None) -> Holder | None:
-		"""The value of a lease: an owner, a space, a note. None where it is no note of ours."""
+		"""
+		The value of a lease: an owner, a space, a note. None where it is no note of ours. What another version notes in
+		addition is left out.
+		"""
+		names = {field.name for field in fields(cls)}
 		try:
-			return cls(**json.loads((value or "").partition(" ")[2]))
-		except (ValueError, TypeError):
+			note = json.loads((value or "").partition(" ")[2])
+			return cls(**{name: told for name, told in note.items() if name in names})
+		except (ValueError, TypeError, AttributeError):
 			return None
 
 	def __str__(self) -> str:

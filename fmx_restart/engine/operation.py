@@ -18,6 +18,7 @@ from fmx_restart.engine.errors import (
 )
 from fmx_restart.engine.holder import Holder, describe
 from fmx_restart.engine.ledger import Ledger
+from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
@@ -27,7 +28,6 @@ from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.strategies import story_of
 from fmx_restart.engine.waiting import Outage, Patience, wait_until
 from fmx_restart.engine.wishes import Wishes
-from fmx_restart.engine.workers import look_at
 
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
 BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
@@ -56,6 +56,7 @@ class Operation:
 		self.code_faults: list[CodeFault] = []  # told already
 		self.code_seen_at = bench.clock.now()
 		self.managed: Sequence[Process] = ()  # as the process manager told last
+		self.locator = Locator(bench.host, bench.queue, bench.clock)
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
 		self.wishes = Wishes(self)
@@ -198,19 +199,22 @@ class Operation:
 			requested_by=options.requested_by,
 			host=self.bench.host.name,
 			pid=me.pid,
-			created=me.created,
 			phase=self.phase.value,
 			since=self.report.started,
 			is_recovery=self.is_recovery,
+			identity=me.identity,
 		).note()
 
 	def look(self) -> Look:
 		"""One look at the queue; remembers which jobs were ever seen running."""
-		look = look_at(self.bench)
+		look = self.located(self.bench.queue.look())
 		new = {job.id for job in look.started} - self.running.keys()
 		if new:
 			self.running.update(self.bench.queue.describe(new))
 		return look
+
+	def located(self, look: Look) -> Look:
+		return self.locator.locate(look, lambda: self.managed)
 
 	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
 		"""Job processes without a worker. Reading the process table takes milliseconds: not for every look."""

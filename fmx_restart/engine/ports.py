@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Protocol
 
 from fmx_restart.engine.errors import ProcessFault
@@ -34,6 +34,7 @@ class Worker:
 	job_id: str | None  # None also for the few milliseconds before a busy worker's job has started
 	born: float  # seconds since the epoch
 	heartbeat: float  # seconds since the epoch
+	expires: float | None = None  # seconds until Redis forgets it, unless it beats; None: never
 	is_leaving: bool = False  # it was told to stop, and ends when its job does
 	is_recorded: bool = (
 		True  # False: Redis lost its record, this is what was known before and what it wrote since
@@ -51,19 +52,26 @@ class StartedJob:
 
 @dataclass(frozen=True)
 class HostProcess:
-	"""A process of this machine, told from a later one with the same pid by its start time."""
+	"""
+	A process of this machine. `identity` tells it from every other that ever has its pid: an opaque token in which no wall
+	clock takes part. Empty where it is not known (an older version noted it): such a process is never signalled.
+	"""
 
 	pid: int
-	created: float  # seconds since the epoch
+	identity: str = ""
 	label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class LocalWorkers:
-	"""Which workers of a look are processes of this machine, by name. How that is known: engine/workers.py."""
+	"""Where the workers of a look are, by their names. How that is known stands in engine/local_workers.py."""
 
-	running: Mapping[str, HostProcess] = field(default_factory=dict)
+	running: Mapping[str, HostProcess] = field(default_factory=dict)  # on this machine
 	ended: frozenset[str] = frozenset()  # they were processes of this machine
+	silent: frozenset[str] = frozenset()  # not of this machine, and nothing was heard of them for too long
+	companions: frozenset[str] = (
+		frozenset()
+	)  # running here in processes whose command does not say that they are workers
 
 	def __contains__(self, worker: Worker) -> bool:
 		return worker.name in self.running or worker.name in self.ended
@@ -123,6 +131,12 @@ class Queue(Protocol):
 
 	def look(self) -> Look:
 		"""A worker that was seen before and whose record is lost is told too, until it says that it ends."""
+
+	def reached_at(self) -> str:
+		"""
+		Where Redis serves, for Host.knows_all_clients. Empty where that cannot be told, or where it has just been restarted:
+		then somebody may not be back yet.
+		"""
 
 	def wake(self, workers: Collection[Worker]) -> None:
 		"""Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526)."""
@@ -258,6 +272,15 @@ class Processes(Protocol):
 		"""The last lines it wrote; empty when there is no log."""
 
 
+class Likeness(IntEnum):
+	"""How far a process agrees with the record of a worker that has its pid, by what it is and not by when it began."""
+
+	NONE = 0  # it is something else, or another bench's, or we may not look at it
+	BENCH = 1  # a process of this bench whose command does not tell whether it is a worker
+	WORKER = 2  # it runs a worker of this bench
+	NAMED = 3  # its title names this very worker
+
+
 class Host(Protocol):
 	"""The process table of the machine we are on."""
 
@@ -266,8 +289,14 @@ class Host(Protocol):
 	def me(self) -> HostProcess:
 		"""The process we are."""
 
-	def started(self, pid: int) -> float | None:
-		"""When the process with this pid began, in seconds since the epoch; None where there is none."""
+	def process(self, pid: int) -> HostProcess | None:
+		"""The process that has this pid now; None where there is none, or only a zombie."""
+
+	def is_below(self, pid: int, heads: Collection[int]) -> bool:
+		"""Whether the process with this pid is one of these, or descends from one of them."""
+
+	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
+		"""How far it can be that worker."""
 
 	def family(self, pid: int) -> list[HostProcess]:
 		"""The process and all its descendants, as they are now."""
@@ -276,13 +305,19 @@ class Host(Protocol):
 		"""The job processes below a worker: its descendants that lead a process group of their own, as RQ makes each do."""
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
-		"""Those that still run: same pid, same start time, not a zombie."""
+		"""Those that still run, and are no zombies. One whose identity is not known counts while its pid is taken."""
 
 	def terminate(self, process: HostProcess) -> None:
 		"""SIGTERM if it is still the same process: a worker at work finishes its job and leaves."""
 
 	def end(self, processes: Iterable[HostProcess]) -> None:
 		"""SIGKILL to each that is still the same process. Those that are gone are fine."""
+
+	def knows_all_clients(self, address: str) -> bool:
+		"""
+		Whether everybody who is connected to this server is a process of a bench that we see; a worker that we do not see is
+		none then. False where that cannot be told.
+		"""
 
 	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
 		"""This bench's job processes that lost their worker. `managed`: pids the manager or RQ knows."""

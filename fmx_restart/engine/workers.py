@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
+from fmx_restart.engine.local_workers import Locator, Managed, nothing
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
 	HostProcess,
-	LocalWorkers,
 	Look,
 	Process,
 	ProcessKind,
@@ -18,52 +17,15 @@ from fmx_restart.engine.ports import (
 	WorkerState,
 )
 
-#: Seconds without a heartbeat after which a worker of another machine is gone. RQ beats each second while
-#: suspended, each 30 s while busy, and each 405 s while idle (rq/worker.py: worker_ttl, job_monitoring_interval).
-SILENCE = {
-	WorkerState.SUSPENDED: 60.0,
-	WorkerState.BUSY: 120.0,
-	WorkerState.IDLE: 480.0,
-	WorkerState.STARTED: 480.0,
-}
-CLOCKS_DIFFER = 5.0  # seconds between the kernel's clock and the one that RQ writes down
 
-
-def look_at(bench: Bench) -> Look:
-	"""One look at the queue, its workers compared with the process table."""
-	return locate(bench.queue.look(), bench.host)
-
-
-def locate(look: Look, host: Host) -> Look:
-	"""The same look, which says also which of its workers are processes of this machine."""
-	running, ended = {}, set()
-	for worker in look.workers:
-		if worker.host != host.name:
-			continue
-		started = host.started(worker.pid)
-		if is_its_process(worker, started):
-			running[worker.name] = HostProcess(worker.pid, started)
-		else:
-			ended.add(worker.name)
-	return replace(look, local=LocalWorkers(running, frozenset(ended)))
+def look_at(bench: Bench, managed: Managed = nothing) -> Look:
+	"""One look at the queue, and where its workers are. `managed`: what the process manager runs."""
+	return Locator(bench.host, bench.queue, bench.clock).locate(bench.queue.look(), managed)
 
 
 def is_live(worker: Worker, look: Look) -> bool:
-	"""On this machine the process table knows; on another one only the heartbeat tells."""
-	if worker in look.local:
-		return worker.name in look.local.running
-	return look.time - worker.heartbeat <= SILENCE[worker.state]
-
-
-def is_its_process(worker: Worker, started: float | None) -> bool:
-	"""
-	A record outlives a killed worker by minutes, and a reboot by as long as Redis keeps it: somebody else may have the
-	pid by then, who began after the record's last sign of life.
-	"""
-	if started is None:
-		return False
-	last_sign = max(worker.born, worker.heartbeat)
-	return not last_sign or started <= last_sign + CLOCKS_DIFFER
+	"""Here or anywhere else."""
+	return worker.name not in look.local.ended and worker.name not in look.local.silent
 
 
 def live_workers(look: Look) -> list[Worker]:

@@ -12,12 +12,14 @@ import frappe
 import psutil
 from frappe.utils.scheduler import is_scheduler_disabled
 
+from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Job, Look, Worker
-from fmx_restart.engine.workers import is_live, locate
+from fmx_restart.engine.workers import is_live
 from fmx_restart.record import here, samples
 from fmx_restart.record.previewing import job_told
 
@@ -27,7 +29,7 @@ MOST_FAILED = 10  # failed jobs that are named
 def workers() -> dict[str, Any]:
 	bench_id = here.bench_id()
 	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(frappe.utils.get_bench_path())
-	look = locate(queue.look(), host)
+	look = Locator(host, queue, SystemClock()).locate(queue.look())
 	jobs = queue.describe(job.id for job in look.started)
 	samples.note(look)
 	held = here.held()

@@ -27,6 +27,7 @@ class InMemoryBench:
 		self.clock, self.host = clock or FakeClock(), InMemoryHost()
 		self.queue = InMemoryQueue(self.clock, host=self.host)
 		self.host.when_killed = self.queue.kill_horse
+		self.host.has_unseen_clients = self.queue.has_unseen_clients
 		self.host.when_terminated = self._terminate
 		self.queue.when_left = self._terminate
 		self.lock_slot = Slot(self.queue.server)

@@ -13,9 +13,10 @@ class FakeClock:
 	"""Starts at 0 seconds. Sleeping runs everything that was scheduled for the time slept through, in order."""
 
 	def __init__(self, epoch: float = EPOCH) -> None:
-		self.epoch = epoch
+		self.epoch = epoch  # at the beginning
 		self.slept: list[float] = []  # seconds of every sleep so far
 		self._now = 0.0
+		self._epochs = [(0.0, epoch)]  # since when each was in force
 		self._order = count()
 		self._scheduled: list[tuple[float, int, Callable[[], object]]] = []
 
@@ -23,7 +24,15 @@ class FakeClock:
 		return self._now
 
 	def time(self) -> float:
-		return self.epoch + self._now
+		return self.time_at(self._now)
+
+	def time_at(self, moment: float) -> float:
+		"""What time() was when now() was that."""
+		return moment + next(epoch for since, epoch in reversed(self._epochs) if since <= max(0.0, moment))
+
+	def step(self, seconds: float) -> None:
+		"""Somebody sets the clock on the wall; nothing else changes."""
+		self._epochs.append((self._now, self._epochs[-1][1] + seconds))
 
 	def sleep(self, seconds: float) -> None:
 		"""Raises ValueError for a negative time, as time.sleep does."""

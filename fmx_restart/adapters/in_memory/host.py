@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import count
 
-from fmx_restart.engine.ports import HostProcess
+from fmx_restart.engine.ports import HostProcess, Likeness, Worker
 
 
 def nothing(_pid: int) -> None:
@@ -17,6 +18,8 @@ class Entry:
 	process: HostProcess
 	parent: int | None
 	is_horse: bool
+	likeness: Likeness
+	title: str
 
 
 class InMemoryHost:
@@ -25,20 +28,26 @@ class InMemoryHost:
 		self.killed: list[int] = []
 		self.when_killed: Callable[[int], object] = nothing  # what a test's bench makes of it
 		self.when_terminated: Callable[[int], object] = nothing
+		self.has_unseen_clients: Callable[[], bool] = lambda: False
 		self._entries: dict[int, Entry] = {}
+		self._identities = count(1)
 
 	def add(
 		self,
 		pid: int,
 		*,
 		parent: int | None = None,
-		created: float = 0.0,
 		label: str = "",
 		is_horse: bool = False,
+		likeness: Likeness = Likeness.WORKER,
+		title: str = "",
 	) -> HostProcess:
-		"""A process is born. A horse is one that runs this bench's jobs: it is an orphan once its worker is gone."""
-		process = HostProcess(pid, created, label)
-		self._entries[pid] = Entry(process, parent, is_horse)
+		"""
+		A process is born. A horse is one that runs this bench's jobs: it is an orphan once its worker is gone. `likeness`:
+		what its command says. `title`: the worker that its title names.
+		"""
+		process = HostProcess(pid, f"#{next(self._identities)}", label)
+		self._entries[pid] = Entry(process, parent, is_horse, likeness, title)
 		return process
 
 	def remove(self, pid: int) -> None:
@@ -46,10 +55,24 @@ class InMemoryHost:
 		self._entries.pop(pid, None)
 
 	def me(self) -> HostProcess:
-		return HostProcess(1, 0.0, "test")
+		return HostProcess(1, "#0", "test")
 
-	def started(self, pid: int) -> float | None:
-		return self._entries[pid].process.created if pid in self._entries else None
+	def process(self, pid: int) -> HostProcess | None:
+		return self._entries[pid].process if pid in self._entries else None
+
+	def is_below(self, pid: int, heads: Collection[int]) -> bool:
+		return not set(heads).isdisjoint(self._line(pid))
+
+	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
+		entry = self._entries.get(process.pid)
+		if entry is None or entry.process != process:
+			return Likeness.NONE
+		if entry.title:
+			return Likeness.NAMED if entry.title == worker.name else Likeness.NONE
+		return entry.likeness
+
+	def knows_all_clients(self, address: str) -> bool:
+		return not self.has_unseen_clients()
 
 	def family(self, pid: int) -> list[HostProcess]:
 		return [entry.process for entry in self._entries.values() if pid in self._line(entry.process.pid)]
@@ -59,15 +82,19 @@ class InMemoryHost:
 		return [process for process in below if self._entries[process.pid].is_horse]
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
-		now = {entry.process for entry in self._entries.values()}
-		return [process for process in processes if process in now]
+		now = {pid: entry.process.identity for pid, entry in self._entries.items()}
+		return [
+			process
+			for process in processes
+			if process.identity in ("", now.get(process.pid)) and process.pid in now
+		]
 
 	def terminate(self, process: HostProcess) -> None:
-		if self.alive([process]):
+		if process.identity and self.alive([process]):
 			self.when_terminated(process.pid)
 
 	def end(self, processes: Iterable[HostProcess]) -> None:
-		for process in self.alive(processes):
+		for process in self.alive(process for process in processes if process.identity):
 			self.remove(process.pid)
 			self.killed.append(process.pid)
 			self.when_killed(process.pid)

@@ -9,7 +9,7 @@ from itertools import count
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+from fmx_restart.engine.ports import Likeness, Process, ProcessKind, ProcessState
 
 RETRY = 1.0  # seconds between two attempts to start a program
 WARM = 0.05  # seconds between two looks at whether a program that was told to stop is still at work
@@ -114,7 +114,8 @@ class InMemoryProcesses:
 	def _spawn(self, program: Program) -> None:
 		program.pid = next(self._pids)
 		program.started = float(int(self._clock.time()))  # managers keep whole seconds
-		self._host.add(program.pid, created=self._clock.time(), label=program.name)
+		likeness = Likeness.WORKER if program.kind is ProcessKind.WORKER else Likeness.BENCH
+		self._host.add(program.pid, label=program.name, likeness=likeness)
 
 	def _finish_start(self, program: Program) -> None:
 		if program.crashes_at_start:

@@ -28,6 +28,7 @@ class InMemoryQueue(WorkerLoops):
 	other_benches: dict[str, int] = field(default_factory=dict)
 	when_left: Callable[[int], object] = nothing  # a worker with this pid ended by itself
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
+	address: str = "in-memory:1"
 	is_seen: set[str] = field(default_factory=set)  # names of workers that were in a look
 	_wakes: count = field(default_factory=lambda: count(1))
 
@@ -85,14 +86,27 @@ class InMemoryQueue(WorkerLoops):
 		worker = self.workers[name]
 		if self.host:
 			self.host.remove(horse_pid(worker))
+		worker.beat_at = self._last_beat(worker)
 		worker.is_dead = True
 		worker.task = None
 		if worker in self.blocked:
 			self.blocked.remove(worker)
 
+	def has_unseen_clients(self) -> bool:
+		"""Whether a worker is connected that is in no process table of ours."""
+		living = [worker for worker in self.workers.values() if worker.task or not worker.is_dead]
+		return any(self.host is None or not self.host.process(worker.pid) for worker in living)
+
 	def lose(self, id: str) -> None:
 		"""A worker pops the job and dies before it marks it (rq #2236)."""
 		self.lists[self.tasks[id].queue].remove(id)
+
+	def step_clock(self, seconds: float) -> None:
+		"""The clock on the wall is set, by which Redis lets things expire."""
+		self.clock.step(seconds)
+		for slot in self.server.slots:
+			if slot.expires is not None:
+				slot.expires -= seconds
 
 	def forget(self) -> None:
 		"""Redis loses all its data. Who runs goes on, and enters only what changes (rq/worker.py register_birth)."""
@@ -126,6 +140,8 @@ class InMemoryQueue(WorkerLoops):
 
 	def look(self) -> Look:
 		self.server.answer()
+		for worker in self.workers.values():
+			worker.is_recorded = worker.is_recorded and self._expires(worker) > 0
 		self.is_seen |= {worker.name for worker in self.workers.values() if worker.is_recorded}
 		known = [worker for worker in self.workers.values() if worker.name in self.is_seen]
 		return Look(
@@ -136,6 +152,10 @@ class InMemoryQueue(WorkerLoops):
 			suspension=self._suspension(),
 			other_benches=dict(self.other_benches),
 		)
+
+	def reached_at(self) -> str:
+		self.server.answer()
+		return self.address
 
 	def wake(self, workers: Collection[Worker]) -> None:
 		self.server.take()
@@ -215,7 +235,8 @@ class InMemoryQueue(WorkerLoops):
 			worker.state,
 			id,
 			worker.born,
-			worker.heartbeat,
+			self.clock.time_at(self._last_beat(worker)),
+			self._expires(worker) if worker.is_recorded else None,
 			is_leaving=worker.is_dead and worker.task is not None,
 			is_recorded=worker.is_recorded,
 		)
@@ -223,7 +244,10 @@ class InMemoryQueue(WorkerLoops):
 	def _started(self) -> Iterable[StartedJob]:
 		for task in self.tasks.values():
 			if task.status == "started" and not task.id.startswith(WAKE):
-				yield StartedJob(task.id, task.worker, (task.started or 0) + REGISTRY_MARGIN)
+				worker = self.workers.get(task.worker or "")
+				is_run = worker is not None and worker.task is task
+				beat = self.clock.time_at(self._last_beat(worker)) if is_run else task.started or 0.0
+				yield StartedJob(task.id, task.worker, beat + REGISTRY_MARGIN)
 
 
 def to_job(task: Task) -> Job:

@@ -12,6 +12,13 @@ from fmx_restart.engine.ports import WorkerState
 
 WAKE = "wake-"
 POLL = 1.0  # seconds between two looks of a suspended worker at the suspension
+#: Seconds between two heartbeats, and until Redis forgets a worker that does not beat (rq/worker.py heartbeat).
+BEATS = {
+	WorkerState.STARTED: (405.0, 480.0),
+	WorkerState.IDLE: (405.0, 480.0),
+	WorkerState.SUSPENDED: (1.0, 480.0),
+	WorkerState.BUSY: (30.0, 90.0),
+}
 
 
 @dataclass
@@ -46,7 +53,7 @@ class SimulatedWorker:
 	state: WorkerState = WorkerState.STARTED
 	task: Task | None = None
 	born: float = 0.0
-	heartbeat: float = 0.0
+	beat_at: float = 0.0  # the clock's now() at its last change of state
 	is_dead: bool = False
 	is_hung: bool = False  # takes nothing and says nothing
 	is_recorded: bool = True
@@ -115,7 +122,19 @@ class WorkerLoops:
 			self.blocked.remove(worker)
 
 	def _beat(self, worker: SimulatedWorker) -> None:
-		worker.heartbeat = self.clock.time()
+		worker.beat_at = self.clock.now()
+
+	def _last_beat(self, worker: SimulatedWorker) -> float:
+		"""The clock's now() then: RQ beats between two changes of state, too."""
+		if worker.is_hung or (worker.is_dead and worker.task is None):
+			return worker.beat_at
+		interval, _ = BEATS[worker.state]
+		return worker.beat_at + (self.clock.now() - worker.beat_at) // interval * interval
+
+	def _expires(self, worker: SimulatedWorker) -> float:
+		"""Seconds until Redis forgets it, by its own clock on the wall."""
+		_, outlives = BEATS[worker.state]
+		return self.clock.time_at(self._last_beat(worker)) + outlives - self.clock.time()
 
 	def _suspension(self) -> str | None:
 		return InMemoryLease(self.clock, self.suspension, "nobody").holder()

@@ -12,14 +12,20 @@ from fmx_restart.adapters.redis_queue.durations import usual_durations
 from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
 from fmx_restart.adapters.redis_queue.look import Looker
+from fmx_restart.adapters.redis_queue.reached_at import RETRIES_TAKE, reached_at
 from fmx_restart.adapters.redis_queue.wakes import Wakes
 from fmx_restart.engine.ports import Inventory, Job, Look, Worker
 
 
 class RedisQueue:
-	def __init__(self, connection: Redis, bench_id: str, operation: str) -> None:
-		"""`connection` must not decode responses and should have a socket timeout."""
-		self.connection, self.bench_id = connection, bench_id
+	def __init__(
+		self, connection: Redis, bench_id: str, operation: str, *, settled_after: float = RETRIES_TAKE
+	) -> None:
+		"""
+		`connection` must not decode responses and should have a socket timeout. `settled_after`: seconds after a start of
+		Redis until all workers are back.
+		"""
+		self.connection, self.bench_id, self.settled_after = connection, bench_id, settled_after
 		self._looker = Looker(connection, bench_id)
 		self._wakes = Wakes(connection, bench_id, operation)
 		self._stock = Stock(connection, bench_id)
@@ -28,6 +34,10 @@ class RedisQueue:
 	def look(self) -> Look:
 		with redis_border():
 			return self._looker.look()
+
+	def reached_at(self) -> str:
+		with redis_border():
+			return reached_at(self.connection, self.settled_after)
 
 	def wake(self, workers: Collection[Worker]) -> None:
 		with redis_border():

@@ -17,6 +17,7 @@ for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 		end
 		if is_ours then
 			for i = 1, #fields do worker[i] = worker[i] or '' end
+			worker[#fields + 1] = redis.call('PTTL', key)
 			table.insert(worker, 1, string.sub(key, #ARGV[1] + 1))
 			table.insert(workers, table.concat(worker, '\0'))
 		else

@@ -58,7 +58,7 @@ class Looker:
 		for name in missing:
 			pipe.hmget(keys.WORKER_PREFIX + name, "death", "state", "current_job", "last_heartbeat")
 		for name, (death, state, job_id, beat) in zip(missing, pipe.execute(), strict=True):
-			worker = replace(self._seen[name], is_recorded=False)
+			worker = replace(self._seen[name], is_recorded=False, expires=None)
 			if state:
 				job = None if not job_id or keys.is_wake(text(job_id)) else text(job_id)
 				worker = replace(worker, state=STATES.get(text(state), WorkerState.STARTED), job_id=job)
@@ -66,7 +66,7 @@ class Looker:
 				yield replace(worker, heartbeat=instant(text(beat)) or worker.heartbeat)
 
 	def _worker(self, record: str) -> Worker:
-		name, host, pid, queues, state, job_id, born, heartbeat, leaving = record.split("\0")
+		name, host, pid, queues, state, job_id, born, heartbeat, leaving, expires = record.split("\0")
 		ours = [queue for queue in queues.split(",") if queue.startswith(self.prefix)]
 		return Worker(
 			name=name,
@@ -77,6 +77,7 @@ class Looker:
 			job_id=None if not job_id or keys.is_wake(job_id) else job_id,
 			born=instant(born) or 0.0,
 			heartbeat=instant(heartbeat) or 0.0,
+			expires=int(expires) / 1000 if int(expires) >= 0 else None,
 			is_leaving=bool(leaving),
 		)
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.command_line import bench_command, split_words
-from fmx_restart.adapters.host import WORKER_COMMANDS
+from fmx_restart.adapters.command_line import WORKER_COMMANDS, bench_command, split_words
 from fmx_restart.adapters.systemd.show import seconds, show
 
 SUPERVISORS = ("supervisor.service", "supervisord.service")  # Debian's, and Red Hat's

@@ -7,13 +7,23 @@ from collections.abc import Iterator
 
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.host_parts import process_table
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.words import count, listed, span, worker_name
-from fmx_restart.engine.ports import Worker
-from fmx_restart.engine.workers import SILENCE
+from fmx_restart.engine.ports import Look, Worker, WorkerState
+from fmx_restart.engine.workers import local_workers
 
 STANDARD = ("short", "default", "long")  # frappe.utils.background_jobs.get_queues_timeout
 MARGIN = 60.0  # seconds that a worker may be older than the code: starting takes a while
+#: Seconds between two heartbeats (rq/worker.py), and half a minute.
+LATE = {
+	WorkerState.SUSPENDED: 60.0,
+	WorkerState.BUSY: 60.0,
+	WorkerState.IDLE: 435.0,
+	WorkerState.STARTED: 435.0,
+}
+#: Seconds that Redis remembers a worker after a heartbeat.
+REMEMBERED = {state: 90.0 if state is WorkerState.BUSY else 480.0 for state in WorkerState}
 LOOK = "supervisorctl status, or systemctl status, and the worker's log in logs/"
 RESTART = "bench safe-restart --wait-workers"
 
@@ -70,13 +80,25 @@ def why_it_died(worker: Worker) -> str:
 
 @check("silent-workers")
 def silent_workers(patient: Patient) -> Iterator[Finding]:
-	"""Processes of this machine that are there, and have not beaten for longer than a healthy one ever is silent."""
-	for worker in patient.live_workers:
-		silence = patient.look.time - worker.heartbeat
-		if worker in patient.look.local and silence > SILENCE[worker.state]:
-			text = f"Worker {worker_name(worker)} gave no sign of life for {span(silence)}: it is stopped or hangs."
-			remedy = f"py-spy dump --pid {worker.pid}; kill -CONT {worker.pid} wakes a stopped one"
+	"""Processes of this machine that are stopped, or have not beaten for longer than a healthy one ever is silent."""
+	rows = process_table(patient).rows
+	for worker in local_workers(patient.look):
+		row, silence = rows.get(worker.pid), silence_of(worker, patient.look)
+		if row and row.is_stopped:
+			text = f"Worker {worker_name(worker)} is stopped: it takes no job, and a job that it runs does not go on."
+			yield Finding("silent-workers", Severity.ERROR, worker.name, text, f"kill -CONT {worker.pid}")
+		elif silence > LATE[worker.state]:
+			text = f"Worker {worker_name(worker)} gave no sign of life for {span(silence)}: it hangs."
+			remedy = f"py-spy dump --pid {worker.pid}"
 			yield Finding("silent-workers", Severity.ERROR, worker.name, text, remedy)
+
+
+def silence_of(worker: Worker, look: Look) -> float:
+	"""Seconds since its last heartbeat. Each of two clocks tells it, and either may have been set: the shorter counts."""
+	by_clock = look.time - worker.heartbeat
+	if worker.expires is None:
+		return by_clock
+	return min(by_clock, REMEMBERED[worker.state] - worker.expires)
 
 
 @check("old-code")

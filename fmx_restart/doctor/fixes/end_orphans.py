@@ -30,8 +30,8 @@ def end_orphans(patient: Patient) -> Iterator[Step]:
 def end(patient: Patient, orphan: Orphan, grace: float = GRACE) -> str:
 	"""Only if it still is one, and the same one."""
 	table = ProcessTable.take()
-	current = {(it.pid, it.created) for it in find_orphans_of(patient, table)}
-	if (orphan.pid, orphan.created) not in current:
+	current = {(it.pid, it.identity) for it in find_orphans_of(patient, table)}
+	if (orphan.pid, orphan.identity) not in current:
 		return f"pid {orphan.pid} is no orphan any more; nothing was done."
 	family = patient.host.family(orphan.pid)
 	for process in family:

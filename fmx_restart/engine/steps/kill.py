@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.options import OnTimeout
-from fmx_restart.engine.ports import Bench, HostProcess, Look, Worker, WorkerState
+from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import CLOCKS_DIFFER, local_workers, look_at, running_jobs, stray_horses
+from fmx_restart.engine.workers import local_workers, look_at, running_jobs, stray_horses
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -42,7 +42,7 @@ def finish_ending(
 	those that were ended, and those of them that were put back. One that somebody works on was not killed, or runs
 	again already; it is left alone, as all are whose horse may be one that lost its worker.
 	"""
-	look = look_at(bench)
+	look = look_at(bench, bench.processes.list)
 	running = {job.id for job in running_jobs(look)}
 	if stray_horses(bench.host, look, bench.processes.list()):
 		running |= {job.id for job in look.started}
@@ -66,34 +66,36 @@ def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 	look = operation.look()
 	stray = stray_horses(host, look, operation.managed_now())
 	victims = [member for process in stray for member in host.family(process.pid)]
-	return [*job_processes(operation, look), *victims], job_ids(look, with_orphans=bool(stray))
+	spared = set()
+	for worker in local_workers(look):
+		if worker.state is WorkerState.BUSY:
+			found = job_processes(host, worker, look)
+			victims += found
+			spared |= set() if found else {worker.name}
+	return victims, job_ids(look, spared, with_orphans=bool(stray))
 
 
-def job_ids(look: Look, *, with_orphans: bool) -> list[str]:
-	"""Jobs that this machine runs. An orphan's job is known by the record of the worker that it lost."""
-	names = {worker.name for worker in look.workers if worker in look.local}
+def job_ids(look: Look, spared: Collection[str], *, with_orphans: bool) -> list[str]:
+	"""
+	Jobs that this machine runs, but for those of `spared` workers. An orphan's job is known by the record of the worker
+	that it lost.
+	"""
+	names = {worker.name for worker in look.workers if worker in look.local} - set(spared)
 	jobs = look.started if with_orphans else running_jobs(look)
 	return [job.id for job in jobs if job.worker in names]
 
 
-def job_processes(operation: Operation, look: Look) -> list[HostProcess]:
+def job_processes(host: Host, worker: Worker, look: Look) -> list[HostProcess]:
 	"""
-	What runs jobs for this machine's workers: the descendants of those that are busy. A worker without any descendant
-	runs its job itself (Frappe's no-fork worker).
+	What runs the job of a worker of this machine: its descendants. One without any runs its job itself (Frappe's no-fork
+	worker); but a process whose command does not say that it is a worker is never ended itself.
 	"""
-	host = operation.bench.host
-	victims: list[HostProcess] = []
-	for worker in local_workers(look):
-		if worker.state is WorkerState.BUSY:
-			family = host.family(worker.pid)
-			if is_proved(worker, family):
-				victims += [process for process in family if process.pid != worker.pid] or family
-	return victims
-
-
-def is_proved(worker: Worker, family: Collection[HostProcess]) -> bool:
-	"""Stricter than is_live, which may err on the side of waiting: the process began before its record."""
-	return any(p.pid == worker.pid and p.created <= worker.born + CLOCKS_DIFFER for p in family)
+	head, *descendants = host.family(worker.pid) or [None]
+	if head != look.local.running[worker.name]:
+		return []  # it ended just now
+	if descendants:
+		return descendants
+	return [] if worker.name in look.local.companions else [head]
 
 
 def is_noticed(operation: Operation, victims: Collection[HostProcess]) -> bool:

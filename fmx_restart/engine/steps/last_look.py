@@ -62,8 +62,8 @@ def see_manager(operation: Operation) -> None:
 
 
 def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:
-	started = operation.bench.host.started
-	pids = " ".join(str(p.pid) for p in operation.plan.restart if p.pid and started(p.pid))
+	host = operation.bench.host
+	pids = " ".join(str(p.pid) for p in operation.plan.restart if p.pid and host.process(p.pid))
 	hint = "Start it again, then type the same command."
 	if pids:
 		hint = (

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 def preflight(operation: Operation) -> None:
 	"""Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now."""
-	look = look_at(operation.bench)
-	operation.plan = make_plan(operation.bench, look, operation.options)
+	operation.managed = operation.bench.processes.list()
+	look = operation.located(operation.bench.queue.look())
+	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
-	operation.managed = operation.plan.restart
 	judge_code(operation, operation.plan.code_faults)
 	judge(operation, operation.plan.findings)
 	if operation.plan.unmanaged:
@@ -41,10 +41,15 @@ def preflight(operation: Operation) -> None:
 		operation.emit(events.OtherBenchesPause(dict(look.other_benches)))
 
 
-def make_plan(bench: Bench, look: Look, options: Options) -> Plan:
-	"""What a restart would do now. Changes nothing."""
-	code_faults = first_look(bench)
+def plan_of(bench: Bench, options: Options) -> Plan:
+	"""What a restart would do now. Changes nothing. Raises what preflight raises before it has a plan."""
 	listed = bench.processes.list()
+	return make_plan(bench, look_at(bench, lambda: listed), listed, options)
+
+
+def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> Plan:
+	"""`listed`: what the process manager runs."""
+	code_faults = first_look(bench)
 	wanted = chosen(listed, web=options.web, workers=options.workers)
 	restart, left_alone = split_processes(wanted)
 	if not restart:

@@ -191,5 +191,5 @@ def listed(operation: Operation) -> list[Process]:
 		elif now - operation.unmanaged_since > MANAGER_RETURNS:
 			raise
 		return []
-	operation.unmanaged_since = None
+	operation.unmanaged_since, operation.managed = None, processes
 	return processes

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import redis
 
+from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.adapters.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[3]
@@ -32,13 +33,15 @@ def redis_binary() -> str:
 
 
 class RedisServer:
-	def __init__(self, folder: Path, data: Path | None = None) -> None:
-		self.folder, self.socket, self.data = folder, folder / "redis.sock", data or folder
+	"""On a unix socket, or on a TCP port of this machine."""
+
+	def __init__(self, folder: Path, data: Path | None = None, port: int = 0) -> None:
+		self.folder, self.socket, self.data, self.port = folder, folder / "redis.sock", data or folder, port
 		self._process: subprocess.Popen | None = None
 
 	def start(self) -> None:
 		"""Returns when it answers."""
-		command = [redis_binary(), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+		command = [redis_binary(), "--port", str(self.port), "--unixsocket", str(self.socket), "--save", ""]
 		command += ["--dir", str(self.data), "--appendonly", "no"]
 		command += ["--rdbcompression", "no"]  # so that a DUMP can be searched
 		self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
@@ -55,7 +58,8 @@ class RedisServer:
 		self.connection().execute_command("ACL", "SETUSER", bench_id, "reset", "on", f">{PASSWORD}", *rules)
 
 	def url(self, user: str | None = None, password: str = PASSWORD) -> str:
-		return f"unix://{f'{user}:{password}@' if user else ''}{self.socket}"
+		login = f"{user}:{password}@" if user else ""
+		return f"redis://{login}127.0.0.1:{self.port}" if self.port else f"unix://{login}{self.socket}"
 
 	def connection(self, user: str | None = None, password: str = PASSWORD) -> redis.Redis:
 		return redis.Redis.from_url(self.url(user, password), socket_timeout=5)
@@ -71,12 +75,14 @@ class RedisServer:
 class RedisTestCase(unittest.TestCase):
 	"""One server for all tests of a class; each test finds it empty."""
 
+	has_port = False  # only who is connected over TCP can be told
+
 	@classmethod
 	def setUpClass(cls) -> None:
 		super().setUpClass()
 		folder = tempfile.TemporaryDirectory(prefix="fmx", dir="/tmp")  # a unix socket's path is short
 		cls.addClassCleanup(folder.cleanup)
-		cls.server = RedisServer(Path(folder.name))
+		cls.server = RedisServer(Path(folder.name), port=free_port() if cls.has_port else 0)
 		cls.addClassCleanup(cls.server.stop)
 		cls.server.start()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,11 @@ from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[3]
+WORKER = """
+import sys
+from fmx_restart.tests.adapters.rq_bench import work
+work(*sys.argv[1:])
+"""
 #: Frappe's job ids (frappe.utils.background_jobs.create_job_id): rq 2 takes no colon.
 SEPARATOR = "||" if int(rq.VERSION.split(".")[0]) >= 2 else "::"
 
@@ -31,10 +38,19 @@ def release_key(id: str) -> str:
 
 
 class RqBench:
-	"""`user`: the Redis user of whoever enqueues. Workers need Redis' admin: rq 1 asks for CLIENT LIST."""
+	"""
+	`user`: the Redis user of whoever enqueues. Workers need Redis' admin: rq 1 asks for CLIENT LIST. `folder`: the bench's,
+	for workers whose command and working directory are those of a bench's.
+	"""
 
-	def __init__(self, server: RedisServer, id: str = "home-anna-bench", user: str | None = None) -> None:
-		self.id, self.server = id, server
+	def __init__(
+		self,
+		server: RedisServer,
+		id: str = "home-anna-bench",
+		user: str | None = None,
+		folder: Path | None = None,
+	) -> None:
+		self.id, self.server, self.folder = id, server, folder
 		self.connection = server.connection(user)
 		self._processes: dict[int, subprocess.Popen] = {}
 
@@ -60,15 +76,30 @@ class RqBench:
 	def finish(self, id: str) -> None:
 		self.connection.rpush(release_key(id), 1)
 
-	def start_worker(self, *queues: str) -> int:
-		"""Its pid. It runs until the bench is stopped."""
-		names = [f"{self.id}:{queue}" for queue in queues]
-		command = [sys.executable, "-m", "fmx_restart.tests.adapters.rq_bench", self.server.url(), *names]
+	def start_worker(self, *queues: str, inside: Sequence[str] = ()) -> int:
+		"""
+		Its pid. It runs until the bench is stopped. `inside`: a command that runs the words which follow it, as unshare does;
+		then the pid is that one's.
+		"""
 		process = subprocess.Popen(
-			command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+			[*inside, *self.worker_command(*queues)],
+			cwd=self.folder / "sites" if self.folder else CHECKOUT,
+			env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+			stdout=subprocess.DEVNULL,
+			stderr=subprocess.DEVNULL,
 		)
 		self._processes[process.pid] = process
 		return process.pid
+
+	def worker_command(self, *queues: str) -> list[str]:
+		program = ["-m", "fmx_restart.tests.adapters.rq_bench"]
+		if self.folder:
+			script = self.folder / "env/bin/bench"
+			script.parent.mkdir(parents=True, exist_ok=True)
+			script.write_text(WORKER)
+			program = [str(script)]
+		names = [f"{self.id}:{queue}" for queue in queues]
+		return [sys.executable, *program, "worker", self.server.url(), *names]
 
 	def stop_worker(self, pid: int) -> None:
 		"""A TERM, as a process manager sends it."""
@@ -106,7 +137,7 @@ class RqBench:
 		self.connection.close()
 
 
-def work(url: str, *queues: str) -> None:
+def work(_worker: str, url: str, *queues: str) -> None:
 	connection = redis.Redis.from_url(url)
 	rq.Worker([rq.Queue(name, connection=connection) for name in queues], connection=connection).work()
 

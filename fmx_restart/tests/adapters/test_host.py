@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.engine.ports import HostProcess, Likeness, Worker, WorkerState
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -62,16 +63,62 @@ class HostContract:
 		# When it is killed
 		self.kill(worker)
 		# Then only its horse is left
-		self.assertIsNone(self.host.started(worker))
-		self.assertIsNotNone(self.host.started(horse))
+		self.assertIsNone(self.host.process(worker))
+		self.assertEqual(self.host.process(horse).pid, horse)
 		self.assertEqual(self.host.family(worker), [])
 		self.assertEqual([process.pid for process in self.host.alive(family)], [horse])
 
 	def test_a_later_process_with_the_same_pid_is_another_one(self):
 		worker, _ = self.start_worker()
 		[now] = [process for process in self.host.family(worker) if process.pid == worker]
+		self.assertEqual(now, self.host.process(worker))
+		later = replace(now, identity=now.identity + "1")
+		self.assertEqual(self.host.alive([now, later]), [now])
+		# And it gets no signal that was meant for the earlier one
+		self.host.end([later])
+		self.host.terminate(later)
 		self.assertEqual(self.host.alive([now]), [now])
-		self.assertEqual(self.host.alive([replace(now, created=now.created - 5)]), [])
+
+	def test_a_process_of_which_only_the_pid_was_noted_is_waited_for_and_never_signalled(self):
+		# Given what an older version noted
+		worker, _ = self.start_worker()
+		noted = HostProcess(worker)
+		# Then it may be there still, so no signal is sent
+		self.assertEqual(self.host.alive([noted]), [noted])
+		self.host.end([noted])
+		self.host.terminate(noted)
+		self.assertIsNotNone(self.host.process(worker))
+		# And when nobody has its pid any more it is gone
+		self.kill(worker)
+		self.assertEqual(self.host.alive([noted]), [])
+
+	def test_what_is_below_a_process(self):
+		worker, horse = self.start_worker()
+		other, _ = self.start_worker()
+		self.assertTrue(self.host.is_below(horse, [worker]))
+		self.assertTrue(self.host.is_below(worker, [other, worker]))
+		self.assertFalse(self.host.is_below(horse, [other]))
+		self.assertFalse(self.host.is_below(worker, [horse]))
+		self.assertFalse(self.host.is_below(worker, []))
+
+	def likeness(self, pid: int, name: str = "w") -> Likeness:
+		"""To a worker of that name."""
+		worker = Worker(name, self.host.name, pid, ("short",), WorkerState.IDLE, None, 0.0, 0.0)
+		return self.host.likeness(self.host.process(pid), worker)
+
+	def test_a_worker_of_this_bench_is_known_by_what_it_runs(self):
+		worker, horse = self.start_worker()
+		self.assertIs(self.likeness(worker), Likeness.WORKER)
+		self.assertIs(
+			self.likeness(horse), Likeness.WORKER
+		)  # nothing tells it from a worker, but no record has its pid
+
+	def test_a_process_that_ended_is_like_nothing(self):
+		worker, _ = self.start_worker()
+		process = self.host.process(worker)
+		self.kill(worker)
+		record = Worker("w", self.host.name, worker, ("short",), WorkerState.IDLE, None, 0.0, 0.0)
+		self.assertIs(self.host.likeness(process, record), Likeness.NONE)
 
 	def test_a_horse_that_lost_its_worker_is_an_orphan(self):
 		worker, horse = self.start_worker()
@@ -102,8 +149,8 @@ class TestInMemoryHost(HostContract, unittest.TestCase):
 
 	def start_worker(self, command="worker"):
 		self.last_pid += 2
-		self.host.add(self.last_pid, parent=1, created=1, is_horse=True)
-		self.host.add(self.last_pid + 1, parent=self.last_pid, created=1, is_horse=command != "helper")
+		self.host.add(self.last_pid, parent=1, is_horse=True)
+		self.host.add(self.last_pid + 1, parent=self.last_pid, is_horse=command != "helper")
 		return self.last_pid, self.last_pid + 1
 
 	def kill(self, pid):
@@ -178,7 +225,7 @@ class TestThisHost(HostContract, unittest.TestCase):
 		worker, horse = self.start_worker()
 		family = self.host.family(worker)
 		os.kill(worker, signal.SIGKILL)
-		eventually(lambda: self.host.started(worker) is None, "the worker has ended")
+		eventually(lambda: self.host.process(worker) is None, "the worker has ended")
 		# Then it is in no list any more
 		self.assertIsNone(self.workers[worker].returncode)
 		self.assertEqual([it.pid for it in self.host.alive(family)], [horse])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import psutil
 
+from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.queue import InMemoryQueue
 from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.finding import Finding
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.engine.local_workers import Locator
+from fmx_restart.engine.ports import Host, Look, Worker
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 
 PYTHON = Path(sys.executable)
@@ -60,6 +65,13 @@ class HostTestCase(unittest.TestCase):
 		process = psutil.Process(int(done.stdout))
 		self.addCleanup(kill, process)
 		return process.pid
+
+
+def look_at(host: Host, *workers: Worker) -> Look:
+	"""What a look at these records would tell, where Redis is not asked anything."""
+	clock = FakeClock()
+	look = Look(time.time(), workers, {}, (), None)
+	return Locator(host, InMemoryQueue(clock, address=""), clock).locate(look)
 
 
 def no_redis():

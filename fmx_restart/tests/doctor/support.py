@@ -9,11 +9,12 @@ from pathlib import Path
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
+from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.web import PingedWebServer
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.finding import Finding
-from fmx_restart.doctor.patient import Patient, Ways
+from fmx_restart.doctor.patient import OPERATION, Patient, Ways
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 
@@ -23,13 +24,15 @@ SITE = "one.localhost"
 class DoctorTestCase(RedisTestCase):
 	"""`self.ways` replaces single ways to a part: self.ways["queue_limit"] = lambda: 500"""
 
+	has_port = True
+
 	def setUp(self) -> None:
 		super().setUp()
-		self.rq = RqBench(self.server)
-		self.addCleanup(self.rq.stop)
 		folder = tempfile.TemporaryDirectory(prefix="fmx-doctor-")
 		self.addCleanup(folder.cleanup)
 		self.path = Path(folder.name)
+		self.rq = RqBench(self.server, folder=self.path)
+		self.addCleanup(self.rq.stop)
 		for name in (f"sites/{SITE}", "apps", "logs/fmx_restart", "config"):
 			(self.path / name).mkdir(parents=True)
 		self.ways: dict = {}
@@ -51,7 +54,11 @@ class DoctorTestCase(RedisTestCase):
 			"recover": lambda operation: self.fail("no fix recovers here"),
 			**self.ways,
 		}
-		return Patient(str(self.path), self.rq.id, Ways(**ways))
+		patient = Patient(str(self.path), self.rq.id, Ways(**ways))
+		if "connection" not in self.ways:  # a Redis that was just started, and that nobody had to find again
+			queue = RedisQueue(patient.connection, self.rq.id, OPERATION, settled_after=0)
+			patient.parts.get("queue", lambda: queue)
+		return patient
 
 	def examine(self, *names: str) -> Examination:
 		return examine_patient(self.patient(), names)

@@ -25,9 +25,9 @@ from fmx_restart.adapters.machine_memory import Memory, read_memory
 from fmx_restart.adapters.redis_queue.survey import QueueSurvey
 from fmx_restart.doctor.checks.kernel import told
 from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.engine.ports import Look, Worker, WorkerState
+from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.doctor.host_bench import HostTestCase
+from fmx_restart.tests.doctor.host_bench import HostTestCase, look_at
 from fmx_restart.tests.doctor.test_orphans import HELPER, no_manager
 
 GIGABYTE = 2**30
@@ -56,7 +56,7 @@ class TestMemory(HostTestCase):
 	def patient(self):
 		patient = super().patient()
 		patient.parts.get("memory", lambda: self.memory)
-		patient.parts.get("look", lambda: Look(time.time(), tuple(self.workers), {}, (), None))
+		patient.parts.get("look", lambda: look_at(patient.host, *self.workers))
 		return patient
 
 	def names(self) -> list[str]:

@@ -17,10 +17,10 @@ from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.doctor.fix import FIXES
 from fmx_restart.doctor.fixes import end_orphans
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.ports import Look, Worker, WorkerState
+from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.benches import make_bench, worker_in_terminal
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.doctor.host_bench import REFUSES, HostTestCase
+from fmx_restart.tests.doctor.host_bench import REFUSES, HostTestCase, look_at
 
 HELPER = ("frappe.utils.bench_helper", "frappe")
 READY = "print('ready', flush=True)"
@@ -38,7 +38,7 @@ class OrphansCase(HostTestCase):
 
 	def patient(self):
 		patient = super().patient()
-		patient.parts.get("look", lambda: Look(0.0, tuple(self.workers), {}, (), None))
+		patient.parts.get("look", lambda: look_at(patient.host, *self.workers))
 		return patient
 
 	def subjects(self) -> dict[str, str]:
@@ -137,7 +137,7 @@ class TestContainers(OrphansCase):
 		process = psutil.Process(pid)
 		rows = [
 			Row(1, 0, init, (init,), 1.0, 0),
-			Row(pid, 1, "python", tuple(process.cmdline()), process.create_time(), 0),
+			Row(pid, 1, "python", tuple(process.cmdline()), 3.0, 0),
 		]
 		if init in ("tini", "docker-init"):
 			rows.insert(1, Row(2, 1, "bench", ("bench", "start"), 2.0, 0))

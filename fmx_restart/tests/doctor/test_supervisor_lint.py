@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 import unittest
@@ -14,9 +13,17 @@ from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.fix import FIXES
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.doctor.supervisor_rules import RULES
-from fmx_restart.engine.ports import Look, Worker, WorkerState
-from fmx_restart.tests.adapters.benches import Supervisord, group, make_bench, program, short_folder
+from fmx_restart.engine.ports import Worker, WorkerState
+from fmx_restart.tests.adapters.benches import (
+	Supervisord,
+	group,
+	make_bench,
+	program,
+	short_folder,
+	worker_in_terminal,
+)
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.doctor.host_bench import look_at
 
 CHECKS = (*RULES, "shell-wrapper", "program-group", "missing-workers")
 #: As bench's own template has it, and what an example in circulation leaves out.
@@ -49,7 +56,7 @@ class SupervisorCase(unittest.TestCase):
 		ways["host"] = lambda: ThisHost(str(self.bench))
 		ways["config"] = lambda: self.config
 		patient = Patient(str(self.bench), "bench", Ways(**ways))
-		patient.parts.get("look", lambda: Look(time.time(), self.workers, {}, (), None))
+		patient.parts.get("look", lambda: look_at(patient.host, *self.workers))
 		return patient
 
 	def findings(self, supervisord: Supervisord) -> dict[str, list]:
@@ -189,7 +196,7 @@ class TestWhichPrograms(SupervisorCase):
 	def test_a_queue_whose_only_worker_was_started_by_hand_is_named(self):
 		self.config = {"workers": {"email": {"timeout": 300}, "import": {}, "far": {}}}
 		supervisord = self.start(self.worker("w", "worker --queue short,email", **GOOD))
-		here, me = socket.gethostname(), os.getpid()
+		here, me = socket.gethostname(), worker_in_terminal(self, self.bench).pid
 		self.workers = (
 			Worker("a", here, me, ("short", "import"), WorkerState.IDLE, None, time.time(), time.time()),
 			Worker("b", "elsewhere", 1, ("far",), WorkerState.IDLE, None, time.time(), time.time()),

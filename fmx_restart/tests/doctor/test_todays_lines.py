@@ -5,6 +5,7 @@ from __future__ import annotations
 from fmx_restart.adapters.redis_queue.survey import SAMPLE
 from fmx_restart.doctor.todays_lines import queue_lines, scheduler_lines, worker_line
 from fmx_restart.tests.adapters.rq_bench import SEPARATOR
+from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import SITE, DoctorTestCase
 
 
@@ -37,7 +38,8 @@ class TestTodaysLines(DoctorTestCase):
 		)
 
 	def test_workers_online_are_those_of_this_bench_that_are_alive(self):
-		self.rq.register("short")  # our own process: it lives
+		self.rq.start_worker("short")
+		eventually(lambda: self.patient().look.workers, "it has registered")
 		dead = self.rq.register("short")
 		self.admin.hset(dead.key, "pid", 2**22 + 1)
 		other = self.rq.register("short")

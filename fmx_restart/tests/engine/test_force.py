@@ -7,7 +7,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import Likeness, ProcessState
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -93,12 +93,12 @@ class TestForce(unittest.TestCase):
 		self.assertEqual(self.bench.host.killed, [])
 
 	def test_a_process_that_only_has_the_pid_of_a_dead_worker_is_neither_waited_for_nor_signalled(self):
-		# Given the record of a worker that was killed at work, and a younger process with its pid
+		# Given the record of a worker that was killed at work, and another process with its pid
 		task = self.endless()
 		worker = self.bench.queue.workers[task.worker]
 		self.bench.queue.kill_worker(worker.name)
 		self.bench.processes.end("short", ProcessState.FAILED)
-		self.bench.host.add(worker.pid, created=self.bench.clock.time() + 60, label="somebody else")
+		self.bench.host.add(worker.pid, likeness=Likeness.NONE)
 		# When the bench is restarted, then nobody takes it for the worker
 		report = Run(self.bench, FAST).go()
 		self.assertEqual((report.outcome, report.waited_for), (Phase.DONE, []))

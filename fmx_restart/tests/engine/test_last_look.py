@@ -10,8 +10,7 @@ from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import CodeFault
-from fmx_restart.engine.steps.preflight import make_plan
-from fmx_restart.engine.workers import look_at
+from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -133,7 +132,7 @@ class TestCode(LastLook):
 	def test_a_dry_run_tells_it(self):
 		self.bench.code.broken = [BROKEN]
 		bench = self.bench.port()
-		self.assertEqual(make_plan(bench, look_at(bench), Options()).code_faults, (BROKEN,))
+		self.assertEqual(plan_of(bench, Options()).code_faults, (BROKEN,))
 
 
 class TestUnmanaged(LastLook):
@@ -149,11 +148,11 @@ class TestUnmanaged(LastLook):
 		(fact,) = run.of(events.WorkersUnmanaged)
 		self.assertEqual({worker.name for worker in fact.workers}, {"by-hand", "elsewhere"})
 		self.assertFalse(by_hand.is_dead)
-		self.assertIsNotNone(self.bench.host.started(77))
+		self.assertIsNotNone(self.bench.host.process(77))
 
 	def test_a_pools_children_are_known_by_their_parent(self):
 		web = next(process for process in self.bench.processes.list() if process.name == "web")
 		self.bench.host.add(77, parent=web.pid)
 		self.bench.queue.add_worker("child", 77, ("short",))
 		bench = self.bench.port()
-		self.assertEqual(make_plan(bench, look_at(bench), Options()).unmanaged, ())
+		self.assertEqual(plan_of(bench, Options()).unmanaged, ())
