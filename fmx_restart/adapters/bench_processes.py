@@ -10,6 +10,7 @@ import psutil
 
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.command_line import is_worker_command, split_words
+from fmx_restart.adapters.process_stat import is_numbered_here
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.supervisor.programs import Trace, kind_of
 from fmx_restart.engine.ports import ProcessKind
@@ -68,14 +69,16 @@ def processes_of(bench: BenchFolder, table: ProcessTable) -> dict[int, Role]:
 
 
 def belongs_to(bench: BenchFolder, pid: int, words: Iterable[str]) -> bool:
-	"""By its working directory, else by a path it was started with, else by its environment."""
+	"""
+	By its working directory, else by a path it was started with, else by its environment. A container's process is not: the
+	same path means another folder there.
+	"""
 	folder = working_directory(pid)
-	if folder and bench.owns(folder):
-		return True
 	if folder and bench.is_other_bench(folder):
 		return False
-	paths = [*Trace(tuple(split_words(words)), folder).paths, *places_in_environment(pid)]
-	return any(bench.owns(path) for path in paths)
+	paths = [folder] if folder and bench.owns(folder) else []
+	paths = paths or [*Trace(tuple(split_words(words)), folder).paths, *places_in_environment(pid)]
+	return any(bench.owns(path) for path in paths) and is_numbered_here(pid)
 
 
 def working_directory(pid: int) -> str:

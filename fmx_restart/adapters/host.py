@@ -14,7 +14,7 @@ from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of, working_directory
 from fmx_restart.adapters.command_line import bench_command, is_worker_command, split_words, titled_worker
 from fmx_restart.adapters.connections import clients_of
-from fmx_restart.adapters.process_stat import PROC, Stat, descendants, read_stat, read_stats
+from fmx_restart.adapters.process_stat import PROC, Stat, descendants, is_numbered_here, read_stat, read_stats
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.ports import HostProcess, Likeness, Worker
 
@@ -97,11 +97,12 @@ class ThisHost:
 			and line_of(pid, parents).isdisjoint(managed)
 			and is_worker_command(words_of(pid))
 			and working_directory(pid) == self._bench.sites
+			and is_numbered_here(pid)
 		)
 
 	def _is_of_a_bench(self, pid: int) -> bool:
 		folder = working_directory(pid)
-		is_another = bool(folder) and self._bench.is_other_bench(folder)
+		is_another = bool(folder) and self._bench.is_other_bench(folder) and is_numbered_here(pid)
 		return is_another or belongs_to(self._bench, pid, words_of(pid))
 
 	def _likeness(self, pid: int, worker: Worker) -> Likeness:

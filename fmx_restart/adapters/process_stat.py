@@ -91,6 +91,18 @@ def identity_of(pid: int) -> str:
 	return "" if stat is None or stat.is_over else stat.identity
 
 
+def is_numbered_here(pid: int) -> bool:
+	"""Whether it is in the pid namespace that we look from, and not in one below it: a container's, as the machine sees it."""
+	if not psutil.LINUX:
+		return True
+	try:
+		lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+	except OSError:
+		return False
+	numbers = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), ["one"])
+	return len(numbers) == 1
+
+
 def descendants(heads: Iterable[int], stats: Mapping[int, Stat]) -> list[int]:
 	"""The heads themselves first."""
 	children: dict[int, list[int]] = {}

@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.host import ThisHost, words_of
 from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.adapters.process_stat import read_stat, told_by_psutil
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import HostProcess, Likeness, Worker, WorkerState
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
@@ -234,3 +236,89 @@ class TestThisHost(HostContract, unittest.TestCase):
 	def test_a_label_tells_the_command_and_none_of_its_options(self):
 		worker, _ = self.start_worker()
 		self.assertEqual({it.label for it in self.host.family(worker)}, {"bench worker"})
+
+	# what a process is
+
+	def start(self, *words: str | Path, folder: Path | None = None, name: str | Path = sys.executable) -> int:
+		"""Python under these words, the first of which it takes for its name."""
+		process = subprocess.Popen(
+			[name, "-c", "import signal; print(1, flush=True); signal.pause()", *words],
+			executable=sys.executable,
+			cwd=folder or self.bench / "sites",
+			stdout=subprocess.PIPE,
+		)
+		self.addCleanup(process.communicate)
+		self.addCleanup(process.kill)
+		process.stdout.readline()
+		return process.pid
+
+	def test_a_worker_of_another_bench_or_of_none_is_not_ours(self):
+		other = make_bench(self.bench.with_name("other"))
+		worker, _ = self.start_worker(bench=other)
+		self.assertIs(self.likeness(worker), Likeness.NONE)
+		self.assertIs(self.likeness(self.start("bench", "worker", folder=Path("/"))), Likeness.NONE)
+
+	def test_what_gunicorn_forked_looks_like_gunicorn(self):
+		web = self.start("frappe.app:application", name=self.bench / "env/bin/gunicorn")
+		self.assertIs(self.likeness(web), Likeness.BENCH)
+		self.assertIs(self.likeness(self.start("-m", "multiprocessing.forkserver")), Likeness.BENCH)
+
+	def test_a_process_of_this_bench_that_does_something_else_is_no_worker(self):
+		for words in (("bench", "schedule"), ("apps/frappe/socketio.js",)):
+			with self.subTest(words):
+				self.assertIs(self.likeness(self.start(*words)), Likeness.NONE)
+
+	def test_a_title_names_one_worker_and_no_other(self):
+		pid = self.start(name="rq:worker:w.1: Listening on short")
+		self.assertIs(self.likeness(pid, "w.1"), Likeness.NAMED)
+		self.assertIs(self.likeness(pid, "w"), Likeness.NONE)
+
+	# who it is
+
+	def test_another_process_gives_it_the_same_identity(self):
+		"""As a recovery does that reads what the dead operation noted."""
+		code = "import sys; from fmx_restart.adapters.process_stat import identity_of; print(identity_of(int(sys.argv[1])))"
+		done = subprocess.run(
+			[sys.executable, "-c", code, str(os.getpid())], capture_output=True, text=True, check=True
+		)
+		self.assertEqual(done.stdout.strip(), self.host.me().identity)
+
+	def test_it_stays_the_same_when_it_becomes_another_program(self):
+		process = subprocess.Popen(["sh", "-c", "read x; exec sleep 60"], stdin=subprocess.PIPE)
+		self.addCleanup(process.communicate)
+		self.addCleanup(process.kill)
+		before = self.host.process(process.pid)
+		process.stdin.write(b"go\n")
+		process.stdin.flush()
+		eventually(lambda: words_of(process.pid)[:1] == ["sleep"], "it has become another program")
+		self.assertEqual(self.host.process(process.pid), before)
+
+	def test_a_name_with_brackets_and_spaces_deceives_nobody(self):
+		program = self.bench / "a) Z 1 (b"
+		program.symlink_to("/bin/sleep")
+		process = subprocess.Popen([program, "60"])
+		self.addCleanup(process.communicate)
+		self.addCleanup(process.kill)
+		stat = read_stat(process.pid)
+		self.assertEqual((stat.parent, stat.is_over), (os.getpid(), False))
+
+	def test_psutil_tells_the_same_where_the_kernel_has_no_files_for_it(self):
+		told, read = told_by_psutil(os.getpid()), read_stat(os.getpid())
+		self.assertEqual((told.pid, told.parent, told.is_over), (read.pid, read.parent, read.is_over))
+		self.assertIsNone(told_by_psutil(2**22 + 1))
+
+	@unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+	def test_a_process_of_another_user_that_cannot_be_ended_is_a_fault_and_not_silence(self):
+		worker, _ = self.start_worker()
+		process = self.host.process(worker)
+		child = os.fork()
+		if not child:
+			os.setuid(65534)
+			try:
+				self.host.end([process])
+			except ProcessFault:
+				os._exit(7)
+			os._exit(1)
+		_, status = os.waitpid(child, 0)
+		self.assertEqual(os.waitstatus_to_exitcode(status), 7)
+		self.assertEqual(self.host.alive([process]), [process])
