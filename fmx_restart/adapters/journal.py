@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fmx_restart.adapters.atomic_file import write_all
 from fmx_restart.engine import events
 from fmx_restart.engine.facts import json_line
 
@@ -42,12 +43,6 @@ class Journal:
 		size = os.fstat(self._file).st_size
 		if size and os.pread(self._file, 1, size - 1) != b"\n":
 			write_all(self._file, b"\n")
-
-
-def write_all(file: int, data: bytes) -> None:
-	"""A disk that is nearly full takes a part first, and says no to the rest."""
-	while data:
-		data = data[os.write(file, data) :]
 
 
 def is_worked_on(path: Path) -> bool:
