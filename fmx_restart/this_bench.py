@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import socket
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from fmx_restart.engine.emitting import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.operation_id import new_operation_id
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, Job, Look, Processes
@@ -167,11 +167,6 @@ def queue_limit() -> int | None:
 	if through_frappe.is_there():
 		return through_frappe.queue_limit()
 	return read_config().get("max_queued_jobs")
-
-
-def new_operation_id() -> str:
-	"""Sorts by time, and is fit for a file name, a Redis key and an RQ job id."""
-	return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def requester() -> str:

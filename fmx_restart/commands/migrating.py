@@ -22,6 +22,7 @@ def is_wanted(given: dict) -> bool:
 
 def check(given: dict, strategy: Strategy) -> None:
 	"""Raises UsageError for options that contradict each other."""
+	check_migrate_command(given)
 	if not is_wanted(given):
 		for name in ONLY_WITH_MIGRATE:
 			if given[name]:
@@ -30,10 +31,18 @@ def check(given: dict, strategy: Strategy) -> None:
 			raise click.UsageError("--maintenance-mode migrate does nothing without --migrate.")
 	if given["resume"] and given["site"]:
 		raise click.UsageError("--resume knows its sites; leave --site out.")
-	if given["migrate_command"] and given["skip_failing"]:
-		raise click.UsageError("--skip-failing is an option of bench migrate; put it into --migrate-command.")
 	if "drain" in given["maintenance_mode"] and strategy not in (Strategy.FAST, Strategy.WAIT_WORKERS):
 		raise click.UsageError(f"--maintenance-mode drain: {strategy.value} does not drain.")
+
+
+def check_migrate_command(given: dict) -> None:
+	"""It runs any program, so it must have been typed by someone who has a shell on the bench."""
+	if given["migrate_command"] and given["origin"] != "terminal":
+		raise click.UsageError(
+			"--migrate-command is for the terminal only. An operation that Desk, the API or a schedule started cannot use it."
+		)
+	if given["migrate_command"] and given["skip_failing"]:
+		raise click.UsageError("--skip-failing is an option of bench migrate; put it into --migrate-command.")
 
 
 def migration(given: dict) -> MigrationOptions | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import signal
 import sys
 import time
@@ -25,6 +24,7 @@ from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.events import CodeBroken, MigrationFinding, WorkersUnmanaged
 from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.record.announcing import announce
@@ -84,13 +84,10 @@ def begin(given: dict, wanted: Options, site: str | None, id: str, let_go: Calla
 		operation.run()
 
 
-ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-
-
 def given_id(given: dict) -> str | None:
 	"""It becomes a file's name: nothing but what we would have made ourselves."""
 	id = given["operation"]
-	if id is not None and not ID.fullmatch(id):
+	if id is not None and not is_operation_id(id):
 		raise click.BadParameter(f"{id!r} is no operation's name", param_hint="--operation")
 	return id
 

@@ -13,7 +13,7 @@ import frappe
 from fmx_restart.adapters.file_lock import file_lock
 from fmx_restart.adapters.journal_reader import facts_in
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.record import here, rows
+from fmx_restart.record import here, row_events, rows
 from fmx_restart.record.projection import Row, project
 from fmx_restart.record.settling import settle
 
@@ -74,9 +74,7 @@ def write(operation: str, path: Path) -> bool:
 		values = values_of(path)
 		if "started" not in values:
 			return False  # not even its first line is there yet
-		has_row = frappe.db.exists(rows.DOCTYPE, operation)
-		(rows.update if has_row else rows.insert)(operation, values)
-		frappe.db.commit()  # each on its own, see catch_up
+		before = rows.write(operation, values)
 	except frappe.DuplicateEntryError:
 		frappe.db.rollback()
 		return False
@@ -86,6 +84,7 @@ def write(operation: str, path: Path) -> bool:
 		frappe.cache().set_value(f"{FAILED}:{operation}", size(path), expires_in_sec=DAY)
 		frappe.db.commit()
 		return False
+	row_events.run(operation, before)
 	return True
 
 

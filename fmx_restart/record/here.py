@@ -14,6 +14,7 @@ from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
 from fmx_restart.engine.holder import Holder
+from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.this_bench import journals, queue_connection
 
 
@@ -56,12 +57,23 @@ def journal_folder() -> Path:
 
 
 def journal_of(operation: str) -> Path:
-	return journal_folder() / f"{operation}.jsonl"
+	"""Raises ValueError for what is not an operation id: rows and Redis may hold anything, and this becomes a path."""
+	return journal_folder() / f"{valid(operation)}.jsonl"
 
 
 def output_of(operation: str) -> Path:
-	"""What an operation that we launched printed: it says why where there is no journal. Pruned with that."""
-	return journal_folder() / f"{operation}-launch.log"
+	"""What an operation that we launched printed: it says why where there is no journal. Pruned with that. As journal_of."""
+	return journal_folder() / f"{valid(operation)}-launch.log"
+
+
+def valid(operation: str) -> str:
+	if not is_operation_id(operation):
+		raise ValueError(f"{operation!r} is not an operation id")
+	return operation
+
+
+def was_launched(operation: str) -> bool:
+	return output_of(operation).exists() or journal_of(operation).exists()
 
 
 def is_over(operation: str) -> bool:

@@ -1,49 +1,91 @@
-"""From a row that says Queued to a process of its own. The ticket decides who launches it; nobody does so twice."""
+"""
+From an order that waits to a process of its own. The ticket in Redis decides who launches it, and whether it still may be;
+what is executed comes from the order's file alone (start_order). Neither a row nor Redis can change that.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import frappe
 
 from fmx_restart.adapters.systemd.cgroup import unit_of
-from fmx_restart.record import here, rows
+from fmx_restart.engine.operation_id import is_operation_id
+from fmx_restart.record import here, row_events, rows, start_order
+from fmx_restart.record.start_request import InvalidRequest
 
 QUEUE = "short"
 TIMEOUT = 60  # seconds for RQ's job and for the launch itself
 HELPER = ("-m", "frappe.utils.bench_helper", "frappe", "safe-restart")
 AWAY = ("-m", "fmx_restart.record.away")
+AGAIN = "Nothing was changed. Start it again; or type on the bench: bench safe-restart --wait-workers"
 
 
 def enqueue(operation: str) -> None:
-	"""The job is put when the row is committed, in front of others: who asked for a restart is waiting."""
+	"""In front of other jobs: whoever asked for a restart is waiting."""
 	frappe.enqueue(
 		"fmx_restart.record.launching.launch",
 		queue=QUEUE,
 		timeout=TIMEOUT,
 		at_front=True,
-		enqueue_after_commit=True,
 		operation=operation,
 	)
 
 
 def launch(operation: str) -> bool:
-	"""False when somebody else launched it, or it was cancelled. What runs this ends before the operation begins to wait."""
-	if not here.ticket().take(operation):
+	"""
+	False when it is launched already, was cancelled, belongs to another site, or cannot be launched: its row then says
+	why. What runs this ends before the operation begins to wait.
+	"""
+	try:
+		order = start_order.read(here.journal_folder(), operation)
+	except InvalidRequest as fault:
+		give_up(operation, str(fault))
 		return False
-	row = frappe.db.get_value(rows.DOCTYPE, operation, ["command", "origin", "requested_by"], as_dict=True)
-	here.journal_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-	asked = shlex.split(row.command)[2:]  # bench safe-restart …
-	words = [sys.executable, *HELPER, *asked, *identity(operation, row.origin, row.requested_by)]
+	is_ours = order.site == frappe.local.site and not here.was_launched(operation)
+	if not is_ours or not here.ticket().take(operation):
+		return False
+	words = [sys.executable, *HELPER, *order.argv()]
 	away = [sys.executable, *AWAY, str(here.output_of(operation)), *way_out(operation), *words]
 	subprocess.run(away, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
 	return True
+
+
+def give_up(operation: str, reason: str) -> None:
+	"""Its order cannot be read on this host, so nobody launches it: the next one need not wait for it."""
+	if is_operation_id(operation) and frappe.db.exists(rows.DOCTYPE, operation):
+		withdraw(operation, reason)
+
+
+def withdraw(operation: str, reason: str) -> bool:
+	"""
+	Nobody launches it any more. False when it was launched, or its ticket is gone. The ticket is taken until the row says
+	why, so that nobody else finds an operation for which nobody cares.
+	"""
+	if not here.ticket().take(operation):
+		return False
+	start_order.remove(here.journal_folder(), operation)
+	if frappe.db.exists(rows.DOCTYPE, operation):  # not on another site than the one that started it
+		row_events.run(operation, rows.update(operation, never_launched(reason)))
+	here.ticket().give_back(operation)
+	return True
+
+
+def never_launched(reason: str) -> rows.Row:
+	return {
+		"status": "Aborted",
+		"phase": "",
+		"failure": rows.NEVER_LAUNCHED,
+		"reason": f"It was never launched. {reason}",
+		"remedy": AGAIN,
+		"finished": time.time(),
+	}
 
 
 def way_out(
@@ -60,15 +102,3 @@ def way_out(
 	systemd_run = shutil.which("systemd-run") or "/usr/bin/systemd-run"
 	user = ["--user"] if is_users else []
 	return [systemd_run, *user, "--scope", "--quiet", "--collect", f"--unit=fmx-restart-{operation}", "--"]
-
-
-def identity(operation: str, origin: str, requested_by: str) -> list[str]:
-	return [
-		"--yes",
-		"--operation",
-		operation,
-		"--origin",
-		origin.lower(),
-		"--requested-by",
-		requested_by,
-	]

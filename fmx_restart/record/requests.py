@@ -11,21 +11,20 @@ from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Request, Wish
 from fmx_restart.engine.wishes import NOT_DRAINING, refusal_to_cancel
-from fmx_restart.record import here, rows
+from fmx_restart.record import here, launching
 from fmx_restart.record.access import refuse
 from fmx_restart.record.catching_up import catch_up
 from fmx_restart.record.telling import row_of
 
 LONGEST = 86400.0  # seconds
 DRAINING = {Phase.FENCE, Phase.PARK, Phase.DRAIN}
-WITHDRAWN = "It was cancelled before it was launched."
+WITHDRAWN = "Somebody cancelled it before."
 
 
 def cancel(operation: str) -> dict[str, Any]:
 	catch_up()
 	row = row_of(operation)
-	if row.status == "Queued" and here.ticket().withdraw(row.name):
-		rows.update(row.name, {"status": "Not Started", "reason": WITHDRAWN})
+	if launching.withdraw(row.name, WITHDRAWN):
 		return answer(operation, _("It will not be launched."))
 	return put(operation, Request(Wish.CANCEL, frappe.session.user), _("Asked to stop."))
 

@@ -1,7 +1,12 @@
-"""Rows of Restart Operation on this site. Everything that writes one is here."""
+"""
+Rows of Restart Operation on this site. Everything that writes one is here, and writes it below the document's hooks: no
+Notification, Server Script or Workflow of the site can change or refuse what an operation's journal says. They run
+afterwards (row_events), on a document that cannot be saved. A row is for people to read. Nothing of it is executed.
+"""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +19,9 @@ from fmx_restart.record.projection import Row
 
 DOCTYPE = "Restart Operation"
 INSTANTS = {"started", "finished"}
+#: Written with the row and never again
+CONSTANT = {"options", "user", "command", "idempotency_key"}
+NEVER_LAUNCHED = "NeverLaunched"  # kind of failure: there was no process, so there is no exit code
 
 
 def is_here() -> bool:
@@ -21,25 +29,55 @@ def is_here() -> bool:
 	return bool(frappe.db.table_exists(DOCTYPE))
 
 
-def insert(operation: str, values: Row) -> Document:
-	"""Raises frappe.DuplicateEntryError when it is there, frappe.UniqueValidationError for a used idempotency key."""
+def write(operation: str, values: Row) -> Document | None:
+	"""Insert or update. Returns the document as it was before, if there was one."""
+	if frappe.db.exists(DOCTYPE, operation):
+		return update(operation, values)
+	insert(operation, values)
+	return None
+
+
+def insert(operation: str, values: Row) -> None:
+	"""
+	Commits. Raises frappe.DuplicateEntryError when it is there, frappe.UniqueValidationError for a used idempotency key,
+	frappe.ValidationError for a value that no field can have.
+	"""
 	doc = frappe.new_doc(DOCTYPE)
-	doc.name = operation
+	doc.name, doc.docstatus = operation, 0
 	doc.owner = values.get("user") or "Administrator"
-	doc.creation = local_time(values["started"]) if values.get("started") else None
+	doc.creation = local_time(values.get("started") or time.time())
 	fill(doc, {"origin": "Terminal", **values})
-	return doc.insert(ignore_permissions=True)
+	doc.db_insert()
+	for child in doc.get_all_children():
+		child.db_insert()
+	frappe.db.commit()
 
 
 def update(operation: str, values: Row) -> Document:
-	doc = frappe.get_doc(DOCTYPE, operation, for_update=True)
-	fill(doc, values)
-	return doc.save(ignore_permissions=True, ignore_version=True)
+	"""Commits. Returns the document as it was before."""
+	before = frappe.get_doc(DOCTYPE, operation, for_update=True)
+	doc = frappe.get_doc(DOCTYPE, operation)
+	fill(doc, {name: value for name, value in values.items() if name not in CONSTANT})
+	doc.db_update()
+	doc.update_children()
+	frappe.db.commit()
+	return before
 
 
 def fill(doc: Document, values: Row) -> None:
-	"""What the values don't tell stays as it is."""
-	doc.flags.from_the_journal = True
+	"""What the values don't tell stays as it is. Raises frappe.ValidationError."""
+	set_fields(doc, values)
+	doc.set_parent_in_children()
+	doc.set_name_in_children()
+	doc.modified, doc.modified_by = frappe.utils.now(), frappe.session.user
+	for one in (doc, *doc.get_all_children()):
+		one.creation, one.owner = one.creation or doc.creation, one.owner or doc.owner
+		one.modified, one.modified_by = doc.modified, doc.modified_by
+		one._validate_selects()
+		one._sanitize_content()
+
+
+def set_fields(doc: Document, values: Row) -> None:
 	for name, value in values.items():
 		if isinstance(value, list):
 			doc.set(name, [fitting(doc.meta.get_field(name).options, row) for row in value])

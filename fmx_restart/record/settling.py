@@ -9,12 +9,14 @@ import frappe
 
 from fmx_restart.adapters.journal import is_worked_on
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.record import here, rows
+from fmx_restart.engine.operation_id import is_operation_id
+from fmx_restart.record import here, row_events, rows, start_order
+from fmx_restart.record.launching import never_launched
 
 #: Seconds after the death of an operation's process in which its guardian begins to put things right
 GUARDIAN_WITHIN = 15.0
 LONGEST = 4000  # characters of what an operation printed
-NOBODY = "No worker was free to launch it in time, or its launch was forgotten when Redis was restarted."
+NOBODY = "No worker was free to launch it in time, or Redis was restarted and forgot that it waited."
 DIED = "Its process died, and nobody has put right yet what it left."
 PUT_RIGHT = "Type: bench safe-restart --recover. The next operation does so as well, before it begins."
 
@@ -27,7 +29,9 @@ def settle() -> list[str]:
 		return []
 	coming = {thing.operation for thing in (waiting, held) if thing}
 	found = frappe.get_all(rows.DOCTYPE, {"status": ("in", ("Queued", "Running"))}, ["name", "status"])
-	fates = {row.name: fate(row.name, row.status, row.name in coming) for row in found}
+	fates = {
+		row.name: fate(row.name, row.status, row.name in coming) for row in found if is_operation_id(row.name)
+	}
 	return [name for name, values in fates.items() if values and write(name, values)]
 
 
@@ -37,21 +41,22 @@ def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 	was_launched = here.output_of(operation).exists()  # such a one has ended when its process has
 	is_hopeless = here.is_over(operation) or not (is_coming or was_launched)
 	if status == "Queued" and not journal.exists() and is_hopeless:
-		reason = told_by_itself(operation) or NOBODY
-		return {
-			"status": "Not Started",
-			"phase": "",
-			"reason": reason,
-			"remedy": "Put that right, then start again.",
-		}
+		return never_launched(told_by_itself(operation) or NOBODY)
 	if status == "Running" and not is_coming and is_abandoned(journal):
-		return {"status": "Failed", "failure": "ProcessDied", "reason": DIED, "remedy": PUT_RIGHT}
+		return {
+			"status": "Failed",
+			"failure": "ProcessDied",
+			"reason": DIED,
+			"remedy": PUT_RIGHT,
+			"finished": time.time(),
+		}
 	return None
 
 
 def write(operation: str, values: rows.Row) -> bool:
-	rows.update(operation, {**values, "finished": time.time()})
-	frappe.db.commit()  # as in catch_up
+	if values.get("failure") == rows.NEVER_LAUNCHED:
+		start_order.remove(here.journal_folder(), operation)
+	row_events.run(operation, rows.update(operation, values))
 	return True
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import frappe
@@ -11,12 +13,14 @@ from frappe import _
 from frappe.rate_limiter import rate_limit
 
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket, Waiting
-from fmx_restart.record import here, launching, rows
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.operation_id import new_operation_id
+from fmx_restart.record import here, launching, row_events, rows, start_order
 from fmx_restart.record.access import refuse
 from fmx_restart.record.asked import Asked
 from fmx_restart.record.catching_up import catch_up
 from fmx_restart.record.finite import finite
-from fmx_restart.this_bench import new_operation_id
+from fmx_restart.record.start_order import LONGEST_NAME, StartOrder
 
 LONGEST_KEY = 140  # characters
 
@@ -43,24 +47,56 @@ def heed_rate_limit() -> None:
 
 
 def queue(asked: Asked, key: str, *, from_web: bool) -> dict:
-	operation, ticket = new_operation_id(), here.ticket()
-	if other := free_ticket(ticket, operation):
-		return (
-			launched_from_web(other.operation)
-			if from_web
-			else answer(other.operation, _("It waits to begin."))
-		)
+	order, ticket = new_order(asked), here.ticket()
+	write_order(order)
+	if other := free_ticket(ticket, order.operation):
+		start_order.remove(here.journal_folder(), order.operation)
+		if from_web:
+			return launched_from_web(other.operation)
+		return answer(other.operation, _("It waits to begin."))
+	with withdrawn_on_error(order.operation):
+		rows.insert(order.operation, queued_row(asked, key))
+		message = launch_now(order.operation) if from_web else launch_soon(order.operation)
+	row_events.run(order.operation)
+	return answer(order.operation, message, is_new=True)
+
+
+def launch_soon(operation: str) -> str:
+	launching.enqueue(operation)
+	return _("Queued. A worker will launch it.")
+
+
+def launch_now(operation: str) -> str:
+	is_launched = launching.launch(operation)
+	return _("Launched from the web process.") if is_launched else _("It could not be launched.")
+
+
+def new_order(asked: Asked) -> StartOrder:
+	user = "".join(letter if letter.isprintable() else "?" for letter in frappe.session.user)
+	return StartOrder(
+		new_operation_id(), frappe.local.site, origin().lower(), user[:LONGEST_NAME], asked.request
+	)
+
+
+def write_order(order: StartOrder) -> None:
 	try:
-		rows.insert(operation, queued_row(asked, key))
+		start_order.write(here.journal_folder(), order)
+	except OSError as error:
+		raise WrongEnvironment(
+			f"The request cannot be written: {error}. Nothing was changed.",
+			hint=f"The bench user must be able to write into {here.journal_folder()}, and the disk must have room.",
+		) from error
+
+
+@contextmanager
+def withdrawn_on_error(operation: str) -> Iterator[None]:
+	"""The next one must not wait for an operation that nobody will launch."""
+	try:
+		yield
 	except Exception:
-		ticket.withdraw(operation)
+		frappe.db.rollback()
+		launching.withdraw(operation, _("It could not be queued."))
 		raise
-	if not from_web:
-		launching.enqueue(operation)
-		return answer(operation, _("Queued. A worker will launch it."), is_new=True)
-	frappe.db.commit()  # the row must be there before the operation is
-	launching.launch(operation)
-	return answer(operation, _("Launched from the web process."), is_new=True)
 
 
 def free_ticket(ticket: LaunchTicket, operation: str) -> Waiting | None:
@@ -73,10 +109,10 @@ def free_ticket(ticket: LaunchTicket, operation: str) -> Waiting | None:
 
 
 def launched_from_web(operation: str) -> dict:
-	"""One that waits in vain for a worker."""
+	"""One that waits in vain for a worker. Only this site's own: launch() leaves another site's alone."""
 	if launching.launch(operation):
 		return answer(operation, _("Launched from the web process."))
-	return answer(operation, _("It is on its way."))
+	return answer(operation, _("It was launched already, or another site started it."))
 
 
 def queued_row(asked: Asked, key: str) -> rows.Row:

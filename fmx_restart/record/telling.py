@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import frappe
@@ -10,9 +9,10 @@ from frappe import _
 from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.record import here, rows
 
-OVER = {"Done", "Aborted", "Failed", "Recovered", "Not Started"}
+OVER = {"Done", "Aborted", "Failed", "Recovered"}
 PATIENCE = 10.0  # seconds for a worker to take the job that launches an operation
 MOST = 100  # rows in one answer
 STATUS = ("status", "phase", "strategy", "started", "finished", "duration", "exit_code")
@@ -21,8 +21,6 @@ HISTORY = (
 	*("status", "phase", "strategy", "migrate", "origin", "requested_by", "started", "finished", "duration"),
 	*("jobs_waited_for", "jobs_interrupted", "jobs_lost", "reason"),
 )
-#: A name becomes part of a path: nothing else may
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def status_of(operation: str) -> dict[str, Any]:
@@ -33,7 +31,9 @@ def status_of(operation: str) -> dict[str, Any]:
 	row = row_of(name)
 	told = {field: row.get(field) for field in (*STATUS, *FAILURE)}
 	if not row.finished:
-		told |= {"finished": None, "duration": None, "exit_code": None}
+		told |= {"finished": None}
+	if not row.finished or row.failure == rows.NEVER_LAUNCHED:
+		told |= {"duration": None, "exit_code": None}
 	waited = queued_for(row)
 	return {
 		"operation": row.name,
@@ -60,7 +60,7 @@ def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:
 
 def row_of(operation: str) -> frappe._dict:
 	"""One that another site asked for has no row here before its journal begins."""
-	row = NAME.fullmatch(operation) and (row_here(operation) or row_elsewhere(operation))
+	row = is_operation_id(operation) and (row_here(operation) or row_elsewhere(operation))
 	if not row:
 		name = frappe.utils.escape_html(operation)
 		frappe.throw(_("There is no operation {0}.").format(name), frappe.DoesNotExistError)
@@ -98,5 +98,12 @@ def held_by() -> here.Held | None:
 
 
 def newest() -> str | None:
-	found = frappe.get_all(rows.DOCTYPE, order_by="started desc", limit_page_length=1, pluck="name")
-	return found[0] if found else None
+	"""Rows whose name is no operation id are not ours."""
+	found = frappe.get_all(
+		rows.DOCTYPE,
+		filters={"name": ("like", "________-______-____")},
+		order_by="started desc",
+		limit_page_length=MOST,
+		pluck="name",
+	)
+	return next(filter(is_operation_id, found), None)

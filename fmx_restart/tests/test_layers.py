@@ -59,7 +59,7 @@ class TestLayers(unittest.TestCase):
 				self.assertTrue(is_allowed, f"{file} imports {name}")
 
 	def test_telling_what_a_journal_says_and_announcing_its_end_need_no_frappe(self):
-		for name in ("projection", "report_rows", "announcing", "away"):
+		for name in ("projection", "report_rows", "announcing", "away", "start_request", "start_order"):
 			loaded = loaded_by(f"import fmx_restart.record.{name}")
 			self.assertNotIn("frappe", {module.partition(".")[0] for module in loaded}, name)
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from redis import Redis
 
 from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.engine.operation_id import is_operation_id
 
 WAITS = 600  # seconds for somebody to launch it
+STATES = ("queued", "launched")
 STARTS = 60  # seconds from its launch until it holds the bench's lock
 
 #: KEYS: the key. ARGV: value that must stand there, new value ("" to delete), seconds
@@ -29,6 +31,13 @@ class Waiting:
 	is_launched: bool
 
 
+def parse(value: bytes | None) -> Waiting | None:
+	"""None where no operation waits; also for what is not a ticket, since others may write to this Redis."""
+	state, _, operation = (value or b"").decode(errors="replace").partition(" ")
+	is_ticket = state in STATES and is_operation_id(operation)
+	return Waiting(operation, state == "launched") if is_ticket else None
+
+
 class LaunchTicket:
 	def __init__(self, connection: Redis, bench_id: str) -> None:
 		self.connection, self.key = connection, f"rq:fmx:{bench_id}:launch"
@@ -40,27 +49,26 @@ class LaunchTicket:
 			while not self.connection.set(self.key, f"queued {operation}", nx=True, ex=WAITS):
 				if waiting := self.waiting():
 					return waiting
+				self._clear_strange()
 		return None
 
 	def waiting(self) -> Waiting | None:
 		with redis_border():
-			value = self.connection.get(self.key)
-		if value is None:
-			return None
-		state, _, operation = value.decode().partition(" ")
-		return Waiting(operation, state == "launched")
+			return parse(self.connection.get(self.key))
 
 	def take(self, operation: str) -> bool:
 		"""True for one caller: that one launches it."""
 		return self._become(operation, f"launched {operation}")
 
-	def withdraw(self, operation: str) -> bool:
-		"""True when nobody has launched it, and now nobody will."""
-		return self._become(operation, "")
-
 	def give_back(self, operation: str) -> bool:
 		"""It was launched, and is over: the next one need not wait until its ticket expires."""
 		return self._become(operation, "", state="launched")
+
+	def _clear_strange(self) -> None:
+		"""What somebody else wrote there would bar every operation."""
+		value = self.connection.get(self.key)
+		if value is not None and parse(value) is None:
+			self._replace(keys=[self.key], args=[value, "", STARTS])
 
 	def _become(self, operation: str, value: str, *, state: str = "queued") -> bool:
 		with redis_border():

@@ -150,6 +150,17 @@ class TestPruning(JournalTest):
 		prune(self.folder, kept=3)
 		self.assertEqual(sorted(self.folder.iterdir()), paths[2:])
 
+	def test_the_request_of_a_launch_goes_with_its_journal_and_alone_when_it_is_old(self):
+		launched, waiting, forgotten = ("operation-0", "operation-8", "operation-9")
+		self.write(launched, ended())
+		for name in (launched, waiting, forgotten):
+			(self.folder / f"{name}.request.json").touch()
+		(self.folder / f"{forgotten}-launch.log").touch()
+		for path in self.folder.glob(f"{forgotten}*"):
+			os.utime(path, (0, time.time() - 1000))
+		prune(self.folder, kept=0, kept_for=999)
+		self.assertEqual([path.name for path in self.folder.iterdir()], [f"{waiting}.request.json"])
+
 	def test_those_that_are_too_old_go(self):
 		old, new = self.write("operation-1", ended()), self.write("operation-2", ended())
 		os.utime(old, (0, time.time() - 1000))

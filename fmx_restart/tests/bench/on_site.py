@@ -13,6 +13,7 @@ import click
 import frappe
 from frappe.utils.password import set_encrypted_password
 
+ATTACK = "fmx attack"  # in the names of what attach_attacks makes
 #: Who tries what in tests: name → user type and roles. The manager first: Frappe makes a site's first user one.
 PEOPLE = {
 	"manager": ("System User", ["System Manager"]),
@@ -70,6 +71,70 @@ def make_row(operation: str) -> None:
 	from fmx_restart.record import rows
 
 	rows.insert(operation, {"status": "Running", "strategy": "fast", "started": time.time()})
+
+
+def plant(name: str, **values) -> None:
+	"""A row as an administrator of the site's database can make it."""
+	row = {"name": name, "strategy": "fast", "started": frappe.utils.now(), **values}
+	columns = ", ".join(f"`{column}`" for column in row)
+	holes = ", ".join(["%s"] * len(row))
+	frappe.db.sql(f"INSERT INTO `tabRestart Operation` ({columns}) VALUES ({holes})", tuple(row.values()))
+
+
+def forge(operation: str, command: str) -> None:
+	"""As `plant`: everything in a row that somebody might believe."""
+	options = json.dumps({"migration": {"command": ["sh", "-c", "id"]}})
+	frappe.db.sql(
+		"""UPDATE `tabRestart Operation` SET command=%s, options=%s, origin='Terminal', strategy='fast', sites='all',
+		migrate=1, requested_by='--migrate-command=id', journal='/etc/passwd', journal_size=0 WHERE name=%s""",
+		(command, options, operation),
+	)
+
+
+def attach_attacks(command: str) -> None:
+	"""Whatever a site's System Manager can attach to rows: each tries to set the command, saves again, or raises."""
+	for event in ("New", "Save"):
+		alert = frappe.new_doc("Notification", subject=f"{ATTACK} {event}", document_type="Restart Operation")
+		alert.update(
+			{"name": f"{ATTACK} {event}", "event": event, "enabled": 1, "channel": "System Notification"}
+		)
+		alert.update({"set_property_after_alert": "command", "property_value": command, "message": "x"})
+		alert.append("recipients", {"receiver_by_role": "System Manager"})
+		alert.insert(ignore_permissions=True)
+	for event, code in scripts(command).items():
+		script = frappe.new_doc("Server Script", script_type="DocType Event", script=code)
+		script.update({"name": f"{ATTACK} {event}", "reference_doctype": "Restart Operation"})
+		script.doctype_event = event
+		script.insert(ignore_permissions=True)
+
+
+def scripts(command: str) -> dict[str, str]:
+	change = f"doc.flags.from_the_journal = True\ndoc.command = doc.options = {command!r}\n"
+	note = f"frappe.get_doc(dict(doctype='Error Log', method='{ATTACK} script')).insert(ignore_permissions=True)\n"
+	return {
+		"Before Insert": change,
+		"Before Validate": change,
+		"Before Save": f"{change}doc.strategy = 'nonsense'\n",
+		"After Insert": f"{change}frappe.db.rollback()\n",
+		"After Save": f"{note}frappe.db.commit()\n{change}doc.save(ignore_permissions=True)\n",
+	}
+
+
+def detach_attacks() -> None:
+	for doctype in ("Notification", "Server Script"):
+		for name in frappe.get_all(doctype, {"name": ("like", f"{ATTACK}%")}, pluck="name"):
+			frappe.delete_doc(doctype, name, force=True)
+	frappe.db.delete("Error Log", {"method": ("like", f"{ATTACK}%")})
+	frappe.db.commit()
+	frappe.clear_cache()  # which scripts there are: another process may have noted it before they were gone
+
+
+def attacks_that_ran() -> list[str]:
+	"""Frappe logs a Notification whose save failed under its name; the scripts leave a note."""
+	found = {"Server Script": frappe.db.exists("Error Log", {"method": f"{ATTACK} script"})}
+	alerts = {"reference_doctype": "Notification", "reference_name": ("like", f"{ATTACK}%")}
+	found["Notification"] = frappe.db.exists("Error Log", alerts)
+	return [kind for kind, name in found.items() if name]
 
 
 def delete(operation: str) -> None:

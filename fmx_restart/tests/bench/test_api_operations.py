@@ -155,7 +155,7 @@ class TestDone(ApiTestCase):
 		self.assertEqual((row["jobs_lost"], row["jobs_interrupted"]), (0, 0))
 		self.assertGreater(row["duration"], 0)
 		self.assertIn("Drain: waiting until no job runs", row["log"])
-		self.assertIn("--wait-workers-timeout 100", row["command"])
+		self.assertIn("--wait-workers-timeout=100", row["command"])
 
 	def test_the_history_begins_with_it(self):
 		newest = self.client.get("history", limit=1).message["operations"][0]
@@ -243,9 +243,9 @@ class TestNoWorkerFree(ApiTestCase):
 		known = self.journals()
 		key = uuid4().hex
 		operation = self.start_operation(idempotency_key=key)
-		self.assertEqual(self.client.post("cancel", operation=operation).message["status"], "Not Started")
+		self.assertEqual(self.client.post("cancel", operation=operation).message["status"], "Aborted")
 		again = self.client.post("start", idempotency_key=key).message
-		self.assertEqual((again["operation"], again["status"]), (operation, "Not Started"))
+		self.assertEqual((again["operation"], again["status"]), (operation, "Aborted"))
 		self.jobs.let_all_go()
 		self.assert_queue_moves()
 		self.assertEqual(self.journals(), known)
@@ -266,7 +266,7 @@ class TestNotPossible(ApiTestCase):
 		# Given a bench whose configuration is wrong
 		operation = self.start_operation()
 		told = self.wait_for_end(operation)
-		self.assertEqual(told["status"], "Not Started")
+		self.assertEqual((told["status"], told["failure"]), ("Aborted", "NeverLaunched"))
 		self.assertIn(
 			"webserver_port in sites/common_site_config.json is no number: 'no-port'", told["reason"]
 		)

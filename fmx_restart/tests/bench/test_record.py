@@ -96,7 +96,7 @@ class TestCatchingUp(RecordTestCase):
 
 	def setUp(self) -> None:
 		super().setUp()
-		self.prefix = f"20000101-000000-{uuid4().hex[:4]}"
+		self.prefix = f"2000010{uuid4().int % 10}-{uuid4().int % 10**4:04d}"
 		self.logs = self.bench.path / "logs" / "fmx_restart"
 		self.addCleanup(self.forget)
 
@@ -107,7 +107,7 @@ class TestCatchingUp(RecordTestCase):
 
 	def journal(self, number: int = 0, *, age: float = 0.0) -> Path:
 		"""Of an operation that is over."""
-		name, began = f"{self.prefix}-{number}", time.time() - age
+		name, began = f"{self.prefix}{number:02d}-0000", time.time() - age
 		report = Report(name, "test", "fast", began, outcome=Phase.DONE, seconds=2.0)
 		report.phases.append(PhaseTime(Phase.PREFLIGHT, 2.0))
 		path = self.logs / f"{name}.jsonl"

@@ -47,6 +47,12 @@ class TestMigrateOptions(unittest.TestCase):
 			with self.assertRaises(click.BadParameter):
 				migrating.migration(typed("--migrate", "--migrate-command", broken))
 
+	def test_a_command_of_ones_own_is_for_the_terminal_only(self):
+		words = ("--migrate", "--migrate-command", "bin/deploy")
+		migrating.check(typed(*words), Strategy.WAIT_WORKERS)
+		for origin in ("desk", "api", "schedule"):
+			self.assertIn("terminal only", self.refused(*words, "--origin", origin))
+
 	def test_nothing_is_skipped_backed_up_or_forced_unasked(self):
 		options = migrating.migration(typed("--migrate"))
 		self.assertEqual(

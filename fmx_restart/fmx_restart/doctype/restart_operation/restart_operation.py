@@ -12,13 +12,15 @@ OPEN = ("Queued", "Running")
 
 
 class RestartOperation(Document):
-	"""One safe restart, as its journal tells it. Only record/ writes rows, and says so by a flag; people read them."""
+	"""
+	One safe restart, as its journal tells it. Nobody saves one: record/rows.py writes below the document's hooks. A flag
+	that lets some callers save would be there for a site's own scripts too.
+	"""
 
 	def validate(self) -> None:
-		if not self.flags.from_the_journal:
-			frappe.throw(
-				_("A Restart Operation tells what happened. It cannot be changed."), frappe.PermissionError
-			)
+		frappe.throw(
+			_("A Restart Operation tells what happened. It cannot be changed."), frappe.PermissionError
+		)
 
 	def before_rename(self, *_args) -> None:
 		frappe.throw(_("A Restart Operation is called as its journal is."), frappe.PermissionError)

@@ -9,10 +9,8 @@ export function headline_of(doc) {
 			return PHASES[doc.phase]?.text || doc.phase;
 		case "Done":
 			return done(doc);
-		case "Not Started":
-			return __("Not started");
 		default:
-			return ended(doc);
+			return doc.failure === "NeverLaunched" ? __("Never launched") : ended(doc);
 	}
 }
 

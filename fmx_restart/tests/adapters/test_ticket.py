@@ -1,0 +1,40 @@
+"""The ticket of an operation that waits to be launched, on a Redis where others may write too."""
+
+from __future__ import annotations
+
+from fmx_restart.adapters.redis_queue.ticket import LaunchTicket, Waiting
+from fmx_restart.tests.adapters.redis_server import RedisTestCase
+
+BENCH = "home-anna-bench"
+FIRST, SECOND = "20261122-120000-d0c7", "20261122-120001-d0c7"
+
+
+class TestLaunchTicket(RedisTestCase):
+	def setUp(self) -> None:
+		super().setUp()
+		self.ticket = LaunchTicket(self.admin, BENCH)
+
+	def test_one_operation_has_it_and_one_caller_launches_that(self):
+		self.assertIsNone(self.ticket.issue(FIRST))
+		self.assertEqual(self.ticket.issue(SECOND), Waiting(FIRST, is_launched=False))
+		self.assertEqual([self.ticket.take(FIRST), self.ticket.take(FIRST)], [True, False])
+		self.assertEqual(self.ticket.waiting(), Waiting(FIRST, is_launched=True))
+		self.assertTrue(self.ticket.give_back(FIRST))
+		self.assertIsNone(self.ticket.waiting())
+
+	def test_what_is_no_ticket_names_no_operation_and_bars_none(self):
+		for value in (
+			b"queued ../../../etc/passwd",
+			b"\xff\xfe",
+			b"",
+			b"queued",
+			b"sh -c id",
+			b"launched x y",
+		):
+			with self.subTest(value=value):
+				self.admin.set(self.ticket.key, value)
+				self.assertIsNone(self.ticket.waiting())
+				self.assertIsNone(self.ticket.issue(FIRST))
+				self.assertEqual(self.ticket.waiting(), Waiting(FIRST, is_launched=False))
+				self.assertLessEqual(self.admin.ttl(self.ticket.key), 600)
+				self.admin.delete(self.ticket.key)
