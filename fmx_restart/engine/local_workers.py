@@ -9,7 +9,7 @@ connected:
 - A worker **runs here** when the process with its pid is named after it; or runs a worker of this bench, and the host name
   is ours or the manager started it (then the host was renamed); or is some other process of this bench, the host name is
   ours, and the manager started it (a companion that gunicorn forked). Where several records claim one process, the likeliest
-  one has it, then the one that was born last.
+  one has it; where nothing but their births tells them apart, the younger one, and that is doubtful: no job is ended then.
 - A worker **has ended** when it does not run here, though it was seen running here earlier in this operation; or though its
   host name is ours, and everybody who is connected to Redis is a process of a bench that we see. A heartbeat that comes after
   that takes it back: it lives where we do not see it.
@@ -18,7 +18,7 @@ connected:
   it, since we looked first, for longer than RQ is ever silent. It is never signalled, and its job counts as running.
 
 So a worker of ours that is killed while we look on has ended at once; one that was killed before, at once where Redis serves
-this machine alone, else when its record expires: after 90 s if it was at work, 8 minutes if not.
+this machine alone, else when its record has expired: within 2 minutes if it was at work, 8 if not.
 """
 
 from __future__ import annotations
@@ -62,11 +62,12 @@ class Claim:
 	worker: Worker
 	process: HostProcess
 	likeness: Likeness
+	was_seen: bool  # this worker was that process at an earlier look
 	is_by_name: bool  # the record's host name is ours
 
 	@property
 	def weight(self) -> tuple:
-		return self.likeness, self.is_by_name, self.worker.born
+		return self.likeness, self.was_seen, self.is_by_name
 
 
 class Locator:
@@ -74,7 +75,7 @@ class Locator:
 
 	def __init__(self, host: Host, queue: Queue, clock: Clock) -> None:
 		self._host, self._queue, self._clock = host, queue, clock
-		self._seen: set[str] = set()  # names of workers that ran here
+		self._seen: dict[str, HostProcess] = {}  # by name: the process of this machine that it was
 		self._ended: dict[
 			str, float | None
 		] = {}  # by name: the heartbeat that is its last; None: not known yet
@@ -87,11 +88,10 @@ class Locator:
 		where that must be known.
 		"""
 		heads = cache(lambda: {process.pid for process in managed() if process.pid})
-		claims = settled(filter(None, (self._claim(worker, heads) for worker in look.workers)))
+		claims = [claim for worker in look.workers if (claim := self._claim(worker, heads))]
+		claims, doubtful = settled(claims)
 		running = {claim.worker.name: claim.process for claim in claims}
-		self._seen |= running.keys()
-		for name in running:
-			self._ended.pop(name, None)
+		self._seen |= {name: process for name, process in running.items() if name not in doubtful}
 		others = [worker for worker in look.workers if worker.name not in running]
 		ended = self._ended_among(others)
 		local = LocalWorkers(
@@ -99,19 +99,20 @@ class Locator:
 			ended=frozenset(ended),
 			silent=frozenset(worker.name for worker in others if self._is_silent(worker, look)),
 			companions=frozenset(c.worker.name for c in claims if c.likeness < Likeness.WORKER),
+			doubtful=doubtful,
 		)
 		return replace(look, local=local)
 
 	def _claim(self, worker: Worker, heads: Callable[[], Collection[int]]) -> Claim | None:
 		process = self._host.process(worker.pid) if worker.pid else None
-		if process is None:
+		if process is None or worker.name in self._ended:
 			return None
 		likeness, is_by_name = self._host.likeness(process, worker), worker.host == self._host.name
 		lacking = (Likeness.WORKER if is_by_name else Likeness.NAMED) - likeness
 		# the manager's word makes up for one step: for the host's name, or for a command that says nothing
 		if lacking > 1 or (lacking == 1 and not self._host.is_below(worker.pid, heads())):
 			return None
-		return Claim(worker, process, likeness, is_by_name)
+		return Claim(worker, process, likeness, self._seen.get(worker.name) == process, is_by_name)
 
 	def _ended_among(self, others: Iterable[Worker]) -> set[str]:
 		"""`others` do not run here."""
@@ -126,7 +127,7 @@ class Locator:
 	def _is_known_to_have_ended(self, worker: Worker) -> bool:
 		name = worker.name
 		if name in self._seen:
-			self._seen.remove(name)
+			del self._seen[name]
 			self._ended[name] = None  # it may have beaten between this look and its end
 			return True
 		if name not in self._ended:
@@ -157,11 +158,13 @@ class Locator:
 		return was_silent or now - since > SILENCE[worker.state]
 
 
-def settled(claims: Iterable[Claim]) -> list[Claim]:
-	"""One for each process."""
+def settled(claims: Iterable[Claim]) -> tuple[list[Claim], frozenset[str]]:
+	"""One for each process, and the names of those that nothing but their births tells from others."""
 	best: dict[HostProcess, Claim] = {}
-	for claim in claims:
+	doubtful = set()
+	for claim in sorted(claims, key=lambda claim: (claim.weight, claim.worker.born)):
 		other = best.get(claim.process)
-		if other is None or claim.weight > other.weight:
-			best[claim.process] = claim
-	return list(best.values())
+		if other and other.weight == claim.weight and claim.likeness is not Likeness.NAMED:
+			doubtful.add(claim.worker.name)
+		best[claim.process] = claim
+	return list(best.values()), frozenset(doubtful)

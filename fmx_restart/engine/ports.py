@@ -69,9 +69,10 @@ class LocalWorkers:
 	running: Mapping[str, HostProcess] = field(default_factory=dict)  # on this machine
 	ended: frozenset[str] = frozenset()  # they were processes of this machine
 	silent: frozenset[str] = frozenset()  # not of this machine, and nothing was heard of them for too long
-	companions: frozenset[str] = (
+	companions: frozenset[str] = frozenset()  # running; the process' command does not say that it is a worker
+	doubtful: frozenset[str] = (
 		frozenset()
-	)  # running here in processes whose command does not say that they are workers
+	)  # running, unless another worker is that process: nothing tells which
 
 	def __contains__(self, worker: Worker) -> bool:
 		return worker.name in self.running or worker.name in self.ended

@@ -84,7 +84,7 @@ class InMemoryQueue(WorkerLoops):
 	def kill_worker(self, name: str) -> None:
 		"""SIGKILL to it and its horse: its record stays, its job stays started, nobody works on it."""
 		worker = self.workers[name]
-		if self.host:
+		if self.host and not worker.is_unseen:
 			self.host.remove(horse_pid(worker))
 		worker.beat_at = self._last_beat(worker)
 		worker.is_dead = True
@@ -95,7 +95,7 @@ class InMemoryQueue(WorkerLoops):
 	def has_unseen_clients(self) -> bool:
 		"""Whether a worker is connected that is in no process table of ours."""
 		living = [worker for worker in self.workers.values() if worker.task or not worker.is_dead]
-		return any(self.host is None or not self.host.process(worker.pid) for worker in living)
+		return any(worker.is_unseen or not self.host.process(worker.pid) for worker in living)
 
 	def lose(self, id: str) -> None:
 		"""A worker pops the job and dies before it marks it (rq #2236)."""

@@ -57,6 +57,7 @@ class SimulatedWorker:
 	is_dead: bool = False
 	is_hung: bool = False  # takes nothing and says nothing
 	is_recorded: bool = True
+	is_unseen: bool = False  # its pid counts in another namespace
 
 
 class WorkerLoops:
@@ -91,7 +92,7 @@ class WorkerLoops:
 		worker.state, worker.task = WorkerState.BUSY, task
 		task.status, task.started, task.worker = "started", self.clock.time(), worker.name
 		task.runs += 1
-		if self.host and worker.host == self.host.name:
+		if self.host and self.host.process(worker.pid) and not worker.is_unseen:
 			self.host.add(horse_pid(worker), parent=worker.pid, is_horse=True)
 		self._beat(worker)
 		self.clock.after(task.seconds, lambda: self._finish(worker, task))
@@ -102,7 +103,7 @@ class WorkerLoops:
 		if self.server.is_away:
 			self.clock.after(POLL, lambda: self._finish(worker, task))  # its horse can tell nobody
 			return
-		if self.host:
+		if self.host and not worker.is_unseen:
 			self.host.remove(horse_pid(worker))
 		worker.task = None
 		task.status = "finished"

@@ -132,7 +132,9 @@ class Draining(Parking):
 		return tuple(found)
 
 	def runs_elsewhere(self) -> bool:
-		elsewhere = {worker.name for worker in self.look.workers if worker not in self.look.local}
+		"""Or perhaps: of a worker that shares host name and pid with another one nothing can be ended either."""
+		workers, local = self.look.workers, self.look.local
+		elsewhere = {worker.name for worker in workers if worker not in local} | local.doubtful
 		return any(running.worker in elsewhere for running in self.jobs)
 
 	def note_waits(self) -> None:

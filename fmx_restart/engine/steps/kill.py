@@ -91,8 +91,8 @@ def job_processes(host: Host, worker: Worker, look: Look) -> list[HostProcess]:
 	worker); but a process whose command does not say that it is a worker is never ended itself.
 	"""
 	head, *descendants = host.family(worker.pid) or [None]
-	if head != look.local.running[worker.name]:
-		return []  # it ended just now
+	if head != look.local.running[worker.name] or worker.name in look.local.doubtful:
+		return []  # it ended just now, or it may be another worker's process
 	if descendants:
 		return descendants
 	return [] if worker.name in look.local.companions else [head]

@@ -104,11 +104,34 @@ class TestRunning(LocatorCase):
 		self.assertEqual(self.where(far, self.worker), "elsewhere")
 		self.assertEqual(self.where(self.worker, far), "running")
 
-	def test_of_two_records_with_one_host_name_and_pid_the_later_born_has_the_process(self):
+	def doubtful(self, *workers: Worker) -> set[str]:
+		return set(self.locator.locate(Look(NOW, workers, {}, (), None)).local.doubtful)
+
+	def test_of_two_records_with_one_host_name_and_pid_the_younger_has_the_process_and_is_doubtful(self):
+		newer = replace(self.worker, name="newer", born=NOW)
+		for workers in ((newer, self.worker), (self.worker, newer)):
+			self.setUp()
+			self.host.add(10)
+			self.assertEqual(self.doubtful(*workers), {"newer"})
+			self.assertEqual(self.doubtful(*workers), {"newer"})  # to have seen it so before is no proof
+			self.assertEqual(self.where(newer, self.worker), "running")
+			self.assertEqual(self.where(self.worker, newer), "elsewhere")
+
+	def test_the_one_that_we_saw_before_the_other_was_there_has_it_without_doubt(self):
+		self.host.add(10)
+		self.where()
+		newer = replace(self.worker, name="newer", born=NOW)
+		self.assertEqual(self.doubtful(newer, self.worker), set())
+		self.assertEqual(self.where(self.worker, newer), "running")
+
+	def test_a_record_that_a_dead_worker_left_raises_no_doubt_once_its_end_is_known(self):
+		# Given a worker that has the pid of one that died with its container, and the record of that
 		self.host.add(10)
 		newer = replace(self.worker, name="newer", born=NOW)
-		self.assertEqual(self.where(newer, self.worker), "running")
-		self.assertEqual(self.where(self.worker, newer), "elsewhere")
+		self.sees_everybody()
+		self.assertEqual(self.doubtful(newer, self.worker), {"newer"})
+		self.assertEqual(self.where(self.worker, newer), "ended")
+		self.assertEqual(self.doubtful(newer, self.worker), set())
 
 	def test_but_the_one_that_the_title_names_before_it(self):
 		self.host.add(10, title="w")
