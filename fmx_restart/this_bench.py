@@ -28,7 +28,8 @@ from fmx_restart.adapters.migration_history import unfinished_sites as unfinishe
 from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.fence import RedisFence
+from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.site_config import SiteConfigFiles
@@ -111,7 +112,7 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 		lock=RedisLease(
 			connection, lock_key(id), owner, seconds=LEASE, replaces=operation if recovers else ""
 		),
-		fence=RedisLease(connection, SUSPENDED, fence + owner, seconds=LEASE, replaces=fence),
+		fence=RedisFence(connection, fence + owner, seconds=LEASE, replaces=fence),
 		clock=SystemClock(),
 		migrations=BenchMigrations(path, operation, through_frappe.site_config),
 		settings=SiteConfigFiles(path),

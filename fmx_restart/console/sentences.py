@@ -139,7 +139,12 @@ def _(event: events.OtherBenchesPause) -> str:
 
 @sentence.register
 def _(event: events.ForeignSuspension) -> str:
-	return f"Warning: somebody else suspended the queue ({event.holder}). That stays so, also afterwards."
+	return f"Warning: someone else suspended the queue ({event.holder}). It will stay suspended after this operation."
+
+
+@sentence.register
+def _(event: events.FenceShared) -> str:
+	return f"Another operation also suspends the queue: {event.holder}. The queue runs again when both have ended."
 
 
 @sentence.register

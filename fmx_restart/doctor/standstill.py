@@ -14,9 +14,11 @@ from contextlib import contextmanager
 
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.fence import RedisFence
+from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.suspension import OURS
 from fmx_restart.doctor.words import listed, worker_name
 from fmx_restart.engine.errors import BenchBusy, DrainTimeout
 from fmx_restart.engine.holder import Holder, describe
@@ -36,7 +38,7 @@ def standstill(patient: Patient) -> Iterator[None]:
 	id = patient.ways.new_operation_id()
 	note = note_of(id, patient)
 	lock = RedisLease(patient.connection, lock_key(patient.bench_id), id, seconds=LEASE)
-	fence = RedisLease(patient.connection, SUSPENDED, f"fmx_restart:{patient.bench_id}:{id}", seconds=LEASE)
+	fence = RedisFence(patient.connection, f"{OURS}{patient.bench_id}:{id}", seconds=LEASE)
 	queue = RedisQueue(patient.connection, patient.bench_id, id)
 	if lock.hold(note) is Hold.FOREIGN:
 		raise BenchBusy(

@@ -141,6 +141,13 @@ class ForeignSuspension(Event):
 
 
 @dataclass(frozen=True)
+class FenceShared(Event):
+	"""An operation of another bench on this Redis holds the queue suspended as well."""
+
+	holder: str
+
+
+@dataclass(frozen=True)
 class FenceLapsed(Event):
 	"""The fence had expired before we renewed it; it stands again, and the drain looks again."""
 

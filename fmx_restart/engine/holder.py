@@ -6,6 +6,11 @@ import json
 import time
 from dataclasses import asdict, dataclass, fields
 
+from fmx_restart.engine.plain_text import plain_text
+
+MOST_SHOWN = 140  # characters of a name that someone else wrote
+LATEST = 1e11  # seconds since the epoch: the year 5138; what lies beyond is no instant
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -26,15 +31,25 @@ class Holder:
 	@classmethod
 	def parse(cls, value: str | None) -> Holder | None:
 		"""
-		The value of a lease: an owner, a space, a note. None where it is no note of ours. What another version notes in
-		addition is left out.
+		The value of a lease: an owner, a space, a note. None where it is no note of ours. Anyone on the same Redis may have
+		written it: whatever does not have the right types is no note, text is cut to what can be shown, and what another
+		version notes in addition is left out.
 		"""
 		names = {field.name for field in fields(cls)}
+		_, brace, rest = (value or "").partition("{")
 		try:
-			note = json.loads((value or "").partition(" ")[2])
-			return cls(**{name: told for name, told in note.items() if name in names})
-		except (ValueError, TypeError, AttributeError):
+			note = json.loads(brace + rest)
+			holder = cls(**{name: cleaned(one) for name, one in note.items() if name in names})
+		except (ValueError, TypeError, AttributeError, RecursionError):
 			return None
+		return holder if holder._is_sound() else None
+
+	def _is_sound(self) -> bool:
+		kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}
+		are_right = all(
+			isinstance(getattr(self, field.name), kinds[str(field.type)]) for field in fields(self)
+		)
+		return are_right and 0 <= self.since <= LATEST
 
 	def __str__(self) -> str:
 		since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
@@ -45,6 +60,10 @@ class Holder:
 		)
 
 
+def cleaned(value: object) -> object:
+	return plain_text(value, MOST_SHOWN) if isinstance(value, str) else value
+
+
 def describe(value: str) -> str:
-	"""Any lease's value in words: ours in full, somebody else's as it stands."""
-	return str(Holder.parse(value) or value)
+	"""Any lease's value in words: ours in full, somebody else's as it stands, but for what cannot be shown."""
+	return str(Holder.parse(value) or plain_text(value, MOST_SHOWN))

@@ -30,7 +30,8 @@ from fmx_restart.engine.waiting import Outage, Patience, wait_until
 from fmx_restart.engine.wishes import Wishes
 
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
-BEATS_PER_LEASE = 6  # a lease is renewed this many times before it would expire
+BEATS_PER_LEASE = 8  # a lease is renewed this many times before it would expire
+STRANGER_BEAT = 0.2  # seconds between two renewals while a stranger's suspension stands in place of ours: it may be lifted
 
 
 class Operation:
@@ -64,7 +65,7 @@ class Operation:
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._began = self._phase_began = bench.clock.now()
 		self._next_beat = 0.0
-		self._troubles_told = False
+		self._troubles_told = self._stranger_told = self._neighbour_told = False
 
 	def run(self) -> Report:
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
@@ -184,12 +185,13 @@ class Operation:
 				hint="This one was away for longer than its lock lasts. Look at the other one's outcome.",
 			)
 		self.lock_stood &= held is Hold.KEPT
-		has_lapsed = self.is_fenced and fence.hold(self.note()) is Hold.TAKEN
-		if has_lapsed:
+		fence_is = self._hold_fence() if self.is_fenced else None
+		if fence_is is Hold.TAKEN:
 			self.fence_stood = False
 			self.emit(events.FenceLapsed())
-		self._next_beat = clock.now() + min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
-		return not has_lapsed
+		beat = min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
+		self._next_beat = clock.now() + (STRANGER_BEAT if fence_is is Hold.FOREIGN else beat)
+		return fence_is is not Hold.TAKEN
 
 	def note(self) -> str:
 		"""What stands in Redis beside the lock and the fence."""
@@ -206,8 +208,13 @@ class Operation:
 		).note()
 
 	def look(self) -> Look:
-		"""One look at the queue; remembers which jobs were ever seen running."""
+		"""
+		One look at the queue; remembers which jobs were ever seen running. A suspension that someone lifted is put up again
+		at once.
+		"""
 		look = self.located(self.bench.queue.look())
+		if self.is_fenced and look.suspension is None:
+			self.keep_alive(now=True)
 		new = {job.id for job in look.started} - self.running.keys()
 		if new:
 			self.running.update(self.bench.queue.describe(new))
@@ -248,18 +255,32 @@ class Operation:
 		"""Workers start no job inside the block. However it ends, our own fence does not outlive it."""
 		self.is_fenced = True
 		try:
-			if self.bench.fence.hold(self.note()) is Hold.FOREIGN:
-				self.emit(events.ForeignSuspension(describe(self.bench.fence.holder() or "")))
+			self._hold_fence()
+			self._tell_neighbour()
 			yield
 		finally:
 			self.unfence()
+
+	def _hold_fence(self) -> Hold:
+		held = self.bench.fence.hold(self.note())
+		if held is Hold.FOREIGN and not self._stranger_told:
+			self.emit(events.ForeignSuspension(describe(self.bench.fence.holder() or "")))
+		self._stranger_told = held is Hold.FOREIGN
+		return held
+
+	def _tell_neighbour(self) -> None:
+		"""Once: the queue runs again only when that operation has released it as well."""
+		holder = Holder.parse(self.bench.fence.holder())
+		if holder and holder.operation != self.id and not self._neighbour_told:
+			self._neighbour_told = True
+			self.emit(events.FenceShared(str(holder)))
 
 	def unfence(self) -> None:
 		"""When Redis is away the fence ends by itself: that must not hide why we are here."""
 		if not self.is_fenced:
 			return
 		self.is_fenced = False
-		for give_back in (self.bench.queue.recall, self.bench.fence.release):
+		for give_back in (self.bench.queue.recall, self.bench.fence.release, self._tell_neighbour):
 			try:
 				give_back()
 			except OperationError as error:

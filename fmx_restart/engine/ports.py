@@ -205,6 +205,29 @@ class Lease(Protocol):
 		"""The note of whoever has it; None when it is free."""
 
 
+class Fence(Protocol):
+	"""
+	The suspension of the queue. It has any number of owners, each with an expiry, and stands until the last of them has
+	released it or expired. Operations of other benches on the same Redis are owners as well. What someone else suspended
+	(a stranger, e.g. rq suspend) is never lifted.
+	"""
+
+	seconds: float  # how long it outlives the last renewal of its owner
+
+	def hold(self, note: str = "") -> Hold:
+		"""
+		Become an owner, or renew. KEPT: it has stood ever since the last renewal. TAKEN: it had not stood before, or not
+		all the time since then. FOREIGN: it has, and a stranger's suspension stands in its place; the queue stays suspended
+		when that is lifted, from the next renewal on.
+		"""
+
+	def release(self) -> bool:
+		"""Be an owner no more; the queue moves when none is left. False where it was none any more."""
+
+	def holder(self) -> str | None:
+		"""The value of the suspension: the note of one of its owners, or what a stranger wrote. None when there is none."""
+
+
 class Wish(str, Enum):
 	"""What somebody asks of an operation under way."""
 
@@ -450,7 +473,7 @@ class Bench:
 	host: Host
 	web: Web
 	lock: Lease
-	fence: Lease
+	fence: Fence
 	clock: Clock
 	migrations: Migrations | None = None
 	settings: SiteSettings | None = None

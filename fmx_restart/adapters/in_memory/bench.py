@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.code import InMemoryCode
+from fmx_restart.adapters.in_memory.fence import InMemoryFence
 from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.adapters.in_memory.migrations import InMemoryMigrations
@@ -53,9 +54,7 @@ class InMemoryBench:
 			host=self.host,
 			web=self.web,
 			lock=InMemoryLease(self.clock, self.lock_slot, operation),
-			fence=InMemoryLease(
-				self.clock, self.queue.suspension, FENCE_OWNER + operation, replaces=FENCE_OWNER
-			),
+			fence=InMemoryFence(self.queue.suspension, FENCE_OWNER + operation, replaces=FENCE_OWNER),
 			clock=self.clock,
 			migrations=self.migrations,
 			settings=self.settings,

@@ -36,6 +36,9 @@ class Slot:
 		self.server = server or Server()
 		self.server.slots.append(self)
 
+	def clear(self) -> None:
+		self.value = self.expires = None
+
 
 class InMemoryLease:
 	def __init__(
@@ -61,7 +64,7 @@ class InMemoryLease:
 		value = self._value()
 		if value is None or not value.startswith(self.owner):
 			return False
-		self.slot.value = self.slot.expires = None
+		self.slot.clear()
 		return True
 
 	def holder(self) -> str | None:
@@ -71,5 +74,5 @@ class InMemoryLease:
 
 	def _value(self) -> str | None:
 		if self.slot.expires is not None and self.clock.now() >= self.slot.expires:
-			self.slot.value = self.slot.expires = None
+			self.slot.clear()
 		return self.slot.value

@@ -8,8 +8,9 @@ from itertools import count
 from statistics import median
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.fence import Suspension
 from fmx_restart.adapters.in_memory.host import InMemoryHost, nothing
-from fmx_restart.adapters.in_memory.lease import Server, Slot
+from fmx_restart.adapters.in_memory.lease import Server
 from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
 from fmx_restart.engine.ports import Inventory, Job, Look, Place, StartedJob, Worker
 
@@ -20,7 +21,7 @@ REGISTRY_MARGIN = 90.0  # seconds until RQ gives up on a started job without a h
 class InMemoryQueue(WorkerLoops):
 	clock: FakeClock
 	server: Server = field(default_factory=Server)
-	suspension: Slot = field(init=False)
+	suspension: Suspension = field(init=False)
 	tasks: dict[str, Task] = field(default_factory=dict)
 	lists: dict[str, list[str]] = field(default_factory=dict)
 	workers: dict[str, SimulatedWorker] = field(default_factory=dict)
@@ -33,7 +34,7 @@ class InMemoryQueue(WorkerLoops):
 	_wakes: count = field(default_factory=lambda: count(1))
 
 	def __post_init__(self) -> None:
-		self.suspension = Slot(self.server)
+		self.suspension = Suspension(self.clock, self.server)
 
 	@property
 	def is_away(self) -> bool:
@@ -113,7 +114,7 @@ class InMemoryQueue(WorkerLoops):
 		self.tasks.clear()
 		self.lists.clear()
 		for slot in self.server.slots:
-			slot.value = slot.expires = None
+			slot.clear()
 		for worker in self.workers.values():
 			worker.is_recorded = False
 
@@ -149,7 +150,7 @@ class InMemoryQueue(WorkerLoops):
 			workers=tuple(self._seen(worker) for worker in known),
 			depths=self._depths(),
 			started=tuple(self._started()),
-			suspension=self._suspension(),
+			suspension=self.suspension.standing(),
 			other_benches=dict(self.other_benches),
 		)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fmx_restart.adapters.in_memory.lease import InMemoryLease
 from fmx_restart.engine.ports import WorkerState
 
 WAKE = "wake-"
@@ -69,7 +68,7 @@ class WorkerLoops:
 			self._unregister(worker)
 		elif self.server.is_away:
 			self.clock.after(POLL, lambda: self._loop(worker))
-		elif self._suspension() is not None:
+		elif self.suspension.standing() is not None:
 			worker.state = WorkerState.SUSPENDED
 			self._beat(worker)
 			self.clock.after(POLL, lambda: self._loop(worker))
@@ -136,9 +135,6 @@ class WorkerLoops:
 		"""Seconds until Redis forgets it, by its own clock on the wall."""
 		_, outlives = BEATS[worker.state]
 		return self.clock.time_at(self._last_beat(worker)) + outlives - self.clock.time()
-
-	def _suspension(self) -> str | None:
-		return InMemoryLease(self.clock, self.suspension, "nobody").holder()
 
 
 def horse_pid(worker: SimulatedWorker) -> int:

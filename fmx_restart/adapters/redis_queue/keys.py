@@ -9,6 +9,8 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import Worker
 
 SUSPENDED = WORKERS_SUSPENDED
+#: Who holds the queue suspended, of every bench on this Redis database: as there is one rq:suspended, there is one of these.
+FENCE_OWNERS = "rq:fmx:fence"
 QUEUES = Queue.redis_queues_keys
 QUEUE_PREFIX = Queue.redis_queue_namespace_prefix
 WORKERS = Worker.redis_workers_keys

@@ -68,9 +68,13 @@ def methods(patient: Patient) -> Iterator[MethodRow]:
 
 @detail("suspension", "Suspended queue")
 def suspended(patient: Patient) -> Iterator[SuspensionRow]:
+	"""Whoever is no operation first, then each operation that holds the queue suspended."""
 	found = patient.suspension
 	if found is None:
 		return
-	by = f"an operation of bench {found.bench}" if found.is_ours else "somebody else"
-	until = None if found.left is None else patient.look.time + found.left
-	yield SuspensionRow(by, found.operation, found.holder, until)
+	now = patient.look.time
+	if found.is_foreign:
+		yield SuspensionRow("somebody else", "", None, found.left and now + found.left)
+	for owner in found.owners:
+		by = f"an operation of bench {owner.bench}"
+		yield SuspensionRow(by, owner.operation, owner.holder, owner.left and now + owner.left)

@@ -77,7 +77,7 @@ class LeaseContract:
 		self.assertIs(next_one.hold(), Hold.KEPT)
 
 	def test_a_value_of_somebody_who_knows_no_leases_is_foreign_and_stays(self):
-		# Given a suspension as RQ's own command sets it
+		# Given a value without an owner
 		self.plant("1")
 		lease = self.new_lease("operation-1", seconds=self.short)
 		# Then it is neither taken nor released

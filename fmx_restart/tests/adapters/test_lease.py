@@ -5,7 +5,7 @@ import unittest
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.engine.ports import Hold
 from fmx_restart.tests.adapters.lease_contract import LeaseContract
@@ -40,7 +40,7 @@ class TestInMemoryLease(LeaseContract, unittest.TestCase):
 
 class TestRedisLease(LeaseContract, RedisTestCase):
 	short = 0.2
-	key, user = SUSPENDED, None
+	key, user = lock_key(BENCH), None
 
 	def setUp(self):
 		super().setUp()
@@ -106,14 +106,10 @@ class TestRedisLease(LeaseContract, RedisTestCase):
 
 
 class TestRedisLeaseWithFrappesPermissions(TestRedisLease):
-	"""The lock's key: a bench user may write rq:[^q]* only."""
+	"""A bench user may write rq:[^q]* only."""
 
-	key, user = lock_key(BENCH), BENCH
+	user = BENCH
 
 	def setUp(self):
 		super().setUp()
 		self.server.add_bench_user(BENCH)
-
-
-class TestFenceWithFrappesPermissions(TestRedisLeaseWithFrappesPermissions):
-	key = SUSPENDED

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import QUEUES, WORKERS
-from fmx_restart.engine.ports import Place, WorkerState
+from fmx_restart.engine.ports import Hold, Place, WorkerState
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import SEPARATOR, RqBench
 from fmx_restart.tests.adapters.waiting import eventually
+
+JOBS = ("job-of-home-anna-bench", "job-of-home-ben-bench")
 
 
 class TestOneBenchAmongOthers(RedisTestCase):
@@ -51,6 +54,61 @@ class TestOneBenchAmongOthers(RedisTestCase):
 		self.admin.hset(worker.key, "queues", ",".join(names))
 		[seen] = self.queue.look().workers
 		self.assertEqual((seen.queues, self.queue.look().other_benches), (("short",), {}))
+
+
+class TestTwoFencesOnOneRedis(RedisTestCase):
+	def setUp(self):
+		super().setUp()
+		self.anna, self.ben = RqBench(self.server, "home-anna-bench"), RqBench(self.server, "home-ben-bench")
+		self.fences = {}
+		for bench in (self.anna, self.ben):
+			self.addCleanup(bench.stop)
+			owner = f"fmx_restart:{bench.id}:operation-1"
+			self.fences[bench] = RedisFence(bench.connection, owner, seconds=30)
+
+	def park(self, bench: RqBench) -> RedisQueue:
+		queue = RedisQueue(bench.connection, bench.id, "operation-1")
+
+		def is_parked() -> bool:
+			states = {worker.state for worker in queue.look().workers}
+			queue.wake([worker for worker in queue.look().workers if worker.state is WorkerState.IDLE])
+			return states == {WorkerState.SUSPENDED}
+
+		eventually(is_parked, f"the worker of {bench.id} is parked")
+		queue.recall()
+		return queue
+
+	def wait_for_looks(self, queue: RedisQueue, number: int) -> None:
+		"""A suspended worker beats each time that it looks at the suspension, once a second."""
+		beats = {queue.look().workers[0].heartbeat}
+
+		def has_looked() -> bool:
+			beats.add(queue.look().workers[0].heartbeat)
+			return len(beats) > number
+
+		eventually(has_looked, f"the worker has looked {number} times")
+
+	def test_real_workers_of_one_bench_stay_parked_when_the_other_bench_has_ended(self):
+		# Given two benches that both hold the fence, one of which came first, and a job that waits on the second
+		for bench in (self.anna, self.ben):
+			bench.start_worker("short")
+			self.fences[bench].hold("note")
+		queues = {bench: self.park(bench) for bench in (self.anna, self.ben)}
+		for bench in queues:
+			bench.enqueue("job-of-" + bench.id)
+		# When the first one ends, and workers have looked again
+		self.assertTrue(self.fences[self.anna].release())
+		for queue in queues.values():
+			self.wait_for_looks(queue, 2)
+		# Then nobody has started a job, and the second one's fence has stood all the time
+		statuses = {id: status for queue in queues.values() for id, status in queue.statuses(JOBS).items()}
+		self.assertEqual(statuses, dict.fromkeys(JOBS, "queued"))
+		self.assertIs(self.fences[self.ben].hold("note"), Hold.KEPT)
+		# And the queue moves when both have ended
+		self.fences[self.ben].release()
+		eventually(
+			lambda: queues[self.ben].statuses(JOBS) == dict.fromkeys(JOBS, "finished"), "both have run"
+		)
 
 
 class TestIncompleteRecords(RedisTestCase):

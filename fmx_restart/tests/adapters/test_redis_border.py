@@ -12,7 +12,8 @@ from redis.retry import Retry
 
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED
+from fmx_restart.adapters.redis_queue.fence import RedisFence, owners
+from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.engine.errors import OperationError, QueueUnreachable, WrongEnvironment
 from fmx_restart.engine.ports import Hold, Worker, WorkerState
@@ -21,13 +22,15 @@ from fmx_restart.tests.adapters.redis_server import PASSWORD, RedisServer, Redis
 from fmx_restart.tests.adapters.waiting import eventually
 
 BENCH = "home-anna-bench"
+KEY = lock_key(BENCH)
 ONCE = Retry(NoBackoff(), 0)  # redis-py 6 and later would try for seconds
 
 
 def orders(connection: redis.Redis) -> dict[str, Callable[[], object]]:
 	"""Everything the adapters ask of Redis."""
 	queue = RedisQueue(connection, BENCH, "operation-1")
-	lease = RedisLease(connection, SUSPENDED, "operation-1", seconds=30)
+	lease = RedisLease(connection, KEY, "operation-1", seconds=30)
+	fence = RedisFence(connection, f"fmx_restart:{BENCH}:operation-1", seconds=30)
 	return {
 		"look": queue.look,
 		"inventory": queue.inventory,
@@ -38,6 +41,10 @@ def orders(connection: redis.Redis) -> dict[str, Callable[[], object]]:
 		"hold": lease.hold,
 		"release": lease.release,
 		"holder": lease.holder,
+		"hold the fence": fence.hold,
+		"release the fence": fence.release,
+		"who holds the fence": fence.holder,
+		"owners of the fence": lambda: owners(connection),
 	}
 
 
@@ -145,14 +152,14 @@ class TestWritesNothing(RedisTestCase):
 
 	def test_in_one_that_is_full_a_lease_is_renewed_and_released_all_the_same(self):
 		# Given a lease in a Redis that gets full
-		lease = RedisLease(self.server.connection(), SUSPENDED, "operation-1", seconds=30)
+		lease = RedisLease(self.server.connection(), KEY, "operation-1", seconds=30)
 		lease.hold("Drain")
-		self.admin.pexpire(SUSPENDED, 10_000)
+		self.admin.pexpire(KEY, 10_000)
 		self.admin.config_set("maxmemory", 1)
 		self.addCleanup(self.admin.config_set, "maxmemory", 0)
 		# Then it neither ends nor tells what was true before
 		self.assertIs(lease.hold("Restart"), Hold.KEPT)
-		self.assertGreater(self.admin.pttl(SUSPENDED), 25_000)
+		self.assertGreater(self.admin.pttl(KEY), 25_000)
 		self.assertEqual((lease.holder(), lease.release()), ("operation-1 Restart", True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -15,10 +17,22 @@ from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.finding import Finding
 from fmx_restart.doctor.patient import OPERATION, Patient, Ways
+from fmx_restart.engine.holder import Holder
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 
 SITE = "one.localhost"
+
+
+def dead_note(operation: str, *, host: str = "", pid: int | None = None) -> str:
+	"""What stands beside the fence of an operation that ran here and whose process is gone, unless told otherwise."""
+	this = ThisHost("/")
+	if pid is None:
+		process = subprocess.Popen([sys.executable, "-c", ""])
+		process.wait()
+		pid = process.pid
+	identity = this.process(pid).identity if this.process(pid) else "gone"
+	return Holder(operation, "anna", host or this.name, pid, "Drain", since=1.0, identity=identity).note()
 
 
 class DoctorTestCase(RedisTestCase):

@@ -7,12 +7,14 @@ from contextlib import closing
 
 import psutil
 
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.fence import RedisFence
+from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.doctor.fix import FIXES, Step
 from fmx_restart.engine.errors import BenchBusy, DrainTimeout
+from fmx_restart.engine.ports import Hold
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.doctor.support import DoctorTestCase
+from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 from fmx_restart.tests.doctor.test_operations import journal_in
 
 OPERATION = "20261122-120000-beef"
@@ -34,7 +36,7 @@ class FixTestCase(DoctorTestCase):
 		return job.id
 
 	def assert_nothing_of_ours_is_left(self) -> None:
-		self.assertFalse(self.admin.exists(SUSPENDED, lock_key(self.rq.id)))
+		self.assertFalse(self.admin.exists(SUSPENDED, FENCE_OWNERS, lock_key(self.rq.id)))
 		self.assertEqual([key for key in self.admin.scan_iter("rq:job:fmx-park-*")], [])
 
 
@@ -136,23 +138,45 @@ class TestPutBack(FixTestCase):
 
 
 class TestStaleFence(FixTestCase):
-	def fence(self, operation: str) -> RedisLease:
-		return RedisLease(self.admin, SUSPENDED, f"fmx_restart:{self.rq.id}:{operation}", seconds=30)
+	def fence(self, operation: str, bench: str = "") -> RedisFence:
+		return RedisFence(self.admin, f"fmx_restart:{bench or self.rq.id}:{operation}", seconds=30)
 
 	def test_it_is_lifted(self):
-		self.fence(OPERATION).hold("note")
+		self.fence(OPERATION).hold(dead_note(OPERATION))
 		(step,) = self.steps("stale-fence")
 		self.assertEqual(step.act(), "The queue moves.")
 		self.assertFalse(self.admin.exists(SUSPENDED))
 
 	def test_one_that_an_operation_has_taken_over_meanwhile_stays(self):
-		self.fence(OPERATION).hold("note")
+		self.fence(OPERATION).hold(dead_note(OPERATION))
 		(step,) = self.steps("stale-fence")
-		self.admin.delete(SUSPENDED)
 		RedisLease(self.admin, lock_key(self.rq.id), "20261122-120001-cafe", seconds=30).hold()
-		self.fence("20261122-120001-cafe").hold()
+		stem = f"fmx_restart:{self.rq.id}:"
+		RedisFence(self.admin, f"{stem}20261122-120001-cafe", seconds=30, replaces=stem).hold()
 		self.assertEqual(step.act(), "It is gone already.")
 		self.assertTrue(self.admin.exists(SUSPENDED))
+
+	def test_one_whose_operation_came_back_meanwhile_stays(self):
+		self.fence(OPERATION).hold(dead_note(OPERATION))
+		(step,) = self.steps("stale-fence")
+		RedisLease(self.admin, lock_key(self.rq.id), OPERATION, seconds=30).hold()
+		self.assertEqual(step.act(), "It is gone already.")
+		self.assertTrue(self.admin.exists(SUSPENDED))
+
+	def test_the_fence_of_another_bench_stays_and_its_time_too(self):
+		self.fence(OPERATION).hold(dead_note(OPERATION))
+		neighbour = self.fence(OPERATION, bench="home-ben-bench")
+		neighbour.hold("ben")
+		(step,) = self.steps("stale-fence")
+		self.assertIn("still suspended by others", step.act())
+		self.assertIs(neighbour.hold("ben"), Hold.KEPT)
+
+	def test_behind_somebody_elses_suspension_it_goes_and_that_stays(self):
+		self.fence(OPERATION).hold(dead_note(OPERATION))
+		self.admin.set(SUSPENDED, "1")
+		(step,) = self.steps("stale-fence")
+		self.assertIn("still suspended by others", step.act())
+		self.assertEqual((self.admin.get(SUSPENDED), self.steps("stale-fence")), (b"1", []))
 
 	def test_there_is_no_step_for_somebody_elses(self):
 		self.admin.set(SUSPENDED, "1")

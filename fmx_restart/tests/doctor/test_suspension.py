@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from rq.suspension import suspend
 
+from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
-from fmx_restart.tests.doctor.support import DoctorTestCase
+from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 
 CHECKS = ("queue-suspended", "stale-fence")
 OPERATION = "20261122-120000-beef"
 
 
 class TestSuspension(DoctorTestCase):
-	def fence(self, bench: str = "", operation: str = OPERATION) -> RedisLease:
+	def fence(self, bench: str = "", operation: str = OPERATION) -> RedisFence:
 		"""As an operation raises it (this_bench.py)."""
-		owner = f"fmx_restart:{bench or self.rq.id}:{operation}"
-		return RedisLease(self.admin, SUSPENDED, owner, seconds=30)
+		return RedisFence(self.admin, f"fmx_restart:{bench or self.rq.id}:{operation}", seconds=30)
 
 	def lock(self, operation: str = OPERATION) -> RedisLease:
 		return RedisLease(self.admin, lock_key(self.rq.id), operation, seconds=30)
@@ -40,13 +42,43 @@ class TestSuspension(DoctorTestCase):
 		self.assertIn("by anna", row.holder)
 
 	def test_the_fence_of_an_operation_that_is_gone_is_stale(self):
-		self.fence().hold()
+		self.fence().hold(dead_note(OPERATION))
 		self.assertEqual(self.finding("stale-fence").fix, "stale-fence")
 		self.lock("20261122-120001-cafe").hold("another one")
 		self.assertEqual(self.finding("stale-fence").subject, OPERATION)
 
+	def test_one_whose_process_is_not_proved_to_be_gone_is_left_to_its_lease(self):
+		for note in ("", dead_note(OPERATION, host="erp-2"), dead_note(OPERATION, pid=os.getpid())):
+			with self.subTest(note=note):
+				self.fence().hold(note)
+				found = self.finding("stale-fence")
+				self.assertEqual((found.fix, "ends by itself in" in found.text), ("", True))
+
 	def test_a_stale_fence_of_another_bench_is_told_and_left_to_that_bench(self):
-		self.fence(bench="home-ben-bench").hold()
+		self.fence(bench="home-ben-bench").hold(dead_note(OPERATION))
 		found = self.finding("stale-fence")
 		self.assertEqual(found.fix, "")
 		self.assertIn("home-ben-bench", found.remedy)
+
+	def test_of_several_owners_only_the_dead_one_is_stale(self):
+		# Given an operation that runs here, and a dead one of another bench, which is not the one that RQ's key names
+		self.lock().hold("anna")
+		self.fence().hold("anna")
+		self.fence(bench="home-ben-bench", operation="20261122-120001-cafe").hold(dead_note("x"))
+		# Then each is told, and one is stale
+		self.assertEqual(self.finding("stale-fence").subject, "20261122-120001-cafe")
+		rows = self.examine().details["suspension"]
+		self.assertEqual({row.operation for row in rows}, {OPERATION, "20261122-120001-cafe"})
+
+	def test_behind_somebody_elses_suspension_a_dead_owner_is_found_too(self):
+		self.fence().hold(dead_note(OPERATION))
+		suspend(self.admin)
+		self.assertEqual({found.check for found in self.findings(*CHECKS)}, set(CHECKS))
+		by = [row.by for row in self.examine().details["suspension"]]
+		self.assertEqual(by, ["somebody else", f"an operation of bench {self.rq.id}"])
+
+	def test_a_fence_of_an_older_version_counts_by_its_value(self):
+		self.admin.set(SUSPENDED, f"fmx_restart:{self.rq.id}:{OPERATION} {dead_note(OPERATION)}", px=20_000)
+		self.assertEqual(self.finding("stale-fence").fix, "stale-fence")
+		self.lock().hold("anna")
+		self.assert_clean(CHECKS)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, InMemoryBench
 from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.fence import InMemoryFence
 from fmx_restart.adapters.in_memory.lease import InMemoryLease
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, QueueUnreachable
@@ -181,7 +182,7 @@ class RecoveryActor(Actor):
 		id, clock = self.dead.id, self.clock
 		owner = f"{id}/{id_of(self)}-{self.number}"
 		lock = InMemoryLease(clock, self.bench.lock_slot, owner, replaces=id)
-		fence = InMemoryLease(clock, self.bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER)
+		fence = InMemoryFence(self.bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER)
 		return replace(self.bench.port(id), lock=lock, fence=fence)
 
 

@@ -19,11 +19,12 @@ from fmx_restart.adapters.in_memory.bench import worker_name
 from fmx_restart.adapters.in_memory.workers import Task
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted
+from fmx_restart.engine.operation import BEATS_PER_LEASE
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
 from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor, run_until
-from fmx_restart.tests.engine.world import SITE, WORKERS, World, phases_of
+from fmx_restart.tests.engine.world import BEAT, NEIGHBOUR, SITE, WORKERS, World, phases_of
 
 QUEUES = ("short", "default", "long")
 LEASE = 30.0  # seconds
@@ -137,6 +138,31 @@ class Interleavings(World):
 			self.queue.suspension.value = None
 			self.is_foreign = False
 
+	@rule(later=acts)
+	@precondition(lambda self: not self.is_neighbour_there)
+	def a_neighbour_suspends_the_queue(self, later: tuple) -> None:
+		"""An operation of another bench on the same Redis."""
+		self.go_on(later)
+		if not self.queue.is_away and not self.queue.server.is_full:
+			self.neighbour.hold()
+			self.is_neighbour_there = True
+			self.clock.after(BEAT, self.neighbour_renews)
+
+	@rule(later=acts, dies=st.booleans())
+	@precondition(lambda self: self.is_neighbour_there)
+	def a_neighbour_ends(self, later: tuple, dies: bool) -> None:
+		"""Whatever it does, the queue stays suspended for whoever else holds it, and for nobody else."""
+		self.go_on(later)
+		if self.queue.is_away:
+			return
+		self.is_neighbour_there = False
+		if dies:
+			return
+		self.neighbour.release()
+		others = self.queue.suspension.living().keys() - {NEIGHBOUR}
+		is_suspended = self.queue.suspension.standing() is not None
+		assert is_suspended == bool(others or self.is_foreign), self.queue.suspension.owners
+
 	# what people do
 
 	@rule(options=options)
@@ -192,7 +218,7 @@ class Interleavings(World):
 	@invariant()
 	def one_operation_at_a_time(self) -> None:
 		"""But for one that could not renew its lock for longer than that lasts: it notices as soon as Redis is back."""
-		if self.longest_outage < LEASE - LEASE / 6:
+		if self.longest_outage < LEASE - LEASE / BEATS_PER_LEASE:
 			at_work = [actor for actor in self.operations() if actor.of(events.PhaseEntered)]
 			assert len(at_work) <= 1, [actor.id for actor in at_work]
 
@@ -200,16 +226,18 @@ class Interleavings(World):
 	def whoever_ended_by_himself_leaves_no_fence(self) -> None:
 		"""Where Redis was there to take it back."""
 		if not self.living() and not self.left_over() and not self.longest_outage and not self.is_foreign:
-			assert self.bench.port().fence.holder() is None
+			assert self.queue.suspension.living().keys() <= {NEIGHBOUR}
+			assert (
+				self.is_neighbour_there or self.neighbour_may_linger() or not self.queue.suspension.standing()
+			)
 
 	@invariant()
 	def after_a_kill_the_queue_moves_within_one_lease(self) -> None:
+		"""Also after one that ended while Redis was away, and could not take its fence back."""
 		if self.killed_at is None or self.living() or self.is_foreign or self.queue.is_away:
 			return
-		if self.clock.now() > self.killed_at + LEASE:
-			self.note_fence()
-			slot = self.queue.suspension
-			assert slot.value is None or slot.expires <= self.clock.now(), slot.value
+		if self.clock.now() > self.lived_at + LEASE and not self.neighbour_may_linger():
+			assert self.queue.suspension.standing() is None, self.queue.suspension.value
 
 	def teardown(self) -> None:
 		try:
@@ -223,6 +251,7 @@ class Interleavings(World):
 		self.time_passes(100.0)  # Redis is back, and has room
 		if self.is_foreign:
 			self.queue.suspension.value, self.is_foreign = None, False
+		self.is_neighbour_there = False
 		self.wait_until(lambda: not self.living() and not self.left_over())
 		self.bring_back_who_was_left_to_people()
 		self.wait_until(lambda: not any(self.queue.lists.values()) and not self.at_work())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis.stateful import RuleBasedStateMachine
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
+from fmx_restart.adapters.in_memory.fence import InMemoryFence
 from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
@@ -15,6 +19,8 @@ from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
 SITE = "one.localhost"
 MOST_ACTS = 600  # of operations, until whatever one waits for has been told
+NEIGHBOUR = "fmx_restart:another-bench:operation-1"
+BEAT = 5.0  # seconds between two renewals of the neighbour
 NOT_DRAINED = {Strategy.SUSPEND_RQ, Strategy.NO_WAIT_WORKERS}
 
 
@@ -30,9 +36,12 @@ class World(RuleBasedStateMachine):
 		self.tasks: dict[str, Task] = {}
 		self.crashed: set[str] = set()  # jobs whose worker was killed by a stranger
 		self.is_foreign = False
+		self.neighbour = InMemoryFence(self.queue.suspension, NEIGHBOUR)
+		self.is_neighbour_there = False
 		self.drained_by: OperationActor | None = None  # since then its fence has stood
 		self.killed_at: float | None = None
 		self.longest_outage = 0.0
+		self.lived_at = 0.0  # when an operation or a recovery was seen alive last
 		self.violations: list[str] = []
 		self.watch_starts()
 		self.watch_stops()
@@ -84,6 +93,16 @@ class World(RuleBasedStateMachine):
 		actor.is_killed = True
 		self.killed_at = self.clock.now()
 
+	def neighbour_renews(self) -> None:
+		if self.is_neighbour_there:
+			with suppress(QueueUnreachable):
+				self.neighbour.hold()
+			self.clock.after(BEAT, self.neighbour_renews)
+
+	def neighbour_may_linger(self) -> bool:
+		"""It is there, or was so lately that its fence may not have ended yet."""
+		return self.is_neighbour_there or NEIGHBOUR in self.queue.suspension.living()
+
 	def start_again(self, name: str) -> None:
 		if self.programs[name].state is ProcessState.FAILED:
 			self.programs.start(name)
@@ -109,6 +128,8 @@ class World(RuleBasedStateMachine):
 
 	def look(self) -> None:
 		"""After each act of anybody."""
+		if self.living():
+			self.lived_at = self.clock.now()
 		self.note_drained()
 		self.note_fence()
 		assert not self.violations, self.violations

@@ -1,0 +1,144 @@
+"""
+The suspension of RQ's queues by operations. RQ knows one key per Redis database, and looks only whether it is there. Beside
+it stands a hash of owners, each with an expiry of its own, so that owners add up: the key lasts as long as the last of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, lock_key
+from fmx_restart.engine.ports import Hold
+
+DIGITS = 15  # of an instant in milliseconds: 30,000 years
+OWNERS = (Path(__file__).parent / "owners.lua").read_text()
+#: ARGV: owner, note, milliseconds, beginning of owners that are replaced ("" for none). Returns whether the fence has stood
+#: since this owner's last renewal, and whether someone who is no owner has suspended the queue. That one's key is not touched.
+#: A Redis that is full refuses HSET and SET, but not PEXPIRE, nor what follows a write of the same script.
+HOLD = (
+	OWNERS
+	+ """
+local me, replaces = ARGV[1], ARGV[4]
+local function is_replaced(name) return replaces ~= '' and name ~= me and begins(name, replaces) end
+local stood = has_stood(me)
+if living[me] or names(me) then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
+local was_replaced = value and is_replaced(value)
+local stranger = value and not (names(me) or was_replaced or named(living) or named(ended))
+living[me], ended[me] = nil, nil
+for name, owner in pairs(living) do
+	if is_replaced(name) then living[name], ended[name] = nil, owner end
+end
+if not value then mark_lapsed() end
+living[me] = {expiry = now + tonumber(ARGV[3]), lapsed = false, note = ARGV[2]}
+write(me, living[me])
+forget_ended()
+local neighbour = named(living)
+if stranger then
+	-- ours as soon as that is lifted
+elseif neighbour and neighbour ~= me then
+	expire_with_the_latest(KEYS[1])
+else
+	suspend_for(me)
+end
+expire_with_the_latest(KEYS[2])
+return {stood and 1 or 0, stranger and 1 or 0}
+"""
+)
+#: ARGV: owner, operation. KEYS[3] may be given: a lock; while that operation holds it nothing happens.
+RELEASE = (
+	OWNERS
+	+ """
+local me = ARGV[1]
+if KEYS[3] and begins(redis.call('GET', KEYS[3]) or '', ARGV[2]) then return 0 end
+local was_ours = (living[me] or names(me)) and 1 or 0
+if was_ours == 0 and not ended[me] then return 0 end
+local is_stranger = value and not (names(me) or named(living) or named(ended))
+living[me], ended[me] = nil, true
+forget_ended()
+local heir = latest()
+if not heir then
+	if value and not is_stranger then redis.call('DEL', KEYS[1]) end
+	return was_ours
+end
+if not value then mark_lapsed() end
+if is_stranger then
+	-- theirs to lift
+elseif value and named(living) then
+	expire_with_the_latest(KEYS[1])
+else
+	suspend_for(heir)
+end
+expire_with_the_latest(KEYS[2])
+return was_ours
+"""
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+	name: str
+	left: float | None  # seconds until it ends by itself; None: never
+	note: str
+
+
+class RedisFence:
+	"""
+	`owner` must be unique to this operation. `replaces`: owners that begin so belong to operations of the same bench whose
+	lock is gone already, and are forgotten.
+	"""
+
+	def __init__(self, connection: Redis, owner: str, *, seconds: float, replaces: str = "") -> None:
+		self.connection, self.owner = connection, owner
+		self.seconds, self.replaces = seconds, replaces
+		self.is_held = False
+		self._hold = connection.register_script(HOLD)
+		self._release = connection.register_script(RELEASE)
+
+	def hold(self, note: str = "") -> Hold:
+		arguments = [self.owner, note, int(self.seconds * 1000), self.replaces]
+		with redis_border():
+			has_stood, is_foreign = self._hold(keys=[SUSPENDED, FENCE_OWNERS], args=arguments)
+		was_held, self.is_held = self.is_held, True
+		if is_foreign and (has_stood or not was_held):
+			return Hold.FOREIGN
+		return Hold.KEPT if has_stood else Hold.TAKEN
+
+	def release(self) -> bool:
+		self.is_held = False
+		with redis_border():
+			return bool(self._release(keys=[SUSPENDED, FENCE_OWNERS], args=[self.owner, ""]))
+
+	def holder(self) -> str | None:
+		with redis_border():
+			value = self.connection.get(SUSPENDED)
+		return None if value is None else value.decode(errors="replace").strip()
+
+
+def forget_owner(connection: Redis, owner: str, bench_id: str, operation: str) -> bool:
+	"""
+	The fence of an operation that died: released for it, unless that operation holds its bench's lock. False where nothing
+	of it was left, or where it lives.
+	"""
+	release = connection.register_script(RELEASE)
+	with redis_border():
+		return bool(release(keys=[SUSPENDED, FENCE_OWNERS, lock_key(bench_id)], args=[owner, operation]))
+
+
+def owners(connection: Redis) -> list[Owner]:
+	"""Everyone who holds the fence and has not expired. One round trip."""
+	with redis_border():
+		(seconds, microseconds), found = connection.pipeline().time().hgetall(FENCE_OWNERS).execute()
+	now = seconds + microseconds / 1e6
+	read = (owner(name, fields, now) for name, fields in found.items())
+	return sorted((one for one in read if one.left), key=lambda one: one.name)
+
+
+def owner(name: bytes, fields: bytes, now: float) -> Owner:
+	expiry, _, rest = fields.decode(errors="replace").partition(" ")
+	is_number = expiry.isascii() and expiry.isdigit() and len(expiry) <= DIGITS
+	left = max(0.0, int(expiry) / 1000 - now) if is_number else 0.0
+	return Owner(name.decode(errors="replace"), left, rest.partition(" ")[2])
