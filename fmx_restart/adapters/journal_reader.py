@@ -31,6 +31,34 @@ def facts_in(lines: Iterable[str]) -> Iterator[tuple[float, events.Event]]:
 	return filter(None, map(fact_in, lines))
 
 
+def without_repetitions(lines: Iterable[str]) -> Iterator[str]:
+	"""
+	All lines that change what is known: of StillRunning facts in a row about the same jobs, the first and the last. A drain
+	of an hour repeats the fact hundreds of times, and building one from its line costs a hundred times what this test costs.
+	"""
+	waiting, held = None, None
+	for line in lines:
+		jobs = jobs_still_running(line)
+		if held is not None and jobs != waiting:
+			yield held
+		held = line if jobs is not None and jobs == waiting else None
+		if held is None:
+			yield line
+		waiting = jobs
+	if held is not None:
+		yield held
+
+
+def jobs_still_running(line: str) -> frozenset[str] | None:
+	"""Ids of the jobs in a StillRunning fact; None for any other line."""
+	if not line.startswith('{"event": "StillRunning"'):
+		return None
+	try:
+		return frozenset(running["job"]["id"] for running in json.loads(line)["jobs"])
+	except (ValueError, KeyError, TypeError):
+		return None
+
+
 def remains_in(journal: Path) -> Remains:
 	with journal.open(errors="replace") as lines:
 		remains = remains_of(facts_in(lines))

@@ -9,16 +9,19 @@ import time
 from pathlib import Path
 
 import frappe
+from frappe.utils import now_datetime
 
 from fmx_restart.adapters.file_lock import file_lock
-from fmx_restart.adapters.journal_reader import facts_in
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.record import here, row_events, rows
-from fmx_restart.record.projection import Row, project
+from fmx_restart.record.projection import JournalProjection, Row
 from fmx_restart.record.settling import settle
 
 PATIENCE = 10.0  # seconds that we wait for another one that is catching up
 DAY = 24 * 60 * 60
+KEPT = 8  # journals whose projection stays in memory
+projections: dict[tuple[str, str], JournalProjection] = {}  # by site and path, the one used last at the end
+PAUSE = 10.0  # seconds between two writes of a running operation's row, unless its phase changes
 FAILED = "fmx_restart_failed"  # key of the site's cache: how much of the journal there was when it could not be told
 
 
@@ -39,7 +42,7 @@ def catch_up() -> list[str]:
 def behind() -> dict[str, Path]:
 	"""Journals that say more than their rows, or have none: operation → path."""
 	found = {path.stem: path for path in here.journal_folder().glob("*.jsonl")}
-	known = rows.known()
+	known, current = rows.known(), current_operation()
 	new = [name for name in found if name not in known]
 	unwanted = rows.deleted() if new else set()
 	oldest = time.time() - rows.retention_days() * DAY if new else 0.0
@@ -47,8 +50,26 @@ def behind() -> dict[str, Path]:
 		name: path
 		for name, path in sorted(found.items())
 		if not has_failed(name, path)
-		and (known[name].journal_size != size(path) if name in known else is_wanted(path, unwanted, oldest))
+		and (is_behind(known[name], path, current) if name in known else is_wanted(path, unwanted, oldest))
 	}
+
+
+def current_operation() -> here.Held | None:
+	"""Unknown while Redis is away: rows are written all the same."""
+	try:
+		return here.held()
+	except OperationError:
+		return None
+
+
+def is_behind(row: frappe._dict, path: Path, current: here.Held | None) -> bool:
+	"""A running operation tells something new at every poll; its row need not follow each line of its journal."""
+	if row.journal_size == size(path):
+		return False
+	is_running = current is not None and current.operation == row.name and row.status == "Running"
+	if not is_running or row.phase != current.phase:
+		return True
+	return (now_datetime() - row.modified).total_seconds() >= PAUSE
 
 
 def has_failed(operation: str, path: Path) -> bool:
@@ -89,12 +110,22 @@ def write(operation: str, path: Path) -> bool:
 
 
 def values_of(path: Path) -> Row:
-	"""The size is read first: what is written meanwhile is told the next time."""
-	told = size(path)
-	with path.open(errors="replace") as lines:
-		values = project(facts_in(lines), rows.zone())
+	projection = projection_of(path)
+	values = projection.read()
 	return {
 		**values,
 		"journal": str(path.relative_to(frappe.utils.get_bench_path())),
-		"journal_size": told,
+		"journal_size": projection.size,
 	}
+
+
+def projection_of(path: Path) -> JournalProjection:
+	"""Kept in this process: who polls a long operation waits only for what is new. Called under the site's lock."""
+	key = frappe.local.site, str(path)
+	kept = projections.pop(key, None)
+	if kept is None or kept.size > size(path):  # a journal only grows: this is another file of the same name
+		kept = JournalProjection(path, rows.zone())
+	projections[key] = kept
+	while len(projections) > KEPT:
+		del projections[next(iter(projections))]
+	return kept

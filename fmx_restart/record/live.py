@@ -21,12 +21,19 @@ from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Job, Look, Worker
 from fmx_restart.engine.workers import is_live
 from fmx_restart.record import here, samples
+from fmx_restart.record.cached import cached
 from fmx_restart.record.previewing import job_told
 
+WORKERS_FOR, FINDINGS_FOR = 1, 10  # seconds that an answer is given again
 MOST_FAILED = 10  # failed jobs that are named
 
 
 def workers() -> dict[str, Any]:
+	"""As they were at most a second ago, however many people watch them."""
+	return cached("workers", WORKERS_FOR, look_at_workers)
+
+
+def look_at_workers() -> dict[str, Any]:
 	bench_id = here.bench_id()
 	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(frappe.utils.get_bench_path())
 	look = Locator(host, queue, SystemClock()).locate(queue.look())
@@ -107,7 +114,11 @@ def scheduler_told() -> dict[str, Any]:
 
 
 def findings() -> dict[str, Any]:
-	"""The doctor asks much more than `workers`, each question with a time limit."""
+	"""The doctor asks much more than `workers`, each question with a time limit. At most ten seconds old."""
+	return cached("findings", FINDINGS_FOR, examine_bench)
+
+
+def examine_bench() -> dict[str, Any]:
 	from fmx_restart.doctor import examine
 
 	began = time.monotonic()

@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
+from fmx_restart.adapters.journal_reader import facts_in, without_repetitions
 from fmx_restart.console.report import ending
 from fmx_restart.console.sentences import sentence, span
 from fmx_restart.engine import events
@@ -158,6 +160,27 @@ class Tale:
 			self.row |= {"failure": report.failure.type, "reason": report.failure.message}
 			self.row |= {"remedy": report.failure.hint, "exit_code": exit_code_of(report.failure.type)}
 		self.row |= told_by_report(report, self.row)
+
+
+class JournalProjection:
+	"""A journal's row, brought up to date by reading only what was written since: a journal may have any length."""
+
+	def __init__(self, path: Path, zone: tzinfo | None = None) -> None:
+		self.path, self.tale = path, Tale(zone)
+		self.size = 0  # bytes of the journal at the last reading
+		self._offset = 0  # where the first line begins that was not read as a whole
+
+	def read(self) -> Row:
+		with self.path.open("rb") as journal:
+			journal.seek(self._offset)
+			data = journal.read()
+		self.size = self._offset + len(data)
+		whole = data[: data.rfind(b"\n") + 1]
+		self._offset += len(whole)
+		lines = whole.decode(errors="replace").split("\n")
+		for time, fact in facts_in(without_repetitions(lines)):
+			self.tale.hear(time, fact)
+		return self.tale.row
 
 
 def end_of(fact: events.Ended) -> list[str]:

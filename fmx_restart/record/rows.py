@@ -15,9 +15,11 @@ import frappe
 from frappe.model.document import Document
 from frappe.utils import get_system_timezone
 
+from fmx_restart.record.cached import cached
 from fmx_restart.record.projection import Row
 
 DOCTYPE = "Restart Operation"
+DELETED, DELETED_FOR = "deleted", 10  # seconds; forgotten at once when a row is deleted
 INSTANTS = {"started", "finished"}
 #: Written with the row and never again
 CONSTANT = {"options", "user", "command", "idempotency_key"}
@@ -109,13 +111,19 @@ def local_time(instant: float) -> datetime:
 
 
 def known() -> dict[str, Any]:
-	"""Name → status and how many bytes of its journal the row tells."""
-	rows = frappe.get_all(DOCTYPE, fields=["name", "status", "journal_size", "started"], limit_page_length=0)
+	"""Name → status, phase, and how many bytes of its journal the row tells."""
+	fields = ["name", "status", "phase", "journal_size", "started", "modified"]
+	rows = frappe.get_all(DOCTYPE, fields=fields, limit_page_length=0)
 	return {row.name: row for row in rows}
 
 
 def deleted() -> set[str]:
-	"""Rows that somebody deleted: they do not come back."""
+	"""Rows that somebody deleted: their journals do not bring them back."""
+	return cached(DELETED, DELETED_FOR, deleted_names)
+
+
+def deleted_names() -> set[str]:
+	"""The table has no index for this question, and holds every document that was ever deleted."""
 	filters = {"deleted_doctype": DOCTYPE, "restored": 0}
 	return set(frappe.get_all("Deleted Document", filters=filters, pluck="deleted_name", limit_page_length=0))
 

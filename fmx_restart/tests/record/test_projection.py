@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import unittest
 from datetime import timezone
 from pathlib import Path
 
 import fmx_restart.fmx_restart
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.journal_reader import facts_in
+from fmx_restart.adapters.journal_reader import facts_in, without_repetitions
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.facts import json_line
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.record.projection import project
+from fmx_restart.record.projection import JournalProjection, project
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -140,6 +141,31 @@ class TestProjection(unittest.TestCase):
 		operation = self.recorded(report_every=1.0).go()
 		self.assertGreater(sum('"StillRunning"' in line for line in operation.lines), 5)
 		self.assertEqual(operation.row()["log"].count("Waiting for 1 job"), 1)
+
+	def test_a_journal_that_is_read_piece_by_piece_gives_the_same_row(self):
+		# Given the journal of a long drain, in which jobs come and go
+		for number in range(4):
+			self.bench.queue.enqueue(f"job-{number}", queue="short", seconds=40)
+		operation = self.recorded(drain_timeout=600, report_every=0.5).go()
+		with tempfile.TemporaryDirectory() as folder:
+			journal = Path(folder, "journal.jsonl")
+			projection = JournalProjection(journal, timezone.utc)
+			text = "".join(f"{line}\n" for line in operation.lines).encode()
+			# When it is read while it is written, lines cut anywhere
+			for end in range(0, len(text), 997):
+				journal.write_bytes(text[:end])
+				projection.read()
+			journal.write_bytes(text)
+			# Then the row is that of the whole journal
+			self.assertEqual(projection.read(), operation.row())
+			self.assertEqual(projection.size, len(text))
+
+	def test_facts_that_repeat_one_another_are_not_built_one_by_one(self):
+		self.bench.queue.enqueue("job-1", queue="short", seconds=100)
+		operation = self.recorded(drain_timeout=600, report_every=0.5).go()
+		few = list(without_repetitions(operation.lines))
+		self.assertLess(len(few), len(operation.lines) / 4)
+		self.assertEqual(project(facts_in(few), timezone.utc), operation.row())
 
 	def test_no_limit_is_null_in_its_options(self):
 		row = self.recorded(strategy=Strategy.ROLLING).go().row()

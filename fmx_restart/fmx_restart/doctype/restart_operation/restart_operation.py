@@ -7,6 +7,9 @@ from frappe.model.document import Document
 from frappe.query_builder import Interval
 from frappe.query_builder.functions import Now
 
+from fmx_restart.record import rows
+from fmx_restart.record.cached import forget
+
 CHILD_TABLES = ("phases", "processes", "jobs", "migrations", "settings")
 OPEN = ("Queued", "Running")
 
@@ -28,6 +31,10 @@ class RestartOperation(Document):
 	def on_trash(self) -> None:
 		if self.status in OPEN:
 			frappe.throw(_("{0} is not over yet. Cancel it first.").format(self.name))
+
+	def after_delete(self) -> None:
+		"""The next look must know that this one was deleted, or its journal brings it back."""
+		frappe.db.after_commit.add(lambda: forget(rows.DELETED))
 
 	@staticmethod
 	def clear_old_logs(days: int = 90) -> None:
