@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.sentences import sentence, span
+from fmx_restart.console.sentences import count, sentence, span
 from fmx_restart.engine import events
 from fmx_restart.engine.ports import Wish
 
@@ -21,6 +21,13 @@ def _(event: events.Requested) -> str:
 		Wish.FORCE: f"{request.by} gives running jobs no more time",
 	}[request.wish]
 	return f"{asked}. Refused: {event.refusal}." if event.refusal else asked
+
+
+@sentence.register
+def _(event: events.RequestsIgnored) -> str:
+	return (
+		f"Warning: ignored {count(event.count, 'request')} that cannot be read ({'; '.join(event.reasons)})."
+	)
 
 
 @sentence.register

@@ -55,6 +55,14 @@ class Requested(Event):
 
 
 @dataclass(frozen=True)
+class RequestsIgnored(Event):
+	"""Entries of the mailbox that are no requests. Nothing of what was written there is told: anyone may have done so."""
+
+	count: int
+	reasons: tuple[str, ...]  # each once
+
+
+@dataclass(frozen=True)
 class JournalLost(Event):
 	"""The journal cannot be written any more. Nothing is begun without it; what was begun is finished."""
 

@@ -228,6 +228,9 @@ class Fence(Protocol):
 		"""The value of the suspension: the note of one of its owners, or what a stranger wrote. None when there is none."""
 
 
+LONGEST_EXTENSION = 86400.0  # seconds that one request may add
+
+
 class Wish(str, Enum):
 	"""What somebody asks of an operation under way."""
 
@@ -243,11 +246,17 @@ class Request:
 	seconds: float = 0.0  # how much longer, with EXTEND
 
 
+@dataclass(frozen=True)
+class Mail:
+	requests: tuple[Request, ...] = ()  # in the order in which they came
+	unreadable: tuple[str, ...] = ()  # of each entry that is no request: why, in a few words
+
+
 class Requests(Protocol):
 	"""What was asked of this operation, from wherever: another terminal, Desk, another machine."""
 
-	def take(self) -> list[Request]:
-		"""Each is returned once, in the order in which they came."""
+	def take(self) -> Mail:
+		"""Each entry once, and only so many at a time. One that cannot be read keeps no other from being taken."""
 
 
 class ProcessKind(str, Enum):

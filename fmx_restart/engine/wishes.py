@@ -49,7 +49,11 @@ class Wishes:
 		bench = self.operation.bench
 		if bench.requests is not None and bench.clock.now() >= self._next_look:
 			self._next_look = bench.clock.now() + LOOK_EVERY
-			for request in bench.requests.take():
+			mail = bench.requests.take()
+			if mail.unreadable:
+				reasons = tuple(dict.fromkeys(mail.unreadable))
+				self.operation.emit(events.RequestsIgnored(len(mail.unreadable), reasons))
+			for request in mail.requests:
 				self._grant(request)
 		return True
 

@@ -9,14 +9,13 @@ from frappe import _
 
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Request, Wish
+from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, Wish
 from fmx_restart.engine.wishes import NOT_DRAINING, refusal_to_cancel
 from fmx_restart.record import here, launching
 from fmx_restart.record.access import refuse
 from fmx_restart.record.catching_up import catch_up
 from fmx_restart.record.telling import row_of
 
-LONGEST = 86400.0  # seconds
 DRAINING = {Phase.FENCE, Phase.PARK, Phase.DRAIN}
 WITHDRAWN = "Somebody cancelled it before."
 
@@ -30,7 +29,7 @@ def cancel(operation: str) -> dict[str, Any]:
 
 
 def extend(operation: str, seconds: float) -> dict[str, Any]:
-	if not 0 < seconds <= LONGEST:
+	if not 0 < seconds <= LONGEST_EXTENSION:
 		refuse(_("Give it more than 0 seconds, and a day at most."))
 	return put(operation, Request(Wish.EXTEND, frappe.session.user, seconds), _("Asked to wait longer."))
 

@@ -12,6 +12,7 @@ from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.adapters.in_memory.migrations import InMemoryMigrations
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.in_memory.queue import InMemoryQueue
+from fmx_restart.adapters.in_memory.requests import InMemoryRequests
 from fmx_restart.adapters.in_memory.settings import InMemorySettings
 from fmx_restart.adapters.in_memory.web import InMemoryWeb
 from fmx_restart.engine.ports import Bench, ProcessKind, ProcessState
@@ -31,7 +32,7 @@ class InMemoryBench:
 		self.host.has_unseen_clients = self.queue.has_unseen_clients
 		self.host.when_terminated = self._terminate
 		self.queue.when_left = self._terminate
-		self.lock_slot = Slot(self.queue.server)
+		self.lock_slot, self.requests = Slot(self.queue.server), InMemoryRequests()
 		self.migrations, self.settings = InMemoryMigrations(self.clock), InMemorySettings()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
@@ -59,6 +60,7 @@ class InMemoryBench:
 			migrations=self.migrations,
 			settings=self.settings,
 			code=self.code,
+			requests=self.requests,
 		)
 
 	def _terminate(self, pid: int) -> None:
