@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
-import json
 import os
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from fmx_restart.adapters.absent_manager import AbsentManager
 from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites, web_port
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
-from fmx_restart.adapters.database_server import database_fault
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_reader import unfinished
@@ -34,7 +31,9 @@ from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
-from fmx_restart.adapters.web import PingedWebServer
+from fmx_restart.adapters.web import BenchWeb
+from fmx_restart.adapters.web.endpoint import Endpoint, override_of
+from fmx_restart.adapters.web.sites import AskedSites
 from fmx_restart.doctor.beside import DoctorBeside
 from fmx_restart.engine.emitting import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
@@ -49,11 +48,9 @@ from fmx_restart.engine.steps.preflight import plan_of
 LEASE = 30.0  # seconds that lock and fence outlive the last renewal
 
 
-def new_operation(
-	id: str, options: Options, listeners: Iterable[Listener], site: str | None = None
-) -> Operation:
+def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
-	bench = this_bench(id, site)
+	bench = this_bench(id, options.web_sites)
 	options = replace(options, queue_limit=queue_limit())
 	try:
 		journal = Journal(journals(bench.path), id)
@@ -66,9 +63,9 @@ def new_operation(
 	return Operation(bench, options, Emitter(journal, listeners), id)
 
 
-def plan_here(options: Options, site: str | None = None) -> Plan:
+def plan_here(options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
-	bench = this_bench(new_operation_id(), site)
+	bench = this_bench(new_operation_id())
 	return plan_of(bench, options)
 
 
@@ -91,7 +88,7 @@ def status_here() -> Status:
 	return Status(holder, Holder.parse(holder), left, look, jobs)
 
 
-def this_bench(operation: str, site: str | None = None, *, recovers: bool = False) -> Bench:
+def this_bench(operation: str, named: Iterable[str] = (), *, recovers: bool = False) -> Bench:
 	"""
 	Everything that can be wrong with the environment is found here, one clear sentence each. `recovers`: for putting
 	right what that operation left; its lock and fence may be taken over (whoever does so holds its journal), and Redis
@@ -108,7 +105,7 @@ def this_bench(operation: str, site: str | None = None, *, recovers: bool = Fals
 		queue=RedisQueue(connection, id, operation),
 		processes=manager(path, config, recovers=recovers),
 		host=ThisHost(path),
-		web=web(config, site),
+		web=web(path, config, named, recovers=recovers),
 		lock=RedisLease(
 			connection, lock_key(id), owner, seconds=LEASE, replaces=operation if recovers else ""
 		),
@@ -175,26 +172,19 @@ def requester() -> str:
 	return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 
-def web(config: dict, site: str | None) -> PingedWebServer:
-	site = site or config.get("default_site") or next(iter(sites()), None)
-	return PingedWebServer(
-		web_port(config),
-		site,
-		in_maintenance=lambda: in_maintenance(site),
-		cause=lambda: database_fault(settings_of(site)),
-	)
+def web(path: str, config: dict, named: Iterable[str] = (), *, recovers: bool = False) -> BenchWeb:
+	"""
+	`named`: sites that must answer, beside those that answered before. A setting that cannot be read keeps nobody from
+	recovering.
+	"""
+	asked = AskedSites.of(Path(path, "sites"), named, sites(), config.get("default_site"))
+	try:
+		return BenchWeb(path, asked, expected_endpoint(config), override=override_of(config))
+	except WrongEnvironment:
+		if not recovers:
+			raise
+		return BenchWeb(path, asked, expected_endpoint({}))
 
 
-def in_maintenance(site: str | None) -> bool:
-	"""As the web process would find it now: the site's own setting wins over the common one."""
-	return bool(settings_of(site).get("maintenance_mode"))
-
-
-def settings_of(site: str | None) -> dict:
-	"""The site's own over the common ones; what cannot be read is left out."""
-	paths = [Path("common_site_config.json"), *([Path(site) / "site_config.json"] if site else [])]
-	settings: dict = {}
-	for path in paths:
-		with contextlib.suppress(OSError, ValueError):
-			settings |= json.loads(path.read_text())
-	return settings
+def expected_endpoint(config: Mapping) -> Endpoint:
+	return Endpoint("127.0.0.1", web_port(config))

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
@@ -22,7 +22,7 @@ from fmx_restart.console.plain import PlainLines
 from fmx_restart.console.sentences import STORIES, order, plan_sentence, sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.engine.events import CodeBroken, MigrationFinding, WorkersUnmanaged
+from fmx_restart.engine.events import CodeBroken, MigrationFinding, WebTaken, WorkersUnmanaged
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
@@ -43,7 +43,7 @@ def run(context: click.Context, given: dict) -> None:
 	if not given["web"] and not given["workers"]:
 		raise click.UsageError("--no-web and --no-workers leave nothing to restart.", context)
 	with exit_on_error():
-		wanted = options(given, sites_of(context))
+		wanted = options(given, sites_of(context), typed_before(context))
 		site = next(iter(wanted.sites), None)
 		if given["show_status"]:
 			show_status(status_here(), given["as_json"])
@@ -55,7 +55,7 @@ def run(context: click.Context, given: dict) -> None:
 		elif given["recover"]:
 			control.recover_all(listener(given))
 		elif given["dry_run"]:
-			show_plan(plan_here(wanted, site), wanted, given["as_json"])
+			show_plan(plan_here(wanted), wanted, given["as_json"])
 		else:
 			carry_out(given, wanted, site)
 
@@ -63,7 +63,7 @@ def run(context: click.Context, given: dict) -> None:
 def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not given["as_json"]
 	if is_terminal and not given["yes"]:
-		click.confirm(f"{plan_sentence(plan_here(wanted, site))}\nGo on?", default=True, abort=True)
+		click.confirm(f"{plan_sentence(plan_here(wanted))}\nGo on?", default=True, abort=True)
 	let_go = begin_in_background() if given["detach"] else None
 	id = given_id(given) or new_operation_id()
 	try:
@@ -75,7 +75,7 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 def begin(given: dict, wanted: Options, site: str | None, id: str, let_go: Callable[[], None] | None) -> None:
 	shown = listener(given)
 	control.recover_all(shown, is_asked=False)
-	operation = new_operation(id, wanted, [shown], site)
+	operation = new_operation(id, wanted, [shown])
 	launch_guardian(id)
 	operation.detach = go_on_in_background
 	if let_go:
@@ -92,7 +92,8 @@ def given_id(given: dict) -> str | None:
 	return id
 
 
-def options(given: dict, sites: list[str]) -> Options:
+def options(given: dict, sites: list[str], typed: str = "") -> Options:
+	"""`sites`: those of `bench --site`, else the default site. `typed`: what somebody typed there."""
 	strategy = Strategy(given["strategy"] or ("wait-workers" if migrating.is_wanted(given) else "fast"))
 	migrating.check(given, strategy)
 	waits, limit = strategy is Strategy.WAIT_WORKERS, given["wait_workers_timeout"]
@@ -107,6 +108,7 @@ def options(given: dict, sites: list[str]) -> Options:
 		rolling_share=share(given["rolling_share"]),
 		rolling_max_failures=given["rolling_max_failures"],
 		rolling_timeout=math.inf if limit is None else limit,
+		web_sites=must_answer(given["site"] or [typed]),
 		sites=migrating.chosen_sites(given, sites),
 		migration=migrating.migration(given),
 		maintenance=migrating.maintenance(given),
@@ -116,6 +118,12 @@ def options(given: dict, sites: list[str]) -> Options:
 		requested_by=given["requested_by"] or requester(),
 		origin=given["origin"],
 	)
+
+
+def must_answer(typed: Iterable[str]) -> tuple[str, ...]:
+	"""All sites of a bench may hold one that is not served at all: then those must answer that answered before."""
+	typed = tuple(dict.fromkeys(filter(None, typed)))
+	return () if "all" in typed else typed
 
 
 def share(text: str) -> float:
@@ -191,6 +199,8 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 		click.echo(sentence(MigrationFinding(finding)))
 	for fault in plan.code_faults:
 		click.echo(sentence(CodeBroken(fault)))
+	if plan.web_taken:
+		click.echo(sentence(WebTaken(plan.web_taken)))
 	if plan.unmanaged:
 		click.echo(sentence(WorkersUnmanaged(plan.unmanaged)))
 	for job in plan.jobs:
@@ -201,6 +211,11 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 
 def depths(plan: Plan) -> str:
 	return ", ".join(f"{queue} {depth}" for queue, depth in sorted(plan.depths.items())) or "nothing"
+
+
+def typed_before(context: click.Context) -> str:
+	"""What stands in `bench --site NAME safe-restart`; empty where bench chose the site."""
+	return (context.parent.params.get("site") if context.parent else None) or ""
 
 
 def sites_of(context: click.Context) -> list[str]:

@@ -5,19 +5,30 @@ from __future__ import annotations
 from fmx_restart.console.sentences import DOWN_ALREADY, count, span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.report import Report
+from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.report import ProcessChange, Report
 
 NOT_REPLACED = "not replaced, in service with the old code"
 
 
 def report_lines(report: Report) -> list[str]:
 	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
+	lines += outage(report)
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
 	lines += waits(report) + interruptions(report) + processes(report)
 	lines += migrations(report) + settings(report)
 	if report.account:
 		lines += account_lines(report.account)
 	return lines + ending(report)
+
+
+def outage(report: Report) -> list[str]:
+	"""As its users saw it; how long the process was down says less."""
+	if report.web_outage is None:
+		return []
+	if report.web_outage == 0:
+		return ["  Web answered all the time"]
+	return [f"  Web did not answer for {span(report.web_outage)}"]
 
 
 def waits(report: Report) -> list[str]:
@@ -45,7 +56,7 @@ def processes(report: Report) -> list[str]:
 	width = max(map(len, names), default=0)
 	lines = []
 	for change in report.processes:
-		down = f"  down {span(change.seconds_down)}" if change.seconds_down is not None else ""
+		down = f"  down {span(change.seconds_down)}" if is_down_time_told(change) else ""
 		was = "  was down already" if change.old_state in DOWN_ALREADY else ""
 		was = f"  {NOT_REPLACED}" if change.name in report.not_replaced else was
 		lines.append(
@@ -56,6 +67,11 @@ def processes(report: Report) -> list[str]:
 	lines += [f"    {name:<{width}}  {NOT_REPLACED}" for name in untouched]
 	lines += [f"    {name:<{width}}  was stopped before, left so" for name in report.left_alone]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
+
+
+def is_down_time_told(change: ProcessChange) -> bool:
+	"""Not of web: its users wait longer than its process is down, and that is told instead."""
+	return change.seconds_down is not None and change.kind is not ProcessKind.WEB
 
 
 def migrations(report: Report) -> list[str]:

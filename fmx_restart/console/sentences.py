@@ -266,6 +266,30 @@ def _(event: events.HandedOver) -> str:
 
 
 @sentence.register
+def _(event: events.WebTaken) -> str:
+	return f"Warning: web cannot come up at {event.fault}. {event.fault.remedy}"
+
+
+@sentence.register
+def _(event: events.WebUnproved) -> str:
+	return f"Note: web answers at {event.address}, but whether the new process answers is unknown: {event.reason}."
+
+
+@sentence.register
+def _(event: events.StillVerifying) -> str:
+	parts = [f"{', '.join(event.programs)} to be up"] if event.programs else []
+	if event.unregistered:
+		names = ", ".join(event.unregistered)
+		parts.append(f"{count(len(event.unregistered), 'worker')} to register with Redis: {names}")
+	if event.leftovers:
+		pids = ", ".join(str(pid) for pid in event.leftovers)
+		parts.append(f"{count(len(event.leftovers), 'old process')} to end: pid {pids}")
+	if event.web:
+		parts.append(f"web to answer at {'; '.join(map(str, event.web))}")
+	return f"Waiting for {'; '.join(parts)}"
+
+
+@sentence.register
 def _(event: events.OrphansFound) -> str:
 	pids = ", ".join(str(pid) for pid in event.pids)
 	return f"Warning: job processes without a worker go on with old code: pid {pids}. Look at each with: ps -fp PID"

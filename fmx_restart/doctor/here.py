@@ -26,7 +26,6 @@ def patient_here(sites: Sequence[str] = ()) -> Patient:
 		connection=lambda: connect(config, bench_id),
 		processes=lambda: find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
 		host=lambda: ThisHost(path),
-		web=lambda site: this_bench.web(config, site),
 		queue_limit=in_frappe(this_bench.queue_limit),
 		site_config=through_frappe.site_config,
 		scheduler_lines=scheduler_lines,

@@ -24,7 +24,7 @@ from fmx_restart.doctor.suspension import Suspension, read_suspension
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.holder import describe
 from fmx_restart.engine.local_workers import Locator
-from fmx_restart.engine.ports import Bench, Host, Job, Look, Process, Processes, Web, Worker
+from fmx_restart.engine.ports import Bench, Host, Job, Look, Process, Processes, Worker
 from fmx_restart.engine.workers import live_workers, running_jobs
 
 OPERATION = "doctor"  # in place of an operation's id: the doctor writes nothing under it
@@ -43,7 +43,6 @@ class Ways:
 	connection: Callable[[], Redis]  # to redis_queue, with a time-out for each answer
 	processes: Callable[[], Processes]
 	host: Callable[[], Host]
-	web: Callable[[str], Web]  # of a site
 	queue_limit: Callable[[], int | None]  # the depth at which frappe.enqueue begins to raise
 	site_config: Callable[[str], Mapping]  # of a site, by Frappe's rules (both files, environment)
 	scheduler_lines: Callable[[str], list[str]]  # of a site, as Frappe's own doctor prints them
@@ -159,9 +158,6 @@ class Patient:
 	def processes(self) -> list[Process]:
 		"""What the process manager runs of this bench."""
 		return self.manager.list()
-
-	def web(self, site: str) -> Web:
-		return self.parts.get(f"web {site}", lambda: self.ways.web(site))
 
 	def site_config(self, site: str) -> Mapping:
 		return self.parts.get(f"site_config {site}", lambda: self.ways.site_config(site))

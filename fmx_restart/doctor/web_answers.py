@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fmx_restart.adapters.bench_config import web_port
-from fmx_restart.adapters.web import PingedWebServer
+from fmx_restart.adapters.bench_processes import Role
+from fmx_restart.adapters.web.endpoint import Endpoint, override_of
+from fmx_restart.adapters.web.listening import listening
+from fmx_restart.adapters.web.ping import PingedWebServer
+from fmx_restart.doctor.host_parts import bench_processes
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.side_by_side import ask_each
 from fmx_restart.doctor.sites import readable
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.ports import HostProcess, ProcessKind
 
 TIMEOUT = 1.2  # seconds
 AT_ONCE = 4
@@ -20,7 +26,7 @@ REFUSED = "connection refused"
 
 @dataclass(frozen=True)
 class WebAnswer:
-	port: int
+	address: str
 	fault: str  # empty: it answered as it should
 	seconds: float
 
@@ -34,20 +40,40 @@ def web_answers(patient: Patient) -> dict[str, WebAnswer]:
 	configs = readable(patient)
 
 	def ask() -> dict[str, WebAnswer]:
-		found = dict(ask_each(list(configs), lambda site: ping(site, configs[site]), threads=AT_ONCE))
+		found = dict(
+			ask_each(list(configs), lambda site: ping(patient, site, configs[site]), threads=AT_ONCE)
+		)
 		return {site: found[site] for site in sorted(found)}
 
 	return patient.parts.get("web answers", ask)
 
 
-def ping(site: str, config: Mapping) -> WebAnswer:
+def ping(patient: Patient, site: str, config: Mapping) -> WebAnswer:
 	try:
-		port = web_port(config)
+		endpoint = endpoint_of(patient, config)
 	except WrongEnvironment as error:
-		return WebAnswer(0, str(error), 0.0)
+		return WebAnswer("", str(error), 0.0)
 	server = PingedWebServer(
-		port, site, in_maintenance=lambda: bool(config.get("maintenance_mode")), timeout=TIMEOUT
+		endpoint, site, in_maintenance=lambda: bool(config.get("maintenance_mode")), timeout=TIMEOUT
 	)
 	began = time.monotonic()
 	fault = server.fault()
-	return WebAnswer(port, str(fault or ""), time.monotonic() - began)
+	return WebAnswer(str(endpoint), fault.reason if fault else "", time.monotonic() - began)
+
+
+def endpoint_of(patient: Patient, config: Mapping) -> Endpoint:
+	"""What was set; else where web listens, at the configured port if it does there. Raises WrongEnvironment."""
+	if override := override_of(config):
+		return override
+	expected = Endpoint("127.0.0.1", web_port(config))
+	listens_at = patient.parts.get("web endpoints", lambda: listening(web_family(patient)).endpoints)
+	return next((at for at in listens_at if at.overlaps(expected)), (*listens_at, expected)[0])
+
+
+def web_family(patient: Patient) -> list[HostProcess]:
+	"""The processes of the web programs, where a manager tells them; else this bench's own that look like web servers."""
+	with suppress(OperationError):
+		pids = [it.pid for it in patient.processes if it.kind is ProcessKind.WEB and it.pid]
+		return [process for pid in pids for process in patient.host.family(pid)]
+	pids = [pid for pid, role in bench_processes(patient).items() if role is Role.WEB]
+	return [HostProcess(pid) for pid in pids]

@@ -19,6 +19,7 @@ from fmx_restart.engine.ports import (
 	Request,
 	Setting,
 	Trouble,
+	WebFault,
 	Worker,
 )
 from fmx_restart.engine.report import Report
@@ -301,6 +302,31 @@ class HandedOver(Event):
 
 	processes: tuple[str, ...]
 	jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class WebTaken(Event):
+	"""Known before anything is touched: somebody keeps web from its address, and the restart will not bring it up."""
+
+	fault: WebFault
+
+
+@dataclass(frozen=True)
+class WebUnproved(Event):
+	"""Web answers, and whether it is the new process that does cannot be known."""
+
+	address: str
+	reason: str
+
+
+@dataclass(frozen=True)
+class StillVerifying(Event):
+	"""What verify waits for: told when it takes more than a moment, and when it changes."""
+
+	programs: tuple[str, ...]  # not up yet
+	unregistered: tuple[str, ...]  # worker programs that Redis does not list yet
+	leftovers: tuple[int, ...]  # pids of old processes
+	web: tuple[WebFault, ...]
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Options:
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
 	rolling_timeout: float = math.inf  # seconds for all workers
 	rolling_max_failures: int = 1  # rolling stops when so many processes have not come back; at least 1
+	web_sites: tuple[str, ...] = ()  # those that somebody typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None
 	maintenance: frozenset[Phase] = frozenset()  # drain, migrate, restart: when the sites are closed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fmx_restart.engine.migration import Finding
-from fmx_restart.engine.ports import CodeFault, Job, Process, ProcessKind, ProcessState, Worker
+from fmx_restart.engine.ports import CodeFault, Job, Process, ProcessKind, ProcessState, WebFault, Worker
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Plan:
 	findings: tuple[Finding, ...] = ()  # what speaks against migrating now
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
 	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
+	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
 
 
 WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}

@@ -5,7 +5,7 @@ twins in adapters/in_memory pass the same contract tests as the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Protocol
@@ -359,15 +359,60 @@ class Host(Protocol):
 @dataclass(frozen=True)
 class WebFault:
 	reason: str  # in a few words
+	address: str = ""  # where it was asked: 127.0.0.1:8000, unix:/path
+	site: str = ""  # for which site; empty where it was asked for none
 	is_answer: bool = False  # the server is up, and says itself that something is wrong
+	is_taken: bool = False  # another process listens at the address
+	holder: HostProcess | None = None  # that process, where it can be seen
+	remedy: str = ""  # what to type; empty where only a log can tell
 
 	def __str__(self) -> str:
-		return self.reason
+		about = f" (site {self.site})" if self.site else ""
+		return f"{self.address}{about}: {self.reason}" if self.address else self.reason
 
 
 class Web(Protocol):
-	def fault(self) -> WebFault | None:
-		"""None when the web server answers as it should."""
+	"""
+	The bench's web server, asked over HTTP where its processes listen. A `family` is a web program's process and all its
+	descendants; it is empty where the program does not run. No call takes longer than a second or two.
+	"""
+
+	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
+		"""
+		Who keeps one of these programs from its address, or shares it, if anybody does: an old web server that no process
+		manager runs, a stranger. Changes nothing.
+		"""
+
+	def begin(self, family: Sequence[HostProcess]) -> None:
+		"""Find out, beside us, which sites answer before the restart."""
+
+	def watch(self) -> None:
+		"""Measure from now on how long users get no answer. Returns when the old server has answered once, or has not."""
+
+	def outage(self) -> float | None:
+		"""
+		Seconds without an answer since watch, which ends with this. None where it did not answer before, or does not now,
+		or nobody watched.
+		"""
+
+	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
+		"""
+		None when one of these processes answers as it should, for a site that was answered before, or for any where none
+		was. An answer of somebody else is a fault; where it cannot be known who answers, the answer counts: see unproved.
+		"""
+
+	def unproved(self, family: Sequence[HostProcess]) -> str:
+		"""Why it cannot be known that one of these processes answered; empty where it is known. After a good answer."""
+
+	def broken_sites(self) -> list[WebFault] | None:
+		"""
+		After a good answer: sites that answered before the restart, or that somebody named, and that are not answered now.
+		None while they are still being asked.
+		"""
+
+	@property
+	def address(self) -> str:
+		"""Where it answered last, or should."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from fmx_restart.engine.steps.kill import DYING, finish_ending, note
 from fmx_restart.engine.steps.migrate import end_run, old_workers_ended
 from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_down
 from fmx_restart.engine.steps.roll import TAKES_EFFECT
-from fmx_restart.engine.steps.verify import PATIENCE, Verification
+from fmx_restart.engine.steps.verify import see_up
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import local_workers, running_jobs
 
@@ -133,10 +133,7 @@ class Recovery(Operation):
 		return process.state is ProcessState.RUNNING and process.pid == self.remains.stopping[process.name]
 
 	def _see_back(self, relays: list[Relay]) -> None:
-		verification = Verification(self, relays)
-		self.wait(verification.is_done, PATIENCE)
-		for relay, reason in verification.faults():
-			relay.fail(reason)
+		see_up(self, relays)
 
 	def _wait_for_leavers(self, seen_to: list[Relay]) -> list[Relay]:
 		"""

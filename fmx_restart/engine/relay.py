@@ -58,6 +58,9 @@ class Relay:
 		self.order = Order.STOP if farewell is Farewell.STOP else None  # what the manager is still to be told
 		self.in_vain = 0  # how often it was told that already
 		self.stopped_at = self.started_at = bench.clock.now()
+		self.up_at: float | None = None  # when the successor was first seen running
+		self.remedy = ""  # what to type after a failure; empty where only its log can tell
+		self.reason = ""  # of its failure
 		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
 		emit(events.ProcessStopping(process.name, process.kind, process.pid))
 		if farewell is Farewell.TERM and self.family:
@@ -117,6 +120,7 @@ class Relay:
 
 	def note_up(self, process: Process) -> None:
 		self.leg = Leg.UP
+		self.up_at = self.bench.clock.now()
 		self.change.new_pid = process.pid
 		self.change.seconds_down = seconds = self.bench.clock.now() - self.started_at
 		self.emit(events.ProcessUp(process.name, process.kind, self.old.pid, process.pid, seconds))
@@ -137,6 +141,7 @@ class Relay:
 			tail = self.bench.processes.log_tail(self.old.name)
 		except ProcessFault as fault:
 			tail = str(fault)
+		self.reason = reason
 		self.emit(events.ProcessFailed(self.old.name, reason, tail))
 
 

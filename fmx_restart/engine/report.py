@@ -65,6 +65,7 @@ class Report:
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a rolling restart ended before their turn
+	web_outage: float | None = None  # seconds without an answer for users; None where nobody knows
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back
 	migrations: list[SiteMigration] = field(default_factory=list)

@@ -20,7 +20,7 @@ from fmx_restart.this_bench import plan_here
 
 def preview_of(asked: Asked) -> dict[str, Any]:
 	options = asked.options
-	plan, now = plan_here(options, next(iter(options.sites), None)), time.time()
+	plan, now = plan_here(options), time.time()
 	held = here.held()
 	strategy, why = recommended(plan, options)
 	told = {

@@ -37,7 +37,7 @@ class InMemoryBench:
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
 		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
-		self.web = InMemoryWeb(self.processes)
+		self.web = InMemoryWeb(self.processes, self.clock)
 		self.code = InMemoryCode(self.clock)
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])

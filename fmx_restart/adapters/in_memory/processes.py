@@ -54,6 +54,7 @@ class InMemoryProcesses:
 		self._host = host or InMemoryHost()
 		self._pids = count(1001)
 		self._programs = {program.name: program for program in programs}
+		self.when_changed: Callable[[], object] = nothing  # a program came up or went down
 		for program in programs:
 			if program.state in UP:
 				self._spawn(program)
@@ -61,6 +62,10 @@ class InMemoryProcesses:
 	def __getitem__(self, name: str) -> Program:
 		"""The program itself, for tests that change how it behaves."""
 		return self._programs[name]
+
+	def of_kind(self, kind: ProcessKind) -> tuple[Program, ...]:
+		"""For other twins: whether the manager answers or not."""
+		return tuple(program for program in self._programs.values() if program.kind is kind)
 
 	def list(self) -> list[Process]:
 		return [
@@ -76,6 +81,7 @@ class InMemoryProcesses:
 		if program.state not in UP:  # one that failed stays so: there is nothing to stop
 			return
 		program.state = ProcessState.STOPPING
+		self.when_changed()
 		if not program.refuses_to_stop:
 			self._later(program.stop_takes, program, lambda: self._end_at_rest(program))
 
@@ -122,6 +128,7 @@ class InMemoryProcesses:
 			self._crash(program)
 			return
 		program.state = ProcessState.RUNNING
+		self.when_changed()
 		program.on_start()
 
 	def _crash(self, program: Program) -> None:
@@ -146,6 +153,7 @@ class InMemoryProcesses:
 		if program.pid is not None:
 			self._host.remove(program.pid)
 		program.state, program.pid, program.detail = state, None, detail
+		self.when_changed()
 		program.on_stop()
 
 	def _later(self, seconds: float, program: Program, action: Callable[[], object]) -> None:

@@ -25,9 +25,7 @@ def web(patient: Patient) -> Iterator[Finding]:
 	answers = web_answers(patient)
 	refused = [site for site, answer in answers.items() if answer.fault == REFUSED]
 	if refused and should_run_here(patient):
-		text = (
-			f"No web server listens on port {answers[refused[0]].port}: {listed(refused)} cannot be opened."
-		)
+		text = f"No web server listens at {answers[refused[0]].address}: {listed(refused)} cannot be opened."
 		yield Finding("web", Severity.ERROR, "", text, RESTART)
 	silent = [site for site, answer in answers.items() if answer.is_silent]
 	if silent:

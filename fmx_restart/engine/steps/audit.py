@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 
+READ_LOGS = "Read the log of each failed process (the last lines are above), repair the cause, and type the same command again."
+REASONS = 3  # of failed processes in one message
 SETTLING = Patience(timeout=5.0, poll=0.2)
 
 
@@ -122,13 +124,12 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 	"""Raises ProcessFault or JobsLost when the operation must not be called Done."""
 	operation.enter(Phase.AUDIT)
 	account = operation.report.account or Account()
-	failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
+	failed = [relay for relay in relays if relay.leg is Leg.FAILED]
 	if failed:
 		raise ProcessFault(
-			f"{len(failed)} of {len(relays)} processes failed: {', '.join(failed)}. {outcome_of_the_rest(operation, relays)}"
+			f"{len(failed)} of {len(relays)} processes failed: {with_reasons(failed)}. {outcome_of_the_rest(operation, relays)}"
 			f" The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
-			hint="Read the log of each failed process (the last lines are above), repair the cause, and type the same"
-			" command again.",
+			hint=" ".join(dict.fromkeys(filter(None, (relay.remedy for relay in failed)))) or READ_LOGS,
 		)
 	if account.lost or not account.is_balanced:
 		raise JobsLost(
@@ -136,6 +137,12 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 			" All processes were restarted, the queue moves.",
 			hint="Their hashes are still in Redis (rq:job:<id>); the journal lists them all.",
 		)
+
+
+def with_reasons(failed: list[Relay]) -> str:
+	"""Of the first few; those of all were told when they failed."""
+	first = [f"{relay.old.name} ({relay.reason})" for relay in failed[:REASONS]]
+	return "; ".join([*first, *(relay.old.name for relay in failed[REASONS:])])
 
 
 def outcome_of_the_rest(operation: Operation, relays: list[Relay]) -> str:

@@ -10,7 +10,7 @@ from fmx_restart.engine.errors import Interrupted, ProcessFault, QueueUnreachabl
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.restart import follow
-from fmx_restart.engine.steps.verify import PATIENCE, Verification
+from fmx_restart.engine.steps.verify import see_up
 from fmx_restart.engine.waiting import Patience
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ def hand_over(operation: Operation, lingering: list[Relay], *, all_is_well: bool
 	operation.emit(events.HandedOver(tuple(relay.old.name for relay in lingering), jobs))
 	operation.go_on_in_background(0 if all_is_well else ProcessFault.exit_code)
 	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
-	verification = Verification(operation, lingering)
-	operation.wait(verification.is_done, PATIENCE)
-	for relay, reason in verification.faults():
-		relay.fail(reason)
+	see_up(operation, lingering)
 
 
 def running_ids(operation: Operation) -> set[str]:

@@ -12,6 +12,7 @@ from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_process
 from fmx_restart.engine.ports import Bench, Look, Process, Worker, WorkerState
 from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
 from fmx_restart.engine.steps.last_look import first_look, judge_code
+from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken
 from fmx_restart.engine.workers import (
 	live_workers,
 	local_workers,
@@ -33,6 +34,9 @@ def preflight(operation: Operation) -> None:
 	operation.emit(events.Planned(operation.plan))
 	judge_code(operation, operation.plan.code_faults)
 	judge(operation, operation.plan.findings)
+	if operation.plan.web_taken:
+		operation.emit(events.WebTaken(operation.plan.web_taken))
+	begin_watch(operation, operation.plan.restart)
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
 	if not look.workers:
@@ -60,6 +64,7 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 	running = running_jobs(look)
 	jobs = tuple(bench.queue.describe(job.id for job in running).values())
 	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look))
+	web_taken = taken(bench, restart)
 	usual = bench.queue.usual_durations({job.method for job in jobs}) if jobs else {}
 	return Plan(
 		restart=restart,
@@ -72,9 +77,10 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 		likely=likely(jobs, usual, look.time),
 		suspension=look.suspension,
 		migrate=options.sites if options.migration else (),
-		findings=tuple(inspect_sites(bench, look, options, restart)),
+		findings=(*inspect_sites(bench, look, options, restart), *migration_findings(web_taken, options)),
 		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
 		code_faults=code_faults,
+		web_taken=web_taken,
 	)
 
 

@@ -12,6 +12,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, Worker, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
+from fmx_restart.engine.steps.web import watch
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import local_workers
 
@@ -38,7 +39,9 @@ def restart_all(
 	operation: Operation, processes: Iterable[Process], *, force_after: float | None = None
 ) -> list[Relay]:
 	operation.enter(Phase.RESTART)
-	relays = relays_for(operation, as_they_are(operation, processes))
+	processes = as_they_are(operation, processes)
+	watch(operation, processes)
+	relays = relays_for(operation, processes)
 	see_down(operation, relays, force_after=force_after)
 	return relays
 
@@ -136,6 +139,7 @@ def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
 	"""
 	operation.enter(Phase.RESTART)
 	processes, busy = as_they_are(operation, operation.plan.restart), busy_pids(operation)
+	watch(operation, processes)
 	at_work = [process for process in processes if is_busy(operation, process, busy)]
 	lingering = relays_for(operation, at_work, Farewell.TERM)
 	prompt = relays_for(operation, (process for process in processes if process not in at_work))

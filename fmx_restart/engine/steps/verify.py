@@ -8,27 +8,38 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import HostProcess, ProcessKind, WebFault
+from fmx_restart.engine.ports import HostProcess, ProcessKind
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.restart import follow
+from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 PATIENCE = Patience(timeout=90.0, poll=0.02)
-ASK_AGAIN = 0.5  # seconds
-ERRORS_LAST = 15.0  # seconds: a server that is up, and says HTTP 500 for so long, will not say anything else
+STAYS_UP = 2.0  # seconds that a process must run which proves itself in no other way: one that crashes in a loop does not
+SILENCE = 2.0  # seconds after which it is told what is waited for
+NOTHING = events.StillVerifying((), (), (), ())
+TELL_AGAIN = 1.0  # seconds between two of these facts, however often things change
 
 
 def verify(operation: Operation, relays: list[Relay]) -> None:
 	"""Records what is wrong on the relays; the audit step raises, after the queue moves again."""
 	operation.enter(Phase.VERIFY)
+	see_up(operation, relays)
+	operation.report.web_outage = operation.bench.web.outage()
+	tell_orphans(operation)
+
+
+def see_up(operation: Operation, relays: list[Relay]) -> None:
+	"""Waits until all is as it should be; what is not in the end is a failure of its relay."""
 	verification = Verification(operation, relays)
 	operation.wait(verification.is_done, PATIENCE)
-	for relay, reason in verification.faults():
+	for relay, reason, remedy in verification.faults():
 		relay.fail(reason)
-	tell_orphans(operation)
+		relay.remedy = remedy
+	verification.explain_failures()
 
 
 def tell_orphans(operation: Operation) -> None:
@@ -41,26 +52,34 @@ def tell_orphans(operation: Operation) -> None:
 class Verification:
 	def __init__(self, operation: Operation, relays: list[Relay]) -> None:
 		self.operation, self.bench, self.relays = operation, operation.bench, relays
-		self.web_fault: WebFault | None = None
-		self.web_errs_since: float | None = None
-		self.web_asked_again_at = 0.0
-		self.web_answered = not any(relay.old.kind is ProcessKind.WEB for relay in relays)
+		self.web = WebCheck(operation, relays)
 		self.registered: set[int] = set()
+		self.tell_at = self.bench.clock.now() + SILENCE
+		self.told: events.StillVerifying | None = None
 
 	def is_done(self) -> bool:
 		"""Web is asked last: while it boots, every look at it costs it time."""
 		follow(self.operation, self.relays)
 		self.registered = self.registered_pids()
-		return (
-			all(relay.is_settled for relay in self.relays)
+		is_done = (
+			all(self.is_settled(relay) for relay in self.relays)
 			and not any(self.is_unregistered(relay) for relay in self.relays)
 			and not any(self.leftovers(relay) for relay in self.relays)
-			and self.web_answers()
+			and self.web.is_done()
 		)
+		if not is_done:
+			self.tell()
+		return is_done
 
 	def registered_pids(self) -> set[int]:
 		"""Pids of this machine's workers that RQ knows."""
 		return self.operation.look().local.pids
+
+	def is_settled(self, relay: Relay) -> bool:
+		"""A worker proves itself when it registers; everything else by staying up."""
+		if relay.leg is Leg.UP and relay.up_at is not None and relay.old.kind is not ProcessKind.WORKER:
+			return self.bench.clock.now() - relay.up_at >= STAYS_UP
+		return relay.is_settled
 
 	def is_unregistered(self, relay: Relay) -> bool:
 		"""A worker-pool registers its children instead of itself."""
@@ -74,42 +93,45 @@ class Verification:
 	def leftovers(self, relay: Relay) -> list[HostProcess]:
 		return self.bench.host.alive(relay.family)
 
-	def web_answers(self) -> bool:
-		web_failed = any(r.leg is Leg.FAILED for r in self.relays if r.old.kind is ProcessKind.WEB)
-		if not self.web_answered and not web_failed:
-			self.ask_web()
-		return self.web_answered or web_failed or self.web_errs()
-
-	def ask_web(self) -> None:
-		"""One that errs is not asked all the time: each answer fills its log with a traceback."""
-		if self.bench.clock.now() < self.web_asked_again_at:
+	def tell(self) -> None:
+		"""Whoever watches a restart must not wonder what it waits for."""
+		now = self.bench.clock.now()
+		if now < self.tell_at:
 			return
-		self.web_fault = self.bench.web.fault()
-		self.web_answered = self.web_fault is None
-		if self.web_fault and self.web_fault.is_answer:
-			now = self.bench.clock.now()
-			self.web_errs_since = now if self.web_errs_since is None else self.web_errs_since
-			self.web_asked_again_at = now + ASK_AGAIN
+		waiting = self.waiting()
+		if waiting not in (self.told, NOTHING):
+			self.tell_at, self.told = now + TELL_AGAIN, waiting
+			self.operation.emit(waiting)
 
-	def web_errs(self) -> bool:
-		"""Others of its processes may still boot meanwhile, and take no request."""
-		return self.web_errs_since is not None and self.bench.clock.now() - self.web_errs_since > ERRORS_LAST
+	def waiting(self) -> events.StillVerifying:
+		"""Those that are up, and have to stay up for a moment, are not worth a word."""
+		programs = tuple(relay.old.name for relay in self.relays if not relay.is_settled)
+		unregistered = tuple(relay.old.name for relay in self.relays if self.is_unregistered(relay))
+		old = tuple(process.pid for relay in self.relays for process in self.leftovers(relay))
+		is_next = all(map(self.is_settled, self.relays)) and not unregistered and not old
+		web = tuple(self.web.waits_for()) if is_next else ()
+		return events.StillVerifying(programs, unregistered, old, web)
 
-	def faults(self) -> list[tuple[Relay, str]]:
-		"""What is wrong at the end of our patience, by relay. Those that failed already have said so."""
-		found = []
-		for relay in self.relays:
-			if relay.leg is not Leg.FAILED and (reason := self.fault_of(relay)):
-				found.append((relay, reason))
-		return found
+	def faults(self) -> list[tuple[Relay, str, str]]:
+		"""What is wrong at the end of our patience, by relay, and what to type. Those that failed already have said so."""
+		return [
+			(relay, *fault)
+			for relay in self.relays
+			if relay.leg is not Leg.FAILED and (fault := self.fault_of(relay))
+		]
 
-	def fault_of(self, relay: Relay) -> str | None:
+	def fault_of(self, relay: Relay) -> tuple[str, str] | None:
 		if relay.leg is not Leg.UP:
-			return "it is not running yet"
+			return "it is not running yet", ""
 		if self.is_unregistered(relay):
-			return "it runs, but no worker of it has registered with Redis"
+			return "it runs, but no worker of it has registered with Redis", ""
 		if old := self.leftovers(relay):
-			return f"old processes are still there: pid {', '.join(str(process.pid) for process in old)}"
-		if relay.old.kind is ProcessKind.WEB and not self.web_answered:
-			return f"web does not answer as it should: {self.web_fault}"
-		return None
+			return f"old processes are still there: pid {', '.join(str(process.pid) for process in old)}", ""
+		return self.web.fault_of(relay) if relay.old.kind is ProcessKind.WEB else None
+
+	def explain_failures(self) -> None:
+		"""A web program whose address is taken ends again and again, and says in its log only that it is in use."""
+		for relay in self.relays:
+			if relay.leg is Leg.FAILED and not relay.remedy and (fault := self.web.taken_by(relay)):
+				relay.reason, relay.remedy = f"{relay.reason}; {fault}", fault.remedy
+				self.operation.emit(events.WebTaken(fault))

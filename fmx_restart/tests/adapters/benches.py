@@ -44,6 +44,12 @@ BEHAVIOUR = {
 	),
 }
 
+#: Starts the words that follow in a session of their own, tells their pid, and ends at once: PID 1 adopts them.
+LAUNCHER = """
+import subprocess, sys
+print(subprocess.Popen(sys.argv[1:], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)
+"""
+
 
 def free_port() -> int:
 	with socket.create_server(("127.0.0.1", 0)) as server:

@@ -95,9 +95,10 @@ class ManagedScratch(ScratchBench):
 	def web_is_up(self) -> bool:
 		if "web" not in self.programs:
 			return True
-		from fmx_restart.adapters.web import PingedWebServer
+		from fmx_restart.adapters.web.endpoint import Endpoint
+		from fmx_restart.adapters.web.ping import PingedWebServer
 
-		return PingedWebServer(self.port, self.bench.site).fault() is None
+		return PingedWebServer(Endpoint("127.0.0.1", self.port), self.bench.site).fault() is None
 
 	def jobs_in(self, folder: Path) -> Jobs:
 		"""Close them before Redis goes."""

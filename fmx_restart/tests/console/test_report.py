@@ -23,7 +23,11 @@ def done() -> Report:
 		seconds=75.2,
 		phases=[PhaseTime(Phase.DRAIN, 60.1), PhaseTime(Phase.RESTART, 2.5)],
 		waited_for=[JobWait(JOB, 60.0)],
-		processes=[ProcessChange("bench-web:web", ProcessKind.WEB, 100, 200, 1.8)],
+		processes=[
+			ProcessChange("bench-web:web", ProcessKind.WEB, 100, 200, 1.2),
+			ProcessChange("bench-workers:short", ProcessKind.WORKER, 101, 201, 1.8),
+		],
+		web_outage=5.5,
 		left_alone=["bench-workers:long"],
 		account=Account(before=400, arrived=12, finished=2, waiting=410),
 	)
@@ -40,13 +44,19 @@ class TestReport(unittest.TestCase):
 			"Operation 20250101-120000-beef: Done after 1 min 15 s",
 			"Drain 1 min 0 s",
 			"1 min 0 s one.localhost / app.tasks.month_end (long)",
-			"bench-web:web 100 → 200 down 1.8 s",
+			"Web did not answer for 5.5 s",
+			"bench-web:web 100 → 200 \n",
+			"bench-workers:short 101 → 201 down 1.8 s",
 			"bench-workers:long was stopped before, left so",
 			"400 before + 12 arrived = 2 finished, 410 waiting, 0 lost",
 			"0 of 412 jobs lost",
 		):
 			self.assertIn(part, text)
 		self.assertTrue(text.endswith("\nDone."))
+
+	def test_a_web_that_answered_all_the_time_and_one_that_nobody_watched(self):
+		self.assertIn("Web answered all the time", self.text(replace(done(), web_outage=0.0)))
+		self.assertNotIn("answer", self.text(replace(done(), web_outage=None)))
 
 	def test_an_aborted_one_tells_why_and_what_to_type_next(self):
 		# Given a drain that gave up

@@ -21,14 +21,9 @@ from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Host, Look, Worker
-from fmx_restart.tests.adapters.benches import make_bench, short_folder
+from fmx_restart.tests.adapters.benches import LAUNCHER, make_bench, short_folder
 
 PYTHON = Path(sys.executable)
-#: Starts the words that follow in a session of their own, tells their pid, and ends at once.
-LAUNCHER = """
-import subprocess, sys
-print(subprocess.Popen(sys.argv[1:], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)
-"""
 WAITS = "import signal; signal.pause()"
 REFUSES = "import signal; signal.signal(15, signal.SIG_IGN)\nwhile True: signal.pause()"
 

@@ -12,7 +12,6 @@ from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.web import PingedWebServer
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.finding import Finding
@@ -59,7 +58,6 @@ class DoctorTestCase(RedisTestCase):
 			"connection": self.server.connection,
 			"processes": lambda: InMemoryProcesses(FakeClock()),
 			"host": lambda: ThisHost(str(self.path)),
-			"web": lambda site: PingedWebServer(1, site, in_maintenance=lambda: False),
 			"queue_limit": lambda: None,
 			"site_config": lambda site: {},
 			"scheduler_lines": lambda site: [],

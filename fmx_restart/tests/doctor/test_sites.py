@@ -9,6 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.host import InMemoryHost
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.site_settings import site_settings
 from fmx_restart.doctor.examining import examine_patient
@@ -58,6 +59,7 @@ class SitesCase(HostTestCase):
 		}
 		self.programs = InMemoryProcesses(FakeClock(), Program("web", ProcessKind.WEB))
 		self.ways |= {
+			"host": InMemoryHost,
 			"sites": lambda: list(SITES),
 			"config": lambda: self.common,
 			"processes": lambda: self.programs,

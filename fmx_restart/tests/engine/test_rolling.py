@@ -148,7 +148,8 @@ class TestAWorkerThatDoesNotComeBack(unittest.TestCase):
 		(failed,) = FOUR_WORKERS.keys() - left
 		untouched = ", ".join(name for name in FOUR_WORKERS if name in left)
 		self.assertIn(
-			f"failed: {failed}. Replaced: web. Not touched, in service with the old code: {untouched}.",
+			f"1 of 5 processes failed: {failed} (it did not stay up: Exited too quickly (process log may have details))."
+			f" Replaced: web. Not touched, in service with the old code: {untouched}.",
 			str(error),
 		)
 		self.assertEqual(run.operation.report.not_replaced, untouched.split(", "))
@@ -208,7 +209,7 @@ class TestAWorkerThatDoesNotComeBack(unittest.TestCase):
 		# Then the other one is new, and two are left
 		self.assertEqual(len(self.in_service()), 3)
 		self.assertEqual(len(run.operation.report.not_replaced), 2)
-		self.assertRegex(str(error), rf"failed: {first[0]}\. Replaced: web, worker-\d\. Not touched")
+		self.assertRegex(str(error), rf"failed: {first[0]} .*\. Replaced: web, worker-\d\. Not touched")
 
 	def test_web_that_does_not_come_up_ends_it_before_the_first_worker(self):
 		self.bench.processes["web"].crashes_at_start = True

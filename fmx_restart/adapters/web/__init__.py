@@ -1,0 +1,228 @@
+"""The bench's web server: where it listens, who listens there, whether it answers its sites, and for how long it did not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from fmx_restart.adapters.bench_folder import BenchFolder
+from fmx_restart.adapters.web.binds import meant_endpoints
+from fmx_restart.adapters.web.endpoint import Endpoint
+from fmx_restart.adapters.web.holders import Holder, find_holders
+from fmx_restart.adapters.web.listening import Listening, listening
+from fmx_restart.adapters.web.ping import TIMEOUT, PingedWebServer
+from fmx_restart.adapters.web.question import Question
+from fmx_restart.adapters.web.sites import AskedSites
+from fmx_restart.adapters.web.watch import Watch
+from fmx_restart.engine.ports import HostProcess, WebFault
+
+SHORT = 1.0  # seconds for an answer while the old server still serves: nothing waits longer for it
+LOOK = 0.25  # seconds that one look waits for an answer
+FIRST = 3  # sites that are asked whether the server answers at all
+PENDING = "no answer yet"
+HOLDER_SEEN_AGAIN = 0.5  # seconds between two looks at the whole machine
+
+
+@dataclass(frozen=True)
+class Answer:
+	"""Of one request. `fault` is None for a good one."""
+
+	endpoint: Endpoint
+	site: str | None
+	fault: WebFault | None
+
+
+class BenchWeb:
+	"""
+	`expected`: where web listens by the bench's configuration. `override`: where it is asked instead, whatever it listens
+	at. Requests run in threads, and no call takes longer than SHORT.
+	"""
+
+	def __init__(
+		self,
+		bench_path: str,
+		sites: AskedSites,
+		expected: Endpoint,
+		*,
+		override: Endpoint | None = None,
+		timeout: float = TIMEOUT,
+	) -> None:
+		self._bench, self._sites, self._expected = BenchFolder(bench_path), sites, expected
+		self._override, self._timeout = override, timeout
+		self._endpoint = override or expected  # where it answered last, or should
+		self._answered: list[str] = []  # sites that answered before the restart
+		self._confirmed: set[str | None] = set()  # sites that have answered since
+		self._watch: Watch | None = None
+		self._asking: tuple[list[Endpoint], Question[Answer]] | None = None
+		self._asking_sites: Question[list[WebFault]] | None = None
+		self._holders: tuple[float, list[Holder]] = (0.0, [])
+
+	# before the restart
+
+	def begin(self, family: Sequence[HostProcess]) -> None:
+		self._endpoint = endpoint = self._endpoints(family)[0]
+		Question(lambda: self._note_answering(endpoint))
+
+	def _note_answering(self, endpoint: Endpoint) -> None:
+		for site in self._sites.all:
+			if self._ping(endpoint, site, timeout=self._timeout) is None:
+				self._answered.append(site)
+
+	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
+		members = [process for family in families for process in family]
+		for family in families or [()]:
+			found = listening(family)
+			if found.is_known:
+				endpoints = found.endpoints or self._meant(family)
+				holders = find_holders(self._bench, endpoints, members)
+				if fault := self._held(holders, is_listening=bool(found.listeners)):
+					return fault
+		return None
+
+	def watch(self) -> None:
+		site = next(iter([*self._answered, *self._sites.all]), None)
+		asks = self._endpoint
+
+		def is_answering(timeout: float) -> bool:
+			return self._ping(asks, site, timeout=timeout) is None
+
+		is_first = iter([SHORT])
+		self._watch = Watch(lambda: is_answering(next(is_first, self._timeout)))
+		self._watch.start()
+
+	def outage(self) -> float | None:
+		watch, self._watch = self._watch, None
+		return watch.end() if watch else None
+
+	# after it
+
+	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
+		found = listening(family)
+		if found.is_known and not found.listeners:
+			return self._not_listening(family)
+		answer = self._answer(self._endpoints(family, found))
+		if answer.fault:
+			return answer.fault
+		if found.listeners and (
+			fault := self._held(self._find_holders(found.endpoints, family), is_listening=True)
+		):
+			return fault
+		self._endpoint = answer.endpoint
+		self._confirmed.add(answer.site)
+		if self._watch:
+			self._watch.note(True)
+		return None
+
+	def unproved(self, family: Sequence[HostProcess]) -> str:
+		found = listening(family)
+		if not found.is_known:
+			return found.unknown
+		if any(endpoint.overlaps(self._endpoint) for endpoint in found.endpoints):
+			return ""
+		return f"{self._endpoint} is none of the addresses at which it listens ({', '.join(map(str, found.endpoints))})"
+
+	def broken_sites(self) -> list[WebFault] | None:
+		if self._asking_sites is None:
+			self._asking_sites = Question(self._ask_sites)
+		if not self._asking_sites.is_answered(LOOK):
+			return None
+		asked, self._asking_sites = self._asking_sites, None
+		return asked.answer()
+
+	def _ask_sites(self) -> list[WebFault]:
+		faults = []
+		for site in dict.fromkeys([*self._sites.named, *self._answered]):
+			if site not in self._confirmed and self._sites.is_there(site):
+				if fault := self._ping(self._endpoint, site, timeout=self._timeout):
+					faults.append(fault)
+				else:
+					self._confirmed.add(site)
+		return faults
+
+	@property
+	def address(self) -> str:
+		return str(self._endpoint)
+
+	def _answer(self, endpoints: list[Endpoint]) -> Answer:
+		"""A question that is still open is not asked again: a request that is abandoned delays the next one."""
+		if self._asking is None or self._asking[0] != endpoints:
+			sites = self._likely_sites()
+			self._asking = endpoints, Question(lambda: self._ask(endpoints, sites))
+		if not self._asking[1].is_answered(LOOK):
+			site = self._likely_sites()[0]
+			return Answer(endpoints[0], site, WebFault(PENDING, str(endpoints[0]), site or ""))
+		asked, self._asking = self._asking[1], None
+		return asked.answer()
+
+	def _ask(self, endpoints: Iterable[Endpoint], sites: Iterable[str | None]) -> Answer:
+		"""The first good one, of any site at any of them; else the first one."""
+		answers = []
+		for endpoint in endpoints:
+			for site in sites:
+				answer = Answer(endpoint, site, self._ping(endpoint, site, timeout=self._timeout))
+				if answer.fault is None:
+					return answer
+				answers.append(answer)
+				if not answer.fault.is_answer:
+					break  # it is the server's fault, not this site's
+		return answers[0]
+
+	def _likely_sites(self) -> list[str | None]:
+		"""Those that answered before; where none did, any. Without a site, whatever answers will do."""
+		before = [site for site in self._answered if self._sites.is_there(site)]
+		return list((before or self._sites.all)[:FIRST]) or [None]
+
+	def _ping(self, endpoint: Endpoint, site: str | None, *, timeout: float) -> WebFault | None:
+		server = PingedWebServer(
+			endpoint,
+			site,
+			in_maintenance=lambda: self._sites.in_maintenance(site),
+			cause=lambda: self._sites.cause(site),
+			timeout=timeout,
+		)
+		return server.fault()
+
+	def _endpoints(self, family: Sequence[HostProcess], found: Listening | None = None) -> list[Endpoint]:
+		"""Where to ask: what was set; else where these processes listen, the configured address first; else their own words."""
+		if self._override:
+			return [self._override]
+		found = found or listening(family)
+		meant = self._meant(family)
+		likely = [self._expected, *meant]
+
+		def rank(endpoint: Endpoint) -> int:
+			return next((n for n, at in enumerate(likely) if endpoint.overlaps(at)), len(likely))
+
+		return sorted(found.endpoints, key=rank) or list(meant)
+
+	def _meant(self, family: Sequence[HostProcess]) -> tuple[Endpoint, ...]:
+		return (meant_endpoints(family[0]) if family else ()) or (self._expected,)
+
+	def _not_listening(self, family: Sequence[HostProcess]) -> WebFault:
+		endpoints = self._meant(family)
+		if fault := self._held(self._find_holders(endpoints, family), is_listening=False):
+			return fault
+		reason = f"its process (pid {family[0].pid}) listens nowhere yet" if family else "it does not run"
+		return WebFault(reason, str(endpoints[0]), self._likely_sites()[0] or "")
+
+	def _held(self, holders: Iterable[Holder], *, is_listening: bool) -> WebFault | None:
+		"""Who listens beside a program that listens itself (SO_REUSEPORT) takes a part of its requests; who is not ours may."""
+		for holder in holders:
+			if holder.is_stray or not is_listening:
+				beside = "at the same address" if is_listening else "in its place"
+				return WebFault(
+					f"{holder.text} listens {beside}",
+					str(holder.endpoint),
+					holder=holder.process,
+					remedy=holder.remedy,
+					is_taken=True,
+				)
+		return None
+
+	def _find_holders(self, endpoints: Collection[Endpoint], family: Sequence[HostProcess]) -> list[Holder]:
+		"""Not at every look: each reads the sockets of the whole machine."""
+		now = time.monotonic()
+		if now >= self._holders[0]:
+			self._holders = (now + HOLDER_SEEN_AGAIN, find_holders(self._bench, endpoints, family))
+		return self._holders[1]

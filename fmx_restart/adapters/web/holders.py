@@ -1,0 +1,115 @@
+"""Who else listens where a web program of the bench should: is it proved to be this bench's, and what to type."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fmx_restart.adapters.bench_folder import BenchFolder
+from fmx_restart.adapters.bench_processes import Role, processes_of
+from fmx_restart.adapters.orphans import adopted
+from fmx_restart.adapters.process_table import ProcessTable, Row
+from fmx_restart.adapters.supervisor.signs import is_supervisord
+from fmx_restart.adapters.systemd.cgroup import is_main_process
+from fmx_restart.adapters.web.endpoint import Endpoint
+from fmx_restart.adapters.web.listening import PROC, Listener, all_listeners, sockets_of
+from fmx_restart.engine.ports import HostProcess
+
+RESTART_WEB = "bench safe-restart --no-workers"
+
+
+@dataclass(frozen=True)
+class Holder:
+	"""`process`: None where only its socket can be seen. `text`: what it is, in a few words."""
+
+	endpoint: Endpoint
+	process: HostProcess | None
+	text: str
+	remedy: str
+	is_stray: bool = False  # proved to be this bench's web server, and no manager runs it
+
+
+def find_holders(
+	bench: BenchFolder, endpoints: Collection[Endpoint], family: Iterable[HostProcess] = ()
+) -> list[Holder]:
+	"""
+	Whoever listens where one of these endpoints is, on another socket than the processes in `family`; this bench's own
+	first. Looks into every process of the machine: not for every look.
+	"""
+	wanted = {it.inode: it for it in all_listeners() if any(it.endpoint.overlaps(at) for at in endpoints)}
+	for inode in open_sockets(process.pid for process in family):
+		wanted.pop(inode, None)
+	if not wanted:
+		return []
+	holding = open_sockets(all_pids())
+	table = ProcessTable.take()
+	roles = processes_of(bench, table)
+	found = []
+	for inode, listener in wanted.items():
+		pids = holding.get(inode, set()) & table.rows.keys()
+		heads = [table.rows[pid] for pid in sorted(pids) if table.rows[pid].parent not in pids]
+		found += [describe(table, row, listener, roles.get(row.pid)) for row in heads] or [hidden(listener)]
+	return sorted(found, key=lambda holder: not holder.is_stray)
+
+
+def open_sockets(pids: Iterable[int]) -> dict[int, set[int]]:
+	"""Inode → those of these processes that have it open, as far as this user may see."""
+	found: dict[int, set[int]] = {}
+	for pid in pids:
+		with suppress(OSError):  # gone, or another user's
+			for inode in sockets_of(pid):
+				found.setdefault(inode, set()).add(pid)
+	return found
+
+
+def all_pids() -> list[int]:
+	return [int(name) for name in os.listdir(PROC) if name.isdigit()]  # noqa: PTH208 - no Path object for each
+
+
+def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | None) -> Holder:
+	process = HostProcess(row.pid, row.identity, row.name)
+	if role is not Role.WEB:
+		text = f"pid {row.pid} ({row.name}), which is not a web server of this bench,"
+		remedy = (
+			"It is left alone. Stop it, or let web listen elsewhere (webserver_port, then bench setup supervisor), then"
+			f" type {RESTART_WEB}."
+		)
+		return Holder(listener.endpoint, process, text, remedy)
+	if is_managed(table, row):
+		text = f"pid {row.pid}, a web server of this bench that a process manager runs,"
+		remedy = f"Two programs must not listen at one address: let one of them listen elsewhere, then type {RESTART_WEB}."
+		return Holder(listener.endpoint, process, text, remedy)
+	text = f"pid {row.pid}, a web server of this bench that no process manager runs,"
+	is_orphan = row.pid in {found.pid for found in adopted(table)}
+	fix = " (or bench doctor --fix)" if is_orphan else ""
+	remedy = f"End it: kill {row.pid}{fix}. Then type {RESTART_WEB}."
+	return Holder(listener.endpoint, process, text, remedy, is_stray=True)
+
+
+def is_managed(table: ProcessTable, row: Row) -> bool:
+	"""By its parent, or as the main process of a systemd unit."""
+	parent = table.rows.get(row.parent)
+	return (parent is not None and is_supervisord(parent)) or is_main_process(row.pid)
+
+
+def hidden(listener: Listener) -> Holder:
+	"""Another user's process: /proc tells that it listens, and not which it is."""
+	whose = (
+		f"a process of user {user_name(listener.uid)}"
+		if listener.uid is not None
+		else "another user's process"
+	)
+	look = "sudo ss -xlp" if listener.endpoint.path else f"sudo ss -ltnp sport = :{listener.endpoint.port}"
+	return Holder(
+		listener.endpoint, None, whose, f"See which one it is: {look}. End it, then type {RESTART_WEB}."
+	)
+
+
+def user_name(uid: int) -> str:
+	try:
+		return pwd.getpwuid(uid).pw_name
+	except KeyError:  # containers run with numbers that have no name
+		return str(uid)
