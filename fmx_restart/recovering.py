@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
-from typing import IO
 
+from fmx_restart.adapters.guardian_process import start_guardian
 from fmx_restart.adapters.journal import Journal
-from fmx_restart.adapters.journal_reader import remains_in, unfinished
+from fmx_restart.adapters.journal_reader import is_closed, remains_to_recover, unfinished
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter, Listener
-from fmx_restart.engine.errors import OperationError, QueueUnreachable, WrongEnvironment
+from fmx_restart.engine.errors import OperationError, QueueUnreachable
 from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.report import Report
 from fmx_restart.this_bench import journals_here, this_bench
@@ -38,15 +35,15 @@ def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None
 	if not journal.exists():
 		return None
 	with closing(Journal(journal.parent, operation)) as held:
-		remains = remains_in(journal)
-		if remains.is_closed:
+		if is_closed(journal):
 			return None
+		remains = remains_to_recover(journal)
 		emit = Emitter(held, listeners)
 		try:
 			recovery = Recovery(this_bench(operation, recovers=True), remains, emit)
 			return run(recovery)
 		except OperationError as error:
-			if not is_final(held.path):
+			if not is_closed(held.path):
 				emit(events.RecoveryFailed(str(error)))
 			raise
 
@@ -59,10 +56,6 @@ def run(recovery: Recovery) -> Report:
 		raise
 
 
-def is_final(journal: Path) -> bool:
-	return remains_in(journal).is_closed
-
-
 def recover_patiently(operation: str) -> None:
 	"""For the guardian: again and again, until it is done or others must see to it."""
 	until = time.monotonic() + TRIES_FOR
@@ -71,33 +64,15 @@ def recover_patiently(operation: str) -> None:
 			recover(operation)
 			return
 		except OperationError:
-			if is_final(journals_here() / f"{operation}.jsonl") or time.monotonic() > until:
+			if is_closed(journals_here() / f"{operation}.jsonl") or time.monotonic() > until:
 				return
 		time.sleep(AGAIN_AFTER)
 
 
 def launch_guardian(operation: str) -> subprocess.Popen:
 	"""
-	A small process in a session of its own that waits until nobody works on the operation any more, and then puts right
-	what is left. Started for one that lives it is a guardian, for one that died it is the recovery.
+	A small process that waits until nobody works on the operation any more, and then recovers what is left. Started for one
+	that lives it is a guardian, for one that died it is the recovery. Raises WrongEnvironment; nothing was changed then.
 	"""
-	command = [sys.executable, "-m", "fmx_restart.guardian", operation]
-	with guardian_log() as log:
-		try:
-			return subprocess.Popen(
-				command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-			)
-		except OSError as error:
-			raise WrongEnvironment(
-				f"The guardian cannot be started: {error}. Nothing was changed.",
-				hint="Look at the free memory and at the limits of processes: free -m; ulimit -u.",
-			) from error
-
-
-def guardian_log() -> IO[bytes]:
-	"""What it may print when it breaks. A disk that is full must not keep it from being started."""
-	try:
-		file = os.open(journals_here() / "guardian.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-	except OSError:
-		file = os.open(os.devnull, os.O_WRONLY)
-	return os.fdopen(file, "wb")
+	folder = journals_here()
+	return start_guardian(operation, folder / f"{operation}.jsonl", folder / "guardian.log")

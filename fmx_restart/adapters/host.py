@@ -14,6 +14,7 @@ from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of, working_directory
 from fmx_restart.adapters.command_line import bench_command, is_worker_command, split_words, titled_worker
 from fmx_restart.adapters.connections import clients_of
+from fmx_restart.adapters.machine import this_machine
 from fmx_restart.adapters.process_stat import PROC, Stat, descendants, is_numbered_here, read_stat, read_stats
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.ports import HostProcess, Likeness, Worker
@@ -28,6 +29,7 @@ class ThisHost:
 	def __init__(self, bench_path: str) -> None:
 		"""Raises WrongEnvironment where pids that can be looked up are not those that can be signalled."""
 		self.name = socket.gethostname()
+		self.machine = this_machine()
 		self._bench = BenchFolder(bench_path)
 		self._likenesses: dict[
 			tuple[HostProcess, str], Likeness

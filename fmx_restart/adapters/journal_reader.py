@@ -1,4 +1,7 @@
-"""What journals tell: the facts of one, and which of them belong to operations whose process died."""
+"""
+The one reader of journals. What shows a journal takes every line, and shows one that it does not understand as such. What
+acts on a journal takes it whole or not at all: a fact that was skipped would be a program that stays stopped.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,91 @@ from pathlib import Path
 
 from fmx_restart.adapters.journal import is_worked_on
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import JournalUnreadable
+from fmx_restart.engine.facts import FORMAT
 from fmx_restart.engine.remains import Remains, remains_of
 
+Fact = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
 TAIL = 65536  # bytes: most Ended facts begin within the last of them
+LAST_INSTANT = 32503680000.0  # seconds since the epoch: the year 3000
+LONGEST_REASON = 120  # characters
+ENDED = '{"event": "Ended"'  # how the line begins that closes a journal, in every format
+UPDATE = "Install the version of fmx_restart that wrote it, then type: bench safe-restart --recover."
 
 
-def fact_in(line: str) -> tuple[float, events.Event] | None:
-	"""Instant (seconds since the epoch) and fact. None for a line cut off by a crash, or one that another version wrote."""
+def fact_in(line: str, before: float = 0.0) -> Fact:
+	"""A line that is not understood gives NotUnderstood; its instant is `before` where it has none either."""
 	import dacite  # here: most operations begin without reading a journal, and it costs their start tens of milliseconds
 
+	time = before
 	try:
-		fields = json.loads(line)
-		kind = getattr(events, fields.pop("event"))
+		fields = fields_of(line)
+		time = instant(fields.pop("time"))
+		kind = kind_named(fields.pop("event"))
 		casts = dacite.Config(cast=[Enum, tuple, frozenset, float])
-		return fields.pop("time"), dacite.from_dict(kind, fields, casts)
-	except (ValueError, KeyError, AttributeError, TypeError, dacite.DaciteError):
-		return None
+		return time, dacite.from_dict(kind, fields, casts)
+	except json.JSONDecodeError:
+		return time, events.NotUnderstood("no JSON")
+	except KeyError as error:
+		return time, events.NotUnderstood(f"no field {error}")
+	except (ValueError, TypeError, dacite.DaciteError) as error:
+		return time, events.NotUnderstood(str(error)[:LONGEST_REASON])
 
 
-def facts_in(lines: Iterable[str]) -> Iterator[tuple[float, events.Event]]:
-	return filter(None, map(fact_in, lines))
+def fields_of(line: str) -> dict:
+	fields = json.loads(line)
+	if not isinstance(fields, dict):
+		raise ValueError("no fact")
+	return fields
+
+
+def instant(value: float) -> float:
+	if not isinstance(value, (int, float)) or not 0 <= value <= LAST_INSTANT:
+		raise ValueError("no instant")
+	return float(value)
+
+
+def kind_named(name: object) -> type[events.Event]:
+	kind = getattr(events, str(name), None)
+	if not (isinstance(kind, type) and issubclass(kind, events.Event)):
+		raise ValueError(f"unknown fact {str(name)[:40]!r}")
+	return kind
+
+
+def facts_in(lines: Iterable[str]) -> Iterator[Fact]:
+	"""For showing: one fact a line."""
+	time = 0.0
+	for line in lines:
+		time, fact = fact_in(line, time)
+		yield time, fact
+
+
+def whole_lines(journal: Path) -> Iterator[str]:
+	"""Without one at the end that is not written to its end: a crash cut it off, or somebody writes it just now."""
+	with journal.open("rb") as lines:
+		for line in lines:
+			if line.endswith(b"\n"):
+				yield line.decode(errors="replace")
+
+
+def facts_of(journal: Path) -> Iterator[Fact]:
+	"""For showing."""
+	return facts_in(whole_lines(journal))
+
+
+def understood_facts_of(journal: Path) -> Iterator[Fact]:
+	"""For acting. Raises JournalUnreadable at the first line that this version does not understand."""
+	for number, line in enumerate(whole_lines(journal), start=1):
+		time, fact = fact_in(line)
+		if isinstance(fact, events.NotUnderstood):
+			raise JournalUnreadable(
+				f"Line {number} of {journal} is not understood: {fact.reason}.", hint=UPDATE
+			)
+		if isinstance(fact, events.OperationStarted) and fact.format > FORMAT:
+			raise JournalUnreadable(
+				f"{journal} has format {fact.format}; this version knows formats up to {FORMAT}.", hint=UPDATE
+			)
+		yield time, fact
 
 
 def without_repetitions(lines: Iterable[str]) -> Iterator[str]:
@@ -60,18 +128,37 @@ def jobs_still_running(line: str) -> frozenset[str] | None:
 
 
 def remains_in(journal: Path) -> Remains:
-	with journal.open(errors="replace") as lines:
-		remains = remains_of(facts_in(lines))
+	"""For showing: what is known of it, as far as it is understood."""
+	remains = remains_of(facts_of(journal))
 	remains.operation = remains.operation or journal.stem
 	return remains
 
 
+def remains_to_recover(journal: Path) -> Remains:
+	"""Raises JournalUnreadable, which says as much of what was left as is understood."""
+	try:
+		return remains_of(understood_facts_of(journal))
+	except JournalUnreadable as error:
+		left = "; ".join(remains_in(journal).left()) or "nothing that stays"
+		raise JournalUnreadable(
+			f"{error} Nothing was changed. Of what the operation left, this much is understood: {left}.",
+			hint=f"{UPDATE} Or see to what it left by hand, then move the journal out of the way: mv {journal} {journal}.done",
+		) from error
+
+
+def first_fact_of(journal: Path) -> Fact | None:
+	"""None where not even the first line is whole: an operation that has not told anything has not begun anything."""
+	return next(facts_of(journal), None)
+
+
 def is_closed(journal: Path) -> bool:
-	"""By its end alone where that is enough: a journal may be long."""
+	"""By how its lines begin: an end is one also where its report is not understood. A journal may be long."""
 	with journal.open("rb") as file:
 		file.seek(max(0, file.seek(0, 2) - TAIL))
-		ends = b'\n{"event": "Ended"' in file.read()
-	return ends or remains_in(journal).is_closed
+		tail = file.read()
+	if not tail.endswith(b"\n"):
+		return False
+	return f"\n{ENDED}".encode() in tail or any(line.startswith(ENDED) for line in whole_lines(journal))
 
 
 def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:
@@ -88,9 +175,12 @@ def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:
 
 
 def unfinished(folder: Path) -> list[Path]:
-	"""Journals of operations that have no end and nobody who works on them, the oldest first."""
+	"""
+	Journals of operations that have no end and nobody who works on them, the oldest first. Those of other machines too:
+	Redis may know that one still runs where its lock on the journal cannot be seen from here.
+	"""
 	open_ones = (path for path in sorted(folder.glob("*.jsonl")) if not is_closed(path))
-	return [path for path in open_ones if not is_worked_on(path)]
+	return [path for path in open_ones if first_fact_of(path) and not is_worked_on(path)]
 
 
 def newest(folder: Path) -> Path | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fmx_restart.adapters.journal import is_worked_on
-from fmx_restart.adapters.journal_reader import is_closed
+from fmx_restart.adapters.journal_reader import first_fact_of, is_closed
 
 KEPT = 200  # journals
 LAUNCH = (".request.json", "-launch.log")  # ends of the names of what a launch leaves
@@ -24,7 +24,7 @@ def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list
 	surplus = [path for n, path in enumerate(journals) if n >= kept or path.stat().st_mtime < oldest]
 	gone: list[Path] = []
 	for journal in surplus:
-		if is_closed(journal) and not is_worked_on(journal):
+		if (is_closed(journal) or first_fact_of(journal) is None) and not is_worked_on(journal):
 			gone += [
 				journal,
 				*folder.glob(f"{journal.stem}-*.log"),

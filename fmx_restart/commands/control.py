@@ -120,7 +120,7 @@ def facts_until_end(journal: Path, offset: int = 0) -> Iterator[tuple[float, eve
 	"""Each with its instant; None now and then while nothing happens. Raises ProcessDied when nobody works on it any more."""
 	alone_since = None
 	for line in follow(journal, offset):
-		fact = (fact_in(line) if line else None) or (time.time(), None)
+		fact = fact_in(line, time.time()) if line else (time.time(), None)
 		yield fact
 		if isinstance(fact[1], events.Ended):
 			return

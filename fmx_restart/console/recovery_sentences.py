@@ -36,6 +36,11 @@ def _(event: events.JournalLost) -> str:
 
 
 @sentence.register
+def _(event: events.NotUnderstood) -> str:
+	return f"Warning: a fact is not understood ({event.reason}): another version wrote it, or its line is damaged"
+
+
+@sentence.register
 def _(event: events.RecoveryStarted) -> str:
 	return f"Operation {event.operation} died in {event.phase.value}: putting right what it left (pid {event.by.pid})"
 

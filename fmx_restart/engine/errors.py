@@ -5,6 +5,8 @@ OperationError                the base; caught at the edges and nowhere else
 ├── WrongEnvironment  exit 7  Redis, the process manager or a file is not there or not ours; nothing was changed
 ├── QueueUnreachable  exit 7  Redis does not answer (any more)
 ├── JournalFault      exit 7  the journal cannot be written: nothing is begun without it
+├── JournalUnreadable exit 7  a journal holds what this version does not understand: nothing is recovered from it
+├── OtherMachine      exit 7  an operation of another machine died: it is recovered there
 ├── BenchBusy         exit 75 another operation holds the bench; nothing was changed
 ├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
 ├── MigrationFailed   exit 6  a site's migration failed; the bench is in service, the rest was not tried
@@ -36,6 +38,14 @@ class QueueUnreachable(WrongEnvironment):
 
 
 class JournalFault(WrongEnvironment):
+	pass
+
+
+class JournalUnreadable(WrongEnvironment):
+	pass
+
+
+class OtherMachine(WrongEnvironment):
 	pass
 
 

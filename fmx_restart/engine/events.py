@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fmx_restart.engine.machine import Machine
 from fmx_restart.engine.migration import Finding, SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
@@ -38,6 +39,8 @@ class OperationStarted(Event):
 	host: str = ""
 	process: HostProcess | None = None
 	options: Options | None = None
+	machine: Machine | None = None
+	format: int = 0  # of the journal that begins with this fact; 0 from versions that noted none
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,13 @@ class RequestsIgnored(Event):
 @dataclass(frozen=True)
 class JournalLost(Event):
 	"""The journal cannot be written any more. Nothing is begun without it; what was begun is finished."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class NotUnderstood(Event):
+	"""In place of a fact that another version wrote, or whose line is damaged. Only for showing: no journal holds it."""
 
 	reason: str
 

@@ -8,6 +8,10 @@ from dataclasses import asdict
 
 from fmx_restart.engine import events
 
+#: Of the journals that this version writes. Another number means: a fact was renamed, or means something else, so that a
+#: version that knows only the former number must not act on it. A fact or a field that is only new needs no other number.
+FORMAT = 1
+
 
 def json_line(event: events.Event, at: float | None = None) -> str:
 	"""Enums become their values. Instants are seconds since the epoch, durations are seconds. `at`: default is now."""

@@ -16,6 +16,7 @@ from fmx_restart.engine.errors import (
 	ProcessFault,
 	QueueUnreachable,
 )
+from fmx_restart.engine.facts import FORMAT
 from fmx_restart.engine.holder import Holder, describe
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.local_workers import Locator
@@ -84,7 +85,14 @@ class Operation:
 		bench, options = self.bench, self.options
 		me = bench.host.me()
 		return events.OperationStarted(
-			self.id, bench.id, options.strategy.value, bench.host.name, me, options
+			self.id,
+			bench.id,
+			options.strategy.value,
+			bench.host.name,
+			me,
+			options,
+			bench.host.machine,
+			FORMAT,
 		)
 
 	def listen(self, listener: Callable[[events.Event], None]) -> None:

@@ -11,6 +11,7 @@ from enum import Enum, IntEnum
 from typing import Protocol
 
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.machine import Machine
 from fmx_restart.engine.migration import Finding, MigrationOptions
 from fmx_restart.engine.waiting import Clock
 
@@ -318,6 +319,7 @@ class Host(Protocol):
 	"""The process table of the machine we are on."""
 
 	name: str  # as RQ writes it into a worker's hash
+	machine: Machine
 
 	def me(self) -> HostProcess:
 		"""The process we are."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fmx_restart.engine import events
+from fmx_restart.engine.machine import Machine
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
@@ -24,6 +25,8 @@ class Remains:
 	strategy: str = ""
 	host: str = ""
 	process: HostProcess | None = None
+	machine: Machine | None = None  # None where nothing was told
+	not_understood: int = 0  # facts
 	options: Options = field(default_factory=Options)
 	started: float = 0.0
 	last: float = 0.0  # when its last fact was told, seconds since the epoch
@@ -66,6 +69,13 @@ class Remains:
 		planned = self.plan.restart if self.plan else ()
 		return [process for process in planned if process.name not in self.replaced]
 
+	def left(self) -> list[str]:
+		"""What stays until somebody sees to it, in words."""
+		found = [f"stopped: {', '.join(self.stopping)}"] if self.stopping else []
+		found += [f"{key} of {site} changed" for site, key in self.settings]
+		found += [f"the migration of {self.migrating.site} was not seen to its end"] if self.migrating else []
+		return found
+
 	def add(self, event: events.Event, time: float) -> None:
 		self.last = time
 		if note := NOTES.get(type(event)):
@@ -83,6 +93,7 @@ def remains_of(facts: Iterable[tuple[float, events.Event]]) -> Remains:
 def _started(remains: Remains, event: events.OperationStarted, time: float) -> None:
 	remains.operation, remains.strategy, remains.started = event.operation, event.strategy, time
 	remains.host, remains.process = event.host, event.process
+	remains.machine = event.machine or Machine(event.host)
 	remains.options = event.options or Options()
 	remains.phase_began = time
 
@@ -142,7 +153,12 @@ def _ended(remains: Remains, event: events.Ended, time: float) -> None:
 	remains.is_recovered = event.report.outcome is Phase.RECOVERED
 
 
+def _not_understood(remains: Remains, event: events.NotUnderstood, time: float) -> None:
+	remains.not_understood += 1
+
+
 NOTES = {
+	events.NotUnderstood: _not_understood,
 	events.OperationStarted: _started,
 	events.PhaseEntered: _entered,
 	events.Planned: _planned,

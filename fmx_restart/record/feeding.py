@@ -30,26 +30,18 @@ def facts_since(operation: str, cursor: int) -> tuple[list[dict], int]:
 		with here.journal_of(operation).open("rb") as journal:
 			journal.seek(cursor)
 			text = journal.read(MOST)
+			if b"\n" not in text:
+				text += journal.readline()  # one line may be longer
 	except FileNotFoundError:
 		return [], cursor
 	whole = text[: text.rfind(b"\n") + 1]
-	told = [told_line(line) for line in whole.decode(errors="replace").splitlines()]
-	return [line for line in told if line], cursor + len(whole)
+	lines = whole.decode(errors="replace").split("\n")[:-1]
+	return [told_line(line) for line in lines], cursor + len(whole)
 
 
-def told_line(line: str) -> dict[str, Any] | None:
-	"""None for a line that a crash cut off. A fact that only another version knows has no sentence."""
-	try:
-		fields = json.loads(line)
-	except ValueError:
-		return None
-	known, text = fact_in(line), ""
-	if known:
-		fact = known[1]
-		text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
-	return {
-		"time": fields.get("time"),
-		"event": fields.get("event"),
-		"sentence": text,
-		"fact": finite(fields),
-	}
+def told_line(line: str) -> dict[str, Any]:
+	"""Of one that is not understood nobody knows who may see what is in it, so only the sentence."""
+	time, fact = fact_in(line)
+	text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
+	fields = {} if isinstance(fact, events.NotUnderstood) else finite(json.loads(line))
+	return {"time": time or None, "event": type(fact).__name__, "sentence": text, "fact": fields}

@@ -44,6 +44,7 @@ class Tale:
 		self.waited: dict[str, Row] = {}
 		self.programs: dict[str, Row] = {}
 		self.running: frozenset[str] | None = None
+		self.not_understood: set[str] = set()
 
 	def hear(self, time: float, fact: events.Event) -> None:
 		if handler := getattr(self, type(fact).__name__, None):
@@ -51,7 +52,11 @@ class Tale:
 		self.tell(fact, time)
 
 	def tell(self, fact: events.Event, time: float) -> None:
-		"""A waiting that goes on is told once, until somebody else is waited for."""
+		"""A waiting that goes on is told once, until somebody else is waited for; what is not understood, once a reason."""
+		if isinstance(fact, events.NotUnderstood):
+			if fact.reason in self.not_understood:
+				return
+			self.not_understood.add(fact.reason)
 		if isinstance(fact, events.StillRunning):
 			waiting = frozenset(running.job.id for running in fact.jobs)
 			if waiting == self.running:
@@ -177,7 +182,7 @@ class JournalProjection:
 		self.size = self._offset + len(data)
 		whole = data[: data.rfind(b"\n") + 1]
 		self._offset += len(whole)
-		lines = whole.decode(errors="replace").split("\n")
+		lines = whole.decode(errors="replace").split("\n")[:-1]
 		for time, fact in facts_in(without_repetitions(lines)):
 			self.tale.hear(time, fact)
 		return self.tale.row

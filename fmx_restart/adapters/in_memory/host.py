@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
 
+from fmx_restart.engine.machine import Machine
 from fmx_restart.engine.ports import HostProcess, Likeness, Worker
 
 
@@ -24,7 +25,7 @@ class Entry:
 
 class InMemoryHost:
 	def __init__(self, name: str = "host-1") -> None:
-		self.name = name
+		self.name, self.machine = name, Machine(name, name, f"boot-of-{name}")
 		self.killed: list[int] = []
 		self.when_killed: Callable[[int], object] = nothing  # what a test's bench makes of it
 		self.when_terminated: Callable[[int], object] = nothing

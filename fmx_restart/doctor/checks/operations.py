@@ -15,8 +15,7 @@ def unfinished_operation(patient: Patient) -> Iterator[Finding]:
 	"""Its process died, and nobody has put right yet what it left: stopped programs, settings, a half migration."""
 	for journal in patient.unfinished:
 		remains = remains_in(journal)
-		left = [f"stopped: {', '.join(remains.stopping)}"] if remains.stopping else []
-		left += [f"{key} of {site} changed" for site, key in remains.settings]
+		left = remains.left()
 		text = f"Operation {journal.stem} ({remains.strategy}) died in {remains.phase.value}; {'; '.join(left) or 'it changed nothing that stays'}."
 		remedy = "bench safe-restart --recover, or bench doctor --fix"
 		severity = Severity.ERROR if left or remains.needs_new_workers else Severity.WARNING

@@ -9,15 +9,23 @@ import tempfile
 import time
 import unittest
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from fmx_restart.adapters.journal import Journal, is_worked_on
-from fmx_restart.adapters.journal_reader import fact_in, is_closed, remains_in, unfinished
+from fmx_restart.adapters.journal_reader import (
+	fact_in,
+	is_closed,
+	remains_in,
+	remains_to_recover,
+	unfinished,
+)
 from fmx_restart.adapters.journal_shelf import prune
+from fmx_restart.adapters.migration_history import unfinished_sites
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter
-from fmx_restart.engine.errors import JournalFault
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.errors import JournalFault, JournalUnreadable
+from fmx_restart.engine.facts import FORMAT, json_line
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
 from fmx_restart.tests.adapters.waiting import eventually
@@ -66,16 +74,43 @@ class TestReading(JournalTest):
 				told = sample(kind)
 				self.assertEqual(fact_in(json_line(told, 12.5)), (12.5, told))
 
-	def test_a_line_that_was_cut_off_is_left_out_and_the_next_fact_has_its_own_line(self):
+	def test_a_line_that_was_cut_off_is_left_out_and_the_next_fact_takes_its_place(self):
 		path = self.write("operation-1", events.PhaseEntered(Phase.FENCE))
 		with path.open("a") as file:
 			file.write('{"event": "PhaseEntered", "ti')
+		self.assertEqual(remains_to_recover(path).phase, Phase.FENCE)
 		self.write("operation-1", events.PhaseEntered(Phase.PARK))
-		self.assertEqual(remains_in(path).phase, Phase.PARK)
+		self.assertEqual(remains_to_recover(path).phase, Phase.PARK)
+		self.assertEqual(len(path.read_text().splitlines()), 2)
 
-	def test_a_fact_of_another_version_is_left_out(self):
-		self.assertIsNone(fact_in('{"event": "Unheard", "time": 1}'))
-		self.assertIsNone(fact_in('{"event": "PhaseEntered", "time": 1, "phase": "Unheard"}'))
+	def test_who_only_holds_a_journal_changes_no_byte_of_it(self):
+		path = self.write("operation-1", events.PhaseEntered(Phase.FENCE))
+		with path.open("a") as file:
+			file.write('{"event": "PhaseEntered", "ti')
+		before = path.read_bytes()
+		self.write("operation-1")
+		self.assertEqual(path.read_bytes(), before)
+
+	def test_an_end_that_was_cut_off_is_none(self):
+		path = self.write("operation-1", events.PhaseEntered(Phase.AUDIT), ended())
+		path.write_bytes(path.read_bytes()[:-1])
+		self.assertFalse(is_closed(path))
+		self.assertEqual([path.stem for path in unfinished(self.folder)], ["operation-1"])
+
+	def test_one_that_has_not_told_anything_whole_has_begun_nothing(self):
+		empty = self.write("operation-1")
+		cut = self.write("operation-2")
+		cut.write_text('{"event": "OperationStarted"')
+		self.assertEqual(unfinished(self.folder), [])
+		self.assertEqual(prune(self.folder, kept=0), [cut, empty])
+
+	def test_it_is_taken_at_once_or_not_at_all_where_nobody_wants_to_wait(self):
+		holder = self.hold("operation-1")
+		with self.assertRaises(BlockingIOError):
+			Journal(self.folder, "operation-1", waits=False)
+		holder.kill()
+		holder.wait()
+		Journal(self.folder, "operation-1", waits=False).close()
 
 	def test_what_is_left_is_known_from_the_facts(self):
 		path = self.write(
@@ -100,6 +135,86 @@ class TestReading(JournalTest):
 	def test_a_report_that_is_longer_than_what_is_looked_at_is_an_end_all_the_same(self):
 		report = Report("operation-1", "bench", "wait-workers", 0.0, requeued=["a job's id"] * 20_000)
 		self.assertTrue(is_closed(self.write("operation-1", events.Ended(report))))
+
+
+#: Lines that this version does not understand, and what is said of each
+STRANGE = {
+	'{"event": "Unheard", "time": 1}': "unknown fact 'Unheard'",
+	'{"event": "Options", "time": 1}': "unknown fact 'Options'",
+	'{"event": "PhaseEntered", "time": 1, "phase": "Unheard"}': "'Unheard' is not a valid Phase",
+	'{"event": "PhaseEntered", "time": 1}': 'missing value for field "phase"',
+	'{"event": "PhaseEntered", "phase": "Drain"}': "no field 'time'",
+	'{"event": "PhaseEntered", "time": NaN, "phase": "Drain"}': "no instant",
+	'{"event": "PhaseEntered", "time": "noon", "phase": "Drain"}': "no instant",
+	'{"event": "PhaseEnt': "no JSON",
+	"[1]": "no fact",
+	"": "no JSON",
+}
+
+
+class TestStrangeLines(JournalTest):
+	"""Shown as what they are; whoever would act on the journal stops."""
+
+	def setUp(self):
+		super().setUp()
+		self.path = self.write(
+			"operation-1",
+			replace(sample(events.OperationStarted), format=FORMAT),
+			events.MigrationsPlanned(("one.localhost",)),
+			events.ProcessStopping("web", sample(events.ProcessStopping).kind, 5),
+		)
+
+	def test_each_is_shown_with_its_reason_and_ends_nothing(self):
+		for line, reason in STRANGE.items():
+			with self.subTest(line):
+				_, fact = fact_in(line)
+				self.assertIsInstance(fact, events.NotUnderstood)
+				self.assertIn(reason, fact.reason)
+
+	def test_recovery_stops_at_each_and_says_which_file_and_line_and_what_is_known(self):
+		text = self.path.read_text()
+		for line in STRANGE:
+			with self.subTest(line):
+				self.path.write_text(
+					text + line + "\n" + json_line(events.PhaseEntered(Phase.MIGRATE)) + "\n"
+				)
+				before = self.path.read_bytes()
+				with self.assertRaises(JournalUnreadable) as raised:
+					remains_to_recover(self.path)
+				self.assertIn(f"Line 4 of {self.path} is not understood", str(raised.exception))
+				self.assertIn("Nothing was changed", str(raised.exception))
+				self.assertIn("stopped: web", str(raised.exception))
+				self.assertIn(f"mv {self.path}", raised.exception.hint)
+				self.assertEqual(raised.exception.exit_code, 7)
+				self.assertEqual(self.path.read_bytes(), before)
+				self.assertEqual(remains_in(self.path).not_understood, 1)
+
+	def test_a_phase_that_was_renamed_does_not_keep_old_workers_in_silence(self):
+		self.path.write_text(
+			self.path.read_text() + '{"event": "PhaseEntered", "time": 1, "phase": "Migrating"}\n'
+		)
+		self.assertFalse(remains_in(self.path).needs_new_workers)  # why nobody may act on it
+		with self.assertRaises(JournalUnreadable):
+			remains_to_recover(self.path)
+
+	def test_a_newer_format_is_not_recovered_either(self):
+		started = replace(sample(events.OperationStarted), format=FORMAT + 1)
+		path = self.write("operation-2", started, events.PhaseEntered(Phase.DRAIN))
+		with self.assertRaisesRegex(JournalUnreadable, f"has format {FORMAT + 1}.*up to {FORMAT}"):
+			remains_to_recover(path)
+
+	def test_an_end_whose_report_is_not_understood_is_an_end(self):
+		self.path.write_text(self.path.read_text() + '{"event": "Ended", "time": 1, "report": {"new": 1}}\n')
+		self.assertTrue(is_closed(self.path))
+		self.assertEqual(unfinished(self.folder), [])
+
+	def test_which_sites_are_left_to_migrate_is_not_guessed(self):
+		self.write("operation-0", events.MigrationsPlanned(("old.localhost",)), ended())
+		self.assertEqual(unfinished_sites(self.folder), ("one.localhost",))
+		self.path.write_text(self.path.read_text().replace("MigrationsPlanned", "MigrationsListed"))
+		with self.assertRaisesRegex(JournalUnreadable, "Line 2 of .* Which sites are left") as raised:
+			unfinished_sites(self.folder)
+		self.assertIn("--site NAME", raised.exception.hint)
 
 
 class TestLock(JournalTest):

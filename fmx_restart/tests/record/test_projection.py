@@ -171,12 +171,16 @@ class TestProjection(unittest.TestCase):
 		row = self.recorded(strategy=Strategy.ROLLING).go().row()
 		self.assertIsNone(json.loads(row["options"])["rolling_timeout"])
 
-	def test_half_a_line_and_a_fact_of_another_version_are_passed_over(self):
+	def test_what_is_not_understood_changes_no_field_and_the_log_says_so_once_a_reason(self):
 		operation = self.recorded().go()
 		whole = operation.row()
-		operation.lines.insert(2, '{"event": "NobodyKnowsThis", "time": 1.0}')
-		operation.lines.insert(4, '{"event": "PhaseEnt')
-		self.assertEqual(operation.row(), whole)
+		for line in ['{"event": "NobodyKnowsThis", "time": 1.0}', '{"event": "PhaseEnt'] * 2:
+			operation.lines.insert(4, line)
+		row = operation.row()
+		kept = [line for line in row["log"].splitlines() if "not understood" not in line]
+		self.assertEqual({**row, "log": "\n".join(kept) + "\n"}, whole)
+		for reason in ("unknown fact 'NobodyKnowsThis'", "no JSON"):
+			self.assertEqual(row["log"].count(f"a fact is not understood ({reason})"), 1, row["log"])
 
 
 class TestSchema(unittest.TestCase):
