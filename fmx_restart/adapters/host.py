@@ -59,15 +59,15 @@ class ThisHost:
 		for process in processes:
 			send(process, signal.SIGKILL)
 
-	def is_below(self, pid: int, heads: Collection[int]) -> bool:
+	def head(self, pid: int, heads: Collection[int]) -> int | None:
 		seen: set[int] = set()
 		while pid not in seen:
 			if pid in heads:
-				return True
+				return pid
 			seen.add(pid)
 			stat = read_stat(pid)
 			pid = stat.parent if stat else pid
-		return False
+		return None
 
 	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
 		known = self._likenesses.get((process, worker.name))

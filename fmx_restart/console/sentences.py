@@ -8,7 +8,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.engine.ports import ProcessState
 
 #: What a strategy does, in the order in which it does it: for the dry run
 STORIES = {
@@ -53,7 +53,7 @@ def plural(noun: str) -> str:
 
 def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 	"""When which processes are restarted, step by step, as things are now."""
-	workers = [process.name for process in plan.restart if process.kind is ProcessKind.WORKER]
+	workers = [process.name for process in plan.restart if process.runs_jobs]
 	busy = [name for name in workers if name in plan.busy]
 	idle = [name for name in workers if name not in busy]
 	others = [process.name for process in plan.restart if process.name not in workers]

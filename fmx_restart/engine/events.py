@@ -265,6 +265,7 @@ class ProcessStopping(Event):
 	name: str
 	kind: ProcessKind
 	pid: int | None
+	incarnation: str = ""
 
 
 @dataclass(frozen=True)

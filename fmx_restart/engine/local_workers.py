@@ -110,7 +110,7 @@ class Locator:
 		likeness, is_by_name = self._host.likeness(process, worker), worker.host == self._host.name
 		lacking = (Likeness.WORKER if is_by_name else Likeness.NAMED) - likeness
 		# the manager's word makes up for one step: for the host's name, or for a command that says nothing
-		if lacking > 1 or (lacking == 1 and not self._host.is_below(worker.pid, heads())):
+		if lacking > 1 or (lacking == 1 and self._host.head(worker.pid, heads()) is None):
 			return None
 		return Claim(worker, process, likeness, self._seen.get(worker.name) == process, is_by_name)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
@@ -239,8 +240,14 @@ class Operation:
 	def managed_now(self) -> Sequence[Process]:
 		"""What the process manager runs, or ran when it answered last."""
 		with suppress(ProcessFault):
-			self.managed = self.bench.processes.list()
+			self.managed = self.as_planned(self.bench.processes.list())
 		return self.managed
+
+	def as_planned(self, processes: Iterable[Process]) -> list[Process]:
+		"""With what the plan found out about them: the manager does not know who has workers."""
+		plan = (*self.plan.restart, *self.plan.left_alone) if self.plan else ()
+		have = {process.name for process in plan if process.has_workers}
+		return [replace(it, has_workers=it.has_workers or it.name in have) for it in processes]
 
 	def go_on_in_background(self, exit_code: int) -> None:
 		"""Whoever started the operation is let go with that code, where the edge has a way to do so."""

@@ -36,6 +36,8 @@ def chosen(processes: Iterable[Process], *, web: bool, workers: bool) -> list[Pr
 	web_groups = {group_of(p) for p in processes if p.kind is ProcessKind.WEB}
 
 	def is_web(process: Process) -> bool:
+		if process.runs_jobs and process.kind is not ProcessKind.WEB:
+			return False
 		if process.kind is ProcessKind.OTHER:
 			return group_of(process) in web_groups
 		return process.kind in WEB_KINDS

@@ -284,8 +284,23 @@ class Process:
 	kind: ProcessKind
 	state: ProcessState
 	pid: int | None = None
-	started: float | None = None  # seconds since the epoch, by the manager's clock (whole seconds)
+	started: float | None = (
+		None  # seconds since the epoch, by the manager's clock (whole seconds); for people
+	)
 	detail: str = ""  # the manager's own words about a failure
+	incarnation: str = ""  # opaque: another one after every start; empty while it is down, and where an older version noted it
+	has_workers: bool = False  # a registered RQ worker is in its process tree, whatever its command says
+
+	@property
+	def runs_jobs(self) -> bool:
+		"""To stop it is to stop a worker."""
+		return self.has_workers or self.kind is ProcessKind.WORKER
+
+	def is_same_as(self, earlier: Process) -> bool:
+		"""Whether it was not started since then."""
+		if self.incarnation and earlier.incarnation:
+			return self.incarnation == earlier.incarnation
+		return self.pid == earlier.pid
 
 
 class Processes(Protocol):
@@ -327,8 +342,8 @@ class Host(Protocol):
 	def process(self, pid: int) -> HostProcess | None:
 		"""The process that has this pid now; None where there is none, or only a zombie."""
 
-	def is_below(self, pid: int, heads: Collection[int]) -> bool:
-		"""Whether the process with this pid is one of these, or descends from one of them."""
+	def head(self, pid: int, heads: Collection[int]) -> int | None:
+		"""The one of these pids that the process is, or descends from: the nearest. None where there is none."""
 
 	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
 		"""How far it can be that worker."""

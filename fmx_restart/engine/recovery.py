@@ -121,16 +121,20 @@ class Recovery(Operation):
 	def _told(self) -> list[Process]:
 		"""As they were when they were told."""
 		planned = {process.name: process for process in (self.plan.restart if self.plan else ())}
-		stopping = self.remains.stopping
-		return [replace(planned[name], pid=pid) for name, pid in stopping.items() if name in planned]
+		return [
+			replace(planned[name], pid=pid, incarnation=self.remains.incarnations.get(name, ""))
+			for name, pid in self.remains.stopping.items()
+			if name in planned
+		]
 
 	def _now(self, processes: list[Process]) -> list[Process]:
 		"""Raises ProcessFault where the manager does not answer: then it must be tried again."""
-		now = {process.name: process for process in self.bench.processes.list()}
+		now = {process.name: process for process in self.as_planned(self.bench.processes.list())}
 		return [now[process.name] for process in processes if process.name in now]
 
 	def _runs_as_before(self, process: Process) -> bool:
-		return process.state is ProcessState.RUNNING and process.pid == self.remains.stopping[process.name]
+		told = next(it for it in self._told() if it.name == process.name)
+		return process.state is ProcessState.RUNNING and process.is_same_as(told)
 
 	def _see_back(self, relays: list[Relay]) -> None:
 		see_up(self, relays)

@@ -62,7 +62,7 @@ class Relay:
 		self.remedy = ""  # what to type after a failure; empty where only its log can tell
 		self.reason = ""  # of its failure
 		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
-		emit(events.ProcessStopping(process.name, process.kind, process.pid))
+		emit(events.ProcessStopping(process.name, process.kind, process.pid, process.incarnation))
 		if farewell is Farewell.TERM and self.family:
 			bench.host.terminate(self.family[0])
 
@@ -84,7 +84,8 @@ class Relay:
 			self.fail("it ended again soon after its start")
 
 	def is_successor(self, process: Process) -> bool:
-		return process.pid not in (None, self.old.pid) and process.state is not ProcessState.STOPPING
+		is_up = process.pid is not None and process.state is not ProcessState.STOPPING
+		return is_up and not process.is_same_as(self.old)
 
 	def is_obeyed(self, process: Process) -> bool:
 		"""An order whose answer got lost may have been followed all the same."""
@@ -109,7 +110,7 @@ class Relay:
 	def watch_start(self, process: Process) -> None:
 		if self.order is not None:
 			return
-		if process.state is ProcessState.RUNNING:
+		if process.state is ProcessState.RUNNING and not process.is_same_as(self.old):
 			self.note_up(process)
 		elif process.state is ProcessState.EXITED and process.kind is ProcessKind.SCHEDULER:
 			self.leg = Leg.UP  # it ends by itself where a worker-pool holds the scheduler's lock

@@ -37,6 +37,7 @@ class Remains:
 	plan: Plan | None = None
 	settings: dict[tuple[str, str], Setting] = field(default_factory=dict)  # changed, as they were found
 	stopping: dict[str, int | None] = field(default_factory=dict)
+	incarnations: dict[str, str] = field(default_factory=dict)  # of those, as they were
 	replaced: dict[str, int | None] = field(
 		default_factory=dict
 	)  # programs that are new already, name → new pid
@@ -121,6 +122,7 @@ def _settled(remains: Remains, event: events.SettingRestored | events.SettingLef
 
 def _stopping(remains: Remains, event: events.ProcessStopping, time: float) -> None:
 	remains.stopping[event.name] = event.pid
+	remains.incarnations[event.name] = event.incarnation
 
 
 def _up(remains: Remains, event: events.ProcessUp, time: float) -> None:

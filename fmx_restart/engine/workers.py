@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from fmx_restart.engine.local_workers import Locator, Managed, nothing
 from fmx_restart.engine.ports import (
@@ -11,7 +12,6 @@ from fmx_restart.engine.ports import (
 	HostProcess,
 	Look,
 	Process,
-	ProcessKind,
 	StartedJob,
 	Worker,
 	WorkerState,
@@ -41,6 +41,14 @@ def workers_outside(look: Look, pids: Collection[int]) -> list[Worker]:
 	"""Live workers that are none of these processes of this machine."""
 	inside = {name for name, process in look.local.running.items() if process.pid in pids}
 	return [worker for worker in live_workers(look) if worker.name not in inside]
+
+
+def with_workers(processes: Iterable[Process], look: Look, host: Host) -> list[Process]:
+	"""Which of the manager's processes have a registered worker in their tree, whatever their commands say."""
+	processes = list(processes)
+	heads = {process.pid for process in processes if process.pid}
+	holding = {host.head(process.pid, heads) for process in look.local.running.values()} - {None}
+	return [replace(process, has_workers=process.pid in holding) for process in processes]
 
 
 def restless(workers: Iterable[Worker]) -> list[Worker]:
@@ -87,7 +95,7 @@ def unrecorded_horses(host: Host, look: Look, managed: Iterable[Process]) -> lis
 	known = {worker.pid for worker in local_workers(look) if worker.is_recorded}
 	found = []
 	for process in managed:
-		if process.kind is ProcessKind.WORKER and process.pid and process.pid not in known:
+		if process.runs_jobs and process.pid and process.pid not in known:
 			family = {member.pid for member in host.family(process.pid)}
 			if family.isdisjoint(known):  # the workers of a pool are its children
 				found += host.horses(process.pid)

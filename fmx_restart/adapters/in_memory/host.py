@@ -61,8 +61,8 @@ class InMemoryHost:
 	def process(self, pid: int) -> HostProcess | None:
 		return self._entries[pid].process if pid in self._entries else None
 
-	def is_below(self, pid: int, heads: Collection[int]) -> bool:
-		return not set(heads).isdisjoint(self._line(pid))
+	def head(self, pid: int, heads: Collection[int]) -> int | None:
+		return next((one for one in self._line(pid) if one in heads), None)
 
 	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
 		entry = self._entries.get(process.pid)

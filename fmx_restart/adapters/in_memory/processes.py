@@ -69,7 +69,15 @@ class InMemoryProcesses:
 
 	def list(self) -> list[Process]:
 		return [
-			Process(program.name, program.kind, program.state, program.pid, program.started, program.detail)
+			Process(
+				program.name,
+				program.kind,
+				program.state,
+				program.pid,
+				program.started,
+				program.detail,
+				incarnation=self._incarnation(program),
+			)
 			for program in self._programs.values()
 		]
 
@@ -111,6 +119,10 @@ class InMemoryProcesses:
 	def end(self, name: str, state: ProcessState = ProcessState.STOPPED, detail: str = "") -> None:
 		"""It ends without an order: killed from outside, crashed (FAILED) or done (EXITED)."""
 		self._end(self._named(name), state, detail)
+
+	def _incarnation(self, program: Program) -> str:
+		process = self._host.process(program.pid) if program.pid else None
+		return process.identity if process else ""
 
 	def _named(self, name: str) -> Program:
 		if name not in self._programs:

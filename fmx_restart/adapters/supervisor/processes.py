@@ -10,6 +10,7 @@ from xmlrpc.client import ProtocolError
 from supervisor.states import ProcessStates
 
 from fmx_restart.adapters.bench_folder import BenchFolder
+from fmx_restart.adapters.process_stat import identity_of
 from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.supervisor.orders import Order
 from fmx_restart.adapters.supervisor.programs import Program, full_name, kinds_of
@@ -118,7 +119,14 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 		pid=info["pid"] or None,
 		started=float(info["start"]) or None,
 		detail=(info["spawnerr"] or info["statename"]) if failed else "",
+		incarnation=incarnation_of(info["pid"]),
 	)
+
+
+def incarnation_of(pid: int) -> str:
+	"""Not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back."""
+	identity = identity_of(pid) if pid else ""
+	return f"{pid}/{identity}" if identity else ""
 
 
 def read_tail(path: str) -> str:

@@ -11,7 +11,7 @@ from fmx_restart.engine.errors import MigrationFailed, OperationError
 from fmx_restart.engine.migration import Gravity, Result, SiteMigration
 from fmx_restart.engine.migration_output import Output
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessKind, Run
+from fmx_restart.engine.ports import Run
 from fmx_restart.engine.steps.inspect_sites import inspect_again
 from fmx_restart.engine.steps.restart import as_they_are
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -133,7 +133,7 @@ def old_workers_ended(operation: Operation) -> Iterator[None]:
 	"""
 	host = operation.bench.host
 	processes = as_they_are(operation, operation.plan.restart)
-	workers = [process for process in processes if process.kind is ProcessKind.WORKER]
+	workers = [process for process in processes if process.runs_jobs]
 	old = [member for worker in workers if worker.pid for member in host.family(worker.pid)]
 	try:
 		yield

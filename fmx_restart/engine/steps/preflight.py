@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.options import Options
+from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_processes
-from fmx_restart.engine.ports import Bench, Look, Process, Worker, WorkerState
+from fmx_restart.engine.ports import Bench, Host, Look, Process, ProcessKind, Worker, WorkerState
 from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
 from fmx_restart.engine.steps.last_look import first_look, judge_code
 from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken
@@ -18,17 +18,22 @@ from fmx_restart.engine.workers import (
 	local_workers,
 	look_at,
 	running_jobs,
+	with_workers,
 	workers_outside,
 )
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
+#: They keep workers at work in service while others are replaced.
+ONE_BY_ONE = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
+
 
 def preflight(operation: Operation) -> None:
 	"""Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now."""
 	operation.managed = operation.bench.processes.list()
 	look = operation.located(operation.bench.queue.look())
+	operation.managed = with_workers(operation.managed, look, operation.bench.host)
 	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
@@ -48,12 +53,14 @@ def preflight(operation: Operation) -> None:
 def plan_of(bench: Bench, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing. Raises what preflight raises before it has a plan."""
 	listed = bench.processes.list()
-	return make_plan(bench, look_at(bench, lambda: listed), listed, options)
+	look = look_at(bench, lambda: listed)
+	return make_plan(bench, look, with_workers(listed, look, bench.host), options)
 
 
 def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> Plan:
 	"""`listed`: what the process manager runs."""
 	code_faults = first_look(bench)
+	refuse_to_split(listed, options)
 	wanted = chosen(listed, web=options.web, workers=options.workers)
 	restart, left_alone = split_processes(wanted)
 	if not restart:
@@ -69,7 +76,7 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 	return Plan(
 		restart=restart,
 		left_alone=left_alone,
-		busy=busy_programs(restart, look),
+		busy=busy_programs(restart, look, bench.host),
 		idle_workers=idle,
 		jobs=jobs,
 		depths=dict(look.depths),
@@ -84,6 +91,29 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 	)
 
 
+def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
+	"""
+	Raises WrongEnvironment where one program runs web and workers (gunicorn's companions), and one of the two is not to be
+	touched: neither can be restarted without the other.
+	"""
+	both = [process.name for process in listed if process.kind is ProcessKind.WEB and process.has_workers]
+	refused, hint = "", ""
+	if both and not options.touches_jobs:
+		refused, hint = (
+			"restarted without its workers",
+			"Leave out --no-workers; --wait-workers lets running jobs finish.",
+		)
+	elif both and not options.web:
+		refused, hint = "restarted without web", "Leave out --no-web."
+	elif both and options.strategy in ONE_BY_ONE:
+		refused, hint = "kept in service until its own jobs end", "Use --wait-workers instead."
+	if refused:
+		raise WrongEnvironment(
+			f"{', '.join(both)} runs web and workers in one process tree, and cannot be {refused}. Nothing was changed.",
+			hint=hint,
+		)
+
+
 def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
 	"""A worker-pool's children are known by their parent."""
 	pids = {process.pid for process in listed if process.pid}
@@ -93,6 +123,9 @@ def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tu
 	return tuple(workers_outside(look, pids | {member.pid for family in families for member in family}))
 
 
-def busy_programs(processes: Iterable[Process], look: Look) -> tuple[str, ...]:
-	pids = {worker.pid for worker in local_workers(look) if worker.state is WorkerState.BUSY}
-	return tuple(process.name for process in processes if process.pid in pids)
+def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple[str, ...]:
+	"""A worker-pool is busy when any of its children is."""
+	names = {process.pid: process.name for process in processes if process.pid}
+	at_work = (worker.pid for worker in local_workers(look) if worker.state is WorkerState.BUSY)
+	busy = {host.head(pid, names) for pid in at_work}
+	return tuple(name for pid, name in names.items() if pid in busy)

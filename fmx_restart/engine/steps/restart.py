@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, Worker, WorkerState
+from fmx_restart.engine.ports import Process, ProcessState, Worker, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.web import watch
@@ -67,7 +67,7 @@ def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Proc
 	it back. One that somebody has stopped since then is left so.
 	"""
 	with suppress(ProcessFault):
-		now = {process.name: process for process in operation.bench.processes.list()}
+		now = {process.name: process for process in operation.as_planned(operation.bench.processes.list())}
 		processes = [now.get(process.name, process) for process in processes]
 	stopped = [process for process in processes if process.state is ProcessState.STOPPED]
 	left_alone = operation.report.left_alone
@@ -115,11 +115,7 @@ def still_works(operation: Operation, relay: Relay, workers: Iterable[Worker]) -
 	if any(worker.state is WorkerState.BUSY for worker in its):
 		return True
 	is_recorded = any(worker.is_recorded for worker in its)
-	return (
-		not is_recorded
-		and relay.old.kind is ProcessKind.WORKER
-		and bool(operation.bench.host.horses(relay.old.pid))
-	)
+	return not is_recorded and relay.old.runs_jobs and bool(operation.bench.host.horses(relay.old.pid))
 
 
 def relays_for(
@@ -154,7 +150,7 @@ def busy_pids(operation: Operation) -> set[int]:
 
 def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
 	"""A worker-pool is busy when any of its children is."""
-	if process.kind is not ProcessKind.WORKER or process.pid is None:
+	if not process.runs_jobs or process.pid is None:
 		return False
 	return bool(busy & {member.pid for member in operation.bench.host.family(process.pid)})
 
@@ -170,7 +166,7 @@ def pass_on(operation: Operation, relays: list[Relay]) -> bool:
 
 
 def is_worker_left(operation: Operation, relay: Relay) -> bool:
-	return relay.old.kind is ProcessKind.WORKER and bool(operation.bench.host.alive(relay.family))
+	return relay.old.runs_jobs and bool(operation.bench.host.alive(relay.family))
 
 
 def follow(operation: Operation, relays: list[Relay]) -> None:
@@ -195,5 +191,5 @@ def listed(operation: Operation) -> list[Process]:
 		elif now - operation.unmanaged_since > MANAGER_RETURNS:
 			raise
 		return []
-	operation.unmanaged_since, operation.managed = None, processes
+	operation.unmanaged_since, operation.managed = None, operation.as_planned(processes)
 	return processes

@@ -83,7 +83,7 @@ class Verification:
 
 	def is_unregistered(self, relay: Relay) -> bool:
 		"""A worker-pool registers its children instead of itself."""
-		if relay.old.kind is not ProcessKind.WORKER or relay.leg is not Leg.UP:
+		if not relay.old.runs_jobs or relay.leg is not Leg.UP:
 			return False
 		pid = relay.change.new_pid
 		if pid in self.registered:

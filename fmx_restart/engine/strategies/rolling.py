@@ -25,7 +25,7 @@ ESSENTIAL = {ProcessKind.WEB, ProcessKind.SCHEDULER}
 
 def rolling(operation: Operation) -> None:
 	preflight(operation)
-	workers = [process for process in operation.plan.restart if process.kind is ProcessKind.WORKER]
+	workers = [process for process in operation.plan.restart if process.runs_jobs]
 	refuse_pools(operation, workers)
 	last_look(operation)
 	open_ledger(operation)

@@ -63,12 +63,13 @@ class ProcessesContract:
 		before = self.reach(self.WEB, ProcessState.RUNNING)
 		# When it is stopped and started
 		self.stop_when_ready(self.WEB)
-		self.reach(self.WEB, ProcessState.STOPPED)
+		self.assertEqual(self.reach(self.WEB, ProcessState.STOPPED).incarnation, "")
 		self.processes.start(self.WEB)
 		# Then it runs again as a younger process
 		after = self.reach(self.WEB, ProcessState.RUNNING)
 		self.assertNotEqual(after.pid, before.pid)
-		self.assertGreaterEqual(after.started, before.started)
+		self.assertFalse(after.is_same_as(before))
+		self.assertTrue(after.is_same_as(self.look(self.WEB)))
 
 	def test_starting_what_runs_leaves_it_alone(self):
 		before = self.reach(self.WEB, ProcessState.RUNNING)

@@ -97,11 +97,11 @@ class HostContract:
 	def test_what_is_below_a_process(self):
 		worker, horse = self.start_worker()
 		other, _ = self.start_worker()
-		self.assertTrue(self.host.is_below(horse, [worker]))
-		self.assertTrue(self.host.is_below(worker, [other, worker]))
-		self.assertFalse(self.host.is_below(horse, [other]))
-		self.assertFalse(self.host.is_below(worker, [horse]))
-		self.assertFalse(self.host.is_below(worker, []))
+		self.assertEqual(self.host.head(horse, [worker]), worker)
+		self.assertEqual(self.host.head(horse, [worker, horse]), horse)
+		self.assertEqual(self.host.head(worker, [other, worker]), worker)
+		for pid, heads in ((horse, [other]), (worker, [horse]), (worker, [])):
+			self.assertIsNone(self.host.head(pid, heads))
 
 	def likeness(self, pid: int, name: str = "w") -> Likeness:
 		"""To a worker of that name."""
