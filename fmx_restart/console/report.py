@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.sentences import DOWN_ALREADY, count, span
+from fmx_restart.console.sentences import DOWN_ALREADY, count, span, unreadable
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
@@ -19,6 +19,8 @@ def report_lines(report: Report) -> list[str]:
 	lines += migrations(report) + settings(report)
 	if report.account:
 		lines += account_lines(report.account)
+	if report.unreadable:
+		lines += ["", f"  {unreadable(report.unreadable)}"]
 	return lines + ending(report)
 
 

@@ -8,7 +8,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import ProcessState, UnreadableRecords
 
 #: What a strategy does, in the order in which it does it: for the dry run
 STORIES = {
@@ -18,6 +18,7 @@ STORIES = {
 	Strategy.SUSPEND_RQ: "The queue is suspended, everything is told to stop at once, then the queue moves again.",
 	Strategy.ROLLING: "Web and scheduler at once, then one worker after the other; the queue never stands still.",
 }
+SHOWN = 5  # records that cannot be read, by name
 DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
 PHASES = {
 	Phase.FENCE: "Fence: from now on no worker starts a job; new jobs wait in their queues",
@@ -106,6 +107,19 @@ def _(event: events.PhaseEntered) -> str:
 @sentence.register
 def _(event: events.TroubleFound) -> str:
 	return f"Warning: {event.trouble.text} {event.trouble.remedy}"
+
+
+@sentence.register
+def _(event: events.RecordsUnreadable) -> str:
+	return f"Warning: {unreadable(event.records)}"
+
+
+def unreadable(records: UnreadableRecords) -> str:
+	"""What counts as not known, and which records that are; a few of them by name."""
+	names = "; ".join(f"{record.kind} {record.name}: {record.reason}" for record in records.named[:SHOWN])
+	more = f"; and {records.count - SHOWN} more" if records.count > SHOWN else ""
+	number = f"{records.count} or more records" if records.is_more else count(records.count, "record")
+	return f"{number} in Redis cannot be read, and what they say is not known: {names}{more}."
 
 
 @sentence.register

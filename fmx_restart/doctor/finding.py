@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from fmx_restart.engine.printable import escaped
+
 
 class Severity(str, Enum):
 	ERROR = "error"  # something does not work, or jobs are lost or stuck
@@ -22,3 +24,8 @@ class Finding:
 	text: str  # what is wrong, in one sentence
 	remedy: str  # the command to type
 	fix: str = ""  # the name of a fix that --fix can apply; "" for none
+
+	def __post_init__(self) -> None:
+		"""Names that other programs chose stand in these texts: a terminal, JSON and a database must be able to take them."""
+		for name in ("subject", "text", "remedy"):
+			object.__setattr__(self, name, escaped(getattr(self, name), "\n"))

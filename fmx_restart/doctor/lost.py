@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from fmx_restart.adapters.redis_queue.lost import LostJob, lost_jobs, still_lost
+from fmx_restart.adapters.redis_queue.records import Unreadable
 
 SETTLING = 0.7  # seconds between the two looks
 MOST_KEYS = 400_000  # job hashes that are looked at; beyond that it would take longer than a check may
@@ -41,8 +42,9 @@ class LostJobs:
 		return tuple(job for job in self.jobs if job.status == "started")
 
 
-def find_lost_jobs(connection: Redis, bench_id: str) -> LostJobs:
-	suspects, is_complete = lost_jobs(connection, bench_id, most_keys=MOST_KEYS)
+def find_lost_jobs(connection: Redis, bench_id: str, odd: Unreadable | None = None) -> LostJobs:
+	"""`odd` takes note of what cannot be read."""
+	suspects, is_complete = lost_jobs(connection, bench_id, most_keys=MOST_KEYS, unreadable=odd)
 	if suspects:
 		time.sleep(SETTLING)
 		first = {job.id: job for job in suspects[:MOST_LOST]}

@@ -97,11 +97,11 @@ class Patient:
 	@part
 	def surveys(self) -> list[QueueSurvey]:
 		"""One for each queue of this bench, by name."""
-		return survey(self.connection, self.bench_id, sorted(self.look.depths))
+		return survey(self.connection, self.bench_id, sorted(self.look.depths), self.queue.odd)
 
 	@part
 	def lost_jobs(self) -> LostJobs:
-		return find_lost_jobs(self.connection, self.bench_id)
+		return find_lost_jobs(self.connection, self.bench_id, self.queue.odd)
 
 	@part
 	def last_change(self) -> Change | None:

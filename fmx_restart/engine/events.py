@@ -20,6 +20,7 @@ from fmx_restart.engine.ports import (
 	Request,
 	Setting,
 	Trouble,
+	UnreadableRecords,
 	WebFault,
 	Worker,
 )
@@ -119,6 +120,13 @@ class TroubleFound(Event):
 	"""The doctor's finding, told beside the restart; it keeps nothing from being restarted."""
 
 	trouble: Trouble
+
+
+@dataclass(frozen=True)
+class RecordsUnreadable(Event):
+	"""Other programs wrote them. Nothing ends because of them: what they say counts as not known."""
+
+	records: UnreadableRecords  # all since the beginning
 
 
 @dataclass(frozen=True)

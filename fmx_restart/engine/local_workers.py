@@ -152,8 +152,8 @@ class Locator:
 		if heartbeat != worker.heartbeat:
 			since = now
 		self._heard[worker.name] = (worker.heartbeat, since)
-		if worker.expires is not None:
-			return False
+		if worker.expires is not None or not worker.heartbeat:
+			return False  # without a heartbeat that can be read nothing tells that it is gone
 		was_silent = worker.is_recorded and look.time - worker.heartbeat > SILENCE[worker.state]
 		return was_silent or now - since > SILENCE[worker.state]
 

@@ -125,6 +125,7 @@ class Operation:
 		check_move(self.phase, phase)
 		self.settings.follow(phase)
 		self._tell_troubles()
+		self._tell_unreadable()
 		before, self.phase = self.phase, phase
 		try:
 			self.keep_alive(now=True)
@@ -150,6 +151,13 @@ class Operation:
 		self._troubles_told = True
 		for trouble in troubles:
 			self.emit(events.TroubleFound(trouble))
+
+	def _tell_unreadable(self) -> None:
+		"""At most once in a phase, and only when there are more than were told."""
+		found, told = self.bench.queue.unreadable(), self.report.unreadable
+		if found.count > (told.count if told else 0):
+			self.report.unreadable = found
+			self.emit(events.RecordsUnreadable(found))
 
 	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
 		"""
@@ -320,6 +328,7 @@ class Operation:
 			check_move(self.phase, outcome)
 		self._stamp(self.phase)
 		self.phase = self.report.outcome = outcome
+		self._tell_unreadable()
 		self.report.seconds = self.bench.clock.now() - self._began
 		if error is not None:
 			hint = error.hint if isinstance(error, OperationError) else ""

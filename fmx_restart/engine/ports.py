@@ -29,12 +29,12 @@ class WorkerState(str, Enum):
 class Worker:
 	name: str
 	host: str
-	pid: int
+	pid: int  # 0 where the record does not tell
 	queues: tuple[str, ...]  # without the bench's prefix: ("short", "default")
 	state: WorkerState
 	job_id: str | None  # None also for the few milliseconds before a busy worker's job has started
-	born: float  # seconds since the epoch
-	heartbeat: float  # seconds since the epoch
+	born: float  # seconds since the epoch; 0 where the record does not tell
+	heartbeat: float  # seconds since the epoch; 0 where the record does not tell
 	expires: float | None = None  # seconds until Redis forgets it, unless it beats; None: never
 	is_leaving: bool = False  # it was told to stop, and ends when its job does
 	is_recorded: bool = (
@@ -128,6 +128,22 @@ class Inventory:
 	places: Mapping[str, Place]  # job id → place
 
 
+@dataclass(frozen=True)
+class UnreadableRecord:
+	"""Something that another program wrote, of which at least one field could not be read. Fit for printing."""
+
+	kind: str  # job, worker, queue, …
+	name: str
+	reason: str  # without anything of its contents
+
+
+@dataclass(frozen=True)
+class UnreadableRecords:
+	count: int
+	named: tuple[UnreadableRecord, ...]  # the first of them
+	is_more: bool = False  # there are more than were counted
+
+
 class Queue(Protocol):
 	"""RQ's queues, workers and registries, as far as they belong to this bench."""
 
@@ -162,6 +178,9 @@ class Queue(Protocol):
 		"""Method → median seconds of the jobs of it that finished lately. Unknown ones are left out."""
 
 	def inventory(self) -> Inventory: ...
+
+	def unreadable(self) -> UnreadableRecords:
+		"""What could not be read since the beginning, in any of the other questions: unknown there, and told here."""
 
 	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
 		"""The status in each job's own hash, by RQ's words; None where the hash is gone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting
+from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting, UnreadableRecords
 
 
 @dataclass
@@ -71,4 +71,5 @@ class Report:
 	migrations: list[SiteMigration] = field(default_factory=list)
 	settings: list[KeptSetting] = field(default_factory=list)
 	account: Account | None = None
+	unreadable: UnreadableRecords | None = None  # what other programs wrote, and could not be read
 	failure: Failure | None = None

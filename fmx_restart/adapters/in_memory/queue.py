@@ -12,7 +12,16 @@ from fmx_restart.adapters.in_memory.fence import Suspension
 from fmx_restart.adapters.in_memory.host import InMemoryHost, nothing
 from fmx_restart.adapters.in_memory.lease import Server
 from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
-from fmx_restart.engine.ports import Inventory, Job, Look, Place, StartedJob, Worker
+from fmx_restart.engine.ports import (
+	Inventory,
+	Job,
+	Look,
+	Place,
+	StartedJob,
+	UnreadableRecord,
+	UnreadableRecords,
+	Worker,
+)
 
 REGISTRY_MARGIN = 90.0  # seconds until RQ gives up on a started job without a heartbeat
 
@@ -31,6 +40,7 @@ class InMemoryQueue(WorkerLoops):
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
 	address: str = "in-memory:1"
 	is_seen: set[str] = field(default_factory=set)  # names of workers that were in a look
+	odd: list[UnreadableRecord] = field(default_factory=list)  # what a test says that other programs wrote
 	_wakes: count = field(default_factory=lambda: count(1))
 
 	def __post_init__(self) -> None:
@@ -201,6 +211,9 @@ class InMemoryQueue(WorkerLoops):
 		places = {id: words[task.status] for id, task in real.items() if task.status in words}
 		places.update((id, Place.WAITING) for ids in self.lists.values() for id in ids if id in real)
 		return Inventory(self.clock.time(), places)
+
+	def unreadable(self) -> UnreadableRecords:
+		return UnreadableRecords(len(self.odd), tuple(self.odd))
 
 	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
 		self.server.answer()

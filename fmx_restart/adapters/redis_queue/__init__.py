@@ -13,8 +13,9 @@ from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
 from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.reached_at import RETRIES_TAKE, reached_at
+from fmx_restart.adapters.redis_queue.records import Unreadable
 from fmx_restart.adapters.redis_queue.wakes import Wakes
-from fmx_restart.engine.ports import Inventory, Job, Look, Worker
+from fmx_restart.engine.ports import Inventory, Job, Look, UnreadableRecords, Worker
 
 
 class RedisQueue:
@@ -26,10 +27,11 @@ class RedisQueue:
 		Redis until all workers are back.
 		"""
 		self.connection, self.bench_id, self.settled_after = connection, bench_id, settled_after
-		self._looker = Looker(connection, bench_id)
+		self.odd = Unreadable()
+		self._looker = Looker(connection, bench_id, self.odd)
 		self._wakes = Wakes(connection, bench_id, operation)
-		self._stock = Stock(connection, bench_id)
-		self._interruptions = Interruptions(connection)
+		self._stock = Stock(connection, bench_id, self.odd)
+		self._interruptions = Interruptions(connection, self.odd)
 
 	def look(self) -> Look:
 		with redis_border():
@@ -53,7 +55,7 @@ class RedisQueue:
 
 	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
 		with redis_border():
-			return jobs.describe(self.connection, self.bench_id, ids)
+			return jobs.describe(self.connection, self.bench_id, ids, self.odd)
 
 	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
 		with redis_border():
@@ -62,6 +64,9 @@ class RedisQueue:
 	def inventory(self) -> Inventory:
 		with redis_border():
 			return self._stock.inventory()
+
+	def unreadable(self) -> UnreadableRecords:
+		return self.odd.told()
 
 	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
 		with redis_border():

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from base64 import b64decode
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from redis import Redis
-from rq.job import Job, JobStatus
+from redis.client import Pipeline
+from rq.job import JobStatus
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.utils import now, utcformat
 
 from fmx_restart.adapters.redis_queue import keys
-from fmx_restart.adapters.redis_queue.look import text
+from fmx_restart.adapters.redis_queue.hashes import OTHERS_OF_RQ, hashes
+from fmx_restart.adapters.redis_queue.records import (
+	ODD_TYPE,
+	Record,
+	Unreadable,
+	of_its_type,
+	raw,
+	text,
+	whole_number,
+)
 
 YEAR = 31_536_000  # seconds; RQ's own default for failures (rq/defaults.py DEFAULT_FAILURE_TTL)
 
@@ -32,57 +44,126 @@ return 1
 """
 
 
+FIELDS = ("status", "origin", "failure_ttl", "ttl")
+LONGEST = 1 << 20  # bytes of a recorded failure that are looked at
+
+
+@dataclass(frozen=True)
+class KilledJob:
+	"""What of a job's hash its end needs. Its arguments and its meta stay unread."""
+
+	id: str
+	status: str
+	origin: str  # its queue's full name; empty where the hash does not tell
+	failure_ttl: int  # seconds; -1: for ever
+	ttl: int | str  # seconds until it is forgotten unless it ran; "" for never
+
+
 class Interruptions:
 	"""Each act can be repeated: by whoever got no answer, or by whoever finishes it for somebody who died."""
 
-	def __init__(self, connection: Redis) -> None:
-		self.connection = connection
+	def __init__(self, connection: Redis, unreadable: Unreadable | None = None) -> None:
+		self.connection, self.unreadable = connection, unreadable or Unreadable()
 		self._requeue = connection.register_script(REQUEUE)
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
 		for job in self._jobs(ids):
-			if self._reasons(job).count(reason):
+			reasons = self._reasons(job)
+			if reasons is not None and reason in reasons:
 				continue
-			if job.get_status() != JobStatus.FAILED:  # its worker is gone as well, and recorded nothing
-				self._move_to_failed(job, reason)
-			Result.create_failure(job, job.failure_ttl or YEAR, exc_string=reason)
+			if job.status != JobStatus.FAILED:  # its worker is gone as well, and recorded nothing
+				self._move_to_failed(job)
+			if reasons is not None:
+				self._record(job, reason)
 
 	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
 		"""The last one pushed stands first, so they go in backwards."""
 		returned = []
 		for job in reversed(self._jobs(ids)):
-			if self._reasons(job)[:1] == [reason]:
+			if (self._reasons(job) or [])[:1] == [reason] and job.origin:
 				self._push(job)
 				returned.append(job.id)
 		return returned[::-1]
 
-	def _push(self, job: Job) -> None:
-		queue = keys.QUEUE_PREFIX + job.origin
-		failed = FailedJobRegistry.key_template.format(job.origin)
-		names = [keys.job_key(job.id), queue, failed, keys.QUEUES]
-		self._requeue(keys=names, args=[job.id, utcformat(now()), job.ttl or ""])
+	def _push(self, job: KilledJob) -> None:
+		failed = keys.registry_key(FailedJobRegistry, job.origin)
+		names = [keys.job_key(job.id), keys.queue_key(job.origin), failed, keys.QUEUES]
+		self._requeue(keys=names, args=[raw(job.id), utcformat(now()), job.ttl])
 
-	def _move_to_failed(self, job: Job, reason: str) -> None:
-		started = StartedJobRegistry(job.origin, self.connection)
+	def _move_to_failed(self, job: KilledJob) -> None:
+		"""As rq's FailedJobRegistry.add, which would read and write the whole job."""
 		pipe = self.connection.pipeline()
-		for member in self.connection.zrange(started.key, 0, -1):
+		pipe.hset(keys.job_key(job.id), "status", JobStatus.FAILED.value)
+		if job.failure_ttl > 0:
+			for ending in ("", *OTHERS_OF_RQ):
+				pipe.expire(keys.job_key(job.id + ending), job.failure_ttl)
+		if job.origin:
+			self._move_between_registries(job, pipe)
+		for answer in pipe.execute(raise_on_error=False):
+			of_its_type(answer)
+
+	def _move_between_registries(self, job: KilledJob, pipe: Pipeline) -> None:
+		started = keys.registry_key(StartedJobRegistry, job.origin)
+		for member in self._read("zrange", started, 0, -1) or ():
 			if keys.started_id(text(member)) == job.id:
-				pipe.zrem(started.key, member)
-		job.set_status(JobStatus.FAILED, pipeline=pipe)
-		FailedJobRegistry(job.origin, self.connection).add(
-			job, job.failure_ttl or YEAR, reason, pipeline=pipe
+				pipe.zrem(started, member)
+		until = time.time() + job.failure_ttl if job.failure_ttl > 0 else job.failure_ttl
+		pipe.zadd(keys.registry_key(FailedJobRegistry, job.origin), {raw(job.id): until})
+
+	def _record(self, job: KilledJob, reason: str) -> None:
+		"""As rq's Result.save, which knows no ids but texts."""
+		key, failure = (
+			results_key(job),
+			Result(job.id, Result.Type.FAILED, self.connection, exc_string=reason),
 		)
+		pipe = self.connection.pipeline()
+		pipe.xadd(key, failure.serialize(), maxlen=10)
+		if job.failure_ttl > 0:
+			pipe.expire(key, job.failure_ttl)
+		else:
+			pipe.persist(key)
 		pipe.execute()
 
-	def _reasons(self, job: Job) -> list[str | None]:
+	def _reasons(self, job: KilledJob) -> list[str] | None:
 		"""
-		Why it failed each time that is still known, the last one first; None where it ended well. Not by Result.all, which
-		would build what a job returned, and run whatever code that takes.
+		Why it failed each time that is still known, the last one first; "" where it ended well. None where that cannot be
+		read. Not by Result.all, which would build what a job returned, and run whatever code that takes.
 		"""
-		entries = self.connection.xrevrange(Result.get_key(job.id))
-		reasons = (entry.get(b"exc_string") for _, entry in entries)
-		return [zlib.decompress(b64decode(reason)).decode() if reason else None for reason in reasons]
+		entries = self._read("xrevrange", results_key(job))
+		if entries is None:
+			self.unreadable.note("results of a job", job.id, ODD_TYPE)
+			return None
+		return [reason_in(entry.get(b"exc_string")) for _, entry in entries]
 
-	def _jobs(self, ids: Iterable[str]) -> list[Job]:
-		found = Job.fetch_many(list(ids), connection=self.connection)
-		return [job for job in found if job is not None]
+	def _read(self, command: str, *arguments: object) -> list | None:
+		"""None for a key of another type."""
+		pipe = self.connection.pipeline(transaction=False)
+		getattr(pipe, command)(*arguments)
+		[answer] = pipe.execute(raise_on_error=False)
+		return of_its_type(answer)
+
+	def _jobs(self, ids: Iterable[str]) -> list[KilledJob]:
+		"""Those whose hash is there."""
+		found = hashes(self.connection, ids, FIELDS, self.unreadable)
+		return [self._job(id, fields) for id, fields in found if fields and any(fields)]
+
+	def _job(self, id: str, fields: list[bytes | None]) -> KilledJob:
+		status, origin, failure_ttl, ttl = map(text, fields)
+		if not origin:
+			Record(self.unreadable, "job", id).note("it does not say to which queue it belongs")
+		seconds = whole_number(ttl) or 0
+		return KilledJob(
+			id, status, origin, whole_number(failure_ttl) or YEAR, seconds if seconds > 0 else ""
+		)
+
+
+def results_key(job: KilledJob) -> bytes:
+	return raw(Result.get_key(job.id))
+
+
+def reason_in(recorded: bytes | None) -> str:
+	"""Empty for one that ended well, and for what is none of RQ's records."""
+	try:
+		return zlib.decompressobj().decompress(b64decode(recorded or b""), LONGEST).decode()
+	except (ValueError, zlib.error):
+		return ""

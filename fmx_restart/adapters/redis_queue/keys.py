@@ -5,8 +5,11 @@ from __future__ import annotations
 import rq
 from rq.job import Job
 from rq.queue import Queue
+from rq.registry import BaseRegistry
 from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import Worker
+
+from fmx_restart.adapters.redis_queue.records import raw
 
 SUSPENDED = WORKERS_SUSPENDED
 #: Who holds the queue suspended, of every bench on this Redis database: as there is one rq:suspended, there is one of these.
@@ -24,8 +27,27 @@ WAKE_PREFIX = "fmx-park-"
 HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
 
 
-def job_key(id: str) -> str:
-	return JOB_PREFIX + id
+def job_key(id: str) -> bytes:
+	return raw(JOB_PREFIX + id)
+
+
+def worker_key(name: str) -> bytes:
+	return raw(WORKER_PREFIX + name)
+
+
+def queue_key(name: str) -> bytes:
+	"""`name`: in full, with the bench's prefix."""
+	return raw(QUEUE_PREFIX + name)
+
+
+def intermediate_key(name: str) -> bytes:
+	"""Where a worker that listens to one queue keeps an id between its pop and its first note."""
+	return raw(f"{QUEUE_PREFIX}{name}:intermediate")
+
+
+def registry_key(kind: type[BaseRegistry], name: str) -> bytes:
+	"""`name`: of a queue, in full."""
+	return raw(kind.key_template.format(name))
 
 
 def is_wake(id: str) -> bool:
@@ -34,7 +56,8 @@ def is_wake(id: str) -> bool:
 
 def started_id(member: str) -> str:
 	"""The job's id in a member of the started registry."""
-	return member.rpartition(":")[0] if HAS_EXECUTIONS else member
+	id, colon, _ = member.rpartition(":")
+	return id if HAS_EXECUTIONS and colon else member
 
 
 def lock_key(bench_id: str) -> str:

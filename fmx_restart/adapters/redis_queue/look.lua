@@ -2,10 +2,19 @@
 -- ARGV: prefix of a worker's key, prefix of this bench's queue keys, prefix of this bench's queue names,
 --       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
 -- A worker is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
+-- Keys of another type than RQ's are passed over, and told at the end: kind, name, what is odd.
 local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date'}
-local workers, others, names = {}, {}, {}
+local workers, others, names, odd = {}, {}, {}, {}
+local function ask(kind, name, otherwise, ...)
+	local answer = redis.pcall(...)
+	if type(answer) ~= 'table' or not answer.err then return answer end
+	if not string.find(answer.err, 'WRONGTYPE', 1, true) then return redis.call(...) end
+	table.insert(odd, {kind, name, 'its key holds something else than RQ writes'})
+	return otherwise
+end
 for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-	local worker = redis.call('HMGET', key, unpack(fields))
+	local short = string.sub(key, #ARGV[1] + 1)
+	local worker = ask('worker', short, {}, 'HMGET', key, unpack(fields))
 	if worker[3] then
 		local is_ours, benches = false, {}
 		for name in string.gmatch(worker[3], '[^,]+') do
@@ -17,11 +26,19 @@ for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 		end
 		if is_ours then
 			for i = 1, #fields do worker[i] = worker[i] or '' end
-			worker[#fields + 1] = redis.call('PTTL', key)
-			table.insert(worker, 1, string.sub(key, #ARGV[1] + 1))
+			table.insert(worker, 1, short)
+			for i = 1, #worker do worker[i] = (string.gsub(worker[i], '%z', '?')) end
+			table.insert(worker, redis.call('PTTL', key))
 			table.insert(workers, table.concat(worker, '\0'))
 		else
 			for bench, _ in pairs(benches) do others[bench] = (others[bench] or 0) + 1 end
+		end
+	else
+		for i = 1, #fields do
+			if worker[i] then
+				table.insert(odd, {'worker', short, 'it does not say which queues it serves'})
+				break
+			end
 		end
 	end
 end
@@ -33,14 +50,15 @@ end
 local depths, started = {}, {}
 for name, _ in pairs(names) do
 	local short = string.sub(name, #ARGV[3] + 1)
-	table.insert(depths, {short, redis.call('LLEN', ARGV[2] .. short)})
-	local members = redis.call('ZRANGE', ARGV[4] .. name, 0, -1, 'WITHSCORES')
+	table.insert(depths, {short, ask('queue', short, 0, 'LLEN', ARGV[2] .. short)})
+	local members = ask('registry of started jobs', short, {}, 'ZRANGE', ARGV[4] .. name, 0, -1, 'WITHSCORES')
 	for i = 1, #members, 2 do
 		local id = members[i]
 		if ARGV[6] == '1' then id = string.gsub(id, ':[^:]*$', '') end
-		table.insert(started, {id, members[i + 1], redis.call('HGET', ARGV[5] .. id, 'worker_name')})
+		table.insert(started, {id, members[i + 1], ask('job', id, false, 'HGET', ARGV[5] .. id, 'worker_name')})
 	end
 end
 local neighbours = {}
 for bench, count in pairs(others) do table.insert(neighbours, {bench, count}) end
-return {redis.call('TIME'), redis.call('GET', KEYS[3]), neighbours, workers, depths, started}
+local suspension = ask('suspension', KEYS[3], 'something that is no text', 'GET', KEYS[3])
+return {redis.call('TIME'), suspension, neighbours, workers, depths, started, odd}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from redis import Redis
 
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.inventory import REGISTRIES, Stock
-from fmx_restart.adapters.redis_queue.look import instant, text
+from fmx_restart.adapters.redis_queue.inventory import Stock
+from fmx_restart.adapters.redis_queue.records import Record, Unreadable, raw, text
+from fmx_restart.engine.ports import Place
 
 CHUNK = 2000  # keys of one SCAN
 OPEN = {"queued", "started"}  # RQ's words for a job that is not over
@@ -29,14 +29,16 @@ class LostJob:
 	is_stranded: bool  # its id lies in RQ's intermediate list
 
 
-def lost_jobs(connection: Redis, bench_id: str, *, most_keys: int) -> tuple[list[LostJob], bool]:
+def lost_jobs(
+	connection: Redis, bench_id: str, *, most_keys: int, unreadable: Unreadable | None = None
+) -> tuple[list[LostJob], bool]:
 	"""
 	Those that look lost at this instant; one that a worker pops just now looks so, too, until it has started. False
 	when there are more than `most_keys` keys and not all of them were looked at.
 	"""
-	stock = Stock(connection, bench_id)
+	stock = Stock(connection, bench_id, unreadable)
 	with redis_border():
-		listed, stranded = listed_ids(connection, stock.queues())
+		listed, stranded = listed_ids(stock)
 		unlisted: set[bytes] = set()
 		seen = 0
 		for chunk in job_ids(connection):
@@ -51,30 +53,27 @@ def still_lost(connection: Redis, bench_id: str, ids: Collection[str]) -> list[L
 	"""Those of `ids` that look lost at this instant: the second look at a few."""
 	stock = Stock(connection, bench_id)
 	with redis_border():
-		listed, stranded = listed_ids(connection, stock.queues())
-		return described(stock, {id.encode() for id in ids} - listed, stranded)
+		listed, stranded = listed_ids(stock)
+		return described(stock, {raw(id) for id in ids} - listed, stranded)
 
 
-def listed_ids(connection: Redis, queues: Collection[str]) -> tuple[set[bytes], set[bytes]]:
+def listed_ids(stock: Stock) -> tuple[set[bytes], set[bytes]]:
 	"""
 	Ids in any queue or registry, and ids in intermediate lists, of one instant. Bytes, and sets made by the interpreter
 	itself: a hundred thousand of them must not take a second.
 	"""
-	pipe = connection.pipeline(transaction=True)
-	for queue in queues:
-		pipe.lrange(keys.QUEUE_PREFIX + queue, 0, -1)
-		for _, kind in REGISTRIES:
-			pipe.zrange(kind.key_template.format(queue), 0, -1)
-		pipe.lrange(f"{keys.QUEUE_PREFIX}{queue}:intermediate", 0, -1)
-	answers = pipe.execute()
-	each = len(REGISTRIES) + 2
+	pipe = stock.connection.pipeline(transaction=True)
+	asked = [(queue, place) for queue in stock.queues() for place in stock.ask_for_lists(pipe, queue)]
+	answers = pipe.execute(raise_on_error=False) if asked else []
 	listed: set[bytes] = set()
-	for number, ids in enumerate(answers):
-		if number % each == each - 2:  # the last registry is that of started jobs
-			listed.update(keys.started_id(text(id)).encode() for id in ids)
-		elif number % each != each - 1:
-			listed.update(ids)
-	return listed, set(chain.from_iterable(answers[each - 1 :: each]))
+	stranded: set[bytes] = set()
+	for (queue, place), answer in zip(asked, answers, strict=True):
+		members = stock.readable(queue, place, answer)
+		if place is Place.RUNNING:
+			listed.update(raw(keys.started_id(text(member))) for member in members)
+		else:
+			(stranded if place is Place.STRANDED else listed).update(members)
+	return listed, stranded
 
 
 def described(stock: Stock, unlisted: set[bytes], stranded: set[bytes]) -> list[LostJob]:
@@ -84,11 +83,11 @@ def described(stock: Stock, unlisted: set[bytes], stranded: set[bytes]) -> list[
 			id,
 			status,
 			origin.removeprefix(stock.prefix),
-			instant(enqueued or "") or 0.0,
-			id.encode() in stranded,
+			Record(stock.unreadable, "job", id).instant("enqueued_at", enqueued) or 0.0,
+			raw(id) in stranded,
 		)
 		for id, (status, origin, enqueued) in stock.hashes(ids, "status", "origin", "enqueued_at")
-		if status in OPEN and (origin or "").startswith(stock.prefix)
+		if status in OPEN and stock.is_ours(origin)
 	]
 
 

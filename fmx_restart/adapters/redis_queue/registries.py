@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
 from redis import Redis
+from redis.client import Pipeline
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.hashes import hashes_with_data
 from fmx_restart.adapters.redis_queue.jobs import label
-from fmx_restart.adapters.redis_queue.look import instant, text
+from fmx_restart.adapters.redis_queue.records import Unreadable, instant, of_its_type, text
 
 MINUTE = 60.0
 
@@ -34,26 +36,30 @@ def failed_counts(connection: Redis, bench_id: str, queues: Iterable[str]) -> di
 	with redis_border():
 		pipe = connection.pipeline(transaction=False)
 		for name in names:
-			pipe.zcard(FailedJobRegistry.key_template.format(f"{bench_id}:{name}"))
-		return dict(zip(names, pipe.execute(), strict=True))
+			pipe.zcard(keys.registry_key(FailedJobRegistry, f"{bench_id}:{name}"))
+		counts = [of_its_type(answer) or 0 for answer in pipe.execute(raise_on_error=False)]
+		return dict(zip(names, counts, strict=True))
 
 
 def newest_failed(connection: Redis, bench_id: str, queues: Iterable[str], most: int) -> list[FailedJob]:
-	"""Of all these queues, the newest first. Two round trips."""
+	"""Of all these queues, the newest first. Three round trips."""
 	with redis_border():
 		pipe = connection.pipeline(transaction=False)
 		for name in queues:
-			pipe.zrevrange(FailedJobRegistry.key_template.format(f"{bench_id}:{name}"), 0, most - 1)
-		ids = [text(id) for id in chain.from_iterable(pipe.execute())]
-		for id in ids:
-			pipe.hmget(keys.job_key(id), "data", "origin", "ended_at")
-		found = zip(ids, pipe.execute(), strict=True)
+			pipe.zrevrange(keys.registry_key(FailedJobRegistry, f"{bench_id}:{name}"), 0, most - 1)
+		ids = [text(id) for id in chain.from_iterable(filled(pipe))]
+		found = list(hashes_with_data(connection, ids, ("origin", "ended_at"), Unreadable()))
 	jobs = [
-		FailedJob(id, *label(data), text(origin).removeprefix(f"{bench_id}:"), instant(text(ended)))
-		for id, (data, origin, ended) in found
-		if origin
+		FailedJob(id, *label(data), text(fields[0]).removeprefix(f"{bench_id}:"), instant(text(fields[1])))
+		for id, data, fields in found
+		if fields and fields[0]
 	]
 	return sorted(jobs, key=lambda job: job.ended or 0.0, reverse=True)[:most]
+
+
+def filled(pipe: Pipeline) -> Iterator[list]:
+	"""The answers, without those of keys that are of another type."""
+	return filter(None, map(of_its_type, pipe.execute(raise_on_error=False)))
 
 
 def ended_per_minute(
@@ -75,9 +81,9 @@ def ended_per_minute(
 			for kind, registry in registries.items():
 				begin = minute + ttls[kind]
 				for name in names:
-					key = registry.key_template.format(f"{bench_id}:{name}")
+					key = keys.registry_key(registry, f"{bench_id}:{name}")
 					pipe.zcount(key, begin, f"({begin + MINUTE}")
-		counts = pipe.execute()
+		counts = [of_its_type(answer) or 0 for answer in pipe.execute(raise_on_error=False)]
 	size = len(names)
 	sums = (
 		[sum(counts[at : at + size]) for at in range(0, len(counts), size)] if size else [0] * 2 * len(wanted)

@@ -9,7 +9,11 @@ for i = 0, wanted - 1 do
 	local id = redis.call('LINDEX', KEYS[1], index)
 	local key = ARGV[3] .. id
 	local data = ''
-	if redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[2]) then data = redis.call('HGET', key, 'data') or '' end
-	table.insert(sample, {id, data, redis.call('HGET', key, 'enqueued_at') or ''})
+	local enqueued = ''
+	if redis.call('TYPE', key).ok == 'hash' then
+		if redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[2]) then data = redis.call('HGET', key, 'data') or '' end
+		enqueued = redis.call('HGET', key, 'enqueued_at') or ''
+	end
+	table.insert(sample, {id, data, enqueued})
 end
 return {length, sample}

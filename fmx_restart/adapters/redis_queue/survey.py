@@ -16,8 +16,8 @@ from rq import registry
 
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.jobs import UNKNOWN, label_and_method
-from fmx_restart.adapters.redis_queue.look import instant, text
+from fmx_restart.adapters.redis_queue.jobs import label_and_method
+from fmx_restart.adapters.redis_queue.records import Record, Unreadable, of_its_type, raw, text
 
 SCRIPT = (Path(__file__).parent / "survey.lua").read_text()
 SAMPLE = 500  # jobs looked at per queue; a queue that is no longer is looked at as a whole
@@ -57,37 +57,45 @@ class QueueSurvey:
 	methods: tuple[Method, ...]  # of the sample; the most frequent first
 
 
-def survey(connection: Redis, bench_id: str, queues: Collection[str]) -> list[QueueSurvey]:
-	"""Two round trips, whatever waits."""
+def survey(
+	connection: Redis, bench_id: str, queues: Collection[str], unreadable: Unreadable | None = None
+) -> list[QueueSurvey]:
+	"""Two round trips, whatever waits. What is no list counts as empty."""
 	with redis_border():
 		script = connection.register_script(SCRIPT)
 		pipe = connection.pipeline(transaction=False)
 		for queue in queues:
 			name = f"{bench_id}:{queue}"
-			script(keys=[keys.QUEUE_PREFIX + name], args=[SAMPLE, LARGEST, keys.JOB_PREFIX], client=pipe)
+			script(keys=[keys.queue_key(name)], args=[SAMPLE, LARGEST, keys.JOB_PREFIX], client=pipe)
 			for kind in COUNTED.values():
-				pipe.zcard(kind.key_template.format(name))
-			overdue = registry.ScheduledJobRegistry.key_template.format(name)
+				pipe.zcard(keys.registry_key(kind, name))
+			overdue = keys.registry_key(registry.ScheduledJobRegistry, name)
 			pipe.zcount(overdue, "-inf", time.time() - LATE)
-			pipe.lrange(f"{keys.QUEUE_PREFIX}{name}:intermediate", 0, MOST_STRANDED - 1)
-		answers = iter(pipe.execute())
+			pipe.lrange(keys.intermediate_key(name), 0, MOST_STRANDED - 1)
+		answers = iter([of_its_type(answer) for answer in pipe.execute(raise_on_error=False)])
 	each = len(COUNTED) + 3
-	return [surveyed(queue, [next(answers) for _ in range(each)]) for queue in queues]
+	odd = unreadable or Unreadable()
+	return [surveyed(queue, [next(answers) for _ in range(each)], odd) for queue in queues]
 
 
-def surveyed(queue: str, answers: list) -> QueueSurvey:
-	(length, sample), *counts, overdue, stranded = answers
-	jobs = [(text(id), data, text(enqueued)) for id, data, enqueued in sample if not keys.is_wake(text(id))]
-	methods = Counter(label_and_method(data) if data else (UNKNOWN,) * 3 for _, data, _ in jobs)
-	instants = [moment for _, _, enqueued in jobs if (moment := instant(enqueued))]
+def surveyed(queue: str, answers: list, unreadable: Unreadable) -> QueueSurvey:
+	head, *counts, overdue, stranded = answers
+	length, sample = head or (0, [])
+	methods: Counter[tuple[str, str, str]] = Counter()
+	instants = []
+	for id, data, enqueued in sample:
+		if not keys.is_wake(text(id)):
+			record = Record(unreadable, "job", text(id))
+			methods[label_and_method(data, record)] += 1
+			instants.append(record.instant("enqueued_at", text(enqueued)))
 	return QueueSurvey(
 		name=queue,
 		pending=length,
-		**dict(zip(COUNTED, counts, strict=True)),
-		overdue=overdue,
-		stranded=tuple(text(id) for id in stranded if not keys.is_wake(text(id))),
-		oldest=min(instants, default=None),
-		sample=len(jobs),
+		**{name: counted or 0 for name, counted in zip(COUNTED, counts, strict=True)},
+		overdue=overdue or 0,
+		stranded=tuple(text(id) for id in stranded or () if not keys.is_wake(text(id))),
+		oldest=min(filter(None, instants), default=None),
+		sample=methods.total(),
 		methods=tuple(Method(*names, number) for names, number in methods.most_common()),
 	)
 
@@ -113,5 +121,8 @@ def jobs_of_site(connection: Redis, bench_id: str, queues: Collection[str], site
 		script = connection.register_script(COUNT)
 		pipe = connection.pipeline(transaction=False)
 		for queue in queues:
-			script(keys=[f"{keys.QUEUE_PREFIX}{bench_id}:{queue}"], args=stems, client=pipe)
-		return dict(zip(queues, pipe.execute(), strict=True))
+			script(
+				keys=[keys.queue_key(f"{bench_id}:{queue}")], args=[raw(stem) for stem in stems], client=pipe
+			)
+		counts = [of_its_type(answer) or 0 for answer in pipe.execute(raise_on_error=False)]
+		return dict(zip(queues, counts, strict=True))

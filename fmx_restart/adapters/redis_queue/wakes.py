@@ -15,6 +15,7 @@ from rq.job import Job, JobStatus
 from rq.queue import Queue
 
 from fmx_restart.adapters.redis_queue import keys
+from fmx_restart.adapters.redis_queue.records import of_its_type, text
 from fmx_restart.engine.ports import Worker
 
 WAKE = "builtins.dict"
@@ -53,7 +54,8 @@ class Wakes:
 		listen to come first: whoever has a queue of its own is gone before the shared ones are served.
 		"""
 		listeners = Counter(queue for worker in workers for queue in set(worker.queues))
-		targets = sorted((worker.queues[0] for worker in workers), key=lambda queue: listeners[queue])
+		heads = [worker.queues[0] for worker in workers if worker.queues]
+		targets = sorted(heads, key=lambda queue: listeners[queue])
 		pipe = self.connection.pipeline()
 		for target in targets:
 			self._push(pipe, target, WAKE, FRAPPE_KWARGS)
@@ -78,14 +80,17 @@ class Wakes:
 
 	def _left_behind(self) -> list[tuple[str, str]]:
 		"""They were pushed to the front; what was put back before them since then are a few at most."""
-		queues = [key.decode() for key in self.connection.smembers(keys.QUEUES)]
-		ours = [key for key in queues if key.startswith(f"{keys.QUEUE_PREFIX}{self.bench_id}:")]
+		stem = keys.queue_key(f"{self.bench_id}:")
+		ours = [key for key in self.connection.smembers(keys.QUEUES) if key.startswith(stem)]
 		pipe = self.connection.pipeline(transaction=False)
 		for key in ours:
 			pipe.lrange(key, 0, FRONT)
-		found = zip(ours, pipe.execute() if ours else [], strict=True)
+		found = zip(ours, pipe.execute(raise_on_error=False) if ours else [], strict=True)
 		return [
-			(key, id.decode()) for key, ids in found for id in ids if id.decode().startswith(self.id_stem)
+			(text(key), text(id))
+			for key, ids in found
+			for id in of_its_type(ids) or ()
+			if text(id).startswith(self.id_stem)
 		]
 
 	def _push(self, pipe: Pipeline, queue: str, function: str, kwargs: dict) -> str:

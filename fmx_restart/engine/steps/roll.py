@@ -146,7 +146,8 @@ class Rolling:
 
 	def old_workers(self, look: Look) -> list[Worker]:
 		pids = {relay.old.pid for relay in self.relays if relay.leg is Leg.STOPPING}
-		return [worker for worker in local_workers(look) if worker.pid in pids and not worker.is_leaving]
+		old = (worker for worker in local_workers(look) if worker.pid in pids)
+		return [worker for worker in old if worker.queues and not worker.is_leaving]
 
 	def is_free(self, worker: Worker) -> bool:
 		"""Idle, or its job has just ended: one that is in the middle of a job would only let the pill wait."""

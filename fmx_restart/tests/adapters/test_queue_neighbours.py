@@ -133,10 +133,12 @@ class TestIncompleteRecords(RedisTestCase):
 		[seen] = self.queue.look().workers
 		self.assertEqual((seen.name, seen.pid, seen.heartbeat), ("old", 0, 0.0))
 
-	def test_a_state_that_rq_does_not_have_yet_counts_as_started(self):
+	def test_in_a_state_that_rq_does_not_have_a_worker_with_a_job_is_at_work_and_another_one_idle(self):
 		worker = self.bench.register("short")
 		self.admin.hset(worker.key, "state", "dreaming")
-		self.assertIs(self.queue.look().workers[0].state, WorkerState.STARTED)
+		self.assertIs(self.queue.look().workers[0].state, WorkerState.IDLE)
+		self.admin.hset(worker.key, "current_job", "job-1")
+		self.assertIs(self.queue.look().workers[0].state, WorkerState.BUSY)
 
 	def test_a_started_entry_whose_hash_is_gone_has_no_worker(self):
 		member = "job-1:execution" if SEPARATOR == "||" else "job-1"

@@ -206,6 +206,14 @@ class TestElsewhere(LocatorCase):
 				self.assertEqual(self.where(replace(far, heartbeat=NOW - silence)), "elsewhere")
 				self.assertEqual(self.where(replace(far, heartbeat=NOW - silence - 1)), "silent")
 
+	def test_one_whose_heartbeat_cannot_be_read_is_never_silent(self):
+		"""Nothing tells that it is gone, so a drain must not believe that it is."""
+		for is_recorded in (True, False):
+			odd = replace(self.worker, host=ELSEWHERE, heartbeat=0.0, expires=None, is_recorded=is_recorded)
+			self.assertEqual(self.where(odd), "elsewhere")
+			self.clock.sleep(HOUR)
+			self.assertEqual(self.where(odd), "elsewhere")
+
 	def test_one_that_redis_forgot_is_silent_when_nothing_was_heard_of_it_since_we_looked_first(self):
 		lost = replace(
 			self.worker,

@@ -4,6 +4,7 @@ import unittest
 from functools import partial
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
+from fmx_restart.console.report import report_lines
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
 	BenchBusy,
@@ -16,7 +17,7 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.holder import describe
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import ProcessState, UnreadableRecord
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -25,6 +26,18 @@ TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short
 class TestWaitWorkers(unittest.TestCase):
 	def setUp(self):
 		self.bench = InMemoryBench(TWO_WORKERS)
+
+	def test_records_that_cannot_be_read_are_told_once_and_end_nothing(self):
+		# Given a record that another program wrote into RQ's keys
+		self.bench.queue.odd.append(UnreadableRecord("job", "job-1", "its timeout is no number"))
+		run = Run(self.bench)
+		# When the bench is restarted
+		report = run.go()
+		# Then that is told, once, and stands in the report
+		self.assertEqual(report.outcome, Phase.DONE)
+		[told] = run.of(events.RecordsUnreadable)
+		self.assertEqual((told.records, told.records.count), (report.unreadable, 1))
+		self.assertTrue(any("job-1: its timeout is no number" in line for line in report_lines(report)))
 
 	def test_an_idle_bench_is_restarted_and_every_process_has_a_new_pid(self):
 		# Given a bench where nothing runs
