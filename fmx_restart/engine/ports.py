@@ -399,6 +399,7 @@ class WebFault:
 	site: str = ""  # for which site; empty where it was asked for none
 	is_answer: bool = False  # the server is up, and says itself that something is wrong
 	is_taken: bool = False  # another process listens at the address
+	is_stray: bool = False  # which is a web server of this bench that no process manager runs, with old code
 	holder: HostProcess | None = None  # that process, where it can be seen
 	remedy: str = ""  # what to type; empty where only a log can tell
 

@@ -16,6 +16,7 @@ def told_by_report(report: Report, before: Row) -> Row:
 	"""`before`: what single facts told. They know when a process failed, and which ghosts were put back."""
 	told = {
 		"requested_by": report.requested_by or before.get("requested_by"),
+		"web_outage": report.web_outage or 0.0,  # a column holds no null; where nobody knows nothing is shown
 		"phases": phase_rows(report),
 		"processes": process_rows(report, before["processes"]),
 		"jobs": job_rows(report, before["jobs"]),

@@ -25,6 +25,7 @@ class InMemoryWeb:
 		self.sites: dict[str, str | None] = {SITE: None}
 		self.named: tuple[str, ...] = ()
 		self.orphan: HostProcess | None = None
+		self.is_stray = True  # the orphan is a web server of this bench
 		self.hidden = ""
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock
@@ -88,6 +89,7 @@ class InMemoryWeb:
 			STRANGER_TEXT.format(pid=pid, how="in its place"),
 			ADDRESS,
 			is_taken=True,
+			is_stray=self.is_stray,
 			holder=self.orphan,
 			remedy=f"End it: kill {pid} (or bench doctor --fix). Then type bench safe-restart --no-workers.",
 		)

@@ -18,6 +18,7 @@ from fmx_restart.adapters.web.watch import Watch
 from fmx_restart.engine.ports import HostProcess, WebFault
 
 SHORT = 1.0  # seconds for an answer while the old server still serves: nothing waits longer for it
+SITES_TAKE = 20.0  # seconds for all sites; those that did not get their turn are asked in the next round
 LOOK = 0.25  # seconds that one look waits for an answer
 FIRST = 3  # sites that are asked whether the server answers at all
 PENDING = "no answer yet"
@@ -56,13 +57,14 @@ class BenchWeb:
 		self._watch: Watch | None = None
 		self._asking: tuple[list[Endpoint], Question[Answer]] | None = None
 		self._asking_sites: Question[list[WebFault]] | None = None
+		self._asking_before: Question[None] | None = None
 		self._holders: tuple[float, list[Holder]] = (0.0, [])
 
 	# before the restart
 
 	def begin(self, family: Sequence[HostProcess]) -> None:
 		self._endpoint = endpoint = self._endpoints(family)[0]
-		Question(lambda: self._note_answering(endpoint))
+		self._asking_before = Question(lambda: self._note_answering(endpoint))
 
 	def _note_answering(self, endpoint: Endpoint) -> None:
 		for site in self._sites.all:
@@ -81,6 +83,8 @@ class BenchWeb:
 		return None
 
 	def watch(self) -> None:
+		if self._asking_before:
+			self._asking_before.is_answered(SHORT)
 		site = next(iter([*self._answered, *self._sites.all]), None)
 		asks = self._endpoint
 
@@ -99,7 +103,8 @@ class BenchWeb:
 
 	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
 		found = listening(family)
-		if found.is_known and not found.listeners:
+		is_elsewhere = not family and self._override is not None  # in another container, for instance
+		if found.is_known and not found.listeners and not is_elsewhere:
 			return self._not_listening(family)
 		answer = self._answer(self._endpoints(family, found))
 		if answer.fault:
@@ -118,6 +123,8 @@ class BenchWeb:
 		found = listening(family)
 		if not found.is_known:
 			return found.unknown
+		if not found.listeners:
+			return "none of its processes can be seen"
 		if any(endpoint.overlaps(self._endpoint) for endpoint in found.endpoints):
 			return ""
 		return f"{self._endpoint} is none of the addresses at which it listens ({', '.join(map(str, found.endpoints))})"
@@ -131,13 +138,18 @@ class BenchWeb:
 		return asked.answer()
 
 	def _ask_sites(self) -> list[WebFault]:
+		until = time.monotonic() + SITES_TAKE
 		faults = []
 		for site in dict.fromkeys([*self._sites.named, *self._answered]):
-			if site not in self._confirmed and self._sites.is_there(site):
-				if fault := self._ping(self._endpoint, site, timeout=self._timeout):
-					faults.append(fault)
-				else:
-					self._confirmed.add(site)
+			if site in self._confirmed or not self._sites.is_there(site):
+				continue
+			left = min(self._timeout, until - time.monotonic())
+			if left <= 0:
+				faults.append(WebFault("the sites before it took too long", str(self._endpoint), site))
+			elif fault := self._ping(self._endpoint, site, timeout=left):
+				faults.append(fault)
+			else:
+				self._confirmed.add(site)
 		return faults
 
 	@property
@@ -217,6 +229,7 @@ class BenchWeb:
 					holder=holder.process,
 					remedy=holder.remedy,
 					is_taken=True,
+					is_stray=holder.is_stray,
 				)
 		return None
 

@@ -27,7 +27,7 @@ class Endpoint:
 
 	def __str__(self) -> str:
 		if self.path:
-			return f"{UNIX}{self.path}"
+			return f"{UNIX}{printable(self.path)}"
 		return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 	@property
@@ -42,6 +42,11 @@ class Endpoint:
 		hosts = {self.host, other.host}
 		is_same = len(hosts) == 1 or bool(hosts & ANY.keys()) or not all(map(is_address, hosts))
 		return self.port == other.port and is_same
+
+
+def printable(text: str) -> str:
+	"""What another user's process named: no control characters on anybody's terminal."""
+	return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def is_address(host: str) -> bool:

@@ -14,7 +14,7 @@ from fmx_restart.adapters.orphans import adopted
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.adapters.supervisor.signs import is_supervisord
 from fmx_restart.adapters.systemd.cgroup import is_main_process
-from fmx_restart.adapters.web.endpoint import Endpoint
+from fmx_restart.adapters.web.endpoint import Endpoint, printable
 from fmx_restart.adapters.web.listening import PROC, Listener, all_listeners, sockets_of
 from fmx_restart.engine.ports import HostProcess
 
@@ -70,9 +70,10 @@ def all_pids() -> list[int]:
 
 
 def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | None) -> Holder:
-	process = HostProcess(row.pid, row.identity, row.name)
+	name = printable(row.name)
+	process = HostProcess(row.pid, row.identity, name)
 	if role is not Role.WEB:
-		text = f"pid {row.pid} ({row.name}), which is not a web server of this bench,"
+		text = f"pid {row.pid} ({name}), which is not a web server of this bench,"
 		remedy = (
 			"It is left alone. Stop it, or let web listen elsewhere (webserver_port, then bench setup supervisor), then"
 			f" type {RESTART_WEB}."

@@ -279,6 +279,15 @@ class TestWhoAnswers(BenchCase):
 			self.words = plain
 
 
+class TestProcessesElsewhere(BenchCase):
+	def test_a_web_program_of_another_container_is_asked_at_the_address_that_was_set(self):
+		# Given a server whose process this machine does not know
+		self.start()
+		web = self.web_for(override=Endpoint("127.0.0.1", self.port))
+		eventually(lambda: web.fault([]) is None, "it answers")
+		self.assertEqual(web.unproved([]), "none of its processes can be seen")
+
+
 class TestWhichSitesAreAsked(BenchCase):
 	def setUp(self):
 		super().setUp()

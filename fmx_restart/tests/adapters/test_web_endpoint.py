@@ -72,6 +72,9 @@ class TestOverlaps(unittest.TestCase):
 		self.assertEqual(Endpoint("0.0.0.0", 8000).reachable, Endpoint("127.0.0.1", 8000))
 		self.assertEqual(str(Endpoint("::", 8000).reachable), "[::1]:8000")
 
+	def test_a_path_of_another_users_socket_writes_nothing_strange_on_a_terminal(self):
+		self.assertEqual(str(Endpoint(path="/tmp/\x1b[31m\udcff")), "unix:/tmp/?[31m?")
+
 
 class TestTheSetting(unittest.TestCase):
 	def test_an_address_or_a_socket(self):

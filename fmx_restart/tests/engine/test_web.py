@@ -226,3 +226,12 @@ class TestVerifyIsNotSilent(WebCase):
 		run = Run(self.bench)
 		run.go()
 		self.assertEqual(self.told(run), [])
+
+
+class TestAStrangerHasTheAddress(WebCase):
+	def test_a_migration_is_not_refused_for_it_as_it_runs_no_code_of_the_bench(self):
+		self.web.orphan, self.web.is_stray = self.bench.host.add(78), False
+		options = Options(migration=MigrationOptions(), sites=("one.localhost",))
+		run = Run(self.bench, options)
+		self.assertIn("pid 78", str(self.fails(run)))
+		self.assertEqual([fact.migration.site for fact in run.of(events.MigrationEnded)], ["one.localhost"])

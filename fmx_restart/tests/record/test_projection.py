@@ -69,6 +69,11 @@ class TestProjection(unittest.TestCase):
 		self.assertAlmostEqual(waited["seconds"], 20, delta=0.5)
 		self.assertEqual((row["jobs_waited_for"], row["jobs_finished"], row["jobs_lost"]), (1, 1, 0))
 
+	def test_it_tells_how_long_users_got_no_answer(self):
+		self.bench.processes["web"].stop_takes = 2.0
+		row = self.recorded().go().row()
+		self.assertAlmostEqual(row["web_outage"], 3.5, delta=0.2)
+
 	def test_its_phases_follow_one_another_without_a_gap(self):
 		row = self.recorded().go().row()
 		names = [phase["phase"] for phase in row["phases"]]
