@@ -8,18 +8,20 @@ from collections.abc import Callable
 import click
 
 from fmx_restart.console.doctor import console, report
+from fmx_restart.console.say import say as show
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.examining import examine_patient
 from fmx_restart.doctor.fix import FIXES, Step
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.plain_text import printable_lines
 
 
 def repair(examination: Examination, new_patient: Callable[[], Patient], given: dict) -> Examination:
 	"""Returns what is found afterwards; the same examination where nothing was done."""
-	say = (lambda text: None) if given["as_json"] else click.echo
+	say = (lambda text: None) if given["as_json"] else show
 	done = [
-		step.text
+		printable_lines(step.text)
 		for name in dict.fromkeys(finding.fix for finding in examination.findings if finding.fix)
 		for step in FIXES.all()[name](new_patient())
 		if is_wanted(step, given["yes"], say) and is_done(step, say)
@@ -38,7 +40,7 @@ def is_wanted(step: Step, yes: bool, say: Callable[[str], None]) -> bool:
 	if yes:
 		say(f"\n{step.text}")
 		return True
-	return click.confirm(f"\n{step.text}?", default=False)
+	return click.confirm(printable_lines(f"\n{step.text}?"), default=False)
 
 
 def is_done(step: Step, say: Callable[[str], None]) -> bool:
@@ -47,7 +49,7 @@ def is_done(step: Step, say: Callable[[str], None]) -> bool:
 		say(f"  {step.act()}")
 		return True
 	except OperationError as error:
-		click.secho(f"  Error: {error}", fg="red", err=True)
+		click.secho(printable_lines(f"  Error: {error}"), fg="red", err=True)
 		if error.hint:
-			click.echo(f"  {error.hint}", err=True)
+			show(f"  {error.hint}", err=True)
 		return False

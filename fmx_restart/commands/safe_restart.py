@@ -19,6 +19,7 @@ from fmx_restart.commands.background import Detaching, begin_in_background, go_o
 from fmx_restart.commands.status import show_status
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
+from fmx_restart.console.say import say
 from fmx_restart.console.sentences import STORIES, order, plan_sentence, sentence, span
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
@@ -26,6 +27,7 @@ from fmx_restart.engine.events import CodeBroken, MigrationFinding, WebTaken, Wo
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan
 from fmx_restart.record.announcing import announce
 from fmx_restart.recovering import launch_guardian
@@ -179,9 +181,9 @@ def exit_on_error() -> Iterator[None]:
 	try:
 		yield
 	except OperationError as error:
-		click.secho(f"Error: {error}", fg="red", err=True)
+		click.secho(printable_lines(f"Error: {error}"), fg="red", err=True)
 		if error.hint:
-			click.echo(error.hint, err=True)
+			say(error.hint, err=True)
 		raise click.exceptions.Exit(error.exit_code) from error
 
 
@@ -192,21 +194,21 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 
 		click.echo(json.dumps(asdict(plan)))
 		return
-	click.echo(f"{STORIES[wanted.strategy]}\n{plan_sentence(plan)}")
+	say(f"{STORIES[wanted.strategy]}\n{plan_sentence(plan)}")
 	for number, (when, names) in enumerate(order(plan, wanted.strategy), start=1):
-		click.echo(f"  {number}. {when}: {', '.join(names)}")
+		say(f"  {number}. {when}: {', '.join(names)}")
 	for finding in plan.findings:
-		click.echo(sentence(MigrationFinding(finding)))
+		say(sentence(MigrationFinding(finding)))
 	for fault in plan.code_faults:
-		click.echo(sentence(CodeBroken(fault)))
+		say(sentence(CodeBroken(fault)))
 	if plan.web_taken:
-		click.echo(sentence(WebTaken(plan.web_taken)))
+		say(sentence(WebTaken(plan.web_taken)))
 	if plan.unmanaged:
-		click.echo(sentence(WorkersUnmanaged(plan.unmanaged)))
+		say(sentence(WorkersUnmanaged(plan.unmanaged)))
 	for job in plan.jobs:
 		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
-		click.echo(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")
-	click.echo(f"Nothing was changed. Idle workers: {plan.idle_workers}. Queued: {depths(plan)}.")
+		say(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")
+	say(f"Nothing was changed. Idle workers: {plan.idle_workers}. Queued: {depths(plan)}.")
 
 
 def depths(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from fmx_restart.console.say import say
 from fmx_restart.engine.holder import describe
 from fmx_restart.this_bench import Status
 
@@ -21,7 +22,7 @@ def show_status(status: Status, as_json: bool) -> None:
 		if status.look.suspension
 		else "The queue moves."
 	)
-	click.echo(f"{held}\n{suspended}")
+	say(f"{held}\n{suspended}")
 	for operation in status.unfinished:
 		click.echo(
 			f"Operation {operation} died, and what it left was not put right: bench safe-restart --recover"
@@ -29,8 +30,8 @@ def show_status(status: Status, as_json: bool) -> None:
 	for worker in status.look.workers:
 		job = status.jobs.get(worker.job_id or "")
 		doing = f"  {job.site} / {job.method}" if job else ""
-		click.echo(f"  {','.join(worker.queues):<28} pid {worker.pid:<8} {worker.state.value:<10}{doing}")
-	click.echo(
+		say(f"  {','.join(worker.queues):<28} pid {worker.pid:<8} {worker.state.value:<10}{doing}")
+	say(
 		"Queued: "
 		+ (", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items())) or "-")
 	)

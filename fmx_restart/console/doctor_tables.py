@@ -13,6 +13,7 @@ from rich.text import Text
 from fmx_restart.doctor.detail import DETAILS
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.words import span
+from fmx_restart.engine.plain_text import printable_lines
 
 MOST_ROWS = 50  # of one table; --json has them all
 STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started": "cyan", "stale": "red"}
@@ -51,5 +52,5 @@ def cell(field: Field, value: Any) -> Text:
 		return Text("yes" if value else "no")
 	if isinstance(value, int):
 		return Text(f"{value}")
-	text = value if isinstance(value, str) else str(value)
+	text = printable_lines(value if isinstance(value, str) else str(value))
 	return Text(text, STYLES.get(text, ""))

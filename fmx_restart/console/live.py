@@ -15,6 +15,7 @@ from fmx_restart.console.report import report_lines
 from fmx_restart.console.sentences import sentence, span
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.ports import Worker
 
 STATE_STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started": "cyan"}
@@ -34,7 +35,7 @@ class LiveTerminal:
 		self.hide()
 		if isinstance(event, events.Ended):
 			self.console.print(self.report(event))
-		elif text := sentence(event):
+		elif text := printable_lines(sentence(event)):
 			self.console.print(f"[dim]{datetime.now():%H:%M:%S}[/]  {self.coloured(event, text)}")
 
 	def show(self, table: DrainTable) -> None:
@@ -59,7 +60,7 @@ class LiveTerminal:
 
 	@staticmethod
 	def report(event: events.Ended) -> Text:
-		lines = report_lines(event.report)
+		lines = [printable_lines(line) for line in report_lines(event.report)]
 		done = event.report.outcome is Phase.DONE
 		body = Text("\n".join(lines[:-1]) + "\n" if done else "\n".join(lines))
 		return body.append(lines[-1], style="bold green") if done else body
@@ -75,7 +76,8 @@ class DrainTable:
 		passed = time.monotonic() - self.since
 		depths = "  ".join(f"{queue} {depth}" for queue, depth in sorted(self.event.depths.items()))
 		left = span(max(0.0, self.event.left - passed))
-		return Group(self.table(passed), Text(f"Queued: {depths}", "dim"), Text(f"Gives up in {left}", "dim"))
+		queued = Text(f"Queued: {printable_lines(depths)}", "dim")
+		return Group(self.table(passed), queued, Text(f"Gives up in {left}", "dim"))
 
 	def table(self, passed: float) -> Table:
 		table = Table(
@@ -94,7 +96,7 @@ class DrainTable:
 
 	@staticmethod
 	def row(worker: Worker | None, running: events.RunningJob | None, passed: float) -> tuple:
-		name = f"{','.join(worker.queues)} (pid {worker.pid})" if worker else "worker is gone"
+		name = escape(f"{','.join(worker.queues)} (pid {worker.pid})") if worker else "worker is gone"
 		state = worker.state.value if worker else "gone"
 		styled = Text(state, STATE_STYLES.get(state, "red"))
 		if not running:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-import click
-
 from fmx_restart.console.report import report_lines
+from fmx_restart.console.say import say
 from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
 
@@ -20,11 +19,11 @@ class PlainLines:
 
 	def __call__(self, event: events.Event) -> None:
 		if isinstance(event, events.Ended):
-			click.echo("\n".join(report_lines(event.report)))
+			say("\n".join(report_lines(event.report)))
 		elif text := sentence(event):
-			click.echo(f"{datetime.fromtimestamp(self.clock()):%H:%M:%S}  {text}")
+			say(f"{datetime.fromtimestamp(self.clock()):%H:%M:%S}  {text}")
 		if self.verbose and isinstance(event, events.StillRunning):
 			for worker in event.workers:
-				click.echo(
+				say(
 					f"          {worker.name[:12]} pid {worker.pid} {worker.state.value}: {', '.join(worker.queues)}"
 				)

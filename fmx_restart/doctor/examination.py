@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.engine.plain_text import printable_lines
 
 
 @dataclass(frozen=True)
@@ -52,5 +53,13 @@ class Examination:
 			"notes": len(self.notes),
 			"checks": list(self.checks),
 			"findings": [{**asdict(found), "severity": found.severity.value} for found in self.findings],
-			"details": {name: [asdict(row) for row in rows] for name, rows in self.details.items()},
+			"details": {name: [shown(row) for row in rows] for name, rows in self.details.items()},
 		}
+
+
+def shown(row: Any) -> dict[str, Any]:
+	"""JSON has no place for bytes that are no text: names that other programs chose have escapes for them."""
+	return {
+		name: printable_lines(value) if isinstance(value, str) else value
+		for name, value in asdict(row).items()
+	}

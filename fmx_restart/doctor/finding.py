@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from fmx_restart.engine.printable import escaped
+from fmx_restart.engine.plain_text import escaped
 
 
 class Severity(str, Enum):

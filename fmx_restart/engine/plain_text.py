@@ -1,9 +1,35 @@
-"""Text that someone else wrote, made fit to be shown."""
+"""Text that other programs wrote, made fit for a terminal, a log, JSON and a database."""
 
 from __future__ import annotations
+
+LONGEST = 200  # characters of one name
 
 
 def plain_text(text: str, most: int) -> str:
 	"""Its printable characters, at most so many: no control sequence and no line break reaches a terminal or a log."""
 	shown = "".join(character for character in text[: 4 * most] if character.isprintable()).strip()
 	return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def printable(text: str, most: int = LONGEST) -> str:
+	"""One line: what a terminal would act upon, and bytes that are no text, are shown as escapes. Cut off at `most`."""
+	return escaped(text[: most + 1], "") if len(text) <= most else f"{escaped(text[:most], '')}…"
+
+
+def printable_lines(text: str) -> str:
+	"""The same for a longer text, whose line ends and tabs stay."""
+	return escaped(text, "\n\t")
+
+
+def escaped(text: str, kept: str) -> str:
+	if text.isprintable():
+		return text
+	return "".join(char if char.isprintable() or char in kept else escape(char) for char in text)
+
+
+def escape(char: str) -> str:
+	r"""\x1b for a control character, \xff for a byte that was no text (surrogateescape)."""
+	code = ord(char)
+	if 0xDC80 <= code <= 0xDCFF:
+		return f"\\x{code - 0xDC00:02x}"
+	return char.encode("unicode_escape").decode()

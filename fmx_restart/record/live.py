@@ -22,6 +22,7 @@ from fmx_restart.engine.ports import Job, Look, Worker
 from fmx_restart.engine.workers import is_live
 from fmx_restart.record import here, samples
 from fmx_restart.record.cached import cached
+from fmx_restart.record.finite import finite
 from fmx_restart.record.previewing import job_told
 
 WORKERS_FOR, FINDINGS_FOR = 1, 10  # seconds that an answer is given again
@@ -30,7 +31,7 @@ MOST_FAILED = 10  # failed jobs that are named
 
 def workers() -> dict[str, Any]:
 	"""As they were at most a second ago, however many people watch them."""
-	return cached("workers", WORKERS_FOR, look_at_workers)
+	return cached("workers", WORKERS_FOR, lambda: finite(look_at_workers()))
 
 
 def look_at_workers() -> dict[str, Any]:

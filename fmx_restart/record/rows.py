@@ -15,6 +15,7 @@ import frappe
 from frappe.model.document import Document
 from frappe.utils import get_system_timezone
 
+from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.record.cached import cached
 from fmx_restart.record.projection import Row
 
@@ -93,6 +94,8 @@ def fitting(doctype: str, values: Row) -> Row:
 	for name, value in values.items():
 		if not (field := meta.get_field(name)):
 			continue
+		if isinstance(value, str):
+			value = printable_lines(value)  # a job's id may hold bytes that no database takes
 		if name in INSTANTS and value is not None:
 			value = local_time(value)
 		elif field.fieldtype in ("Data", "Select") and value is not None:

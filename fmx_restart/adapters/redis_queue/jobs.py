@@ -10,8 +10,8 @@ from redis import Redis
 from fmx_restart.adapters.redis_queue.hashes import hashes_with_data
 from fmx_restart.adapters.redis_queue.pickled_names import NoPickle, content_of
 from fmx_restart.adapters.redis_queue.records import Record, Unreadable, text
+from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import Job
-from fmx_restart.engine.printable import printable
 
 FIELDS = ("origin", "started_at", "timeout")
 UNKNOWN = "unknown"

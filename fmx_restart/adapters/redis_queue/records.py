@@ -12,8 +12,8 @@ from typing import Any
 
 from redis import ResponseError
 
+from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import UnreadableRecord, UnreadableRecords
-from fmx_restart.engine.printable import printable
 
 NAMED = 20  # records whose names are kept
 COUNTED = 10_000  # records that are told apart
