@@ -162,6 +162,14 @@ def _(event: events.FenceShared) -> str:
 
 
 @sentence.register
+def _(event: events.ClockSet) -> str:
+	by = span(abs(event.seconds))
+	if event.seconds < 0:
+		return f"Warning: Redis' clock was set back by {by}."
+	return f"Warning: Redis' clock was set forward by {by}. Records of workers that were to expire in that time are gone."
+
+
+@sentence.register
 def _(event: events.FenceLapsed) -> str:
 	return "Warning: the fence had run out and stands again; looking once more."
 

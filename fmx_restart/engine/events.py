@@ -180,6 +180,13 @@ class FenceLapsed(Event):
 
 
 @dataclass(frozen=True)
+class ClockSet(Event):
+	"""Redis' clock jumped by so many seconds. Forward: what was to expire in that time is gone, records of workers too."""
+
+	seconds: float
+
+
+@dataclass(frozen=True)
 class QueueAway(Event):
 	"""Redis does not answer; the operation goes on asking until its time is up."""
 

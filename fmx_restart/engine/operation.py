@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from fmx_restart.engine import events
+from fmx_restart.engine.clock_steps import ClockSteps
 from fmx_restart.engine.errors import (
 	BenchBusy,
 	Interrupted,
@@ -51,6 +52,7 @@ class Operation:
 		self.phase = Phase.PREFLIGHT
 		self.plan: Plan | None = None
 		self.ledger: Ledger | None = None
+		self.ledger_opened = 0.0  # on the clock that nobody can set
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
 		self.is_fenced = False
 		self.lock_stood = True  # since the beginning
@@ -60,6 +62,8 @@ class Operation:
 		self.code_seen_at = bench.clock.now()
 		self.managed: Sequence[Process] = ()  # as the process manager told last
 		self.locator = Locator(bench.host, bench.queue, bench.clock)
+		self.registered: set[HostProcess] = set()  # workers of this machine that Redis knew at any look
+		self.clock_steps = ClockSteps()
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
 		self.wishes = Wishes(self)
@@ -229,13 +233,21 @@ class Operation:
 		One look at the queue; remembers which jobs were ever seen running. A suspension that someone lifted is put up again
 		at once.
 		"""
+		before = self.bench.clock.now()
 		look = self.located(self.bench.queue.look())
+		self.note_time(look.time, before)
+		self.registered |= set(look.local.running.values())
 		if self.is_fenced and look.suspension is None:
 			self.keep_alive(now=True)
 		new = {job.id for job in look.started} - self.running.keys()
 		if new:
 			self.running.update(self.bench.queue.describe(new))
 		return look
+
+	def note_time(self, time: float, before: float) -> None:
+		"""`time`: Redis' own, read since `before`."""
+		if step := self.clock_steps.note(time, before, self.bench.clock.now()):
+			self.emit(events.ClockSet(step))
 
 	def located(self, look: Look) -> Look:
 		return self.locator.locate(look, lambda: self.managed)

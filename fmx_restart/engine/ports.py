@@ -498,6 +498,9 @@ class Run(Protocol):
 	def is_gone(self) -> bool:
 		"""No process of it is left, children included."""
 
+	def age(self) -> float:
+		"""Seconds since the oldest process began that is left of it, by the kernel's own clock; 0 where none is."""
+
 
 class Migrations(Protocol):
 	"""What migrates and backs up a site of this bench, and what is known about it before."""

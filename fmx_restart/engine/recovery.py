@@ -183,14 +183,13 @@ class Recovery(Operation):
 
 
 def see_migration_end(recovery: Recovery) -> None:
-	"""It goes on without its operation. Its own time-out still holds."""
+	"""It goes on without its operation. Its own time-out still holds, counted by the kernel since it began."""
 	left_over = recovery.remains.migrating
 	if left_over is None:
 		return
 	run = recovery.bench.migrations.adopt(left_over.log)
 	if not run.is_gone():
 		recovery.emit(events.MigrationAdopted(left_over.site, left_over.log))
-	until = recovery.remains.migrating_since + left_over.timeout
-	left = max(0.0, until - recovery.bench.clock.time())
+	left = max(0.0, left_over.timeout - run.age())
 	if not recovery.wait(run.is_gone, Patience(left, 0.1)):
 		end_run(recovery, run)

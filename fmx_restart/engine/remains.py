@@ -42,7 +42,6 @@ class Remains:
 		default_factory=dict
 	)  # programs that are new already, name → new pid
 	migrating: events.MigrationStarted | None = None
-	migrating_since: float = 0.0
 	migration_begun: bool = False
 	condemned: events.JobsCondemned | None = None  # jobs that were to be killed, and are not noted as ended
 	is_recovered: bool = False
@@ -143,7 +142,7 @@ def _migrations(remains: Remains, event: events.MigrationsPlanned, time: float) 
 
 
 def _migrating(remains: Remains, event: events.MigrationStarted, time: float) -> None:
-	remains.migrating, remains.migrating_since = event, time
+	remains.migrating = event
 
 
 def _migrated(remains: Remains, event: events.MigrationEnded, time: float) -> None:

@@ -60,6 +60,9 @@ class InMemoryRun:
 			self.exit_code() is not None and not self._script.leaves_children
 		)
 
+	def age(self) -> float:
+		return 0.0 if self.is_gone() else self._clock.now() - self._began
+
 	def _end(self, code: int) -> None:
 		ended_by_itself = self.exit_code()
 		self._ended_by = code if ended_by_itself is None else ended_by_itself
@@ -83,6 +86,9 @@ class InMemoryMigrations:
 
 	def start_backup(self, site: str) -> InMemoryRun:
 		return self._start(f"{site}-backup", self.backups.get(site, Script(prints="a backup\n")))
+
+	def adopt(self, log: str) -> InMemoryRun:
+		return next(run for run in self.runs.values() if run.log == log)
 
 	def backup_file(self, site: str, run: InMemoryRun) -> str | None:
 		return f"/in-memory/{site}.sql.gz" if run.exit_code() == 0 else None

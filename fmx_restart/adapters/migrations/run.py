@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from fmx_restart.adapters.process_stat import clock, read_stat
 from fmx_restart.engine.errors import WrongEnvironment
 
 MARK = "FMX_RESTART_RUN"  # in the environment of everything that belongs to the run
@@ -64,6 +65,9 @@ class CommandRun:
 	def is_gone(self) -> bool:
 		return self.exit_code() is not None and not any(self._members())
 
+	def age(self) -> float:
+		return age_of(self._members())
+
 	def _members(self) -> Iterator[psutil.Process]:
 		# the session's number is taken as long as anybody is in it, also when the command itself has ended
 		session, mark = self._process.pid, self.mark
@@ -91,6 +95,9 @@ class AdoptedRun:
 	def is_gone(self) -> bool:
 		return not any(self._members())
 
+	def age(self) -> float:
+		return age_of(self._members())
+
 	def _members(self) -> Iterator[psutil.Process]:
 		return members(lambda p: p.environ().get(MARK, "").partition(":")[2] == self.log)
 
@@ -101,6 +108,11 @@ def members(is_ours: Callable[[psutil.Process], bool]) -> Iterator[psutil.Proces
 			is_alive = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
 			if is_alive and is_ours(process):
 				yield process
+
+
+def age_of(processes: Iterable[psutil.Process]) -> float:
+	stats = filter(None, (read_stat(process.pid) for process in processes))
+	return max((clock() - stat.began for stat in stats), default=0.0)
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

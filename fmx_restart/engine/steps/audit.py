@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
+from fmx_restart.engine.clock_steps import MARGIN
 from fmx_restart.engine.errors import JobsLost, ProcessFault
 from fmx_restart.engine.ledger import Account, Ledger
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Inventory
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import running_jobs
@@ -24,6 +26,7 @@ SETTLING = Patience(timeout=5.0, poll=0.2)
 def open_ledger(operation: Operation) -> None:
 	older = abandoned_before(operation)
 	operation.ledger = Ledger(operation.bench.queue.inventory(), older)
+	operation.ledger_opened = operation.bench.clock.now()
 
 
 def close_ledger(operation: Operation) -> None:
@@ -44,13 +47,21 @@ def close_ledger(operation: Operation) -> None:
 	abandoned = abandoned_jobs(operation)
 	account = ledger.close(after, statuses, data_lost=is_data_lost(operation), abandoned=abandoned)
 	ghosts = {id: since for id, since in suspects.items() if id not in after.places}
-	newer = [id for id, since in ghosts.items() if since >= ledger.before.time and id not in account.lost]
+	opened = ledger.before.time - set_back_by(operation, after)
+	newer = [id for id, since in ghosts.items() if since >= opened and id not in account.lost]
 	account.arrived += len(newer)
 	account.older_ghosts = len(ghosts.keys() - {*account.lost, *newer})
 	put_back(operation, account, [*account.lost, *newer])
 	operation.report.account = account
 	tell_abandoned(operation, account)
 	operation.unfence()
+
+
+def set_back_by(operation: Operation, after: Inventory) -> float:
+	"""Seconds by which Redis' clock was set back since the ledger was opened: jobs that came since look older by so much."""
+	elapsed = operation.bench.clock.now() - operation.ledger_opened
+	missing = elapsed - (after.time - operation.ledger.before.time)
+	return missing if missing > MARGIN else 0.0
 
 
 def close_ledger_on_the_move(operation: Operation) -> None:

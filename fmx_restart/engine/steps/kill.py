@@ -72,7 +72,7 @@ def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 			found = job_processes(host, worker, look)
 			victims += found
 			spared |= set() if found else {worker.name}
-	return victims, job_ids(look, spared, with_orphans=bool(stray))
+	return list(dict.fromkeys(victims)), job_ids(look, spared, with_orphans=bool(stray))
 
 
 def job_ids(look: Look, spared: Collection[str], *, with_orphans: bool) -> list[str]:

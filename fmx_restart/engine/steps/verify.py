@@ -49,6 +49,9 @@ def tell_orphans(operation: Operation) -> None:
 			operation.emit(events.OrphansFound(tuple(process.pid for process in orphans)))
 
 
+FORGOTTEN_AFTER = 10.0  # seconds that a worker has been up by then
+
+
 class Verification:
 	def __init__(self, operation: Operation, relays: list[Relay]) -> None:
 		self.operation, self.bench, self.relays = operation, operation.bench, relays
@@ -72,8 +75,9 @@ class Verification:
 		return is_done
 
 	def registered_pids(self) -> set[int]:
-		"""Pids of this machine's workers that RQ knows."""
-		return self.operation.look().local.pids
+		"""Pids of this machine's workers that RQ knows, or knew: a record can expire when a clock is set."""
+		self.operation.look()
+		return {process.pid for process in self.operation.registered}
 
 	def is_settled(self, relay: Relay) -> bool:
 		"""A worker proves itself when it registers; everything else by staying up."""
@@ -86,9 +90,14 @@ class Verification:
 		if not relay.old.runs_jobs or relay.leg is not Leg.UP:
 			return False
 		pid = relay.change.new_pid
-		if pid in self.registered:
+		if pid in self.registered or self.is_forgotten(relay):
 			return False
 		return not self.registered & {process.pid for process in self.bench.host.family(pid)}
+
+	def is_forgotten(self, relay: Relay) -> bool:
+		"""Redis' clock was set forward, and its record expired before we saw it: RQ writes none again. It stays up."""
+		has_time = self.operation.clock_steps.forward and relay.up_at is not None
+		return bool(has_time) and self.bench.clock.now() - relay.up_at >= FORGOTTEN_AFTER
 
 	def leftovers(self, relay: Relay) -> list[HostProcess]:
 		return self.bench.host.alive(relay.family)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.adapters.migrations.run import CommandRun
+from fmx_restart.adapters.migrations.run import AdoptedRun, CommandRun
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -103,6 +103,16 @@ class TestCommandRun(unittest.TestCase):
 		eventually(lambda: run.exit_code() == 0, "its end")
 		run.kill()
 		self.assertIsNone(other.exit_code())
+
+	def test_its_age_is_counted_by_the_kernel_and_known_to_whoever_adopts_it(self):
+		began = time.monotonic()
+		run = self.start("import time; print(1); time.sleep(600)")
+		self.printed(run)
+		for one in (run, AdoptedRun(run.log)):
+			self.assertAlmostEqual(one.age(), time.monotonic() - began, delta=1)
+		run.kill()
+		eventually(run.is_gone, "every process of it has ended")
+		self.assertEqual((run.age(), AdoptedRun(run.log).age()), (0.0, 0.0))
 
 	def test_its_own_ctrl_c_is_not_ours(self):
 		run = self.start("import os; print(os.getsid(0) == os.getpid())")
