@@ -9,31 +9,84 @@ from contextlib import closing
 
 from fmx_restart.adapters.guardian_process import start_guardian
 from fmx_restart.adapters.journal import Journal
-from fmx_restart.adapters.journal_reader import is_closed, remains_to_recover, unfinished
+from fmx_restart.adapters.journal_reader import is_closed, remains_to_recover
+from fmx_restart.adapters.unfinished import Unfinished, left_by, unfinished
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter, Listener
-from fmx_restart.engine.errors import OperationError, QueueUnreachable
+from fmx_restart.engine.errors import (
+	BenchBusy,
+	JournalUnreadable,
+	OperationError,
+	OtherMachine,
+	QueueUnreachable,
+)
 from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.report import Report
-from fmx_restart.this_bench import journals_here, this_bench
+from fmx_restart.engine.take_over import TakeOver
+from fmx_restart.this_bench import journals_here, lock_holder, this_bench
 
 TRIES_FOR = 600.0  # seconds that the guardian tries, e.g. while Redis is away; then others take over
 AGAIN_AFTER = 5.0  # seconds
 
 
-def unfinished_here() -> list[str]:
-	"""Ids of operations that have no end and that nobody works on, the oldest first."""
-	return [path.stem for path in unfinished(journals_here())]
+def unfinished_here() -> list[Unfinished]:
+	"""Operations of this bench that have no end and that nobody works on, the oldest first; those of other machines too."""
+	return unfinished(journals_here())
+
+
+def ours_unfinished() -> list[str]:
+	"""Ids of those that ran on this machine."""
+	return [left.operation for left in unfinished_here() if left.is_ours]
+
+
+def recover_left(listener: Listener, *, is_wanted: bool = False, takes_over: bool = False) -> int:
+	"""
+	Recover every operation of this bench whose process died. Unless a person typed just that (`is_wanted`), a process that
+	does not come back must not keep the next operation from beginning: the last fact of the recovered one has named it.
+	Operations of other machines come last: `takes_over` is for those whose machine is gone for good. Raises OtherMachine
+	where one of them left something that stays; the next operation would end as if all were well otherwise. Returns how
+	many had died.
+	"""
+	found = unfinished_here()
+	ours = [left for left in found if left.is_ours]
+	for left in ours:
+		try:
+			recover(left.operation, [listener])
+		except OperationError:
+			if is_wanted or not is_closed(left.journal):
+				raise
+	elsewhere = dead_elsewhere(found)
+	for left in elsewhere:
+		if takes_over:
+			take_over(left, [listener])
+		elif is_wanted or left.leaves_something():
+			raise left.refusal()
+		else:
+			listener(events.LeftElsewhere(left.operation, left.host))
+	return len(ours) + len(elsewhere)
+
+
+def dead_elsewhere(found: Iterable[Unfinished]) -> list[Unfinished]:
+	"""Not those that still hold the bench: they live, and whoever begins something meets their lock."""
+	elsewhere = [left for left in found if not left.is_ours]
+	if not elsewhere:
+		return []
+	holder = lock_holder()
+	return [left for left in elsewhere if not left.is_held(holder)]
 
 
 def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None:
 	"""
-	Put right what this operation left; waits while its process, or anybody else, works on it. None when there is nothing
-	to do. Raises an OperationError when it must be tried again, or when a process did not come back.
+	Recover what this operation left; waits while its process, or anybody else, works on it. None when there is nothing
+	to do. Raises OtherMachine or JournalUnreadable where nothing may be done here, another OperationError when it must be
+	tried again, or when a process did not come back.
 	"""
 	journal = journals_here() / f"{operation}.jsonl"
-	if not journal.exists():
+	left = left_by(journal) if journal.exists() else None
+	if left is None or is_closed(journal):
 		return None
+	if not left.is_ours:
+		raise left.refusal()
 	with closing(Journal(journal.parent, operation)) as held:
 		if is_closed(journal):
 			return None
@@ -43,9 +96,28 @@ def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None
 			recovery = Recovery(this_bench(operation, recovers=True), remains, emit)
 			return run(recovery)
 		except OperationError as error:
-			if not is_closed(held.path):
+			if not is_closed(journal):
 				emit(events.RecoveryFailed(str(error)))
 			raise
+
+
+def take_over(left: Unfinished, listeners: Iterable[Listener] = ()) -> Report | None:
+	"""
+	See to what an operation left whose machine is gone for good. Raises BenchBusy where it lives, or somebody works on it.
+	"""
+	try:
+		journal = Journal(left.journal.parent, left.operation, waits=False)
+	except BlockingIOError as error:
+		raise BenchBusy(
+			f"Somebody works on operation {left.operation} of {left.host}. Nothing was changed.",
+			hint="Watch it: bench safe-restart --attach",
+		) from error
+	with closing(journal):
+		if is_closed(left.journal):
+			return None
+		remains = remains_to_recover(left.journal)
+		bench = this_bench(left.operation, recovers=True, takes_over=True)
+		return TakeOver(bench, remains, Emitter(journal, listeners)).run()
 
 
 def run(recovery: Recovery) -> Report:
@@ -63,6 +135,8 @@ def recover_patiently(operation: str) -> None:
 		try:
 			recover(operation)
 			return
+		except (OtherMachine, JournalUnreadable):
+			raise  # another try would find the same
 		except OperationError:
 			if is_closed(journals_here() / f"{operation}.jsonl") or time.monotonic() > until:
 				return

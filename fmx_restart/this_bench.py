@@ -19,7 +19,6 @@ from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
-from fmx_restart.adapters.journal_reader import unfinished
 from fmx_restart.adapters.journal_shelf import prune
 from fmx_restart.adapters.migration_history import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.migrations import BenchMigrations
@@ -31,6 +30,7 @@ from fmx_restart.adapters.redis_queue.lease import RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
+from fmx_restart.adapters.unfinished import unfinished
 from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.endpoint import Endpoint, override_of
 from fmx_restart.adapters.web.sites import AskedSites
@@ -75,7 +75,9 @@ class Status:
 
 	holder: str | None
 	holding: Holder | None
-	unfinished: list[str]  # ids of operations whose process died, and that nobody has put right yet
+	unfinished: dict[
+		str, str
+	]  # operations whose process died and that nobody has recovered: id → host; "" for this one
 	look: Look
 	jobs: dict[str, Job]  # those that run, by id
 
@@ -84,19 +86,31 @@ def status_here() -> Status:
 	bench = this_bench(new_operation_id())
 	look, holder = bench.queue.look(), bench.lock.holder()
 	jobs = bench.queue.describe(job.id for job in look.started)
-	left = [path.stem for path in unfinished(journals(bench.path))]
-	return Status(holder, Holder.parse(holder), left, look, jobs)
+	holding = Holder.parse(holder)
+	left = [left for left in unfinished(journals(bench.path)) if not left.is_held(holding)]
+	hosts = {one.operation: "" if one.is_ours else one.host for one in left}
+	return Status(holder, holding, hosts, look, jobs)
 
 
-def this_bench(operation: str, named: Iterable[str] = (), *, recovers: bool = False) -> Bench:
+def lock_holder() -> Holder | None:
+	"""Whose note stands in the bench's lock. Raises QueueUnreachable."""
+	config = read_config()
+	id, _ = identity(config)
+	connection = connect(config, id)
+	return Holder.parse(RedisLease(connection, lock_key(id), "", seconds=LEASE).holder())
+
+
+def this_bench(
+	operation: str, named: Iterable[str] = (), *, recovers: bool = False, takes_over: bool = False
+) -> Bench:
 	"""
 	Everything that can be wrong with the environment is found here, one clear sentence each. `recovers`: for putting
 	right what that operation left; its lock and fence may be taken over (whoever does so holds its journal), and Redis
-	may be away.
+	may be away. `takes_over`: that operation is another machine's, where a lock that stands means that it lives.
 	"""
 	config = read_config()
 	id, path = identity(config)
-	connection = connect(config, id, is_there=not recovers)
+	connection = connect(config, id, is_there=takes_over or not recovers)
 	fence = f"fmx_restart:{id}:"
 	owner = f"{operation}/{secrets.token_hex(4)}" if recovers else operation
 	return Bench(
@@ -107,7 +121,11 @@ def this_bench(operation: str, named: Iterable[str] = (), *, recovers: bool = Fa
 		host=ThisHost(path),
 		web=web(path, config, named, recovers=recovers),
 		lock=RedisLease(
-			connection, lock_key(id), owner, seconds=LEASE, replaces=operation if recovers else ""
+			connection,
+			lock_key(id),
+			owner,
+			seconds=LEASE,
+			replaces=operation if recovers and not takes_over else "",
 		),
 		fence=RedisFence(connection, fence + owner, seconds=LEASE, replaces=fence),
 		clock=SystemClock(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def recover_unfinished() -> None:
 	"""Launches a process for it: a job must not restart the workers that it runs in."""
-	from fmx_restart.recovering import launch_guardian, unfinished_here
+	from fmx_restart.recovering import launch_guardian, ours_unfinished
 
-	for operation in unfinished_here():
+	for operation in ours_unfinished():
 		launch_guardian(operation)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
-from fmx_restart.adapters.journal import is_worked_on
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import JournalUnreadable
 from fmx_restart.engine.facts import FORMAT
@@ -172,15 +171,6 @@ def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:
 			else:
 				file.seek(position)
 				yield None
-
-
-def unfinished(folder: Path) -> list[Path]:
-	"""
-	Journals of operations that have no end and nobody who works on them, the oldest first. Those of other machines too:
-	Redis may know that one still runs where its lock on the journal cannot be seen from here.
-	"""
-	open_ones = (path for path in sorted(folder.glob("*.jsonl")) if not is_closed(path))
-	return [path for path in open_ones if first_fact_of(path) and not is_worked_on(path)]
 
 
 def newest(folder: Path) -> Path | None:

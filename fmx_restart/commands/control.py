@@ -12,12 +12,12 @@ from fmx_restart.adapters.journal import is_worked_on
 from fmx_restart.adapters.journal_reader import fact_in, follow, is_closed, newest
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
-from fmx_restart.engine.errors import BenchBusy, OperationError, ProcessDied, exit_code_of
+from fmx_restart.engine.errors import BenchBusy, ProcessDied, exit_code_of
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Request, Wish
 from fmx_restart.engine.wishes import refusal_to_cancel
-from fmx_restart.recovering import recover, unfinished_here
+from fmx_restart.recovering import recover_left
 from fmx_restart.this_bench import journals_here, mailbox, requester, status_here
 
 LOOK_EVERY = 0.1  # seconds
@@ -85,25 +85,10 @@ def refused(holding: Holder, reason: str) -> BenchBusy:
 	)
 
 
-def recover_all(listener: Listener, *, is_asked: bool = True) -> None:
-	"""
-	What operations left whose process died. `is_asked`: a person asked for just this; else it comes before something
-	else, and a process that does not come back must not keep that from happening.
-	"""
-	left = unfinished_here()
-	for operation in left:
-		try:
-			recover(operation, [listener])
-		except OperationError as error:
-			if is_asked or not was_ended(operation):
-				raise
-			click.secho(f"Error: {error}", fg="red", err=True)
-	if is_asked and not left:
-		click.echo("Nothing to recover: every operation of this bench has an end.")
-
-
-def was_ended(operation: str) -> bool:
-	return is_closed(journals_here() / f"{operation}.jsonl")
+def recover_all(listener: Listener, *, takes_over: bool = False) -> None:
+	"""Raises what keeps an operation from being recovered."""
+	if not recover_left(listener, is_wanted=True, takes_over=takes_over):
+		click.echo("Nothing to recover: no operation of this bench has died.")
 
 
 def under_way() -> Path | None:

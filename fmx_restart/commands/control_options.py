@@ -18,7 +18,12 @@ OPTIONS = (
 	click.option(
 		"--cancel", is_flag=True, help="Stop the operation under way, where all can still be undone."
 	),
-	click.option("--recover", is_flag=True, help="Put right what an operation left whose process died."),
+	click.option("--recover", is_flag=True, help="Clean up after an operation whose process died."),
+	click.option(
+		"--take-over",
+		is_flag=True,
+		help="With --recover: clean up after an operation of another machine that is gone for good.",
+	),
 	click.option("--operation", metavar="ID", hidden=True, help="Its name, for whoever launches it."),
 	click.option(
 		"--origin",

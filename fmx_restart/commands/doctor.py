@@ -48,7 +48,7 @@ def put_right_in_background(examination: Examination) -> None:
 	scheduler comes. It only ends what was begun, so nobody is asked; --fix does it in front of your eyes.
 	"""
 	for finding in examination.findings:
-		if finding.check == "unfinished-operation":
+		if finding.fix == "unfinished-operation":
 			launch_guardian(finding.subject)
 
 

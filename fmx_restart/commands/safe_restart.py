@@ -30,7 +30,7 @@ from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan
 from fmx_restart.record.announcing import announce
-from fmx_restart.recovering import launch_guardian
+from fmx_restart.recovering import launch_guardian, recover_left
 from fmx_restart.this_bench import new_operation, new_operation_id, plan_here, requester, status_here
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,6 +44,8 @@ LEFT_TO_THE_GUARDIAN = (
 def run(context: click.Context, given: dict) -> None:
 	if not given["web"] and not given["workers"]:
 		raise click.UsageError("--no-web and --no-workers leave nothing to restart.", context)
+	if given["take_over"] and not given["recover"]:
+		raise click.UsageError("--take-over goes with --recover.", context)
 	with exit_on_error():
 		wanted = options(given, sites_of(context), typed_before(context))
 		site = next(iter(wanted.sites), None)
@@ -55,7 +57,7 @@ def run(context: click.Context, given: dict) -> None:
 		elif given["cancel"]:
 			control.cancel()
 		elif given["recover"]:
-			control.recover_all(listener(given))
+			control.recover_all(listener(given), takes_over=given["take_over"])
 		elif given["dry_run"]:
 			show_plan(plan_here(wanted), wanted, given["as_json"])
 		else:
@@ -76,7 +78,7 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 
 def begin(given: dict, wanted: Options, site: str | None, id: str, let_go: Callable[[], None] | None) -> None:
 	shown = listener(given)
-	control.recover_all(shown, is_asked=False)
+	recover_left(shown)
 	operation = new_operation(id, wanted, [shown])
 	launch_guardian(id)
 	operation.detach = go_on_in_background

@@ -23,9 +23,10 @@ def show_status(status: Status, as_json: bool) -> None:
 		else "The queue moves."
 	)
 	say(f"{held}\n{suspended}")
-	for operation in status.unfinished:
-		click.echo(
-			f"Operation {operation} died, and what it left was not put right: bench safe-restart --recover"
+	for operation, host in status.unfinished.items():
+		where = f" on {host}" if host else ""
+		say(
+			f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart --recover"
 		)
 	for worker in status.look.workers:
 		job = status.jobs.get(worker.job_id or "")

@@ -46,6 +46,19 @@ def _(event: events.RecoveryStarted) -> str:
 
 
 @sentence.register
+def _(event: events.TakenOver) -> str:
+	return f"{event.by} takes over operation {event.operation} of {event.host}; the programs of {event.host} are not looked at"
+
+
+@sentence.register
+def _(event: events.LeftElsewhere) -> str:
+	return (
+		f"Note: operation {event.operation} died on {event.host} and left nothing that stays."
+		f" To close it, type there: bench safe-restart --recover"
+	)
+
+
+@sentence.register
 def _(event: events.RecoveryFailed) -> str:
 	return f"Error: it could not be put right yet: {event.reason} Try: bench safe-restart --recover"
 

@@ -11,13 +11,13 @@ from redis import Redis
 
 from fmx_restart.adapters.app_code import Change, last_change
 from fmx_restart.adapters.clock import SystemClock
-from fmx_restart.adapters.journal_reader import unfinished
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.survey import QueueSurvey, survey
 from fmx_restart.adapters.supervisor.signs import sign_of_supervisor
+from fmx_restart.adapters.unfinished import Unfinished, unfinished
 from fmx_restart.doctor.lost import LostJobs, find_lost_jobs
 from fmx_restart.doctor.parts import Parts, part
 from fmx_restart.doctor.suspension import Suspension, read_suspension
@@ -113,15 +113,19 @@ class Patient:
 		return read_suspension(self.connection)
 
 	@part
-	def holder(self) -> str | None:
-		"""The operation that holds this bench now: who asked for it, since when, where it stands."""
+	def lock_note(self) -> str | None:
 		with redis_border():
 			value = self.connection.get(lock_key(self.bench_id))
-		return None if value is None else describe(value.decode(errors="replace").strip())
+		return None if value is None else value.decode(errors="replace").strip()
+
+	@property
+	def holder(self) -> str | None:
+		"""The operation that holds this bench now: who asked for it, since when, where it stands."""
+		return None if self.lock_note is None else describe(self.lock_note)
 
 	@part
-	def unfinished(self) -> list[Path]:
-		"""Journals of operations that have no end, and nobody who works on them."""
+	def unfinished(self) -> list[Unfinished]:
+		"""Operations that have no end, and nobody who works on them."""
 		return unfinished(self.journals)
 
 	@part

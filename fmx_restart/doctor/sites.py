@@ -62,7 +62,7 @@ def closed_by(patient: Patient) -> set[tuple[str, str]]:
 	from fmx_restart.adapters.journal_reader import remains_in
 
 	found: set[tuple[str, str]] = set()
-	for journal in patient.unfinished:
+	for left in patient.unfinished:
 		with suppress(OSError):
-			found |= {(site, key) for site, key in remains_in(journal).settings}
+			found |= {(site, key) for site, key in remains_in(left.journal).settings}
 	return found

@@ -91,6 +91,23 @@ class RecoveryStarted(Event):
 
 
 @dataclass(frozen=True)
+class TakenOver(Event):
+	"""A person said that the operation's machine is gone for good: this one sees to what it can see."""
+
+	operation: str
+	host: str  # of the operation
+	by: str  # host name of this machine
+
+
+@dataclass(frozen=True)
+class LeftElsewhere(Event):
+	"""An operation of another machine died there, and left nothing that stays. Its end is for that machine to write."""
+
+	operation: str
+	host: str
+
+
+@dataclass(frozen=True)
 class RecoveryFailed(Event):
 	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart --recover."""
 

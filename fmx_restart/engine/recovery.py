@@ -62,12 +62,15 @@ class Recovery(Operation):
 			with self._locked():
 				relays = self._put_right()
 			self.settings.restore()
-		failed = [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
+		failed = self._not_up(relays)
 		self.report.failure = self._what_happened(failed)
 		self._end(Phase.FAILED if failed else Phase.RECOVERED)
 		if failed:
 			raise ProcessFault(self.report.failure.message, hint=self.report.failure.hint)
 		return self.report
+
+	def _not_up(self, relays: list[Relay]) -> list[str]:
+		return [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 
 	def start_what_is_down(self) -> None:
 		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped."""
@@ -129,6 +132,8 @@ class Recovery(Operation):
 
 	def _now(self, processes: list[Process]) -> list[Process]:
 		"""Raises ProcessFault where the manager does not answer: then it must be tried again."""
+		if not processes:
+			return []
 		now = {process.name: process for process in self.as_planned(self.bench.processes.list())}
 		return [now[process.name] for process in processes if process.name in now]
 

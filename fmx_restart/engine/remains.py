@@ -69,6 +69,12 @@ class Remains:
 		planned = self.plan.restart if self.plan else ()
 		return [process for process in planned if process.name not in self.replaced]
 
+	def without_programs(self) -> Remains:
+		"""What another machine can see to: all but programs, and what only the machine knows that they run on."""
+		names = ("operation", "strategy", "host", "process", "machine", "options", "started", "last")
+		names = (*names, "phase", "phase_began", "phases", "settings", "condemned")
+		return Remains(**{name: getattr(self, name) for name in names})
+
 	def left(self) -> list[str]:
 		"""What stays until somebody sees to it, in words."""
 		found = [f"stopped: {', '.join(self.stopping)}"] if self.stopping else []

@@ -8,6 +8,7 @@ from pathlib import Path
 import frappe
 
 from fmx_restart.adapters.journal import is_worked_on
+from fmx_restart.adapters.unfinished import left_by
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.record import here, row_events, rows, start_order
@@ -17,8 +18,10 @@ from fmx_restart.record.launching import never_launched
 GUARDIAN_WITHIN = 15.0
 LONGEST = 4000  # characters of what an operation printed
 NOBODY = "No worker was free to launch it in time, or Redis was restarted and forgot that it waited."
-DIED = "Its process died, and nobody has put right yet what it left."
-PUT_RIGHT = "Type: bench safe-restart --recover. The next operation does so as well, before it begins."
+DIED = "Its process died{where}, and what it left was not recovered yet."
+RECOVER = (
+	"Type{where}: bench safe-restart --recover. The next operation there does so as well, before it begins."
+)
 
 
 def settle() -> list[str]:
@@ -46,8 +49,8 @@ def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 		return {
 			"status": "Failed",
 			"failure": "ProcessDied",
-			"reason": DIED,
-			"remedy": PUT_RIGHT,
+			"reason": DIED.format(where=where(journal)),
+			"remedy": RECOVER.format(where=where(journal)),
 			"finished": time.time(),
 		}
 	return None
@@ -65,6 +68,12 @@ def told_by_itself(operation: str) -> str:
 		return here.output_of(operation).read_text(errors="replace").strip()[-LONGEST:]
 	except OSError:
 		return ""
+
+
+def where(journal: Path) -> str:
+	"""Empty for this machine. Any other has to recover it itself."""
+	left = left_by(journal) if journal.exists() else None
+	return "" if left is None or left.is_ours else f" on {left.host}"
 
 
 def is_abandoned(journal: Path) -> bool:

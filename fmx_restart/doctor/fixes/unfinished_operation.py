@@ -11,8 +11,10 @@ from fmx_restart.doctor.patient import Patient
 
 @fix("unfinished-operation")
 def unfinished_operation(patient: Patient) -> Iterator[Step]:
-	for journal in patient.unfinished:
-		yield Step(f"Put right what operation {journal.stem} left", partial(recover, patient, journal.stem))
+	for left in patient.unfinished:
+		if left.is_ours:
+			text = f"Recover what operation {left.operation} left"
+			yield Step(text, partial(recover, patient, left.operation))
 
 
 def recover(patient: Patient, operation: str) -> str:

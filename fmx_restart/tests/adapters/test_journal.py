@@ -13,15 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from fmx_restart.adapters.journal import Journal, is_worked_on
-from fmx_restart.adapters.journal_reader import (
-	fact_in,
-	is_closed,
-	remains_in,
-	remains_to_recover,
-	unfinished,
-)
+from fmx_restart.adapters.journal_reader import fact_in, is_closed, remains_in, remains_to_recover
 from fmx_restart.adapters.journal_shelf import prune
 from fmx_restart.adapters.migration_history import unfinished_sites
+from fmx_restart.adapters.unfinished import unfinished
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter
 from fmx_restart.engine.errors import JournalFault, JournalUnreadable
@@ -95,7 +90,7 @@ class TestReading(JournalTest):
 		path = self.write("operation-1", events.PhaseEntered(Phase.AUDIT), ended())
 		path.write_bytes(path.read_bytes()[:-1])
 		self.assertFalse(is_closed(path))
-		self.assertEqual([path.stem for path in unfinished(self.folder)], ["operation-1"])
+		self.assertEqual([left.operation for left in unfinished(self.folder)], ["operation-1"])
 
 	def test_one_that_has_not_told_anything_whole_has_begun_nothing(self):
 		empty = self.write("operation-1")
@@ -130,7 +125,7 @@ class TestReading(JournalTest):
 		self.write("operation-3", events.PhaseEntered(Phase.DRAIN), ended(Phase.RECOVERED))
 		self.write("operation-4", events.PhaseEntered(Phase.DRAIN))
 		self.hold("operation-4")
-		self.assertEqual([path.stem for path in unfinished(self.folder)], ["operation-2"])
+		self.assertEqual([left.operation for left in unfinished(self.folder)], ["operation-2"])
 
 	def test_a_report_that_is_longer_than_what_is_looked_at_is_an_end_all_the_same(self):
 		report = Report("operation-1", "bench", "wait-workers", 0.0, requeued=["a job's id"] * 20_000)

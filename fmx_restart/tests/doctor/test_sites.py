@@ -98,7 +98,7 @@ class TestSites(SitesCase):
 	def test_what_an_operation_closes_is_told_by_others_while_it_runs_and_when_it_died(self):
 		self.configure("b.localhost", maintenance_mode=1)
 		patient = self.patient()
-		patient.parts.get("holder", lambda: "operation 1")
+		patient.parts.get("lock_note", lambda: "operation 1")
 		self.assertEqual(examine_patient(patient, ["maintenance-mode"]).findings, ())
 		# Given the journal of one that died
 		found, new = (Setting("b.localhost", "maintenance_mode", value, bool(value)) for value in (None, 1))

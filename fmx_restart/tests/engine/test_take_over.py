@@ -1,0 +1,117 @@
+"""An operation whose machine is gone for good, seen to by another one: what that can know, and what it must not claim."""
+
+from __future__ import annotations
+
+import unittest
+from contextlib import suppress
+from dataclasses import replace
+
+from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, InMemoryBench
+from fmx_restart.adapters.in_memory.host import InMemoryHost
+from fmx_restart.adapters.in_memory.lease import InMemoryLease
+from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import BenchBusy, ProcessFault, QueueUnreachable
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Bench, ProcessKind, ProcessState
+from fmx_restart.engine.remains import remains_of
+from fmx_restart.engine.take_over import TakeOver
+from fmx_restart.tests.engine.actors import HandedClock, OperationActor, run_until
+
+SITE = "one.localhost"
+LEASE = 30.0  # seconds
+
+
+class TestTakeOver(unittest.TestCase):
+	def setUp(self):
+		self.clock = HandedClock()
+		self.bench = InMemoryBench({"short": ("short", "default")}, clock=self.clock)
+		self.bench.settings.files[SITE] = {"maintenance_mode": 0}
+		self.facts: list[tuple[float, events.Event]] = []
+		web = Program("web", ProcessKind.WEB)
+		self.here = InMemoryProcesses(self.clock, web, Program("short", ProcessKind.WORKER))
+
+	def die_at(self, fact: type | Phase, **options) -> None:
+		"""An operation on host-1, killed as soon as it has told that."""
+		closed = frozenset({Phase.DRAIN, Phase.MIGRATE, Phase.RESTART})
+		wanted = Options(sites=(SITE,), maintenance=closed, **options)
+		actor = OperationActor(self.bench, wanted, "operation-1")
+		self.addCleanup(actor.discard)
+		while not actor.has_just_told(fact):
+			run_until(self.clock, list, actor.wakes_at, lambda: None)
+			actor.step()
+			self.assertFalse(actor.is_over, actor.error)
+		self.facts = actor.facts
+		self.assertEqual(self.bench.settings.files[SITE]["maintenance_mode"], 1)
+
+	def other_machine(self) -> Bench:
+		"""It shares Redis, the sites' files and the journal with host-1, and nothing else."""
+		clock, owner = self.clock, "operation-1/other"
+		return replace(
+			self.bench.port(),
+			host=InMemoryHost("host-2"),
+			processes=self.here,
+			lock=InMemoryLease(clock, self.bench.lock_slot, owner),
+			fence=InMemoryLease(
+				clock, self.bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER
+			),
+		)
+
+	def take_over(self) -> TakeOver:
+		return TakeOver(
+			self.other_machine(),
+			remains_of(self.facts),
+			lambda event: self.facts.append((self.clock.time(), event)),
+		)
+
+	def test_it_is_refused_as_long_as_the_dead_one_holds_the_bench(self):
+		self.die_at(Phase.RESTART)
+		before = len(self.facts)
+		with self.assertRaises(BenchBusy):
+			self.take_over().run()
+		self.assertEqual(len(self.facts), before)
+		self.assertEqual(self.bench.settings.files[SITE]["maintenance_mode"], 1)
+
+	def test_it_is_refused_where_redis_does_not_say_whether_the_other_one_lives(self):
+		self.die_at(Phase.RESTART)
+		self.bench.queue.is_away = True
+		with self.assertRaises(QueueUnreachable):
+			self.take_over().run()
+		self.assertEqual(self.bench.settings.files[SITE]["maintenance_mode"], 1)
+
+	def test_it_opens_the_sites_and_never_says_that_programs_are_up_which_it_cannot_see(self):
+		self.die_at(events.ProcessDown)
+		self.clock.sleep(LEASE)
+		take_over = self.take_over()
+		with self.assertRaises(ProcessFault) as raised:
+			take_over.run()
+		# Then what belongs to the bench is as it was
+		self.assertEqual(self.bench.settings.files[SITE]["maintenance_mode"], 0)
+		self.assertIsNone(self.bench.port().fence.holder())
+		# And programs of the same names on this machine were neither touched nor taken for those of the other
+		self.assertEqual(self.here.orders, [])
+		self.assertEqual(take_over.report.processes, [])
+		self.assertEqual((take_over.report.outcome, raised.exception.exit_code), (Phase.FAILED, 4))
+		self.assertIn("Not looked at, and perhaps down on host-1: web, short", str(raised.exception))
+		self.assertIn("host-1", raised.exception.hint)
+
+	def test_one_that_had_touched_no_program_is_recovered(self):
+		self.die_at(events.Drained)
+		self.clock.sleep(LEASE)
+		take_over = self.take_over()
+		self.assertEqual(take_over.run().outcome, Phase.RECOVERED)
+		self.assertIn("host-2 took it over", take_over.report.failure.message)
+		self.assertEqual(self.bench.settings.files[SITE]["maintenance_mode"], 0)
+
+	def test_a_migration_that_was_broken_off_is_named_and_nothing_is_replaced_for_it(self):
+		self.die_at(events.MigrationStarted, migration=MigrationOptions())
+		self.clock.sleep(LEASE)
+		take_over = self.take_over()
+		with suppress(ProcessFault):  # where its workers were stopped for the migration
+			take_over.run()
+		self.assertIn(f"The migration of {SITE} may have been broken off", take_over.report.failure.message)
+		self.assertIn("--resume", take_over.report.failure.hint)
+		self.assertEqual(self.here.orders, [])
+		self.assertTrue(all(process.state is ProcessState.RUNNING for process in self.here.list()))
