@@ -15,7 +15,15 @@ from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of, work
 from fmx_restart.adapters.command_line import bench_command, is_worker_command, split_words, titled_worker
 from fmx_restart.adapters.connections import clients_of
 from fmx_restart.adapters.machine import this_machine
-from fmx_restart.adapters.process_stat import PROC, Stat, descendants, is_numbered_here, read_stat, read_stats
+from fmx_restart.adapters.process_stat import (
+	PROC,
+	Stat,
+	descendants,
+	is_numbered_here,
+	nearest,
+	read_stat,
+	read_stats,
+)
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.ports import HostProcess, Likeness, Worker
 
@@ -60,14 +68,7 @@ class ThisHost:
 			send(process, signal.SIGKILL)
 
 	def head(self, pid: int, heads: Collection[int]) -> int | None:
-		seen: set[int] = set()
-		while pid not in seen:
-			if pid in heads:
-				return pid
-			seen.add(pid)
-			stat = read_stat(pid)
-			pid = stat.parent if stat else pid
-		return None
+		return nearest(pid, heads)
 
 	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
 		known = self._likenesses.get((process, worker.name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -101,6 +101,18 @@ def is_numbered_here(pid: int) -> bool:
 		return False
 	numbers = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), ["one"])
 	return len(numbers) == 1
+
+
+def nearest(pid: int, heads: Collection[int]) -> int | None:
+	"""The one of `heads` that the process is or descends from; None where there is none."""
+	seen: set[int] = set()
+	while pid not in seen:
+		if pid in heads:
+			return pid
+		seen.add(pid)
+		stat = read_stat(pid)
+		pid = stat.parent if stat else pid
+	return None
 
 
 def descendants(heads: Iterable[int], stats: Mapping[int, Stat]) -> list[int]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from xmlrpc.client import Fault, ProtocolError
 
-from fmx_restart.adapters.supervisor.addresses import Unusable, candidates, config_files
+from fmx_restart.adapters.supervisor.addresses import Unusable, candidates, config_files, parse_url
 from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address
+from fmx_restart.adapters.supervisor.environments import is_started_by, named_addresses
 from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.ports import Process
 
 SETTING = "fmx_restart_supervisor_url"
+#: bench config set-common-config takes no URL: it reads the value as Python.
+NAME_IT = f"bench set-config -g {SETTING} unix:///path/supervisor.sock"
 
 
 class Obstacle(IntEnum):
@@ -45,33 +49,66 @@ def find_supervisor(
 ) -> SupervisorProcesses:
 	"""
 	The first supervisord that answers and runs programs of this bench. `url` is asked first, then
-	SUPERVISOR_SERVER_URL, then what the config files name. Raises WrongEnvironment.
+	SUPERVISOR_SERVER_URL, then what the config files name, then what this bench's own processes were given. Raises
+	WrongEnvironment.
 	"""
 	files = config_files(bench_path) if files is None else files
 	refusals = []
-	for candidate in candidates(url, environ, files):
+	asked = candidates(url, environ, files)
+	for candidate in asked:
 		answer = ask(candidate, bench_path, timeout)
 		if isinstance(answer, SupervisorProcesses):
 			return answer
 		refusals.append(answer)
+	for answer in parents_of_processes(bench_path, asked, timeout):
+		if isinstance(answer, SupervisorProcesses):
+			return answer
+		if answer.obstacle is Obstacle.LOCKED:  # what else an environment may say is no reason to tell
+			refusals.append(answer)
 	raise wrong_environment(refusals, bench_path)
 
 
-def ask(candidate: Address | Unusable, bench_path: str, timeout: float) -> SupervisorProcesses | Refusal:
+def parents_of_processes(
+	bench_path: str, asked: Collection[Address | Unusable], timeout: float
+) -> Iterator[SupervisorProcesses | Refusal]:
+	"""Those that this bench's processes name and nobody has asked yet. Who did not start one of them is not theirs."""
+	known = {candidate.url for candidate in asked if isinstance(candidate, Address)}
+	for url, pids in named_addresses(bench_path).items():
+		candidate = parse_url(url, f"the environment of pid {min(pids)}")
+		if isinstance(candidate, Address) and candidate.url in known:
+			continue
+
+		def is_theirs(programs: list[Process], pids: Collection[int] = pids) -> bool:
+			return is_started_by(pids, {program.pid for program in programs if program.pid})
+
+		yield ask(candidate, bench_path, timeout, is_theirs)
+
+
+def ask(
+	candidate: Address | Unusable,
+	bench_path: str,
+	timeout: float,
+	is_right: Callable[[list[Process]], object] = bool,
+) -> SupervisorProcesses | Refusal:
+	"""`is_right`: whether the supervisord that runs these programs of the bench will do."""
 	if isinstance(candidate, Unusable):
 		return Refusal(Obstacle.ODD, candidate.message, candidate.hint)
 	processes = SupervisorProcesses(candidate, bench_path, timeout=timeout)
 	try:
-		if processes.list():
+		if is_right(processes.list()):
 			return processes
 	except ProcessFault as fault:
 		return explain(fault.__cause__, candidate)
 	processes.close()
+	return foreign(candidate)
+
+
+def foreign(address: Address) -> Refusal:
 	return Refusal(
 		Obstacle.FOREIGN,
-		f"supervisord at {candidate.url} runs no program of this bench",
-		f"Add the bench's programs to it (bench setup supervisor, then supervisorctl update), or put the address "
-		f"of the right one into {SETTING} in common_site_config.json.",
+		f"supervisord at {address.url} runs no program of this bench",
+		"Add the bench's programs to it (bench setup supervisor, then supervisorctl update), or name the right one: "
+		f"{NAME_IT}.",
 	)
 
 
@@ -103,8 +140,7 @@ def not_running(error: OSError, address: Address) -> Refusal:
 	return Refusal(
 		Obstacle.ABSENT,
 		f"supervisord is not running: {what} {why} (named by {address.source})",
-		f"Start it, for example: sudo systemctl start supervisor. If it answers elsewhere, put that address into "
-		f"{SETTING} in common_site_config.json.",
+		f"Start it, for example: sudo systemctl start supervisor. If it answers at another address: {NAME_IT}.",
 	)
 
 
@@ -133,8 +169,7 @@ def wrong_environment(refusals: list[Refusal], bench_path: str) -> WrongEnvironm
 	if not refusals:
 		return WrongEnvironment(
 			f"no supervisord was found for the bench at {bench_path}: no config file names one",
-			hint=f"Start supervisord with the bench's programs, or put its address into {SETTING} in "
-			"common_site_config.json.",
+			hint=f"Start supervisord with the bench's programs, or name its address: {NAME_IT}.",
 		)
 	main = max(refusals, key=lambda refusal: refusal.obstacle)
 	others = [refusal.message for refusal in refusals if refusal is not main]

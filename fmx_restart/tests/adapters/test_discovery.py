@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+import subprocess
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fmx_restart.adapters.supervisor.addresses import candidates
+from fmx_restart.adapters.supervisor.connection import Address
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import WrongEnvironment
@@ -104,6 +106,68 @@ class TestWhereSupervisordIsFound(DiscoveryCase):
 		theirs = self.run_supervisord(self.home / "t", other)
 		ours = self.run_supervisord(self.home / "s", self.bench)
 		self.assertEqual(self.find(theirs.config, ours.config).address.url, ours.url)
+
+
+class TestWhatItsOwnProcessesName(DiscoveryCase):
+	"""When nothing else names a supervisord that runs this bench."""
+
+	def test_a_supervisord_at_an_address_that_nobody_wrote_down(self):
+		supervisord = self.run_supervisord(self.home / "s", self.bench)
+		self.assertEqual(self.find().address.url, supervisord.url)
+		# And one that is named, and is not there, does not keep us from it
+		gone = self.write_config(f"[unix_http_server]\nfile = {self.home}/gone.sock\n")
+		self.assertEqual(self.find(gone).address.url, supervisord.url)
+
+	def test_the_login_comes_from_a_config_file_and_not_from_the_environment(self):
+		port = free_port()
+		text = f"[inet_http_server]\nport = 127.0.0.1:{port}\nusername = anna\npassword = {PASSWORD}\n"
+		address = Address(f"http://127.0.0.1:{port}", "anna", PASSWORD)
+		self.run_supervisord(self.home / "s", self.bench, server=text, address=address)
+		self.assertIn("another login", str(self.refusal()))
+
+	def test_what_another_benchs_processes_name_is_not_asked(self):
+		other = make_bench(self.home / "other")
+		self.run_supervisord(self.home / "s", other)
+		self.assertIn("no config file names one", str(self.refusal()))
+
+	def test_what_another_users_processes_name_is_not_asked(self):
+		self.run_supervisord(self.home / "s", self.bench)
+		if os.geteuid() != 0:
+			self.skipTest("only root can look as somebody else")
+		with as_nobody():
+			self.assertIn("no config file names one", str(self.refusal()))
+
+	def start_by_hand(self, url: str) -> None:
+		"""A worker of this bench, in whose environment somebody has put that."""
+		process = subprocess.Popen(
+			[self.bench / "env/bin/bench", "worker", "waits"],
+			cwd=self.bench / "sites",
+			env={**os.environ, "SUPERVISOR_SERVER_URL": url},
+			stdout=subprocess.PIPE,
+		)
+		self.addCleanup(process.communicate)
+		self.addCleanup(process.kill)
+		process.stdout.readline()
+
+	def test_a_supervisord_that_started_none_of_them_is_not_theirs(self):
+		# Given one that has a program of this bench, which does not run, and a worker that somebody else started
+		folder = self.home / "s"
+		folder.mkdir()
+		text = program("w", f"{self.bench}/env/bin/bench worker waits", folder=self.bench, autostart="false")
+		supervisord = Supervisord(folder, text)
+		self.addCleanup(supervisord.stop)
+		supervisord.start()
+		self.start_by_hand(supervisord.url)
+		self.assertIn("no config file names one", str(self.refusal()))
+		# But whoever names it knows better
+		self.assertEqual(len(self.find(url=supervisord.url).list()), 1)
+
+	def test_an_environment_that_names_nothing_usable_is_no_obstacle(self):
+		self.start_by_hand(f"http://anna:{PASSWORD}@[::1")
+		self.start_by_hand("unix://" + "x" * 300)
+		self.assertIn("bench set-config -g fmx_restart_supervisor_url", self.refusal().hint)
+		supervisord = self.run_supervisord(self.home / "s", self.bench)
+		self.assertEqual(self.find().address.url, supervisord.url)
 
 
 class TestLogin(DiscoveryCase):

@@ -100,8 +100,8 @@ class TestABenchThatSupervisorShouldRun(NoManagerCase):
 			self.addCleanup(kill, process)
 		self.is_error("pid ")
 
-	def test_a_supervisord_that_may_not_be_asked_runs_its_processes(self):
-		self.start_supervisord()
+	def test_a_supervisord_that_cannot_be_asked_runs_its_processes(self):
+		self.start_supervisord().socket.unlink()
 		self.is_error("a supervisord (pid ")
 
 	def start_supervisord(self) -> Supervisord:
