@@ -62,7 +62,7 @@ def processes(report: Report) -> list[str]:
 		was = "  was down already" if change.old_state in DOWN_ALREADY else ""
 		was = f"  {NOT_REPLACED}" if change.name in report.not_replaced else was
 		lines.append(
-			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}{was}"
+			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}{was}".rstrip()
 		)
 	begun = {change.name for change in report.processes}
 	untouched = [name for name in report.not_replaced if name not in begun]

@@ -77,7 +77,7 @@ class BenchWeb:
 			found = listening(family)
 			if found.is_known:
 				endpoints = found.endpoints or self._meant(family)
-				holders = find_holders(self._bench, endpoints, members)
+				holders = find_holders(self._bench, found.everybody, endpoints, members)
 				if fault := self._held(holders, is_listening=bool(found.listeners)):
 					return fault
 		return None
@@ -105,12 +105,12 @@ class BenchWeb:
 		found = listening(family)
 		is_elsewhere = not family and self._override is not None  # in another container, for instance
 		if found.is_known and not found.listeners and not is_elsewhere:
-			return self._not_listening(family)
+			return self._not_listening(found, family)
 		answer = self._answer(self._endpoints(family, found))
 		if answer.fault:
 			return answer.fault
 		if found.listeners and (
-			fault := self._held(self._find_holders(found.endpoints, family), is_listening=True)
+			fault := self._held(self._find_holders(found, found.endpoints, family), is_listening=True)
 		):
 			return fault
 		self._endpoint = answer.endpoint
@@ -211,9 +211,9 @@ class BenchWeb:
 	def _meant(self, family: Sequence[HostProcess]) -> tuple[Endpoint, ...]:
 		return (meant_endpoints(family[0]) if family else ()) or (self._expected,)
 
-	def _not_listening(self, family: Sequence[HostProcess]) -> WebFault:
+	def _not_listening(self, found: Listening, family: Sequence[HostProcess]) -> WebFault:
 		endpoints = self._meant(family)
-		if fault := self._held(self._find_holders(endpoints, family), is_listening=False):
+		if fault := self._held(self._find_holders(found, endpoints, family), is_listening=False):
 			return fault
 		reason = f"its process (pid {family[0].pid}) listens nowhere yet" if family else "it does not run"
 		return WebFault(reason, str(endpoints[0]), self._likely_sites()[0] or "")
@@ -233,9 +233,14 @@ class BenchWeb:
 				)
 		return None
 
-	def _find_holders(self, endpoints: Collection[Endpoint], family: Sequence[HostProcess]) -> list[Holder]:
+	def _find_holders(
+		self, found: Listening, endpoints: Collection[Endpoint], family: Sequence[HostProcess]
+	) -> list[Holder]:
 		"""Not at every look: each reads the sockets of the whole machine."""
 		now = time.monotonic()
 		if now >= self._holders[0]:
-			self._holders = (now + HOLDER_SEEN_AGAIN, find_holders(self._bench, endpoints, family))
+			self._holders = (
+				now + HOLDER_SEEN_AGAIN,
+				find_holders(self._bench, found.everybody, endpoints, family),
+			)
 		return self._holders[1]

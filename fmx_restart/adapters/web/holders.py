@@ -15,7 +15,7 @@ from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.adapters.supervisor.signs import is_supervisord
 from fmx_restart.adapters.systemd.cgroup import is_main_process
 from fmx_restart.adapters.web.endpoint import Endpoint, printable
-from fmx_restart.adapters.web.listening import PROC, Listener, all_listeners, sockets_of
+from fmx_restart.adapters.web.listening import PROC, Listener, sockets_of
 from fmx_restart.engine.ports import HostProcess
 
 RESTART_WEB = "bench safe-restart --no-workers"
@@ -33,13 +33,16 @@ class Holder:
 
 
 def find_holders(
-	bench: BenchFolder, endpoints: Collection[Endpoint], family: Iterable[HostProcess] = ()
+	bench: BenchFolder,
+	listeners: Iterable[Listener],
+	endpoints: Collection[Endpoint],
+	family: Iterable[HostProcess] = (),
 ) -> list[Holder]:
 	"""
-	Whoever listens where one of these endpoints is, on another socket than the processes in `family`; this bench's own
+	Whoever of all `listeners` is where one of these endpoints is, on another socket than the processes in `family`; this bench's own
 	first. Looks into every process of the machine: not for every look.
 	"""
-	wanted = {it.inode: it for it in all_listeners() if any(it.endpoint.overlaps(at) for at in endpoints)}
+	wanted = {it.inode: it for it in listeners if any(it.endpoint.overlaps(at) for at in endpoints)}
 	for inode in open_sockets(process.pid for process in family):
 		wanted.pop(inode, None)
 	if not wanted:

@@ -28,8 +28,15 @@ def verify(operation: Operation, relays: list[Relay]) -> None:
 	"""Records what is wrong on the relays; the audit step raises, after the queue moves again."""
 	operation.enter(Phase.VERIFY)
 	see_up(operation, relays)
-	operation.report.web_outage = operation.bench.web.outage()
+	operation.report.web_outage = web_outage(operation, relays)
 	tell_orphans(operation)
+
+
+def web_outage(operation: Operation, relays: list[Relay]) -> float | None:
+	"""That an old server answers in place of a new one that failed is not worth praise."""
+	seconds = operation.bench.web.outage()
+	has_failed = any(relay.leg is Leg.FAILED for relay in relays if relay.old.kind is ProcessKind.WEB)
+	return None if has_failed else seconds
 
 
 def see_up(operation: Operation, relays: list[Relay]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 ASK_AGAIN = 0.5  # seconds: each answer of a server that errs fills its log with a traceback
-LOOK_AGAIN = 0.1  # seconds
+LOOK_AGAIN = 0.2  # seconds
 ERRORS_LAST = 15.0  # seconds: a server that is up, and says HTTP 500 for so long, will not say anything else
 TAKEN_LASTS = 3.0  # seconds: the old processes are gone by then, so whoever still listens stays
 

@@ -24,6 +24,7 @@ from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.in_memory.web import InMemoryWeb
 from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.endpoint import Endpoint
+from fmx_restart.adapters.web.listening import all_listeners, listeners_of
 from fmx_restart.adapters.web.ping import PingedWebServer
 from fmx_restart.adapters.web.sites import AskedSites
 from fmx_restart.engine.ports import HostProcess, ProcessKind
@@ -153,9 +154,7 @@ class BenchCase(unittest.TestCase):
 
 
 def is_listening(pid: int, sockets: int) -> bool:
-	from fmx_restart.adapters.web.listening import listeners_of
-
-	return len(list(listeners_of(pid))) == sockets
+	return len(list(listeners_of(pid, all_listeners()))) == sockets
 
 
 def kill(process: psutil.Process) -> None:

@@ -45,7 +45,7 @@ class TestReport(unittest.TestCase):
 			"Drain 1 min 0 s",
 			"1 min 0 s one.localhost / app.tasks.month_end (long)",
 			"Web did not answer for 5.5 s",
-			"bench-web:web 100 → 200 \n",
+			"bench-web:web 100 → 200\n",
 			"bench-workers:short 101 → 201 down 1.8 s",
 			"bench-workers:long was stopped before, left so",
 			"400 before + 12 arrived = 2 finished, 410 waiting, 0 lost",

@@ -56,6 +56,7 @@ class TestAnOrphanHasTheAddress(WebCase):
 		run = Run(self.bench)
 		self.fails(run)
 		self.assertLess(run.operation.report.seconds, 15)
+		self.assertIsNone(run.operation.report.web_outage)
 
 	def test_a_new_web_that_ends_again_and_again_is_explained_by_it(self):
 		self.crash_loop()
