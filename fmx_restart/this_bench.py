@@ -173,6 +173,11 @@ def journals_here() -> Path:
 	return journals(identity(read_config())[1])
 
 
+def launch_log(folder: Path, operation: str) -> Path:
+	"""Beside its journal: what an operation's process printed. It says why where there is no journal; pruned with that."""
+	return folder / f"{operation}-launch.log"
+
+
 def unfinished_sites() -> tuple[str, ...]:
 	"""Those that the last migration left over, in its order."""
 	return unfinished_sites_in(journals_here())

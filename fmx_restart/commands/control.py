@@ -1,53 +1,59 @@
-"""Another terminal's view of an operation: watch it, stop it, put right what it left."""
+"""Another terminal's view of an operation: watch it, stop it, recover what it left."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from fmx_restart.adapters.journal import is_worked_on
-from fmx_restart.adapters.journal_reader import fact_in, follow, is_closed, newest
+from fmx_restart.adapters.journal_reader import is_closed, newest
+from fmx_restart.commands.migration_logs import MigrationLogs
+from fmx_restart.commands.operation_process import Reporter, let_go_of_closed_streams, start
+from fmx_restart.commands.viewer import JournalSource, Moment, ProcessSource, Viewer, batches
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
-from fmx_restart.engine.errors import BenchBusy, ProcessDied, exit_code_of
+from fmx_restart.engine.errors import BenchBusy, exit_code_of
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Request, Wish
 from fmx_restart.engine.wishes import refusal_to_cancel
-from fmx_restart.recovering import recover_left
+from fmx_restart.recovering import dead_elsewhere, recover_left, unfinished_here
 from fmx_restart.this_bench import journals_here, mailbox, requester, status_here
 
-LOOK_EVERY = 0.1  # seconds
 ANSWERS_WITHIN = 20.0  # seconds: an operation looks into its mailbox twice a second
-GUARDIAN_WITHIN = 10.0  # seconds after which a dead operation that nobody puts right is told
-
-
-class Moment:
-	"""When the fact that is shown just now was told, in seconds since the epoch."""
-
-	def __init__(self) -> None:
-		self.time = time.time()
-
-	def __call__(self) -> float:
-		return self.time
+LEFT = 130  # exit code: the viewer was ended by Ctrl-C
 
 
 def attach(listener: Listener, moment: Moment) -> None:
-	"""Everything it told, from the beginning, then what it tells now. Ends as the operation ends, with its exit code."""
+	"""Shows every fact from the beginning, then each new one. Ends as the operation ends, with its exit code."""
 	journal = under_way() or newest(journals_here())
 	if journal is None:
 		click.echo("No operation is under way, and there was none before.")
 		return
-	if is_closed(journal):
+	has_ended = is_closed(journal)
+	if has_ended:
 		click.echo("No operation is under way. The last one:")
-	for moment.time, event in facts_until_end(journal):
-		if event is not None:
-			listener(event)
-		if isinstance(event, events.Ended) and event.report.failure:
-			raise click.exceptions.Exit(exit_code_of(event.report.failure.type))
+	viewer = Viewer(listener, moment, None if has_ended else MigrationLogs())
+	with left_by_interrupt(f"Operation {journal.stem} goes on. Watch it: bench safe-restart --attach"):
+		failure = viewer.watch(JournalSource(journal))
+	if failure:
+		raise click.exceptions.Exit(exit_code_of(failure.type))
+
+
+@contextmanager
+def left_by_interrupt(message: str) -> Iterator[None]:
+	"""Ctrl-C ends a view, and nothing of what it shows."""
+	try:
+		yield
+	except KeyboardInterrupt as interrupt:
+		click.echo(f"\n{message}", err=True)
+		raise click.exceptions.Exit(LEFT) from interrupt
+	finally:
+		let_go_of_closed_streams()
 
 
 def cancel() -> None:
@@ -61,20 +67,26 @@ def cancel() -> None:
 	offset = journal.stat().st_size if journal.exists() else 0
 	mailbox(holding.operation).put(Request(Wish.CANCEL, requester()))
 	click.echo(f"Asked {holding.operation} to stop.")
-	wait_for_answer(journal, offset, holding)
+	if journal.exists():
+		wait_for_answer(journal, offset, holding)
+	else:
+		click.echo("Its journal is not on this machine: look for its end with bench safe-restart --status.")
 
 
 def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
 	until = time.monotonic() + ANSWERS_WITHIN
-	for _, event in facts_until_end(journal, offset):
-		if isinstance(event, events.Requested) and event.refusal:
-			raise refused(holding, event.refusal)
-		if isinstance(event, events.Ended):
-			click.echo(event.report.failure.message if event.report.failure else "It had just ended: done.")
-			return
-		if event is None and time.monotonic() > until:
+	for facts in batches(JournalSource(journal, offset)):
+		for _, event in facts:
+			if isinstance(event, events.Requested) and event.refusal:
+				raise refused(holding, event.refusal)
+			if isinstance(event, events.Ended):
+				click.echo(
+					event.report.failure.message if event.report.failure else "It had just ended: done."
+				)
+				return
+		if not facts and time.monotonic() > until:
 			raise BenchBusy(
-				f"{holding} has not answered within {ANSWERS_WITHIN:.0f} s. It was asked, and may still stop.",
+				f"{holding} has not answered within {ANSWERS_WITHIN:.0f} s. It was asked to stop, and may still do so.",
 				hint="Look again with bench safe-restart --attach.",
 			)
 
@@ -85,10 +97,20 @@ def refused(holding: Holder, reason: str) -> BenchBusy:
 	)
 
 
-def recover_all(listener: Listener, *, takes_over: bool = False) -> None:
-	"""Raises what keeps an operation from being recovered."""
-	if not recover_left(listener, is_wanted=True, takes_over=takes_over):
+def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
+	"""In a process of its own, as an operation. Raises what keeps an operation from being recovered."""
+	left = unfinished_here()
+	if not (any(it.is_ours for it in left) or dead_elsewhere(left)):
 		click.echo("Nothing to recover: no operation of this bench has died.")
+		return
+
+	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
+		recover_left(reporter, is_wanted=True, takes_over=takes_over)
+
+	output = journals_here() / "recovery.log"
+	process = start(work, output)
+	with left_by_interrupt("The recovery goes on. Look for its end with bench safe-restart --status"):
+		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
 
 
 def under_way() -> Path | None:
@@ -99,22 +121,3 @@ def under_way() -> Path | None:
 		return folder / f"{holding.operation}.jsonl"
 	latest = newest(folder)
 	return latest if latest and not is_closed(latest) else None
-
-
-def facts_until_end(journal: Path, offset: int = 0) -> Iterator[tuple[float, events.Event | None]]:
-	"""Each with its instant; None now and then while nothing happens. Raises ProcessDied when nobody works on it any more."""
-	alone_since = None
-	for line in follow(journal, offset):
-		fact = fact_in(line, time.time()) if line else (time.time(), None)
-		yield fact
-		if isinstance(fact[1], events.Ended):
-			return
-		if line is not None:
-			continue
-		time.sleep(LOOK_EVERY)
-		alone_since = None if is_worked_on(journal) else alone_since or time.monotonic()
-		if alone_since and time.monotonic() - alone_since > GUARDIAN_WITHIN:
-			raise ProcessDied(
-				f"The process of operation {journal.stem} died, and nobody has put right what it left.",
-				hint="Type: bench safe-restart --recover",
-			)

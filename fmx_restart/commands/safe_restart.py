@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import count
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import click
 
 from fmx_restart import through_frappe
 from fmx_restart.commands import control, migrating
-from fmx_restart.commands.background import Detaching, begin_in_background, go_on_in_background
+from fmx_restart.commands.migration_logs import MigrationLogs
+from fmx_restart.commands.operate import operate_apart, operate_in_place
 from fmx_restart.commands.status import show_status
+from fmx_restart.commands.viewer import Moment, Viewer
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
 from fmx_restart.console.say import say
 from fmx_restart.console.sentences import STORIES, order, plan_sentence, sentence, span
+from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.events import CodeBroken, MigrationFinding, WebTaken, WorkersUnmanaged
-from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan
-from fmx_restart.record.announcing import announce
-from fmx_restart.recovering import launch_guardian, recover_left
-from fmx_restart.this_bench import new_operation, new_operation_id, plan_here, requester, status_here
+from fmx_restart.this_bench import new_operation_id, plan_here, requester, status_here
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SHOW_CURSOR = b"\x1b[?25h"  # a live table hides it
-LEFT_TO_THE_GUARDIAN = (
-	SHOW_CURSOR
-	+ b"\nStopped at once. Its guardian puts things right now; watch it: bench safe-restart --attach\n"
+GOES_ON = (
+	"Operation {} goes on in the background. Watch it: bench safe-restart --attach."
+	" Stop it: bench safe-restart --cancel."
 )
 
 
@@ -48,16 +43,16 @@ def run(context: click.Context, given: dict) -> None:
 		raise click.UsageError("--take-over goes with --recover.", context)
 	with exit_on_error():
 		wanted = options(given, sites_of(context), typed_before(context))
+		moment = Moment()
 		site = next(iter(wanted.sites), None)
 		if given["show_status"]:
 			show_status(status_here(), given["as_json"])
 		elif given["attach"]:
-			moment = control.Moment()
 			control.attach(listener(given, moment), moment)
 		elif given["cancel"]:
 			control.cancel()
 		elif given["recover"]:
-			control.recover_all(listener(given), takes_over=given["take_over"])
+			control.recover(listener(given, moment), moment, takes_over=given["take_over"])
 		elif given["dry_run"]:
 			show_plan(plan_here(wanted), wanted, given["as_json"])
 		else:
@@ -65,27 +60,30 @@ def run(context: click.Context, given: dict) -> None:
 
 
 def carry_out(given: dict, wanted: Options, site: str | None) -> None:
-	is_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not given["as_json"]
-	if is_terminal and not given["yes"]:
+	can_ask = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not given["as_json"]
+	if can_ask and not given["yes"]:
 		click.confirm(f"{plan_sentence(plan_here(wanted))}\nGo on?", default=True, abort=True)
-	let_go = begin_in_background() if given["detach"] else None
-	id = given_id(given) or new_operation_id()
-	try:
-		begin(given, wanted, site, id, let_go)
-	finally:
-		announce(id, site)
+	shown = listener(given, moment := Moment())
+	if id := given_id(given):
+		operate_in_place(id, wanted, site, shown)
+	else:
+		id = new_operation_id()
+		operate_apart(id, wanted, site, Viewer(shown, moment, MigrationLogs()), leaving(given, id))
 
 
-def begin(given: dict, wanted: Options, site: str | None, id: str, let_go: Callable[[], None] | None) -> None:
-	shown = listener(given)
-	recover_left(shown)
-	operation = new_operation(id, wanted, [shown])
-	launch_guardian(id)
-	operation.detach = go_on_in_background
-	if let_go:
-		operation.listen(Detaching(operation, let_go, is_told=not given["as_json"]))
-	with stop_signals(operation):
-		operation.run()
+def leaving(given: dict, id: str) -> Callable[[events.Event], None]:
+	"""Raises Exit after the fact with which the command lets the terminal go."""
+
+	def after(event: events.Event) -> None:
+		if isinstance(event, events.HandedOver):
+			raise click.exceptions.Exit(event.exit_code)
+		if given["detach"] and isinstance(event, events.PhaseEntered):
+			if not given["as_json"]:
+				with suppress(OSError):
+					click.echo(GOES_ON.format(id))
+			raise click.exceptions.Exit(0)
+
+	return after
 
 
 def given_id(given: dict) -> str | None:
@@ -143,38 +141,20 @@ def share(text: str) -> float:
 	return percent / 100
 
 
-def listener(given: dict, clock: Callable[[], float] = time.time) -> Listener:
-	"""`clock`: when a fact was told, in seconds since the epoch."""
+def listener(given: dict, clock: Callable[[], float]) -> Listener:
+	"""`clock`: when a fact happened, in seconds since the epoch."""
 	if given["as_json"]:
 		return JsonLines(clock)
-	if sys.stdout.isatty() and not given["detach"]:
+	if is_terminal(sys.stdout) and not given["detach"]:
 		from fmx_restart.console.live import LiveTerminal
 
-		return LiveTerminal(verbose=given["wait_workers_verbose"])
+		return LiveTerminal(verbose=given["wait_workers_verbose"], clock=clock)
 	return PlainLines(verbose=given["wait_workers_verbose"], clock=clock)
 
 
-@contextmanager
-def stop_signals(operation: Operation) -> Iterator[None]:
-	"""
-	Ctrl-C, TERM and a lost terminal ask the operation to stop: it undoes, or finishes what it began. A second Ctrl-C ends
-	this process at once, and its guardian does that instead.
-	"""
-
-	interrupts = count(1)
-
-	def stop(number: int, frame: object) -> None:
-		if number == signal.SIGINT and next(interrupts) > 1:
-			os.write(2, LEFT_TO_THE_GUARDIAN)
-			os._exit(130)
-		operation.stop_requested.set()
-
-	before = {number: signal.signal(number, stop) for number in SIGNALS}
-	try:
-		yield
-	finally:
-		for number, handler in before.items():
-			signal.signal(number, handler)
+def is_terminal(stream: TextIO | None) -> bool:
+	"""`stream` is None where it was closed before Python began."""
+	return stream is not None and stream.isatty()
 
 
 @contextmanager
@@ -183,9 +163,10 @@ def exit_on_error() -> Iterator[None]:
 	try:
 		yield
 	except OperationError as error:
-		click.secho(printable_lines(f"Error: {error}"), fg="red", err=True)
-		if error.hint:
-			say(error.hint, err=True)
+		with suppress(OSError):  # whoever closed standard error gets the exit code all the same
+			click.secho(printable_lines(f"Error: {error}"), fg="red", err=True)
+			if error.hint:
+				say(error.hint, err=True)
 		raise click.exceptions.Exit(error.exit_code) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from rich.console import Console, Group
@@ -22,29 +23,41 @@ STATE_STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started
 
 
 class LiveTerminal:
-	def __init__(self, console: Console | None = None, verbose: bool = False) -> None:
-		"""`verbose`: the table also names parked workers."""
+	def __init__(
+		self,
+		console: Console | None = None,
+		verbose: bool = False,
+		clock: Callable[[], float] = time.time,
+	) -> None:
+		"""`verbose`: the table also names parked workers. `clock`: when a fact happened, since the epoch."""
 		self.console = console or Console(highlight=False)
-		self.verbose = verbose
+		self.verbose, self.clock = verbose, clock
 		self.live: Live | None = None
+		self.table: DrainTable | None = None  # the newest, as long as it is not drawn
 
 	def __call__(self, event: events.Event) -> None:
 		if isinstance(event, events.StillRunning):
-			self.show(DrainTable(event, self.verbose))
+			self.table = DrainTable(event, self.verbose, self.clock())
 			return
 		self.hide()
 		if isinstance(event, events.Ended):
 			self.console.print(self.report(event))
 		elif text := printable_lines(sentence(event)):
-			self.console.print(f"[dim]{datetime.now():%H:%M:%S}[/]  {self.coloured(event, text)}")
+			told = datetime.fromtimestamp(self.clock())
+			self.console.print(f"[dim]{told:%H:%M:%S}[/]  {self.coloured(event, text)}")
 
-	def show(self, table: DrainTable) -> None:
+	def caught_up(self) -> None:
+		"""No fact is left to be shown: draw the table, where the newest fact is one."""
+		table, self.table = self.table, None
+		if table is None:
+			return
 		if self.live is None:
 			self.live = Live(table, console=self.console, refresh_per_second=4, transient=True)
 			self.live.start()
 		self.live.update(table)
 
 	def hide(self) -> None:
+		self.table = None
 		if self.live is not None:
 			self.live.stop()
 			self.live = None
@@ -69,11 +82,12 @@ class LiveTerminal:
 class DrainTable:
 	"""Drawn anew several times a second, so that running times run. Numbers come from the last fact."""
 
-	def __init__(self, event: events.StillRunning, verbose: bool) -> None:
-		self.event, self.verbose, self.since = event, verbose, time.monotonic()
+	def __init__(self, event: events.StillRunning, verbose: bool, told: float) -> None:
+		"""`told`: when the fact happened, in seconds since the epoch."""
+		self.event, self.verbose, self.told = event, verbose, told
 
 	def __rich__(self) -> Group:
-		passed = time.monotonic() - self.since
+		passed = max(0.0, time.time() - self.told)
 		depths = "  ".join(f"{queue} {depth}" for queue, depth in sorted(self.event.depths.items()))
 		left = span(max(0.0, self.event.left - passed))
 		queued = Text(f"Queued: {printable_lines(depths)}", "dim")

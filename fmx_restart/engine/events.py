@@ -46,7 +46,7 @@ class OperationStarted(Event):
 
 @dataclass(frozen=True)
 class WentIntoBackground(Event):
-	"""The operation goes on in this process, without a terminal."""
+	"""Stands in journals of older versions only: from here on the operation ran in this process."""
 
 	process: HostProcess
 
@@ -341,10 +341,14 @@ class RollingStopped(Event):
 
 @dataclass(frozen=True)
 class HandedOver(Event):
-	"""These processes are replaced when their jobs end; the operation goes on in the background."""
+	"""
+	These processes are replaced when their jobs end; the operation goes on in the background. `exit_code`: with which
+	the command that began the operation ends now.
+	"""
 
 	processes: tuple[str, ...]
 	jobs: tuple[Job, ...]
+	exit_code: int = 0
 
 
 @dataclass(frozen=True)

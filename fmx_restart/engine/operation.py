@@ -48,7 +48,6 @@ class Operation:
 	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
 		self.bench, self.options, self.id = bench, options, id
 		self._emit = emit
-		self.detach: Callable[[int], None] = lambda exit_code: None  # the edge's way into the background
 		self.phase = Phase.PREFLIGHT
 		self.plan: Plan | None = None
 		self.ledger: Ledger | None = None
@@ -268,13 +267,6 @@ class Operation:
 		plan = (*self.plan.restart, *self.plan.left_alone) if self.plan else ()
 		have = {process.name for process in plan if process.has_workers}
 		return [replace(it, has_workers=it.has_workers or it.name in have) for it in processes]
-
-	def go_on_in_background(self, exit_code: int) -> None:
-		"""Whoever started the operation is let go with that code, where the edge has a way to do so."""
-		before = self.bench.host.me()
-		self.detach(exit_code)
-		if (me := self.bench.host.me()) != before:
-			self.emit(events.WentIntoBackground(me))
 
 	def insist(self, act: Callable[[], None]) -> None:
 		"""Do it as soon as Redis answers: an act that must not be skipped because Redis restarts just now."""

@@ -5,22 +5,17 @@ stays locked as long as the command runs, so that anybody can tell whether it do
 in some milliseconds.
 """
 
-import fcntl
 import os
 import sys
+
+from fmx_restart.adapters.own_session import leave_terminal
 
 
 def go(log: str, words: list[str]) -> None:
 	os.setsid()
 	if os.fork():
 		os._exit(0)
-	nowhere = os.open(os.devnull, os.O_RDWR)
-	told = os.open(log + ".new", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-	fcntl.flock(told, fcntl.LOCK_EX)
-	os.rename(log + ".new", log)  # noqa: PTH104 - nobody ever sees it without its lock
-	os.dup2(nowhere, 0)
-	os.dup2(told, 1)
-	os.dup2(told, 2)
+	leave_terminal(log)
 	os.execv(words[0], words)
 
 

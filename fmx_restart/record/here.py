@@ -15,7 +15,7 @@ from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.operation_id import is_operation_id
-from fmx_restart.this_bench import journals, queue_connection
+from fmx_restart.this_bench import journals, launch_log, queue_connection
 
 
 @cache
@@ -62,8 +62,8 @@ def journal_of(operation: str) -> Path:
 
 
 def output_of(operation: str) -> Path:
-	"""What an operation that we launched printed: it says why where there is no journal. Pruned with that. As journal_of."""
-	return journal_folder() / f"{valid(operation)}-launch.log"
+	"""As journal_of."""
+	return launch_log(journal_folder(), valid(operation))
 
 
 def valid(operation: str) -> str:

@@ -5,17 +5,13 @@ what is executed comes from the order's file alone (start_order). Neither a row 
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
 
 import frappe
 
-from fmx_restart.adapters.systemd.cgroup import unit_of
+from fmx_restart.adapters.systemd.scope import way_out
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.record import here, row_events, rows, start_order
 from fmx_restart.record.start_request import InvalidRequest
@@ -86,19 +82,3 @@ def never_launched(reason: str) -> rows.Row:
 		"remedy": AGAIN,
 		"finished": time.time(),
 	}
-
-
-def way_out(
-	operation: str, environ: Mapping[str, str] = os.environ, cgroup: Path = Path("/proc/self/cgroup")
-) -> list[str]:
-	"""
-	Words before the command where systemd itself runs this worker or web server: a unit that stops takes every process of
-	its cgroup along, whatever its session, so the operation gets a scope of its own. supervisord's children share the
-	cgroup of supervisord, which is not restarted.
-	"""
-	unit, is_users = unit_of(cgroup)
-	if unit is None or "SUPERVISOR_ENABLED" in environ:
-		return []
-	systemd_run = shutil.which("systemd-run") or "/usr/bin/systemd-run"
-	user = ["--user"] if is_users else []
-	return [systemd_run, *user, "--scope", "--quiet", "--collect", f"--unit=fmx-restart-{operation}", "--"]

@@ -25,14 +25,25 @@ def is_main_process(pid: int, *, proc: Path = Path("/proc")) -> bool:
 
 def unit_of(file: Path) -> tuple[str | None, bool]:
 	"""The service that a process' cgroup file names, and whether it is a user's. (None, False) for none."""
+	path = path_in(file)
+	if path.name.endswith(".service"):
+		return path.name, USER_MANAGER in str(path) and not path.name.startswith(USER_MANAGER)
+	return None, False
+
+
+def login_of(file: Path) -> str | None:
+	"""The scope of a login's session that a process' cgroup file names: session-5.scope."""
+	name = path_in(file).name
+	return name if name.startswith("session-") and name.endswith(".scope") else None
+
+
+def path_in(file: Path) -> PurePosixPath:
+	"""The service or scope in a cgroup file; "/" where it names none."""
 	try:
 		lines = file.read_text().splitlines()
 	except OSError:
-		return None, False
-	for line in lines:
-		# cgroup v2 has one line, "0::/path"; in v1 systemd's own hierarchy is called name=systemd
-		_, controller, path = line.split(":", 2)
-		name = PurePosixPath(path).name
-		if controller in {"", "name=systemd"} and name.endswith(".service"):
-			return name, USER_MANAGER in path and not name.startswith(USER_MANAGER)
-	return None, False
+		return PurePosixPath("/")
+	# cgroup v2 has one line, "0::/path"; in v1 systemd's own hierarchy is called name=systemd
+	found = (line.split(":", 2)[1:] for line in lines)
+	paths = (PurePosixPath(path) for controller, path in found if controller in {"", "name=systemd"})
+	return next((path for path in paths if path.suffix in {".service", ".scope"}), PurePosixPath("/"))

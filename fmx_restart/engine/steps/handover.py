@@ -21,11 +21,14 @@ WITHOUT_END = Patience(timeout=math.inf, poll=0.2)
 
 
 def hand_over(operation: Operation, lingering: list[Relay], *, all_is_well: bool) -> None:
-	"""Lets whoever started the operation go, and stays until the last worker is another one and has registered."""
+	"""
+	From here on no terminal need wait any more. Stays until the last worker is another one and has registered.
+	`all_is_well`: all that is replaced already came back.
+	"""
 	operation.enter(Phase.HANDOVER)
 	jobs = tuple(operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running)
-	operation.emit(events.HandedOver(tuple(relay.old.name for relay in lingering), jobs))
-	operation.go_on_in_background(0 if all_is_well else ProcessFault.exit_code)
+	names = tuple(relay.old.name for relay in lingering)
+	operation.emit(events.HandedOver(names, jobs, 0 if all_is_well else ProcessFault.exit_code))
 	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
 	see_up(operation, lingering)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -55,10 +57,13 @@ class Command:
 			read_into(self.error_lines, self.process.stderr),
 		]
 
-	@property
-	def pid(self) -> int:
-		"""bench becomes the command by exec, so it is the command's own."""
-		return self.process.pid
+	def operation_pid(self) -> int:
+		"""With --json: of the operation's own process. `process` is its viewer, for bench becomes that by exec."""
+		return self.wait_for_fact("OperationStarted")["process"]["pid"]
+
+	def kill_operation(self) -> None:
+		"""With -9. Its viewer waits for the recovery, at most ten seconds for the beginning of that."""
+		os.kill(self.operation_pid(), signal.SIGKILL)
 
 	def finish(self) -> Finished:
 		code = self.process.wait(timeout=PATIENCE)

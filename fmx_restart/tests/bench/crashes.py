@@ -104,7 +104,6 @@ class Crashes:
 		time.sleep(crash.after)
 		self.kill(journal, guardian_too=crash.guardian_too)
 		killed = time.time()
-		command.finish()
 		outcome.died_in = "" if is_closed(journal) else remains_in(journal).phase.value
 		if crash.guardian_too and outcome.died_in in NEEDS_RECOVERY:
 			self.start("--recover").finish()
@@ -114,6 +113,7 @@ class Crashes:
 		eventually(lambda: is_closed(journal), f"{operation} has an end", deadline=PATIENCE)
 		outcome.recovered_after = time.time() - killed
 		outcome.outcome = remains_in(journal).phase.value
+		command.finish()
 		outcome.faults += self.faults(settings)
 		return outcome
 

@@ -8,7 +8,7 @@ import signal
 from fmx_restart.adapters.journal_reader import is_closed, remains_in
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.command import Command
+from fmx_restart.tests.bench.command import Command, Finished
 from fmx_restart.tests.bench.support import BenchTestCase
 
 BUSY, STOPPED = 75, 130  # exit codes
@@ -88,7 +88,9 @@ class TestDetached(ControlTest):
 		leaving = self.start("--attach")
 		leaving.wait_for_line("Waiting for 1 job")
 		leaving.process.send_signal(signal.SIGINT)
-		leaving.finish()
+		left = leaving.finish()
+		self.assertEqual(left.code, STOPPED)
+		self.assertIn(f"Operation {operation} goes on", left.errors)
 		attached = self.start("--attach")
 		attached.wait_for_line("Waiting for 1 job")
 		held.let_go()
@@ -111,7 +113,7 @@ class TestDetached(ControlTest):
 
 
 class TestInterruptedTwice(ControlTest):
-	def insist(self, command: Command, operation: str) -> Phase:
+	def leave(self, command: Command) -> Finished:
 		"""Ctrl-C until it is gone, as people do."""
 
 		def interrupted() -> bool:
@@ -119,20 +121,23 @@ class TestInterruptedTwice(ControlTest):
 			return command.process.poll() is not None
 
 		eventually(interrupted, "the command is gone")
-		command.finish()
-		return self.wait_for_end(operation)
+		return command.finish()
 
-	def test_during_the_restart_the_guardian_finishes_what_was_begun(self):
+	def test_during_the_restart_the_operation_finishes_what_it_began(self):
 		command = self.start("--wait-workers", "--json")
 		operation = command.wait_for_fact("OperationStarted")["operation"]
 		command.wait_for_fact("ProcessDown")
-		self.assertIn(self.insist(command, operation), (Phase.RECOVERED, Phase.DONE))
+		left = self.leave(command)
+		self.assertEqual(left.code, STOPPED)
+		self.assertIn(f"Operation {operation} was asked to stop, and is still at work", left.errors)
+		self.assertEqual(self.wait_for_end(operation), Phase.DONE)
 		self.assert_all_up_and_nothing_left()
 
-	def test_during_the_drain_the_guardian_or_the_operation_undoes_it(self):
+	def test_during_the_drain_the_operation_undoes_it(self):
 		held = self.jobs.hold()
 		command, operation = self.draining()
-		self.assertIn(self.insist(command, operation), (Phase.RECOVERED, Phase.ABORTED))
+		self.assertEqual(self.leave(command).code, STOPPED)
+		self.assertEqual(self.wait_for_end(operation), Phase.ABORTED)
 		self.assert_queue_moves()
 		held.let_go()
 		self.assert_all_up_and_nothing_left()

@@ -75,7 +75,7 @@ class TestGivingUp(BenchTestCase):
 		second = self.run_command("--wait-workers")
 		# Then it is told about the first, which goes on
 		self.assertEqual(second.code, BUSY, second.text)
-		for part in (operation, f"(pid {first.pid} on ", "Drain", "Nothing was changed"):
+		for part in (operation, f"(pid {first.operation_pid()} on ", "Drain", "Nothing was changed"):
 			self.assertIn(part, second.errors)
 		self.assertIsNone(first.process.poll())
 		self.assertEqual(len(self.keys_of_ours()), 2, "lock and fence of the first one still stand")

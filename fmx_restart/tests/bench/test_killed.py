@@ -12,6 +12,7 @@ from fmx_restart.tests.bench.support import BenchTestCase
 
 LEASE = 30.0  # seconds
 LOOK = 1.0  # seconds: a suspended worker looks this often
+DIED = 4  # exit code
 SLACK = 45.0  # seconds for a busy machine
 
 
@@ -24,8 +25,7 @@ class TestKilled(BenchTestCase):
 		operation = command.wait_for_fact("OperationStarted")["operation"]
 		command.wait_for_fact("StillRunning")
 		end_guardian(operation)
-		command.process.kill()
-		command.finish()
+		command.kill_operation()
 		killed = time.monotonic()
 		self.assertLessEqual(0, self.redis.pttl("rq:suspended"), "the fence has an end")
 		self.assertLessEqual(self.redis.pttl("rq:suspended"), LEASE * 1000)
@@ -36,6 +36,10 @@ class TestKilled(BenchTestCase):
 		patience = LEASE + LOOK + SLACK
 		eventually(lambda: waiting.ends, "the waiting job has run", deadline=patience)
 		self.assertLess(time.monotonic() - killed, patience)
+		# And the terminal that watched it says that it died, and what to type
+		done = command.finish()
+		self.assertEqual(done.code, DIED, done.text)
+		self.assertIn("bench safe-restart --recover", done.errors)
 		self.assert_nothing_restarted(before)
 		self.assertEqual((held.starts, held.ends), (1, 0))
 		# And the next operation, or a tick of the scheduler before it, puts right what was left

@@ -177,8 +177,7 @@ class TestHangs(RedisFaultCase):
 		operation = command.wait_for_fact("OperationStarted")["operation"]
 		command.wait_for_fact("ProcessDown")
 		end_guardian(operation)
-		command.process.kill()
-		command.finish()
+		command.kill_operation()
 		eventually(lambda: 0 in self.pids().values(), "a process is down, and nobody starts it")
 		# When it is put right while Redis hangs
 		with self.server.stopped():

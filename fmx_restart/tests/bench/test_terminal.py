@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
+from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.engine.phases import Phase
+from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.support import BenchTestCase, command_line
 from fmx_restart.tests.bench.terminal import Terminal
 
@@ -60,20 +65,24 @@ class TestTerminal(BenchTestCase):
 		self.assertEqual((held.starts, held.ends), (1, 0))
 		self.assert_nothing_restarted(before)
 
-	def test_a_terminal_that_goes_away_during_the_drain_leaves_everything_as_it_was(self):
+	def test_a_terminal_that_goes_away_during_the_drain_leaves_the_operation_at_work(self):
 		held = self.jobs.hold()
 		before = self.pids()
 		# Given an operation that waits, on a terminal
 		terminal = self.open("--wait-workers", "--yes")
+		operation = terminal.wait_for(r"Operation (\S+): wait-workers")[1]
 		terminal.wait_for("Gives up in")
 		# When its window is closed
 		terminal.hang_up()
-		terminal.process.wait(timeout=60)
-		# Then it has undone what it did
-		self.assertEqual(self.keys_of_ours(), [])
-		self.assert_nothing_restarted(before)
-		self.assert_queue_moves()
-		self.assertEqual((held.starts, held.ends), (1, 0))
+		self.assertEqual(terminal.process.wait(timeout=60), -signal.SIGHUP)
+		# Then the operation waits on, and restarts the bench when the job has ended
+		journal = self.bench.path / "logs" / "fmx_restart" / f"{operation}.jsonl"
+		self.assertIsNotNone(self.redis.get("rq:suspended"))
+		held.let_go()
+		eventually(lambda: is_closed(journal), "the operation has an end", deadline=240)
+		self.assertEqual(remains_in(journal).phase, Phase.DONE)
+		self.assert_restarted(before)
+		self.assertEqual((held.starts, held.ends), (1, 1))
 
 	def test_yes_on_the_keyboard_restarts_and_the_report_ends_with_done(self):
 		before = self.pids()

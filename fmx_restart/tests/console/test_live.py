@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 import unittest
 from dataclasses import replace
+from datetime import datetime
 
 from rich.console import Console
 
@@ -25,7 +28,7 @@ class TestLiveTerminal(unittest.TestCase):
 		return self.out.getvalue()
 
 	def table(self, event: events.StillRunning, *, verbose: bool = False) -> str:
-		self.console.print(DrainTable(event, verbose))
+		self.console.print(DrainTable(event, verbose, time.time()))
 		return self.out.getvalue()
 
 	def test_every_fact_can_be_shown(self):
@@ -50,6 +53,42 @@ class TestLiveTerminal(unittest.TestCase):
 		self.assertIn("Queued: text 3", text)
 		self.assertIn("Gives up in 4.5 s", text)
 		self.assertIn("a job process without its worker", text)
+
+	def test_times_run_from_when_the_fact_happened_and_not_from_when_it_is_shown(self):
+		# Given a fact of a minute ago, of a job that had run for 4.5 s and may run for 90 s more
+		still = sample(events.StillRunning)
+		running = replace(still.jobs[0], most_left=90.0)
+		table = DrainTable(replace(still, jobs=(running,), left=300.0), False, time.time() - 60)
+		# When it is drawn now
+		self.console.print(table)
+		# Then the job runs for a minute longer, and has a minute less
+		self.assertRegex(self.out.getvalue(), r"text / text +1 min [45] s +[23]\d s")
+		self.assertRegex(self.out.getvalue(), r"Gives up in (4 min 0 s|3 min 59 s)")
+
+	def test_a_line_has_the_time_of_its_fact(self):
+		LiveTerminal(self.console, clock=lambda: 86400.0)(events.NoWorkersFound())
+		self.assertIn(f"{datetime.fromtimestamp(86400.0):%H:%M:%S}  Warning", self.out.getvalue())
+
+	def test_who_catches_up_draws_the_newest_table_only(self):
+		# Given a terminal, and facts that came while nothing was shown
+		console = Console(file=self.out, width=200, force_terminal=True, highlight=False)
+		terminal = LiveTerminal(console)
+		self.addCleanup(terminal.hide)
+		still = sample(events.StillRunning)
+		for depth in range(100):
+			terminal(replace(still, depths={"queue": depth}))
+		# When all of them are known
+		terminal.caught_up()
+		terminal.hide()
+		# Then one of them was drawn, the newest
+		self.assertEqual(set(re.findall(r"Queued: queue (\d+)", self.out.getvalue())), {"99"})
+
+	def test_a_table_that_another_fact_has_overtaken_is_not_drawn(self):
+		terminal = LiveTerminal(self.console)
+		terminal(sample(events.StillRunning))
+		terminal(events.NoWorkersFound())
+		terminal.caught_up()
+		self.assertNotIn("Queued:", self.out.getvalue())
 
 	def test_parked_workers_are_shown_only_if_asked_for(self):
 		still = sample(events.StillRunning)

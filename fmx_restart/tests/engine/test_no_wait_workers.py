@@ -30,26 +30,31 @@ class TestNoWaitWorkers(unittest.TestCase):
 		self.assertEqual((task.status, task.runs), ("finished", 1))
 		self.assertEqual((report.outcome, report.interrupted), (Phase.DONE, []))
 
-	def test_whoever_started_it_is_let_go_while_the_job_still_runs(self):
+	def test_the_handover_comes_while_the_job_still_runs(self):
 		task = self.bench.queue.enqueue("running", queue="long", seconds=100)
 		run = Run(self.bench, NO_WAIT)
 		seen = []
-		run.operation.detach = lambda code: seen.append((self.bench.clock.now(), task.status))
-		run.go()
-		(let_go_at, status), *others = seen
-		self.assertLess(let_go_at, 10)
-		self.assertEqual((status, others), ("started", []))
-		self.assertEqual([job.id for job in run.of(events.HandedOver)[0].jobs], ["running"])
 
-	def test_what_did_not_come_back_shows_in_the_exit_code_of_whoever_is_let_go(self):
+		def note(fact: events.Event) -> None:
+			if isinstance(fact, events.HandedOver):
+				seen.append((self.bench.clock.now(), task.status))
+
+		run.operation.listen(note)
+		run.go()
+		(handed_over_at, status), *others = seen
+		self.assertLess(handed_over_at, 10)
+		self.assertEqual((status, others), ("started", []))
+		handed_over = run.of(events.HandedOver)[0]
+		self.assertEqual([job.id for job in handed_over.jobs], ["running"])
+		self.assertEqual(handed_over.exit_code, 0)
+
+	def test_the_handover_has_the_exit_code_of_what_did_not_come_back(self):
 		self.bench.queue.enqueue("running", queue="long", seconds=100)
 		self.bench.processes["short"].crashes_at_start = True
 		run = Run(self.bench, NO_WAIT)
-		codes = []
-		run.operation.detach = codes.append
 		with self.assertRaises(ProcessFault):
 			run.go()
-		self.assertEqual(codes, [4])
+		self.assertEqual([fact.exit_code for fact in run.of(events.HandedOver)], [4])
 
 	def test_the_queue_moves_while_the_busy_worker_finishes(self):
 		self.bench.queue.enqueue("running", queue="long", seconds=100)
@@ -74,6 +79,6 @@ class TestNoWaitWorkers(unittest.TestCase):
 
 	def test_on_an_idle_bench_nothing_is_left_for_the_background(self):
 		run = Run(self.bench, NO_WAIT)
-		run.operation.detach = self.fail
 		run.go()
 		self.assertNotIn(Phase.HANDOVER, run.phases)
+		self.assertEqual(run.of(events.HandedOver), [])

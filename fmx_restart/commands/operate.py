@@ -1,0 +1,132 @@
+"""An operation in a process of its own, and what the person sees of it who typed the command."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from fmx_restart.adapters.systemd.scope import move_out
+from fmx_restart.commands.operation_process import (
+	OperationProcess,
+	Reporter,
+	let_go_of_closed_streams,
+	no_signals,
+	note_signals,
+	start,
+)
+from fmx_restart.commands.viewer import ProcessSource, Viewer, error_of
+from fmx_restart.engine import events
+from fmx_restart.engine.emitting import Listener
+from fmx_restart.engine.options import Options
+from fmx_restart.record.announcing import announce
+from fmx_restart.recovering import launch_guardian, recover_left
+from fmx_restart.this_bench import journals_here, launch_log, new_operation
+
+ENDS_WITHIN = 5.0  # seconds between an operation's last fact and the end of its process
+SHOW_CURSOR = "\x1b[?25h"  # a live table hides it
+ASKED = "Asked the operation to stop. It undoes what it did, or finishes what it began. Ctrl-C again leaves it to itself."
+LEFT = "Operation {} was asked to stop, and is still at work. Watch it: bench safe-restart --attach"
+
+
+def operate(
+	id: str,
+	wanted: Options,
+	site: str | None,
+	listener: Listener,
+	*,
+	stop_requested: threading.Event,
+	begins: Callable[[], None] = lambda: None,
+) -> None:
+	"""`begins` is called once the operation's journal is there. Raises an OperationError when it does not end as Done."""
+	try:
+		recover_left(listener)
+		operation = new_operation(id, wanted, [listener])
+		begins()
+		launch_guardian(id)
+		operation.stop_requested = stop_requested
+		operation.run()
+	finally:
+		announce(id, site)
+
+
+def operate_in_place(id: str, wanted: Options, site: str | None, listener: Listener) -> None:
+	"""For a launcher that gave this process a session of its own, and no terminal."""
+	operate(id, wanted, site, listener, stop_requested=note_signals())
+
+
+def operate_apart(
+	id: str, wanted: Options, site: str | None, viewer: Viewer, after: Callable[[events.Event], None]
+) -> None:
+	"""In a process of its own, watched from here. Raises the operation's failure, or what `after` raises."""
+
+	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
+		if warning := move_out(id):
+			reporter.warning(warning)
+		operate(id, wanted, site, reporter, stop_requested=stop_requested, begins=reporter.begins)
+
+	watch_apart(work, journals_here() / f"{id}.jsonl", viewer, after)
+
+
+def watch_apart(
+	work: Callable[[Reporter, threading.Event], None],
+	journal: Path,
+	viewer: Viewer,
+	after: Callable[[events.Event], None],
+) -> None:
+	"""`work` in a process of its own, and the facts in `journal` shown until it ends. Raises as operate_apart."""
+	output = launch_log(journal.parent, journal.stem)
+	with no_signals():
+		process = start(work, output)
+		source = ProcessSource(process, journal, output)
+		interrupts = Interrupts(process, journal.stem, source.notices.append)
+	try:
+		failure = viewer.watch(source, after)
+		wait_for_end(process)
+		if failure:
+			raise error_of(failure, output)
+	finally:
+		interrupts.restore()
+		let_go_of_closed_streams()
+
+
+def wait_for_end(process: OperationProcess) -> None:
+	"""After its last fact it only tells others that the bench is free: whoever comes next should find that done."""
+	until = time.monotonic() + ENDS_WITHIN
+	while not process.has_ended() and time.monotonic() < until:
+		time.sleep(0.01)
+
+
+class Interrupts:
+	"""
+	Ctrl-C, and the TERM of a cancelled pipeline, ask the operation to stop: it undoes, or finishes what it began. A second
+	Ctrl-C leaves at once. A hang-up ends this process alone, as it ends any.
+	"""
+
+	def __init__(self, process: OperationProcess, operation: str, tell: Callable[[str], object]) -> None:
+		self.process, self.operation, self.tell = process, operation, tell
+		self._interrupts = count(1)
+		self._before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
+
+	def __call__(self, number: int, frame: object) -> None:
+		if number == signal.SIGINT and next(self._interrupts) > 1:
+			self.leave()
+		self.process.ask_to_stop()
+		self.tell(ASKED)
+
+	def restore(self) -> None:
+		for number, handler in self._before.items():
+			signal.signal(number, handler)
+
+	def leave(self) -> None:
+		"""Never returns. The main program may be waiting for a terminal that nobody reads: nothing here does."""
+		is_terminal = os.isatty(1)
+		text = f"{SHOW_CURSOR if is_terminal else ''}\n{LEFT.format(self.operation)}\n"
+		if select.select([], [2], [], 0)[1]:
+			os.write(2, text.encode())
+		os._exit(130)
