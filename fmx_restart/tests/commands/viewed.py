@@ -43,7 +43,7 @@ class Stage:
 	def begin(self, journal=None) -> None:
 		self.emit = Emitter(journal or Journal(self.folder, ID), [self.reporter])
 		self.reporter.begins()
-		me = HostProcess(os.getpid(), time.time())
+		me = HostProcess(os.getpid(), "an-identity")
 		self.emit(events.OperationStarted(ID, "a-bench", "wait-workers", "a-host", me))
 
 	def work(self, until: str) -> None:
@@ -97,7 +97,7 @@ def hands_over(stage: Stage) -> None:
 
 
 def recovers_another_one_first(stage: Stage) -> None:
-	stage.reporter(events.RecoveryStarted("another", Phase.DRAIN, HostProcess(1, 0.0)))
+	stage.reporter(events.RecoveryStarted("another", Phase.DRAIN, HostProcess(1)))
 	stage.reporter(events.PhaseEntered(Phase.LIFT))
 	stage.reporter(events.Ended(Report("another", "a-bench", "fast", 0.0, outcome=Phase.RECOVERED)))
 	stage.begin()
