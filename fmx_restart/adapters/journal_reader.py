@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from pathlib import Path
 
+from fmx_restart.adapters.fact_decoder import decoder_of
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import JournalUnreadable
 from fmx_restart.engine.facts import FORMAT
@@ -25,20 +25,16 @@ UPDATE = "Install the version of fmx_restart that wrote it, then type: bench saf
 
 def fact_in(line: str, before: float = 0.0) -> Fact:
 	"""A line that is not understood gives NotUnderstood; its instant is `before` where it has none either."""
-	import dacite  # here: most operations begin without reading a journal, and it costs their start tens of milliseconds
-
 	time = before
 	try:
 		fields = fields_of(line)
 		time = instant(fields.pop("time"))
-		kind = kind_named(fields.pop("event"))
-		casts = dacite.Config(cast=[Enum, tuple, frozenset, float])
-		return time, dacite.from_dict(kind, fields, casts)
+		return time, decoder_of(kind_named(fields.pop("event")))(fields)
 	except json.JSONDecodeError:
 		return time, events.NotUnderstood("no JSON")
 	except KeyError as error:
 		return time, events.NotUnderstood(f"no field {error}")
-	except (ValueError, TypeError, dacite.DaciteError) as error:
+	except (ValueError, TypeError) as error:
 		return time, events.NotUnderstood(str(error)[:LONGEST_REASON])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import exit_code_of
 from fmx_restart.engine.options import Options
 from fmx_restart.record.finite import finite
-from fmx_restart.record.report_rows import job_row, migration_row, setting_row, told_by_report
+from fmx_restart.record.operation_log import OperationLog
+from fmx_restart.record.report_rows import MOST_WAITED, job_row, migration_row, setting_row, told_by_report
 
 Told = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
 ORIGINS = {"terminal": "Terminal", "desk": "Desk", "api": "API", "schedule": "Schedule"}
@@ -31,20 +32,23 @@ def project(facts: Iterable[Told], zone: tzinfo | None = None) -> Row:
 	tale = Tale(zone)
 	for time, fact in facts:
 		tale.hear(time, fact)
-	return tale.row
+	return tale.as_row()
 
 
 class Tale:
 	"""What is known so far. One method per fact that changes a field; facts without one are only told in the log."""
 
 	def __init__(self, zone: tzinfo | None = None) -> None:
-		self.zone = zone
-		self.row: Row = {"status": "Running", "phase": "Preflight", "log": ""}
+		self.log = OperationLog(zone)
+		self.row: Row = {"status": "Running", "phase": "Preflight"}
 		self.row |= {name: [] for name in ("phases", "processes", "jobs", "migrations", "settings")}
 		self.waited: dict[str, Row] = {}
 		self.programs: dict[str, Row] = {}
 		self.running: frozenset[str] | None = None
 		self.not_understood: set[str] = set()
+
+	def as_row(self) -> Row:
+		return {**self.row, "log": self.log.text()}
 
 	def hear(self, time: float, fact: events.Event) -> None:
 		if handler := getattr(self, type(fact).__name__, None):
@@ -64,7 +68,7 @@ class Tale:
 			self.running = waiting
 		text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
 		if text:
-			self.row["log"] += f"{datetime.fromtimestamp(time, self.zone):%H:%M:%S}  {text}\n"
+			self.log.add(time, text)
 
 	def OperationStarted(self, fact: events.OperationStarted, time: float) -> None:
 		self.row |= {"bench": fact.bench, "strategy": fact.strategy, "started": time}
@@ -112,7 +116,8 @@ class Tale:
 		for running in fact.jobs:
 			if running.job.id not in self.waited:
 				self.waited[running.job.id] = {**job_row(running.job, "Waited For"), "since": time}
-				self.row["jobs"].append(self.waited[running.job.id])
+				if len(self.waited) <= MOST_WAITED:
+					self.row["jobs"].append(self.waited[running.job.id])
 			waited = self.waited[running.job.id]
 			waited["seconds"] = time - waited["since"]
 		self.row["jobs_waited_for"] = len(self.waited)
@@ -185,7 +190,7 @@ class JournalProjection:
 		lines = whole.decode(errors="replace").split("\n")[:-1]
 		for time, fact in facts_in(without_repetitions(lines)):
 			self.tale.hear(time, fact)
-		return self.tale.row
+		return self.tale.as_row()
 
 
 def end_of(fact: events.Ended) -> list[str]:

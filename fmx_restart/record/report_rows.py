@@ -10,6 +10,7 @@ from fmx_restart.engine.ports import Job, Setting
 from fmx_restart.engine.report import Report
 
 Row = dict[str, Any]
+MOST_WAITED = 200  # jobs that were waited for and are named; jobs_waited_for counts them all
 
 
 def told_by_report(report: Report, before: Row) -> Row:
@@ -67,7 +68,10 @@ def process_rows(report: Report, before: list[Row]) -> list[Row]:
 
 def job_rows(report: Report, before: list[Row]) -> list[Row]:
 	back, lost = set(report.requeued), report.account.lost if report.account else []
-	rows = [{**job_row(wait.job, "Waited For"), "seconds": wait.seconds} for wait in report.waited_for]
+	rows = [
+		{**job_row(wait.job, "Waited For"), "seconds": wait.seconds}
+		for wait in report.waited_for[:MOST_WAITED]
+	]
 	rows += [job_row(job, "Still Running") for job in report.still_running]
 	rows += [job_row(job, "Interrupted") for job in report.interrupted]
 	rows += [job_row(job, "Requeued") for job in report.interrupted if job.id in back]

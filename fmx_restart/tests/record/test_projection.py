@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import unittest
+from dataclasses import replace
 from datetime import timezone
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.record.projection import JournalProjection, project
+from fmx_restart.record.report_rows import MOST_WAITED
+from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -164,6 +167,15 @@ class TestProjection(unittest.TestCase):
 			# Then the row is that of the whole journal
 			self.assertEqual(projection.read(), operation.row())
 			self.assertEqual(projection.size, len(text))
+
+	def test_of_many_jobs_that_were_waited_for_some_are_named_and_all_are_counted(self):
+		operation = self.recorded(strategy=Strategy.ROLLING)
+		template = sample(events.StillRunning)
+		for number in range(MOST_WAITED + 20):
+			job = replace(template.jobs[0].job, id=f"job-{number}")
+			operation.note(replace(template, jobs=(replace(template.jobs[0], job=job),)))
+		row = operation.row()
+		self.assertEqual((len(row["jobs"]), row["jobs_waited_for"]), (MOST_WAITED, MOST_WAITED + 20))
 
 	def test_facts_that_repeat_one_another_are_not_built_one_by_one(self):
 		self.bench.queue.enqueue("job-1", queue="short", seconds=100)
