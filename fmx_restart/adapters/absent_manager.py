@@ -28,5 +28,8 @@ class AbsentManager:
 	def log_tail(self, name: str) -> str:
 		return ""
 
+	def start_command(self, names: Collection[str]) -> str:
+		self._refuse()
+
 	def _refuse(self) -> NoReturn:
 		raise ProcessFault(str(self.error), hint=self.error.hint)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fmx_restart.engine.errors import WrongEnvironment
 
 COMMON = "common_site_config.json"
+SITES_NAMED = 20  # in one message
 
 
 def read_config(folder: Path = Path()) -> dict:
@@ -67,6 +68,28 @@ def sites(folder: Path = Path()) -> list[str]:
 	"""By frappe.utils.get_sites: every folder, not a link, that has a configuration."""
 	found = (file.parent for file in folder.glob("*/site_config.json"))
 	return sorted(site.name for site in found if not site.is_symlink())
+
+
+def is_site(name: str, folder: Path = Path()) -> bool:
+	"""A folder right here, or a link to one, that has a configuration. No path is one, and no empty name."""
+	if name in ("", ".", "..") or "/" in name:
+		return False
+	try:
+		return (folder / name / "site_config.json").exists()
+	except (OSError, ValueError):  # longer than a file's name may be; a null byte
+		return False
+
+
+def refuse_unknown_sites(names: Iterable[str], folder: Path = Path()) -> None:
+	"""Raises WrongEnvironment where one of them is no site of this bench. Only its hint names other sites."""
+	if unknown := [name for name in names if not is_site(name, folder)]:
+		read_config(folder)  # where this is no bench, that is the fault
+		known = sites(folder)
+		more = f" and {len(known) - SITES_NAMED} more" if len(known) > SITES_NAMED else ""
+		raise WrongEnvironment(
+			f"This bench has no site {', '.join(map(repr, unknown))}. Nothing was changed.",
+			hint=f"Its sites: {', '.join(known[:SITES_NAMED]) or 'none'}{more}.",
+		)
 
 
 def apps() -> list[str]:

@@ -18,41 +18,45 @@ SECONDS = click.FloatRange(min=0)
 @click.option(
 	"--site",
 	multiple=True,
-	help="Whose web answer is checked, and what --migrate migrates: one, several, or all. `bench --site x safe-restart`"
-	" does the same.",
+	help="Site that must answer afterwards and, with --migrate, that is migrated; may be given more than once, or `all`."
+	" `bench --site NAME safe-restart` does the same.",
 )
 @click.option(
 	"--wait-workers",
 	"strategy",
 	flag_value="wait-workers",
-	help="Let running jobs finish first. The safe one.",
+	help="Wait for running jobs to finish first (safest).",
 )
 @click.option(
 	"--no-wait-workers",
 	"strategy",
 	flag_value="no-wait-workers",
-	help="Web and idle workers at once, busy ones when their own job ends, in the background.",
+	help="Restart web and idle workers at once; replace each busy worker in the background, when its own job ends.",
 )
 @click.option(
-	"--rolling", "strategy", flag_value="rolling", help="One worker at a time; the queue never stands still."
+	"--rolling",
+	"strategy",
+	flag_value="rolling",
+	help="Replace one worker at a time, each when its own job ends; the queue keeps running.",
 )
 @click.option(
 	"--suspend-rq",
 	"strategy",
 	flag_value="suspend-rq",
-	help="Suspend the queue, restart without waiting, go on.",
+	help="Suspend the queue and restart at once: running jobs get --force-kill-timeout (30 s) to finish, then they are"
+	" killed (--on-timeout).",
 )
 @click.option(
 	"--wait-workers-timeout",
 	type=SECONDS,
 	metavar="SECONDS",
-	help="How long running jobs get to finish. Default: 300 with --wait-workers, no limit with --rolling.",
+	help="Give running jobs this long to finish. Default: 300 with --wait-workers, no limit with --rolling.",
 )
 @click.option(
 	"--on-timeout",
 	type=click.Choice(["abort", "requeue", "kill"]),
-	help="What becomes of jobs that still run then: abort (nothing is restarted), requeue (killed and put back at the"
-	" front of their queue) or kill. Default: abort with --wait-workers, else kill.",
+	help="Choose what happens to jobs that are still running at the deadline: abort (nothing is restarted), requeue"
+	" (they are killed and put back at the front of their queue) or kill. Default: abort with --wait-workers, else kill.",
 )
 @click.option(
 	"--force-kill-timeout",
@@ -60,13 +64,13 @@ SECONDS = click.FloatRange(min=0)
 	default=30.0,
 	show_default=True,
 	metavar="SECONDS",
-	help="How long running jobs get without --wait-workers.",
+	help="Give running jobs this long to finish without --wait-workers; then --on-timeout applies.",
 )
 @click.option(
 	"--rolling-share",
 	default="0%",
 	metavar="PERCENT",
-	help="With --rolling: the part of a queue's workers that may be away at once, e.g. 25%. At least one.",
+	help="With --rolling: replace up to this share of a queue's workers at the same time, e.g. 25%; at least one.",
 )
 @click.option(
 	"--rolling-max-failures",
@@ -74,7 +78,7 @@ SECONDS = click.FloatRange(min=0)
 	default=1,
 	show_default=True,
 	metavar="N",
-	help="With --rolling: stop when N processes did not come back; the other workers stay in service.",
+	help="With --rolling: stop after N processes that do not come back; the other workers stay in service.",
 )
 @click.option("--web/--no-web", default=True, show_default=True, help="Restart web and socketio.")
 @click.option(
@@ -86,22 +90,30 @@ SECONDS = click.FloatRange(min=0)
 	default=5.0,
 	show_default=True,
 	metavar="SECONDS",
-	help="How often to say what is still running. Looking is always quicker than this.",
+	help="Report this often what is still running. Polling itself is more frequent.",
 )
-@click.option("--wait-workers-verbose", is_flag=True, help="Show every worker while waiting, idle ones too.")
+@click.option("--wait-workers-verbose", is_flag=True, help="Show idle workers too while waiting.")
 @migrate_options
 @control_options
-@click.option("--status", "show_status", is_flag=True, help="Who holds this bench, and what its workers do.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be restarted and waited for.")
-@click.option("--json", "as_json", is_flag=True, help="One fact a line as JSON; the last one is the report.")
-@click.option("--yes", is_flag=True, help="Don't ask, also on a terminal.")
+@click.option(
+	"--status",
+	"show_status",
+	is_flag=True,
+	help="Show which operation holds this bench, and what its workers do.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be restarted and waited for; change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Emit JSON Lines; the last line is the report.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
 @click.pass_context
 def safe_restart(context: click.Context, **given) -> None:
 	"""
 	Restart this bench without losing a background job.
 
-	Without a strategy: running jobs get a short grace, then force. For development and emergencies; queued jobs are
-	not lost, and every job that it kills is named.
+	Without a strategy, running jobs get --force-kill-timeout (30 s) to finish, then they are killed: for development and
+	emergencies. No queued job is lost, and every killed job is named.
+
+	The operation runs in a session of its own. Closing the terminal, Ctrl-Z and Ctrl-S do not stop it; Ctrl-C asks it to
+	stop, and a second Ctrl-C leaves it. --attach shows it again.
 
 	\b
 	Examples:
@@ -123,10 +135,13 @@ def safe_restart(context: click.Context, **given) -> None:
 
 	\b
 	Exit codes:
-	  0   done                           7   wrong environment, nothing was changed
-	  3   jobs still run, nothing done   75  another operation holds the bench
-	  4   a process did not come back    130 stopped by Ctrl-C, nothing was restarted
-	  6   a migration failed; the bench was restarted all the same
+	  0   done
+	  3   jobs still running; nothing restarted
+	  4   a process did not come back, or web is stopped
+	  6   a migration failed; the bench was restarted
+	  7   wrong environment; nothing was changed
+	  75  another operation holds the bench
+	  130 stopped by Ctrl-C or TERM; nothing restarted
 	"""
 	from fmx_restart.commands.safe_restart import run
 

@@ -8,32 +8,30 @@ import click
 
 OPTIONS = (
 	click.option(
-		"--detach", is_flag=True, help="Begin, and go on in the background: a lost terminal ends nothing."
+		"--detach",
+		is_flag=True,
+		help="Return once the preflight is over; the operation goes on without a terminal.",
 	),
 	click.option(
 		"--attach",
 		is_flag=True,
-		help="Show the operation under way from its beginning; Ctrl-C leaves it alone.",
+		help="Show the running operation from its beginning; Ctrl-C ends the view, not the operation.",
 	),
-	click.option(
-		"--cancel", is_flag=True, help="Stop the operation under way, where all can still be undone."
-	),
+	click.option("--cancel", is_flag=True, help="Stop the running operation, where all can still be undone."),
 	click.option("--recover", is_flag=True, help="Clean up after an operation whose process died."),
 	click.option(
 		"--take-over",
 		is_flag=True,
 		help="With --recover: clean up after an operation of another machine that is gone for good.",
 	),
-	click.option("--operation", metavar="ID", hidden=True, help="Its name, for whoever launches it."),
+	click.option("--operation", metavar="ID", hidden=True, help="Use this operation id (for launchers)."),
 	click.option(
 		"--origin",
 		type=click.Choice(["terminal", "desk", "api", "schedule"]),
 		default="terminal",
 		hidden=True,
 	),
-	click.option(
-		"--requested-by", hidden=True, help="Who asked for it, for whoever launches it for somebody else."
-	),
+	click.option("--requested-by", hidden=True, help="Record this person as the requester (for launchers)."),
 )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 import click
 
+from fmx_restart.adapters.bench_config import is_site, refuse_unknown_sites, sites
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.this_bench import sites, unfinished_sites
+from fmx_restart.this_bench import unfinished_sites
 
 PHASES = {"drain": Phase.DRAIN, "migrate": Phase.MIGRATE, "restart": Phase.RESTART}
 ONLY_WITH_MIGRATE = ("migrate_command", "skip_failing", "backup")
@@ -73,12 +75,20 @@ def maintenance(given: dict) -> frozenset[Phase]:
 	return frozenset(PHASES[name] for name in given["maintenance_mode"])
 
 
-def chosen_sites(given: dict, from_bench: list[str]) -> tuple[str, ...]:
-	"""Ours before those of `bench --site`; in the order in which they were typed, each once."""
+def chosen_sites(given: dict, default: Iterable[str], typed: str | None = None) -> tuple[str, ...]:
+	"""
+	Ours before the one of `bench --site` (`typed`), before the bench's `default` site; in the order in which they were
+	typed, each once. Raises WrongEnvironment for one that does not exist; a default site that does not is passed over, as
+	long as no site is migrated.
+	"""
 	if given["resume"]:
-		return left_over()
-	named = given["site"] or from_bench
+		named = left_over()
+	elif given["site"] or typed is not None:
+		named = given["site"] or (typed,)
+	else:
+		named = tuple(default if is_wanted(given) else filter(is_site, default))
 	found = [site for name in named for site in (sites() if name == "all" else [name])]
+	refuse_unknown_sites(found)
 	return tuple(dict.fromkeys(found))
 
 

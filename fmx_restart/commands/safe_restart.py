@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TextIO
 
 import click
@@ -19,7 +20,7 @@ from fmx_restart.commands.viewer import Moment, Viewer
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
 from fmx_restart.console.say import say
-from fmx_restart.console.sentences import STORIES, order, plan_sentence, sentence, span
+from fmx_restart.console.sentences import order, plan_sentence, sentence, span, story
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
@@ -62,13 +63,26 @@ def run(context: click.Context, given: dict) -> None:
 def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	can_ask = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not given["as_json"]
 	if can_ask and not given["yes"]:
-		click.confirm(f"{plan_sentence(plan_here(wanted))}\nGo on?", default=True, abort=True)
+		wanted = confirmed(wanted)
 	shown = listener(given, moment := Moment())
 	if id := given_id(given):
 		operate_in_place(id, wanted, site, shown)
 	else:
 		id = new_operation_id()
 		operate_apart(id, wanted, site, Viewer(shown, moment, MigrationLogs()), leaving(given, id))
+
+
+def confirmed(wanted: Options) -> Options:
+	"""What the person says yes to. Raises Abort."""
+	plan = plan_here(wanted)
+	if plan.stopped_web:
+		text = f"Web is stopped ({', '.join(plan.stopped_web)}). Start it too?"
+		if click.confirm(printable_lines(text), default=True):
+			wanted = replace(wanted, start_stopped_web=True)
+			plan = plan_here(wanted)
+	if plan.restart:  # else it is refused, with what to type
+		click.confirm(printable_lines(f"{plan_sentence(plan)}\nGo on?"), default=True, abort=True)
+	return wanted
 
 
 def leaving(given: dict, id: str) -> Callable[[events.Event], None]:
@@ -94,8 +108,8 @@ def given_id(given: dict) -> str | None:
 	return id
 
 
-def options(given: dict, sites: list[str], typed: str = "") -> Options:
-	"""`sites`: those of `bench --site`, else the default site. `typed`: what somebody typed there."""
+def options(given: dict, sites: list[str], typed: str | None = None) -> Options:
+	"""`sites`: those of `bench --site`, else the default site. `typed`: what somebody typed there. Raises WrongEnvironment."""
 	strategy = Strategy(given["strategy"] or ("wait-workers" if migrating.is_wanted(given) else "fast"))
 	migrating.check(given, strategy)
 	waits, limit = strategy is Strategy.WAIT_WORKERS, given["wait_workers_timeout"]
@@ -111,7 +125,7 @@ def options(given: dict, sites: list[str], typed: str = "") -> Options:
 		rolling_max_failures=given["rolling_max_failures"],
 		rolling_timeout=math.inf if limit is None else limit,
 		web_sites=must_answer(given["site"] or [typed]),
-		sites=migrating.chosen_sites(given, sites),
+		sites=migrating.chosen_sites(given, sites, typed),
 		migration=migrating.migration(given),
 		maintenance=migrating.maintenance(given),
 		# without Frappe it is typed for a bench that is broken, and known to be
@@ -122,7 +136,7 @@ def options(given: dict, sites: list[str], typed: str = "") -> Options:
 	)
 
 
-def must_answer(typed: Iterable[str]) -> tuple[str, ...]:
+def must_answer(typed: Iterable[str | None]) -> tuple[str, ...]:
 	"""All sites of a bench may hold one that is not served at all: then those must answer that answered before."""
 	typed = tuple(dict.fromkeys(filter(None, typed)))
 	return () if "all" in typed else typed
@@ -177,7 +191,7 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 
 		click.echo(json.dumps(asdict(plan)))
 		return
-	say(f"{STORIES[wanted.strategy]}\n{plan_sentence(plan)}")
+	say(f"{story(wanted)}\n{plan_sentence(plan)}")
 	for number, (when, names) in enumerate(order(plan, wanted.strategy), start=1):
 		say(f"  {number}. {when}: {', '.join(names)}")
 	for finding in plan.findings:
@@ -198,9 +212,9 @@ def depths(plan: Plan) -> str:
 	return ", ".join(f"{queue} {depth}" for queue, depth in sorted(plan.depths.items())) or "nothing"
 
 
-def typed_before(context: click.Context) -> str:
-	"""What stands in `bench --site NAME safe-restart`; empty where bench chose the site."""
-	return (context.parent.params.get("site") if context.parent else None) or ""
+def typed_before(context: click.Context) -> str | None:
+	"""What stands in `bench --site NAME safe-restart`; None where bench chose the site."""
+	return context.parent.params.get("site") if context.parent else None
 
 
 def sites_of(context: click.Context) -> list[str]:

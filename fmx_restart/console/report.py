@@ -67,7 +67,7 @@ def processes(report: Report) -> list[str]:
 	begun = {change.name for change in report.processes}
 	untouched = [name for name in report.not_replaced if name not in begun]
 	lines += [f"    {name:<{width}}  {NOT_REPLACED}" for name in untouched]
-	lines += [f"    {name:<{width}}  was stopped before, left so" for name in report.left_alone]
+	lines += [f"    {name:<{width}}  already stopped, left alone" for name in report.left_alone]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
 
 

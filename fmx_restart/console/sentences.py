@@ -5,19 +5,21 @@ from __future__ import annotations
 from functools import singledispatch
 
 from fmx_restart.engine import events
-from fmx_restart.engine.options import Strategy
+from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import ProcessState, UnreadableRecords
 
 #: What a strategy does, in the order in which it does it: for the dry run
 STORIES = {
-	Strategy.FAST: "Running jobs get a short grace, then everything is restarted side by side; what still runs is killed.",
+	Strategy.FAST: "Running jobs get a short grace period, then they are killed; everything is restarted side by side.",
 	Strategy.WAIT_WORKERS: "Running jobs finish first, then everything is restarted side by side.",
-	Strategy.NO_WAIT_WORKERS: "Web, scheduler and idle workers at once; each busy worker when its own job ends.",
-	Strategy.SUSPEND_RQ: "The queue is suspended, everything is told to stop at once, then the queue moves again.",
-	Strategy.ROLLING: "Web and scheduler at once, then one worker after the other; the queue never stands still.",
+	Strategy.NO_WAIT_WORKERS: "Web, scheduler and idle workers are restarted at once; each busy worker when its own job ends.",
+	Strategy.SUSPEND_RQ: "The queue is suspended and everything is told to stop at once; running jobs get a grace period, then"
+	" they are killed.",
+	Strategy.ROLLING: "Web and scheduler are restarted at once, then one worker after the other; the queue keeps running.",
 }
+MIGRATION_STORY = "The sites are migrated before the restart. {}"
 SHOWN = 5  # records that cannot be read, by name
 DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
 PHASES = {
@@ -32,6 +34,12 @@ PHASES = {
 	Phase.HANDOVER: "Handover: busy workers are replaced when their own job ends",
 	Phase.AUDIT: "Audit: comparing the jobs before and after",
 }
+
+
+def story(options: Options) -> str:
+	"""What an operation with these options does."""
+	text = STORIES[options.strategy]
+	return MIGRATION_STORY.format(text) if options.migration else text
 
 
 def span(seconds: float | None) -> str:
@@ -73,7 +81,8 @@ def sentence(event: events.Event) -> str:
 
 @sentence.register
 def _(event: events.OperationStarted) -> str:
-	return f"Operation {event.operation}: {event.strategy} on {event.bench}"
+	migrates = event.options is not None and event.options.migration is not None
+	return f"Operation {event.operation}: {'migrate, ' if migrates else ''}{event.strategy} on {event.bench}"
 
 
 @sentence.register
@@ -83,10 +92,14 @@ def _(event: events.Planned) -> str:
 
 def plan_sentence(plan: Plan) -> str:
 	names = ", ".join(process.name for process in plan.restart)
-	text = f"{count(len(plan.restart), 'process')} to restart: {names}."
+	text = (
+		f"{count(len(plan.restart), 'process')} to restart: {names}." if names else "No process to restart."
+	)
 	if plan.left_alone:
 		stopped = ", ".join(process.name for process in plan.left_alone)
-		text += f" Stopped before, left so: {stopped}."
+		text += f" Already stopped, left alone: {stopped}."
+	if plan.stopped_web:
+		text += " Web stays down: the exit code will be 4."
 	down = [f"{p.name} ({p.detail or p.state.value})" for p in plan.restart if p.state in DOWN_ALREADY]
 	if down:
 		text += f" Down already: {', '.join(down)}."
@@ -250,12 +263,15 @@ def _(event: events.ProcessStopping) -> str:
 
 @sentence.register
 def _(event: events.ProcessDown) -> str:
+	if event.pid is None:
+		return f"{event.name} was down already"
 	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
 
 
 @sentence.register
 def _(event: events.ProcessUp) -> str:
-	return f"{event.name} is up: pid {event.old_pid} → {event.new_pid} after {span(event.seconds)}"
+	pids = event.new_pid if event.old_pid is None else f"{event.old_pid} → {event.new_pid}"
+	return f"{event.name} is up: pid {pids} after {span(event.seconds)}"
 
 
 @sentence.register

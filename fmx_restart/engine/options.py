@@ -34,6 +34,7 @@ class Options:
 	force_kill_timeout: float = 30.0  # seconds that a busy worker gets where nobody waited for it before
 	web: bool = True  # web and socketio
 	workers: bool = True  # workers and scheduler
+	start_stopped_web: bool = False  # a web program that somebody stopped on purpose is started, too
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
 	rolling_timeout: float = math.inf  # seconds for all workers
 	rolling_max_failures: int = 1  # rolling stops when so many processes have not come back; at least 1

@@ -12,7 +12,7 @@ from fmx_restart.engine.ports import CodeFault, Job, Process, ProcessKind, Proce
 @dataclass(frozen=True)
 class Plan:
 	restart: tuple[Process, ...]
-	left_alone: tuple[Process, ...]  # somebody stopped these on purpose
+	left_alone: tuple[Process, ...]  # somebody stopped these on purpose, and they stay so
 	busy: tuple[str, ...]  # names of worker programs that are at work now
 	idle_workers: int
 	jobs: tuple[Job, ...]  # what the drain would wait for now
@@ -25,6 +25,13 @@ class Plan:
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
 	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
 	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
+
+	@property
+	def stopped_web(self) -> tuple[str, ...]:
+		"""Names of the web programs that are left alone; empty where another one is restarted, and answers for them."""
+		has_web = any(process.kind is ProcessKind.WEB for process in self.restart)
+		stopped = tuple(process.name for process in self.left_alone if process.kind is ProcessKind.WEB)
+		return () if has_web else stopped
 
 
 WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}
@@ -49,11 +56,21 @@ def group_of(process: Process) -> str:
 	return process.name.partition(":")[0]
 
 
-def split_processes(processes: Iterable[Process]) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
-	"""Those to restart, and those that an administrator stopped: a restart doesn't overrule that."""
+def split_processes(
+	processes: Iterable[Process], *, start_stopped_web: bool = False
+) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
+	"""
+	Those to restart, and those that an administrator stopped: a restart doesn't overrule that, unless the person who starts
+	it wants web to be started.
+	"""
+
+	def is_left_alone(process: Process) -> bool:
+		is_wanted = start_stopped_web and process.kind is ProcessKind.WEB
+		return process.state is ProcessState.STOPPED and not is_wanted
+
 	processes = tuple(processes)
-	restart = tuple(p for p in processes if p.state is not ProcessState.STOPPED)
-	return restart, tuple(p for p in processes if p.state is ProcessState.STOPPED)
+	restart = tuple(process for process in processes if not is_left_alone(process))
+	return restart, tuple(process for process in processes if is_left_alone(process))
 
 
 def most_left(job: Job, now: float) -> float | None:

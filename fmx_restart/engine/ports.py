@@ -339,6 +339,9 @@ class Processes(Protocol):
 	def log_tail(self, name: str) -> str:
 		"""The last lines it wrote; empty when there is no log."""
 
+	def start_command(self, names: Collection[str]) -> str:
+		"""What a person types to start these programs. Asks nobody."""
+
 
 class Likeness(IntEnum):
 	"""How far a process agrees with the record of a worker that has its pid, by what it is and not by when it began."""

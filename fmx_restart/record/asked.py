@@ -12,7 +12,7 @@ import click
 import frappe
 from frappe import _
 
-from fmx_restart.adapters.bench_config import sites
+from fmx_restart.adapters.bench_config import is_site
 from fmx_restart.commands import safe_restart as command_line
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.record.access import MANAGER, only_for, refuse
@@ -89,7 +89,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
 def chosen_sites(given: Mapping[str, Any], *, migrates: bool) -> list[str]:
 	"""Without a migration the site only says whose web answer is checked: this one's."""
 	named = listed(given["sites"]) if migrates else []
-	if unknown := set(named) - {*sites(), "all"}:
+	if unknown := [name for name in named if name != "all" and not is_site(name)]:
 		names = frappe.utils.escape_html(", ".join(sorted(unknown)))
 		refuse(_("There is no site {0} on this bench.").format(names))
 	return named or [frappe.local.site]

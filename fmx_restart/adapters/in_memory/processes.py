@@ -113,6 +113,9 @@ class InMemoryProcesses:
 					faults[name] = fault
 		return faults
 
+	def start_command(self, names: Collection[str]) -> str:
+		return f"in-memory start {' '.join(names)}"
+
 	def log_tail(self, name: str) -> str:
 		return self._named(name).log
 

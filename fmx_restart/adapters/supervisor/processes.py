@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from xmlrpc.client import ProtocolError
@@ -11,6 +12,7 @@ from supervisor.states import ProcessStates
 
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.process_stat import identity_of
+from fmx_restart.adapters.supervisor.addresses import SYSTEM_WIDE
 from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.supervisor.orders import Order
 from fmx_restart.adapters.supervisor.programs import Program, full_name, kinds_of
@@ -80,6 +82,12 @@ class SupervisorProcesses:
 		"""Its stderr log, else its stdout log; about 4 kB."""
 		with asking(f"show the log of {name}"):
 			return self._tail(name, "stderr") or self._tail(name, "stdout")
+
+	def start_command(self, names: Collection[str]) -> str:
+		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
+		address, source = self.address, self.address.source
+		where = ["-c", source] if address.username and source.startswith("/") else ["-s", address.url]
+		return shlex.join(["supervisorctl", *([] if source in SYSTEM_WIDE else where), "start", *names])
 
 	def close(self) -> None:
 		"""Hang up. The next call connects again."""

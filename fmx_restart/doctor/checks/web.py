@@ -14,7 +14,7 @@ from fmx_restart.doctor.sites import databases
 from fmx_restart.doctor.web_answers import REFUSED, web_answers
 from fmx_restart.doctor.words import listed
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ProcessKind, ProcessState
 
 RESTART = "bench safe-restart --no-workers, or look at logs/web.error.log"
 
@@ -26,7 +26,7 @@ def web(patient: Patient) -> Iterator[Finding]:
 	refused = [site for site, answer in answers.items() if answer.fault == REFUSED]
 	if refused and should_run_here(patient):
 		text = f"No web server listens at {answers[refused[0]].address}: {listed(refused)} cannot be opened."
-		yield Finding("web", Severity.ERROR, "", text, RESTART)
+		yield Finding("web", Severity.ERROR, "", text, start_command(patient) or RESTART)
 	silent = [site for site, answer in answers.items() if answer.is_silent]
 	if silent:
 		text = (
@@ -49,6 +49,16 @@ def web(patient: Patient) -> Iterator[Finding]:
 				text,
 				f"logs/web.error.log; curl -H 'Host: {site}' …/api/method/ping",
 			)
+
+
+def start_command(patient: Patient) -> str:
+	"""Where somebody stopped web on purpose: a restart leaves it alone. Empty elsewhere."""
+	with suppress(OperationError):
+		web = [process for process in patient.processes if process.kind is ProcessKind.WEB]
+		if web and all(process.state is ProcessState.STOPPED for process in web):
+			names = [process.name for process in web]
+			return f"{listed(names)} was stopped. Start it: {patient.manager.start_command(names)}"
+	return ""
 
 
 def should_run_here(patient: Patient) -> bool:

@@ -11,6 +11,7 @@ from fmx_restart.engine.ledger import Account, Ledger
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Inventory
 from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.steps.web import left_stopped
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import running_jobs
 
@@ -147,6 +148,13 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 			f"{len(account.lost)} of {account.total} jobs lost: {', '.join(account.lost[:10])}."
 			" All processes were restarted, the queue moves.",
 			hint="Their hashes are still in Redis (rq:job:<id>); the journal lists them all.",
+		)
+	if stopped := left_stopped(operation, relays):
+		command = operation.bench.processes.start_command(stopped)
+		raise ProcessFault(
+			f"Web does not answer: {', '.join(stopped)} is stopped, and was left alone."
+			f" All others were restarted. The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
+			hint=f"Start it: {command}. To restart the bench without web, add --no-web.",
 		)
 
 

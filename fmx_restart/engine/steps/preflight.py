@@ -35,6 +35,7 @@ def preflight(operation: Operation) -> None:
 	look = operation.located(operation.bench.queue.look())
 	operation.managed = with_workers(operation.managed, look, operation.bench.host)
 	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options)
+	refuse_stopped(operation.bench, operation.plan)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
 	judge_code(operation, operation.plan.code_faults)
@@ -62,8 +63,8 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 	code_faults = first_look(bench)
 	refuse_to_split(listed, options)
 	wanted = chosen(listed, web=options.web, workers=options.workers)
-	restart, left_alone = split_processes(wanted)
-	if not restart:
+	restart, left_alone = split_processes(wanted, start_stopped_web=options.start_stopped_web)
+	if not restart and not any(process.kind is ProcessKind.WEB for process in left_alone):
 		raise WrongEnvironment(
 			"The process manager runs no program of this bench. Nothing was changed.",
 			hint="Start the bench first; a restart does not start what somebody stopped on purpose.",
@@ -89,6 +90,16 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 		code_faults=code_faults,
 		web_taken=web_taken,
 	)
+
+
+def refuse_stopped(bench: Bench, plan: Plan) -> None:
+	"""Raises WrongEnvironment where all that is to be restarted was stopped on purpose."""
+	if not plan.restart:
+		names = [process.name for process in plan.left_alone]
+		raise WrongEnvironment(
+			f"All programs to restart were stopped before: {', '.join(names)}. Nothing was changed.",
+			hint=f"Start them: {bench.processes.start_command(names)}",
+		)
 
 
 def refuse_to_split(listed: Iterable[Process], options: Options) -> None:

@@ -66,10 +66,12 @@ def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Proc
 	A process may have another pid than in the plan: it crashed or was killed while we waited, and its manager brought
 	it back. One that somebody has stopped since then is left so.
 	"""
+	processes = tuple(processes)
+	to_start = {process.name for process in processes if process.state is ProcessState.STOPPED}
 	with suppress(ProcessFault):
 		now = {process.name: process for process in operation.as_planned(operation.bench.processes.list())}
 		processes = [now.get(process.name, process) for process in processes]
-	stopped = [process for process in processes if process.state is ProcessState.STOPPED]
+	stopped = [it for it in processes if it.state is ProcessState.STOPPED and it.name not in to_start]
 	left_alone = operation.report.left_alone
 	left_alone += [process.name for process in stopped if process.name not in left_alone]
 	return [process for process in processes if process not in stopped]

@@ -54,6 +54,15 @@ def watch(operation: Operation, processes: Iterable[Process]) -> None:
 		operation.bench.web.watch()
 
 
+def left_stopped(operation: Operation, relays: Iterable[Relay]) -> list[str]:
+	"""Names of web programs that were stopped on purpose, where web does not answer without them."""
+	plan = operation.plan
+	kinds = {process.name: process.kind for process in (*plan.restart, *plan.left_alone)}
+	names = [name for name in operation.report.left_alone if kinds.get(name) is ProcessKind.WEB]
+	has_web = any(relay.old.kind is ProcessKind.WEB for relay in relays)
+	return names if names and not has_web and operation.bench.web.fault(()) else []
+
+
 class WebCheck:
 	"""Each web program that was restarted answers itself; then each site that answered before does."""
 

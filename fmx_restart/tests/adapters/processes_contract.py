@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import ClassVar
 
 from fmx_restart.engine.errors import ProcessFault
@@ -129,6 +130,10 @@ class ProcessesContract:
 		for order in (self.processes.stop, self.processes.start, self.processes.log_tail):
 			with self.subTest(order.__name__), self.assertRaises(ProcessFault):
 				order("workers:nobody")
+
+	def test_the_start_command_names_each_program(self):
+		words = shlex.split(self.processes.start_command([self.WEB, self.SLOW]))
+		self.assertEqual(words[-3:], ["start", self.WEB, self.SLOW])
 
 	def test_a_program_without_a_log_has_an_empty_tail(self):
 		self.assertEqual(self.processes.log_tail(self.CRASHING), "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
+import subprocess
+import sys
 import time
 import unittest
 from dataclasses import replace
@@ -12,6 +15,7 @@ from dataclasses import replace
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
+from fmx_restart.adapters.supervisor.addresses import SYSTEM_WIDE
 from fmx_restart.adapters.supervisor.connection import Address, connect
 from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import ProcessFault
@@ -100,6 +104,19 @@ class TestSupervisorOnAUnixSocket(RealSupervisor, unittest.TestCase):
 	def make_supervisord(self) -> Supervisord:
 		return Supervisord(self.bench, self.programs())
 
+	def test_the_start_command_starts_a_stopped_program_wherever_it_is_typed(self):
+		self.stop_when_ready(self.WEB)
+		self.reach(self.WEB, ProcessState.STOPPED)
+		program, *words = shlex.split(self.processes.start_command([self.WEB]))
+		self.assertEqual(program, "supervisorctl")
+		supervisorctl = [sys.executable, "-m", "supervisor.supervisorctl", *words]
+		subprocess.run(supervisorctl, check=True, cwd="/", capture_output=True)
+		self.reach(self.WEB, ProcessState.RUNNING)
+
+	def test_a_system_wide_configuration_need_not_be_named(self):
+		processes = SupervisorProcesses(replace(self.address, source=SYSTEM_WIDE[1]), str(self.bench))
+		self.assertEqual(processes.start_command([self.WEB]), f"supervisorctl start {self.WEB}")
+
 
 class TestSupervisorBehindAPassword(RealSupervisor, unittest.TestCase):
 	def make_supervisord(self) -> Supervisord:
@@ -121,6 +138,11 @@ class TestSupervisorBehindAPassword(RealSupervisor, unittest.TestCase):
 		# Then it says so without the password
 		self.assertIn("401", str(caught.exception))
 		self.assertNotIn("secret", f"{caught.exception} {caught.exception.hint} {processes.address}")
+
+	def test_the_start_command_names_the_file_that_has_the_password(self):
+		address = replace(self.login, source="/srv/bench/supervisord.conf")
+		command = SupervisorProcesses(address, str(self.bench)).start_command([self.WEB])
+		self.assertEqual(command, f"supervisorctl -c /srv/bench/supervisord.conf start {self.WEB}")
 
 
 class TestWhatOnlySupervisorDoes(unittest.TestCase):

@@ -63,8 +63,3 @@ class TestMigrateOptions(unittest.TestCase):
 	def test_maintenance_may_be_asked_for_in_several_phases(self):
 		given = typed("--migrate", "--maintenance-mode", "drain", "--maintenance-mode", "restart")
 		self.assertEqual(migrating.maintenance(given), {Phase.DRAIN, Phase.RESTART})
-
-	def test_sites_come_from_ours_or_from_bench_each_once_in_order(self):
-		self.assertEqual(migrating.chosen_sites(typed(), ["x", "y"]), ("x", "y"))
-		given = typed("--site", "b", "--site", "a", "--site", "b")
-		self.assertEqual(migrating.chosen_sites(given, ["x"]), ("b", "a"))

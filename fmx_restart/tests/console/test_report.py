@@ -47,7 +47,7 @@ class TestReport(unittest.TestCase):
 			"Web did not answer for 5.5 s",
 			"bench-web:web 100 → 200\n",
 			"bench-workers:short 101 → 201 down 1.8 s",
-			"bench-workers:long was stopped before, left so",
+			"bench-workers:long already stopped, left alone",
 			"400 before + 12 arrived = 2 finished, 410 waiting, 0 lost",
 			"0 of 412 jobs lost",
 		):

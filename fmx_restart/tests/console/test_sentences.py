@@ -7,10 +7,11 @@ import unittest
 from dataclasses import replace
 
 from fmx_restart.console.plain import PlainLines
-from fmx_restart.console.sentences import PHASES, count, plan_sentence, sentence, span
+from fmx_restart.console.sentences import PHASES, count, plan_sentence, sentence, span, story
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.tests.console.samples import event_types, sample
 
 SHOWN_OTHERWISE = {events.Ended, events.ProcessStopping}  # by the report, and by what follows
@@ -65,13 +66,40 @@ class TestSentences(unittest.TestCase):
 		self.assertIn("for 0.0 s, no limit", sentence(replace(still, jobs=(endless,))))
 
 
+class TestMigrationIsNamed(unittest.TestCase):
+	def test_an_operation_that_migrates_is_headed_so(self):
+		started = sample(events.OperationStarted)
+		self.assertEqual(sentence(started), "Operation text: migrate, text on text")
+		without = replace(started, options=replace(started.options, migration=None))
+		self.assertEqual(sentence(without), "Operation text: text on text")
+		self.assertEqual(sentence(replace(started, options=None)), "Operation text: text on text")
+
+	def test_a_dry_run_says_that_sites_are_migrated(self):
+		options = sample(events.OperationStarted).options
+		self.assertIn("The sites are migrated before the restart.", story(options))
+		self.assertNotIn("migrated", story(replace(options, migration=None)))
+
+
 class TestPlanSentence(unittest.TestCase):
 	def setUp(self):
 		self.plan: Plan = sample(Plan)
 
 	def test_it_names_what_would_be_restarted_and_what_is_left_alone(self):
 		self.assertIn("1 process to restart: text.", plan_sentence(self.plan))
-		self.assertIn("Stopped before, left so: text.", plan_sentence(self.plan))
+		self.assertIn("Already stopped, left alone: text.", plan_sentence(self.plan))
+
+	def test_it_says_that_web_stays_down_where_nothing_else_answers_in_its_place(self):
+		# Given web among what somebody stopped
+		web = replace(self.plan.left_alone[0], kind=ProcessKind.WEB)
+		other = replace(self.plan.restart[0], kind=ProcessKind.WORKER)
+		stopped = replace(self.plan, left_alone=(web,), restart=(other,))
+		self.assertIn("left alone: text. Web stays down: the exit code will be 4.", plan_sentence(stopped))
+		# Then a web program that is restarted answers for it, and another program is no web
+		for plan in (replace(stopped, restart=(web,)), replace(stopped, left_alone=(other,))):
+			self.assertNotIn("Web stays down", plan_sentence(plan))
+
+	def test_nothing_to_restart_is_said_so(self):
+		self.assertIn("No process to restart.", plan_sentence(replace(self.plan, restart=())))
 
 	def test_it_says_how_long_running_jobs_can_take_at_most(self):
 		self.assertIn("1 job running, at most 4.5 s more, likely 4.5 s.", plan_sentence(self.plan))

@@ -151,6 +151,13 @@ class TestWeb(SitesCase):
 		self.configure("")
 		self.assertIn("is no number: 'no-port'", self.findings("web")[0].text)
 
+	def test_a_web_server_that_somebody_stopped_is_to_be_started_and_not_restarted(self):
+		self.common["webserver_port"] = free_port()
+		self.configure("")
+		self.programs.end("web")
+		[finding] = self.findings("web")
+		self.assertEqual(finding.remedy, "web was stopped. Start it: in-memory start web")
+
 	def test_where_no_web_server_belongs_to_this_machine_none_is_missed(self):
 		self.common["webserver_port"] = free_port()
 		self.configure("")

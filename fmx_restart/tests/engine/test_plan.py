@@ -22,6 +22,13 @@ class TestPlan(unittest.TestCase):
 		self.assertEqual([process.state for process in left_alone], [ProcessState.STOPPED])
 		self.assertEqual(len(restart), len(ProcessState) - 1)
 
+	def test_web_that_somebody_stopped_is_restarted_when_that_is_wanted_and_nothing_else_is(self):
+		kinds = ProcessKind.WEB, ProcessKind.WORKER, ProcessKind.SOCKETIO
+		processes = [Process(kind.value, kind, ProcessState.STOPPED) for kind in kinds]
+		restart, left_alone = split_processes(processes, start_stopped_web=True)
+		self.assertEqual([process.name for process in restart], ["web"])
+		self.assertEqual([process.name for process in left_alone], ["worker", "socketio"])
+
 	def test_a_job_has_its_limit_less_what_it_ran_already(self):
 		self.assertEqual(most_left(job(started=NOW - 100), NOW), 200.0)
 

@@ -26,7 +26,7 @@ export const STRATEGIES = {
 	},
 	rolling: {
 		label: __("One worker after the other"),
-		line: __("Web and scheduler at once, each worker when it is free; the queue never stands still."),
+		line: __("Web and scheduler at once, each worker when it is free; the queue keeps running."),
 	},
 	"no-wait-workers": {
 		label: __("Now, busy workers later"),
