@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
@@ -14,7 +12,15 @@ from redis import Redis
 
 from fmx_restart import through_frappe
 from fmx_restart.adapters.absent_manager import AbsentManager
-from fmx_restart.adapters.bench_config import apps, bench_id, bench_path, read_config, sites, web_port
+from fmx_restart.adapters.bench_config import (
+	apps,
+	bench_id,
+	bench_path,
+	check_workers,
+	read_config,
+	sites,
+	web_port,
+)
 from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.host import ThisHost
@@ -22,6 +28,7 @@ from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_shelf import prune
 from fmx_restart.adapters.migration_history import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.migrations import BenchMigrations
+from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.redis_queue.fence import RedisFence
@@ -31,6 +38,7 @@ from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.unfinished import unfinished
+from fmx_restart.adapters.user_names import who_types
 from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.endpoint import Endpoint, override_of
 from fmx_restart.adapters.web.sites import AskedSites
@@ -50,6 +58,7 @@ LEASE = 30.0  # seconds that lock and fence outlive the last renewal
 
 def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
+	check_workers(read_config())
 	bench = this_bench(id, options.web_sites)
 	options = replace(options, queue_limit=queue_limit())
 	try:
@@ -65,6 +74,7 @@ def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> O
 
 def plan_here(options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
+	check_workers(read_config())
 	bench = this_bench(new_operation_id())
 	return plan_of(bench, options)
 
@@ -187,12 +197,12 @@ def queue_limit() -> int | None:
 	"""The depth at which frappe.enqueue begins to fail; None where it never does, or where only Frappe could tell."""
 	if through_frappe.is_there():
 		return through_frappe.queue_limit()
-	return read_config().get("max_queued_jobs")
+	return whole_number(read_config().get("max_queued_jobs")) or None
 
 
 def requester() -> str:
 	"""Who typed it, for whoever finds the bench held: sudo's caller rather than root."""
-	return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+	return f"{who_types()}@{socket.gethostname()}"
 
 
 def web(path: str, config: dict, named: Iterable[str] = (), *, recovers: bool = False) -> BenchWeb:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from functools import cache
 
-from fmx_restart.adapters.bench_config import sites
+from fmx_restart.adapters.bench_config import bench_folder, sites
+from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.site_config import SiteConfigFiles
 
 
@@ -43,8 +44,8 @@ def queue_limit() -> int | None:
 
 	if not hasattr(background_jobs, "_check_queue_size"):
 		return None
-	if configured := frappe.conf.get("max_queued_jobs"):
-		return int(configured)
+	if configured := whole_number(frappe.conf.get("max_queued_jobs")):
+		return configured
 	return 500 + 50 * len(sites()) if int(frappe.__version__.split(".")[0]) >= 16 else None
 
 
@@ -53,5 +54,5 @@ def site_config(site: str) -> dict:
 	initialise()
 	import frappe
 
-	SiteConfigFiles(frappe.utils.get_bench_path()).read(site, "db_name")
+	SiteConfigFiles(bench_folder(frappe.utils.get_bench_path())).read(site, "db_name")
 	return frappe.get_site_config(sites_path=".", site_path=site)

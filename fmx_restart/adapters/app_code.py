@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmx_restart.adapters.bench_config import apps_in
+from fmx_restart.engine.errors import WrongEnvironment
+
 PASSED_OVER = {"node_modules", "public", "tests", "__pycache__"}  # what no worker imports
 BUDGET = 0.7  # seconds for all apps
 AHEAD = 60.0  # seconds; a change in a future farther away than this is a wrong clock's
@@ -24,7 +27,7 @@ def last_change(bench: Path) -> Change | None:
 	"""The newest Python file of all apps in sites/apps.txt, as far as the time suffices. None when there is none."""
 	deadline = time.monotonic() + BUDGET
 	newest = None
-	for app in apps(bench):
+	for app in known_apps(bench):
 		root = bench / "apps" / app
 		for path, changed in sources(root / app, deadline):
 			if (newest is None or changed > newest.time) and changed < time.time() + AHEAD:
@@ -32,10 +35,10 @@ def last_change(bench: Path) -> Change | None:
 	return newest
 
 
-def apps(bench: Path) -> list[str]:
+def known_apps(bench: Path) -> list[str]:
 	try:
-		return (bench / "sites" / "apps.txt").read_text().split()
-	except OSError:
+		return apps_in(bench / "sites" / "apps.txt")
+	except (OSError, WrongEnvironment):
 		return []
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from fmx_restart.adapters.json_file import read_object
+from fmx_restart.adapters.numbers import port_number
+from fmx_restart.adapters.settings_rules import a_port, a_text_or_number, odd_settings
 from fmx_restart.engine.errors import WrongEnvironment
 
 COMMON = "common_site_config.json"
@@ -26,14 +28,11 @@ def read_config(folder: Path = Path()) -> dict:
 			hint="Type the command inside a bench: cd frappe-bench, then bench safe-restart --wait-workers.",
 		)
 	try:
-		config = json.loads(path.read_text())
-		if not isinstance(config, dict):
-			raise ValueError("it holds no settings")
-		return config
+		return read_object(path)[0]
 	except (OSError, ValueError) as error:
 		raise WrongEnvironment(
-			f"sites/{COMMON} cannot be read: {error}. Nothing was changed, the file least of all.",
-			hint=f"Put it right, e.g. by a look with python3 -m json.tool sites/{COMMON}, then try again.",
+			f"sites/{COMMON} cannot be read: {error}. Nothing was changed.",
+			hint=f"Correct it, then type the same command again. This names the place: python3 -m json.tool sites/{COMMON}",
 		) from error
 
 
@@ -47,21 +46,53 @@ def bench_path() -> str:
 	return os.path.realpath(Path(spec.origin).parent / ".." / ".." / "..")
 
 
+def bench_folder(frappes: str, sites: Path = Path()) -> str:
+	"""
+	The folder of the bench whose sites folder we are in: nearly always the one that Frappe goes by (`frappes`). Where
+	apps/frappe is a link, Frappe counts from where it leads to, and finds a folder without these sites.
+	"""
+	above = os.path.realpath(sites / "..")
+	is_bench = is_same(Path(above, "sites"), sites) and Path(above, "apps").is_dir()
+	return above if is_bench and not is_same(Path(frappes, "sites"), sites) else frappes
+
+
+def is_same(one: Path, other: Path) -> bool:
+	try:
+		return one.samefile(other)
+	except OSError:
+		return False
+
+
 def bench_id(config: dict, path: str) -> str:
-	"""By frappe.utils.get_bench_id: the prefix of every queue of this bench."""
-	return config.get("bench_id", path.strip("/").replace("/", "-"))
+	"""By frappe.utils.get_bench_id: the prefix of every queue of this bench. Raises WrongEnvironment."""
+	if "bench_id" not in config:
+		return path.strip("/").replace("/", "-")
+	value = config["bench_id"]
+	if value in (None, "", False) or a_text_or_number(value):
+		raise odd("bench_id", "is no name. It begins the names of this bench's queues")
+	return str(value)
 
 
 def web_port(config: Mapping) -> int:
-	"""Where gunicorn listens; bench's own default is 8000."""
-	port = config.get("webserver_port") or 8000
-	try:
-		return int(port)
-	except (TypeError, ValueError) as error:
-		raise WrongEnvironment(
-			f"webserver_port in sites/common_site_config.json is no number: {port!r}. Nothing was changed.",
-			hint="Put it right, e.g. bench set-config -gp webserver_port 8000, then try again.",
-		) from error
+	"""Where gunicorn listens; bench's own default is 8000. Raises WrongEnvironment."""
+	value = config.get("webserver_port") or 8000
+	if port := port_number(value):
+		return port
+	raise odd("webserver_port", a_port(value), "Correct it: bench set-config -gp webserver_port 8000")
+
+
+def check_workers(config: Mapping) -> None:
+	"""Raises WrongEnvironment where Frappe's own workers could not start any more."""
+	for setting in odd_settings(config, "workers"):
+		raise odd(
+			"workers",
+			f"{setting.reason}, and with that no worker of Frappe's can start",
+			'Write it as {"my-queue": {"timeout": 600}}, or remove the line, then type the same command again.',
+		)
+
+
+def odd(key: str, what: str, hint: str = "Correct it, then type the same command again.") -> WrongEnvironment:
+	return WrongEnvironment(f"{key} in sites/{COMMON} {what}. Nothing was changed.", hint=hint)
 
 
 def sites(folder: Path = Path()) -> list[str]:
@@ -93,5 +124,18 @@ def refuse_unknown_sites(names: Iterable[str], folder: Path = Path()) -> None:
 
 
 def apps() -> list[str]:
-	"""As Frappe lists them: what is installed on the bench, whatever its sites have of it."""
-	return [line.strip() for line in Path("apps.txt").read_text().splitlines() if line.strip()]
+	"""By frappe.get_all_apps: what is installed on the bench, whatever its sites have of it. Raises OSError and WrongEnvironment."""
+	return apps_in(Path("apps.txt"))
+
+
+def apps_in(file: Path) -> list[str]:
+	"""By frappe.get_file_items: a line that begins with # is a comment, and so are the byte order marks that editors leave."""
+	try:
+		content = file.read_text()
+	except UnicodeDecodeError as error:
+		raise WrongEnvironment(
+			f"{file} cannot be read: byte {error.start} is no text. Nothing was changed.",
+			hint="Write the names of the bench's apps into it, one a line.",
+		) from None
+	lines = content.replace("\ufeff", "").replace("\u200b", "").strip().splitlines()
+	return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

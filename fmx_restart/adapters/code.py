@@ -53,8 +53,7 @@ class CodeOnDisk:
 		self._read()
 		if PART_DONE not in self._answer:
 			return None
-		told = [json.loads(line) for line in self._answer.splitlines() if line.endswith(b"}")]
-		return [CodeFault(**fault) for fault in told if fault]
+		return [fault for line in self._answer.splitlines() if (fault := fault_in(line))]
 
 	def is_checked(self) -> bool:
 		self._read()
@@ -81,6 +80,14 @@ class CodeOnDisk:
 			self._answer += told
 			if not told:
 				self.end_check()
+
+
+def fault_in(line: bytes) -> CodeFault | None:
+	"""None for the end of a part, for half a line, and for what an app wrote into our pipe when it was imported."""
+	try:
+		return CodeFault(**json.loads(line))
+	except (ValueError, TypeError, RecursionError):
+		return None
 
 
 def fork() -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from fmx_restart.adapters.numbers import number
+
 KMSG = Path("/dev/kmsg")
 MOST_LINES = 20_000
 TIMEOUT = 1.0  # seconds
@@ -108,7 +110,5 @@ def journal_records(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
 	"""1759000428.368000 host kernel: text."""
 	for line in lines:
 		instant, _, rest = line.partition(" ")
-		try:
-			yield float(instant), rest.partition("kernel: ")[2]
-		except ValueError:
-			continue
+		if seconds := number(instant):
+			yield seconds, rest.partition("kernel: ")[2]

@@ -34,11 +34,12 @@ def folders(groups: Path, own: Path) -> list[Path]:
 	"""This process' groups and those above: any of them may limit it. In a container its own is the root."""
 	found = [groups, groups / "memory"]
 	try:
-		lines = own.read_text().splitlines()
+		lines = own.read_text(errors="replace").splitlines()
 	except OSError:
 		return found
 	for line in lines:
-		_, controllers, path = line.split(":", 2)
+		_, _, rest = line.partition(":")
+		controllers, _, path = rest.partition(":")
 		if controllers in ("", "memory"):
 			root = groups / controllers
 			below = (root / path.lstrip("/")).relative_to(root).parts

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fmx_restart.adapters.numbers import whole_number
+
 DEFAULT = 300  # seconds
 STANDARD = {"short": DEFAULT, "default": DEFAULT, "long": 1500}
 
 
 def queue_limits(config: Mapping) -> dict[str, int]:
-	"""Queue → seconds. `config`: common_site_config.json (frappe.utils.background_jobs.get_queues_timeout)."""
+	"""
+	Queue → seconds. `config`: common_site_config.json (frappe.utils.background_jobs.get_queues_timeout). What cannot be
+	read is left out, or has Frappe's default.
+	"""
 	custom = config.get("workers")
 	if not isinstance(custom, Mapping):
 		return dict(STANDARD)
@@ -17,8 +22,8 @@ def queue_limits(config: Mapping) -> dict[str, int]:
 
 
 def limit_of(settings: object) -> int:
-	timeout = settings.get("timeout") if isinstance(settings, Mapping) else None
-	return int(timeout) if isinstance(timeout, int | float) and timeout > 0 else DEFAULT
+	timeout = whole_number(settings.get("timeout")) if isinstance(settings, Mapping) else None
+	return timeout if timeout and timeout > 0 else DEFAULT
 
 
 def served_queues(words: Sequence[str], limits: Mapping[str, int]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.stopwatch import shortest
 
 TIMEOUT = 1.0  # seconds for each answer, and for the connecting, where nothing else is set
@@ -48,8 +49,8 @@ def look(connection: redis.Redis) -> RedisServer:
 	return RedisServer(
 		latency=latency,
 		version=str(info.get("redis_version", "")),
-		memory=int(info.get("used_memory", 0)),
-		memory_limit=int(info.get("maxmemory", 0)),
+		memory=whole_number(info.get("used_memory")) or 0,
+		memory_limit=whole_number(info.get("maxmemory")) or 0,
 		eviction=str(info.get("maxmemory_policy", "")),
 		is_replica=info.get("role") == "slave",
 		saves=setting(connection, "save"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
+from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fmx_restart.adapters.settings_rules import number_of
 
 #: frappe/core/doctype/scheduled_job_type. Other frequencies have a random hour of their own in newer versions.
 CRONS = {
@@ -23,6 +27,7 @@ CRONS = {
 INTERVAL = (
 	240  # seconds between two runs of what is to run all the time, unless scheduler_interval says otherwise
 )
+YEARS = 8  # that are looked through for the next run: each 29th of February is in them
 DORMANT_DAYS = 4.0  # Frappe's own default
 DEFAULT_ZONE = "Asia/Kolkata"  # frappe.utils.get_system_timezone
 
@@ -52,55 +57,91 @@ class ScheduleRecord:
 	dormant_days: float
 	events: tuple[Event, ...]
 
-	def now(self, instant: float) -> datetime:
+	def now(self, instant: float) -> datetime | None:
 		return local_time(instant, self.time_zone)
 
 	def is_dormant(self, instant: float) -> bool:
-		"""A site that nobody uses runs its events once a day."""
-		if self.last_activity is None:
+		"""A site that nobody uses runs its events once a day. So it is where that cannot be told."""
+		now = self.now(instant)
+		if self.last_activity is None or now is None:
 			return True
-		return (self.now(instant) - self.last_activity).total_seconds() >= self.dormant_days * 86400
+		return (now - self.last_activity).total_seconds() >= self.dormant_days * 86400
 
 	def last_run_at(self, instant: float) -> float | None:
-		"""Seconds since the epoch."""
-		return (
-			None if self.last_run is None else instant - (self.now(instant) - self.last_run).total_seconds()
-		)
+		"""Seconds since the epoch. None for never, and where that cannot be told."""
+		now = self.now(instant)
+		if self.last_run is None or now is None:
+			return None
+		return instant - (now - self.last_run).total_seconds()
 
 	def overdue(self, instant: float, *, tolerance: float, config: Mapping) -> list[Overdue]:
 		"""The longest overdue first. Empty for a dormant site, and where croniter, which Frappe brings, is not there."""
 		now, found = self.now(instant), []
-		if self.is_dormant(instant):
+		if now is None or self.is_dormant(instant):
 			return []
 		for event in self.events:
-			due = next_run(event, int(config.get("scheduler_interval") or INTERVAL))
+			due = next_run(event, number_of(config, "scheduler_interval", INTERVAL))
 			late = (now - due).total_seconds() if due else 0.0
 			if late > tolerance:
 				found.append(Overdue(event.method, late))
 		return sorted(found, key=lambda overdue: -overdue.seconds)
 
+	def never_due(self, config: Mapping) -> list[Event]:
+		"""Events whose cron line cannot be read, or matches no day that comes (0 0 31 2 *)."""
+		if not has_croniter():
+			return []
+		interval = number_of(config, "scheduler_interval", INTERVAL)
+		return [event for event in self.events if cron_of(event, interval) and not next_run(event, interval)]
+
+
+def cron_of(event: Event, interval: int) -> str:
+	"""Empty for a frequency that a newer version may have. `interval`: seconds between two runs of what runs all the time."""
+	if event.frequency == "All":
+		return f"*/{min(59, max(1, interval // 60))} * * * *"
+	return event.cron or CRONS.get(event.frequency, "")
+
+
+@cache
+def has_croniter() -> bool:
+	"""Frappe brings it."""
+	return importlib.util.find_spec("croniter") is not None
+
 
 def next_run(event: Event, interval: int) -> datetime | None:
-	"""None where it cannot be told."""
-	cron = event.cron or CRONS.get(event.frequency)
-	if event.frequency == "All":
-		cron = f"*/{max(1, interval // 60)} * * * *"
-	try:
-		from croniter import CroniterBadCronError, croniter
-	except ImportError:
+	"""None where it cannot be told, and where there is none."""
+	cron = cron_of(event, interval)
+	if not has_croniter():
 		return None
+	from croniter import croniter
+
 	try:
-		return croniter(cron, event.last).get_next(datetime) if cron else None
-	except CroniterBadCronError:
+		return (
+			croniter(cron, event.last, max_years_between_matches=YEARS).get_next(datetime) if cron else None
+		)
+	except Exception:  # noqa: BLE001  a line that is none ends in whatever error croniter happens to meet
 		return None
 
 
-def local_time(instant: float, zone: str) -> datetime:
-	"""Naive, as Frappe writes times into its tables."""
+def local_time(instant: float, zone: str) -> datetime | None:
+	"""Naive, as Frappe writes times into its tables. None where nobody knows the zone."""
+	found = zone_named(zone)
+	return None if found is None else datetime.fromtimestamp(instant, found).replace(tzinfo=None)
+
+
+def zone_named(name: str) -> tzinfo | None:
+	"""None for a zone that nobody knows."""
+	name = name or DEFAULT_ZONE
 	try:
-		found = ZoneInfo(zone or DEFAULT_ZONE)
-	except (ZoneInfoNotFoundError, ValueError):
+		return ZoneInfo(name)
+	except (
+		ZoneInfoNotFoundError,
+		ValueError,
+		OSError,
+	):  # the last for a name such as Europe, which is a folder
+		pass
+	try:
 		import pytz  # brings its own data, where the machine has none; Frappe's own library
 
-		found = pytz.timezone(zone or DEFAULT_ZONE)
-	return datetime.fromtimestamp(instant, found).replace(tzinfo=None)
+		return pytz.timezone(name)
+	except Exception:  # noqa: BLE001  pytz.UnknownTimeZoneError, and what it makes of a text that is no name
+		return None

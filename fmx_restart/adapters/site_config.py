@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fmx_restart.adapters.atomic_file import replace_text
 from fmx_restart.adapters.file_lock import PATIENCE, file_lock
+from fmx_restart.adapters.json_file import read_object
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Setting
 
@@ -61,15 +62,11 @@ def changed(config: dict, new: Setting) -> dict:
 
 def parsed(path: Path) -> tuple[dict, str]:
 	try:
-		text = path.read_text()
-		config = json.loads(text)
-		if not isinstance(config, dict):
-			raise ValueError("it is not an object")
+		return read_object(path)
 	except (OSError, ValueError) as error:
 		raise WrongEnvironment(
 			f"{path} cannot be read: {error}. It was not touched.", hint=HINT.format(path=path)
 		) from error
-	return config, text
 
 
 def write(path: Path, config: dict, old_text: str) -> None:

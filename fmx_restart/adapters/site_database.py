@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from fmx_restart.adapters.database_server import database_fault
+from fmx_restart.adapters.database_server import database_fault, odd_database_setting
 from fmx_restart.adapters.migrations.database import connected, transactions, waiters
 from fmx_restart.adapters.scheduled_events import DORMANT_DAYS, Event, ScheduleRecord
 from fmx_restart.adapters.stopwatch import shortest
@@ -38,6 +40,7 @@ class SiteDatabase:
 	"""`fault`: why it cannot be asked; everything else is unknown then."""
 
 	fault: str = ""
+	is_asked: bool = True  # False: it could not even be tried, as its settings cannot be read
 	is_reached: bool = True  # False: the server itself does not answer
 	latency: float | None = None  # seconds for the shortest answer; None for what is not MariaDB
 	transactions: tuple[Unwell, ...] = ()  # long ones, where the user may see them
@@ -49,6 +52,8 @@ def look_at_database(
 	site: str, config: Mapping, *, long: int = LONG, timeout: float = TIMEOUT
 ) -> SiteDatabase:
 	"""Raises nothing: what is wrong is the answer."""
+	if odd := odd_database_setting(config):
+		return not_asked(odd)
 	if (config.get("db_type") or "mariadb") != "mariadb":
 		fault = database_fault(config)
 		return SiteDatabase(fault=fault, is_reached=not fault)
@@ -61,8 +66,14 @@ def look_at_database(
 		# 2000 and above are the client's own: no connection, or none any more
 		code = error.args[0] if error.args and isinstance(error.args[0], int) else 2003
 		return SiteDatabase(fault=reason(error), is_reached=code < 2000)
-	except (KeyError, ValueError) as error:
-		return SiteDatabase(fault=f"its site_config.json lacks {error}")
+	except KeyError as error:
+		return not_asked(f"{error.args[0]} is not set" if error.args else "a setting is missing")
+	except Exception as error:  # noqa: BLE001 - no text of it: pymysql quotes parts of a password that it cannot send
+		return not_asked(type(error).__name__)
+
+
+def not_asked(why: str) -> SiteDatabase:
+	return SiteDatabase(fault=why, is_asked=False)
 
 
 def ask(site: str, cursor, long: int) -> SiteDatabase:
@@ -92,12 +103,27 @@ def schedule_of(cursor) -> ScheduleRecord | None:
 		return None
 	return ScheduleRecord(
 		is_enabled=settings.get("enable_scheduler") == "1",
-		time_zone=settings.get("time_zone") or "",
-		last_run=max((row[4] for row in rows if row[4]), default=None),
-		last_activity=activity,
-		dormant_days=float(settings.get("dormant_days") or DORMANT_DAYS),
-		events=tuple(Event(row[0], row[1] or "", row[2] or "", row[3]) for row in rows if row[3]),
+		time_zone=str(settings.get("time_zone") or ""),
+		last_run=max(filter(None, (moment(row[4]) for row in rows)), default=None),
+		last_activity=moment(activity),
+		dormant_days=days(settings.get("dormant_days")),
+		events=tuple(
+			Event(row[0], row[1] or "", row[2] or "", last) for row in rows if (last := moment(row[3]))
+		),
 	)
+
+
+def moment(value: object) -> datetime | None:
+	"""pymysql hands on a date that no calendar has (0000-00-00) as text."""
+	return value if isinstance(value, datetime) else None
+
+
+def days(value: object) -> float:
+	try:
+		found = float(str(value or DORMANT_DAYS))
+	except ValueError:
+		return DORMANT_DAYS
+	return found if math.isfinite(found) else DORMANT_DAYS
 
 
 def reason(error: Exception) -> str:

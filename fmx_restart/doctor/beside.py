@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 
 from fmx_restart.doctor import PREFLIGHT, examine
+from fmx_restart.doctor.examining import FAILED
+from fmx_restart.doctor.words import error_name
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.ports import Trouble
 
@@ -25,6 +27,10 @@ class DoctorBeside:
 			findings = examine(PREFLIGHT).findings
 		except OperationError:  # the operation meets the same, and tells it better
 			findings = ()
+		except Exception as error:  # noqa: BLE001 - it must not end in a traceback across the operation's own lines
+			text = f"The doctor could not look at this bench ({error_name(error)})."
+			self._found = [Trouble(FAILED, text, "bench doctor")]
+			return
 		self._found = [
 			Trouble(found.check, found.text, found.remedy) for found in findings if found.check in PREFLIGHT
 		]

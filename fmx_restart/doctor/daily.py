@@ -29,12 +29,21 @@ def tell_what_turned_bad(findings: Iterable[Finding]) -> list[Finding]:
 	import frappe
 
 	findings = list(findings)
-	known = set(json.loads(frappe.db.get_global(KNOWN) or "[]"))
+	known = names_in(frappe.db.get_global(KNOWN))
 	new = [finding for finding in findings if name_of(finding) not in known]
 	frappe.db.set_global(KNOWN, json.dumps(sorted({name_of(finding) for finding in findings})))
 	if new:
 		notify(new)
 	return new
+
+
+def names_in(kept: str | None) -> set[str]:
+	"""Empty for what is no list of names: then everything is news."""
+	try:
+		found = json.loads(kept or "[]")
+	except (ValueError, TypeError, RecursionError):
+		return set()
+	return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
 
 
 def name_of(finding: Finding) -> str:

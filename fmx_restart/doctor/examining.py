@@ -17,6 +17,7 @@ from fmx_restart.doctor.detail import DETAILS, Rows
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.patient import NoManager, Patient
+from fmx_restart.doctor.words import error_name
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 
 LIMIT = 2.0  # seconds for each check, on a machine that has a processor to spare
@@ -33,7 +34,7 @@ class Errand:
 	name: str
 	ask: Callable[[Patient], Iterable[Any]]
 	found: list[Any] = field(default_factory=list)
-	error: Exception | None = None
+	error: BaseException | None = None
 	thread: threading.Thread | None = None
 
 	def start(self, patient: Patient) -> None:
@@ -48,7 +49,7 @@ class Errand:
 		try:
 			for thing in self.ask(patient):
 				self.found.append(thing)
-		except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
+		except BaseException as error:  # noqa: BLE001 - whatever it is, an end of the process too, the other checks go on
 			self.error = error
 
 	def is_over(self, deadline: float) -> bool:
@@ -118,7 +119,7 @@ def trouble(errand: Errand, patient: Patient, deadline: float) -> list[Finding]:
 	part = patient.parts.fault_of(errand.error)
 	if part and isinstance(errand.error, OperationError):
 		return [unreachable(part, str(errand.error), errand.error.hint)]
-	text = f"The check {errand.name} failed: {type(errand.error).__name__}: {errand.error}"
+	text = f"The check {errand.name} failed: {error_name(errand.error)}. Nothing is known about what it looks at."
 	return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
 
 

@@ -29,6 +29,7 @@ def patient_here(sites: Sequence[str] = ()) -> Patient:
 		queue_limit=in_frappe(this_bench.queue_limit),
 		site_config=through_frappe.site_config,
 		scheduler_lines=scheduler_lines,
+		frappes_folder=bench_config.bench_path,
 		bench=this_bench.this_bench,
 		new_operation_id=this_bench.new_operation_id,
 		recover=recovering.recover,

@@ -46,6 +46,7 @@ class Ways:
 	queue_limit: Callable[[], int | None]  # the depth at which frappe.enqueue begins to raise
 	site_config: Callable[[str], Mapping]  # of a site, by Frappe's rules (both files, environment)
 	scheduler_lines: Callable[[str], list[str]]  # of a site, as Frappe's own doctor prints them
+	frappes_folder: Callable[[], str]  # what Frappe takes for the folder of this bench
 	# For fixes only
 	bench: Callable[[str], Bench]  # everything that an operation of that id needs
 	new_operation_id: Callable[[], str]

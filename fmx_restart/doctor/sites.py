@@ -10,6 +10,7 @@ from fmx_restart.adapters.site_database import SiteDatabase, look_at_database
 from fmx_restart.adapters.site_settings import site_settings
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.side_by_side import ask_each
+from fmx_restart.doctor.words import error_name
 from fmx_restart.engine.errors import WrongEnvironment
 
 with suppress(ImportError):
@@ -51,10 +52,14 @@ def databases(patient: Patient) -> dict[str, SiteDatabase]:
 	configs = readable(patient)
 
 	def read() -> dict[str, SiteDatabase]:
-		found = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site])))
+		found = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site]), not_asked))
 		return {site: found.get(site, UNKNOWN) for site in configs}
 
 	return patient.parts.get("databases", read)
+
+
+def not_asked(error: Exception) -> SiteDatabase:
+	return SiteDatabase(fault=error_name(error), is_asked=False)
 
 
 def closed_by(patient: Patient) -> set[tuple[str, str]]:

@@ -6,8 +6,6 @@ asleep, or at work on a job that is known, holds nothing else.
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.adapters.user_names import who_types
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.suspension import OURS
 from fmx_restart.doctor.words import listed, worker_name
@@ -78,7 +77,7 @@ def wait_for_sleep(patient: Patient, queue: RedisQueue) -> None:
 
 def note_of(id: str, patient: Patient) -> str:
 	"""For whoever finds the bench held meanwhile."""
-	who = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{patient.host.name}"
+	who = f"{who_types()}@{patient.host.name}"
 	me = patient.host.me()
 	holder = Holder(id, who, patient.host.name, me.pid, "doctor --fix", time.time(), identity=me.identity)
 	return holder.note()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from fmx_restart.adapters.numbers import number
 from fmx_restart.adapters.queue_limits import served_queues
 from fmx_restart.adapters.supervisor.settings import ProgramSettings
 from fmx_restart.doctor.finding import Severity
@@ -51,7 +52,7 @@ def stop_signal(program: ProgramSettings, limits: Mapping[str, int]) -> Advice |
 	is_gentle = program.stop_signal is None or program.stop_signal in GENTLE
 	if program.kind is not ProcessKind.WORKER or is_gentle:
 		return None
-	text = f"supervisor stops it with {signal.Signals(program.stop_signal).name}: its running job is lost."
+	text = f"supervisor stops it with {signal_name(program.stop_signal)}: its running job is lost."
 	return Advice(text, "stopsignal", "TERM", Severity.ERROR)
 
 
@@ -108,6 +109,11 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+def signal_name(code: int) -> str:
+	"""A real-time signal has no name of its own."""
+	return signal.Signals(code).name if code in iter(signal.Signals) else f"signal {code}"
+
+
 def longest_job(program: ProgramSettings, limits: Mapping[str, int]) -> int:
 	"""Seconds."""
 	return max((limits.get(queue, 0) for queue in served_queues(program.words, limits)), default=0)
@@ -121,5 +127,5 @@ def gunicorn_grace(program: ProgramSettings) -> float | None:
 	for word, following in zip(words, [*words[1:], ""], strict=True):
 		if word.startswith("--graceful-timeout"):
 			value = word.partition("=")[2] or following
-			return float(value) if value.replace(".", "", 1).isdigit() else None
+			return number(value)
 	return GRACEFUL

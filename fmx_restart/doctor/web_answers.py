@@ -11,11 +11,13 @@ from fmx_restart.adapters.bench_config import web_port
 from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.web.endpoint import Endpoint, override_of
 from fmx_restart.adapters.web.listening import listening
-from fmx_restart.adapters.web.ping import PingedWebServer
+from fmx_restart.adapters.web.ping import UNSENDABLE, PingedWebServer
+from fmx_restart.adapters.web.sites import can_be_sent
 from fmx_restart.doctor.host_parts import bench_processes
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.side_by_side import ask_each
 from fmx_restart.doctor.sites import readable
+from fmx_restart.doctor.words import error_name
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.ports import HostProcess, ProcessKind
 
@@ -29,6 +31,7 @@ class WebAnswer:
 	address: str
 	fault: str  # empty: it answered as it should
 	seconds: float
+	is_asked: bool = True  # False: nothing could be sent, so nothing is known
 
 	@property
 	def is_silent(self) -> bool:
@@ -41,7 +44,9 @@ def web_answers(patient: Patient) -> dict[str, WebAnswer]:
 
 	def ask() -> dict[str, WebAnswer]:
 		found = dict(
-			ask_each(list(configs), lambda site: ping(patient, site, configs[site]), threads=AT_ONCE)
+			ask_each(
+				list(configs), lambda site: ping(patient, site, configs[site]), not_asked, threads=AT_ONCE
+			)
 		)
 		return {site: found[site] for site in sorted(found)}
 
@@ -52,13 +57,21 @@ def ping(patient: Patient, site: str, config: Mapping) -> WebAnswer:
 	try:
 		endpoint = endpoint_of(patient, config)
 	except WrongEnvironment as error:
-		return WebAnswer("", str(error), 0.0)
+		return WebAnswer(
+			"", str(error).removesuffix(" Nothing was changed.").rstrip("."), 0.0, is_asked=False
+		)
+	if not can_be_sent(site):
+		return WebAnswer(str(endpoint), UNSENDABLE, 0.0, is_asked=False)
 	server = PingedWebServer(
 		endpoint, site, in_maintenance=lambda: bool(config.get("maintenance_mode")), timeout=TIMEOUT
 	)
 	began = time.monotonic()
 	fault = server.fault()
 	return WebAnswer(str(endpoint), fault.reason if fault else "", time.monotonic() - began)
+
+
+def not_asked(error: Exception) -> WebAnswer:
+	return WebAnswer("", error_name(error), 0.0, is_asked=False)
 
 
 def endpoint_of(patient: Patient, config: Mapping) -> Endpoint:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from fmx_restart.engine.ports import Job, Worker
 
@@ -25,6 +27,17 @@ def listed(names: Sequence[str]) -> str:
 
 def count(number: int, noun: str) -> str:
 	return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def error_name(error: BaseException) -> str:
+	"""
+	What was raised, and where. Not its text: that may quote a password, a job's arguments, or anything else of what could
+	not be read.
+	"""
+	places = traceback.extract_tb(error.__traceback__)
+	ours = [place for place in places if "fmx_restart" in Path(place.filename).parts]
+	where = [f", {Path(place.filename).name} line {place.lineno}" for place in (ours or places)[-1:]]
+	return f"{type(error).__name__}{''.join(where)}"
 
 
 def span(seconds: float) -> str:

@@ -114,7 +114,7 @@ def values_of(path: Path) -> Row:
 	values = projection.read()
 	return {
 		**values,
-		"journal": str(path.relative_to(frappe.utils.get_bench_path())),
+		"journal": str(path.relative_to(here.bench_folder())),
 		"journal_size": projection.size,
 	}
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import frappe
 from redis import Redis
 
+from fmx_restart.adapters.bench_config import read_config
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.operation_id import is_operation_id
-from fmx_restart.this_bench import journals, launch_log, queue_connection
+from fmx_restart.this_bench import identity, journals, launch_log, queue_connection
 
 
 @cache
@@ -53,7 +54,12 @@ def held() -> Held | None:
 
 
 def journal_folder() -> Path:
-	return journals(frappe.utils.get_bench_path())
+	return journals(bench_folder())
+
+
+@cache
+def bench_folder() -> str:
+	return identity(read_config())[1]
 
 
 def journal_of(operation: str) -> Path:

@@ -36,7 +36,7 @@ def workers() -> dict[str, Any]:
 
 def look_at_workers() -> dict[str, Any]:
 	bench_id = here.bench_id()
-	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(frappe.utils.get_bench_path())
+	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(here.bench_folder())
 	look = Locator(host, queue, SystemClock()).locate(queue.look())
 	jobs = queue.describe(job.id for job in look.started)
 	samples.note(look)

@@ -7,14 +7,14 @@ afterwards (row_events), on a document that cannot be saved. A row is for people
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import frappe
 from frappe.model.document import Document
 from frappe.utils import get_system_timezone
 
+from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.record.cached import cached
 from fmx_restart.record.projection import Row
@@ -104,8 +104,9 @@ def fitting(doctype: str, values: Row) -> Row:
 	return fits
 
 
-def zone() -> ZoneInfo:
-	return ZoneInfo(get_system_timezone())
+def zone() -> tzinfo:
+	"""The site's own; UTC where nobody knows it."""
+	return zone_named(get_system_timezone()) or timezone.utc
 
 
 def local_time(instant: float) -> datetime:

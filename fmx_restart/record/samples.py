@@ -14,8 +14,10 @@ from frappe.utils.background_jobs import RQ_JOB_FAILURE_TTL, RQ_RESULTS_TTL
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.registries import MINUTE, ended_per_minute
+from fmx_restart.adapters.settings_rules import number_of
 from fmx_restart.engine.ports import Look
 from fmx_restart.record import here
+from fmx_restart.record.sample_lines import counts_in, number_in, sample_in
 
 PAUSE = 10.0  # seconds between two samples
 KEPT = 1080  # samples: three hours of them
@@ -44,7 +46,8 @@ def note(look: Look) -> None:
 	connection, (samples, _) = here.connection(), keys()
 	with redis_border():
 		newest = connection.lindex(samples, 0)
-		if newest and look.time - json.loads(newest)["time"] < PAUSE:
+		sample = newest and sample_in(newest)
+		if sample and 0 <= look.time - sample["time"] < PAUSE:
 			return
 		pipe = connection.pipeline(transaction=False)
 		pipe.lpush(samples, json.dumps({"time": look.time, "depths": dict(look.depths)}))
@@ -58,7 +61,7 @@ def count_minutes(look: Look) -> None:
 	"""Those that are over and not counted yet."""
 	connection, (_, throughput) = here.connection(), keys()
 	with redis_border():
-		counted = {float(minute) for minute in connection.hkeys(throughput)}
+		counted = {minute for minute in map(number_in, connection.hkeys(throughput)) if minute is not None}
 	last = look.time // MINUTE * MINUTE - MINUTE
 	missing = {last - MINUTE * back for back in range(MOST_MINUTES)} - counted
 	if not missing:
@@ -76,8 +79,8 @@ def count_minutes(look: Look) -> None:
 
 def ttls() -> dict[str, float]:
 	"""How long RQ lists jobs of Frappe's after their end (frappe.utils.background_jobs.enqueue)."""
-	finished = frappe.conf.get("rq_results_ttl") or RQ_RESULTS_TTL
-	failed = frappe.conf.get("rq_job_failure_ttl") or RQ_JOB_FAILURE_TTL
+	finished = number_of(frappe.conf, "rq_results_ttl", RQ_RESULTS_TTL)
+	failed = number_of(frappe.conf, "rq_job_failure_ttl", RQ_JOB_FAILURE_TTL)
 	return {"finished": float(finished), "failed": float(failed)}
 
 
@@ -85,8 +88,8 @@ def depths_since(instant: float) -> list[dict]:
 	"""Samples, the oldest first."""
 	connection, (samples, _) = here.connection(), keys()
 	with redis_border():
-		found = [json.loads(sample) for sample in connection.lrange(samples, 0, -1)]
-	return [sample for sample in reversed(found) if sample["time"] >= instant]
+		found = [sample_in(sample) for sample in connection.lrange(samples, 0, -1)]
+	return [sample for sample in reversed(found) if sample and sample["time"] >= instant]
 
 
 def throughput_since(instant: float) -> list[tuple[float, int, int]]:
@@ -94,6 +97,12 @@ def throughput_since(instant: float) -> list[tuple[float, int, int]]:
 	connection, (_, throughput) = here.connection(), keys()
 	with redis_border():
 		found = {
-			float(minute): json.loads(counts) for minute, counts in connection.hgetall(throughput).items()
+			number_in(minute): counts_in(counts) for minute, counts in connection.hgetall(throughput).items()
 		}
-	return [(minute, *found[minute]) for minute in sorted(found) if minute >= instant]
+	return [
+		(minute, *counts)
+		for minute, counts in sorted(
+			(minute, counts) for minute, counts in found.items() if minute and counts
+		)
+		if minute >= instant
+	]

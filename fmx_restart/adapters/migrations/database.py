@@ -7,6 +7,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmx_restart.adapters.database_server import odd_database_setting
+from fmx_restart.adapters.numbers import port_number
 from fmx_restart.engine.migration import Finding, Gravity
 
 TIMEOUT = 3  # seconds for the connection, and for each answer
@@ -46,6 +48,8 @@ def inspect_database(
 	site: str, config: Mapping, *, long: int = LONG, idle: int = IDLE
 ) -> tuple[list[Finding], Sizes | None]:
 	"""`long`, `idle`: from how many seconds on a transaction, and a connection that does nothing, is told."""
+	if odd := odd_database_setting(config):
+		return [not_asked(site, odd)], None
 	if (kind := config.get("db_type") or "mariadb") != "mariadb":
 		return [
 			Finding(site, Gravity.TOLD, f"its database is {kind}: nothing is known about open transactions")
@@ -59,6 +63,14 @@ def inspect_database(
 	except (pymysql.MySQLError, OSError) as error:
 		text = f"its database does not answer: {error.args[-1] if error.args else error}"
 		return [Finding(site, Gravity.BLOCKS, text, "Start it, or look at db_host and db_port.")], None
+	except Exception as error:  # noqa: BLE001 - no text of it: pymysql quotes parts of a password that it cannot send
+		why = f"{error.args[0]} is not set" if isinstance(error, KeyError) else type(error).__name__
+		return [not_asked(site, why)], None
+
+
+def not_asked(site: str, why: str) -> Finding:
+	remedy = f"Correct the settings that begin with db_ in sites/{site}/site_config.json or common_site_config.json."
+	return Finding(site, Gravity.BLOCKS, f"its database could not be asked: {why}", remedy)
 
 
 @contextmanager
@@ -69,7 +81,10 @@ def connected(config: Mapping, timeout: int = TIMEOUT) -> Iterator:
 	place = (
 		{"unix_socket": config["db_socket"]}
 		if config.get("db_socket")
-		else {"host": config.get("db_host") or "127.0.0.1", "port": int(config.get("db_port") or 3306)}
+		else {
+			"host": config.get("db_host") or "127.0.0.1",
+			"port": port_number(config.get("db_port")) or 3306,
+		}
 	)
 	connection = pymysql.connect(
 		user=config.get("db_user") or config["db_name"],

@@ -12,6 +12,8 @@ import redis
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_url import COMMON, checked_url, url_fault
+from fmx_restart.engine.errors import WrongEnvironment
 
 TIMEOUT = (
 	5.0  # seconds for one answer of Redis, and for connecting: who holds a lease must not hang in a read
@@ -33,30 +35,66 @@ def connect(config: Mapping, bench_id: str, *, is_there: bool = True) -> redis.R
 
 def credentials(config: Mapping, bench_id: str) -> dict[str, str | None]:
 	if config.get("use_rq_auth"):
-		return {"username": config.get("rq_username") or bench_id, "password": config.get("rq_password")}
+		return {
+			"username": text_of(config, "rq_username") or bench_id,
+			"password": text_of(config, "rq_password"),
+		}
 	if password := os.environ.get("RQ_ADMIN_PASWORD"):  # spelt so in Frappe
 		return {"username": "default", "password": password}
 	return {}
 
 
 def connection_for(config: Mapping, given: Mapping[str, str | None]) -> redis.Redis:
+	"""Raises WrongEnvironment for a setting that cannot be read."""
 	if config.get("redis_queue_sentinel_enabled"):
 		return by_sentinel(config, given)
-	url = os.environ.get("FRAPPE_REDIS_QUEUE") or config.get("redis_queue") or DEFAULT
-	return redis.from_url(url, **given)
+	if url := os.environ.get("FRAPPE_REDIS_QUEUE"):
+		return redis.from_url(checked_url(url, "FRAPPE_REDIS_QUEUE", "the environment"), **given)
+	return redis.from_url(checked_url(config.get("redis_queue") or DEFAULT, "redis_queue"), **given)
 
 
 def by_sentinel(config: Mapping, given: Mapping[str, str | None]) -> redis.Redis:
 	"""frappe.utils.redis_queue: the nodes are "host:port", the master's credentials stand beside them."""
-	nodes = [tuple(node.split(":")) for node in config.get("redis_queue_sentinels", [])]
 	names = {"username": "redis_queue_sentinel_username", "password": "redis_queue_sentinel_password"}
-	sentinel_kwargs = {key: config[name] for key, name in names.items() if config.get(name)}
+	sentinel_kwargs = {key: text_of(config, name) for key, name in names.items() if config.get(name)}
 	master = {
-		"username": config.get("redis_queue_master_username", given.get("username")),
-		"password": config.get("redis_queue_master_password", given.get("password")),
+		key: text_of(config, f"redis_queue_master_{key}") or given.get(key)
+		for key in ("username", "password")
 	}
-	sentinel = Sentinel(nodes, sentinel_kwargs=sentinel_kwargs, **master)
-	return sentinel.master_for(config.get("redis_queue_master_service"))
+	sentinel = Sentinel(nodes_of(config), sentinel_kwargs=sentinel_kwargs, **master)
+	return sentinel.master_for(text_of(config, "redis_queue_master_service"))
+
+
+def nodes_of(config: Mapping) -> list[tuple[str, int]]:
+	"""Host and port of each sentinel."""
+	key = "redis_queue_sentinels"
+	nodes = config.get(key)
+	if not isinstance(nodes, list) or not nodes:
+		raise odd_setting(key, "is no list of sentinels")
+	found = []
+	for node in nodes:
+		host, _, port = str(node).rpartition(":")
+		if not host or not port.isdecimal() or url_fault(f"redis://{node}"):
+			raise odd_setting(key, "has an entry that is not host:port")
+		found.append((host, int(port)))
+	return found
+
+
+def text_of(config: Mapping, key: str) -> str | None:
+	"""A number counts as the text that it looks like. Raises WrongEnvironment for anything else; never shows the value."""
+	value = config.get(key)
+	if value is None or isinstance(value, str):
+		return value
+	if isinstance(value, int) and not isinstance(value, bool):
+		return str(value)
+	raise odd_setting(key, "is no text")
+
+
+def odd_setting(key: str, what: str) -> WrongEnvironment:
+	return WrongEnvironment(
+		f"{key} in {COMMON} {what}. Nothing was changed.",
+		hint=f"Correct it, then look at the file with: python3 -m json.tool {COMMON}",
+	)
 
 
 def with_timeouts(connection: redis.Redis) -> redis.Redis:

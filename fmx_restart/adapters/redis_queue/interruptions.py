@@ -15,6 +15,7 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.utils import now, utcformat
 
+from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.hashes import OTHERS_OF_RQ, hashes
 from fmx_restart.adapters.redis_queue.records import (
@@ -24,7 +25,6 @@ from fmx_restart.adapters.redis_queue.records import (
 	of_its_type,
 	raw,
 	text,
-	whole_number,
 )
 
 YEAR = 31_536_000  # seconds; RQ's own default for failures (rq/defaults.py DEFAULT_FAILURE_TTL)

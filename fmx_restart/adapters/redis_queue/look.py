@@ -10,12 +10,12 @@ from pathlib import Path
 from redis import Redis
 from rq.registry import StartedJobRegistry
 
+from fmx_restart.adapters.numbers import number
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.records import (
 	Record,
 	Unreadable,
 	instant,
-	number,
 	of_its_type,
 	pid,
 	text,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from fmx_restart.adapters.numbers import whole_number
+
 RETRIES_TAKE = 120.0  # seconds; RQ tries again after 60 s at the latest when it lost Redis (rq/worker.py)
 
 
@@ -17,7 +19,7 @@ def reached_at(connection: Redis, settled_after: float = RETRIES_TAKE) -> str:
 	if "path" in told or "host" not in told:
 		return ""
 	try:
-		up = float(connection.info("server").get("uptime_in_seconds", 0.0))
+		up = whole_number(connection.info("server").get("uptime_in_seconds")) or 0
 	except ResponseError:
 		return ""
 	return f"{told['host']}:{told.get('port', 6379)}" if up >= settled_after else ""

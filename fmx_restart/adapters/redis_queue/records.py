@@ -5,13 +5,13 @@ records have one is counted and named, so that people hear of it.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from threading import Lock
 from typing import Any
 
 from redis import ResponseError
 
+from fmx_restart.adapters.numbers import number
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import UnreadableRecord, UnreadableRecords
 
@@ -46,21 +46,6 @@ def instant(value: str) -> float | None:
 		return datetime.fromisoformat(value.rstrip("Z") + "+00:00").timestamp()
 	except (ValueError, OverflowError):
 		return None
-
-
-def number(value: str) -> float | None:
-	"""Any finite number."""
-	try:
-		found = float(value)
-	except (ValueError, OverflowError):
-		return None
-	return found if math.isfinite(found) else None
-
-
-def whole_number(value: str) -> int | None:
-	"""Any that Redis could count with."""
-	found = number(value)
-	return int(found) if found is not None and abs(found) < 1 << 53 else None
 
 
 def pid(value: str) -> int | None:

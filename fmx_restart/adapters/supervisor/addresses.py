@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from fmx_restart.adapters.settings_rules import a_host
 from fmx_restart.adapters.supervisor.connection import UNIX, Address
 
 BELOW_BENCH = (
@@ -50,16 +51,21 @@ def config_files(bench_path: str) -> list[str]:
 	return [str(Path(bench_path, name)) for name in BELOW_BENCH] + list(SYSTEM_WIDE)
 
 
-def parse_url(url: str, source: str) -> Address | Unusable:
+def parse_url(url: object, source: str) -> Address | Unusable:
 	"""unix:///path or http://user:password@host:port."""
-	if url.startswith(UNIX):
-		return Address(UNIX + os.path.realpath(Path(url[len(UNIX) :]).expanduser()), source=source)
 	try:
+		if url.startswith(UNIX):
+			return Address(UNIX + os.path.realpath(Path(url[len(UNIX) :]).expanduser()), source=source)
 		parts = urlsplit(url)
 		host, port = parts.hostname, parts.port or 80
-	except ValueError:  # its text would show the password
-		host = None
-	if not host or parts.scheme != "http":
+		is_usable = bool(host) and parts.scheme == "http" and not a_host(host)
+	except (
+		ValueError,
+		AttributeError,
+		RuntimeError,
+	):  # no text, and "~nobody"; no error's text: it may show a password
+		is_usable = False
+	if not is_usable:
 		return Unusable(
 			f"{source} is no address of a supervisord",
 			"Write it as unix:///path/to/supervisor.sock or as http://host:port.",

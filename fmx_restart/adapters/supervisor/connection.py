@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
-from xmlrpc.client import Fault, ProtocolError, ServerProxy
+from xmlrpc.client import Error, Fault, ProtocolError, ServerProxy
 
 from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnection
 
@@ -115,3 +115,13 @@ def asking(what: str, *, fine: Collection[int] = ()) -> Iterator[None]:
 		raise ProcessFault(f"supervisor would not {what}: HTTP {error.errcode} {error.errmsg}") from error
 	except (OSError, HTTPException, ExpatError) as error:
 		raise ProcessFault(f"supervisor did not answer when asked to {what}: {error}") from error
+	except (
+		Error,
+		ValueError,
+		TypeError,
+		LookupError,
+		AttributeError,
+	) as error:  # its text may show the login
+		raise ProcessFault(
+			f"supervisor gave an answer that cannot be read when asked to {what} ({type(error).__name__})"
+		) from error

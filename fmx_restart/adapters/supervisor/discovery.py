@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fmx_restart.adapters.supervisor.addresses import Unusable, candidates, conf
 from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address
 from fmx_restart.adapters.supervisor.environments import is_started_by, named_addresses
 from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.user_names import user_name
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.ports import Process
 
@@ -100,13 +100,13 @@ def ask(
 	except ProcessFault as fault:
 		return explain(fault.__cause__, candidate)
 	processes.close()
-	return foreign(candidate)
+	return foreign(candidate, bench_path)
 
 
-def foreign(address: Address) -> Refusal:
+def foreign(address: Address, bench_path: str) -> Refusal:
 	return Refusal(
 		Obstacle.FOREIGN,
-		f"supervisord at {address.url} runs no program of this bench",
+		f"supervisord at {address.url} runs no program of this bench, which is at {bench_path}",
 		"Add the bench's programs to it (bench setup supervisor, then supervisorctl update), or name the right one: "
 		f"{NAME_IT}.",
 	)
@@ -189,10 +189,3 @@ def describe_file(path: str) -> str:
 
 def current_user() -> str:
 	return user_name(os.geteuid())
-
-
-def user_name(uid: int) -> str:
-	try:
-		return pwd.getpwuid(uid).pw_name
-	except KeyError:  # containers run with numbers that have no name
-		return str(uid)

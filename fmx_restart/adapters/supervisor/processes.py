@@ -51,11 +51,11 @@ class SupervisorProcesses:
 			infos = {full_name(info): info for info in self._supervisor.getAllProcessInfo()}
 			if not infos.keys() <= self._kinds.keys():
 				self._learn(infos)
-		return [
-			to_process(info, kind, self._programs[name])
-			for name, info in infos.items()
-			if (kind := self._kinds.get(name))
-		]
+			return [
+				to_process(info, kind, self._programs[name])
+				for name, info in infos.items()
+				if (kind := self._kinds.get(name))
+			]
 
 	def stop(self, name: str) -> None:
 		self._insist(stop=[name])

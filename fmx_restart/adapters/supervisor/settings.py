@@ -46,13 +46,13 @@ def read_settings(address: Address, bench_path: str, *, timeout: float = TIMEOUT
 		with asking("tell its settings"):
 			pid, infos = server.supervisor.getPID(), server.supervisor.getAllProcessInfo()
 			configs = {full_name(config): config for config in server.supervisor.getAllConfigInfo()}
+			written = written_settings(config_file_of(pid, address.source))
+			return Settings(
+				programs=tuple(programs_of(infos, configs, written, BenchFolder(bench_path))),
+				pids=frozenset({pid, *(info["pid"] for info in infos)} - {0}),
+			)
 	finally:
 		server("close")()
-	written = written_settings(config_file_of(pid, address.source))
-	return Settings(
-		programs=tuple(programs_of(infos, configs, written, BenchFolder(bench_path))),
-		pids=frozenset({pid, *(info["pid"] for info in infos)} - {0}),
-	)
 
 
 def programs_of(

@@ -40,10 +40,10 @@ def login_of(file: Path) -> str | None:
 def path_in(file: Path) -> PurePosixPath:
 	"""The service or scope in a cgroup file; "/" where it names none."""
 	try:
-		lines = file.read_text().splitlines()
+		lines = file.read_text(errors="replace").splitlines()
 	except OSError:
 		return PurePosixPath("/")
 	# cgroup v2 has one line, "0::/path"; in v1 systemd's own hierarchy is called name=systemd
-	found = (line.split(":", 2)[1:] for line in lines)
+	found = (line.partition(":")[2].partition(":")[::2] for line in lines)
 	paths = (PurePosixPath(path) for controller, path in found if controller in {"", "name=systemd"})
 	return next((path for path in paths if path.suffix in {".service", ".scope"}), PurePosixPath("/"))

@@ -21,7 +21,7 @@ UNITS = {
 	"month": 2629800,
 	"y": 31557600,
 }
-AMOUNT = re.compile(r"([\d.]+)\s*([a-z]+)")
+AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
 
 def show(units: Sequence[str], properties: Iterable[str], *, user: bool = False) -> list[dict[str, str]]:
@@ -36,7 +36,12 @@ def show(units: Sequence[str], properties: Iterable[str], *, user: bool = False)
 	words += [f"--property={','.join(properties)}", "--", *units]
 	try:
 		done = subprocess.run(
-			words, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL
+			words,
+			capture_output=True,
+			text=True,
+			errors="replace",
+			timeout=TIMEOUT,
+			stdin=subprocess.DEVNULL,
 		)
 	except (OSError, subprocess.TimeoutExpired):
 		return []

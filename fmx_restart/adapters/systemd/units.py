@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.command_line import WORKER_COMMANDS, bench_command, split_words
+from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.systemd.show import seconds, show
 
 SUPERVISORS = ("supervisor.service", "supervisord.service")  # Debian's, and Red Hat's
@@ -85,12 +86,12 @@ def unit_from(answer: Mapping[str, str]) -> Unit:
 	return Unit(
 		name=answer.get("Id", ""),
 		words=tuple(split_words(command[1])) if command else (),
-		main_pid=int(answer.get("MainPID") or 0),
+		main_pid=whole_number(answer.get("MainPID")) or 0,
 		folder=answer.get("WorkingDirectory", "").lstrip("!-"),
 		kill_mode=answer.get("KillMode", ""),
 		stop_seconds=seconds(answer.get("TimeoutStopUSec", "infinity")),
 		oom_policy=answer.get("OOMPolicy", ""),
-		restarts=int(answer.get("NRestarts") or 0),
+		restarts=whole_number(answer.get("NRestarts")) or 0,
 		started=answer.get("ExecMainStartTimestamp", ""),
 		files=tuple(file for file in files if file),
 	)

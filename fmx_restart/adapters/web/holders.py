@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from fmx_restart.adapters.orphans import adopted
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.adapters.supervisor.signs import is_supervisord
 from fmx_restart.adapters.systemd.cgroup import is_main_process
+from fmx_restart.adapters.user_names import user_name
 from fmx_restart.adapters.web.endpoint import Endpoint, printable
 from fmx_restart.adapters.web.listening import PROC, Listener, sockets_of
 from fmx_restart.engine.ports import HostProcess
@@ -110,10 +110,3 @@ def hidden(listener: Listener) -> Holder:
 	return Holder(
 		listener.endpoint, None, whose, f"See which one it is: {look}. End it, then type {RESTART_WEB}."
 	)
-
-
-def user_name(uid: int) -> str:
-	try:
-		return pwd.getpwuid(uid).pw_name
-	except KeyError:  # containers run with numbers that have no name
-		return str(uid)

@@ -12,6 +12,7 @@ from fmx_restart.adapters.web.endpoint import Endpoint
 from fmx_restart.engine.ports import WebFault
 
 TIMEOUT = 10.0  # seconds: the first request after a start takes long, and one that we abandon delays the next
+UNSENDABLE = "its name cannot be sent over HTTP"
 PING = "/api/method/ping"
 
 
@@ -58,8 +59,8 @@ class PingedWebServer:
 			return self._fault("connection refused")
 		except FileNotFoundError:
 			return self._fault("the socket does not exist")
-		except UnicodeError:
-			return self._fault("its name cannot be sent over HTTP")
+		except ValueError:  # a character outside Latin-1, or a line break
+			return self._fault(UNSENDABLE)
 		except (OSError, HTTPException) as error:
 			return self._fault(f"no HTTP answer ({type(error).__name__})")
 		return None if self._is_fine(status) else self._error(status)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fmx_restart.adapters.database_server import database_fault
+from fmx_restart.adapters.json_file import read_object
 
 MOST = 20  # sites that are asked around a restart; bench doctor asks all
 
@@ -24,7 +24,7 @@ class AskedSites:
 	@classmethod
 	def of(cls, folder: Path, named: Iterable[str], known: Iterable[str], default: object) -> AskedSites:
 		real = sorted(filter(is_real(folder), known), key=lambda site: site != default)
-		named = tuple(dict.fromkeys(named))
+		named = tuple(filter(can_be_sent, dict.fromkeys(named)))
 		return cls(folder, named, tuple(site for site in real if site not in named)[:MOST])
 
 	@property
@@ -49,8 +49,16 @@ class AskedSites:
 		settings: dict = {}
 		for path in paths:
 			with suppress(OSError, ValueError):
-				settings |= read(path)
+				settings |= read_object(path)[0]
 		return settings
+
+
+def can_be_sent(site: str) -> bool:
+	"""
+	As the value of a header, which is Latin-1. Frappe finds a site by the folder of that name, so nothing else will do; a
+	browser that opens such a domain sends its IDNA name (xn--…).
+	"""
+	return site.isprintable() and all(ord(char) < 256 for char in site)
 
 
 def is_real(folder: Path) -> Callable[[str], bool]:
@@ -61,15 +69,9 @@ def is_real(folder: Path) -> Callable[[str], bool]:
 
 	def has_database(site: str) -> bool:
 		with suppress(OSError, ValueError):
-			site.encode("latin-1")
-			return bool(read(folder / site / "site_config.json").get("db_name"))
+			return can_be_sent(site) and bool(
+				read_object(folder / site / "site_config.json")[0].get("db_name")
+			)
 		return False
 
 	return has_database
-
-
-def read(path: Path) -> Mapping:
-	found = json.loads(path.read_text())
-	if not isinstance(found, dict):
-		raise ValueError("it holds no settings")
-	return found

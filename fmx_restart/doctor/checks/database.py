@@ -18,7 +18,11 @@ SLOW = 0.2  # seconds for an answer that takes a thousandth of that
 def database(patient: Patient) -> Iterator[Finding]:
 	found = databases(patient)
 	for site, one in found.items():
-		if one.fault and one.is_reached and one is not UNKNOWN:
+		if not one.is_asked:
+			text = f"Its database could not be asked: {one.fault}."
+			remedy = f"Correct the settings that begin with db_ in sites/{site}/site_config.json or common_site_config.json"
+			yield Finding("database", Severity.ERROR, site, text, remedy)
+		elif one.fault and one.is_reached and one is not UNKNOWN:
 			text = f"Its database refuses it: {one.fault}."
 			remedy = f"db_name, db_password and db_host in sites/{site}/site_config.json"
 			yield Finding("database", Severity.ERROR, site, text, remedy)

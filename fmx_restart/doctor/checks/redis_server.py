@@ -12,6 +12,7 @@ from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import size
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.redis_servers import cache_server, queue_server
+from fmx_restart.engine.errors import WrongEnvironment
 
 SLOW = 0.2  # seconds for an answer; on one machine it takes less than a thousandth of that
 NEARLY_FULL = 0.9  # of its limit
@@ -24,6 +25,8 @@ def redis_cache(patient: Patient) -> Iterator[Finding]:
 	"""redis_queue is asked by nearly every check; without it that is told as unreachable."""
 	try:
 		cache_server(patient)
+	except WrongEnvironment as error:
+		yield Finding("redis-cache", Severity.ERROR, "redis_cache", str(error), error.hint)
 	except (RedisError, OSError, ValueError) as error:
 		text = f"redis_cache does not answer ({type(error).__name__}): every request is slow or fails."
 		remedy = "supervisorctl status, and redis_cache in sites/common_site_config.json"
@@ -97,7 +100,7 @@ def servers(patient: Patient) -> Iterator[tuple[str, RedisServer]]:
 	yield "redis_queue", queue_server(patient)
 	try:
 		server = cache_server(patient)
-	except (RedisError, OSError, ValueError):
+	except (WrongEnvironment, RedisError, OSError, ValueError):
 		return
 	if server is not None:
 		yield "redis_cache", server

@@ -14,7 +14,7 @@ from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import bench_processes, process_table
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.sites import closed_by, databases, readable
-from fmx_restart.doctor.words import count, span
+from fmx_restart.doctor.words import count, listed, span
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
@@ -85,6 +85,20 @@ def overdue_events(patient: Patient) -> Iterator[Finding]:
 			)
 			remedy = f"bench --site {site} show-pending-jobs, and bench doctor --check ghost-jobs"
 			yield Finding("overdue-events", Severity.WARNING, site, text, remedy)
+
+
+@check("impossible-events")
+def impossible_events(patient: Patient) -> Iterator[Finding]:
+	"""
+	Frappe's scheduler asks each event of a site when it is due next, and ends at the first that cannot tell: those behind
+	it are not enqueued (frappe.utils.scheduler.enqueue_events).
+	"""
+	for site, record in active(patient).items():
+		if events := record.never_due(readable(patient)[site]):
+			names = listed([f"{event.method} ({event.cron or event.frequency})" for event in events])
+			text = f"{count(len(events), 'scheduled event')} can never be due: {names}. The site's other events may not be enqueued."
+			remedy = "Desk, Scheduled Job Type: correct its Cron Format, or tick Stopped"
+			yield Finding("impossible-events", Severity.ERROR, site, text, remedy)
 
 
 def active(patient: Patient) -> dict[str, ScheduleRecord]:

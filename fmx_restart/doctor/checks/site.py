@@ -23,6 +23,25 @@ def site_config(patient: Patient) -> Iterator[Finding]:
 			yield Finding("site-config", Severity.ERROR, site, settings.fault, remedy)
 
 
+@check("bench-folder")
+def bench_folder(patient: Patient) -> Iterator[Finding]:
+	"""frappe.utils.get_bench_path counts three folders up from where the package really is."""
+	frappes = patient.ways.frappes_folder()
+	if Path(frappes).resolve() == patient.path.resolve():
+		return
+	link = patient.path / "apps" / "frappe"
+	why = f", because apps/frappe is a link to {link.readlink()}" if link.is_symlink() else ""
+	text = (
+		f"Frappe takes {frappes} for the folder of this bench{why}. This app takes {patient.path}, where the sites are; the names"
+		f" of the queues go by Frappe: they begin with {patient.bench_id}."
+	)
+	remedy = (
+		f"bench set-config -g bench_id {patient.bench_id}, which keeps the names of the queues; then FRAPPE_BENCH_ROOT={patient.path}"
+		" in the environment of every program of the bench"
+	)
+	yield Finding("bench-folder", Severity.WARNING, "", text, remedy)
+
+
 @check("maintenance-mode")
 def maintenance_mode(patient: Patient) -> Iterator[Finding]:
 	"""It may be meant so, but it is easily forgotten. An operation at work, or one that died, is told elsewhere."""

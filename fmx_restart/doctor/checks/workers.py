@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from fmx_restart.adapters.queue_limits import queue_limits
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import process_table
@@ -13,7 +14,6 @@ from fmx_restart.doctor.words import count, listed, span, worker_name
 from fmx_restart.engine.ports import Look, Worker, WorkerState
 from fmx_restart.engine.workers import local_workers
 
-STANDARD = ("short", "default", "long")  # frappe.utils.background_jobs.get_queues_timeout
 MARGIN = 60.0  # seconds that a worker may be older than the code: starting takes a while
 #: Seconds between two heartbeats (rq/worker.py), and half a minute.
 LATE = {
@@ -59,7 +59,7 @@ def depths_of(patient: Patient) -> dict[str, int]:
 
 
 def configured(patient: Patient) -> tuple[str, ...]:
-	return (*STANDARD, *(patient.config.get("workers") or ()))
+	return tuple(queue_limits(patient.config))
 
 
 @check("stale-workers")

@@ -80,7 +80,8 @@ def schedule_of(record: ScheduleRecord | None, config: Mapping) -> tuple[float |
 	if record is None:
 		return None, None
 	now = time.time()
-	return record.last_run_at(now), len(record.overdue(now, tolerance=TOLERANCE, config=config))
+	overdue = record.overdue(now, tolerance=TOLERANCE, config=config) if record.now(now) else None
+	return record.last_run_at(now), None if overdue is None else len(overdue)
 
 
 def web_of(answer: WebAnswer | None) -> str:
@@ -91,7 +92,7 @@ def web_of(answer: WebAnswer | None) -> str:
 def redis_servers(patient: Patient) -> Iterator[RedisRow]:
 	with suppress(OperationError):
 		yield row_of("redis_queue", queue_server(patient))
-	with suppress(RedisError, OSError, ValueError):
+	with suppress(OperationError, RedisError, OSError, ValueError):
 		if server := cache_server(patient):
 			yield row_of("redis_cache", server)
 

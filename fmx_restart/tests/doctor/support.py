@@ -61,6 +61,7 @@ class DoctorTestCase(RedisTestCase):
 			"queue_limit": lambda: None,
 			"site_config": lambda site: {},
 			"scheduler_lines": lambda site: [],
+			"frappes_folder": lambda: str(self.path),
 			"bench": lambda operation: self.fail("no fix needs the bench here"),
 			"new_operation_id": lambda: "20261122-120000-d0c7",
 			"recover": lambda operation: self.fail("no fix recovers here"),

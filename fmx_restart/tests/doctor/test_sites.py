@@ -149,7 +149,9 @@ class TestWeb(SitesCase):
 	def test_a_port_that_is_no_number_is_told(self):
 		self.common["webserver_port"] = "no-port"
 		self.configure("")
-		self.assertIn("is no number: 'no-port'", self.findings("web")[0].text)
+		[finding] = self.findings("web")
+		self.assertIn("webserver_port in sites/common_site_config.json is no port number", finding.text)
+		self.assertNotIn("no-port", finding.text)
 
 	def test_a_web_server_that_somebody_stopped_is_to_be_started_and_not_restarted(self):
 		self.common["webserver_port"] = free_port()
@@ -182,9 +184,11 @@ class TestAskEach(SitesCase):
 		over = threading.Event()
 		self.addCleanup(over.set)
 		began = time.monotonic()
-		found = dict(ask_each(range(40), lambda n: over.wait() if n == 7 else n * n, threads=4, limit=0.5))
+		found = dict(
+			ask_each(range(40), lambda n: over.wait() if n == 7 else n * n, str, threads=4, limit=0.5)
+		)
 		self.assertLess(time.monotonic() - began, 2)
 		self.assertEqual(found, {n: n * n for n in range(40) if n != 7})
 
 	def test_nobody_to_ask_is_no_answer(self):
-		self.assertEqual(list(ask_each([], str)), [])
+		self.assertEqual(list(ask_each([], str, str)), [])

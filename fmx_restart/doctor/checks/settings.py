@@ -1,0 +1,47 @@
+"""Settings that this app, or Frappe, cannot read: by file and key, and never by their value, which may be a password."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fmx_restart.adapters.bench_config import COMMON
+from fmx_restart.adapters.scheduled_events import zone_named
+from fmx_restart.adapters.settings_rules import odd_settings
+from fmx_restart.adapters.site_config import parsed
+from fmx_restart.doctor.check import check
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.sites import databases, readable
+from fmx_restart.engine.errors import WrongEnvironment
+
+CHECK = "odd-settings"
+#: Without these nothing works: the queue, the workers, the site's database
+NEEDED = ("redis_queue", "bench_id", "workers", "db_")
+SHAPE = "docs/doctor/odd-settings.md shows how each is written; then bench doctor, once more"
+
+
+@check(CHECK)
+def settings(patient: Patient) -> Iterator[Finding]:
+	yield from in_file(patient.config, f"sites/{COMMON}", "")
+	for site in readable(patient):
+		yield from in_file(own(patient.path, site), f"sites/{site}/site_config.json", site)
+	for site, database in databases(patient).items():
+		zone = database.schedule.time_zone if database.schedule else ""
+		if zone_named(zone) is None:
+			text = "Its time zone is none that this machine knows: when its scheduled events are due cannot be told."
+			yield Finding(CHECK, Severity.WARNING, site, text, "Desk, System Settings: choose a Time Zone")
+
+
+def in_file(config: Mapping, file: str, site: str) -> Iterator[Finding]:
+	for odd in odd_settings(config):
+		severity = Severity.ERROR if odd.key.startswith(NEEDED) else Severity.WARNING
+		yield Finding(CHECK, severity, site, f"{odd.key} in {file} {odd.reason}.", SHAPE)
+
+
+def own(path: Path, site: str) -> Mapping:
+	"""What stands in the site's own file; the common one is told once."""
+	try:
+		return parsed(path / "sites" / site / "site_config.json")[0]
+	except WrongEnvironment:
+		return {}
