@@ -307,7 +307,7 @@ class Process:
 		None  # seconds since the epoch, by the manager's clock (whole seconds); for people
 	)
 	detail: str = ""  # the manager's own words about a failure
-	incarnation: str = ""  # opaque: another one after every start; empty while it is down, and where an older version noted it
+	incarnation: str = ""  # the identity of the process that it is (HostProcess); empty while it is down or where nobody knows
 	has_workers: bool = False  # a registered RQ worker is in its process tree, whatever its command says
 
 	@property
@@ -317,9 +317,8 @@ class Process:
 
 	def is_same_as(self, earlier: Process) -> bool:
 		"""Whether it was not started since then."""
-		if self.incarnation and earlier.incarnation:
-			return self.incarnation == earlier.incarnation
-		return self.pid == earlier.pid
+		is_known = self.incarnation and earlier.incarnation
+		return self.pid == earlier.pid and (not is_known or self.incarnation == earlier.incarnation)
 
 
 class Processes(Protocol):

@@ -127,14 +127,9 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 		pid=info["pid"] or None,
 		started=float(info["start"]) or None,
 		detail=(info["spawnerr"] or info["statename"]) if failed else "",
-		incarnation=incarnation_of(info["pid"]),
+		# not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back
+		incarnation=identity_of(info["pid"]) if info["pid"] else "",
 	)
-
-
-def incarnation_of(pid: int) -> str:
-	"""Not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back."""
-	identity = identity_of(pid) if pid else ""
-	return f"{pid}/{identity}" if identity else ""
 
 
 def read_tail(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Code, CodeFault
+from fmx_restart.engine.ports import Bench, Code, CodeFault, HostProcess
 from fmx_restart.engine.waiting import Patience, wait_until
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def see_manager(operation: Operation) -> None:
 
 
 def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:
-	host = operation.bench.host
-	pids = " ".join(str(p.pid) for p in operation.plan.restart if p.pid and host.process(p.pid))
+	noted = [HostProcess(p.pid, p.incarnation) for p in operation.plan.restart if p.pid]
+	pids = " ".join(str(process.pid) for process in operation.bench.host.alive(noted))
 	hint = "Start it again, then type the same command."
 	if pids:
 		hint = (

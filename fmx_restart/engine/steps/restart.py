@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Process, ProcessState, Worker, WorkerState
+from fmx_restart.engine.ports import Look, Process, ProcessState, Worker, WorkerState
 from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.web import watch
@@ -93,31 +93,35 @@ def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
 	RQ can swallow a TERM (logging catches its StopRequested), and the manager would wait minutes before it kills. A
 	worker that is suspended runs no job: ending it loses nothing.
 	"""
-	workers = local_workers(operation.look())
-	parked = {worker.pid for worker in workers if worker.state is WorkerState.SUSPENDED}
+	look = operation.look()
+	parked = {worker.pid for worker in local_workers(look) if is_surely_parked(worker, look)}
 	for relay in relays:
 		if relay.leg is Leg.STOPPING and relay.old.pid in parked and operation.fence_stood:
 			operation.bench.host.end(relay.family)
 	return True
 
 
+def is_surely_parked(worker: Worker, look: Look) -> bool:
+	return worker.state is WorkerState.SUSPENDED and worker.name not in look.local.doubtful
+
+
 def end_all_but_busy(operation: Operation, relays: Iterable[Relay]) -> bool:
 	"""The manager has not killed it in all this time, and nobody would start it again once it does."""
-	workers = local_workers(operation.look())
+	look = operation.look()
 	for relay in relays:
-		if relay.leg is Leg.STOPPING and not still_works(operation, relay, workers):
+		if relay.leg is Leg.STOPPING and not still_works(operation, relay, look):
 			operation.bench.host.end(relay.family)
 	return True
 
 
-def still_works(operation: Operation, relay: Relay, workers: Iterable[Worker]) -> bool:
-	"""By Redis' record, and by the process table where Redis has none (any more)."""
+def still_works(operation: Operation, relay: Relay, look: Look) -> bool:
+	"""By Redis' record, and by the process table where Redis has none (any more) that is certainly this worker's."""
 	family = {process.pid for process in relay.family}
-	its = [worker for worker in workers if worker.pid in family]
+	its = [worker for worker in local_workers(look) if worker.pid in family]
 	if any(worker.state is WorkerState.BUSY for worker in its):
 		return True
-	is_recorded = any(worker.is_recorded for worker in its)
-	return not is_recorded and relay.old.runs_jobs and bool(operation.bench.host.horses(relay.old.pid))
+	is_certain = any(worker.is_recorded and worker.name not in look.local.doubtful for worker in its)
+	return not is_certain and relay.old.runs_jobs and bool(operation.bench.host.horses(relay.old.pid))
 
 
 def relays_for(
