@@ -8,6 +8,7 @@ from functools import cache
 from fmx_restart.adapters.bench_config import bench_folder, sites
 from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.site_config import SiteConfigFiles
+from fmx_restart.engine.errors import WrongEnvironment
 
 
 def is_imported() -> bool:
@@ -50,9 +51,16 @@ def queue_limit() -> int | None:
 
 
 def site_config(site: str) -> dict:
-	"""By Frappe's own rules (both files, environment variables), but read strictly first."""
+	"""By Frappe's own rules (both files, environment variables), but read strictly first. Raises WrongEnvironment."""
 	initialise()
 	import frappe
 
 	SiteConfigFiles(bench_folder(frappe.utils.get_bench_path())).read(site, "db_name")
-	return frappe.get_site_config(sites_path=".", site_path=site)
+	try:
+		return frappe.get_site_config(sites_path=".", site_path=site)
+	except Exception as error:  # noqa: BLE001  each version has its own for a db_type that it does not know, for instance
+		kind = type(error).__name__
+	raise WrongEnvironment(
+		f"Frappe cannot read the configuration of {site} ({kind}).",
+		hint=f"bench doctor --check odd-settings names what is wrong in sites/{site}/site_config.json.",
+	)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from fmx_restart.adapters.numbers import whole_number
 
@@ -28,7 +29,7 @@ def limit_of(settings: object) -> int:
 
 def served_queues(words: Sequence[str], limits: Mapping[str, int]) -> tuple[str, ...]:
 	"""Of a command line such as bench worker --queue short,default. Without --queue it serves all of them."""
-	for word, following in zip(words, [*words[1:], ""], strict=True):
+	for word, following in pairwise([*words, ""]):
 		if word == "--queue":
 			return split(following)
 		if word.startswith("--queue="):

@@ -18,7 +18,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import BenchBusy, exit_code_of
 from fmx_restart.engine.holder import Holder
-from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import Request, Wish
 from fmx_restart.engine.wishes import refusal_to_cancel
 from fmx_restart.recovering import dead_elsewhere, recover_left, unfinished_here
@@ -61,7 +61,7 @@ def cancel() -> None:
 	if holding is None:
 		click.echo("No operation holds this bench: there is nothing to cancel.")
 		return
-	if refusal := refusal_to_cancel(Phase(holding.phase)):
+	if refusal := refusal_to_cancel(phase_named(holding.phase)):
 		raise refused(holding, refusal)
 	journal = journals_here() / f"{holding.operation}.jsonl"
 	offset = journal.stat().st_size if journal.exists() else 0

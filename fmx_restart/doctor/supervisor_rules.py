@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 
 from fmx_restart.adapters.numbers import number
@@ -124,7 +125,7 @@ def gunicorn_grace(program: ProgramSettings) -> float | None:
 	words = program.words
 	if not any(PurePath(word).name == "gunicorn" for word in words) or {"-c", "--config"} & set(words):
 		return None
-	for word, following in zip(words, [*words[1:], ""], strict=True):
+	for word, following in pairwise([*words, ""]):
 		if word.startswith("--graceful-timeout"):
 			value = word.partition("=")[2] or following
 			return number(value)

@@ -53,6 +53,11 @@ NEXT = {
 }
 
 
+def phase_named(name: str) -> Phase | None:
+	"""None for one that another version knows, or the doctor: the lock's note says what its writer likes."""
+	return next((phase for phase in Phase if phase.value == name), None)
+
+
 def check_move(current: Phase, following: Phase) -> None:
 	"""Raises ValueError for a move the table does not allow: that is always our own bug."""
 	if following not in NEXT[current]:

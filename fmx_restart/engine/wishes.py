@@ -18,9 +18,12 @@ RESTARTING = "processes are being restarted already: it ends by itself within a 
 NOT_DRAINING = "it does not wait for running jobs now"
 
 
-def refusal_to_cancel(phase: Phase) -> str:
-	"""Why it cannot be stopped in this phase; "" where it can, because all can be undone or it ends between two workers."""
-	if phase.can_be_undone or phase is Phase.HANDOVER:
+def refusal_to_cancel(phase: Phase | None) -> str:
+	"""
+	Why it cannot be stopped in this phase; "" where it can, because all can be undone or it ends between two workers.
+	None, for a phase that nobody knows: it may be asked, and decides itself.
+	"""
+	if phase is None or phase.can_be_undone or phase is Phase.HANDOVER:
 		return ""
 	return MIGRATING if phase is Phase.MIGRATE else RESTARTING
 

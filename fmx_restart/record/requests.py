@@ -8,7 +8,7 @@ import frappe
 from frappe import _
 
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
-from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.phases import Phase, phase_named
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, Wish
 from fmx_restart.engine.wishes import NOT_DRAINING, refusal_to_cancel
 from fmx_restart.record import here, launching
@@ -51,11 +51,8 @@ def put(operation: str, request: Request, told: str) -> dict[str, Any]:
 
 def refusal(wish: Wish, phase: str) -> str:
 	"""What it would answer itself, said at once."""
-	try:
-		known = Phase(phase)
-	except ValueError:  # one that another version knows
-		return ""
-	if wish is Wish.CANCEL:
+	known = phase_named(phase)
+	if wish is Wish.CANCEL or known is None:
 		return refusal_to_cancel(known)
 	return "" if known in DRAINING else NOT_DRAINING
 

@@ -6,6 +6,7 @@ import configparser
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -37,7 +38,7 @@ def config_file_of(pid: int, source: str) -> Path | None:
 
 
 def named_file(words: list[str]) -> str | None:
-	for word, following in zip(words, [*words[1:], ""], strict=True):
+	for word, following in pairwise([*words, ""]):
 		if word in OPTIONS:
 			return following or None
 		for option in OPTIONS:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from fmx_restart.adapters.web.endpoint import Endpoint
@@ -124,15 +125,17 @@ def tcp_listeners(table: str) -> Iterator[Listener]:
 
 def unix_listeners() -> Iterator[Listener]:
 	for line in lines_of("unix"):
-		fields = line.split(maxsplit=7)
-		if len(fields) == 8 and int(fields[3], 16) & ACCEPTS:
-			yield Listener(Endpoint(path=fields[7]), int(fields[6]))
+		with suppress(ValueError, LookupError):  # the rest of a path with a line's end in it
+			flags, inode, path = itemgetter(3, 6, 7)(line.split(maxsplit=7))
+			if int(flags, 16) & ACCEPTS:
+				yield Listener(Endpoint(path=path), int(inode))
 
 
 def lines_of(table: str) -> list[str]:
-	"""Without the headline. Paths of unix sockets may be any bytes."""
+	"""Without the headline. Paths of unix sockets may be any bytes, and only the kernel's own line ends are some."""
 	try:
-		return (PROC / "net" / table).read_text(errors="surrogateescape").splitlines()[1:]
+		text = (PROC / "net" / table).read_bytes().decode(errors="surrogateescape")
+		return [line for line in text.split("\n") if line][1:]
 	except OSError:
 		return []
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.engine.phases import NEXT, Phase, check_move
+from fmx_restart.engine.phases import NEXT, Phase, check_move, phase_named
+from fmx_restart.engine.wishes import refusal_to_cancel
 
 #: Every move there is. What is not here is our own bug.
 MOVES = """
@@ -58,3 +59,10 @@ class TestPhases(unittest.TestCase):
 			found = {following for phase in found for following in NEXT[phase]} - reached
 			reached |= found
 		self.assertEqual(reached, set(Phase) - {Phase.RECOVERED})
+
+	def test_a_name_that_nobody_knows_is_no_phase(self):
+		"""The doctor holds a bench as "doctor --fix"; another version may know more phases."""
+		self.assertIs(phase_named("Drain"), Phase.DRAIN)
+		for name in ("doctor --fix", "", "drain", "Cleanup"):
+			self.assertIsNone(phase_named(name))
+		self.assertEqual(refusal_to_cancel(None), "")
