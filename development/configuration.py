@@ -62,6 +62,9 @@ def write_bench_configuration(bench: Bench, log: Path) -> None:
 def write_site_config(bench: Bench) -> None:
 	path = bench.sites_path / "common_site_config.json"
 	config = json.loads(path.read_text()) if path.exists() else {}
+	config.setdefault(
+		"fmx_restart_control_sites", [bench.site]
+	)  # of several sites none commands the bench unless named
 	config.update(
 		{
 			"background_workers": bench.background_workers,

@@ -9,6 +9,9 @@ after_migrate = "fmx_restart.install.after_migrate"
 before_uninstall = "fmx_restart.install.before_uninstall"
 after_uninstall = "fmx_restart.install.after_uninstall"
 
+has_permission = {"Restart Operation": "fmx_restart.record.access.has_permission"}
+permission_query_conditions = {"Restart Operation": "fmx_restart.record.access.query_conditions"}
+
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 
 export_python_type_annotations = True

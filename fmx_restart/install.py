@@ -1,8 +1,10 @@
 """What a site gets when the app is installed on it, and what is removed when the app leaves the site."""
 
+from pathlib import Path
+
 import frappe
 
-from fmx_restart.record.announcing import forget_site, note_site
+from fmx_restart.adapters.control_sites import mark_site, unmark_site
 
 OPERATOR = "Restart Operator"
 DOCTYPE = "Restart Operation"
@@ -17,17 +19,17 @@ METHODS = "fmx\\_restart.%"  # of this app's scheduled jobs; an underscore alone
 def after_install() -> None:
 	make_role()
 	keep_for_a_while()
-	note_site()
+	mark_site(*here())
 
 
 def after_migrate() -> None:
 	make_role()
 	keep_for_a_while()
-	note_site()
+	mark_site(*here())
 
 
 def before_uninstall() -> None:
-	forget_site()
+	unmark_site(*here())
 
 
 def after_uninstall() -> None:
@@ -37,6 +39,11 @@ def after_uninstall() -> None:
 	remove_desk_records()
 	frappe.db.delete(JOBS, {"method": ("like", METHODS)})
 	frappe.db.commit()  # nosemgrep: Frappe commits an uninstallation before it calls this hook
+
+
+def here() -> tuple[str, Path]:
+	"""This site, and the folder of all sites."""
+	return frappe.local.site, Path(frappe.local.sites_path)
 
 
 def make_role() -> None:

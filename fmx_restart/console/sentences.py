@@ -223,7 +223,8 @@ def _(event: events.StillRunning) -> str:
 def job_sentence(running: events.RunningJob) -> str:
 	job, most = running.job, running.most_left
 	bound = "no limit" if most is None else f"at most {span(most)} more"
-	return f"{job.site} / {job.method} (pid {running.pid}) for {span(running.elapsed or 0)}, {bound}"
+	where = f" (pid {running.pid})" if running.pid else ""
+	return f"{job.site} / {job.method}{where} for {span(running.elapsed or 0)}, {bound}"
 
 
 @sentence.register

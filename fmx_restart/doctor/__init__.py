@@ -11,7 +11,7 @@ from fmx_restart.doctor.examination import Examination
 
 #: Cheap checks whose findings a restart tells beside its own. None looks at every job; what an operation looks at itself
 #: (the suspension, full queues, unfinished operations, whether there are workers) is not asked twice.
-PREFLIGHT = ("endless-jobs", "silent-workers", "unserved-queues")
+PREFLIGHT = ("control-sites", "endless-jobs", "silent-workers", "unserved-queues")
 
 
 def examine(names: Collection[str] | None = None) -> Examination:

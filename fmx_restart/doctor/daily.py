@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from fmx_restart.adapters.control_sites import Mode, read_rule
 from fmx_restart.doctor import examine
 from fmx_restart.doctor.finding import Finding
 
@@ -21,7 +22,15 @@ def run() -> None:
 	import frappe
 
 	if frappe.conf.get(SWITCH):
-		tell_what_turned_bad(examine().problems)
+		tell_what_turned_bad(shown(examine().problems, frappe.local.site))
+
+
+def shown(findings: Iterable[Finding], site: str) -> list[Finding]:
+	"""Everything on a control site. Another site's people learn what is about their own; one that is off, nothing."""
+	mode = read_rule().mode(site)
+	if mode is Mode.CONTROL:
+		return list(findings)
+	return [finding for finding in findings if finding.subject == site and mode is not Mode.OFF]
 
 
 def tell_what_turned_bad(findings: Iterable[Finding]) -> list[Finding]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from fmx_restart import through_frappe
 from fmx_restart.adapters.bench_config import read_config, sites
-from fmx_restart.adapters.redis_queue.keys import recording_sites_key
+from fmx_restart.adapters.control_sites import marked_sites
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket
 from fmx_restart.this_bench import identity, queue_connection
 
@@ -17,7 +17,7 @@ def announce(operation: str, site: str | None) -> None:
 	"""
 	It holds the bench no more: the next one that Desk or the API asks for need not wait until its ticket expires. Then
 	to the site it was asked for, or to the default one; other sites follow with their scheduler's next tick. Needs no
-	database: which sites have the app installed stands in Redis, where each of them says so itself.
+	database: a mark in its folder tells that a site has the app installed.
 	"""
 	with suppress(Exception):  # a restart that went well doesn't fail because Redis is away just now
 		config, connection = read_config(), queue_connection()
@@ -25,29 +25,8 @@ def announce(operation: str, site: str | None) -> None:
 		if not through_frappe.is_there():
 			return
 		site = site or config.get("default_site") or sites()[0]
-		if connection.sismember(sites_key(), site):
+		if site in marked_sites():
 			enqueue(site)
-
-
-def note_site() -> None:
-	"""This site has the app installed."""
-	with suppress(Exception):  # the next tick says it again
-		import frappe
-
-		queue_connection().sadd(sites_key(), frappe.local.site)
-
-
-def forget_site() -> None:
-	with suppress(Exception):  # a job that finds no app fails, and does no harm
-		import frappe
-
-		queue_connection().srem(sites_key(), frappe.local.site)
-
-
-def sites_key() -> str:
-	from frappe.utils import get_bench_id
-
-	return recording_sites_key(get_bench_id())
 
 
 def enqueue(site: str) -> None:

@@ -15,7 +15,7 @@ from frappe import _
 from fmx_restart.adapters.bench_config import is_site
 from fmx_restart.commands import safe_restart as command_line
 from fmx_restart.engine.options import Options, Strategy
-from fmx_restart.record.access import MANAGER, only_for, refuse
+from fmx_restart.record.access import MANAGER, check_start, current, only_for, refuse
 from fmx_restart.record.start_request import FLAGS, InvalidRequest, StartRequest
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
@@ -35,6 +35,7 @@ class Asked:
 			request = StartRequest(**typed(given))
 		except InvalidRequest as error:
 			refuse(frappe.utils.escape_html(str(error)))
+		check_start(request)
 		return cls(request, parsed(request.argv()))
 
 	@property
@@ -87,9 +88,13 @@ KINDS: dict[str, Callable[[Any], Any]] = {
 
 
 def chosen_sites(given: Mapping[str, Any], *, migrates: bool) -> list[str]:
-	"""Without a migration the site only says whose web answer is checked: this one's."""
+	"""
+	Without a migration the site only says whose web answer is checked: this one's. Which other sites there are is for
+	control sites to know; check_start refuses the others whatever they name.
+	"""
 	named = listed(given["sites"]) if migrates else []
-	if unknown := [name for name in named if name != "all" and not is_site(name)]:
+	unknown = [name for name in named if name != "all" and not is_site(name)]
+	if unknown and current().is_control:
 		names = frappe.utils.escape_html(", ".join(sorted(unknown)))
 		refuse(_("There is no site {0} on this bench.").format(names))
 	return named or [frappe.local.site]

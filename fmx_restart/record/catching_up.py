@@ -11,23 +11,25 @@ from pathlib import Path
 import frappe
 from frappe.utils import now_datetime
 
+from fmx_restart.adapters.control_sites import Mode
 from fmx_restart.adapters.file_lock import file_lock
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
-from fmx_restart.record import here, row_events, rows
+from fmx_restart.record import access, here, row_events, rows
 from fmx_restart.record.projection import JournalProjection, Row
 from fmx_restart.record.settling import settle
 
 PATIENCE = 10.0  # seconds that we wait for another one that is catching up
 DAY = 24 * 60 * 60
 KEPT = 8  # journals whose projection stays in memory
-projections: dict[tuple[str, str], JournalProjection] = {}  # by site and path, the one used last at the end
+#: By site, its mode and path, the one used last at the end
+projections: dict[tuple[str, Mode, str], JournalProjection] = {}
 PAUSE = 10.0  # seconds between two writes of a running operation's row, unless its phase changes
 FAILED = "fmx_restart_failed"  # key of the site's cache: how much of the journal there was when it could not be told
 
 
 def catch_up() -> list[str]:
 	"""Names of the operations whose rows were written. Commits: what a GET request writes would be rolled back."""
-	if not rows.is_here() or frappe.flags.read_only:
+	if not rows.is_here() or frappe.flags.read_only or access.current().mode is Mode.OFF:
 		return []
 	if not behind() and not has_open_rows():
 		return []
@@ -101,7 +103,7 @@ def write(operation: str, path: Path) -> bool:
 		return False
 	except Exception:  # noqa: BLE001 - whatever is wrong with this one is logged, the rest goes on
 		frappe.db.rollback()
-		frappe.log_error(title=f"Restart Operation {operation} cannot be recorded")
+		log_fault(operation)
 		frappe.cache().set_value(f"{FAILED}:{operation}", size(path), expires_in_sec=DAY)
 		frappe.db.commit()
 		return False
@@ -109,22 +111,34 @@ def write(operation: str, path: Path) -> bool:
 	return True
 
 
+def log_fault(operation: str) -> None:
+	"""Frappe's traceback holds the values of variables, and so the journal: only for those who may see all of it."""
+	message = (
+		None
+		if access.current().is_control
+		else "The people who run this bench find the cause in its journal."
+	)
+	frappe.log_error(title=f"Restart Operation {operation} cannot be recorded", message=message)
+
+
 def values_of(path: Path) -> Row:
 	projection = projection_of(path)
 	values = projection.read()
+	is_shown = access.current().is_control
 	return {
 		**values,
-		"journal": str(path.relative_to(here.bench_folder())),
+		"journal": str(path.relative_to(here.bench_folder())) if is_shown else "",
 		"journal_size": projection.size,
 	}
 
 
 def projection_of(path: Path) -> JournalProjection:
 	"""Kept in this process: who polls a long operation waits only for what is new. Called under the site's lock."""
-	key = frappe.local.site, str(path)
+	mode = access.current().mode
+	key = frappe.local.site, mode, str(path)
 	kept = projections.pop(key, None)
 	if kept is None or kept.size > size(path):  # a journal only grows: this is another file of the same name
-		kept = JournalProjection(path, rows.zone())
+		kept = JournalProjection(path, rows.zone(), access.view_of(path.stem))
 	projections[key] = kept
 	while len(projections) > KEPT:
 		del projections[next(iter(projections))]

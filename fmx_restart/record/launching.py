@@ -14,6 +14,7 @@ import frappe
 from fmx_restart.adapters.systemd.scope import way_out
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.record import here, row_events, rows, start_order
+from fmx_restart.record.access import current, refusal_to_start
 from fmx_restart.record.start_request import InvalidRequest
 
 QUEUE = "short"
@@ -45,6 +46,9 @@ def launch(operation: str) -> bool:
 		give_up(operation, str(fault))
 		return False
 	is_ours = order.site == frappe.local.site and not here.was_launched(operation)
+	if is_ours and (reason := refusal_to_start(current(), order.request)):
+		give_up(operation, reason)
+		return False
 	if not is_ours or not here.ticket().take(operation):
 		return False
 	words = [sys.executable, *HELPER, *order.argv()]

@@ -21,18 +21,37 @@ from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Job, Look, Worker
 from fmx_restart.engine.workers import is_live
-from fmx_restart.record import here, samples
+from fmx_restart.record import access, here, samples
 from fmx_restart.record.cached import cached
 from fmx_restart.record.finite import finite
+from fmx_restart.record.own_live import own_findings, own_workers
 from fmx_restart.record.previewing import job_told
 
 WORKERS_FOR, FINDINGS_FOR = 1, 10  # seconds that an answer is given again
 MOST_FAILED = 10  # failed jobs that are named
+SEARCHED = 200  # failed jobs among which a site finds its own
 
 
 def workers() -> dict[str, Any]:
 	"""As they were at most a second ago, however many people watch them."""
-	return cached("workers", WORKERS_FOR, lambda: finite(look_at_workers()))
+	told = cached(f"workers:{audience()}", WORKERS_FOR, shown_workers)
+	return {**told, "access": access.told()}
+
+
+def audience() -> str:
+	"""What is shown depends on both."""
+	site = access.current()
+	return f"{site.site}:{site.mode.value}"
+
+
+def shown_workers() -> dict[str, Any]:
+	told = finite(look_at_workers())
+	site = access.current()
+	if site.is_control:
+		return told
+	names = [queue["queue"] for queue in told["queues"] if queue["failed"]]
+	failed = [job for job in failed_told(here.bench_id(), names, SEARCHED) if job["site"] == site.site]
+	return own_workers(told, site.site, failed[:MOST_FAILED], access.holder_text(here.held()))
 
 
 def look_at_workers() -> dict[str, Any]:
@@ -97,12 +116,8 @@ def queues_told(look: Look, jobs: dict[str, Job], failed: dict[str, int]) -> lis
 	]
 
 
-def failed_told(bench_id: str, queues: list[str]) -> list[dict[str, Any]]:
-	return (
-		[asdict(job) for job in newest_failed(here.connection(), bench_id, queues, MOST_FAILED)]
-		if queues
-		else []
-	)
+def failed_told(bench_id: str, queues: list[str], most: int = MOST_FAILED) -> list[dict[str, Any]]:
+	return [asdict(job) for job in newest_failed(here.connection(), bench_id, queues, most)] if queues else []
 
 
 def scheduler_told() -> dict[str, Any]:
@@ -118,7 +133,12 @@ def scheduler_told() -> dict[str, Any]:
 
 def findings() -> dict[str, Any]:
 	"""The doctor asks much more than `workers`, each question with a time limit. At most ten seconds old."""
-	return cached("findings", FINDINGS_FOR, examine_bench)
+	return cached(f"findings:{audience()}", FINDINGS_FOR, shown_findings)
+
+
+def shown_findings() -> dict[str, Any]:
+	site = access.current()
+	return examine_bench() if site.is_control else own_findings(examine_bench(), site.site)
 
 
 def examine_bench() -> dict[str, Any]:

@@ -13,19 +13,24 @@ from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, elapsed, most_left
 from fmx_restart.engine.ports import Job
 from fmx_restart.record import here
+from fmx_restart.record.access import current, holder_text, told
 from fmx_restart.record.asked import Asked
 from fmx_restart.record.finite import finite
+from fmx_restart.record.own_view import BENCH, OwnView
 from fmx_restart.this_bench import plan_here
 
 
 def preview_of(asked: Asked) -> dict[str, Any]:
 	options = asked.options
 	plan, now = plan_here(options), time.time()
-	held = here.held()
+	is_control = current().is_control
+	if not is_control:
+		plan = OwnView(current().site).plan(plan)
 	strategy, why = recommended(plan, options)
-	told = {
-		"bench": here.bench_id(),
-		"holder": held.text if held else None,
+	answer = {
+		"bench": here.bench_id() if is_control else BENCH,
+		"holder": holder_text(here.held()),
+		"access": told(),
 		"sentence": plan_sentence(plan),
 		"command": asked.command,
 		"steps": [{"when": when, "processes": names} for when, names in order(plan, options.strategy)],
@@ -43,7 +48,7 @@ def preview_of(asked: Asked) -> dict[str, Any]:
 		"why": why,
 		"strategies": [{"strategy": known.value, "line": _(STORIES[known])} for known in STORIES],
 	}
-	return finite(told)
+	return finite(answer)
 
 
 def job_told(job: Job, now: float) -> dict[str, Any]:

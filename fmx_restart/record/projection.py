@@ -20,6 +20,7 @@ from fmx_restart.engine.errors import exit_code_of
 from fmx_restart.engine.options import Options
 from fmx_restart.record.finite import finite
 from fmx_restart.record.operation_log import OperationLog
+from fmx_restart.record.own_view import OwnView
 from fmx_restart.record.report_rows import MOST_WAITED, job_row, migration_row, setting_row, told_by_report
 
 Told = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
@@ -173,10 +174,13 @@ class Tale:
 
 
 class JournalProjection:
-	"""A journal's row, brought up to date by reading only what was written since: a journal may have any length."""
+	"""
+	A journal's row, brought up to date by reading only what was written since: a journal may have any length. `view`: what
+	of it is told, for a site that may not see everything.
+	"""
 
-	def __init__(self, path: Path, zone: tzinfo | None = None) -> None:
-		self.path, self.tale = path, Tale(zone)
+	def __init__(self, path: Path, zone: tzinfo | None = None, view: OwnView | None = None) -> None:
+		self.path, self.tale, self.view = path, Tale(zone), view
 		self.size = 0  # bytes of the journal at the last reading
 		self._offset = 0  # where the first line begins that was not read as a whole
 
@@ -188,7 +192,8 @@ class JournalProjection:
 		whole = data[: data.rfind(b"\n") + 1]
 		self._offset += len(whole)
 		lines = whole.decode(errors="replace").split("\n")[:-1]
-		for time, fact in facts_in(without_repetitions(lines)):
+		facts = facts_in(without_repetitions(lines))
+		for time, fact in self.view.facts(facts) if self.view else facts:
 			self.tale.hear(time, fact)
 		return self.tale.as_row()
 

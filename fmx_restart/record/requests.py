@@ -12,7 +12,7 @@ from fmx_restart.engine.phases import Phase, phase_named
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, Wish
 from fmx_restart.engine.wishes import NOT_DRAINING, refusal_to_cancel
 from fmx_restart.record import here, launching
-from fmx_restart.record.access import refuse
+from fmx_restart.record.access import check_control, check_stop, refuse
 from fmx_restart.record.catching_up import catch_up
 from fmx_restart.record.telling import row_of
 
@@ -23,18 +23,21 @@ WITHDRAWN = "Somebody cancelled it before."
 def cancel(operation: str) -> dict[str, Any]:
 	catch_up()
 	row = row_of(operation)
+	check_stop(operation)
 	if launching.withdraw(row.name, WITHDRAWN):
 		return answer(operation, _("It will not be launched."))
 	return put(operation, Request(Wish.CANCEL, frappe.session.user), _("Asked to stop."))
 
 
 def extend(operation: str, seconds: float) -> dict[str, Any]:
+	check_control()
 	if not 0 < seconds <= LONGEST_EXTENSION:
 		refuse(_("Give it more than 0 seconds, and a day at most."))
 	return put(operation, Request(Wish.EXTEND, frappe.session.user, seconds), _("Asked to wait longer."))
 
 
 def force(operation: str) -> dict[str, Any]:
+	check_control()
 	return put(operation, Request(Wish.FORCE, frappe.session.user), _("Asked to wait no longer."))
 
 

@@ -27,10 +27,8 @@ MOST_MINUTES = 9  # back from now: RQ forgets finished jobs after ten
 
 def tick() -> None:
 	"""Of the scheduler, every few minutes."""
-	from fmx_restart.record.announcing import note_site
 	from fmx_restart.record.catching_up import catch_up
 
-	note_site()
 	catch_up()
 	with redis_border():
 		note(Looker(here.connection(), here.bench_id()).look())

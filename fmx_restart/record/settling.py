@@ -12,12 +12,15 @@ from fmx_restart.adapters.unfinished import left_by
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.record import here, row_events, rows, start_order
+from fmx_restart.record.access import current
 from fmx_restart.record.launching import never_launched
+from fmx_restart.record.own_view import FAILURES, REMEDY
 
 #: Seconds after the death of an operation's process in which its guardian begins to put things right
 GUARDIAN_WITHIN = 15.0
 LONGEST = 4000  # characters of what an operation printed
 NOBODY = "No worker was free to launch it in time, or Redis was restarted and forgot that it waited."
+COULD_NOT_BEGIN = "The bench was not ready for it. The people who run the bench find the cause in its logs."
 DIED = "Its process died{where}, and what it left was not recovered yet."
 RECOVER = (
 	"Type{where}: bench safe-restart --recover. The next operation there does so as well, before it begins."
@@ -44,15 +47,9 @@ def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 	was_launched = here.output_of(operation).exists()  # such a one has ended when its process has
 	is_hopeless = here.is_over(operation) or not (is_coming or was_launched)
 	if status == "Queued" and not journal.exists() and is_hopeless:
-		return never_launched(told_by_itself(operation) or NOBODY)
+		return never_launched(why_not(operation))
 	if status == "Running" and not is_coming and is_abandoned(journal):
-		return {
-			"status": "Failed",
-			"failure": "ProcessDied",
-			"reason": DIED.format(where=where(journal)),
-			"remedy": RECOVER.format(where=where(journal)),
-			"finished": time.time(),
-		}
+		return {"status": "Failed", "failure": "ProcessDied", "finished": time.time(), **why_dead(journal)}
 	return None
 
 
@@ -61,6 +58,21 @@ def write(operation: str, values: rows.Row) -> bool:
 		start_order.remove(here.journal_folder(), operation)
 	row_events.run(operation, rows.update(operation, values))
 	return True
+
+
+def why_not(operation: str) -> str:
+	"""What it printed may name hosts, paths and other sites."""
+	told = told_by_itself(operation)
+	if told and not current().is_control:
+		return COULD_NOT_BEGIN
+	return told or NOBODY
+
+
+def why_dead(journal: Path) -> rows.Row:
+	"""On which host, and what to type there, is for control sites."""
+	if not current().is_control:
+		return {"reason": FAILURES["ProcessDied"], "remedy": REMEDY}
+	return {"reason": DIED.format(where=where(journal)), "remedy": RECOVER.format(where=where(journal))}
 
 
 def told_by_itself(operation: str) -> str:

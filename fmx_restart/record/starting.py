@@ -16,10 +16,11 @@ from fmx_restart.adapters.redis_queue.ticket import LaunchTicket, Waiting
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.operation_id import new_operation_id
 from fmx_restart.record import here, launching, row_events, rows, start_order
-from fmx_restart.record.access import refuse
+from fmx_restart.record.access import current, holder_text, refuse
 from fmx_restart.record.asked import Asked
 from fmx_restart.record.catching_up import catch_up
 from fmx_restart.record.finite import finite
+from fmx_restart.record.own_view import BENCH
 from fmx_restart.record.start_order import LONGEST_NAME, StartOrder
 
 LONGEST_KEY = 140  # characters
@@ -34,7 +35,7 @@ def start(asked: Asked, key: str, *, from_web: bool) -> dict:
 	if known := key and frappe.db.get_value(rows.DOCTYPE, {"idempotency_key": key}):
 		return launched_from_web(known) if from_web else answer(known, _("This key was used before."))
 	if held := here.held():
-		return answer(held.operation, _("Another operation holds the bench: {0}").format(held.text))
+		return answer(held.operation, _("Another operation holds the bench: {0}").format(holder_text(held)))
 	return queue(asked, key, from_web=from_web)
 
 
@@ -126,7 +127,7 @@ def queued_row(asked: Asked, key: str) -> rows.Row:
 		"origin": origin(),
 		"user": frappe.session.user,
 		"requested_by": frappe.session.user,
-		"bench": here.bench_id(),
+		"bench": here.bench_id() if current().is_control else BENCH,
 		"command": asked.command,
 		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),
 		"idempotency_key": key,

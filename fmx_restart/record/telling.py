@@ -10,7 +10,7 @@ from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.operation_id import is_operation_id
-from fmx_restart.record import here, rows
+from fmx_restart.record import access, here, rows
 
 OVER = {"Done", "Aborted", "Failed", "Recovered"}
 PATIENCE = 10.0  # seconds for a worker to take the job that launches an operation
@@ -27,7 +27,7 @@ def status_of(operation: str) -> dict[str, Any]:
 	held = held_by()
 	name = operation or (held.operation if held else newest())
 	if not name:
-		return {"operation": None, "holder": None}
+		return {"operation": None, "holder": None, "access": access.told()}
 	row = row_of(name)
 	told = {field: row.get(field) for field in (*STATUS, *FAILURE)}
 	if not row.finished:
@@ -42,7 +42,8 @@ def status_of(operation: str) -> dict[str, Any]:
 		"succeeded": row.status == "Done",
 		"queued_for": waited,
 		"may_start_from_web": waited is not None and waited > PATIENCE,
-		"holder": held.text if held else None,
+		"holder": access.holder_text(held),
+		"access": access.told(),
 	}
 
 

@@ -67,8 +67,3 @@ def lock_key(bench_id: str) -> str:
 
 def requests_key(bench_id: str, operation: str) -> str:
 	return f"rq:fmx:{bench_id}:requests:{operation}"
-
-
-def recording_sites_key(bench_id: str) -> str:
-	"""A set: sites of this bench that have the app installed, as they said themselves."""
-	return f"rq:fmx:{bench_id}:sites"

@@ -37,10 +37,15 @@ class Client:
 	"""`address`: where it says it comes from; starts are counted per address."""
 
 	def __init__(
-		self, bench: Bench, token: str = "", address: str = "10.0.0.1", port: int | None = None
+		self,
+		bench: Bench,
+		token: str = "",
+		address: str = "10.0.0.1",
+		port: int | None = None,
+		site: str = "",
 	) -> None:
 		self.bench, self.port = bench, port or bench.ports.web
-		self.headers = {"Host": bench.site, "Accept": "application/json", "X-Forwarded-For": address}
+		self.headers = {"Host": site or bench.site, "Accept": "application/json", "X-Forwarded-For": address}
 		if token:
 			self.headers["Authorization"] = f"token {token}"
 
@@ -80,10 +85,10 @@ class Client:
 		return answer.message if answer.status == 200 else None
 
 
-def clients(bench: Bench, address: str) -> dict[str, Client]:
-	"""Everybody of on_site.PEOPLE, and a guest."""
+def clients(bench: Bench, address: str, site: str = "") -> dict[str, Client]:
+	"""Everybody of on_site.PEOPLE, and a guest. `site`: another name of the same database, see second_site.py."""
 	if bench.name not in TOKENS:
 		TOKENS[bench.name] = on_site(bench, "people")
 	tokens = TOKENS[bench.name]
-	found = {name: Client(bench, token, address) for name, token in tokens.items()}
-	return {"guest": Client(bench, address=address), **found}
+	found = {name: Client(bench, token, address, site=site) for name, token in tokens.items()}
+	return {"guest": Client(bench, address=address, site=site), **found}

@@ -146,5 +146,5 @@ def suspension(bench: Bench) -> str | None:
 
 def keys_of_ours(connection: redis.Redis) -> list[str]:
 	found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in connection.scan_iter(pattern, 1000)]
-	found = [key for key in found if not key.endswith((":samples", ":throughput", ":sites"))]
+	found = [key for key in found if not key.endswith((":samples", ":throughput"))]
 	return found + ["rq:suspended"] * connection.exists("rq:suspended")

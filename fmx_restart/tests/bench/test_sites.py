@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 from fmx_restart.tests.bench.real_jobs import HOLD
+from fmx_restart.tests.bench.second_site import add_second_site, remove_second_site
 from fmx_restart.tests.bench.support import BenchTestCase
-
-SECOND = "bench-test.localhost"
 
 
 class TestSites(BenchTestCase):
 	@classmethod
 	def setUpClass(cls) -> None:
 		super().setUpClass()
-		cls.second = cls.add_site()
-
-	@classmethod
-	def add_site(cls) -> str:
-		"""A second name for the first site's database: a site of its own to Frappe, and here at once."""
-		folder = cls.bench.sites_path / SECOND
-		cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
-		shutil.rmtree(folder, ignore_errors=True)
-		config = json.loads((cls.bench.sites_path / cls.bench.site / "site_config.json").read_text())
-		for name in ("locks", "logs"):
-			(folder / name).mkdir(parents=True)
-		(folder / "site_config.json").write_text(json.dumps({**config, "pause_scheduler": 1}))
-		return SECOND
+		cls.addClassCleanup(remove_second_site, cls.bench)
+		cls.second = add_second_site(cls.bench)
 
 	def test_jobs_of_every_site_are_waited_for_and_named_with_it(self):
 		# Given a running job of each site; one worker takes no long ones, so that comes first

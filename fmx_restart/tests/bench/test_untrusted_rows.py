@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.http_client import clients
 from fmx_restart.tests.bench.site_process import on_site
 from fmx_restart.tests.bench.test_api_operations import ApiTestCase
@@ -49,7 +50,12 @@ class TestWhatRuns(UntrustedRowsTestCase):
 		self.addCleanup(path.write_text, found)
 		path.write_text(json.dumps({**json.loads(found), "server_script_enabled": 1}))
 		on_site(self.bench, "attach_attacks", command=self.forged)
-		self.addCleanup(on_site, self.bench, "detach_attacks")
+		self.addCleanup(self.detach)
+
+	def detach(self) -> None:
+		on_site(self.bench, "detach_attacks")
+		self.jobs.work().wait_for_end()  # behind the job that writes the row
+		eventually(lambda: on_site(self.bench, "are_attacks_forgotten"), "no process knows the attacks")
 
 	def test_a_notification_a_server_script_and_sql_do_not_change_what_runs_nor_stop_it(self):
 		# Given a site whose administrator attached everything that could change the row, or raise

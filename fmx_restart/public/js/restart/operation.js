@@ -33,7 +33,7 @@ class OperationView {
 		this.frm = frm;
 		this.name = frm.docname;
 		this.cursor = 0;
-		this.state = reactive({ doc: {}, facts: [], live: null, status: null, is_away: false, trouble: "" });
+		this.state = reactive({ doc: {}, facts: [], may: [], live: null, status: null, is_away: false, trouble: "" });
 		this.poll = new Poll(() => this.look(), PAUSE);
 		this.mount();
 		$(frm.wrapper).on("hide.restart", () => this.poll.stop());
@@ -87,6 +87,7 @@ class OperationView {
 	async look_at_all() {
 		const told = await ask("feed", { operation: this.name, cursor: this.cursor });
 		this.cursor = told.cursor;
+		this.state.may = told.may;
 		this.state.facts.push(...told.facts);
 		const { status, phase } = this.state.doc;
 		if (told.facts.length || told.status !== status || told.phase !== phase) {

@@ -29,6 +29,7 @@ class WorkersPage {
 			new Poll(() => this.take("now", "workers"), PAUSE),
 			new Poll(() => this.take("charts", "charts", { hours: 1 }), CHARTS_PAUSE),
 		];
+		this.page = page;
 		page.set_primary_action(__("Restart…"), open_start_dialog);
 		page.add_inner_button(__("Past Operations"), () => frappe.set_route("List", "Restart Operation"));
 		const app = createApp(BenchWorkers, { state: this.state, examine: () => this.examine() });
@@ -49,6 +50,7 @@ class WorkersPage {
 		try {
 			this.state[field] = await ask(name, args);
 			Object.assign(this.state, { is_away: false, trouble: "" });
+			this.page.btn_primary.toggleClass("hide", !this.state.now?.access.may_start);
 		} catch (error) {
 			const is_away = error instanceof Away;
 			Object.assign(this.state, { is_away, trouble: is_away ? "" : error.message });
