@@ -12,7 +12,7 @@ import psutil
 
 from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of, working_directory
-from fmx_restart.adapters.command_line import bench_command, is_worker_command, split_words, titled_worker
+from fmx_restart.adapters.command_line import is_worker_command, split_words, titled_worker
 from fmx_restart.adapters.connections import clients_of
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.adapters.process_stat import (
@@ -50,9 +50,9 @@ class ThisHost:
 	def process(self, pid: int) -> HostProcess | None:
 		return described_one(pid)
 
-	def family(self, pid: int) -> list[HostProcess]:
+	def family(self, *pids: int) -> list[HostProcess]:
 		stats = read_stats()
-		return described(stats[member] for member in descendants([pid], stats))
+		return described(stats[member] for member in descendants(pids, stats))
 
 	def horses(self, pid: int) -> list[HostProcess]:
 		return [process for process in self.family(pid) if process.pid != pid and leads_group(process.pid)]
@@ -132,12 +132,7 @@ def refuse_foreign_proc() -> None:
 
 
 def described(stats: Iterable[Stat]) -> list[HostProcess]:
-	found = []
-	for stat in stats:
-		if not stat.is_over:
-			with suppress(psutil.NoSuchProcess):
-				found.append(HostProcess(stat.pid, stat.identity, label_of(psutil.Process(stat.pid))))
-	return found
+	return [HostProcess(stat.pid, stat.identity) for stat in stats if not stat.is_over]
 
 
 def described_one(pid: int) -> HostProcess | None:
@@ -207,12 +202,3 @@ def words_of(pid: int) -> list[str]:
 		return split_words(psutil.Process(pid).cmdline())
 	except (psutil.Error, OSError):
 		return []
-
-
-def label_of(process: psutil.Process) -> str:
-	"""Short, and never the whole command line: a worker's may hold Redis' password."""
-	try:
-		command = bench_command(split_words(process.cmdline()))
-	except psutil.AccessDenied:
-		command = None
-	return f"bench {command}" if command else process.name()

@@ -64,7 +64,8 @@ def read_stat(pid: int) -> Stat | None:
 	if not psutil.LINUX:
 		return told_by_psutil(pid)
 	try:
-		text = (PROC / str(pid) / "stat").read_bytes()
+		with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 (it is read for every process)
+			text = file.read(4096)
 	except OSError:
 		return None
 	state, parent, *fields = text[text.rindex(b")") + 1 :].split()  # the name before it may hold anything

@@ -6,8 +6,8 @@ itself, a host is renamed while its workers run, a pid is given to another proce
 first. So the process that has the pid is asked what it *is* (Likeness), the manager what it has started, Redis who is
 connected:
 
-- A worker **runs here** when the process with its pid is named after it; or runs a worker of this bench, and the host name
-  is ours or the manager started it (then the host was renamed); or is some other process of this bench, the host name is
+- A worker **runs here** when the process with its pid runs a worker of this bench, or is named after it, and the host name is
+  ours or the manager started it (then the host was renamed); or is some other process of this bench, the host name is
   ours, and the manager started it (a companion that gunicorn forked). Where several records claim one process, the likeliest
   one has it; where nothing but their births tells them apart, the younger one, and that is doubtful: no job is ended then.
 - A worker **has ended** when it does not run here, though it was seen running here earlier in this operation; or though its
@@ -81,14 +81,18 @@ class Locator:
 		] = {}  # by name: the heartbeat that is its last; None: not known yet
 		self._heard: dict[str, tuple[float, float]] = {}  # by name: a heartbeat, and when it was new to us
 		self._ask_at = clock.now()
+		self._trees: tuple[object, set[int]] = (
+			None,
+			set(),
+		)  # of what the manager runs: for which question, pids
 
 	def locate(self, look: Look, managed: Managed = nothing) -> Look:
 		"""
 		The same look, with what can be said about where its workers are. `managed`: what the process manager runs; called
 		where that must be known.
 		"""
-		heads = cache(lambda: {process.pid for process in managed() if process.pid})
-		claims = [claim for worker in look.workers if (claim := self._claim(worker, heads))]
+		trees = cache(lambda: self._pids_below(managed(), look))
+		claims = [claim for worker in look.workers if (claim := self._claim(worker, trees))]
 		claims, doubtful = settled(claims)
 		running = {claim.worker.name: claim.process for claim in claims}
 		self._seen |= {name: process for name, process in running.items() if name not in doubtful}
@@ -103,16 +107,26 @@ class Locator:
 		)
 		return replace(look, local=local)
 
-	def _claim(self, worker: Worker, heads: Callable[[], Collection[int]]) -> Claim | None:
+	def _claim(self, worker: Worker, trees: Callable[[], Collection[int]]) -> Claim | None:
+		is_by_name = worker.host == self._host.name
+		if not is_by_name and worker.pid not in trees():
+			return None  # of another host: that some process here has its pid is the rule
 		process = self._host.process(worker.pid) if worker.pid else None
 		if process is None or worker.name in self._ended:
 			return None
-		likeness, is_by_name = self._host.likeness(process, worker), worker.host == self._host.name
-		lacking = (Likeness.WORKER if is_by_name else Likeness.NAMED) - likeness
-		# the manager's word makes up for one step: for the host's name, or for a command that says nothing
-		if lacking > 1 or (lacking == 1 and self._host.head(worker.pid, heads()) is None):
+		likeness = self._host.likeness(process, worker)
+		is_companion = likeness is Likeness.BENCH and is_by_name and worker.pid in trees()
+		if likeness < Likeness.WORKER and not is_companion:
 			return None
 		return Claim(worker, process, likeness, self._seen.get(worker.name) == process, is_by_name)
+
+	def _pids_below(self, managed: Iterable[Process], look: Look) -> set[int]:
+		"""The whole process table is read once for the same programs and the same workers."""
+		heads = frozenset(process.pid for process in managed if process.pid)
+		question = heads, frozenset(worker.name for worker in look.workers)
+		if question != self._trees[0]:
+			self._trees = question, {process.pid for process in self._host.family(*heads)}
+		return self._trees[1]
 
 	def _ended_among(self, others: Iterable[Worker]) -> set[str]:
 		"""`others` do not run here."""

@@ -60,7 +60,6 @@ class HostProcess:
 
 	pid: int
 	identity: str = ""
-	label: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -370,8 +369,8 @@ class Host(Protocol):
 	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
 		"""How far it can be that worker."""
 
-	def family(self, pid: int) -> list[HostProcess]:
-		"""The process and all its descendants, as they are now."""
+	def family(self, *pids: int) -> list[HostProcess]:
+		"""These processes, which come first, and all their descendants, as they are now."""
 
 	def horses(self, pid: int) -> list[HostProcess]:
 		"""The job processes below a worker: its descendants that lead a process group of their own, as RQ makes each do."""

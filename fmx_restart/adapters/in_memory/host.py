@@ -38,7 +38,6 @@ class InMemoryHost:
 		pid: int,
 		*,
 		parent: int | None = None,
-		label: str = "",
 		is_horse: bool = False,
 		likeness: Likeness = Likeness.WORKER,
 		title: str = "",
@@ -47,7 +46,7 @@ class InMemoryHost:
 		A process is born. A horse is one that runs this bench's jobs: it is an orphan once its worker is gone. `likeness`:
 		what its command says. `title`: the worker that its title names.
 		"""
-		process = HostProcess(pid, f"#{next(self._identities)}", label)
+		process = HostProcess(pid, f"#{next(self._identities)}")
 		self._entries[pid] = Entry(process, parent, is_horse, likeness, title)
 		return process
 
@@ -56,7 +55,7 @@ class InMemoryHost:
 		self._entries.pop(pid, None)
 
 	def me(self) -> HostProcess:
-		return HostProcess(1, "#0", "test")
+		return HostProcess(1, "#0")
 
 	def process(self, pid: int) -> HostProcess | None:
 		return self._entries[pid].process if pid in self._entries else None
@@ -75,8 +74,13 @@ class InMemoryHost:
 	def knows_all_clients(self, address: str) -> bool:
 		return not self.has_unseen_clients()
 
-	def family(self, pid: int) -> list[HostProcess]:
-		return [entry.process for entry in self._entries.values() if pid in self._line(entry.process.pid)]
+	def family(self, *pids: int) -> list[HostProcess]:
+		below = [
+			entry.process
+			for entry in self._entries.values()
+			if self.head(entry.process.pid, pids) is not None
+		]
+		return sorted(below, key=lambda process: process.pid not in pids)
 
 	def horses(self, pid: int) -> list[HostProcess]:
 		below = (process for process in self.family(pid) if process.pid != pid)

@@ -136,7 +136,7 @@ class InMemoryProcesses:
 		program.pid = next(self._pids)
 		program.started = float(int(self._clock.time()))  # managers keep whole seconds
 		likeness = Likeness.WORKER if program.kind is ProcessKind.WORKER else Likeness.BENCH
-		self._host.add(program.pid, label=program.name, likeness=likeness)
+		self._host.add(program.pid, likeness=likeness)
 
 	def _finish_start(self, program: Program) -> None:
 		if program.crashes_at_start:

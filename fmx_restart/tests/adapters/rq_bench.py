@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -115,7 +116,8 @@ class RqBench:
 			worker.suspend()
 			eventually(lambda: worker.status() == psutil.STATUS_STOPPED, "the worker has stopped")
 			for horse in worker.children(recursive=True):
-				horse.kill()
+				with suppress(psutil.NoSuchProcess):  # the init of a namespace takes the others with it
+					horse.kill()
 		process.kill()
 		process.wait()
 

@@ -48,6 +48,9 @@ class HostContract:
 		worker, horse = self.start_worker()
 		self.assertEqual({process.pid for process in self.host.family(worker)}, {worker, horse})
 		self.assertEqual({process.pid for process in self.host.family(horse)}, {horse})
+		other, another = self.start_worker()
+		both = [process.pid for process in self.host.family(other, worker)]
+		self.assertEqual((set(both[:2]), set(both[2:])), ({worker, other}, {horse, another}))
 
 	def test_a_horse_is_known_by_the_group_that_it_leads_and_a_helper_of_the_worker_is_none(self):
 		worker, horse = self.start_worker()
@@ -232,10 +235,6 @@ class TestThisHost(HostContract, unittest.TestCase):
 		self.assertIsNone(self.workers[worker].returncode)
 		self.assertEqual([it.pid for it in self.host.alive(family)], [horse])
 		self.assertNotIn(worker, [it.pid for it in self.host.family(os.getpid())])
-
-	def test_a_label_tells_the_command_and_none_of_its_options(self):
-		worker, _ = self.start_worker()
-		self.assertEqual({it.label for it in self.host.family(worker)}, {"bench worker"})
 
 	# what a process is
 

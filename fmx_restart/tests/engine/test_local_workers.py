@@ -63,12 +63,14 @@ class TestRunning(LocatorCase):
 				self.host.add(10, likeness=likeness)
 				self.assertEqual(self.where(), "elsewhere")
 
-	def test_a_process_whose_title_names_another_worker_is_not_and_one_that_names_it_is_wherever_the_record_says(
+	def test_a_process_whose_title_names_another_worker_is_not_and_one_that_names_it_is(
 		self,
 	):
 		self.host.add(10, title="another")
 		self.assertEqual(self.where(), "elsewhere")
 		self.host.add(10, title="w")
+		self.assertEqual(self.where(), "running")
+		self.manages(10)
 		self.assertEqual(self.where(replace(self.worker, host=ELSEWHERE)), "running")
 
 	def test_a_companion_is_known_by_the_managers_word_and_our_host_name_together(self):

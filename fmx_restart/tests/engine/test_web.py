@@ -33,7 +33,7 @@ class WebCase(unittest.TestCase):
 class TestAnOrphanHasTheAddress(WebCase):
 	def setUp(self):
 		super().setUp()
-		self.web.orphan = self.bench.host.add(77, label="gunicorn")
+		self.web.orphan = self.bench.host.add(77)
 
 	def crash_loop(self) -> None:
 		"""As gunicorn ends when its address is in use, and supervisor starts the next one, every other second."""
