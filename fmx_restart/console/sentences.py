@@ -335,5 +335,11 @@ def _(event: events.OrphansFound) -> str:
 
 
 @sentence.register
+def _(event: events.JobsNotPutBack) -> str:
+	jobs = count(len(event.ids), "job")
+	return f"Warning: {jobs} in no queue not put back: the fence had lapsed, so a worker may be taking them just now."
+
+
+@sentence.register
 def _(event: events.JobsPutBack) -> str:
 	return f"Put back {count(len(event.ids), 'job')} that a worker had popped and never started"

@@ -26,32 +26,49 @@ from fmx_restart.engine.ports import Hold, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import live_workers, restless
 
-LEASE = 30.0  # seconds; all of it takes less, so nothing needs to be renewed
+LEASE = 30.0  # seconds
+BEAT = LEASE / 8  # seconds between two renewals
 PATIENCE = Patience(timeout=10.0, poll=0.02)
 WAKE_AGAIN = 0.2  # seconds
 
 
+class Held:
+	"""The bench's lock and the fence, renewed a few times per lease by whoever works under them."""
+
+	def __init__(self, patient: Patient) -> None:
+		id = patient.ways.new_operation_id()
+		self.note, self.clock, self._next = note_of(id, patient), SystemClock(), 0.0
+		self.lock = RedisLease(patient.connection, lock_key(patient.bench_id), id, seconds=LEASE)
+		self.fence = RedisFence(patient.connection, f"{OURS}{patient.bench_id}:{id}", seconds=LEASE)
+		self.queue = RedisQueue(patient.connection, patient.bench_id, id)
+
+	def take(self) -> None:
+		if self.lock.hold(self.note) is Hold.FOREIGN:
+			raise BenchBusy(
+				f"An operation holds this bench: {describe(self.lock.holder() or '')}. Nothing was changed.",
+				hint="Wait until it has ended: bench safe-restart --attach.",
+			)
+
+	def beat(self) -> None:
+		if self.clock.now() >= self._next:
+			self.lock.hold(self.note)
+			self.fence.hold(self.note)  # where somebody else has suspended the queue, that does as well
+			self._next = self.clock.now() + BEAT
+
+
 @contextmanager
-def standstill(patient: Patient) -> Iterator[None]:
+def standstill(patient: Patient) -> Iterator[Held]:
 	"""Raises BenchBusy while an operation runs, DrainTimeout where a worker cannot be judged; nothing was changed then."""
-	id = patient.ways.new_operation_id()
-	note = note_of(id, patient)
-	lock = RedisLease(patient.connection, lock_key(patient.bench_id), id, seconds=LEASE)
-	fence = RedisFence(patient.connection, f"{OURS}{patient.bench_id}:{id}", seconds=LEASE)
-	queue = RedisQueue(patient.connection, patient.bench_id, id)
-	if lock.hold(note) is Hold.FOREIGN:
-		raise BenchBusy(
-			f"An operation holds this bench: {describe(lock.holder() or '')}. Nothing was changed.",
-			hint="Wait until it has ended: bench safe-restart --attach.",
-		)
+	held = Held(patient)
+	held.take()
 	try:
-		fence.hold(note)  # where somebody else has suspended the queue, that does as well
-		wait_for_sleep(patient, queue)
-		yield
+		held.beat()
+		wait_for_sleep(patient, held.queue)
+		yield held
 	finally:
-		queue.recall()
-		fence.release()
-		lock.release()
+		held.queue.recall()
+		held.fence.release()
+		held.lock.release()
 
 
 def wait_for_sleep(patient: Patient, queue: RedisQueue) -> None:

@@ -391,6 +391,13 @@ class JobsPutBack(Event):
 
 
 @dataclass(frozen=True)
+class JobsNotPutBack(Event):
+	"""They stood in no list, and the fence lapsed before they could be put back: a worker may be popping them."""
+
+	ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MigrationFinding(Event):
 	"""Known before anything was touched, and gone on in spite of it."""
 

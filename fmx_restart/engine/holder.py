@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, fields
 
-from fmx_restart.engine.plain_text import plain_text
+from fmx_restart.engine.plain_text import printable
 
 MOST_SHOWN = 140  # characters of a name that someone else wrote
 LATEST = 1e11  # seconds since the epoch: the year 5138; what lies beyond is no instant
@@ -61,9 +61,9 @@ class Holder:
 
 
 def cleaned(value: object) -> object:
-	return plain_text(value, MOST_SHOWN) if isinstance(value, str) else value
+	return printable(value, MOST_SHOWN) if isinstance(value, str) else value
 
 
 def describe(value: str) -> str:
 	"""Any lease's value in words: ours in full, somebody else's as it stands, but for what cannot be shown."""
-	return str(Holder.parse(value) or plain_text(value, MOST_SHOWN))
+	return str(Holder.parse(value) or printable(value, MOST_SHOWN))

@@ -1,15 +1,17 @@
 """
-The account of every job before and after. Two inventories are compared, both read while nothing can move
-a job unseen: the first right before the fence, the second under the fence when every worker is parked or
-new. What the second one does not list is asked one by one: a hash that says queued is a ghost.
+The account of every job before and after. Two inventories are compared: the first read right before the fence, the second
+under the fence, when every worker is parked or new and nothing can move a job unseen. What the second one does not list is
+asked one by one: a hash that says queued is a ghost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
-from fmx_restart.engine.ports import Inventory, Place
+from fmx_restart.engine.places import Beat, Ids, Inventory, Place, id_of, no_beat, text_of
 
 OPEN = {Place.WAITING, Place.RUNNING, Place.STRANDED}
 #: RQ's words in a job's hash (rq/job.py JobStatus), by what they mean for the account
@@ -52,6 +54,19 @@ class Account:
 		return self.total == outcomes + len(self.interrupted) + len(self.lost) + len(self.gone)
 
 
+@dataclass
+class Comparison:
+	"""Two inventories side by side: the jobs that must be explained, and what the lists say about each."""
+
+	before: int = 0  # open in the first one
+	arrived: int = 0
+	placed: Counter[str] = field(default_factory=Counter)  # outcome → jobs whose list tells it
+	interrupted: list[str] = field(default_factory=list)  # listed as running, and nobody works on them
+	unplaced: set[str] = field(
+		default_factory=set
+	)  # in no list, or in RQ's intermediate one: their hashes must tell
+
+
 class Ledger:
 	def __init__(self, before: Inventory, abandoned: Collection[str] = ()) -> None:
 		"""`abandoned`: RQ lists them as running, and nobody had worked on them any more when the operation began."""
@@ -59,69 +74,77 @@ class Ledger:
 		self.seen_running: set[str] = set()
 		self.requeued: set[str] = set()  # killed on purpose and put back
 
-	@property
-	def waiting_before(self) -> set[str]:
-		return {id for id, place in self.before.places.items() if place is Place.WAITING}
+	def compare(
+		self, after: Inventory, *, abandoned: Collection[str] = (), beat: Beat = no_beat
+	) -> Comparison:
+		"""`abandoned`: RQ lists them as running, and nobody works on them."""
+		found = Comparison()
+		dead, older = set(map(id_of, abandoned)), set(map(id_of, self.abandoned))
+		requeued = set(map(id_of, self.requeued))
+		for before, now in zip(self.before.places.buckets(), after.places.buckets(), strict=True):
+			beat()
+			opened = {id for id, place in before.items() if place in OPEN} - older
+			come = {id for id, place in now.items() if before.get(id) is not place} - older - opened
+			found.before += len(opened)
+			found.arrived += len(come)
+			for id in chain(opened, come):
+				place = now.get(id, Place.STRANDED)
+				if place is Place.STRANDED:
+					found.unplaced.add(text_of(id))
+				elif id in dead:
+					found.interrupted.append(text_of(id))
+				else:
+					is_back = place is Place.WAITING and id in requeued
+					found.placed["requeued" if is_back else LISTED[place]] += 1
+		return found
 
-	def subjects(self, after: Inventory) -> set[str]:
-		"""Every job the account must explain: open before, or come since."""
-		opened = {id for id, place in self.before.places.items() if place in OPEN}
-		come = {id for id, place in after.places.items() if place is not self.before.places.get(id)}
-		return (opened | come) - self.abandoned
+	def discard_known(self, hashes: Ids, beat: Beat = no_beat) -> None:
+		"""Of jobs that waited before the comparison tells."""
+		for number, before in enumerate(self.before.places.buckets()):
+			beat()
+			hashes.discard(number, {id for id, place in before.items() if place is Place.WAITING})
 
-	def unplaced(self, after: Inventory) -> set[str]:
-		"""Subjects that stand in no list, or in RQ's intermediate one: their hashes must tell."""
-		resting = {id for id, place in after.places.items() if place is not Place.STRANDED}
-		return self.subjects(after) - resting
+	@staticmethod
+	def unlisted(hashes: Ids, after: Inventory, beat: Beat = no_beat) -> Iterator[str]:
+		for number, now in enumerate(after.places.buckets()):
+			beat()
+			yield from map(text_of, hashes.bucket(number) - now.keys())
 
-	@property
-	def witnesses(self) -> set[str]:
+	def witnesses(self) -> Iterator[str]:
 		"""Jobs that nobody touches while we work: when all their hashes are gone, Redis has lost its data."""
-		return self.before.places.keys() - self.seen_running
+		for before in self.before.places.buckets():
+			yield from (id for id in map(text_of, before) if id not in self.seen_running)
 
 	def close(
-		self,
-		after: Inventory,
-		statuses: Mapping[str, str | None],
-		*,
-		data_lost: bool = False,
-		abandoned: Collection[str] = (),
+		self, compared: Comparison, statuses: Mapping[str, str | None], *, data_lost: bool = False
 	) -> Account:
-		"""
-		`statuses` answers for every unplaced id. Ghosts stand under `lost` until they are put back. `abandoned`: RQ lists
-		them as running, and nobody works on them.
-		"""
-		subjects = self.subjects(after)
-		account = Account(before=sum(self.before.places.get(id) in OPEN for id in subjects))
-		account.arrived = len(subjects) - account.before
+		"""`statuses` answers for every unplaced id. Ghosts stand under `lost` until they are put back."""
+		account = Account(before=compared.before, arrived=compared.arrived)
 		account.older_interrupted = sorted(self.abandoned)
-		unplaced = self.unplaced(after)
-		for id in subjects - unplaced:
-			is_back = id in self.requeued and after.places[id] is Place.WAITING
-			if id in abandoned:
-				account.interrupted.append(id)
-			else:
-				self._count(account, "requeued" if is_back else LISTED[after.places[id]])
-		for id in sorted(unplaced):
+		account.interrupted += compared.interrupted
+		for outcome, number in compared.placed.items():
+			count(account, outcome, number)
+		for id in sorted(compared.unplaced):
 			status = statuses.get(id)
 			if status is None and data_lost:
 				account.gone.append(id)
 			else:
-				self._judge(account, id, status)
+				self.judge(account, id, status)
 		return account
 
-	def _judge(self, account: Account, id: str, status: str | None) -> None:
+	def judge(self, account: Account, id: str, status: str | None) -> None:
+		"""A job that stands in no list, by what its hash says."""
 		if status == "queued":
 			account.lost.append(id)
 		elif status == "started":
 			account.interrupted.append(id)
 		elif status in ENDED:
-			self._count(account, ENDED[status])
+			count(account, ENDED[status])
 		elif status is None and id in self.seen_running:
-			self._count(account, "finished")
+			count(account, "finished")
 		else:
-			self._count(account, "removed")
+			count(account, "removed")
 
-	@staticmethod
-	def _count(account: Account, outcome: str) -> None:
-		setattr(account, outcome, getattr(account, outcome) + 1)
+
+def count(account: Account, outcome: str, number: int = 1) -> None:
+	setattr(account, outcome, getattr(account, outcome) + number)

@@ -5,12 +5,6 @@ from __future__ import annotations
 LONGEST = 200  # characters of one name
 
 
-def plain_text(text: str, most: int) -> str:
-	"""Its printable characters, at most so many: no control sequence and no line break reaches a terminal or a log."""
-	shown = "".join(character for character in text[: 4 * most] if character.isprintable()).strip()
-	return shown if len(shown) <= most else f"{shown[: most - 1]}…"
-
-
 def printable(text: str, most: int = LONGEST) -> str:
 	"""One line: what a terminal would act upon, and bytes that are no text, are shown as escapes. Cut off at `most`."""
 	return escaped(text[: most + 1], "") if len(text) <= most else f"{escaped(text[:most], '')}…"

@@ -13,6 +13,7 @@ from typing import Protocol
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.machine import Machine
 from fmx_restart.engine.migration import Finding, MigrationOptions
+from fmx_restart.engine.places import Beat, Ids, Inventory, no_beat
 from fmx_restart.engine.waiting import Clock
 
 
@@ -105,27 +106,14 @@ class Job:
 	queue: str
 	started: float | None  # seconds since the epoch
 	timeout: float | None  # seconds; None where RQ sets no limit
-	is_own: bool = False  # of this app: nobody enqueued it
-
-
-class Place(str, Enum):
-	"""The list a job's id stands in."""
-
-	WAITING = "waiting"
-	RUNNING = "running"
-	FINISHED = "finished"
-	FAILED = "failed"
-	STRANDED = "stranded"  # popped by BLMOVE into RQ's intermediate list, not started
-	LATER = "later"  # scheduled or deferred
-	CANCELED = "canceled"
 
 
 @dataclass(frozen=True)
-class Inventory:
-	"""Every job of this bench that stands in any list, read in one transaction."""
-
-	time: float  # seconds since the epoch
-	places: Mapping[str, Place]  # job id → place
+class PutBack:
+	pushed: list[str] = field(default_factory=list)
+	refused: list[str] = field(
+		default_factory=list
+	)  # the fence was not ours any more: someone may be popping them
 
 
 @dataclass(frozen=True)
@@ -177,19 +165,29 @@ class Queue(Protocol):
 	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
 		"""Method → median seconds of the jobs of it that finished lately. Unknown ones are left out."""
 
-	def inventory(self) -> Inventory: ...
+	def inventory(self, beat: Beat = no_beat) -> Inventory:
+		"""
+		Read list by list and page by page, so that Redis serves others in between. A job that stands in one list all the
+		while is there; so is one that goes from its queue to a worker and from there to an end, in either place.
+		"""
 
 	def unreadable(self) -> UnreadableRecords:
 		"""What could not be read since the beginning, in any of the other questions: unknown there, and told here."""
 
-	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
+	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		"""The status in each job's own hash, by RQ's words; None where the hash is gone."""
 
-	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
-		"""Jobs of this bench whose hash says queued, but for those in `listed`: id → enqueued at (seconds)."""
+	def hashes(self, beat: Beat = no_beat) -> Ids:
+		"""All that have a hash, also jobs of other benches."""
 
-	def put_back(self, ids: Iterable[str]) -> list[str]:
-		"""Push ghosts to the front of their queue, each at most once. Returns those that were pushed."""
+	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
+		"""Those of them that belong to this bench and whose hash says queued: id → enqueued at (seconds; 0: unknown)."""
+
+	def put_back(self, ids: Iterable[str], fence: Fence, beat: Beat = no_beat) -> PutBack:
+		"""
+		Push ghosts to the front of their queue, each at most once, and each only while this fence has stood ever since its
+		last renewal: Redis looks at both and pushes in one act.
+		"""
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
 		"""
@@ -233,6 +231,7 @@ class Fence(Protocol):
 	"""
 
 	seconds: float  # how long it outlives the last renewal of its owner
+	taken: int  # how often hold() told TAKEN: it stood between two moments only if this is the same
 
 	def hold(self, note: str = "") -> Hold:
 		"""

@@ -60,7 +60,7 @@ class InMemoryFence:
 	) -> None:
 		self.suspension, self.owner = suspension, owner
 		self.seconds, self.replaces = seconds, replaces
-		self.is_held = False
+		self.is_held, self.taken = False, 0
 
 	def hold(self, note: str = "") -> Hold:
 		place = self.suspension
@@ -72,6 +72,7 @@ class InMemoryFence:
 		was_held, self.is_held = self.is_held, True
 		if is_foreign and (has_stood or not was_held):
 			return Hold.FOREIGN
+		self.taken += not has_stood
 		return Hold.KEPT if has_stood else Hold.TAKEN
 
 	def release(self) -> bool:

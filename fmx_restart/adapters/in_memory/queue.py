@@ -8,21 +8,23 @@ from itertools import count
 from statistics import median
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.fence import Suspension
+from fmx_restart.adapters.in_memory.fence import InMemoryFence, Suspension
 from fmx_restart.adapters.in_memory.host import InMemoryHost, nothing
 from fmx_restart.adapters.in_memory.lease import Server
 from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
+from fmx_restart.engine.places import Beat, Ids, Inventory, Place, Places, id_of, no_beat
 from fmx_restart.engine.ports import (
-	Inventory,
 	Job,
 	Look,
-	Place,
+	PutBack,
 	StartedJob,
 	UnreadableRecord,
 	UnreadableRecords,
 	Worker,
 )
 
+PAGE = 100  # ids read at once
+ENDS = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FAILED}
 REGISTRY_MARGIN = 90.0  # seconds until RQ gives up on a started job without a heartbeat
 
 
@@ -39,6 +41,7 @@ class InMemoryQueue(WorkerLoops):
 	when_left: Callable[[int], object] = nothing  # a worker with this pid ended by itself
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
 	address: str = "in-memory:1"
+	page_takes: float = 0.0  # seconds for each page of a long look; others act meanwhile
 	is_seen: set[str] = field(default_factory=set)  # names of workers that were in a look
 	odd: list[UnreadableRecord] = field(default_factory=list)  # what a test says that other programs wrote
 	_wakes: count = field(default_factory=lambda: count(1))
@@ -204,36 +207,66 @@ class InMemoryQueue(WorkerLoops):
 				took.setdefault(task.method, []).append(task.seconds)
 		return {method: median(seconds) for method, seconds in took.items()}
 
-	def inventory(self) -> Inventory:
+	def inventory(self, beat: Beat = no_beat) -> Inventory:
+		"""As Redis is read: each queue from its end, page by page, then whoever has left it."""
 		self.server.answer()
-		words = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FAILED}
-		real = {id: task for id, task in self.tasks.items() if not id.startswith(WAKE)}
-		places = {id: words[task.status] for id, task in real.items() if task.status in words}
-		places.update((id, Place.WAITING) for ids in self.lists.values() for id in ids if id in real)
-		return Inventory(self.clock.time(), places)
+		now, places = self.clock.time(), Places()
+		for queue in list(self.lists):
+			read = 0
+			while page := self.lists[queue][: len(self.lists[queue]) - read][-PAGE:]:
+				places.add(Place.WAITING, map(id_of, real(page)))
+				read += len(page)
+				self._turn_page(beat)
+		for status, place in ENDS.items():
+			ids = [id for id, task in self.tasks.items() if task.status == status]
+			places.add(place, map(id_of, real(ids)))
+			self._turn_page(beat)
+		return Inventory(now, places)
+
+	def _turn_page(self, beat: Beat) -> None:
+		"""Others act meanwhile."""
+		self.clock.sleep(self.page_takes)
+		beat()
+		self.server.answer()
 
 	def unreadable(self) -> UnreadableRecords:
 		return UnreadableRecords(len(self.odd), tuple(self.odd))
 
-	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
+	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		self.server.answer()
 		return {id: self.tasks[id].status if id in self.tasks else None for id in ids}
 
-	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
+	def hashes(self, beat: Beat = no_beat) -> Ids:
 		self.server.answer()
-		queued = (task for task in self.tasks.values() if task.status == "queued" and task.id not in listed)
-		return {task.id: task.enqueued for task in queued if not task.id.startswith(WAKE)}
+		found, names = Ids(), real(self.tasks)
+		for begin in range(0, len(names), PAGE):
+			found.add(map(id_of, names[begin : begin + PAGE]))
+			self._turn_page(beat)
+		return found
 
-	def put_back(self, ids: Iterable[str]) -> list[str]:
-		self.server.take()
-		waiting = {id for ids in self.lists.values() for id in ids}
-		queued = (id for id in ids if id in self.tasks and self.tasks[id].status == "queued")
-		ghosts = [id for id in queued if id not in waiting]
-		for id in reversed(ghosts):
-			self.lists.setdefault(self.tasks[id].queue, []).insert(0, id)
-		for queue in list(self.lists):
-			self._serve(queue)
-		return ghosts
+	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
+		ids = list(ids)
+		self._turn_page(beat)
+		tasks = (self.tasks[id] for id in ids if id in self.tasks)
+		return {task.id: task.enqueued for task in tasks if task.status == "queued"}
+
+	def put_back(self, ids: Iterable[str], fence: InMemoryFence, beat: Beat = no_beat) -> PutBack:
+		outcome, taken = PutBack(), fence.taken
+		for id in reversed(list(ids)):
+			self._turn_page(beat)
+			if outcome.refused or fence.taken != taken or not fence.has_stood():
+				outcome.refused.append(id)
+			elif self._is_ghost(id):
+				self.server.take()
+				queue = self.tasks[id].queue
+				self.lists.setdefault(queue, []).insert(0, id)
+				self._serve(queue)
+				outcome.pushed.append(id)
+		return outcome
+
+	def _is_ghost(self, id: str) -> bool:
+		is_queued = id in self.tasks and self.tasks[id].status == "queued"
+		return is_queued and not any(id in ids for ids in self.lists.values())
 
 	def _depths(self) -> dict[str, int]:
 		known = {queue for worker in self.workers.values() for queue in worker.queues} | self.lists.keys()
@@ -265,4 +298,9 @@ class InMemoryQueue(WorkerLoops):
 
 
 def to_job(task: Task) -> Job:
-	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout, task.is_own)
+	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout)
+
+
+def real(ids: Iterable[str]) -> list[str]:
+	"""Without wake-ups."""
+	return [id for id in ids if not id.startswith(WAKE)]

@@ -9,13 +9,15 @@ from redis import Redis
 from fmx_restart.adapters.redis_queue import jobs
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.durations import usual_durations
+from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
 from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.reached_at import RETRIES_TAKE, reached_at
 from fmx_restart.adapters.redis_queue.records import Unreadable
 from fmx_restart.adapters.redis_queue.wakes import Wakes
-from fmx_restart.engine.ports import Inventory, Job, Look, UnreadableRecords, Worker
+from fmx_restart.engine.places import Beat, Ids, Inventory, no_beat
+from fmx_restart.engine.ports import Job, Look, PutBack, UnreadableRecords, Worker
 
 
 class RedisQueue:
@@ -61,24 +63,28 @@ class RedisQueue:
 		with redis_border():
 			return usual_durations(self.connection, self._stock.queues(), methods)
 
-	def inventory(self) -> Inventory:
+	def inventory(self, beat: Beat = no_beat) -> Inventory:
 		with redis_border():
-			return self._stock.inventory()
+			return self._stock.inventory(beat)
 
 	def unreadable(self) -> UnreadableRecords:
 		return self.odd.told()
 
-	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
+	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		with redis_border():
-			return self._stock.statuses(ids)
+			return self._stock.statuses(ids, beat)
 
-	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
+	def hashes(self, beat: Beat = no_beat) -> Ids:
 		with redis_border():
-			return self._stock.unlisted(listed)
+			return self._stock.hashes(beat)
 
-	def put_back(self, ids: Iterable[str]) -> list[str]:
+	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
 		with redis_border():
-			return self._stock.put_back(ids)
+			return self._stock.queued(ids, beat)
+
+	def put_back(self, ids: Iterable[str], fence: RedisFence, beat: Beat = no_beat) -> PutBack:
+		with redis_border():
+			return self._stock.put_back(ids, fence, beat)
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
 		with redis_border():

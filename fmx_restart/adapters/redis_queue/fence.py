@@ -12,8 +12,10 @@ from redis import Redis
 
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.records import of_its_type, raw, text
 from fmx_restart.engine.ports import Hold
 
+NO_TEXT = "something that is no text"
 DIGITS = 15  # of an instant in milliseconds: 30,000 years
 OWNERS = (Path(__file__).parent / "owners.lua").read_text()
 #: ARGV: owner, note, milliseconds, beginning of owners that are replaced ("" for none). Returns whether the fence has stood
@@ -94,28 +96,35 @@ class RedisFence:
 	def __init__(self, connection: Redis, owner: str, *, seconds: float, replaces: str = "") -> None:
 		self.connection, self.owner = connection, owner
 		self.seconds, self.replaces = seconds, replaces
-		self.is_held = False
+		self.keys = [SUSPENDED, FENCE_OWNERS]
+		self.is_held, self.taken = False, 0
 		self._hold = connection.register_script(HOLD)
 		self._release = connection.register_script(RELEASE)
 
 	def hold(self, note: str = "") -> Hold:
-		arguments = [self.owner, note, int(self.seconds * 1000), self.replaces]
+		arguments = [raw(self.owner), note, int(self.seconds * 1000), self.replaces]
 		with redis_border():
-			has_stood, is_foreign = self._hold(keys=[SUSPENDED, FENCE_OWNERS], args=arguments)
+			has_stood, is_foreign = self._hold(keys=self.keys, args=arguments)
 		was_held, self.is_held = self.is_held, True
 		if is_foreign and (has_stood or not was_held):
 			return Hold.FOREIGN
+		self.taken += not has_stood
 		return Hold.KEPT if has_stood else Hold.TAKEN
 
 	def release(self) -> bool:
 		self.is_held = False
 		with redis_border():
-			return bool(self._release(keys=[SUSPENDED, FENCE_OWNERS], args=[self.owner, ""]))
+			return bool(self._release(keys=self.keys, args=[raw(self.owner), ""]))
 
 	def holder(self) -> str | None:
 		with redis_border():
-			value = self.connection.get(SUSPENDED)
-		return None if value is None else value.decode(errors="replace").strip()
+			[answer] = (
+				self.connection.pipeline(transaction=False).get(SUSPENDED).execute(raise_on_error=False)
+			)
+			value = of_its_type(answer)
+		if value is None:
+			return NO_TEXT if isinstance(answer, Exception) else None
+		return text(value).strip()
 
 
 def forget_owner(connection: Redis, owner: str, bench_id: str, operation: str) -> bool:
@@ -125,7 +134,7 @@ def forget_owner(connection: Redis, owner: str, bench_id: str, operation: str) -
 	"""
 	release = connection.register_script(RELEASE)
 	with redis_border():
-		return bool(release(keys=[SUSPENDED, FENCE_OWNERS, lock_key(bench_id)], args=[owner, operation]))
+		return bool(release(keys=[SUSPENDED, FENCE_OWNERS, lock_key(bench_id)], args=[raw(owner), operation]))
 
 
 def owners(connection: Redis) -> list[Owner]:
@@ -138,7 +147,7 @@ def owners(connection: Redis) -> list[Owner]:
 
 
 def owner(name: bytes, fields: bytes, now: float) -> Owner:
-	expiry, _, rest = fields.decode(errors="replace").partition(" ")
+	expiry, _, rest = text(fields).partition(" ")
 	is_number = expiry.isascii() and expiry.isdigit() and len(expiry) <= DIGITS
 	left = max(0.0, int(expiry) / 1000 - now) if is_number else 0.0
-	return Owner(name.decode(errors="replace"), left, rest.partition(" ")[2])
+	return Owner(text(name), left, rest.partition(" ")[2])

@@ -30,9 +30,12 @@ from fmx_restart.adapters.redis_queue.records import (
 YEAR = 31_536_000  # seconds; RQ's own default for failures (rq/defaults.py DEFAULT_FAILURE_TTL)
 
 #: What FailedJobRegistry.requeue does, in one piece: whoever is broken off in the middle has done all or nothing.
-#: KEYS: the job's hash, its queue, its queue's failed registry, rq:queues. ARGV: the job's id, now, its ttl or "".
+#: KEYS: the job's hash, its queue, its queue's failed registry, rq:queues, its results. ARGV: the job's id, now, its ttl or "",
+#: the entry of its results that tells why it failed. One that ran and failed once more since then is left.
 REQUEUE = """
 if redis.call('HGET', KEYS[1], 'status') ~= 'failed' then return 0 end
+local last = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1)[1]
+if not last or last[1] ~= ARGV[4] then return 0 end
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[2], 'started_at', '', 'ended_at', '')
 redis.call('HDEL', KEYS[1], 'exc_info')
@@ -68,27 +71,28 @@ class Interruptions:
 
 	def fail(self, ids: Iterable[str], reason: str) -> None:
 		for job in self._jobs(ids):
-			reasons = self._reasons(job)
-			if reasons is not None and reason in reasons:
+			failures = self._failures(job)
+			if failures is not None and reason in failures.values():
 				continue
 			if job.status != JobStatus.FAILED:  # its worker is gone as well, and recorded nothing
 				self._move_to_failed(job)
-			if reasons is not None:
+			if failures is not None:
 				self._record(job, reason)
 
 	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
 		"""The last one pushed stands first, so they go in backwards."""
 		returned = []
 		for job in reversed(self._jobs(ids)):
-			if (self._reasons(job) or [])[:1] == [reason] and job.origin:
-				self._push(job)
+			entry, why = next(iter((self._failures(job) or {}).items()), (b"", None))
+			if why == reason and job.origin:
+				self._push(job, entry)
 				returned.append(job.id)
 		return returned[::-1]
 
-	def _push(self, job: KilledJob) -> None:
+	def _push(self, job: KilledJob, failure: bytes) -> None:
 		failed = keys.registry_key(FailedJobRegistry, job.origin)
-		names = [keys.job_key(job.id), keys.queue_key(job.origin), failed, keys.QUEUES]
-		self._requeue(keys=names, args=[raw(job.id), utcformat(now()), job.ttl])
+		names = [keys.job_key(job.id), keys.queue_key(job.origin), failed, keys.QUEUES, results_key(job)]
+		self._requeue(keys=names, args=[raw(job.id), utcformat(now()), job.ttl, failure])
 
 	def _move_to_failed(self, job: KilledJob) -> None:
 		"""As rq's FailedJobRegistry.add, which would read and write the whole job."""
@@ -124,16 +128,16 @@ class Interruptions:
 			pipe.persist(key)
 		pipe.execute()
 
-	def _reasons(self, job: KilledJob) -> list[str] | None:
+	def _failures(self, job: KilledJob) -> dict[bytes, str] | None:
 		"""
-		Why it failed each time that is still known, the last one first; "" where it ended well. None where that cannot be
-		read. Not by Result.all, which would build what a job returned, and run whatever code that takes.
+		Why it failed each time that is still known, by the entry of its results, the last one first; "" where it ended well.
+		None where that cannot be read. Not by Result.all, which would build what a job returned, and run whatever code that takes.
 		"""
 		entries = self._read("xrevrange", results_key(job))
 		if entries is None:
 			self.unreadable.note("results of a job", job.id, ODD_TYPE)
 			return None
-		return [reason_in(entry.get(b"exc_string")) for _, entry in entries]
+		return {id: reason_in(entry.get(b"exc_string")) for id, entry in entries}
 
 	def _read(self, command: str, *arguments: object) -> list | None:
 		"""None for a key of another type."""

@@ -1,39 +1,79 @@
-"""Which job stands where: read in one transaction. And the way back for jobs that were lost by a worker."""
+"""Which job stands where, read page by page. And the way back for jobs that were lost by a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 from rq import registry
 
 from fmx_restart.adapters.redis_queue import keys
-from fmx_restart.adapters.redis_queue.hashes import hashes
+from fmx_restart.adapters.redis_queue.fence import OWNERS, RedisFence
+from fmx_restart.adapters.redis_queue.hashes import chunks, hashes
 from fmx_restart.adapters.redis_queue.records import ODD_TYPE, Record, Unreadable, of_its_type, raw, text
-from fmx_restart.engine.ports import Inventory, Place
+from fmx_restart.engine.places import Beat, Ids, Inventory, Place, Places, no_beat
+from fmx_restart.engine.ports import PutBack
 
-#: Weakest first: an id that stands in several lists counts for the last of them.
+PAGE = 2000  # ids read at once: Redis serves others in between
+SCANNED = 1000  # keys of one SCAN
+WAKE = keys.WAKE_PREFIX.encode()
 REGISTRIES = (
-	(Place.CANCELED, registry.CanceledJobRegistry),
-	(Place.LATER, registry.DeferredJobRegistry),
-	(Place.LATER, registry.ScheduledJobRegistry),
-	(Place.FAILED, registry.FailedJobRegistry),
 	(Place.FINISHED, registry.FinishedJobRegistry),
-	(Place.RUNNING, registry.StartedJobRegistry),
+	(Place.FAILED, registry.FailedJobRegistry),
+	(Place.CANCELED, registry.CanceledJobRegistry),
+	(Place.LATER, registry.ScheduledJobRegistry),
+	(Place.LATER, registry.DeferredJobRegistry),
 )
-CHUNK = 1000  # keys of one SCAN
 
-#: KEYS: the job's hash, its queue, the queue's intermediate list, rq:queues. ARGV: the job's id.
-#: Pushes only what is still a ghost at this instant, so nobody can be put back twice.
-PUT_BACK = """
-if redis.call('HGET', KEYS[1], 'status') ~= 'queued' then return 0 end
-if redis.call('LPOS', KEYS[2], ARGV[1]) then return 0 end
-redis.call('LREM', KEYS[3], 0, ARGV[1])
-redis.call('SADD', KEYS[4], KEYS[2])
-redis.call('LPUSH', KEYS[2], ARGV[1])
+#: KEYS: those of the fence, then the job's hash, its queue, the queue's intermediate list, rq:queues. ARGV: the fence's owner,
+#: the job's id. Pushes only what is still a ghost at this instant, so nobody can be put back twice, and only under a fence
+#: that has stood ever since its owner renewed it: otherwise a worker may have popped the job just now.
+PUT_BACK = (
+	OWNERS
+	+ """
+if not has_stood(ARGV[1]) then return -1 end
+if redis.call('HGET', KEYS[3], 'status') ~= 'queued' then return 0 end
+if redis.call('LPOS', KEYS[4], ARGV[2]) then return 0 end
+redis.call('LREM', KEYS[5], 0, ARGV[2])
+redis.call('SADD', KEYS[6], KEYS[4])
+redis.call('LPUSH', KEYS[4], ARGV[2])
 return 1
 """
+)
+
+
+class List:
+	"""
+	A list of Redis, read from its end: workers take from its beginning, so what they take shifts nothing, and what is
+	appended only shows some ids twice. Who removes ids from the middle meanwhile may keep us from seeing a few others; whoever
+	misses one asks Redis for it by name.
+	"""
+
+	def __init__(self, key: bytes) -> None:
+		self.key, self.read = key, 0
+
+	def ask(self, connection: Redis) -> None:
+		connection.lrange(self.key, -self.read - PAGE, -self.read - 1)
+
+	def take(self, answer: list[bytes]) -> tuple[list[bytes], bool]:
+		"""Its members, and whether there may be more."""
+		self.read += len(answer)
+		return answer, len(answer) == PAGE
+
+
+class Registry:
+	"""A sorted set. Redis promises that a scan shows every member that is there all the while."""
+
+	def __init__(self, key: bytes) -> None:
+		self.key, self.cursor = key, 0
+
+	def ask(self, connection: Redis) -> None:
+		connection.zscan(self.key, self.cursor, count=PAGE)
+
+	def take(self, answer: tuple[int, list[tuple[bytes, float]]]) -> tuple[list[bytes], bool]:
+		self.cursor, members = answer
+		return [member for member, _ in members], bool(self.cursor)
 
 
 class Stock:
@@ -45,39 +85,77 @@ class Stock:
 		)  # queues of which a list could not be read: a job that is in none may be in that one
 		self._put_back = connection.register_script(PUT_BACK)
 
-	def inventory(self) -> Inventory:
+	def inventory(self, beat: Beat = no_beat) -> Inventory:
+		seconds, microseconds = self.connection.time()
+		places = Places()
+		for place, ids in self.listed(beat):
+			places.add(place, ids)
+		return Inventory(seconds + microseconds / 1e6, places)
+
+	def listed(self, beat: Beat = no_beat) -> Iterator[tuple[Place, list[bytes]]]:
+		"""
+		All ids in lists and registries, along the way that jobs take, so that one that moves meanwhile is seen where it came
+		from or where it went to.
+		"""
 		queues = self.queues()
-		pipe = self.connection.pipeline(transaction=True)
-		asked = [(place, queue) for queue in queues for place in self.ask_for_lists(pipe, queue)]
-		pipe.time()
-		*lists, (seconds, microseconds) = pipe.execute(raise_on_error=False)
-		found: dict[str, Place] = {}
-		order = [*(place for place, _ in REGISTRIES), Place.STRANDED, Place.WAITING]
-		pairs = sorted(zip(asked, lists, strict=True), key=lambda pair: order.index(pair[0][0]))
-		for (place, queue), members in pairs:
-			found.update((id, place) for id in ids(place, self.readable(queue, place, members)))
-		return Inventory(int(seconds) + int(microseconds) / 1e6, found)
+		waiting = [(Place.WAITING, queue, List(keys.queue_key(queue))) for queue in queues]
+		stranded = [(Place.STRANDED, queue, List(keys.intermediate_key(queue))) for queue in queues]
+		started = [
+			(Place.RUNNING, queue, self._registry(registry.StartedJobRegistry, queue)) for queue in queues
+		]
+		others = [
+			(place, queue, self._registry(kind, queue)) for place, kind in REGISTRIES for queue in queues
+		]
+		for lists in (waiting, stranded, started, others):
+			yield from self._members(lists, beat)
 
-	def readable(self, queue: str, place: Place, answer: list[bytes] | Exception) -> list[bytes]:
+	def _members(
+		self, lists: Sequence[tuple[Place, str, List | Registry]], beat: Beat
+	) -> Iterator[tuple[Place, list[bytes]]]:
+		"""One page of each in one round trip, then the next page of those that have more."""
+		while lists:
+			beat()
+			pipe = self.connection.pipeline(transaction=False)
+			for _, _, one in lists:
+				one.ask(pipe)
+			longer = []
+			for (place, queue, one), answer in zip(lists, pipe.execute(raise_on_error=False), strict=True):
+				members, has_more = self._readable(queue, place, one, answer)
+				if has_more:
+					longer.append((place, queue, one))
+				yield place, ids(place, members)
+			lists = longer
+
+	def _readable(
+		self, queue: str, place: Place, one: List | Registry, answer: Any
+	) -> tuple[list[bytes], bool]:
 		"""The members of a list; none, and that is noted, where its key is of another type."""
-		members = of_its_type(answer)
-		if members is None:
-			self.blind.add(queue)
-			name = f"{queue.removeprefix(self.prefix)} ({place.value})"
-			self.unreadable.note("list of a queue", name, ODD_TYPE)
-		return members or []
+		found = of_its_type(answer)
+		if found is not None:
+			return one.take(found)
+		self.blind.add(queue)
+		name = f"{queue.removeprefix(self.prefix)} ({place.value})"
+		self.unreadable.note("list of a queue", name, ODD_TYPE)
+		return [], False
 
-	def statuses(self, ids: Iterable[str]) -> dict[str, str | None]:
-		return {id: status for id, (status,) in self.hashes(ids, "status")}
+	@staticmethod
+	def _registry(kind: type[registry.BaseRegistry], queue: str) -> Registry:
+		return Registry(keys.registry_key(kind, queue))
 
-	def unlisted(self, listed: Collection[str]) -> dict[str, float]:
-		"""SCAN, never KEYS; only hashes that are not in `listed` are asked for."""
-		stem = len(keys.JOB_PREFIX)
-		scan = self.connection.scan_iter(match=keys.JOB_PREFIX + "*", count=CHUNK)
-		names = (text(key)[stem:] for key in scan)
-		unknown = (id for id in names if id not in listed and not keys.is_wake(id))
+	def hashes(self, beat: Beat = no_beat) -> Ids:
+		"""SCAN, never KEYS."""
+		found = Ids()
+		for names in job_ids(self.connection):
+			beat()
+			found.add(names)
+		return found
+
+	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
+		return {id: status for id, (status,) in self.fields(ids, "status", beat=beat)}
+
+	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
 		found = {}
-		for id, (status, origin, enqueued) in self.hashes(unknown, "status", "origin", "enqueued_at"):
+		for id, (status, origin, enqueued) in self.fields(ids, "status", "origin", "enqueued_at", beat=beat):
 			if status == "queued" and self.is_ours(origin):
 				record = Record(self.unreadable, "job", id)
 				found[id] = record.instant("enqueued_at", enqueued) or 0.0
@@ -87,41 +165,50 @@ class Stock:
 		"""A job of this bench, of a queue whose lists can all be read."""
 		return (origin or "").startswith(self.prefix) and origin not in self.blind
 
-	def put_back(self, ids: Iterable[str]) -> list[str]:
-		"""The last one pushed stands first, so they go in backwards."""
-		returned = []
-		for id, (origin,) in reversed(list(self.hashes(ids, "origin"))):
+	def put_back(self, ids: Iterable[str], fence: RedisFence, beat: Beat = no_beat) -> PutBack:
+		"""The last one pushed stands first, so they go in backwards. After the first one that is refused all are."""
+		outcome, taken = PutBack(), fence.taken
+		for id, (origin,) in reversed(list(self.fields(ids, "origin", beat=beat))):
+			beat()
 			if not origin or origin in self.blind:
 				continue
-			lists = [keys.queue_key(origin), keys.intermediate_key(origin), keys.QUEUES]
-			if self._put_back(keys=[keys.job_key(id), *lists], args=[raw(id)]):
-				returned.append(id)
-		return returned
+			has_lapsed = outcome.refused or fence.taken != taken  # the beat may have put it up again
+			pushed = -1 if has_lapsed else self._push(id, origin, fence)
+			if pushed:
+				(outcome.pushed if pushed > 0 else outcome.refused).append(id)
+		return outcome
+
+	def _push(self, id: str, origin: str, fence: RedisFence) -> int:
+		lists = [keys.queue_key(origin), keys.intermediate_key(origin), keys.QUEUES]
+		return self._put_back(keys=[*fence.keys, keys.job_key(id), *lists], args=[raw(fence.owner), raw(id)])
 
 	def queues(self) -> list[str]:
 		start = keys.QUEUE_PREFIX + self.prefix
 		members = (text(key) for key in self.connection.smembers(keys.QUEUES))
 		return sorted(key[len(keys.QUEUE_PREFIX) :] for key in members if key.startswith(start))
 
-	@staticmethod
-	def ask_for_lists(pipe: Pipeline, queue: str) -> Iterator[Place]:
-		"""Each list's place, as its members are asked for."""
-		for place, kind in REGISTRIES:
-			pipe.zrange(keys.registry_key(kind, queue), 0, -1)
-			yield place
-		pipe.lrange(keys.intermediate_key(queue), 0, -1)
-		yield Place.STRANDED
-		pipe.lrange(keys.queue_key(queue), 0, -1)
-		yield Place.WAITING
-
-	def hashes(self, ids: Iterable[str], *fields: str) -> Iterator[tuple[str, list[str | None]]]:
-		"""None for each field of a key that is gone, or that is none of RQ's hashes."""
-		for id, found in hashes(self.connection, ids, fields, self.unreadable):
-			yield id, [None if value is None else text(value) for value in found or [None] * len(fields)]
+	def fields(
+		self, ids: Iterable[str], *names: str, beat: Beat = no_beat
+	) -> Iterator[tuple[str, list[str | None]]]:
+		"""Of job hashes. None for each field of a key that is gone, or that is none of RQ's hashes."""
+		for chunk in chunks(ids):
+			beat()
+			for id, found in hashes(self.connection, chunk, names, self.unreadable):
+				yield id, [None if value is None else text(value) for value in found or [None] * len(names)]
 
 
-def ids(place: Place, members: list[bytes]) -> Iterator[str]:
-	for member in members:
-		id = keys.started_id(text(member)) if place is Place.RUNNING else text(member)
-		if not keys.is_wake(id):
-			yield id
+def ids(place: Place, members: list[bytes]) -> list[bytes]:
+	if place is Place.RUNNING:
+		members = [raw(keys.started_id(text(member))) for member in members]
+	return [member for member in members if not member.startswith(WAKE)]
+
+
+def job_ids(connection: Redis) -> Iterator[list[bytes]]:
+	"""Ids of all jobs that have a hash, but for wake-ups; and whatever else has a key below rq:job:."""
+	stem, cursor = len(keys.JOB_PREFIX), 0
+	while True:
+		cursor, names = connection.scan(cursor, match=keys.JOB_PREFIX + "*", count=SCANNED)
+		found = (name[stem:] for name in names)
+		yield [id for id in found if not id.startswith(WAKE)]
+		if not cursor:
+			return

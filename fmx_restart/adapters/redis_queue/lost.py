@@ -5,18 +5,16 @@ SCAN, never KEYS, and never longer than was allowed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from redis import Redis
 
-from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.inventory import Stock
+from fmx_restart.adapters.redis_queue.inventory import Stock, job_ids
 from fmx_restart.adapters.redis_queue.records import Record, Unreadable, raw, text
-from fmx_restart.engine.ports import Place
+from fmx_restart.engine.places import BUCKETS, Ids, Place
 
-CHUNK = 2000  # keys of one SCAN
 OPEN = {"queued", "started"}  # RQ's words for a job that is not over
 
 
@@ -38,63 +36,37 @@ def lost_jobs(
 	"""
 	stock = Stock(connection, bench_id, unreadable)
 	with redis_border():
-		listed, stranded = listed_ids(stock)
-		unlisted: set[bytes] = set()
-		seen = 0
-		for chunk in job_ids(connection):
-			seen += len(chunk)
-			unlisted |= chunk - listed
+		hashes, seen = Ids(), 0
+		for names in job_ids(connection):
+			hashes.add(names)
+			seen += len(names)
 			if seen >= most_keys:
 				break
-		return described(stock, unlisted, stranded), seen < most_keys
+		return described(stock, hashes), seen < most_keys
 
 
 def still_lost(connection: Redis, bench_id: str, ids: Collection[str]) -> list[LostJob]:
 	"""Those of `ids` that look lost at this instant: the second look at a few."""
-	stock = Stock(connection, bench_id)
+	suspects = Ids()
+	suspects.add(map(raw, ids))
 	with redis_border():
-		listed, stranded = listed_ids(stock)
-		return described(stock, {raw(id) for id in ids} - listed, stranded)
+		return described(Stock(connection, bench_id), suspects)
 
 
-def listed_ids(stock: Stock) -> tuple[set[bytes], set[bytes]]:
-	"""
-	Ids in any queue or registry, and ids in intermediate lists, of one instant. Bytes, and sets made by the interpreter
-	itself: a hundred thousand of them must not take a second.
-	"""
-	pipe = stock.connection.pipeline(transaction=True)
-	asked = [(queue, place) for queue in stock.queues() for place in stock.ask_for_lists(pipe, queue)]
-	answers = pipe.execute(raise_on_error=False) if asked else []
-	listed: set[bytes] = set()
-	stranded: set[bytes] = set()
-	for (queue, place), answer in zip(asked, answers, strict=True):
-		members = stock.readable(queue, place, answer)
-		if place is Place.RUNNING:
-			listed.update(raw(keys.started_id(text(member))) for member in members)
-		else:
-			(stranded if place is Place.STRANDED else listed).update(members)
-	return listed, stranded
-
-
-def described(stock: Stock, unlisted: set[bytes], stranded: set[bytes]) -> list[LostJob]:
-	ids = (id for id in map(text, unlisted) if not keys.is_wake(id))
+def described(stock: Stock, hashes: Ids) -> list[LostJob]:
+	"""Those of them that stand in no list. The lists are read after the hashes: each job is pushed with its hash."""
+	listed, stranded = Ids(), set()
+	for place, ids in stock.listed():
+		(stranded.update if place is Place.STRANDED else listed.add)(ids)
+	unlisted = (id for n in range(BUCKETS) for id in map(text, hashes.bucket(n) - listed.bucket(n)))
 	return [
-		LostJob(
-			id,
-			status,
-			origin.removeprefix(stock.prefix),
-			Record(stock.unreadable, "job", id).instant("enqueued_at", enqueued) or 0.0,
-			raw(id) in stranded,
-		)
-		for id, (status, origin, enqueued) in stock.hashes(ids, "status", "origin", "enqueued_at")
-		if status in OPEN and stock.is_ours(origin)
+		lost_job(stock, id, fields, is_stranded=raw(id) in stranded)
+		for id, fields in stock.fields(unlisted, "status", "origin", "enqueued_at")
+		if fields[0] in OPEN and stock.is_ours(fields[1])
 	]
 
 
-def job_ids(connection: Redis) -> Iterator[set[bytes]]:
-	stem, cursor = len(keys.JOB_PREFIX), 0
-	while True:
-		cursor, names = connection.scan(cursor, match=keys.JOB_PREFIX + "*", count=CHUNK)
-		yield {name[stem:] for name in names}
-		if not cursor:
-			return
+def lost_job(stock: Stock, id: str, fields: list[str | None], *, is_stranded: bool) -> LostJob:
+	status, origin, enqueued = fields
+	since = Record(stock.unreadable, "job", id).instant("enqueued_at", enqueued)
+	return LostJob(id, status or "", (origin or "").removeprefix(stock.prefix), since or 0.0, is_stranded)

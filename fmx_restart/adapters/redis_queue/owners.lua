@@ -2,7 +2,8 @@
 -- Lapsed: the queue was not suspended at some moment since this owner renewed. Whoever notices sets it for all others.
 local moment = redis.call('TIME')
 local now = moment[1] * 1000 + math.floor(moment[2] / 1000)
-local value = redis.call('GET', KEYS[1])
+local value = redis.pcall('GET', KEYS[1])
+if type(value) == 'table' then value = '' end -- of another type: RQ looks only whether the key is there
 local living, ended = {}, {}
 
 local function begins(text, stem)

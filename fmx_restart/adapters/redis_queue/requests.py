@@ -12,7 +12,7 @@ from redis import Redis
 
 from fmx_restart.adapters.redis_queue.border import redis_border
 from fmx_restart.adapters.redis_queue.keys import requests_key
-from fmx_restart.engine.plain_text import plain_text
+from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Mail, Request, Wish
 
 KEPT = 3600  # seconds; a request to an operation that has ended goes away by itself
@@ -76,7 +76,7 @@ def request_in(entry: bytes) -> Request:
 	wish, by = fields.get("wish"), fields.get("by")
 	if not isinstance(wish, str) or wish not in WISHES:
 		raise Unreadable("it asks for something unknown")
-	name = plain_text(by, MOST_SHOWN) if isinstance(by, str) else ""
+	name = printable(by.strip(), MOST_SHOWN) if isinstance(by, str) else ""
 	if not name:
 		raise Unreadable("it does not say who asks")
 	return Request(WISHES[wish], name, seconds_in(fields, WISHES[wish]))

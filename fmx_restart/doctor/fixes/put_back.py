@@ -36,8 +36,13 @@ def describe(patient: Patient, batch: Sequence[LostJob]) -> str:
 
 def push(patient: Patient, ids: Sequence[str]) -> str:
 	"""Only those that are still in no list then: the script looks and pushes in one act (adapters put_back)."""
-	with standstill(patient):
-		returned = patient.queue.put_back(ids)
-	others = len(ids) - len(returned)
+	with standstill(patient) as held:
+		outcome = patient.queue.put_back(ids, held.fence, held.beat)
+	others = len(ids) - len(outcome.pushed) - len(outcome.refused)
 	rest = f"; {count(others, 'job')} had been put back or removed by somebody else" if others else ""
-	return f"{count(len(returned), 'job')} put back{rest}."
+	refused = (
+		f"; {count(len(outcome.refused), 'job')} left, because the suspension ended too early"
+		if outcome.refused
+		else ""
+	)
+	return f"{count(len(outcome.pushed), 'job')} put back{rest}{refused}."

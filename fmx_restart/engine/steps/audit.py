@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.clock_steps import MARGIN
 from fmx_restart.engine.errors import JobsLost, ProcessFault
-from fmx_restart.engine.ledger import Account, Ledger
+from fmx_restart.engine.ledger import LISTED, Account, Ledger, count
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Inventory
+from fmx_restart.engine.places import Inventory, Place
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.web import left_stopped
 from fmx_restart.engine.waiting import Patience
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 READ_LOGS = "Read the log of each failed process (the last lines are above), repair the cause, and type the same command again."
 REASONS = 3  # of failed processes in one message
 SETTLING = Patience(timeout=5.0, poll=0.2)
+ONCE = Patience(timeout=0.0)
+OPEN = {"queued", "started"}  # RQ's words for a job that is not over
+MOST_WITNESSES = 10_000  # of a random choice: a bucket holds what its ids' hashes put there
 
 
 def open_ledger(operation: Operation) -> None:
 	older = abandoned_before(operation)
-	operation.ledger = Ledger(operation.bench.queue.inventory(), older)
 	operation.ledger_opened = operation.bench.clock.now()
+	operation.ledger = Ledger(operation.bench.queue.inventory(operation.keep_alive), older)
 
 
 def close_ledger(operation: Operation) -> None:
@@ -36,32 +40,49 @@ def close_ledger(operation: Operation) -> None:
 	so a hash that says queued while its id is in no list was lost for certain, and cannot run twice. Where the fence
 	lapsed meanwhile somebody may be popping just now: then nothing is put back.
 	"""
-	if not operation.fence_stood:
+	if operation.fence_stood:
+		close_under_fence(operation)
+	if not operation.fence_stood and operation.report.account is None:
 		close_ledger_on_the_move(operation)
-		operation.unfence()
-		return
-	queue, ledger = operation.bench.queue, operation.ledger
-	ledger.seen_running |= operation.running.keys()
-	suspects = queue.unlisted(ledger.waiting_before)
-	after = queue.inventory()
-	statuses = queue.statuses(ledger.unplaced(after))
-	abandoned = abandoned_jobs(operation)
-	account = ledger.close(after, statuses, data_lost=is_data_lost(operation), abandoned=abandoned)
-	ghosts = {id: since for id, since in suspects.items() if id not in after.places}
-	opened = ledger.before.time - set_back_by(operation, after)
-	newer = [id for id, since in ghosts.items() if since >= opened and id not in account.lost]
-	account.arrived += len(newer)
-	account.older_ghosts = len(ghosts.keys() - {*account.lost, *newer})
-	put_back(operation, account, [*account.lost, *newer])
-	operation.report.account = account
-	tell_abandoned(operation, account)
 	operation.unfence()
 
 
-def set_back_by(operation: Operation, after: Inventory) -> float:
-	"""Seconds by which Redis' clock was set back since the ledger was opened: jobs that came since look older by so much."""
+def close_under_fence(operation: Operation) -> None:
+	"""Leaves the report without an account where the fence lapsed meanwhile."""
+	account, ghosts, opened = count_under_fence(operation)
+	operation.keep_alive(now=True)
+	if not operation.fence_stood:
+		return
+	lost = set(account.lost)
+	newer = [id for id, since in ghosts.items() if since >= opened and id not in lost]
+	account.arrived += len(newer)
+	account.older_ghosts = len(ghosts.keys() - lost.union(newer))
+	put_back(operation, account, [*account.lost, *newer])
+	operation.report.account = account
+	tell_abandoned(operation, account)
+
+
+def count_under_fence(operation: Operation) -> tuple[Account, dict[str, float], float]:
+	"""
+	The account; ghosts that were not waiting before, id → enqueued at; and when the ledger was opened, by the clock as it
+	goes now. At a million jobs this takes seconds, so lock and fence are renewed between its steps.
+	"""
+	queue, ledger, beat = operation.bench.queue, operation.ledger, operation.keep_alive
+	ledger.seen_running |= operation.running.keys()
+	hashes = queue.hashes(beat)
+	ledger.discard_known(hashes, beat)
 	elapsed = operation.bench.clock.now() - operation.ledger_opened
-	missing = elapsed - (after.time - operation.ledger.before.time)
+	after = queue.inventory(beat)
+	compared = ledger.compare(after, abandoned=abandoned_jobs(operation), beat=beat)
+	statuses = queue.statuses(compared.unplaced, beat)
+	account = ledger.close(compared, statuses, data_lost=is_data_lost(operation))
+	ghosts = queue.queued(ledger.unlisted(hashes, after, beat), beat)
+	return account, ghosts, ledger.before.time - set_back_by(elapsed, ledger.before, after)
+
+
+def set_back_by(elapsed: float, before: Inventory, after: Inventory) -> float:
+	"""Seconds by which Redis' clock was set back in between: jobs that came since look older by so much."""
+	missing = elapsed - (after.time - before.time)
 	return missing if missing > MARGIN else 0.0
 
 
@@ -70,14 +91,14 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 	Count every job while workers run. A job that is just being popped stands in no list for some milliseconds: whoever
 	is in none is asked for again, and only told, never put back: without a fence it could run twice.
 	"""
-	queue, ledger = operation.bench.queue, operation.ledger
+	queue, ledger, beat = operation.bench.queue, operation.ledger, operation.keep_alive
 	ledger.seen_running |= operation.running.keys()
 
 	def is_settled() -> bool:
-		after = queue.inventory()
-		statuses = queue.statuses(ledger.unplaced(after))
-		operation.report.account = ledger.close(after, statuses, data_lost=is_data_lost(operation))
-		return not {"queued", "started"} & set(statuses.values())
+		compared = ledger.compare(queue.inventory(beat), beat=beat)
+		statuses = queue.statuses(compared.unplaced, beat)
+		operation.report.account = ledger.close(compared, statuses, data_lost=is_data_lost(operation))
+		return OPEN.isdisjoint(statuses.values())
 
 	if not operation.wait(is_settled, SETTLING) and operation.report.account is None:
 		operation.insist(is_settled)
@@ -111,25 +132,49 @@ def is_data_lost(operation: Operation) -> bool:
 	"""Our lock was gone before its time, and so is every job that nobody but Redis could have touched."""
 	if operation.lock_stood:
 		return False
-	statuses = operation.bench.queue.statuses(operation.ledger.witnesses)
+	witnesses = list(islice(operation.ledger.witnesses(), MOST_WITNESSES))
+	statuses = operation.bench.queue.statuses(witnesses, operation.keep_alive)
 	return bool(statuses) and not any(statuses.values())
 
 
 def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
-	"""One that somebody else put back, or removed, just before us is not lost either."""
+	"""
+	One that somebody else put back, or removed, just before us is not lost either. Where the fence lapsed just now the rest
+	stays as it is: a worker may be popping it.
+	"""
 	if not ghosts:
 		return
-	queue = operation.bench.queue
-	returned = queue.put_back(ghosts)
-	account.requeued += len(returned)
-	others = set(ghosts) - set(returned)
-	statuses, places = queue.statuses(others), queue.inventory().places if others else {}
-	account.lost = sorted(id for id in others if statuses[id] == "queued" and id not in places)
-	found = others - set(account.lost)
-	account.waiting += len(found & places.keys())
-	account.removed += len(found - places.keys())
-	if returned:
-		operation.emit(events.JobsPutBack(tuple(returned)))
+	outcome = operation.bench.queue.put_back(ghosts, operation.bench.fence, operation.keep_alive)
+	account.requeued += len(outcome.pushed)
+	account.lost = []
+	if outcome.pushed:
+		operation.emit(events.JobsPutBack(tuple(outcome.pushed)))
+	if outcome.refused:
+		operation.emit(events.JobsNotPutBack(tuple(outcome.refused)))
+	if others := set(ghosts).difference(outcome.pushed):
+		judge_again(operation, account, others, SETTLING if outcome.refused else ONCE)
+
+
+def judge_again(operation: Operation, account: Account, ids: set[str], patience: Patience) -> None:
+	"""Where they are now; for one that is just being popped that is known a moment later."""
+	queue, beat = operation.bench.queue, operation.keep_alive
+	places: dict[str, Place] = {}
+	statuses: dict[str, str | None] = {}
+
+	def is_settled() -> bool:
+		places.clear()
+		places.update(queue.inventory(beat).places.of(ids, beat))
+		statuses.update(queue.statuses(ids, beat))
+		return all(id in places or statuses[id] not in OPEN for id in ids)
+
+	if not operation.wait(is_settled, patience) and not statuses:
+		operation.insist(is_settled)
+	for id in sorted(ids):
+		place = places.get(id, Place.STRANDED)
+		if place is Place.STRANDED:
+			operation.ledger.judge(account, id, statuses[id])
+		else:
+			count(account, LISTED[place])
 
 
 def audit(operation: Operation, relays: list[Relay]) -> None:
@@ -147,7 +192,7 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 		raise JobsLost(
 			f"{len(account.lost)} of {account.total} jobs lost: {', '.join(account.lost[:10])}."
 			" All processes were restarted, the queue moves.",
-			hint="Their hashes are still in Redis (rq:job:<id>); the journal lists them all.",
+			hint="Type bench doctor --fix: it puts back those that no worker started. The journal lists them all.",
 		)
 	if stopped := left_stopped(operation, relays):
 		command = operation.bench.processes.start_command(stopped)

@@ -31,7 +31,18 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
 	bench.host.end(victims)
 	operation.wait(lambda: is_noticed(operation, victims), DYING)
-	operation.insist(lambda: note(operation, *record_ending(bench, ids, requeue=requeue, reason=reason)))
+
+	def record() -> None:
+		killed = ids if operation.fence_stood else not_running(operation, ids)
+		note(operation, *record_ending(bench, killed, requeue=requeue, reason=reason))
+
+	operation.insist(record)
+
+
+def not_running(operation: Operation, ids: Collection[str]) -> list[str]:
+	"""Where the fence lapsed, RQ itself may have tried a killed job again: one that runs must not be put back beside it."""
+	running = {job.id for job in running_jobs(operation.look())}
+	return [id for id in ids if id not in running]
 
 
 def finish_ending(

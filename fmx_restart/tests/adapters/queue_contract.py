@@ -1,15 +1,17 @@
 """
 What every Queue must do for workers; what for jobs stands in queue_jobs_contract.py. Mixed into one test case per
 implementation, which brings the queue itself (`queue`) and the bench around it: start_worker, kill_worker, enqueue,
-finish, lose, suspend, waiting, reason, traces and eventually.
+finish, lose, suspend, lift, new_fence, waiting, reason, traces and eventually.
 """
 
 from __future__ import annotations
 
-from fmx_restart.engine.ports import Place, Worker, WorkerState
+from fmx_restart.engine.places import Place
+from fmx_restart.engine.ports import Worker, WorkerState
+from fmx_restart.tests.adapters.ghosts import Ghosts
 
 
-class QueueWaits:
+class QueueWaits(Ghosts):
 	def wait_for_workers(self, number: int, state: WorkerState = WorkerState.IDLE) -> list[Worker]:
 		"""Returns the bench's workers once this many are in that state, and none in another."""
 
@@ -167,8 +169,8 @@ class QueueContract(QueueWaits):
 		self.enqueue("b", "short")
 		self.queue.wake(workers)
 		# Then it is no job of the bench
-		self.assertEqual(self.queue.inventory().places, {"a": Place.WAITING, "b": Place.WAITING})
-		self.assertEqual(self.queue.unlisted(["a", "b"]), {})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"a": Place.WAITING, "b": Place.WAITING})
+		self.assertEqual(self.unlisted(["a", "b"]), {})
 		self.assertNotEqual(self.traces(), set())
 		# And it can be called back, once
 		self.assertEqual((self.queue.recall(), self.queue.recall()), (1, 0))
@@ -198,6 +200,6 @@ class QueueContract(QueueWaits):
 		pill = self.queue.ask_to_leave("short", ["gone"])
 		self.assertEqual(self.waiting("short"), [pill, "job-1"])
 		self.assertEqual(self.queue.statuses([pill]), {pill: "queued"})
-		self.assertEqual(self.queue.inventory().places, {"job-1": Place.WAITING})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"job-1": Place.WAITING})
 		self.assertEqual(self.queue.recall(), 1)
 		self.assertEqual(self.queue.statuses([pill]), {pill: None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.engine.ports import Place
+from fmx_restart.engine.places import Place
 from fmx_restart.tests.adapters.queue_contract import QueueWaits
 
 
@@ -43,7 +43,7 @@ class QueueJobsContract(QueueWaits):
 		self.enqueue("waits")
 		# Then each stands in one place
 		expected = {"ran": Place.FINISHED, "runs": Place.RUNNING, "waits": Place.WAITING}
-		self.assertEqual(self.queue.inventory().places, expected)
+		self.assertEqual(self.queue.inventory().places.as_dict(), expected)
 		statuses = self.queue.statuses(["ran", "runs", "waits", "gone"])
 		self.assertEqual(statuses, {"ran": "finished", "runs": "started", "waits": "queued", "gone": None})
 
@@ -55,8 +55,8 @@ class QueueJobsContract(QueueWaits):
 			self.enqueue(id)
 		self.lose("ghost")
 		# Then it is in no inventory, and found among the unlisted
-		self.assertEqual(set(self.queue.inventory().places), {"a", "b"})
-		[(id, since)] = self.queue.unlisted({"a", "b"}).items()
+		self.assertEqual(set(self.queue.inventory().places.as_dict()), {"a", "b"})
+		[(id, since)] = self.unlisted({"a", "b"}).items()
 		self.assertEqual(id, "ghost")
 		self.assertAlmostEqual(since, self.queue.look().time, delta=30)
 
@@ -67,8 +67,8 @@ class QueueJobsContract(QueueWaits):
 		self.lose("first")
 		self.lose("second")
 		# When they are put back twice
-		once = self.queue.put_back(["first", "second"])
-		again = self.queue.put_back(["first", "second"])
+		once = self.put_back(["first", "second"])
+		again = self.put_back(["first", "second"])
 		# Then they stand before the others, once
 		self.assertEqual((sorted(once), again), (["first", "second"], []))
 		self.assertEqual(self.waiting("short"), ["first", "second", "third"])
@@ -76,7 +76,7 @@ class QueueJobsContract(QueueWaits):
 	def test_a_ghost_that_was_put_back_runs(self):
 		self.enqueue("ghost")
 		self.lose("ghost")
-		self.queue.put_back(["ghost"])
+		self.put_back(["ghost"])
 		self.start_worker("short", "default")
 		self.wait_until_finished("ghost")
 
@@ -89,8 +89,66 @@ class QueueJobsContract(QueueWaits):
 		self.wait_until_running("runs")
 		self.enqueue("waits")
 		# Then none of them is put back
-		self.assertEqual(self.queue.put_back(["ran", "runs", "waits", "gone"]), [])
+		self.assertEqual(self.put_back(["ran", "runs", "waits", "gone"]), [])
 		self.assertEqual(self.waiting("short"), ["waits"])
+
+	def lose_two(self) -> list[str]:
+		for id in ("first", "second", "third"):
+			self.enqueue(id)
+		self.lose("first")
+		self.lose("second")
+		return ["first", "second"]
+
+	def test_without_a_fence_of_ours_nothing_is_put_back(self):
+		# Given ghosts, and a fence that was never held, that is released, or that someone lifted
+		ghosts, fence = self.lose_two(), self.new_fence()
+
+		def held_and_lifted() -> None:
+			fence.hold()
+			self.lift()
+
+		for act in (lambda: None, fence.hold, fence.release, held_and_lifted):
+			with self.subTest(act=act):
+				act()
+				outcome = self.queue.put_back(ghosts, fence)
+				if act == fence.hold:
+					self.assertEqual((sorted(outcome.pushed), outcome.refused), (ghosts, []))
+					self.lose("first")
+					self.lose("second")
+				else:
+					self.assertEqual((outcome.pushed, sorted(outcome.refused)), ([], ghosts))
+					self.assertEqual(self.waiting("short"), ["third"])
+
+	def test_under_somebody_elses_suspension_alone_nothing_is_put_back(self):
+		ghosts = self.lose_two()
+		self.suspend("1")
+		self.assertEqual(self.queue.put_back(ghosts, self.new_fence()).pushed, [])
+
+	def test_where_somebody_else_suspended_the_queue_too_ghosts_are_put_back(self):
+		ghosts = self.lose_two()
+		self.suspend("1")
+		self.assertEqual(sorted(self.put_back(ghosts)), ghosts)
+
+	def test_a_fence_that_lapses_between_two_ghosts_keeps_the_rest_where_it_is(self):
+		for renews in (False, True):
+			with self.subTest(renews=renews):
+				self.put_back_while_someone_lifts_the_fence(renews)
+				self.forget()
+
+	def put_back_while_someone_lifts_the_fence(self, renews: bool) -> None:
+		"""After the first ghost; it may stand again before the second."""
+		ghosts, fence, calls = self.lose_two(), self.new_fence(), []
+		fence.hold()
+
+		def lift_when_one_is_back() -> None:
+			if len(self.waiting("short")) == 2 and not calls:
+				calls.append(self.lift())
+				if renews:
+					fence.hold()
+
+		outcome = self.queue.put_back(ghosts, fence, lift_when_one_is_back)
+		self.assertEqual((outcome.pushed, outcome.refused), (["second"], ["first"]))
+		self.assertEqual(self.waiting("short"), ["second", "third"])
 
 	# jobs that were killed on purpose
 
@@ -106,7 +164,7 @@ class QueueJobsContract(QueueWaits):
 		self.kill_while_it_runs("job-1")
 		self.queue.fail(["job-1", "gone"], "killed by operation-1")
 		self.assertEqual(self.queue.statuses(["job-1"]), {"job-1": "failed"})
-		self.assertEqual(self.queue.inventory().places, {"job-1": Place.FAILED})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"job-1": Place.FAILED})
 		self.assertEqual(self.queue.look().started, ())
 		self.assertEqual(self.reason("job-1"), "killed by operation-1")
 
@@ -121,7 +179,7 @@ class QueueJobsContract(QueueWaits):
 		# Then they stand before the other one, once
 		self.assertEqual((once, again), (["first", "second"], ["first", "second"]))
 		self.assertEqual(self.waiting("short"), ["first", "second", "third"])
-		self.assertEqual(set(self.queue.inventory().places.values()), {Place.WAITING})
+		self.assertEqual(set(self.queue.inventory().places.as_dict().values()), {Place.WAITING})
 
 	def test_a_requeued_job_runs_as_it_was_enqueued(self):
 		# Given a killed job that is back in its queue

@@ -16,7 +16,8 @@ from fmx_restart.adapters.redis_queue.lost import lost_jobs, still_lost
 from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
 from fmx_restart.adapters.redis_queue.survey import jobs_of_site, survey
 from fmx_restart.console.sentences import unreadable
-from fmx_restart.engine.ports import Place
+from fmx_restart.engine.places import Place
+from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 
@@ -47,7 +48,7 @@ PICKLES = st.lists(st.sampled_from(STEPS), max_size=60).map(bytes)
 MEMBERS = st.dictionaries(IDS, SCORES, max_size=3)
 
 
-class TestAnyRecords(RedisTestCase):
+class TestAnyRecords(Ghosts, RedisTestCase):
 	@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 	@given(st.data())
 	def test_no_reader_raises_and_what_rq_wrote_is_read_exactly(self, data):
@@ -81,7 +82,7 @@ class TestAnyRecords(RedisTestCase):
 		for name in data.draw(st.lists(IDS, max_size=2)):
 			pipe.sadd(QUEUES, f"rq:queue:{bench.id}:".encode() + name)
 			pipe.rpush(f"rq:queue:{bench.id}:".encode() + name, name)
-		for _, kind in REGISTRIES:
+		for kind in (registry.StartedJobRegistry, *(kind for _, kind in REGISTRIES)):
 			if members := data.draw(MEMBERS):
 				pipe.zadd(kind.key_template.format(bench.queue("short").name), members)
 		pipe.execute()
@@ -97,9 +98,10 @@ class TestAnyRecords(RedisTestCase):
 
 	def read_all(self, queue: RedisQueue) -> list[str]:
 		look = queue.look()
-		places = queue.inventory().places
+		self.queue = queue
+		places = queue.inventory().places.as_dict()
 		self.assertEqual(places["good"], Place.WAITING)
-		unlisted = queue.unlisted(places)
+		unlisted = self.unlisted(places)
 		ids = [*places, *unlisted, *(job.id for job in look.started)]
 		self.assertEqual(queue.statuses(ids).keys(), set(ids))
 		queue.describe(ids)
@@ -118,7 +120,7 @@ class TestAnyRecords(RedisTestCase):
 
 	def end_and_put_back(self, queue: RedisQueue, ids: list[str]) -> None:
 		odd = [id for id in ids if id != "good"]
-		queue.put_back(odd)
+		self.put_back(odd)
 		queue.fail(odd, "killed")
 		queue.requeue(odd, "killed")
 		queue.recall()

@@ -14,7 +14,9 @@ from fmx_restart.adapters.redis_queue.keys import HAS_EXECUTIONS, QUEUES, WORKER
 from fmx_restart.adapters.redis_queue.lost import lost_jobs
 from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
 from fmx_restart.adapters.redis_queue.survey import survey
-from fmx_restart.engine.ports import Place, WorkerState
+from fmx_restart.engine.places import Place
+from fmx_restart.engine.ports import WorkerState
+from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 
@@ -22,7 +24,7 @@ ODD_ID = b"caf\xe9\x00\xff"
 ODD_NAME = "caf\udce9\x00\udcff"
 
 
-class OddRecordsTestCase(RedisTestCase):
+class OddRecordsTestCase(Ghosts, RedisTestCase):
 	def setUp(self):
 		super().setUp()
 		self.bench = RqBench(self.server)
@@ -48,35 +50,37 @@ class TestJobs(OddRecordsTestCase):
 		for value in ("yesterday", "2026-13-01T00:00:00Z", "None", b"\xff", "99999999999"):
 			with self.subTest(value=value):
 				self.job_hash("odd", enqueued_at=value, started_at=value)
-				self.assertEqual(self.queue.unlisted(["good"]), {"odd": 0.0})
+				self.assertEqual(self.unlisted(["good"]), {"odd": 0.0})
 				self.assertIsNone(self.queue.describe(["odd"])["odd"].started)
 		self.assertEqual(self.named(), [("job", "odd")])
 
 	def test_a_key_of_another_application_that_is_no_utf8_is_passed_over(self):
 		self.admin.set(b"rq:job:" + ODD_ID, "theirs")
-		self.assertEqual(self.queue.unlisted([]).keys(), {"good"})
+		self.assertEqual(self.unlisted([]).keys(), {"good"})
 		self.assertEqual(self.named(), [("job", r"caf\xe9\x00\xff")])
 
 	def test_sets_that_rq_itself_keeps_beside_a_job_are_not_odd(self):
 		self.admin.sadd("rq:job:good:dependents", "x")
 		self.admin.sadd("rq:job:good:dependencies", "x")
-		self.assertEqual(self.queue.unlisted([]).keys(), {"good"})
+		self.assertEqual(self.unlisted([]).keys(), {"good"})
 		self.assertEqual(self.queue.unreadable().count, 0)
 
 	def test_an_id_that_is_no_utf8_is_counted_and_put_back_as_it_was(self):
 		# Given such a job, first in its queue and then lost
 		self.job_hash(ODD_ID, enqueued_at="2026-01-01T00:00:00.000000Z")
 		self.admin.rpush(self.short.key, ODD_ID)
-		self.assertEqual(self.queue.inventory().places, {"good": Place.WAITING, ODD_NAME: Place.WAITING})
+		self.assertEqual(
+			self.queue.inventory().places.as_dict(), {"good": Place.WAITING, ODD_NAME: Place.WAITING}
+		)
 		self.admin.lrem(self.short.key, 0, ODD_ID)
 		# Then everything knows it by one name, which is its own
-		self.assertEqual(self.queue.unlisted(["good"]).keys(), {ODD_NAME})
+		self.assertEqual(self.unlisted(["good"]).keys(), {ODD_NAME})
 		self.assertEqual(self.queue.statuses([ODD_NAME]), {ODD_NAME: "queued"})
 		self.assertEqual(self.queue.describe([ODD_NAME])[ODD_NAME].queue, "short")
 		self.assertEqual(
 			[job.id for job in lost_jobs(self.admin, self.bench.id, most_keys=99)[0]], [ODD_NAME]
 		)
-		self.assertEqual(self.queue.put_back([ODD_NAME]), [ODD_NAME])
+		self.assertEqual(self.put_back([ODD_NAME]), [ODD_NAME])
 		self.assertEqual(self.admin.lrange(self.short.key, 0, -1), [ODD_ID, b"good"])
 
 	def test_a_limit_that_is_no_number_is_no_known_limit(self):
@@ -108,10 +112,10 @@ class TestJobs(OddRecordsTestCase):
 		# Given a registry whose key another program uses, and a job that stands in no list which can be read
 		self.admin.set(registry.FailedJobRegistry.key_template.format(self.short.name), "theirs")
 		self.job_hash("odd")
-		self.assertEqual(self.queue.inventory().places, {"good": Place.WAITING})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"good": Place.WAITING})
 		self.assertEqual(self.named(), [("list of a queue", "short (failed)")])
-		self.assertEqual(self.queue.unlisted(["good"]), {})
-		self.assertEqual(self.queue.put_back(["odd"]), [])
+		self.assertEqual(self.unlisted(["good"]), {})
+		self.assertEqual(self.put_back(["odd"]), [])
 		self.assertEqual(lost_jobs(self.admin, self.bench.id, most_keys=99)[0], [])
 
 	def test_the_readers_of_ended_jobs_pass_over_what_is_no_list(self):

@@ -6,6 +6,7 @@ from itertools import count
 from rq.job import Job
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.in_memory.fence import InMemoryFence
 from fmx_restart.adapters.in_memory.queue import InMemoryQueue
 from fmx_restart.adapters.in_memory.workers import WAKE
 from fmx_restart.adapters.redis_queue import RedisQueue
@@ -43,6 +44,9 @@ class TestInMemoryQueue(QueueContract, QueueJobsContract, unittest.TestCase):
 	def finish(self, id):
 		self.clock.sleep(100)
 
+	def new_fence(self):
+		return InMemoryFence(self.queue.suspension, "fmx_restart:in-memory:operation-1")
+
 	def reason(self, id):
 		return self.queue.tasks[id].reason
 
@@ -51,6 +55,9 @@ class TestInMemoryQueue(QueueContract, QueueJobsContract, unittest.TestCase):
 
 	def suspend(self, value):
 		self.queue.suspension.value = value
+
+	def lift(self):
+		self.queue.suspension.value = None
 
 	def waiting(self, queue):
 		return self.queue.lists.get(queue, [])
@@ -85,6 +92,9 @@ class TestRedisQueue(QueueContract, QueueJobsContract, RedisTestCase):
 
 	def suspend(self, value):
 		self.admin.set(SUSPENDED, value)
+
+	def lift(self):
+		self.admin.delete(SUSPENDED)
 
 	def waiting(self, queue):
 		return [id.decode() for id in self.admin.lrange(self.bench.queue(queue).key, 0, -1)]

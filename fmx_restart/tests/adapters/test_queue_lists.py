@@ -8,9 +8,12 @@ from rq import registry
 from rq.job import JobStatus
 
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.keys import QUEUES
+from fmx_restart.adapters.redis_queue.inventory import PAGE
+from fmx_restart.adapters.redis_queue.keys import HAS_EXECUTIONS, QUEUES
 from fmx_restart.adapters.redis_queue.registries import FailedJob, newest_failed
-from fmx_restart.engine.ports import Place
+from fmx_restart.adapters.redis_queue.survey import jobs_of_site
+from fmx_restart.engine.places import Place
+from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 
@@ -23,7 +26,7 @@ PLACES = {
 }
 
 
-class QueueTestCase(RedisTestCase):
+class QueueTestCase(Ghosts, RedisTestCase):
 	def setUp(self):
 		super().setUp()
 		self.bench = RqBench(self.server)
@@ -51,7 +54,7 @@ class TestInventory(QueueTestCase):
 			self.admin.zadd(kind(self.bench.queue("short").name, connection=self.admin).key, {id: 1})
 		# Then each stands where RQ has put it
 		expected = {id: place for id, (_, place) in PLACES.items()}
-		self.assertEqual(self.queue.inventory().places, {"waiting": Place.WAITING, **expected})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"waiting": Place.WAITING, **expected})
 
 	def test_reading_moves_nothing(self):
 		# Given entries that RQ's own readers would clean away, because they are long expired
@@ -62,7 +65,7 @@ class TestInventory(QueueTestCase):
 		# When everything is read
 		self.queue.inventory()
 		self.queue.look()
-		self.queue.unlisted([])
+		self.unlisted([])
 		self.queue.statuses(["waiting", "old"])
 		self.queue.describe(["waiting", "old"])
 		# Then Redis is as it was
@@ -75,36 +78,136 @@ class TestInventory(QueueTestCase):
 			registry.FailedJobRegistry(self.bench.queue("short").name, self.admin).key, {"again": 1}
 		)
 		# Then it waits
-		self.assertEqual(self.queue.inventory().places, {"again": Place.WAITING})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"again": Place.WAITING})
 
 	def test_a_job_in_the_intermediate_list_is_stranded(self):
 		self.bench.enqueue("stranded")
 		self.strand("stranded")
-		self.assertEqual(self.queue.inventory().places, {"stranded": Place.STRANDED})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"stranded": Place.STRANDED})
 
 	def test_a_bench_without_jobs_has_an_empty_inventory_with_a_time(self):
 		inventory = self.queue.inventory()
-		self.assertEqual(inventory.places, {})
+		self.assertEqual(inventory.places.as_dict(), {})
 		self.assertAlmostEqual(inventory.time, self.queue.look().time, delta=5)
+
+
+class TestPages(QueueTestCase):
+	"""Lists that are longer than what is read at once, and that change in between."""
+
+	JOBS = 3 * PAGE + 5
+
+	def setUp(self):
+		super().setUp()
+		self.admin.sadd(QUEUES, self.list)
+		self.ids = [f"{number:06}" for number in range(self.JOBS)]
+		self.admin.rpush(self.list, *self.ids)
+		self.beats = 0
+
+	def inventory(self, act=None) -> dict[str, Place]:
+		def beat() -> None:
+			self.beats += 1
+			if act:
+				act(self.beats)
+
+		return self.queue.inventory(beat).places.as_dict()
+
+	def test_every_job_is_there_and_there_is_a_beat_for_each_page(self):
+		self.assertEqual(self.inventory(), dict.fromkeys(self.ids, Place.WAITING))
+		self.assertGreater(self.beats, 4)
+
+	def test_jobs_that_are_taken_and_come_meanwhile_keep_no_other_from_being_seen(self):
+		# Given workers that take jobs, and others that come at both ends, between any two pages
+		taken = []
+
+		def others_act(beat: int) -> None:
+			for id in self.admin.lpop(self.list, 20) or ():
+				taken.append(id.decode())
+				self.admin.zadd(self.registry(registry.StartedJobRegistry), {member(id.decode()): 2e9})
+			self.admin.rpush(self.list, *(f"new-{beat}-{number}" for number in range(30)))
+			self.admin.lpush(self.list, f"front-{beat}")
+
+		places = self.inventory(others_act)
+		# Then each job that waited all the while is there, and each that was taken, where it was or where it is
+		self.assertGreater(len(taken), 50)
+		self.assertEqual({places[id] for id in set(self.ids) - set(taken)}, {Place.WAITING})
+		self.assertLessEqual(
+			{places[id] for id in set(taken) & set(self.ids)}, {Place.WAITING, Place.RUNNING}
+		)
+
+	def test_a_long_registry_is_seen_as_a_whole_while_jobs_come_and_go(self):
+		key = self.registry(registry.FailedJobRegistry)
+		self.admin.delete(self.list)
+		self.admin.zadd(key, {id: number for number, id in enumerate(self.ids)})
+
+		def others_act(beat: int) -> None:
+			self.admin.zadd(key, {f"new-{beat}-{number}": 0 for number in range(50)})
+			self.admin.zrem(key, *(f"new-{beat - 1}-{number}" for number in range(50)))
+
+		places = self.inventory(others_act)
+		self.assertEqual({places[id] for id in self.ids}, {Place.FAILED})
+
+	def test_a_job_that_ends_meanwhile_is_seen_running_or_ended(self):
+		# Given running jobs that end one by one between any two looks
+		running = [f"runs-{number}" for number in range(10)]
+		started, finished = map(self.registry, (registry.StartedJobRegistry, registry.FinishedJobRegistry))
+		self.admin.zadd(started, {member(id): 2e9 for id in running})
+
+		def one_ends(beat: int) -> None:
+			for id in running[beat : beat + 2]:
+				self.admin.zrem(started, member(id))
+				self.admin.zadd(finished, {id: 1})
+
+		places = self.inventory(one_ends)
+		self.assertLessEqual({places[id] for id in running}, {Place.RUNNING, Place.FINISHED})
+
+	def test_hashes_are_read_with_beats_in_between(self):
+		pipe = self.admin.pipeline()
+		for id in self.ids:
+			pipe.hset(f"rq:job:{id}", "status", "queued")
+		pipe.execute()
+		self.queue.hashes(lambda: setattr(self, "beats", self.beats + 1))
+		self.assertGreater(self.beats, self.JOBS / 2000)
+		self.beats = 0
+		self.queue.statuses(self.ids, lambda: setattr(self, "beats", self.beats + 1))
+		self.assertGreater(self.beats, self.JOBS / 2000)
+
+	def registry(self, kind: type) -> str:
+		return kind(self.bench.queue("short").name, connection=self.admin).key
+
+	def test_jobs_of_a_site_are_counted_on_every_page(self):
+		self.admin.rpush(self.list, *(f"one.localhost||{id}" for id in self.ids), "one.localhost::old")
+		self.admin.rpush(self.list, *(f"two.localhost||{number}" for number in range(7)))
+		counted = {
+			site: jobs_of_site(self.admin, self.bench.id, ["short", "long"], site)
+			for site in ("one.localhost", "two.localhost", "three.localhost")
+		}
+		self.assertEqual(counted["one.localhost"], {"short": self.JOBS + 1, "long": 0})
+		self.assertEqual(counted["two.localhost"], {"short": 7, "long": 0})
+		self.assertEqual(counted["three.localhost"], {"short": 0, "long": 0})
+
+
+def member(id: str) -> str:
+	"""Of the started registry."""
+	return f"{id}:execution" if HAS_EXECUTIONS else id
 
 
 class TestUnlisted(QueueTestCase):
 	def test_only_hashes_that_say_queued_are_told(self):
 		for status in JobStatus:
 			self.bench.enqueue(status.value).set_status(status)
-		self.assertEqual(set(self.queue.unlisted([])), {"queued"})
+		self.assertEqual(set(self.unlisted([])), {"queued"})
 
 	def test_those_we_know_of_are_not_asked_for(self):
 		for id in ("a", "b", "c"):
 			self.bench.enqueue(id)
-		self.assertEqual(set(self.queue.unlisted(["a", "c"])), {"b"})
+		self.assertEqual(set(self.unlisted(["a", "c"])), {"b"})
 
 	def test_what_is_no_job_hash_is_passed_over(self):
 		# Given keys that begin like a job's, with another type and with nothing in them
 		self.admin.sadd("rq:job:a:dependents", "b")
 		self.admin.hset("rq:job:empty", "created_at", "x")
 		self.bench.enqueue("job-1")
-		self.assertEqual(set(self.queue.unlisted([])), {"job-1"})
+		self.assertEqual(set(self.unlisted([])), {"job-1"})
 		self.assertEqual(self.queue.statuses(["a:dependents"]).get("a:dependents"), None)
 
 	def test_more_jobs_than_one_chunk_are_all_found(self):
@@ -115,9 +218,9 @@ class TestUnlisted(QueueTestCase):
 			pipe.hset(f"rq:job:{number}", mapping={"status": "queued", "origin": origin})
 		pipe.execute()
 		# Then each is found and put back, the first one first
-		found = sorted(self.queue.unlisted([]), key=int)
+		found = sorted(self.unlisted([]), key=int)
 		self.assertEqual(len(found), 2500)
-		self.assertEqual(len(self.queue.put_back(found)), 2500)
+		self.assertEqual(len(self.put_back(found)), 2500)
 		self.assertEqual(self.waiting(), found)
 
 
@@ -128,12 +231,13 @@ class TestPutBack(QueueTestCase):
 		for id in ids:
 			self.bench.enqueue(id)
 		self.admin.delete(self.list)
-		start, returned = threading.Barrier(4), []
+		start, returned, fence = threading.Barrier(4), [], self.new_fence()
+		fence.hold()
 
 		def put_back():
 			queue = self.new_queue()
 			start.wait()
-			returned.append(queue.put_back(ids))
+			returned.append(queue.put_back(ids, fence).pushed)
 
 		threads = [threading.Thread(target=put_back) for _ in range(4)]
 		for thread in threads:
@@ -147,7 +251,7 @@ class TestPutBack(QueueTestCase):
 	def test_a_stranded_job_leaves_the_intermediate_list(self):
 		self.bench.enqueue("stranded")
 		self.strand("stranded")
-		self.assertEqual(self.queue.put_back(["stranded"]), ["stranded"])
+		self.assertEqual(self.put_back(["stranded"]), ["stranded"])
 		self.assertEqual(self.waiting(), ["stranded"])
 		self.assertFalse(self.admin.exists(f"{self.list}:intermediate"))
 
@@ -156,7 +260,7 @@ class TestPutBack(QueueTestCase):
 		self.bench.enqueue("ghost")
 		self.admin.delete(self.list, QUEUES)
 		# When it is put back
-		self.queue.put_back(["ghost"])
+		self.put_back(["ghost"])
 		# Then RQ's own readers find it
 		self.assertEqual(self.admin.smembers(QUEUES), {self.list.encode()})
 
@@ -164,14 +268,14 @@ class TestPutBack(QueueTestCase):
 		for id, queue in (("a", "short"), ("b", "long")):
 			self.bench.enqueue(id, queue)
 			self.admin.delete(self.bench.queue(queue).key)
-		self.queue.put_back(["a", "b"])
+		self.put_back(["a", "b"])
 		self.assertEqual(
 			(self.bench.queue("short").job_ids, self.bench.queue("long").job_ids), (["a"], ["b"])
 		)
 
 	def test_a_hash_without_a_queue_is_left_alone(self):
 		self.admin.hset("rq:job:homeless", "status", "queued")
-		self.assertEqual(self.queue.put_back(["homeless"]), [])
+		self.assertEqual(self.put_back(["homeless"]), [])
 
 
 class TestNewestFailed(QueueTestCase):

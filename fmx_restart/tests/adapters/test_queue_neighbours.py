@@ -5,7 +5,9 @@ from __future__ import annotations
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import QUEUES, WORKERS
-from fmx_restart.engine.ports import Hold, Place, WorkerState
+from fmx_restart.engine.places import Place
+from fmx_restart.engine.ports import Hold, WorkerState
+from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import SEPARATOR, RqBench
 from fmx_restart.tests.adapters.waiting import eventually
@@ -13,7 +15,7 @@ from fmx_restart.tests.adapters.waiting import eventually
 JOBS = ("job-of-home-anna-bench", "job-of-home-ben-bench")
 
 
-class TestOneBenchAmongOthers(RedisTestCase):
+class TestOneBenchAmongOthers(Ghosts, RedisTestCase):
 	def setUp(self):
 		super().setUp()
 		self.ours, *self.others = (
@@ -33,7 +35,7 @@ class TestOneBenchAmongOthers(RedisTestCase):
 		self.assertEqual([worker.name for worker in look.workers], ["worker-of-home-bench"])
 		self.assertEqual(look.depths, {"short": 0, "default": 0, "long": 1})
 		self.assertEqual(look.other_benches, {"home-bench-2": 1, "home": 1, "2-home-bench": 1})
-		self.assertEqual(self.queue.inventory().places, {"job-of-home-bench": Place.WAITING})
+		self.assertEqual(self.queue.inventory().places.as_dict(), {"job-of-home-bench": Place.WAITING})
 
 	def test_ghosts_and_running_jobs_of_other_benches_are_not_ours(self):
 		# Given a ghost and a running job on every bench
@@ -46,7 +48,7 @@ class TestOneBenchAmongOthers(RedisTestCase):
 		eventually(lambda: set(self.queue.statuses(running).values()) == {"started"}, "four jobs run")
 		# Then we see ours only
 		self.assertEqual([job.id for job in self.queue.look().started], ["job-of-home-bench"])
-		self.assertEqual(set(self.queue.unlisted([])), {"ghost-of-home-bench"})
+		self.assertEqual(set(self.unlisted([])), {"ghost-of-home-bench"})
 
 	def test_a_worker_of_two_benches_is_ours_with_our_queues(self):
 		names = [f"{bench.id}:short" for bench in (*self.others, self.ours)]
@@ -157,5 +159,5 @@ class TestIncompleteRecords(RedisTestCase):
 		eventually(lambda: set(self.queue.statuses(ids).values()) == {"started"}, "all run")
 		self.assertEqual({job.id for job in self.queue.look().started}, set(ids))
 		eventually(lambda: {w.job_id for w in self.queue.look().workers} == set(ids), "workers name them")
-		self.assertEqual(self.queue.inventory().places, dict.fromkeys(ids, Place.RUNNING))
+		self.assertEqual(self.queue.inventory().places.as_dict(), dict.fromkeys(ids, Place.RUNNING))
 		self.assertEqual(self.queue.describe(ids).keys(), set(ids))

@@ -36,8 +36,8 @@ def orders(connection: redis.Redis) -> dict[str, Callable[[], object]]:
 		"inventory": queue.inventory,
 		"describe": lambda: queue.describe(["a"]),
 		"statuses": lambda: queue.statuses(["a"]),
-		"unlisted": lambda: queue.unlisted([]),
-		"put_back": lambda: queue.put_back(["a"]),
+		"queued": lambda: queue.queued(["a"]),
+		"put_back": lambda: queue.put_back(["a"], fence),
 		"hold": lease.hold,
 		"release": lease.release,
 		"holder": lease.holder,
@@ -97,8 +97,10 @@ class TestRefused(Border, RedisTestCase):
 		self.admin.hset("rq:job:a", mapping={"status": "queued", "origin": "home-ben-bench:short"})
 		queue = RedisQueue(self.connection(BENCH, PASSWORD), BENCH, "operation-1")
 		# Then Redis itself keeps us from touching it
+		fence = RedisFence(self.connection(BENCH, PASSWORD), f"fmx_restart:{BENCH}:operation-1", seconds=30)
+		fence.hold()
 		with self.assertRaises(WrongEnvironment):
-			queue.put_back(["a"])
+			queue.put_back(["a"], fence)
 
 	def test_a_server_that_wants_a_password_and_gets_none_is_a_wrong_environment(self):
 		self.admin.config_set("requirepass", PASSWORD)

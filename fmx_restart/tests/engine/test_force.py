@@ -54,6 +54,25 @@ class TestForce(unittest.TestCase):
 		self.assertTrue(report.account.is_balanced)
 		self.assertEqual(task.runs, task_runs_before + 1)
 
+	def test_a_killed_job_that_another_worker_has_started_again_is_left_alone(self):
+		# Given a job that RQ itself tries again: the fence lapses when it is killed, and a new worker elsewhere starts it
+		task, end = self.endless(), self.bench.host.end
+		run = Run(self.bench, Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.REQUEUE))
+
+		def end_and_try_again(victims) -> None:
+			end(victims)
+			if task.runs == 1:
+				self.bench.queue.suspension.value, task.status = None, "queued"
+				self.bench.queue.lists["short"].insert(0, task.id)
+				self.bench.queue.add_worker("new", 7, ["short"], host="host-2")
+
+		self.bench.host.end = end_and_try_again
+		# When the time is over, then it is neither failed beside its worker nor put back to run a third time
+		with self.assertRaises(DrainTimeout):
+			run.go()
+		self.assertEqual((task.status, task.runs, task.worker), ("started", 2, "new"))
+		self.assertEqual((run.operation.report.requeued, run.of(events.JobsInterrupted)), ([], []))
+
 	def test_an_orphan_whose_time_is_over_is_ended_too(self):
 		self.bench.host.add(99, is_horse=True)
 		report = Run(self.bench, FAST).go()

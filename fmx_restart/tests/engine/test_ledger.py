@@ -3,14 +3,18 @@ from __future__ import annotations
 import unittest
 
 from fmx_restart.engine.ledger import Account, Ledger
-from fmx_restart.engine.ports import Inventory, Place
+from fmx_restart.engine.places import Ids, Inventory, Place, Places
 
 
 def closed(before: dict, after: dict, statuses: dict | None = None, seen_running=()) -> Account:
 	"""`before` and `after`: job id → place. `statuses`: what the hashes of the others say."""
-	ledger = Ledger(Inventory(100.0, before))
+	ledger = Ledger(inventory(100.0, before))
 	ledger.seen_running |= set(seen_running)
-	return ledger.close(Inventory(200.0, after), statuses or {})
+	return ledger.close(ledger.compare(inventory(200.0, after)), statuses or {})
+
+
+def inventory(time: float, places: dict[str, Place]) -> Inventory:
+	return Inventory(time, Places(places))
 
 
 class TestLedger(unittest.TestCase):
@@ -55,8 +59,8 @@ class TestLedger(unittest.TestCase):
 
 	def test_a_job_whose_worker_had_been_killed_before_is_told_and_not_counted_as_ours(self):
 		for after in ({"a": Place.RUNNING}, {"a": Place.FAILED}, {}):
-			ledger = Ledger(Inventory(100.0, {"a": Place.RUNNING}), abandoned={"a"})
-			account = ledger.close(Inventory(200.0, after), {})
+			ledger = Ledger(inventory(100.0, {"a": Place.RUNNING}), abandoned={"a"})
+			account = ledger.close(ledger.compare(inventory(200.0, after)), {})
 			self.assert_outcome(account, older_interrupted=["a"])
 
 	# jobs that came meanwhile
@@ -113,14 +117,18 @@ class TestLedger(unittest.TestCase):
 
 	def test_the_hashes_asked_for_are_those_of_jobs_in_no_list(self):
 		# Given a job of every kind
-		ledger = Ledger(Inventory(100.0, {"gone": Place.WAITING, "ran": Place.RUNNING, "old": Place.FAILED}))
+		ledger = Ledger(inventory(100.0, {"gone": Place.WAITING, "ran": Place.RUNNING, "old": Place.FAILED}))
 		after = {"ran": Place.FINISHED, "stranded": Place.STRANDED, "new": Place.WAITING}
 		# Then only those that no list tells about are asked for
-		self.assertEqual(ledger.unplaced(Inventory(200.0, after)), {"gone", "stranded"})
+		self.assertEqual(ledger.compare(inventory(200.0, after)).unplaced, {"gone", "stranded"})
 
-	def test_what_waited_before_is_known_by_id(self):
+	def test_of_all_hashes_those_are_looked_at_that_did_not_wait_before_and_stand_nowhere_now(self):
 		before = {"a": Place.WAITING, "b": Place.RUNNING, "c": Place.STRANDED}
-		self.assertEqual(Ledger(Inventory(0, before)).waiting_before, {"a"})
+		ledger, hashes = Ledger(inventory(0, before)), Ids()
+		hashes.add([b"a", b"b", b"c", b"new", b"ghost"])
+		ledger.discard_known(hashes)
+		after = inventory(1, {"b": Place.FINISHED, "new": Place.WAITING})
+		self.assertEqual(set(ledger.unlisted(hashes, after)), {"c", "ghost"})
 
 	def test_every_place_has_an_outcome_before_and_after(self):
 		for before in (None, *Place):
