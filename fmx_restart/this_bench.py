@@ -76,7 +76,10 @@ def plan_here(options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
 	check_workers(read_config())
 	bench = this_bench(new_operation_id())
-	return plan_of(bench, options)
+	try:
+		return plan_of(bench, options)
+	finally:
+		bench.code.end_check()
 
 
 @dataclass(frozen=True)

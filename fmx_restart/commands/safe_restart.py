@@ -63,7 +63,7 @@ def run(context: click.Context, given: dict) -> None:
 def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	can_ask = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not given["as_json"]
 	if can_ask and not given["yes"]:
-		wanted = confirmed(wanted)
+		wanted = confirmed(wanted, plan_here)
 	shown = listener(given, moment := Moment())
 	if id := given_id(given):
 		operate_in_place(id, wanted, site, shown)
@@ -72,14 +72,14 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 		operate_apart(id, wanted, site, Viewer(shown, moment, MigrationLogs()), leaving(given, id))
 
 
-def confirmed(wanted: Options) -> Options:
+def confirmed(wanted: Options, planned: Callable[[Options], Plan]) -> Options:
 	"""What the person says yes to. Raises Abort."""
-	plan = plan_here(wanted)
+	plan = planned(wanted)
 	if plan.stopped_web:
 		text = f"Web is stopped ({', '.join(plan.stopped_web)}). Start it too?"
 		if click.confirm(printable_lines(text), default=True):
 			wanted = replace(wanted, start_stopped_web=True)
-			plan = plan_here(wanted)
+			plan = planned(wanted)
 	if plan.restart:  # else it is refused, with what to type
 		click.confirm(printable_lines(f"{plan_sentence(plan)}\nGo on?"), default=True, abort=True)
 	return wanted

@@ -39,16 +39,17 @@ def move_out(operation: str, environ: Mapping[str, str] = os.environ, cgroup: Pa
 	"""
 	unit, is_users = unit_of(cgroup)
 	if unit is not None and "SUPERVISOR_ENABLED" not in environ:
-		return "" if is_moved(operation, cgroup, first_users=is_users) else warning(f"{unit} stops")
+		return "" if is_moved(operation, cgroup, first_users=is_users) else warning(f"{unit} stops.")
 	if unit is None and (login := login_of(cgroup)) and ends_with_login():
-		return "" if is_moved(operation, cgroup, first_users=os.getuid() != 0) else warning(f"{login} ends")
+		ends = f"{login} ends. loginctl enable-linger would prevent that."
+		return "" if is_moved(operation, cgroup, first_users=os.getuid() != 0) else warning(ends)
 	return ""
 
 
 def warning(when: str) -> str:
 	return (
-		f"When {when}, systemd ends this operation too: it gave it no scope of its own."
-		" What the operation leaves then is recovered by the next one, or by bench safe-restart --recover."
+		f"systemd gave the operation no scope of its own, so it will be killed when {when}"
+		" If that happens, bench safe-restart --recover cleans up."
 	)
 
 

@@ -13,9 +13,6 @@ import psutil
 
 from fmx_restart.record import away
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.support import development_bench
-
-NAME = "20000101-000000-0000"
 
 
 class TestAway(unittest.TestCase):
@@ -65,33 +62,3 @@ class TestAway(unittest.TestCase):
 		self.assertFalse(is_free())
 		gate.touch()
 		eventually(is_free, "its end is seen")
-
-
-class TestWayOut(unittest.TestCase):
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		development_bench()  # elsewhere there may be no Frappe to import
-
-	def setUp(self) -> None:
-		folder = tempfile.TemporaryDirectory(prefix="fmx-away-")
-		self.addCleanup(folder.cleanup)
-		self.cgroup = Path(folder.name, "cgroup")
-
-	def way_out(self, path: str, **environ: str) -> list[str]:
-		from fmx_restart.record.launching import way_out
-
-		self.cgroup.write_text(f"0::{path}\n")
-		return way_out(NAME, environ, self.cgroup)[1:]
-
-	def test_below_a_unit_of_systemd_it_gets_a_scope_of_its_own(self):
-		found = self.way_out("/system.slice/frappe-bench-frappe-web.service")
-		self.assertEqual(found, ["--scope", "--quiet", "--collect", f"--unit=fmx-restart-{NAME}", "--"])
-
-	def test_below_a_users_unit_it_asks_that_users_systemd(self):
-		found = self.way_out("/user.slice/user-1000.slice/user@1000.service/app.slice/bench-web.service")
-		self.assertEqual(found[0], "--user")
-
-	def test_below_supervisord_and_without_systemd_a_session_is_enough(self):
-		self.assertEqual(self.way_out("/system.slice/supervisor.service", SUPERVISOR_ENABLED="1"), [])
-		self.assertEqual(self.way_out("/user.slice/user-0.slice/session-1.scope"), [])
