@@ -143,7 +143,7 @@ def safe_restart(context: click.Context, **given) -> None:
 	  75  another operation holds the bench
 	  130 stopped by Ctrl-C or TERM; nothing restarted
 	"""
-	from fmx_restart.commands.safe_restart import run
+	from fmx_restart.commands.restart import run
 
 	run(context, given)
 

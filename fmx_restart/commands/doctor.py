@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from fmx_restart.commands.safe_restart import exit_on_error, sites_of
+from fmx_restart.commands.restart import exit_on_error, sites_of
 from fmx_restart.console.doctor import console, report
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.examining import Errand, examine_patient, patience

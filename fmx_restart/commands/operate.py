@@ -61,9 +61,16 @@ def operate_in_place(id: str, wanted: Options, site: str | None, listener: Liste
 
 
 def operate_apart(
-	id: str, wanted: Options, site: str | None, viewer: Viewer, after: Callable[[events.Event], None]
+	id: str,
+	wanted: Options,
+	site: str | None,
+	viewer: Callable[[], Viewer],
+	after: Callable[[events.Event], None],
 ) -> None:
-	"""In a process of its own, watched from here. Raises the operation's failure, or what `after` raises."""
+	"""
+	In a process of its own, watched from here. `viewer` is made while that begins: what it imports takes as long as a
+	preflight. Raises the operation's failure, or what `after` raises.
+	"""
 
 	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
 		if warning := move_out(id):
@@ -76,7 +83,7 @@ def operate_apart(
 def watch_apart(
 	work: Callable[[Reporter, threading.Event], None],
 	journal: Path,
-	viewer: Viewer,
+	viewer: Callable[[], Viewer],
 	after: Callable[[events.Event], None],
 ) -> None:
 	"""`work` in a process of its own, and the facts in `journal` shown until it ends. Raises as operate_apart."""
@@ -86,7 +93,7 @@ def watch_apart(
 		source = ProcessSource(process, journal, output)
 		interrupts = Interrupts(process, journal.stem, source.notices.append)
 	try:
-		failure = viewer.watch(source, after)
+		failure = viewer().watch(source, after)
 		wait_for_end(process)
 		if failure:
 			raise error_of(failure, output)

@@ -115,7 +115,7 @@ def json_list(text: str) -> list:
 
 
 def parsed(words: list[str]) -> Options:
-	from fmx_restart.commands.safe_restart import options
+	from fmx_restart.commands.restart import options
 
 	try:
 		context = command_line.make_context("safe-restart", words)

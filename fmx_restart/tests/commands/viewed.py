@@ -20,7 +20,7 @@ from fmx_restart.commands import viewer
 from fmx_restart.commands.migration_logs import MigrationLogs
 from fmx_restart.commands.operate import watch_apart
 from fmx_restart.commands.operation_process import Reporter
-from fmx_restart.commands.safe_restart import exit_on_error, leaving, listener
+from fmx_restart.commands.restart import exit_on_error, leaving, listener
 from fmx_restart.commands.viewer import Moment, Viewer
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Emitter
@@ -165,7 +165,7 @@ def main(folder: Path, shown: str, story: str) -> None:
 		watch_apart(
 			lambda reporter, stop_requested: STORIES[story](Stage(folder, reporter, stop_requested)),
 			folder / f"{ID}.jsonl",
-			Viewer(listener(given, moment), moment, MigrationLogs()),
+			lambda: Viewer(listener(given, moment), moment, MigrationLogs()),
 			leaving(given, ID),
 		)
 

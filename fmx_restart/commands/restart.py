@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -64,12 +65,16 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	can_ask = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not given["as_json"]
 	if can_ask and not given["yes"]:
 		wanted = confirmed(wanted, plan_here)
-	shown = listener(given, moment := Moment())
 	if id := given_id(given):
-		operate_in_place(id, wanted, site, shown)
-	else:
-		id = new_operation_id()
-		operate_apart(id, wanted, site, Viewer(shown, moment, MigrationLogs()), leaving(given, id))
+		operate_in_place(id, wanted, site, listener(given, time.time))
+		return
+
+	def viewer() -> Viewer:
+		moment = Moment()
+		return Viewer(listener(given, moment), moment, MigrationLogs())
+
+	id = new_operation_id()
+	operate_apart(id, wanted, site, viewer, leaving(given, id))
 
 
 def confirmed(wanted: Options, planned: Callable[[Options], Plan]) -> Options:
