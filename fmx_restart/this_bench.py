@@ -49,7 +49,7 @@ from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.operation_id import new_operation_id
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.plan import Plan, is_worth_naming
 from fmx_restart.engine.ports import Bench, Job, Look, Processes
 from fmx_restart.engine.steps.preflight import plan_of
 
@@ -92,13 +92,14 @@ class Status:
 		str, str
 	]  # operations whose process died and that nobody has recovered: id → host; "" for this one
 	look: Look
-	jobs: dict[str, Job]  # those that run, by id
+	jobs: dict[str, Job]  # those that run, by id, without short ones of this app itself
 
 
 def status_here() -> Status:
 	bench = this_bench(new_operation_id())
 	look, holder = bench.queue.look(), bench.lock.holder()
-	jobs = bench.queue.describe(job.id for job in look.started)
+	running = bench.queue.describe(job.id for job in look.started)
+	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
 	holding = Holder.parse(holder)
 	left = [left for left in unfinished(journals(bench.path)) if not left.is_held(holding)]
 	hosts = {one.operation: "" if one.is_ours else one.host for one in left}

@@ -34,6 +34,7 @@ class Plan:
 		return () if has_web else stopped
 
 
+OWN_JOBS_TAKE = 10.0  # seconds
 WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}
 
 
@@ -82,6 +83,11 @@ def most_left(job: Job, now: float) -> float | None:
 
 def elapsed(job: Job, now: float) -> float:
 	return max(0.0, now - job.started) if job.started else 0.0
+
+
+def is_worth_naming(job: Job, now: float) -> bool:
+	"""Nobody enqueued a job of this app, and it ends within seconds. One that does not is told like any other."""
+	return not job.is_own or job.started is None or elapsed(job, now) > OWN_JOBS_TAKE
 
 
 def longest(jobs: Iterable[Job], now: float) -> float | None:

@@ -106,6 +106,7 @@ class Job:
 	queue: str
 	started: float | None  # seconds since the epoch
 	timeout: float | None  # seconds; None where RQ sets no limit
+	is_own: bool = False  # of this app: nobody enqueued it
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.local_workers import Locator
+from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Job, Look, Worker
 from fmx_restart.engine.workers import is_live
 from fmx_restart.record import access, here, samples
@@ -57,7 +58,8 @@ def look_at_workers() -> dict[str, Any]:
 	bench_id = here.bench_id()
 	queue, host = RedisQueue(here.connection(), bench_id, ""), ThisHost(here.bench_folder())
 	look = Locator(host, queue, SystemClock()).locate(queue.look())
-	jobs = queue.describe(job.id for job in look.started)
+	running = queue.describe(job.id for job in look.started)
+	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
 	samples.note(look)
 	held = here.held()
 	failed = failed_counts(here.connection(), bench_id, look.depths)

@@ -298,7 +298,7 @@ class InMemoryQueue(WorkerLoops):
 
 
 def to_job(task: Task) -> Job:
-	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout)
+	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout, task.is_own)
 
 
 def real(ids: Iterable[str]) -> list[str]:

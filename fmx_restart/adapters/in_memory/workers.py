@@ -30,6 +30,7 @@ class Task:
 	timeout: float | None = 300.0
 	site: str = "one.localhost"
 	method: str = "app.tasks.work"
+	is_own: bool = False
 	status: str | None = "queued"
 	enqueued: float = 0.0
 	started: float | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 
 from fmx_restart.adapters.redis_queue.hashes import hashes_with_data
+from fmx_restart.adapters.redis_queue.own_jobs import is_own
 from fmx_restart.adapters.redis_queue.pickled_names import NoPickle, content_of
 from fmx_restart.adapters.redis_queue.records import Record, Unreadable, text
 from fmx_restart.engine.plain_text import printable
@@ -32,7 +33,8 @@ def describe(
 
 def job(record: Record, bench_id: str, data: bytes | None, fields: list[bytes | None]) -> Job:
 	origin, started, timeout = map(text, fields)
-	site, method = label(data, record)
+	content = read_content(data, record)
+	site, method, _ = names_in(content)
 	limit = record.number("timeout", timeout) or 0.0
 	return Job(
 		id=record.name,
@@ -41,6 +43,7 @@ def job(record: Record, bench_id: str, data: bytes | None, fields: list[bytes | 
 		queue=origin.removeprefix(f"{bench_id}:") or UNKNOWN,
 		started=record.instant("started_at", started),
 		timeout=limit if limit > 0 else None,  # RQ writes -1 for "no limit"
+		is_own=is_own(content),
 	)
 
 
@@ -52,14 +55,20 @@ def label(data: bytes | None, record: Record | None = None) -> tuple[str, str]:
 
 def label_and_method(data: bytes | None, record: Record | None = None) -> tuple[str, str, str]:
 	"""As label, and the method by its plain name, as Frappe's own doctor calls it (frappe/utils/doctor.py)."""
-	if not data:
-		return NOTHING
+	return names_in(read_content(data, record))
+
+
+def read_content(data: bytes | None, record: Record | None = None) -> Any:
+	"""None where there is nothing, or nothing that can be read; the record notes why."""
 	try:
-		content = content_of(data)
+		return content_of(data) if data else None
 	except NoPickle as error:
 		if record:
 			record.note(str(error))
-		return NOTHING
+		return None
+
+
+def names_in(content: Any) -> tuple[str, str, str]:
 	if not isinstance(content, tuple) or len(content) != 4:
 		return NOTHING
 	function, _instance, _args, kwargs = content

@@ -8,7 +8,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.plan import elapsed, most_left
+from fmx_restart.engine.plan import elapsed, is_worth_naming, most_left
 from fmx_restart.engine.ports import HostProcess, Look, WorkerState
 from fmx_restart.engine.report import JobWait
 from fmx_restart.engine.steps.kill import end_jobs
@@ -72,6 +72,7 @@ class Draining(Parking):
 		super().__init__(operation)
 		self.began = self.bench.clock.now()
 		self.jobs: tuple[events.RunningJob, ...] = ()
+		self.named: tuple[events.RunningJob, ...] = ()  # those of them that people are told of
 		self.strays: list[HostProcess] = []
 		self.waits: dict[str, JobWait] = {}
 		self.told: tuple[float, object] = (0.0, None)
@@ -109,6 +110,7 @@ class Draining(Parking):
 		parked = super().is_done()
 		look = self.look
 		self.jobs = self.running(look)
+		self.named = tuple(it for it in self.jobs if is_worth_naming(it.job, look.time))
 		self.note_waits()
 		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
 		is_quiet = parked and not busy and not self.jobs
@@ -139,26 +141,28 @@ class Draining(Parking):
 
 	def note_waits(self) -> None:
 		seconds = self.bench.clock.now() - self.began
-		for running in self.jobs:
+		for running in self.named:
 			if running.job.id not in self.waits:
 				self.waits[running.job.id] = JobWait(running.job, 0.0)
 				self.operation.report.waited_for.append(self.waits[running.job.id])
 			self.waits[running.job.id].seconds = seconds
 
 	def tell(self, look: Look) -> None:
-		"""At once when jobs came or went, else at the pace the person asked for."""
-		now, jobs = self.bench.clock.now(), frozenset(running.job.id for running in self.jobs)
+		"""At once when jobs came or went, else at the pace the person asked for. Of our own jobs alone nothing."""
+		if self.jobs and not self.named and not self.strays:
+			return
+		now, jobs = self.bench.clock.now(), frozenset(running.job.id for running in self.named)
 		if jobs == self.told[1] and now < self.told[0]:
 			return
 		self.told = (now + self.operation.options.report_every, jobs)
 		left = self.left()
 		pids = tuple(process.pid for process in self.strays)
 		workers = tuple(self.live)
-		self.operation.emit(events.StillRunning(workers, self.jobs, pids, dict(look.depths), max(0.0, left)))
+		self.operation.emit(events.StillRunning(workers, self.named, pids, dict(look.depths), max(0.0, left)))
 
 	def timeout(self) -> DrainTimeout:
-		self.operation.report.still_running = [running.job for running in self.jobs]
-		names = "; ".join([*map(describe, self.jobs), *self.unnamed()])
+		self.operation.report.still_running = [running.job for running in self.named]
+		names = "; ".join([*map(describe, self.named), *self.unnamed()])
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
 		waits = options.strategy is Strategy.WAIT_WORKERS
 		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
@@ -174,7 +178,7 @@ class Draining(Parking):
 		lost = [
 			f"pid {process.pid}, a job process without its worker or its record" for process in self.strays
 		]
-		named = {running.worker for running in self.jobs}
+		named = {running.worker for running in self.named}
 		others = [w for w in self.live if w.state is not WorkerState.SUSPENDED and w.name not in named]
 		return lost + [f"the worker {w.name} (pid {w.pid}, {w.state.value})" for w in others]
 

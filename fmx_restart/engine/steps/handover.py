@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import Interrupted, ProcessFault, QueueUnreachable
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.steps.restart import follow
 from fmx_restart.engine.steps.verify import see_up
@@ -26,7 +27,8 @@ def hand_over(operation: Operation, lingering: list[Relay], *, all_is_well: bool
 	`all_is_well`: all that is replaced already came back.
 	"""
 	operation.enter(Phase.HANDOVER)
-	jobs = tuple(operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running)
+	running = [operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running]
+	jobs = tuple(job for job in running if is_worth_naming(job, operation.bench.clock.time()))
 	names = tuple(relay.old.name for relay in lingering)
 	operation.emit(events.HandedOver(names, jobs, 0 if all_is_well else ProcessFault.exit_code))
 	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)

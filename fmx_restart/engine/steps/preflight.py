@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.options import Options, Strategy
-from fmx_restart.engine.plan import Plan, chosen, likely, longest, split_processes
+from fmx_restart.engine.plan import Plan, chosen, is_worth_naming, likely, longest, split_processes
 from fmx_restart.engine.ports import Bench, Host, Look, Process, ProcessKind, Worker, WorkerState
 from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
 from fmx_restart.engine.steps.last_look import first_look, judge_code
@@ -70,7 +70,8 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 			hint="Start the bench first; a restart does not start what somebody stopped on purpose.",
 		)
 	running = running_jobs(look)
-	jobs = tuple(bench.queue.describe(job.id for job in running).values())
+	described = bench.queue.describe(job.id for job in running).values()
+	jobs = tuple(job for job in described if is_worth_naming(job, look.time))
 	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look))
 	web_taken = taken(bench, restart)
 	usual = bench.queue.usual_durations({job.method for job in jobs}) if jobs else {}

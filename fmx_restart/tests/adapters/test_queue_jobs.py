@@ -10,9 +10,13 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import fmx_restart
+from fmx_restart import hooks
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.jobs import label
+from fmx_restart.adapters.redis_queue.own_jobs import EXECUTES, OWN_METHODS, SCHEDULED
 from fmx_restart.engine.ports import Job
+from fmx_restart.record import announcing
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench, execute_job
 
@@ -27,6 +31,11 @@ class Opens:
 
 	def __reduce__(self):
 		return os.system, (self.command,)
+
+
+def pickled(function: str, kwargs: dict) -> bytes:
+	"""As RQ keeps a job."""
+	return zlib.compress(pickle.dumps((function, None, (), kwargs)))
 
 
 class TestDescribedJobs(RedisTestCase):
@@ -51,6 +60,40 @@ class TestDescribedJobs(RedisTestCase):
 		method = "frappe.core.doctype.scheduled_job_type.scheduled_job_type.run_scheduled_job"
 		job = self.described(method=method, kwargs={"job_type": "app.tasks.daily"})
 		self.assertEqual(job.method, "app.tasks.daily")
+
+	def test_this_apps_own_jobs_are_known_as_such(self):
+		for method in OWN_METHODS:
+			for kwargs in (
+				{"site": "one.localhost", "method": method, "kwargs": {"operation": "1"}},
+				{"site": "one.localhost", "method": SCHEDULED, "kwargs": {"job_type": method}},
+			):
+				with self.subTest(kwargs):
+					job = self.with_data(pickled(EXECUTES, kwargs))
+					self.assertEqual((job.is_own, job.method), (True, method))
+
+	def test_what_only_looks_like_one_of_them_is_not(self):
+		own = "fmx_restart.record.samples.tick"
+		for function, kwargs in (
+			(EXECUTES, {"method": f"{own}_and_mine"}),
+			(EXECUTES, {"method": "fmx_restart_extra.jobs.work"}),
+			(EXECUTES, {"method": "fmx_restart.tests.bench.jobs.hold"}),
+			(EXECUTES, {"method": "app.tasks.work", "kwargs": {"job_type": own}}),
+			(EXECUTES, {"method": SCHEDULED, "kwargs": {"job_type": "samples.tick"}}),
+			(EXECUTES, {"method": SCHEDULED, "kwargs": own}),
+			(EXECUTES, {"method": [own]}),
+			("app.tasks.execute_job", {"method": own}),
+			(own, {}),
+		):
+			with self.subTest(function=function, kwargs=kwargs):
+				self.assertFalse(self.with_data(pickled(function, kwargs)).is_own)
+
+	def test_every_job_that_this_app_has_run_is_one_of_them(self):
+		scheduled = {method for methods in hooks.scheduler_events.values() for method in methods}
+		self.assertLessEqual({*scheduled, announcing.CATCH_UP}, OWN_METHODS)
+		for method in OWN_METHODS:
+			module, _, name = method.rpartition(".")
+			source = Path(fmx_restart.__file__).parents[1] / f"{module.replace('.', '/')}.py"
+			self.assertIn(f"def {name}(", source.read_text())
 
 	def test_a_documents_method_is_called_by_doctype_and_method(self):
 		kwargs = {"doctype": "Sales Invoice", "name": "SINV-1", "doc_method": "submit"}

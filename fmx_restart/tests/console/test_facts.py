@@ -49,9 +49,8 @@ class TestFacts(unittest.TestCase):
 		self.assertEqual(names, [kind.__name__ for kind in event_types()])
 
 	def test_of_a_job_nothing_is_known_but_who_where_and_when(self):
-		self.assertEqual(
-			{field.name for field in fields(Job)}, {"id", "site", "method", "queue", "started", "timeout"}
-		)
+		known = {"id", "site", "method", "queue", "started", "timeout", "is_own"}
+		self.assertEqual({field.name for field in fields(Job)}, known)
 
 	def test_no_fact_has_a_place_for_a_jobs_arguments(self):
 		for kind in event_types():
