@@ -25,6 +25,7 @@ from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal
+from fmx_restart.adapters.journal_reader import newest
 from fmx_restart.adapters.journal_shelf import prune
 from fmx_restart.adapters.migration_history import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.migrations import BenchMigrations
@@ -181,6 +182,12 @@ def mailbox(operation: str) -> RedisRequests:
 
 def journals(path: str) -> Path:
 	return Path(path) / "logs" / "fmx_restart"
+
+
+def next_operation_id() -> str:
+	"""Sorts after every operation of this bench that has a journal."""
+	last = newest(journals_here())
+	return new_operation_id(last.stem if last else "")
 
 
 def journals_here() -> Path:

@@ -30,7 +30,7 @@ from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan
-from fmx_restart.this_bench import new_operation_id, plan_here, requester, status_here
+from fmx_restart.this_bench import next_operation_id, plan_here, requester, status_here
 
 GOES_ON = (
 	"Operation {} goes on in the background. Watch it: bench safe-restart --attach."
@@ -73,7 +73,7 @@ def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 		moment = Moment()
 		return Viewer(listener(given, moment), moment, MigrationLogs())
 
-	id = new_operation_id()
+	id = next_operation_id()
 	operate_apart(id, wanted, site, viewer, leaving(given, id))
 
 

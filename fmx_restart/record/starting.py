@@ -12,6 +12,7 @@ import frappe
 from frappe import _
 from frappe.rate_limiter import rate_limit
 
+from fmx_restart.adapters.journal_reader import newest
 from fmx_restart.adapters.redis_queue.ticket import LaunchTicket, Waiting
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.operation_id import new_operation_id
@@ -74,8 +75,13 @@ def launch_now(operation: str) -> str:
 
 def new_order(asked: Asked) -> StartOrder:
 	user = "".join(letter if letter.isprintable() else "?" for letter in frappe.session.user)
+	last = newest(here.journal_folder())
 	return StartOrder(
-		new_operation_id(), frappe.local.site, origin().lower(), user[:LONGEST_NAME], asked.request
+		new_operation_id(last.stem if last else ""),
+		frappe.local.site,
+		origin().lower(),
+		user[:LONGEST_NAME],
+		asked.request,
 	)
 
 
