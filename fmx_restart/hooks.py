@@ -6,7 +6,6 @@ app_license = "mit"
 
 after_install = "fmx_restart.install.after_install"
 after_migrate = "fmx_restart.install.after_migrate"
-before_uninstall = "fmx_restart.install.before_uninstall"
 after_uninstall = "fmx_restart.install.after_uninstall"
 
 has_permission = {"Restart Operation": "fmx_restart.record.access.has_permission"}

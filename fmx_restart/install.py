@@ -5,7 +5,9 @@ from pathlib import Path
 import frappe
 
 from fmx_restart.adapters.control_sites import mark_site, unmark_site
+from fmx_restart.doctor import daily
 
+APP = "fmx_restart"
 OPERATOR = "Restart Operator"
 DOCTYPE = "Restart Operation"
 KEPT = 90  # days, unless Log Settings says something else
@@ -13,7 +15,6 @@ KEPT = 90  # days, unless Log Settings says something else
 WORKSPACE = "Restarts"
 DESK_RECORDS = ("Desktop Icon", "Workspace Sidebar")
 JOBS = "Scheduled Job Type"
-METHODS = "fmx\\_restart.%"  # of this app's scheduled jobs; an underscore alone matches any character in SQL
 
 
 def after_install() -> None:
@@ -28,16 +29,19 @@ def after_migrate() -> None:
 	mark_site(*here())
 
 
-def before_uninstall() -> None:
-	unmark_site(*here())
-
-
 def after_uninstall() -> None:
-	"""Frappe deletes the app's modules with their DocTypes, and the workspace. The rest is ours to remove."""
+	"""
+	Frappe deletes the app's modules with their DocTypes, and the workspace. The rest is ours to remove. Frappe also calls
+	this at the end of a dry run: then the site still has the app, and keeps all of it.
+	"""
+	if APP in frappe.get_installed_apps():
+		return
+	unmark_site(*here())
 	remove_role()
 	remove_log_setting()
 	remove_desk_records()
-	frappe.db.delete(JOBS, {"method": ("like", METHODS)})
+	remove_scheduled_jobs()
+	frappe.db.delete("DefaultValue", {"parent": "__global", "defkey": daily.KNOWN})
 	frappe.db.commit()  # nosemgrep: Frappe commits an uninstallation before it calls this hook
 
 
@@ -71,6 +75,16 @@ def remove_log_setting() -> None:
 	"""Log Settings cannot be saved as long as it names a DocType that is gone."""
 	frappe.db.delete("Logs To Clear", {"ref_doctype": DOCTYPE})
 	frappe.clear_document_cache("Log Settings", "Log Settings")
+
+
+def remove_scheduled_jobs() -> None:
+	"""With what they logged, as Frappe does it when one is deleted."""
+	found = frappe.get_all(JOBS, filters={"method": ("like", f"{APP}.%")}, fields=["name", "method"])
+	# an underscore is any character in SQL
+	names = [job.name for job in found if job.method.startswith(f"{APP}.")]
+	if names:
+		frappe.db.delete("Scheduled Job Log", {"scheduled_job_type": ("in", names)})
+		frappe.db.delete(JOBS, {"name": ("in", names)})
 
 
 def remove_desk_records() -> None:

@@ -32,6 +32,7 @@ WANTED = {
 	"Has Role": {"role": "Restart Operator"},
 	"Scheduled Job Type": {"method": ("like", "fmx_restart%")},
 	"Logs To Clear": {"ref_doctype": "Restart Operation"},
+	"DefaultValue": {"defkey": ("like", "fmx_restart%")},
 	"DocType": {"name": ("like", "Restart Operation%")},
 	"Page": {"name": "bench-workers"},
 	"Workspace": {"name": "Restarts"},
@@ -59,6 +60,10 @@ class TestInstallation(BenchTestCase):
 		# Given a site that has it
 		self.assertIn(APP, self.on_site("list-apps"))
 		self.addCleanup(self.install_if_missing)
+		# When somebody tries what taking it out would do, it keeps all of it
+		before = self.run_on_site(LEFT_BEHIND)
+		self.on_site("uninstall-app", APP, "--yes", "--no-backup", "--dry-run")
+		self.assertEqual(self.run_on_site(LEFT_BEHIND), before)
 		# When it is taken out
 		self.on_site("uninstall-app", APP, "--yes", "--no-backup")
 		self.assertNotIn(APP, self.on_site("list-apps"))
