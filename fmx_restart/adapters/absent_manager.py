@@ -25,6 +25,9 @@ class AbsentManager:
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
 		self._refuse()
 
+	def mark_log(self, name: str) -> None:
+		"""There is nobody to ask where the log is."""
+
 	def log_tail(self, name: str) -> str:
 		return ""
 

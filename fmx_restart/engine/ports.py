@@ -335,8 +335,14 @@ class Processes(Protocol):
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
 		"""All of it in one conversation, however slow the manager is. Returns what it would not do, by name."""
 
+	def mark_log(self, name: str) -> None:
+		"""Its old process has ended: what is in its log from now on is of its successor."""
+
 	def log_tail(self, name: str) -> str:
-		"""The last lines it wrote; empty when there is no log."""
+		"""
+		The last lines that were written since mark_log, nothing about jobs among them. Empty when there is no log, when it
+		was not marked, or when it cannot be told what is new in it.
+		"""
 
 	def start_command(self, names: Collection[str]) -> str:
 		"""What a person types to start these programs. Asks nobody."""

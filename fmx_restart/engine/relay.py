@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum
 
 from fmx_restart.engine import events
@@ -104,6 +105,8 @@ class Relay:
 		self.order, self.in_vain = None, 0
 		now = self.bench.clock.now()
 		self.emit(events.ProcessDown(self.old.name, self.old.pid, now - self.stopped_at))
+		with suppress(ProcessFault):  # it only tells less then, should the successor fail
+			self.bench.processes.mark_log(self.old.name)
 		self.started_at = now
 		self.leg = Leg.STARTING
 

@@ -35,7 +35,9 @@ class Program:
 	refuses_to_stop: bool = False
 	crashes_at_start: bool = False
 	attempts: int = 1  # how often the manager tries, a second apart, until it gives up
-	log: str = ""
+	log: str = ""  # what it writes at each start
+	written: str = ""
+	log_mark: int | None = None  # how much was written when its old process had ended
 	on_start: Callable[[], object] = nothing
 	on_stop: Callable[[], object] = nothing
 	is_at_work: Callable[[], bool] = at_rest  # it ends only when this is over, as a busy worker does
@@ -116,8 +118,13 @@ class InMemoryProcesses:
 	def start_command(self, names: Collection[str]) -> str:
 		return f"in-memory start {' '.join(names)}"
 
+	def mark_log(self, name: str) -> None:
+		program = self._named(name)
+		program.log_mark = len(program.written)
+
 	def log_tail(self, name: str) -> str:
-		return self._named(name).log
+		program = self._named(name)
+		return "" if program.log_mark is None else program.written[program.log_mark :]
 
 	def end(self, name: str, state: ProcessState = ProcessState.STOPPED, detail: str = "") -> None:
 		"""It ends without an order: killed from outside, crashed (FAILED) or done (EXITED)."""
@@ -134,6 +141,7 @@ class InMemoryProcesses:
 
 	def _spawn(self, program: Program) -> None:
 		program.pid = next(self._pids)
+		program.written += program.log
 		program.started = float(int(self._clock.time()))  # managers keep whole seconds
 		likeness = Likeness.WORKER if program.kind is ProcessKind.WORKER else Likeness.BENCH
 		self._host.add(program.pid, likeness=likeness)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from xmlrpc.client import ProtocolError
 
 from supervisor.states import ProcessStates
 
@@ -14,12 +12,14 @@ from fmx_restart.adapters.bench_folder import BenchFolder
 from fmx_restart.adapters.process_stat import identity_of
 from fmx_restart.adapters.supervisor.addresses import SYSTEM_WIDE
 from fmx_restart.adapters.supervisor.connection import TIMEOUT, Address, asking, connect
+from fmx_restart.adapters.supervisor.log_text import plain, without_jobs
 from fmx_restart.adapters.supervisor.orders import Order
 from fmx_restart.adapters.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
-LOG_TAIL = 4096  # bytes
+LOG_READ = 65536  # bytes of a log that are looked at
+LOG_TAIL = 4096  # characters of it that are shown
 STATES = {
 	ProcessStates.STOPPED: ProcessState.STOPPED,
 	ProcessStates.STARTING: ProcessState.STARTING,
@@ -45,12 +45,17 @@ class SupervisorProcesses:
 		self._supervisor = self._server.supervisor
 		self._kinds: dict[str, ProcessKind | None] = {}  # None: not of this bench
 		self._programs: dict[str, Program] = {}
+		self._logs: dict[str, dict[str, str]] = {}  # program → stream → file
+		self._marks: dict[
+			str, dict[str, int]
+		] = {}  # program → file → its size when the old process had ended
 
 	def list(self) -> list[Process]:
 		with asking("list its programs"):
 			infos = {full_name(info): info for info in self._supervisor.getAllProcessInfo()}
 			if not infos.keys() <= self._kinds.keys():
 				self._learn(infos)
+			self._logs = {name: logs_in(info) for name, info in infos.items()}
 			return [
 				to_process(info, kind, self._programs[name])
 				for name, info in infos.items()
@@ -78,10 +83,18 @@ class SupervisorProcesses:
 		except ProcessFault as fault:
 			return dict.fromkeys((order.name for order in orders), fault)
 
+	def mark_log(self, name: str) -> None:
+		self._marks[name] = {
+			path: size for path in self._logs_of(name).values() if (size := size_of(path)) is not None
+		}
+
 	def log_tail(self, name: str) -> str:
-		"""Its stderr log, else its stdout log; about 4 kB."""
-		with asking(f"show the log of {name}"):
-			return self._tail(name, "stderr") or self._tail(name, "stdout")
+		"""Of its stderr log, else of its stdout log; the last 4 kB of what is new."""
+		for stream, path in self._logs_of(name).items():
+			mark = self._marks.get(name, {}).get(path)
+			if mark is not None and (tail := self._tail(name, stream, path, mark)):
+				return tail
+		return ""
 
 	def start_command(self, names: Collection[str]) -> str:
 		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
@@ -97,15 +110,34 @@ class SupervisorProcesses:
 		for fault in self.order(**order).values():
 			raise fault
 
-	def _tail(self, name: str, stream: str) -> str:
-		ask = getattr(self._supervisor, f"tailProcess{stream.capitalize()}Log")
+	def _logs_of(self, name: str) -> dict[str, str]:
+		"""Stream → file, the more telling one first."""
+		if name not in self._logs:
+			with asking(f"show the log of {name}"):
+				self._logs[name] = logs_in(self._supervisor.getProcessInfo(name))
+		return self._logs[name]
+
+	def _tail(self, name: str, stream: str, path: str, mark: int) -> str:
+		size = size_of(path)
+		begin = mark if size is None or size >= mark else 0  # a smaller one was rotated meanwhile
+		offset = max(begin, (size or 0) - LOG_READ)
+		text = read_from(path, offset)
+		if text is None:
+			text = self._read_log(name, stream, offset)
+		is_shared = self._is_shared(name, path)
+		return without_jobs(plain(text), is_shared=is_shared, is_cut=offset > begin).rstrip()[-LOG_TAIL:]
+
+	def _is_shared(self, name: str, path: str) -> bool:
+		return any(path in logs.values() for other, logs in self._logs.items() if other != name)
+
+	def _read_log(self, name: str, stream: str, offset: int) -> str:
+		"""From supervisord, where the file is not ours to read. It fails where the cut falls inside a character."""
+		ask = getattr(self._supervisor, f"readProcess{stream.capitalize()}Log")
 		try:
-			return ask(name, 0, LOG_TAIL)[0]
-		except ProtocolError as error:
-			if error.errcode != 500:
-				raise
-			# supervisord fails where the cut falls inside a character; the file itself is ours to read, mostly
-			return read_tail(self._supervisor.getProcessInfo(name)[f"{stream}_logfile"])
+			with asking(f"show the log of {name}"):
+				return ask(name, offset, LOG_READ)
+		except ProcessFault:
+			return ""
 
 	def _learn(self, infos: Mapping[str, Mapping]) -> None:
 		configs = {full_name(config): config for config in self._supervisor.getAllConfigInfo()}
@@ -132,11 +164,24 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 	)
 
 
-def read_tail(path: str) -> str:
-	"""Empty where the log is not ours to read."""
+def logs_in(info: Mapping) -> dict[str, str]:
+	"""Of an entry of getAllProcessInfo: stream → file."""
+	found = {stream: info.get(f"{stream}_logfile") or "" for stream in ("stderr", "stdout")}
+	return {stream: path for stream, path in found.items() if path.startswith("/")}
+
+
+def size_of(path: str) -> int | None:
+	try:
+		return Path(path).stat().st_size
+	except OSError:
+		return None
+
+
+def read_from(path: str, offset: int) -> str | None:
+	"""None where the log is not ours to read."""
 	try:
 		with Path(path).open("rb") as log:
-			log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL))
-			return log.read(LOG_TAIL).decode(errors="replace")
+			log.seek(offset)
+			return log.read(LOG_READ).decode(errors="replace")
 	except OSError:
-		return ""
+		return None

@@ -33,11 +33,12 @@ class ProcessesContract:
 		return self.look(name)
 
 	def stop_when_ready(self, name: str) -> None:
-		def is_ready() -> bool:
-			return "ready" in self.processes.log_tail(name)
-
-		self.assertTrue(wait_until(is_ready, Patience(15, 0.02), self.clock))
+		self.assertTrue(wait_until(lambda: "ready" in self.log_of(name), Patience(15, 0.02), self.clock))
 		self.processes.stop(name)
+
+	def log_of(self, name: str) -> str:
+		"""All of it, old and new."""
+		raise NotImplementedError
 
 	def end_from_outside(self, name: str) -> None:
 		"""As an administrator's kill -9 does."""
@@ -127,13 +128,34 @@ class ProcessesContract:
 		self.assertEqual(self.processes.order(), {})
 
 	def test_a_program_that_does_not_exist_cannot_be_told_anything(self):
-		for order in (self.processes.stop, self.processes.start, self.processes.log_tail):
+		for order in (
+			self.processes.stop,
+			self.processes.start,
+			self.processes.log_tail,
+			self.processes.mark_log,
+		):
 			with self.subTest(order.__name__), self.assertRaises(ProcessFault):
 				order("workers:nobody")
 
 	def test_the_start_command_names_each_program(self):
 		words = shlex.split(self.processes.start_command([self.WEB, self.SLOW]))
 		self.assertEqual(words[-3:], ["start", self.WEB, self.SLOW])
+
+	def test_the_log_tail_holds_what_the_new_process_wrote_and_nothing_of_the_old_one(self):
+		self.stop_when_ready(self.WEB)
+		self.reach(self.WEB, ProcessState.STOPPED)
+		# Given a log that nobody marked, and that was marked when its process had ended
+		self.assertEqual(self.processes.log_tail(self.WEB), "")
+		self.processes.mark_log(self.WEB)
+		self.assertEqual(self.processes.log_tail(self.WEB), "")
+		# When its successor writes the same
+		self.processes.start(self.WEB)
+		self.reach(self.WEB, ProcessState.RUNNING)
+		is_told = wait_until(lambda: self.processes.log_tail(self.WEB), Patience(15, 0.02), self.clock)
+		# Then that is told once
+		self.assertTrue(is_told)
+		self.assertEqual(self.processes.log_tail(self.WEB).count("ready"), 1)
+		self.assertGreater(self.log_of(self.WEB).count("ready"), 1)
 
 	def test_a_program_without_a_log_has_an_empty_tail(self):
 		self.assertEqual(self.processes.log_tail(self.CRASHING), "")

@@ -50,6 +50,9 @@ class TestInMemoryProcesses(ProcessesContract, unittest.TestCase):
 	def end_from_outside(self, name):
 		self.processes.end(name)
 
+	def log_of(self, name):
+		return self.processes[name].written
+
 	def test_orders_are_remembered_in_order(self):
 		self.processes.stop(self.WEB)
 		self.processes.start(self.CRASHING)
@@ -98,6 +101,9 @@ class RealSupervisor(ProcessesContract):
 
 	def end_from_outside(self, name):
 		os.kill(self.look(name).pid, signal.SIGKILL)
+
+	def log_of(self, name):
+		return connect(self.address).supervisor.tailProcessStdoutLog(name, 0, 10_000)[0]
 
 
 class TestSupervisorOnAUnixSocket(RealSupervisor, unittest.TestCase):
@@ -224,14 +230,18 @@ class TestWhatOnlySupervisorDoes(unittest.TestCase):
 
 	def test_the_log_tail_is_the_end_of_a_long_log_without_colours_and_control_characters(self):
 		# Given a program with a long log that holds what XML cannot carry
-		processes = self.run_programs(self.worker("talks"))
+		processes = self.run_programs(self.worker("talks", autostart="false"))
+		processes.mark_log("w")
+		processes.start("w")
 		tail = eventually(lambda: processes.log_tail("w"), "it has written")
 		# Then we get the last 4 kB of it as plain text
 		self.assertTrue(tail.endswith("xxthe last line"), tail[-30:])
 		self.assertLessEqual(len(tail), 4096)
 
 	def test_a_log_that_is_cut_inside_a_character_is_still_shown(self):
-		processes = self.run_programs(self.worker("umlauts"))
+		processes = self.run_programs(self.worker("umlauts", autostart="false"))
+		processes.mark_log("w")
+		processes.start("w")
 		tail = eventually(lambda: processes.log_tail("w"), "it has written")
 		self.assertTrue(tail.endswith("\u00fcend"), tail[-30:])
 

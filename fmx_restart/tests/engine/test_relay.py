@@ -44,8 +44,15 @@ class TestRelay(unittest.TestCase):
 		self.bench.processes["long"].log = "ImportError: no such app"
 		fact = self.failed()
 		self.assertIn("again and again", fact.reason)
-		self.assertEqual(fact.log_tail, "ImportError: no such app")
+		self.assertIn("ImportError: no such app", fact.log_tail)
 		self.assertLess(self.run_.operation.report.seconds, RETRIES_TAKE + 15)
+
+	def test_what_the_old_process_wrote_is_not_shown(self):
+		self.crash("long", attempts=1000)
+		self.bench.processes["long"].written = "execute_job(kwargs={'password': 'old'})"
+		self.bench.processes["long"].log = "ImportError: no such app"
+		fact = self.failed()
+		self.assertTrue(fact.log_tail.startswith("ImportError"), fact.log_tail)
 
 	def test_one_that_had_failed_before_is_told_so_and_gets_its_chance(self):
 		self.bench.processes.end("long", ProcessState.FAILED, "Exited too quickly")
