@@ -14,6 +14,7 @@ from fmx_restart import through_frappe
 from fmx_restart.adapters.absent_manager import AbsentManager
 from fmx_restart.adapters.bench_config import (
 	apps,
+	bench_folder,
 	bench_id,
 	bench_path,
 	check_workers,
@@ -162,9 +163,9 @@ def manager(path: str, config: dict, *, recovers: bool) -> Processes:
 
 
 def identity(config: dict) -> tuple[str, str]:
-	"""The bench's id and path."""
+	"""The bench's id, by Frappe's rule: the names of its queues begin with it. And its folder."""
 	path = bench_path()
-	return bench_id(config, path), path
+	return bench_id(config, path), bench_folder(path)
 
 
 def queue_connection() -> Redis:

@@ -69,7 +69,7 @@ def bench_id(config: dict, path: str) -> str:
 		return path.strip("/").replace("/", "-")
 	value = config["bench_id"]
 	if value in (None, "", False) or a_text_or_number(value):
-		raise odd("bench_id", "is no name. It begins the names of this bench's queues")
+		raise odd("bench_id", "is not a name, and the names of this bench's queues begin with it")
 	return str(value)
 
 
@@ -134,7 +134,7 @@ def apps_in(file: Path) -> list[str]:
 		content = file.read_text()
 	except UnicodeDecodeError as error:
 		raise WrongEnvironment(
-			f"{file} cannot be read: byte {error.start} is no text. Nothing was changed.",
+			f"{file} cannot be read: byte {error.start} is not text. Nothing was changed.",
 			hint="Write the names of the bench's apps into it, one a line.",
 		) from None
 	lines = content.replace("\ufeff", "").replace("\u200b", "").strip().splitlines()

@@ -14,9 +14,9 @@ def read_object(path: Path) -> tuple[dict, str]:
 	except json.JSONDecodeError as error:
 		raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
 	except UnicodeDecodeError as error:
-		raise ValueError(f"byte {error.start} is no text") from None
+		raise ValueError(f"byte {error.start} is not text") from None
 	except RecursionError:
 		raise ValueError("it is nested too deeply") from None
 	if not isinstance(found, dict):
-		raise ValueError("it is no JSON object")
+		raise ValueError("it is not a JSON object")
 	return found, text

@@ -29,7 +29,7 @@ def checked_url(url: object, key: str, place: str = COMMON) -> str:
 def url_fault(url: object) -> str:
 	"""What is wrong with it; empty for one that can be used. Holds no part of it."""
 	if not isinstance(url, str):
-		return "is no text"
+		return "is not text"
 	if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
 		return "does not begin with redis://, rediss:// or unix://"
 	try:
@@ -37,7 +37,7 @@ def url_fault(url: object) -> str:
 		check_address(parts)
 		redis.ConnectionPool.from_url(url).make_connection()  # opens nothing yet
 	except Exception:  # noqa: BLE001  redis-py hands an option on to whatever class, and each has its own errors
-		return "cannot be read as a URL of Redis"
+		return "cannot be read as a Redis URL"
 	return "holds a character that must be escaped" if has_stray_characters(url, parts) else ""
 
 

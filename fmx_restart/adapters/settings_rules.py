@@ -15,7 +15,7 @@ from fmx_restart.adapters.redis_url import url_fault
 @dataclass(frozen=True)
 class OddSetting:
 	key: str
-	reason: str  # "is no number"; without the value
+	reason: str  # "is not a number"; without the value
 
 	def __str__(self) -> str:
 		return f"{self.key} {self.reason}"
@@ -23,16 +23,16 @@ class OddSetting:
 
 def a_number(value: object) -> str:
 	found = whole_number(value)
-	return "" if found is not None and found >= 0 else "is no number"
+	return "" if found is not None and found >= 0 else "is not a number"
 
 
 def a_port(value: object) -> str:
-	return "" if port_number(value) else f"is no port number (1 to {HIGHEST_PORT})"
+	return "" if port_number(value) else f"is not a port number (1 to {HIGHEST_PORT})"
 
 
 def a_text(value: object) -> str:
 	if not isinstance(value, str):
-		return "is no text"
+		return "is not text"
 	return "" if value.isprintable() else "holds a character that cannot be written"
 
 
@@ -41,7 +41,7 @@ def a_text_or_number(value: object) -> str:
 
 
 def a_secret(value: object) -> str:
-	return "" if isinstance(value, str) else "is no text"
+	return "" if isinstance(value, str) else "is not text"
 
 
 def a_host(value: object) -> str:
@@ -50,7 +50,7 @@ def a_host(value: object) -> str:
 	try:
 		_ = ":" in value or value.encode("idna")  # as the resolver does; it cannot do that with db..internal
 	except UnicodeError:
-		return "is no name of a host"
+		return "is not the name of a host"
 	return ""
 
 

@@ -132,7 +132,7 @@ def unreadable(records: UnreadableRecords) -> str:
 	names = "; ".join(f"{record.kind} {record.name}: {record.reason}" for record in records.named[:SHOWN])
 	more = f"; and {records.count - SHOWN} more" if records.count > SHOWN else ""
 	number = f"{records.count} or more records" if records.is_more else count(records.count, "record")
-	return f"{number} in Redis cannot be read, and what they say is not known: {names}{more}."
+	return f"{number} in Redis cannot be read, and count as unknown: {names}{more}."
 
 
 @sentence.register

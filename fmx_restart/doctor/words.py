@@ -17,7 +17,7 @@ def job_name(job: Job | None, id: str) -> str:
 
 
 def worker_name(worker: Worker) -> str:
-	return f"{worker.name[:12]} (pid {worker.pid} on {worker.host}, {','.join(worker.queues)})"
+	return f"{worker.name[:12]} (pid {worker.pid or 'unknown'} on {worker.host}, {','.join(worker.queues)})"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def nodes_of(config: Mapping) -> list[tuple[str, int]]:
 	key = "redis_queue_sentinels"
 	nodes = config.get(key)
 	if not isinstance(nodes, list) or not nodes:
-		raise odd_setting(key, "is no list of sentinels")
+		raise odd_setting(key, "is not a list of sentinels")
 	found = []
 	for node in nodes:
 		host, _, port = str(node).rpartition(":")
@@ -87,7 +87,7 @@ def text_of(config: Mapping, key: str) -> str | None:
 		return value
 	if isinstance(value, int) and not isinstance(value, bool):
 		return str(value)
-	raise odd_setting(key, "is no text")
+	raise odd_setting(key, "is not text")
 
 
 def odd_setting(key: str, what: str) -> WrongEnvironment:

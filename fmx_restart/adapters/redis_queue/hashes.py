@@ -41,7 +41,7 @@ def hashes_with_data(
 			pipe.hmget(keys.job_key(id), fields if (sizes[id] or 0) > LARGEST else ["data", *fields])
 		for id, found in answers(pipe, chunk, unreadable):
 			if found and len(found) == len(fields):
-				unreadable.note("job", id, "its data are larger than 4 MB")
+				unreadable.note("job", id, "its data is larger than 4 MB")
 				found = [None, *found]
 			yield id, found and found[0], found and found[1:]
 

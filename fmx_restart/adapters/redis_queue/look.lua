@@ -9,7 +9,7 @@ local function ask(kind, name, otherwise, ...)
 	local answer = redis.pcall(...)
 	if type(answer) ~= 'table' or not answer.err then return answer end
 	if not string.find(answer.err, 'WRONGTYPE', 1, true) then return redis.call(...) end
-	table.insert(odd, {kind, name, 'its key holds something else than RQ writes'})
+	table.insert(odd, {kind, name, 'its key is not of the type that RQ uses'})
 	return otherwise
 end
 for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do

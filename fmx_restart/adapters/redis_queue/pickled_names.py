@@ -35,7 +35,7 @@ def content_of(data: bytes) -> Any:
 			reading.follow(step, argument)
 	except Exception as error:  # noqa: BLE001  whatever pickletools makes of bytes that are no pickle
 		if len(data) < LARGEST:
-			raise NoPickle(f"its data are no pickle ({type(error).__name__})") from None
+			raise NoPickle(f"its data is not a pickle ({type(error).__name__})") from None
 	return reading.so_far()
 
 

@@ -17,7 +17,7 @@ from fmx_restart.engine.ports import UnreadableRecord, UnreadableRecords
 
 NAMED = 20  # records whose names are kept
 COUNTED = 10_000  # records that are told apart
-ODD_TYPE = "its key holds something else than RQ writes"
+ODD_TYPE = "its key is not of the type that RQ uses"
 PIDS = range(1, 1 << 31)
 
 
@@ -89,11 +89,11 @@ class Record:
 		"""Seconds since the epoch."""
 		found = instant(value) if value else None
 		if value and found is None:
-			self.note(f"its {field} is no time stamp of RQ's")
+			self.note(f"its {field} is not an RQ time stamp")
 		return found
 
 	def number(self, field: str, value: str | None) -> float | None:
 		found = number(value) if value else None
 		if value and found is None:
-			self.note(f"its {field} is no number")
+			self.note(f"its {field} is not a number")
 		return found

@@ -18,7 +18,7 @@ def unreadable_records(patient: Patient) -> Iterator[Finding]:
 	if found.count:
 		number = f"{found.count:,} or more records" if found.is_more else count(found.count, "record")
 		names = listed([f"{one.kind} {one.name} ({one.reason})" for one in found.named])
-		text = f"{number} in Redis cannot be read, and what they say is not known: {names}."
+		text = f"{number} in Redis cannot be read, and count as unknown: {names}."
 		remedy = (
 			"redis-cli -u <redis_queue> hgetall rq:job:NAME, or rq:worker:NAME; delete what no program needs"
 		)

@@ -75,6 +75,8 @@ def stale_workers(patient: Patient) -> Iterator[Finding]:
 
 
 def why_it_died(worker: Worker) -> str:
+	if not worker.pid:
+		return f"{LOOK}; its record ends by itself in 8 minutes"
 	return f"journalctl -k | grep -i 'killed process {worker.pid}', and {LOOK}; its record ends by itself in 8 minutes"
 
 

@@ -172,6 +172,21 @@ class TestFolder(unittest.TestCase):
 			self.assertEqual(bench_folder(str(top / "elsewhere"), bench / "sites"), str(bench))
 			self.assertEqual(bench_folder(str(bench), bench / "sites"), str(bench))
 
+	def test_the_names_of_queues_go_by_frappe_and_everything_else_by_the_folder(self):
+		with folder() as top:
+			for name in ("bench/sites", "bench/apps", "elsewhere"):
+				(top / name).mkdir(parents=True)
+			code = "from fmx_restart.this_bench import identity; print(*identity({}))"
+			done = subprocess.run(
+				[sys.executable, "-c", code],
+				cwd=top / "bench" / "sites",
+				env={**os.environ, "PYTHONPATH": str(CHECKOUT), "FRAPPE_BENCH_ROOT": str(top / "elsewhere")},
+				capture_output=True,
+				text=True,
+			)
+			id = str(top / "elsewhere").strip("/").replace("/", "-")
+			self.assertEqual(done.stdout.split(), [id, str(top / "bench")], done.stderr)
+
 	def test_where_the_sites_are_a_link_to_another_place_frappe_is_right(self):
 		with folder() as top:
 			for name in ("bench/apps", "volume/sites"):

@@ -267,9 +267,7 @@ class TestNotPossible(ApiTestCase):
 		operation = self.start_operation()
 		told = self.wait_for_end(operation)
 		self.assertEqual((told["status"], told["failure"]), ("Aborted", "NeverLaunched"))
-		self.assertIn(
-			"webserver_port in sites/common_site_config.json is no number: 'no-port'", told["reason"]
-		)
+		self.assertIn("webserver_port in sites/common_site_config.json is not a port number", told["reason"])
 		# And it bars nobody
 		self.wait_for_end(self.start_operation())
 

@@ -66,7 +66,7 @@ class TestEnvironment(BenchTestCase):
 	def test_a_configuration_that_is_no_json_is_left_as_it_is_to_the_byte(self):
 		broken = b'{\n "redis_queue": "redis://127.0.0.1:6379",\n}\n'
 		self.scratch.config.write_bytes(broken)
-		self.refused("sites/common_site_config.json cannot be read", "line 3", "Put it right")
+		self.refused("sites/common_site_config.json cannot be read", "line 3", "Correct it")
 		self.assertEqual(self.scratch.config.read_bytes(), broken)
 
 	def test_a_configuration_that_is_missing(self):

@@ -150,7 +150,7 @@ class TestWeb(SitesCase):
 		self.common["webserver_port"] = "no-port"
 		self.configure("")
 		[finding] = self.findings("web")
-		self.assertIn("webserver_port in sites/common_site_config.json is no port number", finding.text)
+		self.assertIn("webserver_port in sites/common_site_config.json is not a port number", finding.text)
 		self.assertNotIn("no-port", finding.text)
 
 	def test_a_web_server_that_somebody_stopped_is_to_be_started_and_not_restarted(self):

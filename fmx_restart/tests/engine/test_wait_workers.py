@@ -29,7 +29,7 @@ class TestWaitWorkers(unittest.TestCase):
 
 	def test_records_that_cannot_be_read_are_told_once_and_end_nothing(self):
 		# Given a record that another program wrote into RQ's keys
-		self.bench.queue.odd.append(UnreadableRecord("job", "job-1", "its timeout is no number"))
+		self.bench.queue.odd.append(UnreadableRecord("job", "job-1", "its timeout is not a number"))
 		run = Run(self.bench)
 		# When the bench is restarted
 		report = run.go()
@@ -37,7 +37,7 @@ class TestWaitWorkers(unittest.TestCase):
 		self.assertEqual(report.outcome, Phase.DONE)
 		[told] = run.of(events.RecordsUnreadable)
 		self.assertEqual((told.records, told.records.count), (report.unreadable, 1))
-		self.assertTrue(any("job-1: its timeout is no number" in line for line in report_lines(report)))
+		self.assertTrue(any("job-1: its timeout is not a number" in line for line in report_lines(report)))
 
 	def test_an_idle_bench_is_restarted_and_every_process_has_a_new_pid(self):
 		# Given a bench where nothing runs
