@@ -137,6 +137,8 @@ def recover_patiently(operation: str) -> None:
 			return
 		except (OtherMachine, JournalUnreadable):
 			raise  # another try would find the same
+		except BenchBusy:
+			until = time.monotonic() + TRIES_FOR  # whoever has the bench will end
 		except OperationError:
 			if is_closed(journals_here() / f"{operation}.jsonl") or time.monotonic() > until:
 				return

@@ -31,6 +31,7 @@ from fmx_restart.adapters.journal_shelf import prune
 from fmx_restart.adapters.migration_history import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.numbers import whole_number
+from fmx_restart.adapters.others_at_work import OthersAtWork
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.redis_queue.fence import RedisFence
@@ -150,6 +151,7 @@ def this_bench(
 		health=None if recovers else DoctorBeside(),
 		requests=None if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
+		others=OthersAtWork(journals(path), operation),
 	)
 
 

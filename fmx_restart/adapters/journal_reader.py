@@ -20,6 +20,9 @@ TAIL = 65536  # bytes: most Ended facts begin within the last of them
 LAST_INSTANT = 32503680000.0  # seconds since the epoch: the year 3000
 LONGEST_REASON = 120  # characters
 ENDED = '{"event": "Ended"'  # how the line begins that closes a journal, in every format
+LEFT_OPEN = (
+	'"is_left_open": true'  # stands in the line of an operation that lost the bench: that closes nothing
+)
 UPDATE = "Install the version of fmx_restart that wrote it, then type: bench safe-restart --recover."
 
 
@@ -153,7 +156,12 @@ def is_closed(journal: Path) -> bool:
 		tail = file.read()
 	if not tail.endswith(b"\n"):
 		return False
-	return f"\n{ENDED}".encode() in tail or any(line.startswith(ENDED) for line in whole_lines(journal))
+	last_lines = tail.decode(errors="replace").split("\n")[1:]
+	return any(map(closes, last_lines)) or any(map(closes, whole_lines(journal)))
+
+
+def closes(line: str) -> bool:
+	return line.startswith(ENDED) and LEFT_OPEN not in line
 
 
 def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:

@@ -16,7 +16,7 @@ def report_lines(report: Report) -> list[str]:
 	lines += outage(report)
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
 	lines += waits(report) + interruptions(report) + processes(report)
-	lines += migrations(report) + settings(report)
+	lines += migrations(report) + old_workers(report) + settings(report) + lapses(report)
 	if report.account:
 		lines += account_lines(report.account)
 	if report.unreadable:
@@ -85,6 +85,18 @@ def migrations(report: Report) -> list[str]:
 		lines += [f"      backup: {migration.backup}"] if migration.backup else []
 		lines += [f"      log: {migration.log}"] if migration.log else []
 	return ["", "  Migrations", *lines] if lines else []
+
+
+def old_workers(report: Report) -> list[str]:
+	lines = [f"    {worker}" for worker in report.old_workers]
+	return ["", "  Workers with old code that were not stopped for the migration", *lines] if lines else []
+
+
+def lapses(report: Report) -> list[str]:
+	lines = [
+		f"    {lapse.phase.value}: {span(lapse.seconds)} after its last renewal" for lapse in report.lapses
+	]
+	return ["", "  Lapses of the fence, in which jobs may have started", *lines] if lines else []
 
 
 def settings(report: Report) -> list[str]:

@@ -184,7 +184,10 @@ def _(event: events.ClockSet) -> str:
 
 @sentence.register
 def _(event: events.FenceLapsed) -> str:
-	return "Warning: the fence had run out and stands again; looking once more."
+	lapsed = f"the fence had lapsed {span(event.seconds)} after its last renewal. It stands again"
+	if event.phase.can_be_undone:
+		return f"Warning: {lapsed}, and workers are parked once more."
+	return f"Error: {lapsed}. Jobs may have started in {event.phase.value}."
 
 
 @sentence.register

@@ -12,7 +12,9 @@ OperationError                the base; caught at the edges and nowhere else
 ├── MigrationFailed   exit 6  a site's migration failed; the bench is in service, the rest was not tried
 ├── SettingsFault     exit 7  maintenance mode or the scheduler's pause could not be put back
 ├── Interrupted       exit 130 somebody asked us to stop while undoing was still possible
-├── LockLost          exit 4  another operation took the bench while we could not renew our lock
+├── LockLost          exit 4  another operation took the bench while we could not renew our lock: nothing more is touched,
+│                             and what was begun is left to the recovery
+├── FenceFault        exit 4  the fence lapsed when nothing could be undone any more; everything was restarted
 ├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
 ├── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
 └── ProcessDied       exit 4  the operation's process died; another one put things right
@@ -70,6 +72,10 @@ class Interrupted(OperationError):
 
 
 class LockLost(OperationError):
+	exit_code = 4
+
+
+class FenceFault(OperationError):
 	exit_code = 4
 
 

@@ -193,7 +193,13 @@ class FenceShared(Event):
 
 @dataclass(frozen=True)
 class FenceLapsed(Event):
-	"""The fence had expired before we renewed it; it stands again, and the drain looks again."""
+	"""
+	The fence had expired before we renewed it; it stands again. While all can be undone the drain looks again, later it
+	is a fault.
+	"""
+
+	phase: Phase = Phase.DRAIN
+	seconds: float = 0.0  # since it was renewed last
 
 
 @dataclass(frozen=True)

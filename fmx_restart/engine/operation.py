@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from fmx_restart.engine import events
 from fmx_restart.engine.clock_steps import ClockSteps
@@ -26,13 +27,18 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, CodeFault, Hold, HostProcess, Job, Look, Process
-from fmx_restart.engine.report import Failure, PhaseTime, Report
+from fmx_restart.engine.relay import Relay
+from fmx_restart.engine.report import Failure, Lapse, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
+from fmx_restart.engine.steps.gate import pass_gate
 from fmx_restart.engine.strategies import story_of
 from fmx_restart.engine.waiting import Outage, Patience, wait_until
 from fmx_restart.engine.wishes import Wishes
 
+T = TypeVar("T")
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
+#: for another operation of this machine that gave its lock back just now, and is about to end
+OTHER_ENDS = Patience(timeout=3.0, poll=0.1)
 BEATS_PER_LEASE = 8  # a lease is renewed this many times before it would expire
 STRANGER_BEAT = 0.2  # seconds between two renewals while a stranger's suspension stands in place of ours: it may be lifted
 
@@ -53,8 +59,12 @@ class Operation:
 		self.ledger: Ledger | None = None
 		self.ledger_opened = 0.0  # on the clock that nobody can set
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
+		self.held: list[Relay] = []  # programs that were stopped for a migration, down until the restart
+		self.migration_begun = False
+		self.endings = 0  # how often jobs were killed whose time was over
 		self.is_fenced = False
 		self.lock_stood = True  # since the beginning
+		self.has_lost_lock = False  # another operation has the bench: nothing may be touched any more
 		self.fence_stood = True  # since the last time that every worker was seen parked or at work
 		self.unmanaged_since: float | None = None  # when the process manager stopped answering
 		self.code_faults: list[CodeFault] = []  # told already
@@ -69,7 +79,7 @@ class Operation:
 		self.settings = KeptSettings(self)
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._began = self._phase_began = bench.clock.now()
-		self._next_beat = 0.0
+		self._last_beat = self._next_beat = 0.0
 		self._troubles_told = self._stranger_told = self._neighbour_told = False
 
 	def run(self) -> Report:
@@ -81,9 +91,15 @@ class Operation:
 				story_of(self.options)(self)
 			self._end(Phase.DONE)
 		except BaseException as error:
-			self._end(Phase.ABORTED if self.phase.can_be_undone else Phase.FAILED, error)
+			self.report.is_left_open = self.has_lost_lock and self._has_changed_anything
+			is_undone = self.phase.can_be_undone and not self.report.is_left_open
+			self._end(Phase.ABORTED if is_undone else Phase.FAILED, error)
 			raise
 		return self.report
+
+	@property
+	def _has_changed_anything(self) -> bool:
+		return self.phase is not Phase.PREFLIGHT or bool(self.settings.changed)
 
 	def _beginning(self) -> events.OperationStarted:
 		bench, options = self.bench, self.options
@@ -129,22 +145,28 @@ class Operation:
 		self.settings.follow(phase)
 		self._tell_troubles()
 		self._tell_unreadable()
-		before, self.phase = self.phase, phase
-		try:
-			self.keep_alive(now=True)
-		except OperationError as error:
-			if before.can_be_undone:
-				self.phase = before  # the new one has not begun
-				raise
-			if isinstance(error, LockLost):
-				raise
-			self.emit(events.QueueAway(str(error)))
+		before = self.phase
+		if before.can_be_undone and not phase.can_be_undone:
+			pass_gate(self)
+			self._next_beat = 0.0  # the next renewal says which phase it is
+		else:
+			self._renew_for(phase)
+		self.phase = phase
 		try:
 			self.emit(events.PhaseEntered(phase), undoable=before.can_be_undone)
 		except JournalFault:
 			self.phase = before  # one that is not in the journal does not begin where that can be helped
 			raise
 		self._stamp(before)
+
+	def _renew_for(self, phase: Phase) -> None:
+		"""So that whoever looks at the lock sees the phase that begins now."""
+		try:
+			self.keep_alive(now=True, phase=phase)
+		except OperationError as error:
+			if self.phase.can_be_undone or isinstance(error, LockLost):
+				raise
+			self.emit(events.QueueAway(str(error)))
 
 	def _tell_troubles(self) -> None:
 		"""Once, as soon as the doctor knows; the phases do not wait for him."""
@@ -190,30 +212,65 @@ class Operation:
 				hint="Type the same command to try again.",
 			)
 
-	def keep_alive(self, now: bool = False) -> bool:
+	def each(self, items: Iterable[T], *, heeds_stop: bool = True) -> Iterator[T]:
+		"""
+		One after the other, with lock and fence renewed between two: what is done for one site may take a second, and
+		there may be hundreds. Raises LockLost, and Interrupted while all can still be undone.
+		"""
+		for item in items:
+			if heeds_stop:
+				self.heed_stop_request()
+			self.renew(now=False)
+			yield item
+
+	def renew(self, now: bool = True) -> None:
+		"""keep_alive where Redis answers. Raises LockLost."""
+		Outage(self.bench.clock, lambda error: self.emit(events.QueueAway(str(error)))).outlast(
+			lambda: self.keep_alive(now)
+		)
+
+	def keep_alive(self, now: bool = False, phase: Phase | None = None) -> bool:
 		"""
 		Renew what we hold, a few times per lease. False when the fence had lapsed before. Raises LockLost when
-		another operation has the bench: then nothing of ours may be touched any more.
+		another operation has the bench: then nothing of ours may be touched any more, also when the other one has ended.
 		"""
 		clock, lock, fence = self.bench.clock, self.bench.lock, self.bench.fence
 		if clock.now() < self._next_beat and not now:
 			return True
-		held = lock.hold(self.note())
+		note = self.note(phase)
+		held = Hold.FOREIGN if self.has_lost_lock else lock.hold(note)
 		if held is Hold.FOREIGN:
-			raise LockLost(
-				f"Another operation took the bench: {describe(lock.holder() or '')}.",
-				hint="This one was away for longer than its lock lasts. Look at the other one's outcome.",
-			)
+			self.has_lost_lock = True
+			raise self._lock_lost(describe(lock.holder() or "it has ended since"))
 		self.lock_stood &= held is Hold.KEPT
-		fence_is = self._hold_fence() if self.is_fenced else None
+		fence_is = self._hold_fence(note) if self.is_fenced else None
 		if fence_is is Hold.TAKEN:
-			self.fence_stood = False
-			self.emit(events.FenceLapsed())
+			self._note_lapse(clock.now() - self._last_beat)
 		beat = min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
-		self._next_beat = clock.now() + (STRANGER_BEAT if fence_is is Hold.FOREIGN else beat)
+		self._last_beat = clock.now()
+		self._next_beat = self._last_beat + (STRANGER_BEAT if fence_is is Hold.FOREIGN else beat)
 		return fence_is is not Hold.TAKEN
 
-	def note(self) -> str:
+	def _note_lapse(self, seconds: float) -> None:
+		self.fence_stood = False
+		if not self.phase.can_be_undone:  # before, whoever took a job meanwhile is waited for
+			self.report.lapses.append(Lapse(self.phase, seconds))
+		self.emit(events.FenceLapsed(self.phase, seconds))
+
+	def _lock_lost(self, holder: str) -> LockLost:
+		message = (
+			f"Another operation took the bench: {holder}. This one did not renew its lock within"
+			f" {self.bench.lock.seconds:.0f} s. It stopped at once, in {self.phase.value}."
+		)
+		if not self._has_changed_anything:
+			return LockLost(f"{message} Nothing was changed.", hint="Type the same command again later.")
+		return LockLost(
+			f"{message} What it had begun stays as it is until the other one has ended; then it is undone or finished.",
+			hint="Watch the other one: bench safe-restart --attach. Where nobody finishes this one afterwards, type:"
+			" bench safe-restart --recover",
+		)
+
+	def note(self, phase: Phase | None = None) -> str:
 		"""What stands in Redis beside the lock and the fence."""
 		me, options = self.bench.host.me(), self.options
 		return Holder(
@@ -221,7 +278,7 @@ class Operation:
 			requested_by=options.requested_by,
 			host=self.bench.host.name,
 			pid=me.pid,
-			phase=self.phase.value,
+			phase=(phase or self.phase).value,
 			since=self.report.started,
 			is_recovery=self.is_recovery,
 			identity=me.identity,
@@ -282,14 +339,14 @@ class Operation:
 		"""Workers start no job inside the block. However it ends, our own fence does not outlive it."""
 		self.is_fenced = True
 		try:
-			self._hold_fence()
+			self._hold_fence(self.note())
 			self._tell_neighbour()
 			yield
 		finally:
 			self.unfence()
 
-	def _hold_fence(self) -> Hold:
-		held = self.bench.fence.hold(self.note())
+	def _hold_fence(self, note: str) -> Hold:
+		held = self.bench.fence.hold(note)
 		if held is Hold.FOREIGN and not self._stranger_told:
 			self.emit(events.ForeignSuspension(describe(self.bench.fence.holder() or "")))
 		self._stranger_told = held is Hold.FOREIGN
@@ -304,7 +361,7 @@ class Operation:
 
 	def unfence(self) -> None:
 		"""When Redis is away the fence ends by itself: that must not hide why we are here."""
-		if not self.is_fenced:
+		if not self.is_fenced or self.has_lost_lock:
 			return
 		self.is_fenced = False
 		for give_back in (self.bench.queue.recall, self.bench.fence.release, self._tell_neighbour):
@@ -321,11 +378,30 @@ class Operation:
 				hint="Watch it with bench safe-restart --attach, stop it with bench safe-restart --cancel. If its process"
 				f" died on another machine, its lock ends by itself within {self.bench.lock.seconds:.0f} seconds.",
 			)
+		self._last_beat = self.bench.clock.now()
 		try:
+			self._check_alone()
 			yield
 		finally:
-			with suppress(OperationError):  # then it ends by itself
-				self.bench.lock.release()
+			if not self.has_lost_lock:
+				with suppress(OperationError):  # then it ends by itself
+					self.bench.lock.release()
+
+	def _check_alone(self) -> None:
+		"""
+		Raises BenchBusy where an operation of this machine is alive that has begun something. One that was stopped for
+		longer than its lock lasts may go on at any moment, with whatever it was about to do.
+		"""
+		others = self.bench.others
+		if others is None or wait_until(lambda: others.at_work() is None, OTHER_ENDS, self.bench.clock):
+			return
+		if other := others.at_work():
+			raise BenchBusy(
+				f"Operation {other.operation} is under way: its process {other.pid} is alive, but it does not renew its"
+				" lock. It is stopped, or it hangs. Nothing was changed.",
+				hint=f"kill -CONT {other.pid} lets it go on. kill -9 {other.pid} ends it; what it had begun is undone or"
+				" finished then.",
+			)
 
 	def _end(self, outcome: Phase, error: BaseException | None = None) -> None:
 		if not self.is_recovery:  # that one ends wherever the dead one stood

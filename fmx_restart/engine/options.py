@@ -18,6 +18,10 @@ class Strategy(str, Enum):
 	ROLLING = "rolling"
 
 
+#: these end with no job running; the others leave running jobs to themselves
+DRAINING = {Strategy.WAIT_WORKERS, Strategy.FAST}
+
+
 class OnTimeout(str, Enum):
 	"""What happens to jobs that still run when their time is over."""
 

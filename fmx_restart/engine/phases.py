@@ -35,11 +35,12 @@ class Phase(str, Enum):
 UNDOABLE = {Phase.PREFLIGHT, Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.BACKUP}
 
 NEXT = {
-	Phase.PREFLIGHT: {Phase.FENCE, Phase.RESTART, Phase.ABORTED},
-	Phase.FENCE: {Phase.PARK, Phase.ABORTED},
-	Phase.PARK: {Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED},
-	Phase.DRAIN: {Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED},
-	Phase.BACKUP: {Phase.MIGRATE, Phase.ABORTED},
+	# the early ones fail where another operation took the bench: then nobody undoes what they changed
+	Phase.PREFLIGHT: {Phase.FENCE, Phase.RESTART, Phase.ABORTED, Phase.FAILED},
+	Phase.FENCE: {Phase.PARK, Phase.ABORTED, Phase.FAILED},
+	Phase.PARK: {Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED, Phase.FAILED},
+	Phase.DRAIN: {Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED, Phase.FAILED},
+	Phase.BACKUP: {Phase.MIGRATE, Phase.ABORTED, Phase.FAILED},
 	Phase.MIGRATE: {Phase.RESTART, Phase.FAILED},
 	Phase.RESTART: {Phase.LIFT, Phase.VERIFY, Phase.FAILED},
 	Phase.LIFT: {Phase.VERIFY, Phase.FAILED},

@@ -565,6 +565,19 @@ class Health(Protocol):
 
 
 @dataclass(frozen=True)
+class OtherOperation:
+	operation: str
+	pid: int
+
+
+class OtherOperations(Protocol):
+	"""Operations and recoveries of this bench on this machine, as the kernel knows them: it needs no clock and no Redis."""
+
+	def at_work(self) -> OtherOperation | None:
+		"""One, besides ourselves, whose process is alive and that has begun to change the bench."""
+
+
+@dataclass(frozen=True)
 class Bench:
 	"""One bench, as the engine sees it."""
 
@@ -582,3 +595,4 @@ class Bench:
 	requests: Requests | None = None
 	health: Health | None = None
 	code: Code | None = None
+	others: OtherOperations | None = None

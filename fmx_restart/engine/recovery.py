@@ -4,8 +4,8 @@ An operation whose process died, put right by another one: whatever it had begun
 What follows from where it died:
 - before any process was touched: the fence is lifted, settings are as they were found;
 - while processes were restarted: those that it had stopped are started; those that it had not touched stay as they are;
-- once a migration has begun: it is seen to its end under the fence, and every worker is replaced, because none that was
-  born before may meet the new schema;
+- once a migration has begun: it is seen to its end, and then the programs that were stopped for it are started, and all
+  others replaced;
 - while workers were being replaced one by one: those that leave are seen back.
 """
 
@@ -27,7 +27,7 @@ from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
 from fmx_restart.engine.steps.handover import have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note
-from fmx_restart.engine.steps.migrate import end_run, old_workers_ended
+from fmx_restart.engine.steps.migrate import end_run
 from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_down
 from fmx_restart.engine.steps.roll import TAKES_EFFECT
 from fmx_restart.engine.steps.verify import see_up
@@ -56,12 +56,12 @@ class Recovery(Operation):
 		"""
 		self.emit(events.RecoveryStarted(self.id, self.remains.phase, self.bench.host.me()))
 		relays: list[Relay] = []
-		if not self.remains.needs_new_workers:
-			self.settings.restore(is_told=False)  # needs neither Redis nor the process manager
 		if self.remains.has_changed_anything:
-			with self._locked():
+			with self._locked():  # another operation may need settings as they are: nothing is touched before
+				if not self.remains.needs_new_workers:
+					self.settings.restore(is_told=False)
 				relays = self._put_right()
-			self.settings.restore()
+				self.settings.restore()
 		failed = self._not_up(relays)
 		self.report.failure = self._what_happened(failed)
 		self._end(Phase.FAILED if failed else Phase.RECOVERED)
@@ -73,9 +73,10 @@ class Recovery(Operation):
 		return [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
 
 	def start_what_is_down(self) -> None:
-		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped."""
-		if self.remains.needs_new_workers:
+		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped, settings are as found."""
+		if self.remains.needs_new_workers or (self.bench.others and self.bench.others.at_work()):
 			return
+		self.settings.restore(is_told=False)
 		relays = self._half_way()
 		wait_until(lambda: pass_on(self, relays), STOPPING, self.bench.clock)
 
@@ -97,10 +98,9 @@ class Recovery(Operation):
 		self.wait(draining.is_done, Patience(self.options.drain_timeout, LOOK_EVERY))
 		half_way = self._half_way()
 		names = {relay.old.name for relay in half_way}
-		with old_workers_ended(self):
-			rest = [process for process in self._now(self.remains.unfinished()) if process.name not in names]
-			relays = [*half_way, *relays_for(self, rest)]
-			see_down(self, relays)
+		rest = [process for process in self._now(self.remains.unfinished()) if process.name not in names]
+		relays = [*half_way, *relays_for(self, rest)]
+		see_down(self, relays)
 		return relays
 
 	def _finish_ending(self) -> None:

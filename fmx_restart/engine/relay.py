@@ -12,6 +12,7 @@ from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState
 from fmx_restart.engine.report import ProcessChange
 
 ATTEMPTS = 3  # how often an order is given that the manager refuses or does not answer
+COMES_BACK = 1.5  # seconds within which a manager brings back a program that ended by itself
 RETRIES_TAKE = 15.0  # seconds that a process gets whose manager tries to start it again
 DOWN = {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FAILED}
 UP = {ProcessState.STARTING, ProcessState.RUNNING}
@@ -19,6 +20,7 @@ UP = {ProcessState.STARTING, ProcessState.RUNNING}
 
 class Leg(str, Enum):
 	STOPPING = "stopping"
+	DOWN = "down"  # and it stays so until it is released
 	STARTING = "starting"
 	UP = "up"
 	FAILED = "failed"
@@ -37,7 +39,8 @@ class Order(str, Enum):
 
 class Relay:
 	"""
-	Told what the manager says now, it knows the next order. Never wants a start before the old one is down.
+	Told what the manager says now, it knows the next order. Never wants a start before the old one is down, and with
+	`keeps_down` not before it is released: what comes back until then, by whose hand ever, is stopped again.
 
 	How the old one is made to leave: by the manager; or past the manager, which would kill it after its stopwaitsecs, by
 	a TERM to a worker at work; or not by the relay at all. In the last two cases the manager may start the successor by
@@ -51,8 +54,10 @@ class Relay:
 		emit: Callable[[events.Event], None],
 		*,
 		farewell: Farewell = Farewell.STOP,
+		keeps_down: bool = False,
 	) -> None:
 		self.old, self.bench, self.emit = process, bench, emit
+		self.keeps_down, self.state = keeps_down, process.state
 		self.change = ProcessChange(process.name, process.kind, process.pid, old_state=process.state)
 		self.family = bench.host.family(process.pid) if process.pid else []
 		self.leg = Leg.STOPPING
@@ -71,12 +76,27 @@ class Relay:
 	def is_settled(self) -> bool:
 		return self.leg in (Leg.UP, Leg.FAILED)
 
+	@property
+	def is_held(self) -> bool:
+		"""It is down for good until it is released: nobody will bring it back by himself."""
+		waited = self.bench.clock.now() - self.started_at
+		return self.leg is Leg.DOWN and (self.state is ProcessState.STOPPED or waited >= COMES_BACK)
+
+	def release(self) -> None:
+		"""From here on it may start again."""
+		self.keeps_down = False
+		if self.leg is Leg.DOWN:
+			self.leg, self.order = Leg.STARTING, Order.START
+
 	def follow(self, process: Process) -> None:
+		self.state = process.state
 		if self.in_vain and self.is_obeyed(process):
 			self.heed(None)
 		if self.leg is Leg.STOPPING and process.state in DOWN:
 			self.note_down()
-			self.order = Order.START
+			self.order = None if self.keeps_down else Order.START
+		elif self.keeps_down and self.is_back(process):
+			self.stop_again(process)
 		elif self.leg is Leg.STOPPING and self.is_successor(process):
 			self.note_down()
 		elif self.leg is Leg.STARTING:
@@ -87,6 +107,19 @@ class Relay:
 	def is_successor(self, process: Process) -> bool:
 		is_up = process.pid is not None and process.state is not ProcessState.STOPPING
 		return is_up and not process.is_same_as(self.old)
+
+	def is_back(self, process: Process) -> bool:
+		if self.leg is Leg.DOWN:
+			return process.state not in DOWN
+		return self.leg is Leg.STOPPING and self.is_successor(process)
+
+	def stop_again(self, process: Process) -> None:
+		"""Its manager, or somebody, has started it meanwhile."""
+		self.old, self.leg, self.order, self.in_vain = process, Leg.STOPPING, Order.STOP, 0
+		host = self.bench.host
+		self.family = [*host.alive(self.family), *(host.family(process.pid) if process.pid else [])]
+		self.stopped_at = self.bench.clock.now()
+		self.emit(events.ProcessStopping(process.name, process.kind, process.pid))
 
 	def is_obeyed(self, process: Process) -> bool:
 		"""An order whose answer got lost may have been followed all the same."""
@@ -108,7 +141,7 @@ class Relay:
 		with suppress(ProcessFault):  # it only tells less then, should the successor fail
 			self.bench.processes.mark_log(self.old.name)
 		self.started_at = now
-		self.leg = Leg.STARTING
+		self.leg = Leg.DOWN if self.keeps_down else Leg.STARTING
 
 	def watch_start(self, process: Process) -> None:
 		if self.order is not None:

@@ -156,6 +156,8 @@ def _migrated(remains: Remains, event: events.MigrationEnded, time: float) -> No
 
 
 def _ended(remains: Remains, event: events.Ended, time: float) -> None:
+	if event.report.is_left_open:
+		return
 	remains.report, remains.phase = event.report, event.report.outcome
 	remains.is_recovered = event.report.outcome is Phase.RECOVERED
 

@@ -44,6 +44,14 @@ class KeptSetting:
 
 
 @dataclass
+class Lapse:
+	"""The fence had expired, or Redis had lost it, when nothing could be undone any more. A fault, whatever came of it."""
+
+	phase: Phase
+	seconds: float  # since it was renewed last
+
+
+@dataclass
 class Failure:
 	type: str
 	message: str
@@ -70,6 +78,13 @@ class Report:
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back
 	migrations: list[SiteMigration] = field(default_factory=list)
 	settings: list[KeptSetting] = field(default_factory=list)
+	old_workers: list[str] = field(
+		default_factory=list
+	)  # alive with old code while a schema changed, as it was forced
+	lapses: list[Lapse] = field(default_factory=list)
 	account: Account | None = None
 	unreadable: UnreadableRecords | None = None  # what other programs wrote, and could not be read
 	failure: Failure | None = None
+	is_left_open: bool = (
+		False  # another operation took the bench: what this one began is still to be undone or finished
+	)

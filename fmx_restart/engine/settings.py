@@ -35,16 +35,17 @@ class KeptSettings:
 		if wanted and self.port is None:
 			raise WrongEnvironment("Nobody here can change the settings of a site. Nothing was changed.")
 		for key in wanted:
-			for site in self.operation.options.sites:
+			for site in self.operation.each(self.operation.options.sites):
 				self.port.read(site, key)
 		return self
 
 	def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-		self.restore(is_told=error is None)
+		if not self.operation.has_lost_lock:  # whoever has the bench now may need them as they are
+			self.restore(is_told=error is None)
 
 	def restore(self, *, is_told: bool = True) -> None:
-		"""Raises SettingsFault where one could not be put back and nothing else is told."""
-		for kept in list(self.changed.values()):
+		"""Raises LockLost; SettingsFault where one could not be put back and nothing else is told."""
+		for kept in self.operation.each(list(self.changed.values()), heeds_stop=False):
 			self.put_back(kept)
 		left = [kept for kept in self.operation.report.settings if kept.reason]
 		if left and is_told:
@@ -61,12 +62,15 @@ class KeptSettings:
 			self.operation.report.settings.append(kept)
 
 	def follow(self, phase: Phase) -> None:
-		"""Before the phase begins. Raises while all can be undone; later a fault is told, and must not stop us."""
-		wanted = self.wanted(phase)
-		for kept in [kept for kept in self.changed.values() if kept.found.key not in wanted]:
+		"""
+		Before the phase begins. Raises LockLost, and any fault while all can be undone; later a fault is told, and must not
+		stop us.
+		"""
+		wanted, each = self.wanted(phase), self.operation.each
+		for kept in each([kept for kept in self.changed.values() if kept.found.key not in wanted]):
 			self.put_back(kept)
 		for key in sorted(wanted):
-			for site in self.operation.options.sites:
+			for site in each(self.operation.options.sites):
 				self.turn_on(site, key)
 
 	def wanted(self, phase: Phase) -> set[str]:

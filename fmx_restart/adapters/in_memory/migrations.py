@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.migration import Finding, MigrationOptions
+from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 
 HANGS = float("inf")
 
@@ -68,6 +68,20 @@ class InMemoryRun:
 		self._ended_by = code if ended_by_itself is None else ended_by_itself
 
 
+class AdoptedInMemoryRun:
+	"""As whoever did not start it sees it: no output, no exit code."""
+
+	def __init__(self, run: InMemoryRun) -> None:
+		self.log = run.log
+		self.terminate, self.kill, self.is_gone, self.age = run.terminate, run.kill, run.is_gone, run.age
+
+	def output(self) -> str:
+		return ""
+
+	def exit_code(self) -> int | None:
+		return None
+
+
 @dataclass
 class InMemoryMigrations:
 	"""`scripts`: site → how it goes; a site that is not named succeeds. `runs` holds what was started."""
@@ -79,7 +93,10 @@ class InMemoryMigrations:
 	runs: dict[str, InMemoryRun] = field(default_factory=dict)
 
 	def inspect(self, site: str, options: MigrationOptions) -> list[Finding]:
-		return [finding for finding in self.findings if finding.site == site]
+		found = [finding for finding in self.findings if finding.site == site]
+		if site in self.runs and not self.runs[site].is_gone():
+			found.append(Finding(site, Gravity.BLOCKS, "another migration of it is under way"))
+		return found
 
 	def start(self, site: str, options: MigrationOptions) -> InMemoryRun:
 		return self._start(site, self.scripts.get(site, Script()))
@@ -87,8 +104,8 @@ class InMemoryMigrations:
 	def start_backup(self, site: str) -> InMemoryRun:
 		return self._start(f"{site}-backup", self.backups.get(site, Script(prints="a backup\n")))
 
-	def adopt(self, log: str) -> InMemoryRun:
-		return next(run for run in self.runs.values() if run.log == log)
+	def adopt(self, log: str) -> AdoptedInMemoryRun:
+		return AdoptedInMemoryRun(next(run for run in self.runs.values() if run.log == log))
 
 	def backup_file(self, site: str, run: InMemoryRun) -> str | None:
 		return f"/in-memory/{site}.sql.gz" if run.exit_code() == 0 else None

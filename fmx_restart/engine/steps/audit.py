@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.clock_steps import MARGIN
-from fmx_restart.engine.errors import JobsLost, ProcessFault
+from fmx_restart.engine.errors import FenceFault, JobsLost, ProcessFault
 from fmx_restart.engine.ledger import LISTED, Account, Ledger, count
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.places import Inventory, Place
 from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.report import Report
 from fmx_restart.engine.steps.web import left_stopped
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import running_jobs
@@ -178,7 +179,7 @@ def judge_again(operation: Operation, account: Account, ids: set[str], patience:
 
 
 def audit(operation: Operation, relays: list[Relay]) -> None:
-	"""Raises ProcessFault or JobsLost when the operation must not be called Done."""
+	"""Raises ProcessFault, JobsLost or FenceFault when the operation must not be called Done."""
 	operation.enter(Phase.AUDIT)
 	account = operation.report.account or Account()
 	failed = [relay for relay in relays if relay.leg is Leg.FAILED]
@@ -201,6 +202,26 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 			f" All others were restarted. The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
 			hint=f"Start it: {command}. To restart the bench without web, add --no-web.",
 		)
+	if operation.report.lapses:
+		raise fence_fault(operation.report)
+
+
+def fence_fault(report: Report) -> FenceFault:
+	"""Whatever came of it: a promise was kept by luck, or not at all."""
+	names = ", ".join(
+		f"in {lapse.phase.value}, {lapse.seconds:.0f} s after its last renewal" for lapse in report.lapses
+	)
+	if all(lapse.phase is Phase.MIGRATE for lapse in report.lapses):
+		effect = "No worker with old code was alive then, so no job ran on the changing schema."
+		if report.old_workers:
+			effect = f"These workers with old code were alive then, and may have run jobs: {', '.join(report.old_workers)}."
+	else:
+		effect = "Jobs may have started while workers were being replaced."
+	return FenceFault(
+		f"The fence had lapsed {names}. {effect} Every process was restarted, and the queue moves.",
+		hint="Nothing needs to be repeated. Look at the jobs of that time, and at why this operation did not run or Redis"
+		" lost its data: bench doctor.",
+	)
 
 
 def with_reasons(failed: list[Relay]) -> str:

@@ -27,6 +27,11 @@ LOOK_EVERY = 0.05  # seconds; bounds how long after the last job's end the next 
 def drain(operation: Operation) -> None:
 	"""Raises DrainTimeout when jobs still run after the options' time; nothing was restarted then."""
 	operation.enter(Phase.DRAIN)
+	see_drained(operation)
+
+
+def see_drained(operation: Operation) -> None:
+	"""As drain, in whatever phase it is: once more after a lapse, with the whole time for who has started since."""
 	draining = Draining(operation)
 	began = operation.bench.clock.now()
 	stood = False
@@ -41,19 +46,6 @@ def drain(operation: Operation) -> None:
 		operation.insist(lambda: operation.keep_alive(now=True))
 		stood = operation.fence_stood  # one that lapsed meanwhile let workers go: look again
 	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
-
-
-def drain_after_lapse(operation: Operation) -> None:
-	"""
-	A fence that lapsed during a migration let old workers go: park and drain once more. When the time is over the
-	restart begins all the same: who is at work then finishes its job and leaves.
-	"""
-	operation.keep_alive(now=True)
-	if operation.fence_stood:
-		return
-	operation.fence_stood = True
-	operation.wait(Draining(operation).is_done, Patience(operation.options.drain_timeout, LOOK_EVERY))
-	operation.bench.queue.recall()
 
 
 def use_force(operation: Operation, draining: Draining) -> None:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.migration import Finding, Gravity
-from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.options import DRAINING, Options, Strategy
 from fmx_restart.engine.ports import Bench, Look, Process
+from fmx_restart.engine.steps.restart import as_they_are
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import workers_outside
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
-#: these end with no job running; the others leave old workers at work while the schema changes
-DRAINING = {Strategy.WAIT_WORKERS, Strategy.FAST}
 OLD_CODE = "Old code on a changed schema means errors and spoilt data. --force does it all the same."
 PASSING_BY = Patience(timeout=10.0, poll=1.0)  # what web requests leave behind ends by itself
 
 
-def inspect_sites(bench: Bench, look: Look, options: Options, restart: Iterable[Process]) -> list[Finding]:
-	"""Nothing where nothing is to be migrated."""
+def inspect_sites(
+	bench: Bench,
+	look: Look,
+	options: Options,
+	restart: Iterable[Process],
+	each: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> list[Finding]:
+	"""Nothing where nothing is to be migrated. `each`: Operation.each, where lock and fence are held."""
 	if options.migration is None:
 		return []
 	if bench.migrations is None or not options.sites:
@@ -31,7 +36,7 @@ def inspect_sites(bench: Bench, look: Look, options: Options, restart: Iterable[
 			Finding("", Gravity.BLOCKS, "there is no site to migrate", "Name it: --site NAME, or --site all.")
 		]
 	findings = [*unsafe_options(options), *strangers(bench, look, restart)]
-	for site in options.sites:
+	for site in each(options.sites):
 		findings += bench.migrations.inspect(site, options.migration)
 	return findings
 
@@ -94,7 +99,8 @@ def inspect_again(operation: Operation) -> None:
 	findings: list[Finding] = []
 
 	def is_clear() -> bool:
-		findings[:] = inspect_sites(bench, operation.look(), options, operation.plan.restart)
+		programs = as_they_are(operation, operation.plan.restart)  # one may have been started again meanwhile
+		findings[:] = inspect_sites(bench, operation.look(), options, programs, operation.each)
 		return not refusals(options, findings, is_drained=True)
 
 	operation.wait(is_clear, PASSING_BY)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fmx_restart.engine.errors import MigrationFailed, OperationError
+from fmx_restart.engine.errors import LockLost, MigrationFailed, OperationError
 from fmx_restart.engine.migration import Result, SiteMigration
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ def migrations_judged(operation: Operation) -> Iterator[None]:
 	"""Around what follows the migrations. A failed one is told first, with what went wrong besides."""
 	try:
 		yield
+	except LockLost:
+		raise  # nothing is judged: the migration may go on
 	except OperationError as fault:
-		begun = not operation.phase.can_be_undone
-		if begun and (error := verdict(operation.report.migrations, f"Besides: {fault}")):
+		if operation.migration_begun and (error := verdict(operation.report.migrations, f"Besides: {fault}")):
 			raise error from fault
 		raise
 	if error := verdict(operation.report.migrations, in_service(operation)):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 DYING = Patience(timeout=10.0, poll=0.02)
-REASON = "fmx_restart killed this job: operation {operation} gave it {seconds:.0f} s to finish."
+REASON = "fmx_restart killed this job: operation {operation} gave it {seconds:.0f} s to finish{again}."
 
 
 def end_jobs(operation: Operation, seconds: float) -> None:
@@ -27,7 +27,11 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	"""
 	bench, requeue = operation.bench, operation.wishes.on_timeout is OnTimeout.REQUEUE
 	victims, ids = condemned(operation)
-	reason = REASON.format(operation=operation.id, seconds=seconds)
+	operation.endings += 1
+	again = (
+		f" (for the {operation.endings}. time)" if operation.endings > 1 else ""
+	)  # else it counts as ended before
+	reason = REASON.format(operation=operation.id, seconds=seconds, again=again)
 	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
 	bench.host.end(victims)
 	operation.wait(lambda: is_noticed(operation, victims), DYING)

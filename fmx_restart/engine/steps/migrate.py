@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import MigrationFailed, OperationError
+from fmx_restart.engine.errors import LockLost, MigrationFailed, OperationError
 from fmx_restart.engine.migration import Gravity, Result, SiteMigration
 from fmx_restart.engine.migration_output import Output
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Run
 from fmx_restart.engine.steps.inspect_sites import inspect_again
-from fmx_restart.engine.steps.restart import as_they_are
+from fmx_restart.engine.steps.old_programs import keep_stopped, stop_old_programs
 from fmx_restart.engine.waiting import Patience, wait_until
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
+T = TypeVar("T")
 LOOK_EVERY = 0.1  # seconds between two looks at the output
 #: both together stay below the lease: lock and fence are not renewed meanwhile
 AFTER_TERM = Patience(timeout=10.0, poll=0.05)
 AFTER_KILL = Patience(timeout=5.0, poll=0.05)
+
+
+def migrate_then(operation: Operation, restart: Callable[[], T]) -> T:
+	"""
+	Once a schema may have changed every process is replaced, whatever ends the migration: unless the bench is not ours any
+	more.
+	"""
+	try:
+		migrate(operation)
+	except LockLost:
+		raise
+	except BaseException:
+		if operation.migration_begun and not operation.has_lost_lock:
+			restart()
+		raise
+	return restart()
 
 
 def migrate(operation: Operation) -> None:
@@ -39,6 +55,8 @@ def migrate(operation: Operation) -> None:
 		back_up(operation)
 	operation.heed_stop_request()
 	operation.enter(Phase.MIGRATE)
+	stop_old_programs(operation)
+	operation.migration_begun = True
 	operation.emit(events.MigrationsPlanned(options.sites))
 	migrate_sites(operation, operation.report.migrations)
 
@@ -58,7 +76,10 @@ def migrate_site(operation: Operation, migration: SiteMigration) -> None:
 	options = operation.options.migration
 	migration.result = Result.FAILED  # until it is proved done
 	try:
+		keep_stopped(operation)
 		run = operation.bench.migrations.start(migration.site, options)
+	except LockLost:
+		raise
 	except OperationError as error:  # the command is not there (any more): the bench goes back into service
 		migration.last_lines = [str(error)]
 		return
@@ -68,7 +89,10 @@ def migrate_site(operation: Operation, migration: SiteMigration) -> None:
 
 
 def follow(operation: Operation, run: Run, migration: SiteMigration, timeout: float) -> None:
-	"""However this ends, the run has ended: nothing of it goes on behind our back."""
+	"""
+	However this ends, the run has ended: nothing of it goes on behind our back. Only where another operation took the
+	bench it is left to the recovery, which sees it to its end.
+	"""
 	output, clock = Output(migration.site), operation.bench.clock
 	began = clock.now()
 	is_over = False
@@ -78,10 +102,11 @@ def follow(operation: Operation, run: Run, migration: SiteMigration, timeout: fl
 		if not is_over:
 			output.add(held_up_by(operation, migration.site))
 	finally:
-		if not is_over or run.exit_code():
-			end_run(operation, run)
-		is_at_end(operation, run, output)
-		tell(operation, output.site, output.close())
+		if not operation.has_lost_lock:
+			if not is_over or run.exit_code():
+				end_run(operation, run)
+			is_at_end(operation, run, output)
+			tell(operation, output.site, output.close())
 	migration.seconds, migration.exit_code = clock.now() - began, run.exit_code() if is_over else None
 	note_result(migration, output)
 
@@ -123,24 +148,6 @@ def end_run(operation: Operation, run: Run) -> None:
 	if not wait_until(run.is_gone, AFTER_TERM, clock):
 		run.kill()
 		wait_until(run.is_gone, AFTER_KILL, clock)
-
-
-@contextmanager
-def old_workers_ended(operation: Operation) -> Iterator[None]:
-	"""
-	Around the restart: no worker born before a migration may meet the new schema. However the restart ends, one that
-	has not stopped by then is killed under the fence; no job runs.
-	"""
-	host = operation.bench.host
-	processes = as_they_are(operation, operation.plan.restart)
-	workers = [process for process in processes if process.runs_jobs]
-	old = [member for worker in workers if worker.pid for member in host.family(worker.pid)]
-	try:
-		yield
-	finally:
-		if operation.report.migrations and host.alive(old):
-			host.end(old)
-			wait_until(lambda: not host.alive(old), AFTER_KILL, operation.bench.clock)
 
 
 def back_up(operation: Operation) -> None:

@@ -21,6 +21,11 @@ WAKE_AGAIN = 0.1  # seconds after which a worker that is still idle gets another
 def park(operation: Operation) -> None:
 	"""Raises DrainTimeout when a worker of this machine neither parks nor works."""
 	operation.enter(Phase.PARK)
+	see_parked(operation)
+
+
+def see_parked(operation: Operation) -> None:
+	"""As park, in whatever phase it is: once more after a lapse."""
 	parking = Parking(operation)
 	began = operation.bench.clock.now()
 	if not operation.wait(parking.is_done, PATIENCE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
@@ -34,7 +34,7 @@ def preflight(operation: Operation) -> None:
 	operation.managed = operation.bench.processes.list()
 	look = operation.located(operation.bench.queue.look())
 	operation.managed = with_workers(operation.managed, look, operation.bench.host)
-	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options)
+	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options, operation.each)
 	refuse_stopped(operation.bench, operation.plan)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
@@ -58,8 +58,14 @@ def plan_of(bench: Bench, options: Options) -> Plan:
 	return make_plan(bench, look, with_workers(listed, look, bench.host), options)
 
 
-def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> Plan:
-	"""`listed`: what the process manager runs."""
+def make_plan(
+	bench: Bench,
+	look: Look,
+	listed: Iterable[Process],
+	options: Options,
+	each: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Plan:
+	"""`listed`: what the process manager runs. `each`: Operation.each, where the lock is held."""
 	code_faults = first_look(bench)
 	refuse_to_split(listed, options)
 	wanted = chosen(listed, web=options.web, workers=options.workers)
@@ -86,7 +92,10 @@ def make_plan(bench: Bench, look: Look, listed: Iterable[Process], options: Opti
 		likely=likely(jobs, usual, look.time),
 		suspension=look.suspension,
 		migrate=options.sites if options.migration else (),
-		findings=(*inspect_sites(bench, look, options, restart), *migration_findings(web_taken, options)),
+		findings=(
+			*inspect_sites(bench, look, options, restart, each),
+			*migration_findings(web_taken, options),
+		),
 		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
 		code_faults=code_faults,
 		web_taken=web_taken,

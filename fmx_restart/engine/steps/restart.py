@@ -39,10 +39,20 @@ def restart_all(
 	operation: Operation, processes: Iterable[Process], *, force_after: float | None = None
 ) -> list[Relay]:
 	operation.enter(Phase.RESTART)
-	processes = as_they_are(operation, processes)
-	watch(operation, processes)
-	relays = relays_for(operation, processes)
+	with nobody_left_down(operation, operation.held):
+		processes = as_they_are(operation, processes)
+		watch(operation, processes)
+		relays = begin(operation, processes)
 	see_down(operation, relays, force_after=force_after)
+	return relays
+
+
+def begin(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
+	"""What was held down for a migration starts, these others are told to stop: both in one conversation."""
+	for relay in operation.held:
+		relay.release()
+	relays = [*operation.held, *relays_of(operation, processes)]
+	give_orders(operation.bench, relays)
 	return relays
 
 
@@ -64,9 +74,10 @@ def see_down(operation: Operation, relays: list[Relay], *, force_after: float | 
 def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Process]:
 	"""
 	A process may have another pid than in the plan: it crashed or was killed while we waited, and its manager brought
-	it back. One that somebody has stopped since then is left so.
+	it back. One that somebody has stopped since then is left so. Those that are held down are not among them.
 	"""
-	processes = tuple(processes)
+	held = {relay.old.name for relay in operation.held}
+	processes = [process for process in processes if process.name not in held]
 	to_start = {process.name for process in processes if process.state is ProcessState.STOPPED}
 	with suppress(ProcessFault):
 		now = {process.name: process for process in operation.as_planned(operation.bench.processes.list())}
@@ -79,13 +90,23 @@ def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Proc
 
 @contextmanager
 def nobody_left_down(operation: Operation, relays: list[Relay]) -> Iterator[None]:
-	"""Whatever ends the block, whoever was told to stop is told to start again. Needs no Redis and no lock."""
+	"""
+	Whatever ends the block, whoever was told to stop is told to start again, unless another operation has the bench.
+	Needs no Redis.
+	"""
 	try:
 		yield
 	except BaseException:
-		with suppress(OperationError):
-			wait_until(lambda: pass_on(operation, relays), STOPPING, operation.bench.clock)
+		if not operation.has_lost_lock:
+			start_all(operation, relays)
 		raise
+
+
+def start_all(operation: Operation, relays: Iterable[Relay]) -> None:
+	for relay in relays:
+		relay.release()
+	with suppress(OperationError):
+		wait_until(lambda: pass_on(operation, relays), STOPPING, operation.bench.clock)
 
 
 def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
@@ -128,9 +149,15 @@ def relays_for(
 	operation: Operation, processes: Iterable[Process], how: Farewell = Farewell.STOP
 ) -> list[Relay]:
 	"""Begun at once, and noted in the report."""
-	relays = [Relay(process, operation.bench, operation.emit, farewell=how) for process in processes]
-	operation.report.processes += [relay.change for relay in relays]
+	relays = relays_of(operation, processes, farewell=how)
 	give_orders(operation.bench, relays)
+	return relays
+
+
+def relays_of(operation: Operation, processes: Iterable[Process], **how) -> list[Relay]:
+	"""Noted in the report; the manager knows nothing of it yet. `how`: as a Relay takes it."""
+	relays = [Relay(process, operation.bench, operation.emit, **how) for process in processes]
+	operation.report.processes += [relay.change for relay in relays]
 	return relays
 
 
@@ -140,13 +167,20 @@ def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
 	pop nothing more. Returns the relays of the former and of the latter.
 	"""
 	operation.enter(Phase.RESTART)
-	processes, busy = as_they_are(operation, operation.plan.restart), busy_pids(operation)
-	watch(operation, processes)
-	at_work = [process for process in processes if is_busy(operation, process, busy)]
-	lingering = relays_for(operation, at_work, Farewell.TERM)
-	prompt = relays_for(operation, (process for process in processes if process not in at_work))
+	with nobody_left_down(operation, operation.held):
+		at_work, others = split_busy(operation, operation.plan.restart)
+		watch(operation, others)
+		lingering = relays_for(operation, at_work, Farewell.TERM)
+		prompt = begin(operation, others)
 	see_down(operation, prompt)
 	return prompt, lingering
+
+
+def split_busy(operation: Operation, processes: Iterable[Process]) -> tuple[list[Process], list[Process]]:
+	"""As they are now: workers that may be at work, and all others."""
+	processes, busy = as_they_are(operation, processes), busy_pids(operation)
+	at_work = [process for process in processes if is_busy(operation, process, busy)]
+	return at_work, [process for process in processes if process not in at_work]
 
 
 def busy_pids(operation: Operation) -> set[int]:
@@ -172,7 +206,8 @@ def pass_on(operation: Operation, relays: list[Relay]) -> bool:
 
 
 def is_worker_left(operation: Operation, relay: Relay) -> bool:
-	return relay.old.runs_jobs and bool(operation.bench.host.alive(relay.family))
+	counts = relay.keeps_down or relay.old.runs_jobs
+	return counts and bool(operation.bench.host.alive(relay.family))
 
 
 def follow(operation: Operation, relays: list[Relay]) -> None:

@@ -12,7 +12,7 @@ from fmx_restart.engine.steps.audit import audit
 from fmx_restart.engine.steps.handover import hand_over
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
 from fmx_restart.engine.steps.last_look import last_look
-from fmx_restart.engine.steps.migrate import migrate
+from fmx_restart.engine.steps.migrate import migrate_then
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart_idle
 from fmx_restart.engine.steps.verify import verify
@@ -27,9 +27,10 @@ def no_wait_workers(operation: Operation) -> None:
 	with migrations_judged(operation):
 		with under_fence(operation):
 			last_look(operation)
-			migrate(operation)  # only with --force: running jobs go on meanwhile
-			prompt, lingering = restart_idle(operation)
+			# a migration only with --force: running jobs go on meanwhile
+			prompt, lingering = migrate_then(operation, lambda: restart_idle(operation))
 		verify(operation, prompt)
 		if lingering:
-			hand_over(operation, lingering, all_is_well=not any(relay.leg is Leg.FAILED for relay in prompt))
+			failed = any(relay.leg is Leg.FAILED for relay in prompt)
+			hand_over(operation, lingering, all_is_well=not failed and not operation.report.lapses)
 		audit(operation, [*prompt, *lingering])

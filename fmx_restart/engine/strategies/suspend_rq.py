@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine.steps.audit import audit
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
 from fmx_restart.engine.steps.last_look import last_look
-from fmx_restart.engine.steps.migrate import migrate
+from fmx_restart.engine.steps.migrate import migrate_then
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart
 from fmx_restart.engine.steps.verify import verify
@@ -25,7 +25,8 @@ def suspend_rq(operation: Operation) -> None:
 	with migrations_judged(operation):
 		with under_fence(operation):
 			last_look(operation)
-			migrate(operation)  # only with --force: running jobs go on meanwhile
-			relays = restart(operation, force_after=operation.options.force_kill_timeout)
+			force_after = operation.options.force_kill_timeout
+			# a migration only with --force: running jobs go on meanwhile
+			relays = migrate_then(operation, lambda: restart(operation, force_after=force_after))
 		verify(operation, relays)
 		audit(operation, relays)

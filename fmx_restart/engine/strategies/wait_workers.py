@@ -1,5 +1,5 @@
 """
-Fence, park, drain, migrate where that was asked for, restart, lift the fence, verify, audit. The safe one.
+Fence, park, drain, stop old workers and migrate where that was asked for, restart, lift the fence, verify, audit. The safe one.
 
 The fence is lifted when the last old worker is gone, not when the new ones are verified: nobody is left who
 could run a job with old code, and new workers that find no fence begin at once instead of a poll later.
@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmx_restart.engine.errors import LockLost
-from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.relay import Relay
 from fmx_restart.engine.steps.audit import audit
-from fmx_restart.engine.steps.drain import drain, drain_after_lapse
+from fmx_restart.engine.steps.drain import drain
 from fmx_restart.engine.steps.judge_migrations import migrations_judged
 from fmx_restart.engine.steps.last_look import last_look
-from fmx_restart.engine.steps.migrate import migrate, old_workers_ended
+from fmx_restart.engine.steps.migrate import migrate_then
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.restart import restart
 from fmx_restart.engine.steps.verify import verify
@@ -32,22 +29,6 @@ def wait_workers(operation: Operation) -> None:
 		with under_fence(operation):
 			drain(operation)
 			last_look(operation)
-			relays = migrate_and_restart(operation)
+			relays = migrate_then(operation, lambda: restart(operation))
 		verify(operation, relays)
 		audit(operation, relays)
-
-
-def migrate_and_restart(operation: Operation) -> list[Relay]:
-	"""Once a migration has begun every old worker must go, whatever ends it: unless the bench is not ours any more."""
-	try:
-		migrate(operation)
-		drain_after_lapse(operation)
-	except LockLost:
-		raise
-	except BaseException:
-		if operation.phase is Phase.MIGRATE:
-			with old_workers_ended(operation):
-				restart(operation)
-		raise
-	with old_workers_ended(operation):
-		return restart(operation)

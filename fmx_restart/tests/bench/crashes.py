@@ -41,7 +41,7 @@ STRATEGIES = {
 	"migrate": MIGRATE,
 }
 #: Where both die here, workers may be stopped, and nobody is left who would start them: somebody must say --recover.
-NEEDS_RECOVERY = {"Restart", "Lift", "Verify"}
+NEEDS_RECOVERY = {"Migrate", "Restart", "Lift", "Verify"}
 #: Every phase that some strategy has, with one that has it.
 BORDERS = (
 	("Fence", "wait-workers"),

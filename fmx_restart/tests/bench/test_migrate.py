@@ -58,6 +58,7 @@ class TestAPatchThatWorks(MigrateTestCase):
 		command = cls.start(*options)
 		command.wait_for_fact("MigrationOutput", line="waiting at the gate")
 		cls.meanwhile, cls.pids_meanwhile = cls.settings(), cls.pids()
+		cls.alive_meanwhile = {name for name, pid in cls.before.items() if pid and psutil.pid_exists(pid)}
 		# When jobs arrive, and the patch ends
 		cls.workers = cls.folder / "workers"
 		queues = ("short", "default", "long")
@@ -79,8 +80,14 @@ class TestAPatchThatWorks(MigrateTestCase):
 		self.assertEqual((self.started_early, len(births)), ([], len(self.arrived)))
 		self.assertGreater(min(births), ended)
 
-	def test_nothing_is_restarted_before_the_migration_has_ended(self):
-		self.assertEqual(self.pids_meanwhile, self.before)
+	def test_old_workers_are_gone_meanwhile_and_web_serves_on(self):
+		serving = {name for name in self.before if name.partition(":")[0].endswith("-web")}
+		for name, pid in self.before.items():
+			if name in serving:
+				self.assertEqual(self.pids_meanwhile[name], pid, name)
+			elif name.partition(":")[0] in own_programs(self.bench):
+				self.assertEqual(self.pids_meanwhile[name], 0, name)
+				self.assertNotIn(name, self.alive_meanwhile)
 
 	def test_settings_are_on_meanwhile_and_every_byte_is_as_found_afterwards(self):
 		self.assertEqual((self.meanwhile["maintenance_mode"], self.meanwhile["pause_scheduler"]), (1, 1))

@@ -8,7 +8,7 @@ from fmx_restart.console.report import report_lines
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, ProcessKind
-from fmx_restart.engine.report import Failure, JobWait, PhaseTime, ProcessChange, Report
+from fmx_restart.engine.report import Failure, JobWait, Lapse, PhaseTime, ProcessChange, Report
 
 JOB = Job("one.localhost||42", "one.localhost", "app.tasks.month_end", "long", 1_700_000_000.0, 1500.0)
 
@@ -53,6 +53,12 @@ class TestReport(unittest.TestCase):
 		):
 			self.assertIn(part, text)
 		self.assertTrue(text.endswith("\nDone."))
+
+	def test_a_fence_that_lapsed_and_old_workers_that_were_left_are_named(self):
+		report = replace(done(), lapses=[Lapse(Phase.MIGRATE, 41.0)], old_workers=["pid 500 on host-2"])
+		text = self.text(report)
+		self.assertIn("may have started\n Migrate: 41 s after its last renewal", text)
+		self.assertIn("not stopped for the migration\n pid 500 on host-2", text)
 
 	def test_a_web_that_answered_all_the_time_and_one_that_nobody_watched(self):
 		self.assertIn("Web answered all the time", self.text(replace(done(), web_outage=0.0)))

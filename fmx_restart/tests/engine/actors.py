@@ -18,12 +18,16 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, QueueUnreachable
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.ports import Bench
+from fmx_restart.engine.ports import Bench, OtherOperation
 from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.remains import Remains, remains_of
 
 AGAIN_AFTER = 5.0  # seconds until a recovery that could not end is tried again
-PORTS = ("queue", "processes", "web", "lock", "fence", "settings")
+PORTS = ("queue", "processes", "web", "lock", "fence", "settings", "migrations")
+
+
+#: what changes anything outside, but for taking back one's own pills
+TOUCHES = {"order", "stop", "start", "replace", "release", "hold", "put_back", "fail", "requeue", "wake"}
 
 
 class TestIsOver(BaseException):
@@ -48,10 +52,12 @@ class HandedClock(FakeClock):
 
 
 class Interleaved:
-	"""A port at whose every call the rest of the world may do something first."""
+	"""A port at whose every call the rest of the world may do something first. `watch`: called with each call's name."""
 
-	def __init__(self, port: object, clock: HandedClock) -> None:
-		self._port, self._clock = port, clock
+	def __init__(
+		self, port: object, clock: HandedClock, watch: Callable[[str], object] = lambda name: None
+	) -> None:
+		self._port, self._clock, self._watch = port, clock, watch
 
 	def __getattr__(self, name: str):
 		found = getattr(self._port, name)
@@ -60,6 +66,7 @@ class Interleaved:
 
 		def call(*arguments, **named):
 			self._clock.sleep(0.0)
+			self._watch(name)
 			return found(*arguments, **named)
 
 		return call
@@ -76,6 +83,7 @@ class Actor(threading.Thread):
 		self.bug: BaseException | None = None
 		self.wakes_at: float = bench.clock.now()
 		self.is_over = self.is_killed = self.is_discarded = False
+		self.holds_journal = True  # of an operation all its life, of a recovery while it tries
 		self._go, self._yielded = threading.Event(), threading.Event()
 		self.start()
 
@@ -107,6 +115,10 @@ class Actor(threading.Thread):
 		if self.is_discarded:
 			raise TestIsOver
 
+	def stall(self, seconds: float) -> None:
+		"""In the test's thread: as SIGSTOP, or a machine that is paused. Everybody else goes on."""
+		self.wakes_at = max(self.wakes_at, self.clock.now()) + seconds
+
 	def step(self) -> None:
 		"""In the test's thread: until it looks at the outside again."""
 		self._yielded.clear()
@@ -137,19 +149,43 @@ class Actor(threading.Thread):
 		return fact == events.PhaseEntered(what) or (isinstance(what, type) and isinstance(fact, what))
 
 	def interleaved(self, bench: Bench) -> Bench:
-		return replace(bench, **{name: Interleaved(getattr(bench, name), self.clock) for name in PORTS})
+		ports = {name: Interleaved(getattr(bench, name), self.clock, self.watch) for name in PORTS}
+		return replace(bench, **ports)
+
+	def watch(self, call: str) -> None:
+		"""What it does to the outside, before it does it."""
+
+
+class OthersAlive:
+	"""What the kernel knows of journals that are worked on: the actors that live and have begun something, but for one."""
+
+	def __init__(self, me: Actor, actors: Callable[[], list[Actor]]) -> None:
+		self.me, self.actors = me, actors
+
+	def at_work(self) -> OtherOperation | None:
+		others = [a for a in self.actors() if a is not self.me and a.is_alive_still and a.holds_journal]
+		begun = [a for a in others if a.remains.has_changed_anything and not a.remains.is_closed]
+		return OtherOperation(begun[0].id, 1) if begun else None
 
 
 class OperationActor(Actor):
-	def __init__(self, bench: InMemoryBench, options: Options, id: str) -> None:
+	"""`actors`: all that there are on this machine."""
+
+	def __init__(
+		self, bench: InMemoryBench, options: Options, id: str, actors: Callable[[], list[Actor]] = list
+	) -> None:
 		self.id = id
 		self.report = None
 		super().__init__(bench)
 		self.strategy = options.strategy
-		self.operation = Operation(self.interleaved(bench.port(id)), options, self.tell, id)
+		port = replace(bench.port(id), others=OthersAlive(self, actors))
+		self.operation = Operation(self.interleaved(port), options, self.tell, id)
 
 	def act(self) -> None:
 		self.report = self.operation.run()
+
+	def watch(self, call: str) -> None:
+		assert not (self.operation.has_lost_lock and call in TOUCHES), f"{call} by one that lost the bench"
 
 	@property
 	def remains(self) -> Remains:
@@ -159,14 +195,20 @@ class OperationActor(Actor):
 class RecoveryActor(Actor):
 	"""The guardian, or whoever comes later: again and again, until nothing is left to do."""
 
-	def __init__(self, dead: OperationActor) -> None:
-		self.dead, self.number = dead, 0
+	def __init__(self, dead: OperationActor, actors: Callable[[], list[Actor]] = list) -> None:
+		self.dead, self.number, self.id = dead, 0, dead.id
 		super().__init__(dead.bench)
 		self.facts = dead.facts  # it writes on in the same journal
+		self.others = OthersAlive(self, actors)
+
+	@property
+	def remains(self) -> Remains:
+		return self.dead.remains
 
 	def act(self) -> None:
 		while not self.dead.remains.is_closed:
 			recovery = Recovery(self.interleaved(self.port()), self.dead.remains, self.tell)
+			self.holds_journal = True
 			try:
 				recovery.run()
 			except QueueUnreachable:
@@ -174,6 +216,7 @@ class RecoveryActor(Actor):
 			except OperationError:
 				if self.dead.remains.is_closed:
 					raise
+			self.holds_journal = False
 			self.clock.sleep(AGAIN_AFTER)
 
 	def port(self) -> Bench:
@@ -183,7 +226,7 @@ class RecoveryActor(Actor):
 		owner = f"{id}/{id_of(self)}-{self.number}"
 		lock = InMemoryLease(clock, self.bench.lock_slot, owner, replaces=id)
 		fence = InMemoryFence(self.bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER)
-		return replace(self.bench.port(id), lock=lock, fence=fence)
+		return replace(self.bench.port(id), lock=lock, fence=fence, others=self.others)
 
 
 def id_of(actor: Actor) -> str:

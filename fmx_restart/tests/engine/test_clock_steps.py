@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.adapters.in_memory.migrations import HANGS, Script
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import FenceFault, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
@@ -59,13 +59,19 @@ class ClockCase(unittest.TestCase):
 				self.queue.step_clock(steps.pop())
 
 		run.operation.listen(watch)
-		report = run.go()
+		try:
+			report = run.go()
+		except (
+			FenceFault
+		):  # Redis let the fence expire when nothing could be undone any more, and that is said
+			self.assertGreater(step, 0)
+			report = run.operation.report
 		self.assertEqual(steps, [], "the clock was set")
 		return run, report
 
 	def check(self, jobs: list, report: Report) -> None:
 		self.bench.clock.sleep(60)
-		self.assertIs(report.outcome, Phase.DONE)
+		self.assertIs(report.outcome, Phase.FAILED if report.lapses else Phase.DONE)
 		self.assertEqual(
 			{(job.id, job.status, job.runs) for job in jobs}, {(it.id, "finished", 1) for it in jobs}
 		)

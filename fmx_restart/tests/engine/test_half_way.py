@@ -6,7 +6,7 @@ import unittest
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import LockLost, OperationError, ProcessFault, QueueUnreachable
+from fmx_restart.engine.errors import FenceFault, OperationError, ProcessFault, QueueUnreachable
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
@@ -64,15 +64,9 @@ class TestHalfWay(unittest.TestCase):
 
 	def test_redis_that_is_away_when_the_restart_would_begin_leaves_everything_as_it_was(self):
 		run = Run(self.bench)
-		lock = run.operation.bench.lock
-		hold = lock.hold
-
-		def away(note=""):
-			if "Restart" in note:
-				raise QueueUnreachable("Redis does not answer")
-			return hold(note)
-
-		lock.hold = away
+		run.operation.listen(
+			lambda fact: isinstance(fact, events.Drained) and setattr(self.bench.queue, "is_away", True)
+		)
 		with self.assertRaises(QueueUnreachable):
 			run.go()
 		self.assertEqual((run.operation.report.outcome, self.bench.processes.orders), (Phase.ABORTED, []))
@@ -119,18 +113,6 @@ class TestHalfWay(unittest.TestCase):
 		self.assertEqual(Run(self.bench).go().outcome, Phase.DONE)
 		self.assert_all_new()
 
-	def test_a_lock_that_was_lost_meanwhile_keeps_no_process_down(self):
-		run = Run(self.bench)
-
-		def lose():
-			self.bench.clock.after(0.5, lambda: setattr(run.operation, "_next_beat", 0.0))
-			self.bench.lock_slot.value, self.bench.lock_slot.expires = "second by ben", None
-
-		self.at_entry(run, Phase.RESTART, lose)
-		with self.assertRaises(LockLost):
-			run.go()
-		self.assert_all_new()
-
 	def test_after_a_fence_that_lapsed_nothing_is_put_back_that_may_be_starting(self):
 		# Given a fence that is gone for a moment, and a worker that pops a job and takes seconds to note it
 		run = Run(self.bench)
@@ -144,9 +126,14 @@ class TestHalfWay(unittest.TestCase):
 
 		self.bench.processes["web"].stop_takes = 3.0
 		self.at_entry(run, Phase.RESTART, lambda: self.bench.clock.after(0.5, pop))
-		report = run.go()
+		with self.assertRaises(FenceFault) as raised:
+			run.go()
 		# Then it is not put back beside it: it would run twice
+		report = run.operation.report
 		self.assertEqual((run.of(events.JobsPutBack), report.account.lost), ([], []))
+		# And the lapse is a fault, also where nothing came of it
+		self.assertRegex(str(raised.exception), "Jobs may have started while workers were being replaced")
+		self.assertEqual((raised.exception.exit_code, report.outcome), (4, Phase.FAILED))
 		self.assertEqual(self.bench.queue.lists["nobody"], [])
 
 	def test_a_fault_while_jobs_are_killed_keeps_no_process_down(self):

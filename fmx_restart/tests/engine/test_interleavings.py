@@ -15,16 +15,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from fmx_restart.adapters.in_memory.bench import worker_name
+from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, worker_name
+from fmx_restart.adapters.in_memory.fence import InMemoryFence
+from fmx_restart.adapters.in_memory.lease import InMemoryLease
 from fmx_restart.adapters.in_memory.workers import Task
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.operation import BEATS_PER_LEASE
-from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.options import DRAINING, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import Hold, ProcessState
 from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor, run_until
-from fmx_restart.tests.engine.world import BEAT, NEIGHBOUR, SITE, WORKERS, World, phases_of
+from fmx_restart.tests.engine.world import BEAT, ELSEWHERE, NEIGHBOUR, SITE, WORKERS, World, phases_of
 
 QUEUES = ("short", "default", "long")
 LEASE = 30.0  # seconds
@@ -33,14 +36,17 @@ CLOSED = frozenset({Phase.DRAIN, Phase.MIGRATE, Phase.RESTART})
 MOST_JOBS = 30
 EVERYTHING_ENDS = 900.0  # seconds
 
-options = st.builds(
-	Options,
-	strategy=st.sampled_from(Strategy),
-	drain_timeout=st.sampled_from((2.0, 15.0)),
-	on_timeout=st.sampled_from(OnTimeout),
-	force_kill_timeout=st.just(5.0),
-	sites=st.just((SITE,)),
-	maintenance=st.sampled_from((frozenset(), CLOSED)),
+some_options = {
+	"drain_timeout": st.sampled_from((2.0, 15.0)),
+	"on_timeout": st.sampled_from(OnTimeout),
+	"force_kill_timeout": st.just(5.0),
+	"sites": st.just((SITE,)),
+	"maintenance": st.sampled_from((frozenset(), CLOSED)),
+}
+migrations = st.builds(MigrationOptions, timeout=st.sampled_from((4.0, 60.0)), backup=st.booleans())
+options = st.one_of(
+	st.builds(Options, strategy=st.sampled_from(Strategy), **some_options),
+	st.builds(Options, strategy=st.sampled_from(sorted(DRAINING)), migration=migrations, **some_options),
 )
 TURNS = (
 	Phase.PARK,
@@ -54,6 +60,11 @@ TURNS = (
 	events.Drained,
 	events.ProcessStopping,
 	events.ProcessDown,
+	events.BackupStarted,
+	Phase.MIGRATE,
+	events.MigrationsPlanned,
+	events.MigrationStarted,
+	events.MigrationEnded,
 )
 NOW = (None, 0)
 moments = st.sampled_from((0.3, 1.0, 4.0, 12.0, 40.0))
@@ -62,18 +73,35 @@ moments = st.sampled_from((0.3, 1.0, 4.0, 12.0, 40.0))
 acts = st.one_of(
 	st.tuples(st.none(), st.integers(0, 500)), st.tuples(st.sampled_from(TURNS), st.integers(0, 20))
 )
+#: the moments at which an operation may least of all be stopped
+DELICATE = (events.Drained, events.BackupStarted, Phase.MIGRATE, events.MigrationStarted, Phase.RESTART)
+delicate = st.tuples(st.sampled_from(DELICATE), st.integers(0, 20))
 jobs = st.tuples(st.sampled_from(QUEUES), st.sampled_from((0.0, 0.1, 1.0, 5.0, 20.0, 60.0)))
 
 
 class Interleavings(World):
 	# what happens
 
-	@initialize(many=st.lists(jobs, max_size=4), options=options, killed=st.none() | acts)
-	def a_restart_begins_under_load(self, many: list[tuple[str, float]], options: Options, killed) -> None:
+	@initialize(
+		many=st.lists(jobs, max_size=4),
+		options=options,
+		mishap=st.none() | st.sampled_from(("killed", "stopped", "robbed", "rivalled")),
+		later=acts | delicate,
+	)
+	def a_restart_begins_under_load(
+		self, many: list[tuple[str, float]], options: Options, mishap: str | None, later: tuple
+	) -> None:
 		self.jobs_come(many)
 		self.somebody_wants_a_restart(options)
-		if killed is not None:
-			self.an_operation_is_killed(killed)
+		if mishap == "killed":
+			self.an_operation_is_killed(later)
+		elif mishap == "stopped":
+			self.one_of_us_is_stopped_for_a_while(LEASE + 10, later)
+			self.jobs_come([("short", 20.0), ("long", 60.0)])
+		elif mishap == "robbed":
+			self.another_machine_takes_the_bench_from_one_that_is_stopped(later, 20.0)
+		elif mishap == "rivalled":
+			self.another_restart_is_wanted_when_one_is_stopped(later, options)
 
 	@rule(many=st.lists(jobs, min_size=1, max_size=4), later=acts)
 	def jobs_come(self, many: list[tuple[str, float]], later: tuple = NOW) -> None:
@@ -163,6 +191,41 @@ class Interleavings(World):
 		is_suspended = self.queue.suspension.standing() is not None
 		assert is_suspended == bool(others or self.is_foreign), self.queue.suspension.owners
 
+	@rule(seconds=st.sampled_from((20.0, 36.0, 70.0)), later=acts)
+	@precondition(lambda self: self.living())
+	def one_of_us_is_stopped_for_a_while(self, seconds: float, later: tuple) -> None:
+		"""It is alive and does not run, for longer than its leases last; then it goes on with what it was about to do."""
+		self.go_on(later)
+		for actor in self.living()[:1]:
+			actor.stall(seconds)
+
+	@rule(later=acts, options=options)
+	@precondition(lambda self: self.operations())
+	def another_restart_is_wanted_when_one_is_stopped(self, later: tuple, options: Options) -> None:
+		"""Its lock has expired, and its process is alive."""
+		self.one_of_us_is_stopped_for_a_while(LEASE + 10, later)
+		self.time_passes(LEASE + 1)
+		self.somebody_wants_a_restart(options)
+
+	@rule(later=acts, seconds=st.sampled_from((20.0, 60.0)))
+	@precondition(lambda self: self.operations())
+	def another_machine_takes_the_bench_from_one_that_is_stopped(self, later: tuple, seconds: float) -> None:
+		self.one_of_us_is_stopped_for_a_while(LEASE + 10, later)
+		self.time_passes(LEASE + 1)
+		self.another_machine_takes_the_bench(seconds)
+
+	@rule(seconds=st.sampled_from((3.0, 20.0)), later=acts)
+	def another_machine_takes_the_bench(self, seconds: float, later: tuple = NOW) -> None:
+		"""As soon as it is free, as a restart of that machine's own programs does."""
+		self.go_on(later)
+		if self.queue.is_away or self.queue.server.is_full:
+			return
+		lock = InMemoryLease(self.clock, self.bench.lock_slot, ELSEWHERE, seconds=seconds)
+		if lock.hold() is not Hold.FOREIGN:
+			InMemoryFence(
+				self.queue.suspension, FENCE_OWNER + ELSEWHERE, seconds=seconds, replaces=FENCE_OWNER
+			).hold()
+
 	# what people do
 
 	@rule(options=options)
@@ -170,7 +233,8 @@ class Interleavings(World):
 	def somebody_wants_a_restart(self, options: Options) -> None:
 		"""What a dead one left is put right before, as the command does."""
 		if not self.left_over():
-			self.actors.append(OperationActor(self.bench, options, f"operation-{len(self.actors)}"))
+			id = f"operation-{len(self.actors)}"
+			self.actors.append(OperationActor(self.bench, options, id, lambda: self.actors))
 		elif not self.recoveries():
 			self.somebody_puts_right_what_is_left()
 
@@ -198,7 +262,7 @@ class Interleavings(World):
 	@rule()
 	@precondition(lambda self: self.left_over() and not self.recoveries())
 	def somebody_puts_right_what_is_left(self) -> None:
-		self.actors.append(RecoveryActor(self.left_over()[0]))
+		self.actors.append(RecoveryActor(self.left_over()[0], lambda: self.actors))
 
 	# what is promised
 
@@ -225,6 +289,8 @@ class Interleavings(World):
 	@invariant()
 	def whoever_ended_by_himself_leaves_no_fence(self) -> None:
 		"""Where Redis was there to take it back."""
+		if self.is_held_elsewhere():
+			return
 		if not self.living() and not self.left_over() and not self.longest_outage and not self.is_foreign:
 			assert self.queue.suspension.living().keys() <= {NEIGHBOUR}
 			assert (
@@ -235,6 +301,8 @@ class Interleavings(World):
 	def after_a_kill_the_queue_moves_within_one_lease(self) -> None:
 		"""Also after one that ended while Redis was away, and could not take its fence back."""
 		if self.killed_at is None or self.living() or self.is_foreign or self.queue.is_away:
+			return
+		if self.is_held_elsewhere():
 			return
 		if self.clock.now() > self.lived_at + LEASE and not self.neighbour_may_linger():
 			assert self.queue.suspension.standing() is None, self.queue.suspension.value

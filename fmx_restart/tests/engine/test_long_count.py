@@ -100,7 +100,7 @@ class TestLapse(LongCountTest):
 				run = self.run_with()
 				self.at_lift(run, after, self.lift)
 				self.at_lift(run, after + 0.5, self.pop)
-				account = run.go().account
+				account = run.go_to_lapse().account
 				self.assertEqual(
 					(run.of(events.JobsPutBack), account.lost, account.is_balanced), ([], [], True)
 				)
@@ -156,8 +156,8 @@ class TestLapse(LongCountTest):
 
 		run = self.put_back_after(lift_and_pop)
 		self.queue.page_takes = 0.1
-		report = run.go()
-		self.assertEqual((report.outcome, report.account.lost, report.account.running), (Phase.DONE, [], 5))
+		report = run.go_to_lapse()
+		self.assertEqual((report.account.lost, report.account.running), ([], 5))
 		self.assertTrue(report.account.is_balanced)
 
 	def start(self, id: str) -> None:

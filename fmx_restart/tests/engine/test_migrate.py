@@ -7,6 +7,7 @@ from fmx_restart.adapters.in_memory.migrations import HANGS, Script
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
 	DrainTimeout,
+	FenceFault,
 	Interrupted,
 	LockLost,
 	MigrationFailed,
@@ -65,7 +66,7 @@ class TestMigrationsThatWork(MigrationTest):
 		self.assertEqual(started, list(SITES))
 		self.assertGreater(report.seconds, 15)
 
-	def test_no_job_starts_and_no_process_is_touched_while_it_migrates(self):
+	def test_no_job_starts_and_web_is_not_touched_while_it_migrates(self):
 		# Given jobs that arrive all the time
 		for step in range(400):
 			self.bench.clock.at(step / 10, lambda step=step: self.bench.queue.enqueue(f"job-{step}"))
@@ -83,7 +84,7 @@ class TestMigrationsThatWork(MigrationTest):
 		starts = [task.started for task in self.bench.queue.tasks.values()]
 		self.assertEqual([at for at in starts if marks[Phase.MIGRATE] <= at < marks[Phase.LIFT]], [])
 		self.assertEqual({task.runs for task in self.bench.queue.tasks.values()}, {1})
-		self.assertEqual(orders, [])
+		self.assertEqual(orders, [("stop", "short"), ("stop", "long")])
 
 	def test_its_output_is_told_line_by_line_as_it_comes(self):
 		self.scripts["a.localhost"] = Script(
@@ -182,17 +183,18 @@ class TestMigrationsThatFail(MigrationTest):
 			run.go()
 		self.assertIn(old, self.bench.host.killed)
 
-	def test_when_another_operation_took_the_bench_the_migration_is_ended(self):
+	def test_when_another_operation_took_the_bench_the_migration_goes_on_and_nothing_is_touched(self):
 		self.scripts["a.localhost"] = Script(seconds=HANGS)
 
 		def lose_the_lock():
 			self.bench.lock_slot.value, self.bench.lock_slot.expires = "second by ben", None
 
 		self.bench.clock.at(20, lose_the_lock)
-		error = self.fail(self.run_with())
-		self.assertIsInstance(error.__cause__, LockLost)
-		self.assertEqual(self.bench.migrations.runs["a.localhost"].signals, ["TERM"])
-		self.assertEqual(self.bench.processes.orders, [])
+		run = self.run_with()
+		self.assertEqual(self.fail(run, LockLost).exit_code, 4)
+		self.assertEqual(self.bench.migrations.runs["a.localhost"].signals, [])
+		self.assertEqual(self.bench.processes.orders, [("stop", "short"), ("stop", "long")])
+		self.assertTrue(run.operation.report.is_left_open)
 
 
 class TestWhateverEndsIt(MigrationTest):
@@ -214,21 +216,27 @@ class TestWhateverEndsIt(MigrationTest):
 		self.assertEqual([name for name in old if new[name] in (None, old[name])], [])
 		self.assertIsNone(self.bench.queue.look().suspension)
 
-	def test_a_fence_that_lapsed_meanwhile_is_followed_by_another_drain(self):
-		# Given a Redis that forgets the fence during a migration, and a job that slips through
+	def test_a_fence_that_lapsed_meanwhile_is_a_fault_though_no_job_could_start(self):
+		# Given a Redis that forgets the fence during a migration, and a job that comes just then
 		self.scripts["a.localhost"] = Script(seconds=30)
 
 		def lapse():
 			self.bench.queue.suspension.value = None
-			self.bench.queue.enqueue("slipped-through", queue="long", seconds=20)
+			self.bench.queue.enqueue("slips-through", queue="long", seconds=20)
 
 		self.bench.clock.at(11, lapse)
 		# When the bench is migrated and restarted
 		run = self.run_with(sites=("a.localhost",))
-		run.go()
-		# Then no worker was told to stop while it ran that job
-		self.assertEqual(len(run.of(events.FenceLapsed)), 1)
-		self.assertEqual(self.bench.queue.tasks["slipped-through"].status, "finished")
+		began = self.bench.clock.time()
+		error = self.fail(run, FenceFault)
+		# Then nobody was there to start it before the migration had ended
+		self.bench.clock.sleep(60)
+		task = self.bench.queue.tasks["slips-through"]
+		self.assertEqual((task.status, task.runs), ("finished", 1))
+		self.assertGreater(task.started, began + 30)
+		# And it is told, with what came of it
+		self.assertRegex(str(error), "fence had lapsed in Migrate.*No worker with old code was alive")
+		self.assertEqual((error.exit_code, self.results(run)), (4, [Result.DONE]))
 
 
 class TestAskedToStop(MigrationTest):

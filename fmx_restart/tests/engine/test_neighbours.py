@@ -7,6 +7,7 @@ import unittest
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.adapters.in_memory.fence import InMemoryFence
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import FenceFault
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
@@ -118,7 +119,8 @@ class TestStrangers(NeighbourTest):
 				self.clock.after(1.3, lambda: self.held.append(self.suspension.standing() is not None))
 
 		run.operation.listen(lift_soon)
-		run.go()
+		with self.assertRaises(FenceFault):
+			run.go()
 		# Then it was put up again within the pause of a suspended worker
 		self.assertEqual((self.held, len(run.of(events.FenceLapsed))), ([True], 1))
 

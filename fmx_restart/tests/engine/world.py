@@ -8,16 +8,20 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
 from fmx_restart.adapters.in_memory.fence import InMemoryFence
+from fmx_restart.adapters.in_memory.migrations import InMemoryRun, Script
 from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import QueueUnreachable
-from fmx_restart.engine.options import Strategy
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import DRAINING, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
 from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
 SITE = "one.localhost"
+ELSEWHERE = "operation-elsewhere"  # an operation of another machine
+MIGRATING = 8.0  # seconds that a migration takes
 MOST_ACTS = 600  # of operations, until whatever one waits for has been told
 NEIGHBOUR = "fmx_restart:another-bench:operation-1"
 BEAT = 5.0  # seconds between two renewals of the neighbour
@@ -38,13 +42,16 @@ class World(RuleBasedStateMachine):
 		self.is_foreign = False
 		self.neighbour = InMemoryFence(self.queue.suspension, NEIGHBOUR)
 		self.is_neighbour_there = False
+		self.bench.migrations.scripts[SITE] = Script(seconds=MIGRATING)
 		self.drained_by: OperationActor | None = None  # since then its fence has stood
+		self.judged: set[int] = set()  # facts whose moment was looked at already
 		self.killed_at: float | None = None
 		self.longest_outage = 0.0
 		self.lived_at = 0.0  # when an operation or a recovery was seen alive last
 		self.violations: list[str] = []
 		self.watch_starts()
 		self.watch_stops()
+		self.watch_migrations()
 
 	def watch_starts(self) -> None:
 		run = self.queue._run
@@ -53,6 +60,8 @@ class World(RuleBasedStateMachine):
 			self.note_fence()
 			if not task.id.startswith(WAKE) and self.drained_by:
 				self.violations.append(f"{task.id} starts between drained and lifted")
+			if not task.id.startswith(WAKE) and self.is_migrating():
+				self.violations.append(f"{task.id} starts while a schema changes")
 			run(worker, task)
 
 		self.queue._run = watched
@@ -69,6 +78,18 @@ class World(RuleBasedStateMachine):
 			stop(name)
 
 		self.programs.stop = watched
+
+	def watch_migrations(self) -> None:
+		"""Not even one that does nothing may be alive when a schema changes: nothing depends on the fence then."""
+		start = self.bench.migrations.start
+
+		def watched(site: str, options: MigrationOptions) -> InMemoryRun:
+			alive = [name for name in WORKERS if self.programs[name].pid is not None]
+			if alive:
+				self.violations.append(f"{alive} are alive when the schema begins to change")
+			return start(site, options)
+
+		self.bench.migrations.start = watched
 
 	# who acts
 
@@ -117,12 +138,22 @@ class World(RuleBasedStateMachine):
 		return [actor for actor in self.living() if isinstance(actor, RecoveryActor)]
 
 	def left_over(self) -> list[OperationActor]:
-		"""Those that were killed and that nobody has put right yet."""
-		dead = [a for a in self.actors if isinstance(a, OperationActor) and a.is_killed and a.facts]
+		"""Those that were killed, or lost the bench to another machine, and that nobody has put right yet."""
+		dead = [a for a in self.actors if isinstance(a, OperationActor) and not a.is_alive_still and a.facts]
 		return [actor for actor in dead if not actor.remains.is_closed]
 
 	def at_work(self) -> list[SimulatedWorker]:
 		return [worker for worker in self.queue.workers.values() if worker.task]
+
+	def is_migrating(self) -> bool:
+		"""Whoever watches it, or nobody."""
+		run = self.bench.migrations.runs.get(SITE)
+		return run is not None and not run.is_gone()
+
+	def is_held_elsewhere(self) -> bool:
+		slot = self.bench.lock_slot
+		is_theirs = slot.value is not None and slot.value.startswith(ELSEWHERE)
+		return is_theirs and slot.expires > self.clock.now()
 
 	# what is seen
 
@@ -131,6 +162,7 @@ class World(RuleBasedStateMachine):
 		if self.living():
 			self.lived_at = self.clock.now()
 		self.note_drained()
+		self.note_point_of_no_return()
 		self.note_fence()
 		assert not self.violations, self.violations
 
@@ -141,10 +173,28 @@ class World(RuleBasedStateMachine):
 			is_parked = isinstance(last, events.WorkersParked) and actor.strategy in NOT_DRAINED
 			if is_parked or isinstance(last, events.Drained):
 				self.drained_by = actor
-			if isinstance(last, events.Drained) and self.at_work():
+			if isinstance(last, events.Drained) and self.is_new(last) and self.at_work():
 				self.violations.append(f"{self.at_work()} work after the drain")
 			elif actor is self.drained_by and isinstance(last, events.FenceLapsed | events.Ended):
 				self.drained_by = None
+
+	def note_point_of_no_return(self) -> None:
+		"""Whoever drains passes it with no job at work, also when it was stopped for a while after its drain."""
+		for actor in self.operations():
+			last = actor.facts[-1][1] if actor.facts else None
+			is_passed = isinstance(last, events.PhaseEntered) and not last.phase.can_be_undone
+			is_judged = is_passed and not self.has_passed_before(actor) and self.is_new(last)
+			if is_judged and actor.strategy in DRAINING and self.at_work():
+				self.violations.append(f"{self.at_work()} work when {last.phase} begins")
+
+	def is_new(self, fact: events.Event) -> bool:
+		"""The world is judged as it was when the fact was told: it may change before the next one."""
+		is_new = id(fact) not in self.judged
+		self.judged.add(id(fact))
+		return is_new
+
+	def has_passed_before(self, actor: OperationActor) -> bool:
+		return sum(not phase.can_be_undone for phase in phases_of(actor)) > 1
 
 	def note_fence(self) -> None:
 		"""Once it is not there any more, for whatever reason, nobody promises anything until the next drain."""
