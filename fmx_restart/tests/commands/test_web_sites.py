@@ -7,7 +7,7 @@ import unittest
 
 import click
 
-from fmx_restart.commands.safe_restart import must_answer, typed_before
+from fmx_restart.commands.restart import must_answer, typed_before
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.this_bench import web
 
@@ -17,7 +17,7 @@ class TestWhichMustAnswer(unittest.TestCase):
 		self.assertEqual(must_answer(["a", "b", "a"]), ("a", "b"))
 
 	def test_none_where_nobody_typed_any_or_all(self):
-		for typed in ([], [""], ["all"], ["a", "all"]):
+		for typed in ([], [None], ["all"], ["a", "all"]):
 			self.assertEqual(must_answer(typed), ())
 
 	def test_a_default_site_that_bench_chose_was_not_typed(self):
@@ -26,10 +26,10 @@ class TestWhichMustAnswer(unittest.TestCase):
 		def bench(site):
 			"""As Frappe's bench_helper."""
 
-		for words, typed in ((["--site", "a.localhost"], "a.localhost"), ([], "")):
+		for words, typed in ((["--site", "a.localhost"], "a.localhost"), ([], None)):
 			parent = bench.make_context("bench", [*words, "x"], resilient_parsing=True)
 			self.assertEqual(typed_before(click.Context(click.Command("safe-restart"), parent=parent)), typed)
-		self.assertEqual(typed_before(click.Context(click.Command("safe-restart"))), "")
+		self.assertIsNone(typed_before(click.Context(click.Command("safe-restart"))))
 
 
 class TestTheSetting(unittest.TestCase):
