@@ -74,7 +74,7 @@ def all_pids() -> list[int]:
 
 def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | None) -> Holder:
 	name = printable(row.name)
-	process = HostProcess(row.pid, row.identity, name)
+	process = HostProcess(row.pid, row.identity)
 	if role is not Role.WEB:
 		text = f"pid {row.pid} ({name}), which is not a web server of this bench,"
 		remedy = (

@@ -90,7 +90,7 @@ class TestInMemoryWeb(WebContract, unittest.TestCase):
 
 	def take(self):
 		self.stop()
-		self.web.orphan = self.host.add(77, label="gunicorn")
+		self.web.orphan = self.host.add(77)
 		return self.web.orphan
 
 
