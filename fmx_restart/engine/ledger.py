@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from fmx_restart.engine.places import Beat, Ids, Inventory, Place, id_of, no_beat, text_of
+from fmx_restart.engine.places import BUCKETS, Beat, Ids, Inventory, Place, id_of, no_beat, text_of
 
 OPEN = {Place.WAITING, Place.RUNNING, Place.STRANDED}
 #: RQ's words in a job's hash (rq/job.py JobStatus), by what they mean for the account
@@ -78,42 +78,55 @@ class Ledger:
 		self, after: Inventory, *, abandoned: Collection[str] = (), beat: Beat = no_beat
 	) -> Comparison:
 		"""`abandoned`: RQ lists them as running, and nobody works on them."""
-		found = Comparison()
-		dead, older = set(map(id_of, abandoned)), set(map(id_of, self.abandoned))
-		requeued = set(map(id_of, self.requeued))
-		for before, now in zip(self.before.places.buckets(), after.places.buckets(), strict=True):
+		found, dead = Comparison(), set(map(id_of, abandoned))
+		older, requeued = set(map(id_of, self.abandoned)), set(map(id_of, self.requeued))
+		for number in range(BUCKETS):
 			beat()
-			opened = {id for id, place in before.items() if place in OPEN} - older
-			come = {id for id, place in now.items() if before.get(id) is not place} - older - opened
-			found.before += len(opened)
-			found.arrived += len(come)
-			for id in chain(opened, come):
-				place = now.get(id, Place.STRANDED)
-				if place is Place.STRANDED:
-					found.unplaced.add(text_of(id))
-				elif id in dead:
-					found.interrupted.append(text_of(id))
-				else:
-					is_back = place is Place.WAITING and id in requeued
-					found.placed["requeued" if is_back else LISTED[place]] += 1
+			still = self.before.places.waiting(number) & after.places.waiting(number)
+			still -= dead | older | requeued  # nearly all of a long queue: counted at once
+			found.before += len(still)
+			found.placed["waiting"] += len(still)
+			before, now = self.before.places.bucket(number, still), after.places.bucket(number, still)
+			self._compare({id: place for id, place in before.items() if id not in older}, now, dead, found)
 		return found
+
+	def _compare(
+		self, before: Mapping[bytes, Place], now: Mapping[bytes, Place], dead: set[bytes], found: Comparison
+	) -> None:
+		"""One by one, those that do not simply wait."""
+		older = set(map(id_of, self.abandoned))
+		opened = {id for id, place in before.items() if place in OPEN}
+		come = {id for id, place in now.items() if before.get(id) is not place} - older - opened
+		found.before += len(opened)
+		found.arrived += len(come)
+		for id in chain(opened, come):
+			place, name = now.get(id, Place.STRANDED), text_of(id)
+			if place is Place.STRANDED:
+				found.unplaced.add(name)
+			elif id in dead:
+				found.interrupted.append(name)
+			else:
+				is_back = place is Place.WAITING and name in self.requeued
+				found.placed["requeued" if is_back else LISTED[place]] += 1
 
 	def discard_known(self, hashes: Ids, beat: Beat = no_beat) -> None:
 		"""Of jobs that waited before the comparison tells."""
-		for number, before in enumerate(self.before.places.buckets()):
+		for number in range(BUCKETS):
 			beat()
-			hashes.discard(number, {id for id, place in before.items() if place is Place.WAITING})
+			hashes.discard(number, self.before.places.waiting(number))
 
 	@staticmethod
 	def unlisted(hashes: Ids, after: Inventory, beat: Beat = no_beat) -> Iterator[str]:
-		for number, now in enumerate(after.places.buckets()):
-			beat()
-			yield from map(text_of, hashes.bucket(number) - now.keys())
+		for number in range(BUCKETS):
+			if left := hashes.bucket(number):
+				beat()
+				yield from map(text_of, left - after.places.bucket(number).keys())
 
 	def witnesses(self) -> Iterator[str]:
 		"""Jobs that nobody touches while we work: when all their hashes are gone, Redis has lost its data."""
-		for before in self.before.places.buckets():
-			yield from (id for id in map(text_of, before) if id not in self.seen_running)
+		for number in range(BUCKETS):
+			ids = map(text_of, self.before.places.bucket(number))
+			yield from (id for id in ids if id not in self.seen_running)
 
 	def close(
 		self, compared: Comparison, statuses: Mapping[str, str | None], *, data_lost: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import marshal
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -48,33 +48,35 @@ class Ids:
 	"""Ids of jobs as Redis has them. One that is added twice is there once."""
 
 	def __init__(self) -> None:
-		self._packed: dict[int, list[bytes]] = {}
-		self._unpacked: dict[int, list[bytes]] = {}
+		self._packed: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+		self._unpacked: list[list[bytes]] = [[] for _ in range(BUCKETS)]
 		self._waiting = 0
 
-	def add(self, ids: Iterable[bytes]) -> None:
+	def add(self, ids: Collection[bytes]) -> None:
+		buckets = self._unpacked
 		for id in ids:
-			self._unpacked.setdefault(hash(id) % BUCKETS, []).append(id)
-			self._waiting += 1
+			buckets[hash(id) % BUCKETS].append(id)
+		self._waiting += len(ids)
 		if self._waiting > UNPACKED:
 			self._pack()
 
 	def bucket(self, number: int) -> set[bytes]:
-		found = set(self._unpacked.get(number, ()))
-		for ids in self._packed.get(number, ()):
+		found = set(self._unpacked[number])
+		for ids in self._packed[number]:
 			found.update(marshal.loads(zlib.decompress(ids)))
 		return found
 
 	def discard(self, number: int, ids: Collection[bytes]) -> None:
 		"""Those ids leave that bucket."""
 		left = self.bucket(number).difference(ids)
-		self._unpacked.pop(number, None)
+		self._unpacked[number] = []
 		self._packed[number] = [packed(left)] if left else []
 
 	def _pack(self) -> None:
-		for number, ids in self._unpacked.items():
-			self._packed.setdefault(number, []).append(packed(ids))
-		self._unpacked.clear()
+		for number, ids in enumerate(self._unpacked):
+			if ids:
+				self._packed[number].append(packed(ids))
+		self._unpacked = [[] for _ in range(BUCKETS)]
 		self._waiting = 0
 
 
@@ -90,30 +92,35 @@ class Places:
 		for id, place in (places or {}).items():
 			self.add(place, [id_of(id)])
 
-	def add(self, place: Place, ids: Iterable[bytes]) -> None:
+	def add(self, place: Place, ids: Collection[bytes]) -> None:
 		self._ids[place].add(ids)
 
-	def bucket(self, number: int) -> dict[bytes, Place]:
+	def waiting(self, number: int) -> set[bytes]:
+		"""Of that bucket."""
+		return self._ids[Place.WAITING].bucket(number)
+
+	def bucket(self, number: int, but: Collection[bytes] = ()) -> dict[bytes, Place]:
+		"""All ids of it `but` for those."""
 		found: dict[bytes, Place] = {}
 		for place, ids in self._ids.items():
-			found.update(dict.fromkeys(ids.bucket(number), place))
+			found.update(dict.fromkeys(ids.bucket(number).difference(but), place))
 		return found
-
-	def buckets(self) -> Iterator[dict[bytes, Place]]:
-		return map(self.bucket, range(BUCKETS))
 
 	def as_dict(self) -> dict[str, Place]:
 		"""All at once: for a few."""
-		return {text_of(id): place for bucket in self.buckets() for id, place in bucket.items()}
+		buckets = map(self.bucket, range(BUCKETS))
+		return {text_of(id): place for bucket in buckets for id, place in bucket.items()}
 
 	def of(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, Place]:
 		"""Those of them that stand anywhere."""
 		wanted = Ids()
-		wanted.add(map(id_of, ids))
+		wanted.add(list(map(id_of, ids)))
 		found = {}
-		for number, bucket in enumerate(self.buckets()):
-			beat()
-			found.update((text_of(id), bucket[id]) for id in wanted.bucket(number) & bucket.keys())
+		for number in range(BUCKETS):
+			if some := wanted.bucket(number):
+				beat()
+				bucket = self.bucket(number)
+				found.update((text_of(id), bucket[id]) for id in some & bucket.keys())
 		return found
 
 

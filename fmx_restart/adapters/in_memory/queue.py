@@ -214,12 +214,12 @@ class InMemoryQueue(WorkerLoops):
 		for queue in list(self.lists):
 			read = 0
 			while page := self.lists[queue][: len(self.lists[queue]) - read][-PAGE:]:
-				places.add(Place.WAITING, map(id_of, real(page)))
+				places.add(Place.WAITING, ids_of(page))
 				read += len(page)
 				self._turn_page(beat)
 		for status, place in ENDS.items():
 			ids = [id for id, task in self.tasks.items() if task.status == status]
-			places.add(place, map(id_of, real(ids)))
+			places.add(place, ids_of(ids))
 			self._turn_page(beat)
 		return Inventory(now, places)
 
@@ -238,9 +238,9 @@ class InMemoryQueue(WorkerLoops):
 
 	def hashes(self, beat: Beat = no_beat) -> Ids:
 		self.server.answer()
-		found, names = Ids(), real(self.tasks)
+		found, names = Ids(), list(self.tasks)
 		for begin in range(0, len(names), PAGE):
-			found.add(map(id_of, names[begin : begin + PAGE]))
+			found.add(ids_of(names[begin : begin + PAGE]))
 			self._turn_page(beat)
 		return found
 
@@ -301,6 +301,6 @@ def to_job(task: Task) -> Job:
 	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout, task.is_own)
 
 
-def real(ids: Iterable[str]) -> list[str]:
+def ids_of(names: Iterable[str]) -> list[bytes]:
 	"""Without wake-ups."""
-	return [id for id in ids if not id.startswith(WAKE)]
+	return [id_of(name) for name in names if not name.startswith(WAKE)]

@@ -48,7 +48,7 @@ def lost_jobs(
 def still_lost(connection: Redis, bench_id: str, ids: Collection[str]) -> list[LostJob]:
 	"""Those of `ids` that look lost at this instant: the second look at a few."""
 	suspects = Ids()
-	suspects.add(map(raw, ids))
+	suspects.add(list(map(raw, ids)))
 	with redis_border():
 		return described(Stock(connection, bench_id), suspects)
 
