@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
@@ -25,7 +26,7 @@ def queue_near_limit(patient: Patient) -> Iterator[Finding]:
 		text = (
 			f"{waiting:,} jobs wait in {queue}, max_queued_jobs is {limit:,}: {consequence} QueueOverloaded."
 		)
-		remedy = f"bench show-pending-jobs, then more workers: bench worker --queue {queue}"
+		remedy = f"bench show-pending-jobs, then more workers: bench worker --queue {quote(queue)}"
 		severity = Severity.ERROR if is_full else Severity.WARNING
 		yield Finding("queue-near-limit", severity, queue, text, remedy)
 
@@ -38,7 +39,7 @@ def long_wait(patient: Patient) -> Iterator[Finding]:
 			text = (
 				f"The oldest of {count(queue.pending, 'job')} in {queue.name} has waited for {span(waited)}."
 			)
-			remedy = f"bench doctor tells what runs; more workers: bench worker --queue {queue.name}"
+			remedy = f"bench doctor tells what runs; more workers: bench worker --queue {quote(queue.name)}"
 			yield Finding("long-wait", Severity.WARNING, queue.name, text, remedy)
 
 
@@ -48,5 +49,7 @@ def overdue_jobs(patient: Patient) -> Iterator[Finding]:
 	for queue in patient.surveys:
 		if queue.overdue:
 			text = f"{count(queue.overdue, 'scheduled job')} of {queue.name} should have been enqueued, and nobody does it."
-			remedy = f"rq worker --with-scheduler --url <redis_queue> {patient.bench_id}:{queue.name}"
+			remedy = (
+				f"rq worker --with-scheduler --url <redis_queue> {quote(f'{patient.bench_id}:{queue.name}')}"
+			)
 			yield Finding("overdue-jobs", Severity.WARNING, queue.name, text, remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from shlex import quote
 
 from fmx_restart.adapters.queue_limits import queue_limits
 from fmx_restart.doctor.check import check
@@ -49,7 +50,7 @@ def unserved_queues(patient: Patient) -> Iterator[Finding]:
 			continue
 		severity = Severity.ERROR if waiting else Severity.WARNING
 		text = f"No worker listens to the queue {queue}; {count(waiting, 'job')} wait in it."
-		remedy = f"bench worker --queue {queue}, as a program of the process manager: bench setup supervisor"
+		remedy = f"bench worker --queue {quote(queue)}, as a program of the process manager: bench setup supervisor"
 		if waiting or queue in configured(patient):
 			yield Finding("unserved-queues", severity, queue, text, remedy)
 

@@ -27,6 +27,14 @@ class TestQueues(DoctorTestCase):
 		self.rq.enqueue("one-4")
 		self.assertEqual(self.finding("queue-near-limit").severity, "error")
 
+	def test_a_queues_name_that_others_chose_is_safe_to_paste(self):
+		# Given a queue that somebody with access to this Redis made
+		self.ways["queue_limit"] = lambda: 1
+		job = self.rq.enqueue("one", "x; $(id)")
+		self.admin.hset(job.key, "enqueued_at", "2020-01-01T00:00:00.000000Z")
+		for check in ("queue-near-limit", "long-wait"):
+			self.assertIn("--queue 'x; $(id)'", self.finding(check).remedy)
+
 	def test_the_oldest_job_is_found_behind_one_that_was_put_at_the_front(self):
 		old = self.rq.enqueue("old")
 		at = datetime.now(timezone.utc) - timedelta(hours=3)
