@@ -5,6 +5,7 @@ server for every request. A button that Desk hides is no gate; these are.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -91,13 +92,23 @@ def for_operators(function: Callable) -> Callable:
 		try:
 			return function(*args, **kwargs)
 		except OperationError as error:
-			refuse(
-				f"{error} {error.hint}".strip()
-				if access.is_control
-				else _("The bench is not ready for this.")
-			)
+			if access.is_control:
+				refuse(f"{error} {error.hint}".strip())
+		except Exception as error:
+			if access.is_control or is_answer(error):
+				raise
+			traceback.print_exc()  # into the web server's own log, which is the bench's
+		return refuse(_("The bench is not ready for this."))
 
 	return guarded
+
+
+def is_answer(error: Exception) -> bool:
+	"""
+	One that was raised for the client. For any other Frappe writes an Error Log with the values of all variables, other
+	sites' jobs among them, into this site's database.
+	"""
+	return getattr(error, "http_status_code", 500) < 500
 
 
 def only_for(*roles: str) -> None:
