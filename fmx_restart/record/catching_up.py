@@ -13,6 +13,7 @@ from frappe.utils import now_datetime
 
 from fmx_restart.adapters.control_sites import Mode
 from fmx_restart.adapters.file_lock import file_lock
+from fmx_restart.adapters.journal_reader import is_closed
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.record import access, here, row_events, rows
 from fmx_restart.record.projection import JournalProjection, Row
@@ -24,6 +25,7 @@ KEPT = 8  # journals whose projection stays in memory
 #: By site, its mode and path, the one used last at the end
 projections: dict[tuple[str, Mode, str], JournalProjection] = {}
 PAUSE = 10.0  # seconds between two writes of a running operation's row, unless its phase changes
+AT_ONCE = 256 * 1024  # bytes of a running operation's journal that one answer reads: some hundred facts
 FAILED = "fmx_restart_failed"  # key of the site's cache: how much of the journal there was when it could not be told
 
 
@@ -44,7 +46,7 @@ def catch_up() -> list[str]:
 def behind() -> dict[str, Path]:
 	"""Journals that say more than their rows, or have none: operation → path."""
 	found = {path.stem: path for path in here.journal_folder().glob("*.jsonl")}
-	known, current = rows.known(), current_operation()
+	known, current = rows.known(found), current_operation()
 	new = [name for name in found if name not in known]
 	unwanted = rows.deleted() if new else set()
 	oldest = time.time() - rows.retention_days() * DAY if new else 0.0
@@ -95,14 +97,15 @@ def write(operation: str, path: Path) -> bool:
 	"""One journal that cannot be told must not keep the others from being told."""
 	try:
 		values = values_of(path)
-		if "started" not in values:
-			return False  # not even its first line is there yet
+		if values is None:
+			return False
 		before = rows.write(operation, values)
 	except frappe.DuplicateEntryError:
 		frappe.db.rollback()
 		return False
 	except Exception:  # noqa: BLE001 - whatever is wrong with this one is logged, the rest goes on
 		frappe.db.rollback()
+		projections.clear()  # one of them may have stopped in the middle
 		log_fault(operation)
 		frappe.cache().set_value(f"{FAILED}:{operation}", size(path), expires_in_sec=DAY)
 		frappe.db.commit()
@@ -121,9 +124,16 @@ def log_fault(operation: str) -> None:
 	frappe.log_error(title=f"Restart Operation {operation} cannot be recorded", message=message)
 
 
-def values_of(path: Path) -> Row:
+def values_of(path: Path) -> Row | None:
+	"""
+	None where there is no first line yet, or more of a running operation's journal than one answer has time for: the next
+	one goes on where this one ended. Where such an operation stands now is known from its lock.
+	"""
 	projection = projection_of(path)
-	values = projection.read()
+	may_wait = not is_closed(path) and frappe.db.exists(rows.DOCTYPE, path.stem)
+	values = projection.read(AT_ONCE if may_wait else -1)
+	if "started" not in values or (may_wait and not projection.is_complete):
+		return None
 	is_shown = access.current().is_control
 	return {
 		**values,

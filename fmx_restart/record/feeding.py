@@ -13,7 +13,7 @@ from fmx_restart.record import access, here
 from fmx_restart.record.finite import finite
 from fmx_restart.record.own_view import OwnView
 from fmx_restart.record.projection import end_of
-from fmx_restart.record.telling import row_of
+from fmx_restart.record.telling import held_by, phase_of, row_of
 
 MOST = 512 * 1024  # bytes in one answer
 
@@ -22,7 +22,7 @@ def feed_of(operation: str, cursor: int) -> dict[str, Any]:
 	"""`cursor` is a byte offset: it means the same after every restart of the web server."""
 	row = row_of(operation)
 	facts, cursor = facts_since(operation, max(0, cursor))
-	told = {"operation": row.name, "status": row.status, "phase": row.phase, "is_over": row.is_over}
+	told = {"operation": row.name, "status": row.status, "phase": phase_of(row, held_by()), "is_over": row.is_over}
 	told["may"] = access.requests_to(operation)
 	return {**told, "cursor": cursor, "facts": facts}
 

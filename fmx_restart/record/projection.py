@@ -6,6 +6,7 @@ What single facts tell stands as long as the operation runs, and when it was kil
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import tzinfo
@@ -182,13 +183,18 @@ class JournalProjection:
 	def __init__(self, path: Path, zone: tzinfo | None = None, view: OwnView | None = None) -> None:
 		self.path, self.tale, self.view = path, Tale(zone), view
 		self.size = 0  # bytes of the journal at the last reading
+		self.is_complete = False  # whether the row told all that the journal held at the last reading
 		self._offset = 0  # where the first line begins that was not read as a whole
 
-	def read(self) -> Row:
+	def read(self, most: int = -1) -> Row:
+		"""`most`: bytes, where there is no time for all of them now. One line is always read whole."""
 		with self.path.open("rb") as journal:
 			journal.seek(self._offset)
-			data = journal.read()
-		self.size = self._offset + len(data)
+			data = journal.read(most)
+			if b"\n" not in data:
+				data += journal.readline()
+			self.size = self._offset + len(data)
+			self.is_complete = self.size == os.fstat(journal.fileno()).st_size
 		whole = data[: data.rfind(b"\n") + 1]
 		self._offset += len(whole)
 		lines = whole.decode(errors="replace").split("\n")[:-1]

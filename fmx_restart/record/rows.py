@@ -7,6 +7,7 @@ afterwards (row_events), on a document that cannot be saved. A row is for people
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import datetime, timezone, tzinfo
 from typing import Any
 
@@ -114,10 +115,11 @@ def local_time(instant: float) -> datetime:
 	return datetime.fromtimestamp(instant, timezone.utc).astimezone(zone()).replace(tzinfo=None)
 
 
-def known() -> dict[str, Any]:
-	"""Name → status, phase, and how many bytes of its journal the row tells."""
+def known(operations: Collection[str]) -> dict[str, Any]:
+	"""Of these, those that have a row: name → status, phase, and how many bytes of its journal the row tells."""
 	fields = ["name", "status", "phase", "journal_size", "started", "modified"]
-	rows = frappe.get_all(DOCTYPE, fields=fields, limit_page_length=0)
+	filters = {"name": ("in", list(operations))}
+	rows = frappe.get_all(DOCTYPE, filters=filters, fields=fields, limit_page_length=0) if operations else []
 	return {row.name: row for row in rows}
 
 

@@ -29,7 +29,7 @@ def status_of(operation: str) -> dict[str, Any]:
 	if not name:
 		return {"operation": None, "holder": None, "access": access.told()}
 	row = row_of(name)
-	told = {field: row.get(field) for field in (*STATUS, *FAILURE)}
+	told = {field: row.get(field) for field in (*STATUS, *FAILURE)} | {"phase": phase_of(row, held)}
 	if not row.finished:
 		told |= {"finished": None}
 	if not row.finished or row.failure == rows.NEVER_LAUNCHED:
@@ -45,6 +45,12 @@ def status_of(operation: str) -> dict[str, Any]:
 		"holder": access.holder_text(held),
 		"access": access.told(),
 	}
+
+
+def phase_of(row: frappe._dict, held: here.Held | None) -> str:
+	"""A running operation's lock says it at once; its row follows within seconds."""
+	is_running = row.status == "Running" and held is not None and held.operation == row.name
+	return held.phase if is_running and held.phase else row.phase
 
 
 def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:

@@ -168,6 +168,29 @@ class TestProjection(unittest.TestCase):
 			self.assertEqual(projection.read(), operation.row())
 			self.assertEqual(projection.size, len(text))
 
+	def test_a_long_journal_is_read_in_slices_when_there_is_no_time_for_all_of_it(self):
+		self.bench.queue.enqueue("job-1", queue="short", seconds=200)
+		operation = self.recorded(drain_timeout=600, report_every=0.5).go()
+		with tempfile.TemporaryDirectory() as folder:
+			journal = Path(folder, "journal.jsonl")
+			journal.write_text("".join(f"{line}\n" for line in operation.lines))
+			projection, slices = JournalProjection(journal, timezone.utc), 0
+			while not projection.is_complete:
+				row, slices = projection.read(10_000), slices + 1
+			self.assertGreater(slices, 10)
+			self.assertEqual((row, projection.size), (operation.row(), journal.stat().st_size))
+
+	def test_one_line_that_is_longer_than_a_slice_is_read_whole(self):
+		operation = self.recorded().go()
+		with tempfile.TemporaryDirectory() as folder:
+			journal = Path(folder, "journal.jsonl")
+			journal.write_text("".join(f"{line}\n" for line in operation.lines))
+			projection = JournalProjection(journal, timezone.utc)
+			for _ in operation.lines:
+				projection.read(1)
+			self.assertTrue(projection.is_complete)
+			self.assertEqual(projection.read(1), operation.row())
+
 	def test_of_many_jobs_that_were_waited_for_some_are_named_and_all_are_counted(self):
 		operation = self.recorded(strategy=Strategy.ROLLING)
 		template = sample(events.StillRunning)
