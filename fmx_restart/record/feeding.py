@@ -22,7 +22,12 @@ def feed_of(operation: str, cursor: int) -> dict[str, Any]:
 	"""`cursor` is a byte offset: it means the same after every restart of the web server."""
 	row = row_of(operation)
 	facts, cursor = facts_since(operation, max(0, cursor))
-	told = {"operation": row.name, "status": row.status, "phase": phase_of(row, held_by()), "is_over": row.is_over}
+	told = {
+		"operation": row.name,
+		"status": row.status,
+		"phase": phase_of(row, held_by()),
+		"is_over": row.is_over,
+	}
 	told["may"] = access.requests_to(operation)
 	return {**told, "cursor": cursor, "facts": facts}
 
