@@ -148,7 +148,12 @@ def run_without_bench(bench: Bench, log: Path) -> bool:
 	with log.open("w") as output:
 		environment = {**bench.environment, "PYTHONPATH": str(CHECKOUT)}
 		return run(
-			bench.python, environment, Progress(output), *STYLE, (*PYTEST, *WITHOUT_BENCH), output=output
+			bench.python,
+			environment,
+			Progress(output),
+			*STYLE,
+			(*PYTEST, f"-n{CORES}", *WITHOUT_BENCH),
+			output=output,
 		)
 
 
