@@ -40,8 +40,7 @@ CORES = 2
 def main(argv: list[str] | None = None) -> int:
 	options, pytest_options = parser().parse_known_args(argv)
 	progress = Progress()
-	# a job of a shell script ignores Ctrl-C, and so would every command that the tests interrupt
-	signal.signal(signal.SIGINT, signal.default_int_handler)
+	stop_handing_on_ignored_signals()
 	if options.long:
 		os.environ[LONG] = "1"
 	try:
@@ -51,6 +50,13 @@ def main(argv: list[str] | None = None) -> int:
 	except DevelopmentError as error:
 		print(f"\n{error}\n{error.hint}", file=sys.stderr)
 		return 1
+
+
+def stop_handing_on_ignored_signals() -> None:
+	"""A job of a shell script ignores Ctrl-C, nohup a hang-up, and so would each command to which a test sends one."""
+	signal.signal(signal.SIGINT, signal.default_int_handler)
+	if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+		signal.signal(signal.SIGHUP, lambda *_: None)  # ignored here still, and by default in what is started
 
 
 def parser() -> argparse.ArgumentParser:
