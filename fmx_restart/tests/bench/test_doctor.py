@@ -9,6 +9,7 @@ from fmx_restart.tests.bench.command import Command, Finished
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 from fmx_restart.tests.bench.support import BenchTestCase
 from fmx_restart.tests.bench.terminal import Terminal
+from fmx_restart.tests.doctor.support import dead_note
 
 #: Frappe's own, before any app's command of the same name
 FRAPPES = "import frappe, sys; from frappe.utils.doctor import doctor; doctor(sys.argv[1] if sys.argv[1:] else None)"
@@ -100,7 +101,9 @@ class TestDoctor(BenchTestCase):
 		self.assertEqual([job.wait_for_end().starts for job in [*ghosts, held[2]]], [1, 1, 1])
 
 	def test_on_a_terminal_it_has_colours_and_fix_asks_and_does_nothing_without_a_yes(self):
-		self.redis.set("rq:suspended", f"fmx_restart:{self.bench_id()}:20261122-120000-beef", px=60_000)
+		operation = "20261122-120000-beef"
+		value = f"fmx_restart:{self.bench_id()}:{operation} {dead_note(operation)}"
+		self.redis.set("rq:suspended", value, px=60_000)
 		self.addCleanup(self.redis.delete, "rq:suspended")
 		words = [str(self.bench.tools / "bench"), "doctor", "--fix"]
 		terminal = Terminal(words, cwd=self.bench.path, env=self.bench.environment)

@@ -98,6 +98,7 @@ class TestCatchingUp(RecordTestCase):
 		super().setUp()
 		self.prefix = f"2000010{uuid4().int % 10}-{uuid4().int % 10**4:04d}"
 		self.logs = self.bench.path / "logs" / "fmx_restart"
+		self.logs.mkdir(mode=0o700, exist_ok=True)  # the first operation of a bench makes it
 		self.addCleanup(self.forget)
 
 	def forget(self) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from typing import ClassVar
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command, Finished
@@ -39,6 +40,9 @@ class RedisFaultCase(BenchTestCase):
 	def assert_done(self, done: Finished) -> None:
 		"""Nothing of ours is left, every process is up and a new one, and the queue moves."""
 		self.assertEqual((done.code, done.report["outcome"]), (0, "Done"), done.text)
+		self.assert_in_service(done)
+
+	def assert_in_service(self, done: Finished) -> None:
 		self.assertEqual(done.report["account"]["lost"], [])
 		self.assert_restarted(self.before)
 		self.assertEqual(self.keys_of_ours(), [])
@@ -52,6 +56,8 @@ class RedisFaultCase(BenchTestCase):
 
 class ThreeRestarts:
 	"""One restart of the bench in which Redis is restarted three times: in Park, in the drain, and in Restart."""
+
+	ends: ClassVar[tuple[int, str | None]] = (0, None)  # exit code and kind of failure
 
 	@classmethod
 	def restart_redis(cls) -> None:
@@ -90,8 +96,9 @@ class ThreeRestarts:
 		(pid,) = {int(pid) for pid, state in workers if state == "idle"} & set(cls.before.values())
 		return pid
 
-	def test_it_ends_well_and_every_process_is_a_new_one(self):
-		self.assert_done(self.done)
+	def test_every_process_is_a_new_one_and_the_end_is_known(self):
+		self.assertEqual((self.done.code, (self.done.report["failure"] or {}).get("type")), self.ends)
+		self.assert_in_service(self.done)
 
 	def test_the_running_job_was_waited_for_and_not_killed(self):
 		self.assert_ran_once(self.held)
@@ -117,6 +124,11 @@ class TestRestarted(ThreeRestarts, RedisFaultCase):
 
 
 class TestRestartedWithoutData(ThreeRestarts, RedisFaultCase):
+	ends = (
+		4,
+		"FenceFault",
+	)  # the fence is lost with the data: jobs may have started while workers were replaced
+
 	@classmethod
 	def restart_redis(cls) -> None:
 		cls.server.restart_without_data()
