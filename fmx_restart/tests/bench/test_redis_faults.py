@@ -16,7 +16,7 @@ from fmx_restart.tests.bench.support import BenchTestCase
 
 WRONG_ENVIRONMENT = 7  # exit code
 OUTAGE = 10.0  # seconds
-FRESH = 26_000  # milliseconds that a lease of 30 s still has when it was renewed a moment ago
+FRESH = 28_000  # milliseconds that a fence of 30 s has left more than a second after its renewal, before the next one
 
 
 class RedisFaultCase(BenchTestCase):
