@@ -158,7 +158,7 @@ def run_without_bench(bench: Bench, log: Path) -> bool:
 			environment,
 			Progress(output),
 			*STYLE,
-			(*PYTEST, f"-n{CORES}", *WITHOUT_BENCH),
+			(*PYTEST, *WITHOUT_BENCH),
 			output=output,
 		)
 
