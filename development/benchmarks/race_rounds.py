@@ -73,8 +73,10 @@ class WorkersOnly:
 
 	def __init__(self, processes) -> None:
 		self._processes = processes
-		self.start, self.stop, self.order = processes.start, processes.stop, processes.order
-		self.log_tail = processes.log_tail
+
+	def __getattr__(self, name: str) -> object:
+		"""All but the list is the manager's own."""
+		return getattr(self._processes, name)
 
 	def list(self) -> list[Process]:
 		return [process for process in self._processes.list() if process.kind is ProcessKind.WORKER]
