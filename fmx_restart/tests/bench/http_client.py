@@ -92,3 +92,8 @@ def clients(bench: Bench, address: str, site: str = "") -> dict[str, Client]:
 	tokens = TOKENS[bench.name]
 	found = {name: Client(bench, token, address, site=site) for name, token in tokens.items()}
 	return {"guest": Client(bench, address=address, site=site), **found}
+
+
+def forget_clients(bench: Bench) -> None:
+	"""For whoever changed users or roles: the next to ask for clients makes them anew, with the roles they need."""
+	TOKENS.pop(bench.name, None)

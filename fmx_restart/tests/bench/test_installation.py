@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import fmx_restart
+from fmx_restart.tests.bench.http_client import forget_clients
 from fmx_restart.tests.bench.support import BenchTestCase, development_bench
 
 APP = "fmx_restart"
@@ -60,6 +61,7 @@ class TestInstallation(BenchTestCase):
 		# Given a site that has it
 		self.assertIn(APP, self.on_site("list-apps"))
 		self.addCleanup(self.install_if_missing)
+		self.addCleanup(forget_clients, self.bench)  # its users lose the role
 		# When somebody tries what taking it out would do, it keeps all of it
 		before = self.run_on_site(LEFT_BEHIND)
 		self.on_site("uninstall-app", APP, "--yes", "--no-backup", "--dry-run")
