@@ -9,7 +9,8 @@ from redis import Redis
 from rq import registry
 
 from fmx_restart.adapters.redis_queue import keys
-from fmx_restart.adapters.redis_queue.fence import OWNERS, RedisFence
+from fmx_restart.adapters.redis_queue.fence import RedisFence
+from fmx_restart.adapters.redis_queue.ghosts import PUT_BACK, REFUSED, WayBack
 from fmx_restart.adapters.redis_queue.hashes import chunks, hashes
 from fmx_restart.adapters.redis_queue.records import ODD_TYPE, Record, Unreadable, of_its_type, raw, text
 from fmx_restart.engine.places import Beat, Ids, Inventory, Place, Places, no_beat
@@ -24,22 +25,6 @@ REGISTRIES = (
 	(Place.CANCELED, registry.CanceledJobRegistry),
 	(Place.LATER, registry.ScheduledJobRegistry),
 	(Place.LATER, registry.DeferredJobRegistry),
-)
-
-#: KEYS: those of the fence, then the job's hash, its queue, the queue's intermediate list, rq:queues. ARGV: the fence's owner,
-#: the job's id. Pushes only what is still a ghost at this instant, so nobody can be put back twice, and only under a fence
-#: that has stood ever since its owner renewed it: otherwise a worker may have popped the job just now.
-PUT_BACK = (
-	OWNERS
-	+ """
-if not has_stood(ARGV[1]) then return -1 end
-if redis.call('HGET', KEYS[3], 'status') ~= 'queued' then return 0 end
-if redis.call('LPOS', KEYS[4], ARGV[2]) then return 0 end
-redis.call('LREM', KEYS[5], 0, ARGV[2])
-redis.call('SADD', KEYS[6], KEYS[4])
-redis.call('LPUSH', KEYS[4], ARGV[2])
-return 1
-"""
 )
 
 
@@ -167,20 +152,16 @@ class Stock:
 
 	def put_back(self, ids: Iterable[str], fence: RedisFence, beat: Beat = no_beat) -> PutBack:
 		"""The last one pushed stands first, so they go in backwards. After the first one that is refused all are."""
-		outcome, taken = PutBack(), fence.taken
+		ids = list(ids)
+		outcome, way = PutBack(), WayBack(self._put_back, set(map(raw, ids)), fence, beat)
 		for id, (origin,) in reversed(list(self.fields(ids, "origin", beat=beat))):
 			beat()
 			if not origin or origin in self.blind:
 				continue
-			has_lapsed = outcome.refused or fence.taken != taken  # the beat may have put it up again
-			pushed = -1 if has_lapsed else self._push(id, origin, fence)
+			pushed = REFUSED if outcome.refused else way.push(raw(id), origin)
 			if pushed:
 				(outcome.pushed if pushed > 0 else outcome.refused).append(id)
 		return outcome
-
-	def _push(self, id: str, origin: str, fence: RedisFence) -> int:
-		lists = [keys.queue_key(origin), keys.intermediate_key(origin), keys.QUEUES]
-		return self._put_back(keys=[*fence.keys, keys.job_key(id), *lists], args=[raw(fence.owner), raw(id)])
 
 	def queues(self) -> list[str]:
 		start = keys.QUEUE_PREFIX + self.prefix

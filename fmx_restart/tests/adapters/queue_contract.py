@@ -1,7 +1,7 @@
 """
 What every Queue must do for workers; what for jobs stands in queue_jobs_contract.py. Mixed into one test case per
 implementation, which brings the queue itself (`queue`) and the bench around it: start_worker, kill_worker, enqueue,
-finish, lose, suspend, lift, new_fence, waiting, reason, traces and eventually.
+fill, finish, lose, suspend, lift, new_fence, waiting, reason, traces and eventually.
 """
 
 from __future__ import annotations

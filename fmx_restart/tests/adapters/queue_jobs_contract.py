@@ -5,6 +5,8 @@ from __future__ import annotations
 from fmx_restart.engine.places import Place
 from fmx_restart.tests.adapters.queue_contract import QueueWaits
 
+LONG = 9000  # jobs
+
 
 class QueueJobsContract(QueueWaits):
 	def test_how_long_jobs_usually_take_is_known_from_those_that_finished(self):
@@ -91,6 +93,24 @@ class QueueJobsContract(QueueWaits):
 		# Then none of them is put back
 		self.assertEqual(self.put_back(["ran", "runs", "waits", "gone"]), [])
 		self.assertEqual(self.waiting("short"), ["waits"])
+
+	def test_in_a_long_queue_ghosts_go_to_the_front_and_what_waits_there_stays_where_it_is(self):
+		# Given ghosts of a queue that is too long to be searched at once, and jobs at its front, in its middle and at its end
+		self.enqueue("front")
+		self.fill("short", LONG // 2, "a")
+		self.enqueue("middle")
+		self.fill("short", LONG // 2, "b")
+		self.enqueue("end")
+		before = list(self.waiting("short"))
+		for id in ("first", "second"):
+			self.enqueue(id)
+			self.lose(id)
+		# When all of them are put back, twice
+		ids = ["front", "first", "middle", "second", "end"]
+		once, again = self.put_back(ids), self.put_back(ids)
+		# Then only the ghosts are
+		self.assertEqual((sorted(once), again), (["first", "second"], []))
+		self.assertEqual(self.waiting("short"), ["first", "second", *before])
 
 	def lose_two(self) -> list[str]:
 		for id in ("first", "second", "third"):

@@ -32,6 +32,10 @@ class TestInMemoryQueue(QueueContract, QueueJobsContract, unittest.TestCase):
 	def enqueue(self, id, queue="short", *, waits=False, **given):
 		self.queue.enqueue(id, queue=queue, seconds=100 if waits else 0, **given)
 
+	def fill(self, queue, many, name):
+		for number in range(many):
+			self.enqueue(f"{name}-{number}", queue)
+
 	def kill_worker(self, pid):
 		self.queue.kill_worker(f"worker-{pid}")
 
@@ -86,6 +90,10 @@ class TestRedisQueue(QueueContract, QueueJobsContract, RedisTestCase):
 		self.eventually, self.forget = eventually, self.admin.flushall
 		self.stop_worker = self.bench.stop_worker
 		self.queue = RedisQueue(self.bench.connection, self.bench.id, "operation-1")
+
+	def fill(self, queue, many, name):
+		"""With ids alone: nobody looks at their hashes."""
+		self.admin.rpush(self.bench.queue(queue).key, *(f"{name}-{number}" for number in range(many)))
 
 	def lose(self, id):
 		self.admin.lrem(self.bench.queue("short").key, 0, id)

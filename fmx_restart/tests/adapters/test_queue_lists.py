@@ -7,7 +7,7 @@ import threading
 from rq import registry
 from rq.job import JobStatus
 
-from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue import RedisQueue, ghosts
 from fmx_restart.adapters.redis_queue.inventory import PAGE
 from fmx_restart.adapters.redis_queue.keys import HAS_EXECUTIONS, QUEUES
 from fmx_restart.adapters.redis_queue.registries import FailedJob, newest_failed
@@ -276,6 +276,84 @@ class TestPutBack(QueueTestCase):
 	def test_a_hash_without_a_queue_is_left_alone(self):
 		self.admin.hset("rq:job:homeless", "status", "queued")
 		self.assertEqual(self.put_back(["homeless"]), [])
+
+
+class TestPutBackIntoALongQueue(QueueTestCase):
+	"""Longer than what Redis may search at once, and others change it while it is read. Every id stays in it once."""
+
+	JOBS = 5 * ghosts.PAGE
+
+	def setUp(self):
+		super().setUp()
+		self.ghosts = ["a", "b", "c"]
+		for id in self.ghosts:
+			self.bench.enqueue(id)
+		self.admin.delete(self.list)
+		self.ids = [f"{number:06}" for number in range(self.JOBS)]
+		self.admin.rpush(self.list, *self.ids)
+		self.beats, self.fence = 0, self.new_fence()
+		self.fence.hold()
+
+	def put_back_while(self, act) -> list[str]:
+		def beat() -> None:
+			self.beats += 1
+			act(self.beats)
+
+		return self.queue.put_back(self.ghosts, self.fence, beat).pushed
+
+	def assert_each_ghost_stands_once(self) -> None:
+		waiting = self.waiting()
+		self.assertEqual([waiting.count(id) for id in self.ghosts], [1, 1, 1])
+
+	def test_it_is_read_page_by_page_and_the_fence_is_renewed_in_between(self):
+		self.assertEqual(self.put_back_while(lambda beat: None), ["c", "b", "a"])
+		self.assertGreater(self.beats, self.JOBS / ghosts.PAGE)
+		self.assertEqual(self.waiting(), ["a", "b", "c", *self.ids])
+
+	def test_one_that_somebody_else_puts_back_meanwhile_is_not_pushed_again(self):
+		for push in (self.admin.rpush, self.admin.lpush):
+			for moment in range(1, 10):
+				with self.subTest(push=push.__name__, moment=moment):
+					self.admin.delete(self.list)
+					self.admin.rpush(self.list, *self.ids)
+					self.beats = 0
+					self.put_back_while(lambda beat: beat == moment and self.push_missing("b", push))  # noqa: B023
+					self.assertGreaterEqual(self.beats, moment)
+					self.assert_each_ghost_stands_once()
+
+	def push_missing(self, id: str, push) -> None:
+		if self.admin.lpos(self.list, id) is None:
+			push(self.list, id)
+
+	def test_jobs_that_come_and_are_taken_all_the_while_change_nothing(self):
+		def others_act(beat: int) -> None:
+			self.admin.rpush(self.list, *(f"new-{beat}-{number}" for number in range(300)))
+			self.admin.lpush(self.list, f"front-{beat}")
+			self.admin.lpop(self.list, 2)
+
+		self.put_back_while(others_act)
+		waiting = self.waiting()
+		self.assertLessEqual({waiting.count(id) for id in self.ghosts}, {0, 1})
+		self.assertEqual(len(waiting), len(set(waiting)))
+
+	def test_where_more_comes_than_the_ends_can_tell_of_it_is_read_again(self):
+		def many_come(beat: int) -> None:
+			if beat == 8:  # after its last page was asked for
+				self.admin.rpush(self.list, "b", *(f"new-{number}" for number in range(2 * ghosts.EDGE)))
+
+		self.assertEqual(self.put_back_while(many_come), ["c", "a"])
+		self.assertGreater(self.beats, 2 * self.JOBS / ghosts.PAGE)
+		self.assert_each_ghost_stands_once()
+
+	def test_where_it_is_never_the_same_for_long_enough_it_is_searched_at_once(self):
+		# Given somebody who takes so many jobs out of its end that there is a gap before each page, and one that waits
+		self.admin.linsert(self.list, "BEFORE", self.ids[-3 * ghosts.PAGE], "b")
+
+		def many_are_taken(beat: int) -> None:
+			self.admin.rpop(self.list, 200)
+
+		self.assertEqual(self.put_back_while(many_are_taken), ["c", "a"])
+		self.assert_each_ghost_stands_once()
 
 
 class TestNewestFailed(QueueTestCase):
