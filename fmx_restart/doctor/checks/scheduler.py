@@ -9,6 +9,7 @@ from contextlib import suppress
 from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.command_line import bench_command, split_words
 from fmx_restart.adapters.scheduled_events import ScheduleRecord
+from fmx_restart.doctor.at_work import unless_operation_works
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import bench_processes, process_table
@@ -63,7 +64,7 @@ def scheduler_process(patient: Patient) -> Iterator[Finding]:
 	text += f"; the last event ran {span(time.time() - last)} ago." if last else "."
 	names = " ".join(process.name for process in known)
 	remedy = f"supervisorctl start {names}" if known else "bench setup supervisor, or bench schedule"
-	yield Finding("scheduler-process", Severity.ERROR, names, text, remedy)
+	yield unless_operation_works(patient, Finding("scheduler-process", Severity.ERROR, names, text, remedy))
 
 
 @check("overdue-events")

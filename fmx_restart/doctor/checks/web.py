@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.web.ping import UNSENDABLE
+from fmx_restart.doctor.at_work import unless_operation_works
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import bench_processes
@@ -27,7 +28,8 @@ def web(patient: Patient) -> Iterator[Finding]:
 	refused = [site for site, answer in answers.items() if answer.fault == REFUSED]
 	if refused and should_run_here(patient):
 		text = f"No web server listens at {answers[refused[0]].address}: {listed(refused)} cannot be opened."
-		yield Finding("web", Severity.ERROR, "", text, start_command(patient) or RESTART)
+		found = Finding("web", Severity.ERROR, "", text, start_command(patient) or RESTART)
+		yield unless_operation_works(patient, found)
 	silent = [site for site, answer in answers.items() if answer.is_silent]
 	if silent:
 		text = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from fmx_restart.adapters.queue_limits import queue_limits
+from fmx_restart.doctor.at_work import unless_operation_works
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import process_table
@@ -35,7 +36,7 @@ def no_workers(patient: Patient) -> Iterator[Finding]:
 		return
 	waiting = sum(patient.look.depths.values())
 	text = f"No worker of this bench runs; {count(waiting, 'job')} wait."
-	yield Finding("no-workers", Severity.ERROR, "", text, LOOK)
+	yield unless_operation_works(patient, Finding("no-workers", Severity.ERROR, "", text, LOOK))
 
 
 @check("unserved-queues")

@@ -23,7 +23,7 @@ from fmx_restart.tests.adapters.rq_bench import RqBench
 SITE = "one.localhost"
 
 
-def dead_note(operation: str, *, host: str = "", pid: int | None = None) -> str:
+def dead_note(operation: str, *, host: str = "", pid: int | None = None, phase: str = "Drain") -> str:
 	"""What stands beside the fence of an operation that ran here and whose process is gone, unless told otherwise."""
 	this = ThisHost("/")
 	if pid is None:
@@ -31,7 +31,7 @@ def dead_note(operation: str, *, host: str = "", pid: int | None = None) -> str:
 		process.wait()
 		pid = process.pid
 	identity = this.process(pid).identity if this.process(pid) else "gone"
-	return Holder(operation, "anna", host or this.name, pid, "Drain", since=1.0, identity=identity).note()
+	return Holder(operation, "anna", host or this.name, pid, phase, since=1.0, identity=identity).note()
 
 
 class DoctorTestCase(RedisTestCase):

@@ -6,9 +6,11 @@ import os
 import signal
 from datetime import datetime, timedelta, timezone
 
+from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.doctor.support import DoctorTestCase
+from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 
+OPERATION = "20261122-120000-beef"
 ALL = ("short", "default", "long")
 CHECKS = ("no-workers", "unserved-queues", "stale-workers", "silent-workers", "old-code")
 
@@ -41,6 +43,28 @@ class TestWorkers(DoctorTestCase):
 		self.rq.enqueue("one")
 		self.assertIn("1 job wait", self.finding("no-workers").text)
 		self.assert_clean([name for name in CHECKS if name != "no-workers"])
+
+	def test_workers_that_an_operation_stopped_are_a_note_that_names_it(self):
+		for phase in ("Migrate", "Restart"):
+			self.hold(phase, os.getpid())
+			found = self.finding("no-workers")
+			self.assertEqual(found.severity, "note", phase)
+			self.assertIn(f"{OPERATION} by anna", found.text)
+			self.assertIn(f"in {phase}", found.text)
+			self.assertTrue(self.examine("no-workers").is_healthy)
+
+	def test_workers_that_no_living_operation_stopped_are_an_error(self):
+		self.hold("Drain", os.getpid())  # it has stopped nothing yet
+		self.assertEqual(self.finding("no-workers").severity, "error")
+		self.hold("Migrate")  # it died, and its lock lasts for the rest of its lease
+		self.assertEqual(self.finding("no-workers").severity, "error")
+		self.admin.set(lock_key(self.rq.id), "anything else")
+		self.assertEqual(self.finding("no-workers").severity, "error")
+
+	def hold(self, phase: str, pid: int | None = None) -> None:
+		"""The bench, by an operation in that phase; without a pid its process is gone."""
+		note = dead_note(OPERATION, pid=pid, phase=phase)
+		self.admin.set(lock_key(self.rq.id), f"{OPERATION} {note}")
 
 	def test_a_queue_that_nobody_listens_to_is_an_error_only_while_a_job_waits_in_it(self):
 		self.ways["config"] = lambda: {"workers": {"mail": {}}}

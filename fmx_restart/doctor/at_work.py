@@ -1,0 +1,40 @@
+"""The operation that works on this bench now, and what is out of service for it: on purpose, and not for long."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.patient import Patient
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.holder import Holder
+from fmx_restart.engine.phases import phase_named
+from fmx_restart.engine.ports import HostProcess
+
+LOOK_AGAIN = "bench safe-restart --attach shows it; bench doctor, once more, when it has ended"
+
+
+def unless_operation_works(patient: Patient, finding: Finding) -> Finding:
+	"""The finding; as a note that names the operation while one runs that has stopped programs of this bench."""
+	holder = None
+	with suppress(OperationError):
+		holder = operation_at_work(patient)
+	if holder is None:
+		return finding
+	text = f"{finding.text} Operation {holder} works on this bench, and starts again what it stopped."
+	return replace(finding, severity=Severity.NOTE, text=text, remedy=LOOK_AGAIN, fix="")
+
+
+def operation_at_work(patient: Patient) -> Holder | None:
+	"""
+	Past the phases that can be undone: no program is stopped before. None where its process is proved gone: its lock
+	lasts for the rest of a lease, and nobody starts anything.
+	"""
+	holder = Holder.parse(patient.lock_note)
+	phase = phase_named(holder.phase) if holder else None
+	if phase is None or phase.can_be_undone or phase.is_final:
+		return None
+	is_here = holder.host == patient.host.name
+	is_gone = is_here and not patient.host.alive([HostProcess(holder.pid, holder.identity)])
+	return None if is_gone else holder
