@@ -19,6 +19,7 @@ from fmx_restart.doctor.patient import OPERATION, Patient, Ways
 from fmx_restart.engine.holder import Holder
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
+from fmx_restart.tests.adapters.waiting import eventually
 
 SITE = "one.localhost"
 
@@ -80,8 +81,8 @@ class DoctorTestCase(RedisTestCase):
 		return self.examine(*names).findings
 
 	def finding(self, name: str) -> Finding:
-		"""The only one there is."""
-		found = self.findings(name)
+		"""The only one there is. Redis and the kernel need a moment to notice that a process has ended."""
+		found = eventually(lambda: self.findings(name), f"the doctor finds {name}")
 		self.assertEqual([finding.check for finding in found], [name], found)
 		return found[0]
 
