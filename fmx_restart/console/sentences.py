@@ -29,7 +29,7 @@ PHASES = {
 	Phase.BACKUP: "Backup: of each database, before it is migrated",
 	Phase.MIGRATE: "Migrate: one site after the other",
 	Phase.RESTART: "Restart: stopping and starting the processes side by side",
-	Phase.LIFT: "Lift: the old workers are gone; counting every job, then the queue moves again",
+	Phase.LIFT: "Lift: every job is counted, then the queue moves again",
 	Phase.VERIFY: "Verify: waiting until every process is up, workers have registered and web answers",
 	Phase.HANDOVER: "Handover: busy workers are replaced when their own job ends",
 	Phase.AUDIT: "Audit: comparing the jobs before and after",

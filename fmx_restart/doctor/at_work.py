@@ -38,3 +38,10 @@ def operation_at_work(patient: Patient) -> Holder | None:
 	is_here = holder.host == patient.host.name
 	is_gone = is_here and not patient.host.alive([HostProcess(holder.pid, holder.identity)])
 	return None if is_gone else holder
+
+
+def is_held(patient: Patient) -> bool:
+	"""Whether an operation holds this bench, in any phase: it may have changed settings of sites for a while."""
+	with suppress(OperationError):
+		return bool(patient.holder)
+	return False

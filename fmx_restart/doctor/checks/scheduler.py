@@ -9,7 +9,7 @@ from contextlib import suppress
 from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.command_line import bench_command, split_words
 from fmx_restart.adapters.scheduled_events import ScheduleRecord
-from fmx_restart.doctor.at_work import unless_operation_works
+from fmx_restart.doctor.at_work import is_held, unless_operation_works
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.host_parts import bench_processes, process_table
@@ -25,8 +25,8 @@ UP = {ProcessState.RUNNING, ProcessState.STARTING}
 
 @check("scheduler-off")
 def scheduler_off(patient: Patient) -> Iterator[Finding]:
-	"""A pause that an operation left is told with that operation."""
-	changed = closed_by(patient)
+	"""A pause that an operation left is told with that operation. One at work has paused the sites that it migrates."""
+	changed, is_operated = closed_by(patient), is_held(patient)
 	for site, config in readable(patient).items():
 		record = databases(patient)[site].schedule
 		if config.get("disable_scheduler"):
@@ -37,7 +37,7 @@ def scheduler_off(patient: Patient) -> Iterator[Finding]:
 			)
 		elif record and not record.is_enabled:
 			yield off(site, "it is disabled in System Settings", f"bench --site {site} enable-scheduler")
-		elif config.get("pause_scheduler") and (site, "pause_scheduler") not in changed:
+		elif config.get("pause_scheduler") and not is_operated and (site, "pause_scheduler") not in changed:
 			yield off(site, "it is paused", f"bench --site {site} scheduler resume")
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from fmx_restart.doctor.at_work import is_held
 from fmx_restart.doctor.check import check
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.doctor.sites import closed_by, readable, settings_of
 from fmx_restart.doctor.words import span
-from fmx_restart.engine.errors import OperationError
 
 
 @check("site-config")
@@ -67,12 +67,6 @@ def closed(subject: str, text: str, site: str) -> Finding:
 	if site == "all":
 		remedy = "bench set-config -g maintenance_mode 0, if nobody needs it any more"
 	return Finding("maintenance-mode", Severity.WARNING, subject, text, remedy)
-
-
-def is_held(patient: Patient) -> bool:
-	with suppress(OperationError):
-		return bool(patient.holder)
-	return False
 
 
 def age(patient: Patient, site: str) -> str:

@@ -211,16 +211,19 @@ def fence_fault(report: Report) -> FenceFault:
 	names = ", ".join(
 		f"in {lapse.phase.value}, {lapse.seconds:.0f} s after its last renewal" for lapse in report.lapses
 	)
+	effect, look_at = (
+		"Jobs may have started while workers were being replaced.",
+		" Look at the jobs of that time.",
+	)
 	if all(lapse.phase is Phase.MIGRATE for lapse in report.lapses):
-		effect = "No worker with old code was alive then, so no job ran on the changing schema."
+		effect, look_at = "No worker with old code was alive then, so no job ran on the changing schema.", ""
 		if report.old_workers:
 			effect = f"These workers with old code were alive then, and may have run jobs: {', '.join(report.old_workers)}."
-	else:
-		effect = "Jobs may have started while workers were being replaced."
+			look_at = " Look at the jobs of that time."
 	return FenceFault(
 		f"The fence had lapsed {names}. {effect} Every process was restarted, and the queue moves.",
-		hint="Nothing needs to be repeated. Look at the jobs of that time, and at why this operation did not run or Redis"
-		" lost its data: bench doctor.",
+		hint=f"Nothing needs to be repeated.{look_at} Either this process stood still, or Redis lost its data: look at both"
+		" with bench doctor.",
 	)
 
 

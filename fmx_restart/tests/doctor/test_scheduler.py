@@ -36,6 +36,7 @@ class SchedulerCase(HostTestCase):
 		(self.bench / "sites" / SITE).mkdir()
 		self.configure()
 		self.database = SiteDatabase(schedule=record())
+		self.held: str | None = None
 		self.programs: tuple[Program, ...] = ()
 		self.ways |= {
 			"sites": lambda: [SITE],
@@ -48,6 +49,7 @@ class SchedulerCase(HostTestCase):
 	def patient(self):
 		patient = super().patient()
 		patient.parts.get("databases", lambda: {SITE: self.database})
+		patient.parts.get("lock_note", lambda: self.held)
 		return patient
 
 	def told(self) -> dict[str, str]:
@@ -94,6 +96,12 @@ class TestScheduler(SchedulerCase):
 				told = self.told()
 				self.assertEqual(set(told), {"scheduler-off"})
 				self.assertIn(part, told["scheduler-off"])
+
+	def test_a_pause_is_not_told_while_an_operation_holds_the_bench(self):
+		"""It pauses the sites that it migrates; to resume one by hand would schedule jobs on a changing schema."""
+		self.configure(pause_scheduler=1)
+		self.held = "20261122-120000-beef {}"
+		self.assertEqual(self.told(), {})
 
 	def test_a_database_that_does_not_answer_tells_nothing(self):
 		self.database = SiteDatabase(fault="no answer", is_reached=False)
