@@ -9,7 +9,18 @@ after_migrate = "fmx_restart.install.after_migrate"
 after_uninstall = "fmx_restart.install.after_uninstall"
 
 has_permission = {"Restart Operation": "fmx_restart.record.access.has_permission"}
-permission_query_conditions = {"Restart Operation": "fmx_restart.record.access.query_conditions"}
+#: Its tables, too: Frappe lists the rows of a table to whoever has the role for the parent, without a look at any parent
+permission_query_conditions = dict.fromkeys(
+	[
+		"Restart Operation",
+		"Restart Operation Job",
+		"Restart Operation Migration",
+		"Restart Operation Phase",
+		"Restart Operation Process",
+		"Restart Operation Setting",
+	],
+	"fmx_restart.record.access.query_conditions",
+)
 
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 

@@ -217,7 +217,7 @@ def has_permission(doc: object = None, ptype: str = "", user: str = "") -> bool:
 
 
 def query_conditions(user: str = "") -> str:
-	"""For hooks.py: of Restart Operation, in lists and reports."""
+	"""For hooks.py: of Restart Operation and its tables, in lists and reports."""
 	return "" if current().mode is not Mode.OFF else "1 = 0"
 
 

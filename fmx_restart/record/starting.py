@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import frappe
 from frappe import _
@@ -123,16 +123,18 @@ def launched_from_web(operation: str) -> dict:
 
 
 def queued_row(asked: Asked, key: str) -> rows.Row:
-	options = asked.options
+	# The options that the command made of the request name whoever runs this web server, and its host
+	user, came_from = frappe.session.user, origin()
+	options = replace(asked.options, requested_by=user, origin=came_from.lower())
 	return {
 		"status": "Queued",
 		"strategy": options.strategy.value,
 		"migrate": bool(options.migration),
 		"sites": "\n".join(options.sites) if options.migration else "",
 		"started": time.time(),
-		"origin": origin(),
-		"user": frappe.session.user,
-		"requested_by": frappe.session.user,
+		"origin": came_from,
+		"user": user,
+		"requested_by": user,
 		"bench": here.bench_id() if current().is_control else BENCH,
 		"command": asked.command,
 		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),

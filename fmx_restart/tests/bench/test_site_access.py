@@ -232,6 +232,9 @@ class TestWhatIsShown(SiteAccessCase):
 			self.assertEqual(manager.post(verb, operation=own, **given).status, FORBIDDEN)
 		self.assertEqual(manager.get("feed", operation=own).message["may"], ["cancel"])
 		self.assertNotIn(self.first, manager.get("feed", operation=own).text)
+		row = json.loads(manager.resource("GET", own).text)["data"]
+		self.assertNotIn(socket.gethostname(), json.dumps(row))
+		self.assertEqual(json.loads(row["options"])["requested_by"], row["user"])
 		self.assertEqual(manager.post("cancel", operation=own).status, OK)
 		self.wait_for(manager, own, is_over=True)
 		self.assert_nothing_restarted(before)
