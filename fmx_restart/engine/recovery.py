@@ -156,6 +156,7 @@ class Recovery(Operation):
 			self.wait(lambda: self.bench.clock.now() >= settled_at, Patience(4 * TAKES_EFFECT))
 		elif not self.remains.stopping:
 			return []
+		self.wait(lambda: not self._may_be_leaving(), UNTIL_GONE)
 		leaving = {worker.pid for worker in local_workers(self.look()) if worker.is_leaving}
 		gone = {process.name for process in self._now(self._told()) if not self._runs_as_before(process)}
 		gone -= {relay.old.name for relay in seen_to}
@@ -164,6 +165,12 @@ class Recovery(Operation):
 		self.wait(lambda: have_left(self, relays), UNTIL_GONE)
 		self._see_back(relays)
 		return relays
+
+	def _may_be_leaving(self) -> bool:
+		"""Where several records claim one process that was told, and one of them leaves: that may be the process."""
+		look, told = self.look(), {process.pid for process in self._told()}
+		claimed = {process.pid for name, process in look.local.running.items() if name in look.local.doubtful}
+		return any(worker.is_leaving and worker.pid in claimed & told for worker in look.workers)
 
 	def _what_happened(self, failed: list[str]) -> Failure:
 		new = {

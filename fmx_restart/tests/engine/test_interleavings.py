@@ -67,6 +67,7 @@ TURNS = (
 	events.MigrationEnded,
 )
 NOW = (None, 0)
+UNSEEN = "unseen"  # a worker, and the queue that it alone listens to
 moments = st.sampled_from((0.3, 1.0, 4.0, 12.0, 40.0))
 #: when something happens: so many acts of operations later (a restart without running jobs takes about 400), counted
 #: from now or from when one of them has told this, before it does what it told
@@ -128,6 +129,20 @@ class Interleavings(World):
 		self.queue.kill_worker(worker.name)
 		self.programs.end(name, ProcessState.FAILED, "killed")
 		self.clock.after(RETRY, lambda: self.start_again(name))
+
+	@rule(
+		shares_pid=st.sampled_from((None, *sorted(WORKERS))),
+		seconds=st.sampled_from((0.0, 5.0, 60.0)),
+		later=acts,
+	)
+	@precondition(lambda self: UNSEEN not in self.queue.workers)
+	def a_worker_comes_that_nobody_sees(self, shares_pid: str | None, seconds: float, later: tuple) -> None:
+		"""In another pid namespace, with our host name, perhaps with the pid of a worker of ours; and a job for it."""
+		self.go_on(later)
+		pid = self.programs[shares_pid].pid if shares_pid else None
+		if not self.queue.is_away and UNSEEN not in self.queue.workers:
+			self.queue.add_worker(UNSEEN, pid or 7, [UNSEEN], is_unseen=True)
+		self.jobs_come([(UNSEEN, seconds)])
 
 	@rule(seconds=st.sampled_from((0.2, 3.0, 12.0, 35.0, 100.0)), later=acts)
 	def redis_is_away(self, seconds: float, later: tuple) -> None:

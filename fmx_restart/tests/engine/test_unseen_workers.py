@@ -12,6 +12,7 @@ from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
 from fmx_restart.engine.report import Report
+from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -74,6 +75,49 @@ class TestOurHostNameInAnotherNamespace(UnseenCase):
 			self.go(FAST)
 		self.assertEqual((task.status, task.runs, self.host.killed), ("started", 1, []))
 		self.assertEqual(self.bench.processes["short"].pid, pid)
+
+
+class TestItsPidIsThatOfALeaver(unittest.TestCase):
+	"""The operation was killed after it had told a busy worker to leave; a worker that we do not see has the same pid."""
+
+	def setUp(self):
+		self.clock = HandedClock()
+		self.bench = InMemoryBench(TWO_WORKERS, clock=self.clock)
+		self.queue, self.programs = self.bench.queue, self.bench.processes
+		self.task = self.queue.enqueue("job", queue="long", seconds=50)
+		self.dead = OperationActor(self.bench, Options(Strategy.NO_WAIT_WORKERS), "operation-1")
+		while not self.dead.has_just_told(Phase.VERIFY):
+			run_until(self.clock, list, self.dead.wakes_at, lambda: None)
+			self.dead.step()
+		self.dead.is_killed = True
+		self.clock.sleep(1)
+		self.unseen = self.queue.add_worker("unseen", self.programs["long"].pid, ["unseen"], is_unseen=True)
+		self.recovery = RecoveryActor(self.dead)
+		for actor in (self.dead, self.recovery):
+			self.addCleanup(actor.discard)
+
+	def go(self, actor: Actor, seconds: float) -> None:
+		run_until(self.clock, lambda: [actor][actor.is_over :], self.clock.now() + seconds, lambda: None)
+
+	def assert_recovered(self) -> None:
+		self.assertTrue(self.recovery.is_over)
+		self.assertIs(self.recovery.of(events.Ended)[-1].report.outcome, Phase.RECOVERED)
+		self.assertIs(self.programs["long"].state, ProcessState.RUNNING)
+		self.assertEqual((self.task.status, self.task.runs), ("finished", 1))
+
+	def test_its_successor_is_started_when_it_has_left(self):
+		pid = self.programs["long"].pid
+		self.go(self.recovery, 30)
+		self.assertFalse(self.recovery.of(events.Ended))
+		self.go(self.recovery, 60)
+		self.assert_recovered()
+		self.assertNotEqual(self.programs["long"].pid, pid)
+
+	def test_that_the_other_one_leaves_too_does_not_keep_it_from_ending(self):
+		self.queue.enqueue("theirs", queue="unseen", seconds=100)
+		self.queue.stop_worker("unseen")
+		self.go(self.recovery, 200)
+		self.assert_recovered()
 
 
 class TestKilledBefore(UnseenCase):
