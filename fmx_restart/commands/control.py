@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -16,13 +16,13 @@ from fmx_restart.commands.operation_process import Reporter, let_go_of_closed_st
 from fmx_restart.commands.viewer import JournalSource, Moment, ProcessSource, Viewer, batches
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
-from fmx_restart.engine.errors import BenchBusy, exit_code_of
+from fmx_restart.engine.errors import BenchBusy, OperationError, exit_code_of
 from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import Request, Wish
 from fmx_restart.engine.wishes import refusal_to_cancel
 from fmx_restart.recovering import dead_elsewhere, recover_left, unfinished_here
-from fmx_restart.this_bench import journals_here, mailbox, requester, status_here
+from fmx_restart.this_bench import journals_here, lock_holder, mailbox, requester, status_here
 
 ANSWERS_WITHIN = 20.0  # seconds: an operation looks into its mailbox twice a second
 LEFT = 130  # exit code: the viewer was ended by Ctrl-C
@@ -101,7 +101,7 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 	"""In a process of its own, as an operation. Raises what keeps an operation from being recovered."""
 	left = unfinished_here()
 	if not (any(it.is_ours for it in left) or dead_elsewhere(left)):
-		click.echo("Nothing to recover: no operation of this bench has died.")
+		tell_that_none_died()
 		return
 
 	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
@@ -111,6 +111,19 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 	process = start(work, output)
 	with left_by_interrupt("The recovery goes on. Look for its end with bench safe-restart --status"):
 		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
+
+
+def tell_that_none_died() -> None:
+	"""Raises BenchBusy while another process recovers one: what it left is not put right yet."""
+	holding = None
+	with suppress(OperationError):
+		holding = lock_holder()
+	if holding and holding.is_recovery:
+		raise BenchBusy(
+			f"Another process recovers it already: {holding}. Nothing was changed.",
+			hint="Watch it: bench safe-restart --attach",
+		)
+	click.echo("Nothing to recover: no operation of this bench has died.")
 
 
 def under_way() -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from fmx_restart.adapters.journal_reader import remains_in
 from fmx_restart.doctor.finding import Finding, Severity
 from fmx_restart.doctor.patient import Patient
 from fmx_restart.engine.errors import OperationError
@@ -15,15 +16,32 @@ from fmx_restart.engine.ports import HostProcess
 LOOK_AGAIN = "bench safe-restart --attach shows it; bench doctor, once more, when it has ended"
 
 
+RECOVER = "bench safe-restart --recover"
+
+
 def unless_operation_works(patient: Patient, finding: Finding) -> Finding:
-	"""The finding; as a note that names the operation while one runs that has stopped programs of this bench."""
+	"""
+	The finding; as a note that names the operation while one runs that has stopped programs of this bench. Where one died
+	that had stopped some, nothing must be started by hand: its migration may still be under way.
+	"""
 	holder = None
 	with suppress(OperationError):
 		holder = operation_at_work(patient)
-	if holder is None:
-		return finding
-	text = f"{finding.text} Operation {holder} works on this bench, and starts again what it stopped."
-	return replace(finding, severity=Severity.NOTE, text=text, remedy=LOOK_AGAIN, fix="")
+	if holder is not None:
+		text = f"{finding.text} Operation {holder} works on this bench, and starts again what it stopped."
+		return replace(finding, severity=Severity.NOTE, text=text, remedy=LOOK_AGAIN, fix="")
+	if dead := died_with_programs_stopped(patient):
+		text = f"{finding.text} Operation {dead} had stopped programs of this bench when it died."
+		return replace(finding, text=text, remedy=RECOVER)
+	return finding
+
+
+def died_with_programs_stopped(patient: Patient) -> str:
+	"""The first operation of this machine that did; empty where none did."""
+	for left in patient.unfinished:
+		if left.is_ours and remains_in(left.journal).stopping:
+			return left.operation
+	return ""
 
 
 def operation_at_work(patient: Patient) -> Holder | None:

@@ -84,8 +84,8 @@ class TestOtherMachine(RedisTestCase):
 		self.assertEqual(self.path.read_bytes(), journal)
 		self.assertEqual(json.loads(self.config.read_text()), {KEY: 1})
 
-	def hold_lock(self) -> None:
-		note = Holder(OPERATION, "ada", OTHER.name, 1, "Restart", since=1.0).note()
+	def hold_lock(self, *, is_recovery: bool = False) -> None:
+		note = Holder(OPERATION, "ada", OTHER.name, 1, "Restart", since=1.0, is_recovery=is_recovery).note()
 		self.admin.set(lock_key("shared"), f"{OPERATION} {note}", ex=30)
 
 	def test_it_is_not_recovered_here_and_the_answer_says_what_to_type_where(self):
@@ -160,6 +160,18 @@ class TestOtherMachine(RedisTestCase):
 		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 		self.assertEqual(json.loads(self.config.read_text()), {})
 		self.assertEqual(remains_in(self.path).phase, Phase.RECOVERED)
+
+	def test_while_another_process_recovers_it_there_is_something_to_wait_for(self):
+		# Given an operation that died, whose journal another process has open
+		journal = self.die(CLOSED, machine=this_machine())
+		self.hold_lock(is_recovery=True)
+		with self.path.open("rb+") as file:
+			fcntl.flock(file, fcntl.LOCK_EX)
+			# Then nobody is told that none has died
+			done = self.command("--recover")
+		self.assert_refused(done, 75, "Another process recovers it already", OPERATION, "--attach")
+		self.assertNotIn("Nothing to recover", done.stdout)
+		self.assert_untouched(journal)
 
 	def test_of_an_older_version_the_host_name_decides(self):
 		self.die(CLOSED, machine=None, host=this_machine().name, number=0)

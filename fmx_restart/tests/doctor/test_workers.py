@@ -7,8 +7,11 @@ import signal
 from datetime import datetime, timedelta, timezone
 
 from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.engine import events
+from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
+from fmx_restart.tests.doctor.test_operations import journal_in
 
 OPERATION = "20261122-120000-beef"
 ALL = ("short", "default", "long")
@@ -60,6 +63,14 @@ class TestWorkers(DoctorTestCase):
 		self.assertEqual(self.finding("no-workers").severity, "error")
 		self.admin.set(lock_key(self.rq.id), "anything else")
 		self.assertEqual(self.finding("no-workers").severity, "error")
+
+	def test_workers_that_a_dead_operation_stopped_are_not_to_be_started_by_hand(self):
+		"""Its migration may still be under way: workers that start now would run jobs on a changing schema."""
+		stopped = events.ProcessStopping("bench-workers:long", ProcessKind.WORKER, 4242)
+		journal_in(self.path, self.rq.id, stopped).close()
+		found = self.finding("no-workers")
+		self.assertEqual((found.severity, found.remedy), ("error", "bench safe-restart --recover"))
+		self.assertIn(OPERATION, found.text)
 
 	def hold(self, phase: str, pid: int | None = None) -> None:
 		"""The bench, by an operation in that phase; without a pid its process is gone."""
