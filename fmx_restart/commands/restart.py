@@ -21,11 +21,11 @@ from fmx_restart.commands.viewer import Moment, Viewer
 from fmx_restart.console.json_lines import JsonLines
 from fmx_restart.console.plain import PlainLines
 from fmx_restart.console.say import say
-from fmx_restart.console.sentences import order, plan_sentence, sentence, span, story
+from fmx_restart.console.sentences import order, plan_sentence, plan_warnings, sentence, span, story
 from fmx_restart.engine import events
 from fmx_restart.engine.emitting import Listener
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.engine.events import CodeBroken, MigrationFinding, WebTaken, WorkersUnmanaged
+from fmx_restart.engine.events import MigrationFinding
 from fmx_restart.engine.operation_id import is_operation_id
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.plain_text import printable_lines
@@ -201,12 +201,8 @@ def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
 		say(f"  {number}. {when}: {', '.join(names)}")
 	for finding in plan.findings:
 		say(sentence(MigrationFinding(finding)))
-	for fault in plan.code_faults:
-		say(sentence(CodeBroken(fault)))
-	if plan.web_taken:
-		say(sentence(WebTaken(plan.web_taken)))
-	if plan.unmanaged:
-		say(sentence(WorkersUnmanaged(plan.unmanaged)))
+	for warning in plan_warnings(plan):
+		say(warning)
 	for job in plan.jobs:
 		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
 		say(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")

@@ -13,6 +13,7 @@ import click
 
 from fmx_restart.adapters.journal import is_worked_on
 from fmx_restart.adapters.journal_reader import ENDED, Fact, fact_in, follow
+from fmx_restart.adapters.unfinished import left_by
 from fmx_restart.commands.migration_logs import MigrationLogs
 from fmx_restart.commands.operation_process import OperationProcess
 from fmx_restart.engine import events
@@ -59,6 +60,7 @@ class JournalSource:
 		self.notices: list[str] = []
 		self._lines = follow(journal, offset)
 		self._alone_since: float | None = None  # since when no process works on the operation
+		self._told_host = ""  # the other machine on which it runs, once that was told
 
 	def take(self) -> list[Fact]:
 		facts = []
@@ -68,14 +70,27 @@ class JournalSource:
 		return facts
 
 	def check(self) -> None:
-		"""Raises ProcessDied."""
+		"""Raises ProcessDied; never for an operation of another machine, whose processes and locks cannot be seen here."""
 		now = time.monotonic()
 		self._alone_since = None if is_worked_on(self.journal) else self._alone_since or now
+		if self._alone_since and self._is_elsewhere():
+			return
 		if self._alone_since and now - self._alone_since > GUARDIAN_WITHIN:
 			raise ProcessDied(
 				f"The process of operation {self.journal.stem} died, and what it left is not recovered yet.",
 				hint="Type: bench safe-restart --recover",
 			)
+
+	def _is_elsewhere(self) -> bool:
+		left = None if self._told_host else left_by(self.journal)
+		if left is not None and not left.is_ours:
+			self._told_host = left.host
+			self.notices.append(
+				f"Operation {left.operation} runs on {left.host}. This machine cannot see whether its process lives, and"
+				f" shows what it writes to its journal. Ctrl-C ends this view alone. Its state, on {left.host}:"
+				" bench safe-restart --status"
+			)
+		return bool(self._told_host)
 
 
 class ProcessSource:

@@ -346,3 +346,15 @@ def _(event: events.JobsNotPutBack) -> str:
 @sentence.register
 def _(event: events.JobsPutBack) -> str:
 	return f"Put back {count(len(event.ids), 'job')} that a worker had popped and never started"
+
+
+def plan_warnings(plan: Plan) -> list[str]:
+	"""What a person should know of a plan beside its findings; none of it ends a restart before its first change."""
+	facts: list[events.Event] = [events.CodeBroken(fault) for fault in plan.code_faults]
+	if plan.web_taken:
+		facts.append(events.WebTaken(plan.web_taken))
+	if plan.unmanaged:
+		facts.append(events.WorkersUnmanaged(plan.unmanaged))
+	if plan.unreadable:
+		facts.append(events.RecordsUnreadable(plan.unreadable))
+	return [sentence(fact) for fact in facts]

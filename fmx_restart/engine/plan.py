@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fmx_restart.engine.migration import Finding
-from fmx_restart.engine.ports import CodeFault, Job, Process, ProcessKind, ProcessState, WebFault, Worker
+from fmx_restart.engine.ports import (
+	CodeFault,
+	Job,
+	Process,
+	ProcessKind,
+	ProcessState,
+	UnreadableRecords,
+	WebFault,
+	Worker,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,9 @@ class Plan:
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
 	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
 	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
+	unreadable: UnreadableRecords | None = (
+		None  # what counts as unknown in this plan; an operation tells it as it goes
+	)
 
 	@property
 	def stopped_web(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from frappe import _
 
-from fmx_restart.console.sentences import STORIES, order, plan_sentence
+from fmx_restart.console.sentences import STORIES, order, plan_sentence, plan_warnings
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, elapsed, most_left
 from fmx_restart.engine.ports import Job
@@ -42,6 +42,7 @@ def preview_of(asked: Asked) -> dict[str, Any]:
 		"longest": plan.longest,
 		"drain_timeout": options.drain_timeout,
 		"suspension": plan.suspension,
+		"warnings": plan_warnings(plan),
 		"findings": [asdict(finding) for finding in plan.findings],
 		"strategy": options.strategy.value,
 		"recommended": strategy.value,

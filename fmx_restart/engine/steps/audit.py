@@ -11,6 +11,7 @@ from fmx_restart.engine.errors import FenceFault, JobsLost, ProcessFault
 from fmx_restart.engine.ledger import LISTED, Account, Ledger, count
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.places import Inventory, Place
+from fmx_restart.engine.ports import WebFault
 from fmx_restart.engine.relay import Leg, Relay
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.steps.web import left_stopped
@@ -196,14 +197,23 @@ def audit(operation: Operation, relays: list[Relay]) -> None:
 			hint="Type bench doctor --fix: it puts back those that no worker started. The journal lists them all.",
 		)
 	if stopped := left_stopped(operation, relays):
-		command = operation.bench.processes.start_command(stopped)
-		raise ProcessFault(
-			f"Web does not answer: {', '.join(stopped)} is stopped, and was left alone."
-			f" All others were restarted. The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
-			hint=f"Start it: {command}. To restart the bench without web, add --no-web.",
-		)
+		raise web_fault(operation, *stopped, f"{len(account.lost)} of {account.total} jobs were lost")
 	if operation.report.lapses:
 		raise fence_fault(operation.report)
+
+
+def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: str) -> ProcessFault:
+	"""Somebody may serve the sites by hand in place of the stopped program: that one is not restarted by anybody."""
+	names, command = ", ".join(stopped), operation.bench.processes.start_command(stopped)
+	start, without = f"Start it: {command}.", "To restart the bench without web, add --no-web."
+	text = f"Web does not answer: {names} is stopped, and was left alone."
+	if fault.is_taken:
+		end = f"kill {fault.holder.pid}" if fault.holder else "sudo ss -ltnp names it"
+		text = f"{names} is stopped, and was left alone. Another process has its address: {fault}. It was not restarted."
+		start = f"To have web back, end that process ({end}), then start web: {command}."
+	return ProcessFault(
+		f"{text} All others were restarted. The queue keeps running; {jobs}.", hint=f"{start} {without}"
+	)
 
 
 def fence_fault(report: Report) -> FenceFault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
@@ -55,7 +56,9 @@ def plan_of(bench: Bench, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing. Raises what preflight raises before it has a plan."""
 	listed = bench.processes.list()
 	look = look_at(bench, lambda: listed)
-	return make_plan(bench, look, with_workers(listed, look, bench.host), options)
+	plan = make_plan(bench, look, with_workers(listed, look, bench.host), options)
+	unreadable = bench.queue.unreadable()
+	return replace(plan, unreadable=unreadable if unreadable.count else None)
 
 
 def make_plan(

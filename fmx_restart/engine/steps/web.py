@@ -54,13 +54,14 @@ def watch(operation: Operation, processes: Iterable[Process]) -> None:
 		operation.bench.web.watch()
 
 
-def left_stopped(operation: Operation, relays: Iterable[Relay]) -> list[str]:
-	"""Names of web programs that were stopped on purpose, where web does not answer without them."""
+def left_stopped(operation: Operation, relays: Iterable[Relay]) -> tuple[list[str], WebFault] | None:
+	"""Names of web programs that were stopped on purpose, and what is wrong without them; None where web is not missed."""
 	plan = operation.plan
 	kinds = {process.name: process.kind for process in (*plan.restart, *plan.left_alone)}
 	names = [name for name in operation.report.left_alone if kinds.get(name) is ProcessKind.WEB]
 	has_web = any(relay.old.kind is ProcessKind.WEB for relay in relays)
-	return names if names and not has_web and operation.bench.web.fault(()) else []
+	fault = operation.bench.web.fault(()) if names and not has_web else None
+	return (names, fault) if fault else None
 
 
 class WebCheck:

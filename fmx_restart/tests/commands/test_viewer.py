@@ -13,13 +13,23 @@ import sys
 import tempfile
 import time
 import unittest
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 
 import fmx_restart
+from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.machine import this_machine
+from fmx_restart.commands import viewer
+from fmx_restart.commands.viewer import JournalSource
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessDied
+from fmx_restart.engine.machine import Machine
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import HostProcess
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
 from fmx_restart.tests.bench.terminal import Terminal
@@ -334,3 +344,39 @@ class TestMigrationOutput(ViewerCase):
 		last, ended = done.facts[-3:-1]
 		self.assertLessEqual(last["time"], ended["time"])
 		self.assertNotIn("hunter2", json.dumps(done.facts))
+
+
+class TestOtherMachine(unittest.TestCase):
+	"""The bench folder is shared: neither the processes nor the locks of the other machine can be seen."""
+
+	def test_its_operation_is_not_called_dead_and_is_followed_as_its_journal_grows(self):
+		with tempfile.TemporaryDirectory() as folder, patch.object(viewer, "GUARDIAN_WITHIN", 0.0):
+			journal = Journal(Path(folder), ID)
+			me, other = HostProcess(1, "an-identity"), Machine("a.example", "another-id", "another-boot", 1.0)
+			journal(events.OperationStarted(ID, "a-bench", "rolling", "a.example", me, machine=other))
+			journal.close()
+			source = JournalSource(journal.path)
+			self.assertEqual(len(source.take()), 1)
+			for _ in range(3):
+				source.check()
+				time.sleep(0.01)
+			# It says where the operation runs, once
+			[notice] = source.notices
+			self.assertIn("runs on a.example", notice)
+			# And shows what comes
+			with closing(Journal(Path(folder), ID)) as again:
+				again(events.QueueAway("away"))
+			self.assertEqual([event for _, event in source.take()], [events.QueueAway("away")])
+
+	def test_one_of_this_machine_is_called_dead_as_ever(self):
+		with tempfile.TemporaryDirectory() as folder, patch.object(viewer, "GUARDIAN_WITHIN", 0.0):
+			with closing(Journal(Path(folder), ID)) as journal:
+				me = HostProcess(1, "an-identity")
+				this = this_machine()
+				journal(events.OperationStarted(ID, "a-bench", "rolling", this.name, me, machine=this))
+			source = JournalSource(Path(folder) / f"{ID}.jsonl")
+			source.take()
+			source.check()
+			time.sleep(0.01)
+			with self.assertRaises(ProcessDied):
+				source.check()

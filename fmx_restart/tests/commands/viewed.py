@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from fmx_restart.adapters.journal import Journal
+from fmx_restart.adapters.machine import this_machine
 from fmx_restart.commands import viewer
 from fmx_restart.commands.migration_logs import MigrationLogs
 from fmx_restart.commands.operate import watch_apart
@@ -44,7 +45,7 @@ class Stage:
 		self.emit = Emitter(journal or Journal(self.folder, ID), [self.reporter])
 		self.reporter.begins()
 		me = HostProcess(os.getpid(), "an-identity")
-		self.emit(events.OperationStarted(ID, "a-bench", "wait-workers", "a-host", me))
+		self.emit(events.OperationStarted(ID, "a-bench", "wait-workers", this_machine().name, me))
 
 	def work(self, until: str) -> None:
 		"""Tells a long fact every few milliseconds until the test makes that file."""

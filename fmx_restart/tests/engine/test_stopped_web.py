@@ -10,7 +10,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import HostProcess, ProcessState
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.tests.engine.support import Run
 
@@ -80,6 +80,18 @@ class TestStoppedWeb(unittest.TestCase):
 		self.bench.web.hidden = "its sockets are in another container"
 		self.bench.web.orphan = self.bench.host.me()
 		self.assertIs(Run(self.bench).go().outcome, Phase.DONE)
+
+	def test_who_serves_in_its_place_is_named_and_nobody_says_that_web_does_not_answer(self):
+		# Given web that was stopped, and somebody who serves the sites by hand
+		self.bench.web.orphan = HostProcess(77, "by hand")
+		# When the bench is restarted
+		with self.assertRaises(ProcessFault) as raised:
+			Run(self.bench).go()
+		# Then the sentence is about who answers
+		self.assertRegex(str(raised.exception), "web is stopped.*Another process has its address.*pid 77")
+		self.assertNotIn("does not answer", str(raised.exception))
+		for command in ("kill 77", "in-memory start web", "--no-web"):
+			self.assertIn(command, raised.exception.hint)
 
 	def test_where_nothing_else_is_to_be_restarted_it_is_refused_with_what_to_type(self):
 		web_alone = Options(workers=False)

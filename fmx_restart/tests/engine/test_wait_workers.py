@@ -5,6 +5,7 @@ from functools import partial
 
 from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.console.report import report_lines
+from fmx_restart.console.sentences import plan_warnings
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
 	BenchBusy,
@@ -17,7 +18,8 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.holder import describe
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState, UnreadableRecord
+from fmx_restart.engine.ports import HostProcess, ProcessState, UnreadableRecord
+from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -38,6 +40,13 @@ class TestWaitWorkers(unittest.TestCase):
 		[told] = run.of(events.RecordsUnreadable)
 		self.assertEqual((told.records, told.records.count), (report.unreadable, 1))
 		self.assertTrue(any("job-1: its timeout is not a number" in line for line in report_lines(report)))
+
+	def test_a_plan_names_them_and_all_else_that_a_person_should_know(self):
+		self.bench.queue.odd.append(UnreadableRecord("job", "job-1", "its timeout is not a number"))
+		self.bench.web.orphan = HostProcess(77, "an orphan")
+		taken, unreadable = plan_warnings(plan_of(self.bench.port(), Options()))
+		self.assertIn("pid 77", taken)
+		self.assertRegex(unreadable, "1 record in Redis cannot be read.*job-1")
 
 	def test_an_idle_bench_is_restarted_and_every_process_has_a_new_pid(self):
 		# Given a bench where nothing runs
