@@ -190,7 +190,7 @@ class Recovery(Operation):
 		hint = "Type the same command again." if old or failed or not planned else ""
 		if self.remains.migrating:
 			site, log = self.remains.migrating.site, self.remains.migrating.log
-			hint = f"How the migration of {site} ended stands in {log}; bench safe-restart --migrate --resume goes on."
+			hint = f"{log} says how the migration of {site} ended. To go on, type: bench safe-restart --migrate --resume"
 		return Failure("ProcessDied", " ".join(filter(None, parts)), hint)
 
 

@@ -47,5 +47,5 @@ class TakeOver(Recovery):
 		hints = [f"Start them on {host}, e.g. type there: bench safe-restart."] if failed else []
 		if migrating := self.found.migrating:
 			parts.append(f"The migration of {migrating.site} may have been broken off.")
-			hints.append(f"Look at {migrating.log}; bench safe-restart --migrate --resume goes on.")
+			hints.append(f"Look at {migrating.log}. To go on, type: bench safe-restart --migrate --resume")
 		return Failure("ProcessDied", " ".join(filter(None, parts)), " ".join(hints))

@@ -85,8 +85,9 @@ class OwnView:
 	def put_back(self, fact: events.JobsPutBack) -> events.JobsPutBack:
 		return events.JobsPutBack(tuple(map(self.id, fact.ids)))
 
-	def migrations(self, fact: events.MigrationsPlanned | events.MigrationsStopped) -> events.Event:
-		return replace(fact, sites=self.own(fact.sites))
+	def migrations(self, fact: events.MigrationsPlanned | events.MigrationsStopped) -> events.Event | None:
+		own = self.own(fact.sites)
+		return replace(fact, sites=own) if own else None
 
 	def migration_finding(self, fact: events.MigrationFinding) -> events.MigrationFinding | None:
 		return fact if fact.finding.site == self.site else None

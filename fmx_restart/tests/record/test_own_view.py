@@ -51,6 +51,11 @@ class TestOwnView(unittest.TestCase):
 				if shown is not None:
 					self.assertNotIn(SECRET, json_line(shown))
 
+	def test_a_migration_of_other_sites_only_is_not_told_as_one_of_no_site(self):
+		for kind in (events.MigrationsPlanned, events.MigrationsStopped):
+			self.assertIsNone(OwnView(OWN).fact(kind((OTHER,))))
+			self.assertEqual(OwnView(OWN).fact(kind((OTHER, OWN))), kind((OWN,)))
+
 	def test_nor_does_a_plan(self):
 		shown = OwnView(OWN).plan(poisoned(sample(Plan)))
 		self.assertNotIn(SECRET, json.dumps(asdict(shown), default=str))
