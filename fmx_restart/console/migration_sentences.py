@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.sentences import count, sentence, span
+from fmx_restart.console.sentences import count, following, sentence, span
 from fmx_restart.engine import events
 from fmx_restart.engine.migration import Gravity, Result
 from fmx_restart.engine.ports import Setting
@@ -39,7 +39,7 @@ def _(event: events.SettingLeft) -> str:
 
 @sentence.register
 def _(event: events.SettingFault) -> str:
-	return f"Error: {event.key} of {event.site}: {event.reason}"
+	return f"Error: {event.key} of {event.site} could not be set{following(': ', event.reason)}"
 
 
 def found(setting: Setting) -> str:
@@ -53,7 +53,7 @@ def _(event: events.BackupStarted) -> str:
 
 @sentence.register
 def _(event: events.BackupEnded) -> str:
-	return f"Backed up {event.site} in {span(event.seconds)}: {event.file}"
+	return f"Backed up {event.site} in {span(event.seconds)}{following(': ', event.file)}"
 
 
 @sentence.register
@@ -63,7 +63,7 @@ def _(event: events.MigrationsPlanned) -> str:
 
 @sentence.register
 def _(event: events.MigrationStarted) -> str:
-	return f"Migrating {event.site}, at most {span(event.timeout)}; all output: {event.log}"
+	return f"Migrating {event.site}, at most {span(event.timeout)}{following('; all output: ', event.log)}"
 
 
 @sentence.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.sentences import count, sentence, span
+from fmx_restart.console.sentences import count, following, sentence, span
 from fmx_restart.engine import events
 from fmx_restart.engine.ports import Wish
 
@@ -65,4 +65,4 @@ def _(event: events.RecoveryFailed) -> str:
 
 @sentence.register
 def _(event: events.MigrationAdopted) -> str:
-	return f"Its migration of {event.site} goes on; waiting for the end of it under the fence. Output: {event.log}"
+	return f"Its migration of {event.site} goes on; waiting for the end of it under the fence{following('. Output: ', event.log)}"

@@ -56,6 +56,11 @@ def count(number: int, noun: str) -> str:
 	return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
 
 
+def following(join: str, text: str) -> str:
+	"""What an end of a sentence says; nothing where the text is left out, as on sites that may not see it."""
+	return f"{join}{text}" if text else ""
+
+
 def plural(noun: str) -> str:
 	return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 

@@ -7,6 +7,7 @@ import unittest
 from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
 
+from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.facts import json_line
 from fmx_restart.engine.ledger import Account
@@ -55,6 +56,12 @@ class TestOwnView(unittest.TestCase):
 		for kind in (events.MigrationsPlanned, events.MigrationsStopped):
 			self.assertIsNone(OwnView(OWN).fact(kind((OTHER,))))
 			self.assertEqual(OwnView(OWN).fact(kind((OTHER, OWN))), kind((OWN,)))
+
+	def test_what_is_left_out_leaves_no_sentence_without_an_end(self):
+		for kind in OF_A_SITE:
+			with self.subTest(kind=kind.__name__):
+				text = sentence(OwnView(OWN).fact(replace(sample(kind), site=OWN)))
+				self.assertNotRegex(text, r"[:;,]\s*$|: [.;,]|\(\)")
 
 	def test_nor_does_a_plan(self):
 		shown = OwnView(OWN).plan(poisoned(sample(Plan)))
