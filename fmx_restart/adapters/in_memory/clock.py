@@ -28,6 +28,8 @@ class FakeClock:
 
 	def time_at(self, moment: float) -> float:
 		"""What time() was when now() was that."""
+		if len(self._epochs) == 1:
+			return moment + self.epoch
 		return moment + next(epoch for since, epoch in reversed(self._epochs) if since <= max(0.0, moment))
 
 	def step(self, seconds: float) -> None:

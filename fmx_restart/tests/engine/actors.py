@@ -84,15 +84,16 @@ class Actor(threading.Thread):
 		self.wakes_at: float = bench.clock.now()
 		self.is_over = self.is_killed = self.is_discarded = False
 		self.holds_journal = True  # of an operation all its life, of a recovery while it tries
-		self._go, self._yielded = threading.Event(), threading.Event()
+		self._go, self._yielded = threading.Lock(), threading.Lock()  # released by one thread for the other
+		self._go.acquire()
+		self._yielded.acquire()
 		self.start()
 
 	def act(self) -> None:
 		raise NotImplementedError
 
 	def run(self) -> None:
-		self._go.wait()
-		self._go.clear()
+		self._go.acquire()
 		try:
 			self.act()
 		except OperationError as error:
@@ -102,16 +103,15 @@ class Actor(threading.Thread):
 		except Exception as bug:  # noqa: BLE001 (raised again in the thread of the test)
 			self.bug = bug
 		self.is_over = True
-		self._yielded.set()
+		self._yielded.release()
 
 	def hand_back(self, seconds: float) -> None:
 		"""In its own thread."""
 		if self.is_discarded:
 			raise TestIsOver
 		self.wakes_at = self.clock.now() + seconds
-		self._yielded.set()
-		self._go.wait()
-		self._go.clear()
+		self._yielded.release()
+		self._go.acquire()
 		if self.is_discarded:
 			raise TestIsOver
 
@@ -121,16 +121,17 @@ class Actor(threading.Thread):
 
 	def step(self) -> None:
 		"""In the test's thread: until it looks at the outside again."""
-		self._yielded.clear()
-		self._go.set()
-		self._yielded.wait()
+		assert not self.is_over, "there is nothing left that it could do"
+		self._go.release()
+		self._yielded.acquire()
 		if self.bug:
 			raise self.bug
 
 	def discard(self) -> None:
 		"""The test is over: what it does while it ends concerns nobody."""
 		self.is_discarded = True
-		self._go.set()
+		if not self.is_over:
+			self._go.release()
 		self.join(timeout=10)
 
 	@property

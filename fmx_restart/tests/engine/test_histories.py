@@ -120,11 +120,18 @@ class History:
 
 
 class TestHistories(unittest.TestCase):
+	@classmethod
+	def setUpClass(cls) -> None:
+		cls.histories = [History(number) for number in range(HISTORIES)]
+		cls.runs = [history.run() for history in cls.histories]
+
+	@classmethod
+	def tearDownClass(cls) -> None:
+		del cls.histories, cls.runs
+
 	def test_whatever_happens_the_promises_hold(self):
-		for number in range(HISTORIES):
+		for number, (history, run) in enumerate(zip(self.histories, self.runs, strict=True)):
 			with self.subTest(history=number):
-				history = History(number)
-				run = history.run()
 				self.check_jobs(history)
 				self.check_account(run)
 				self.check_order(history, run)
@@ -156,10 +163,8 @@ class TestHistories(unittest.TestCase):
 			self.assertEqual(history.happened_between(starts, events.Drained, Phase.LIFT), [])
 
 	def test_the_histories_are_eventful(self):
-		# Given all histories
-		histories = [History(number) for number in range(HISTORIES)]
-		runs = [history.run() for history in histories]
-		# Then every kind of thing happened at every kind of moment
+		"""Every kind of thing happened at every kind of moment."""
+		histories, runs = self.histories, self.runs
 		outcomes = [run.operation.report.outcome for run in runs]
 		self.assertGreater(outcomes.count(Phase.DONE), 100)
 		self.assertGreater(outcomes.count(Phase.ABORTED), 10)
