@@ -52,8 +52,8 @@ def insert(operation: str, values: Row) -> None:
 	doc.creation = local_time(values.get("started") or time.time())
 	fill(doc, {"origin": "Terminal", **values})
 	doc.db_insert()
-	for child in doc.get_all_children():
-		child.db_insert()
+	for field in doc.meta.get_table_fields():
+		insert_children(doc.get(field.fieldname))
 	frappe.db.commit()
 
 
@@ -63,9 +63,35 @@ def update(operation: str, values: Row) -> Document:
 	doc = frappe.get_doc(DOCTYPE, operation)
 	fill(doc, {name: value for name, value in values.items() if name not in CONSTANT})
 	doc.db_update()
-	doc.update_children()
+	for field in doc.meta.get_table_fields():
+		update_children(field.options, doc.get(field.fieldname), before.get(field.fieldname))
 	frappe.db.commit()
 	return before
+
+
+def update_children(doctype: str, new: list[Document], old: list[Document]) -> None:
+	"""All of one table or nothing of it: there may be hundreds, and mostly none has changed."""
+	if list(map(told_by, new)) == list(map(told_by, old)):
+		return
+	if old:  # by name: where other rows stand nothing is locked
+		frappe.db.delete(doctype, {"name": ("in", [row.name for row in old])})
+	insert_children(new)
+
+
+def told_by(child: Document) -> list[Any]:
+	"""Without its name, and who wrote it when. A number has as many digits as the database keeps."""
+	values = child.get_valid_dict(convert_dates_to_str=True)
+	kept = [values.get(field.fieldname) or 0 for field in child.meta.fields]
+	return [round(value, 6) if isinstance(value, float) else value for value in kept]
+
+
+def insert_children(children: list[Document]) -> None:
+	"""In one statement."""
+	if children:
+		rows = [child.get_valid_dict(convert_dates_to_str=True) for child in children]
+		columns = list(rows[0])
+		values = [[row.get(name) for name in columns] for row in rows]
+		frappe.db.bulk_insert(children[0].doctype, columns, values)
 
 
 def fill(doc: Document, values: Row) -> None:

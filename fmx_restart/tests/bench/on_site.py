@@ -177,6 +177,10 @@ def children(operation: str) -> int:
 	return frappe.db.count("Restart Operation Phase", {"parent": operation})
 
 
+def child_names(operation: str) -> list[str]:
+	return frappe.get_all("Restart Operation Phase", {"parent": operation}, order_by="idx", pluck="name")
+
+
 def kept_days() -> int:
 	"""As Log Settings has it."""
 	settings = frappe.get_single("Log Settings")

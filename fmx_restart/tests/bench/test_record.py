@@ -147,6 +147,16 @@ class TestCatchingUp(RecordTestCase):
 		self.assertEqual(self.catch_up(), {path.stem})
 		self.assertIn("once more", self.row(path.stem)["log"])
 
+	def test_child_rows_that_tell_the_same_are_not_written_again(self):
+		path = self.journal()
+		self.catch_up()
+		before = on_site(self.bench, "child_names", operation=path.stem)
+		with path.open("a") as file:
+			file.write(json_line(events.RecoveryFailed("once more")) + "\n")
+		self.assertEqual(self.catch_up(), {path.stem})
+		self.assertTrue(before)
+		self.assertEqual(on_site(self.bench, "child_names", operation=path.stem), before)
+
 	def test_a_pruned_journal_leaves_its_row_and_a_deleted_row_stays_deleted(self):
 		pruned, deleted = self.journal(0), self.journal(1)
 		self.catch_up()
