@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from fmx_restart.adapters.queue_limits import queue_limits
 from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
@@ -44,9 +45,22 @@ def programs(patient: Patient, *kinds: ProcessKind) -> list[ProgramSettings]:
 	return list(by_section.values())
 
 
+def with_queues(patient: Patient, program: ProgramSettings) -> ProgramSettings:
+	"""Those that registered workers below a web program serve (gunicorn's companions); none where Redis does not answer."""
+	if program.kind is not ProcessKind.WEB or not program.pid:
+		return program
+	with suppress(OperationError):
+		look, host, heads = patient.look, patient.host, {program.pid}
+		running = look.local.running
+		below = {name for name, process in running.items() if host.head(process.pid, heads)}
+		queues = {queue for worker in look.workers if worker.name in below for queue in worker.queues}
+		return replace(program, queues=tuple(sorted(queues)))
+	return program
+
+
 def advice(patient: Patient, rule: str) -> Iterator[tuple[ProgramSettings, Advice]]:
 	limits = queue_limits(patient.config)
-	for program in programs(patient, *ProcessKind):
+	for program in (with_queues(patient, program) for program in programs(patient, *ProcessKind)):
 		if found := RULES[rule](program, limits):
 			yield program, found
 

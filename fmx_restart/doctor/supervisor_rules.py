@@ -34,7 +34,7 @@ Rule = Callable[[ProgramSettings, Mapping[str, int]], Advice | None]
 
 def stop_time(program: ProgramSettings, limits: Mapping[str, int]) -> Advice | None:
 	"""bench's template gives a custom queue's worker exactly its limit, and no more: that is enough."""
-	if program.kind is not ProcessKind.WORKER or program.stop_seconds is None:
+	if not program.runs_jobs or program.stop_seconds is None:
 		return None
 	wanted = longest_job(program, limits)
 	if program.stop_seconds >= wanted:
@@ -51,7 +51,7 @@ def stop_time(program: ProgramSettings, limits: Mapping[str, int]) -> Advice | N
 def stop_signal(program: ProgramSettings, limits: Mapping[str, int]) -> Advice | None:
 	"""Only TERM and INT let a worker finish its job."""
 	is_gentle = program.stop_signal is None or program.stop_signal in GENTLE
-	if program.kind is not ProcessKind.WORKER or is_gentle:
+	if not program.runs_jobs or is_gentle:
 		return None
 	text = f"supervisor stops it with {signal_name(program.stop_signal)}: its running job is lost."
 	return Advice(text, "stopsignal", "TERM", Severity.ERROR)
@@ -117,7 +117,8 @@ def signal_name(code: int) -> str:
 
 def longest_job(program: ProgramSettings, limits: Mapping[str, int]) -> int:
 	"""Seconds."""
-	return max((limits.get(queue, 0) for queue in served_queues(program.words, limits)), default=0)
+	queues = program.queues or served_queues(program.words, limits)
+	return max((limits.get(queue, 0) for queue in queues), default=0)
 
 
 def gunicorn_grace(program: ProgramSettings) -> float | None:

@@ -31,6 +31,12 @@ class ProgramSettings:
 	restarts: str | None = None  # autorestart: true, false, unexpected
 	section: str = ""  # of the file: "program:x"
 	file: str = ""
+	queues: tuple[str, ...] = ()  # of registered workers below a program whose command is no worker's
+
+	@property
+	def runs_jobs(self) -> bool:
+		"""To stop it is to stop a worker."""
+		return self.kind is ProcessKind.WORKER or bool(self.queues)
 
 
 @dataclass(frozen=True)

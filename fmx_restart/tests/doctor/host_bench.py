@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import unittest
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fmx_restart.doctor.finding import Finding
 from fmx_restart.doctor.patient import Patient, Ways
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.local_workers import Locator
-from fmx_restart.engine.ports import Host, Look, Worker
+from fmx_restart.engine.ports import Host, Look, Process, Worker
 from fmx_restart.tests.adapters.benches import LAUNCHER, make_bench, short_folder
 
 PYTHON = Path(sys.executable)
@@ -62,11 +62,11 @@ class HostTestCase(unittest.TestCase):
 		return process.pid
 
 
-def look_at(host: Host, *workers: Worker) -> Look:
+def look_at(host: Host, *workers: Worker, managed: Callable[[], list[Process]] = list) -> Look:
 	"""What a look at these records would tell, where Redis is not asked anything."""
 	clock = FakeClock()
 	look = Look(time.time(), workers, {}, (), None)
-	return Locator(host, InMemoryQueue(clock, address=""), clock).locate(look)
+	return Locator(host, InMemoryQueue(clock, address=""), clock).locate(look, managed)
 
 
 def no_redis():

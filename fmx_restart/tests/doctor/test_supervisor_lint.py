@@ -56,7 +56,7 @@ class SupervisorCase(unittest.TestCase):
 		ways["host"] = lambda: ThisHost(str(self.bench))
 		ways["config"] = lambda: self.config
 		patient = Patient(str(self.bench), "bench", Ways(**ways))
-		patient.parts.get("look", lambda: look_at(patient.host, *self.workers))
+		patient.parts.get("look", lambda: look_at(patient.host, *self.workers, managed=patient.managed))
 		return patient
 
 	def findings(self, supervisord: Supervisord) -> dict[str, list]:
@@ -118,6 +118,20 @@ class TestSettings(SupervisorCase):
 		supervisord = self.start(self.worker("w", "worker", **GOOD))
 		[finding] = self.findings(supervisord)["stop-time"]
 		self.assertIn("1500 s", finding.text)
+
+	def test_web_with_a_registered_worker_below_it_is_judged_as_a_worker(self):
+		web = f"{self.bench}/env/bin/gunicorn --graceful-timeout 30 frappe.app:application waits"
+		settings = {**GOOD, "stopwaitsecs": 40, "stopsignal": "QUIT"}
+		supervisord = self.start(program("web", web, folder=self.bench / "sites", **settings))
+		self.assertEqual(self.findings(supervisord), {})
+		[process] = self.patient(supervisord).processes
+		host = ThisHost(str(self.bench))
+		self.workers = (
+			Worker("w", host.name, process.pid, ("long",), WorkerState.IDLE, None, time.time(), time.time()),
+		)
+		found = self.findings(supervisord)
+		self.assertEqual(set(found), {"stop-time", "stop-signal"})
+		self.assertIn("1500 s", found["stop-time"][0].text)
 
 	def test_everything_that_can_be_told_wrongly_is_found(self):
 		web = f"{self.bench}/env/bin/gunicorn frappe.app:application waits"
