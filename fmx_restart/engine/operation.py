@@ -33,7 +33,7 @@ from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.steps.gate import pass_gate
 from fmx_restart.engine.strategies import story_of
 from fmx_restart.engine.waiting import Outage, Patience, wait_until
-from fmx_restart.engine.wishes import Wishes
+from fmx_restart.engine.wishes import Wishes, how_to_wait
 
 T = TypeVar("T")
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
@@ -373,10 +373,11 @@ class Operation:
 	@contextmanager
 	def _locked(self) -> Iterator[None]:
 		if self.bench.lock.hold(self.note()) is Hold.FOREIGN:
+			held = self.bench.lock.holder() or ""
 			raise BenchBusy(
-				f"Another operation holds this bench: {describe(self.bench.lock.holder() or '')}. Nothing was changed.",
-				hint="Watch it with bench safe-restart --attach, stop it with bench safe-restart --cancel. If its process"
-				f" died on another machine, its lock ends by itself within {self.bench.lock.seconds:.0f} seconds.",
+				f"Another operation holds this bench: {describe(held)}. Nothing was changed.",
+				hint=f"{how_to_wait(Holder.parse(held))} If its process died on another machine, its lock ends by itself"
+				f" within {self.bench.lock.seconds:.0f} seconds.",
 			)
 		self._last_beat = self.bench.clock.now()
 		try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
+from fmx_restart.engine.holder import Holder
 from fmx_restart.engine.options import OnTimeout
-from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.phases import Phase, phase_named
 from fmx_restart.engine.ports import Request, Wish
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ def refusal_to_cancel(phase: Phase | None) -> str:
 	if phase is None or phase.can_be_undone or phase is Phase.HANDOVER:
 		return ""
 	return MIGRATING if phase is Phase.MIGRATE else RESTARTING
+
+
+def how_to_wait(holder: Holder | None) -> str:
+	"""What to type while this operation holds the bench: it is not always one that can be stopped."""
+	refusal = refusal_to_cancel(phase_named(holder.phase)) if holder else ""
+	if refusal or (holder and holder.is_recovery):
+		return "Watch it with bench safe-restart --attach, and try again when it has ended."
+	return "Watch it with bench safe-restart --attach, stop it with bench safe-restart --cancel."
 
 
 class Wishes:

@@ -15,7 +15,7 @@ from fmx_restart.engine.errors import (
 	ProcessFault,
 	WrongEnvironment,
 )
-from fmx_restart.engine.holder import describe
+from fmx_restart.engine.holder import Holder, describe
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessState, UnreadableRecord
@@ -256,6 +256,22 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 			Run(self.bench, id="second").go()
 		# Then it changed nothing, and its exit code says so
 		self.assertEqual((raised.exception.exit_code, self.bench.processes.orders), (75, []))
+
+	def test_it_is_not_advised_to_stop_one_that_cannot_be_stopped(self):
+		for phase, is_recovery, can_be_stopped in (
+			("Drain", False, True),
+			("Migrate", False, False),
+			("Restart", False, False),
+			("Drain", True, False),
+		):
+			with self.subTest(phase=phase, is_recovery=is_recovery):
+				bench = InMemoryBench(TWO_WORKERS)
+				note = Holder("first", "anna", "host-1", 9, phase, 1.0, is_recovery=is_recovery).note()
+				bench.port("first").lock.hold(note)
+				with self.assertRaises(BenchBusy) as raised:
+					Run(bench, id="second").go()
+				self.assertIn("--attach", raised.exception.hint)
+				self.assertEqual("--cancel" in raised.exception.hint, can_be_stopped)
 
 	def test_the_note_on_the_lock_is_for_people(self):
 		run = Run(self.bench, Options(requested_by="anna@erp"))
