@@ -7,14 +7,12 @@ No `from __future__ import annotations` here: Frappe checks arguments by their a
 
 import frappe
 
-from fmx_restart.record import charts as charts_of_bench
-from fmx_restart.record import live, requests, starting
-from fmx_restart.record.access import for_operators
-from fmx_restart.record.asked import Asked
-from fmx_restart.record.catching_up import catch_up
-from fmx_restart.record.feeding import feed_of
-from fmx_restart.record.previewing import preview_of
-from fmx_restart.record.telling import history_of, status_of
+from fmx_restart.desk import live, requests
+from fmx_restart.desk.access import for_operators
+from fmx_restart.desk.queries import feed_of, history_of, preview_of, status_of
+from fmx_restart.desk.start import StartArguments
+from fmx_restart.desk.start import start as start_operation
+from fmx_restart.desk.sync import catch_up
 
 READ = ["GET", "POST"]  # Desk's own frappe.xcall always posts
 ACT = ["POST"]
@@ -43,7 +41,7 @@ def preview(  # noqa: PLR0913 (the options of the command, by the same names)
 	What a restart with these options would do now; changes nothing. Also every strategy in one line, and which one is
 	recommended in this situation and why. Arguments as in `start`.
 	"""
-	return preview_of(Asked.of(locals()))
+	return preview_of(StartArguments.of(locals()))
 
 
 @frappe.whitelist(methods=ACT)
@@ -82,7 +80,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	:param idempotency_key: the same key names the same operation, however often it is sent.
 	:param from_web: launch it from the web process; also one that waits in vain for a free worker.
 	"""
-	return starting.start(Asked.of(locals()), idempotency_key, from_web=bool(from_web))
+	return start_operation(StartArguments.of(locals()), idempotency_key, from_web=bool(from_web))
 
 
 @frappe.whitelist(methods=READ)
@@ -151,4 +149,4 @@ def findings() -> dict:
 @for_operators
 def charts(hours: float = 1.0) -> dict:
 	"""Queue depths and throughput of the last hours, and how long past operations took. docs/api.md says what is counted."""
-	return charts_of_bench.charts(hours)
+	return live.charts(hours)

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 def main(operation: str, journal: str, ready: int) -> None:
 	sleep_until_nobody_holds(journal, ready)
-	from fmx_restart.recovering import recover_patiently
+	from fmx_restart.recover import recover_patiently
 
 	recover_patiently(operation)
 

@@ -8,7 +8,7 @@ after_install = "fmx_restart.install.after_install"
 after_migrate = "fmx_restart.install.after_migrate"
 after_uninstall = "fmx_restart.install.after_uninstall"
 
-has_permission = {"Restart Operation": "fmx_restart.record.access.has_permission"}
+has_permission = {"Restart Operation": "fmx_restart.desk.access.has_permission"}
 #: Its tables, too: Frappe lists the rows of a table to whoever has the role for the parent, without a look at any parent
 permission_query_conditions = dict.fromkeys(
 	[
@@ -19,7 +19,7 @@ permission_query_conditions = dict.fromkeys(
 		"Restart Operation Process",
 		"Restart Operation Setting",
 	],
-	"fmx_restart.record.access.query_conditions",
+	"fmx_restart.desk.access.query_conditions",
 )
 
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days
@@ -28,6 +28,6 @@ export_python_type_annotations = True
 require_type_annotated_api_methods = True
 
 scheduler_events = {
-	"all": ["fmx_restart.tick.recover_unfinished", "fmx_restart.record.samples.tick"],
-	"daily": ["fmx_restart.doctor.daily.run"],
+	"all": ["fmx_restart.recover.recover_unfinished", "fmx_restart.desk.samples.tick"],
+	"daily": ["fmx_restart.desk.daily.run"],
 }

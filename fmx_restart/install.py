@@ -5,7 +5,7 @@ from pathlib import Path
 import frappe
 
 from fmx_restart.adapters.control_sites import mark_site, unmark_site
-from fmx_restart.doctor import daily
+from fmx_restart.desk import daily
 
 APP = "fmx_restart"
 OPERATOR = "Restart Operator"

@@ -46,7 +46,7 @@ WAYS = {
 	"bench doctor": (
 		"from fmx_restart.doctor import examine; from fmx_restart.doctor.check import CHECKS\n"
 		"from fmx_restart.doctor.detail import DETAILS; CHECKS.all(), DETAILS.all(); import frappe.utils.background_jobs\n"
-		"import fmx_restart.recovering, fmx_restart.doctor.examining, fmx_restart.doctor.here",
+		"import fmx_restart.recovering, fmx_restart.doctor.examining, fmx_restart.wiring",
 		"print(json.dumps(examine().as_dict()))",
 	),
 }

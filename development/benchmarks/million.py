@@ -24,8 +24,7 @@ import redis
 import rq
 
 from fmx_restart.adapters.redis_queue import RedisQueue, keys
-from fmx_restart.adapters.redis_queue.fence import RedisFence
-from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.tests.adapters.redis_server import RedisServer
 
 BENCH_ID = "home-frappe-frappe-bench"
@@ -97,12 +96,12 @@ def count(url: str, arrived: int, ghosts: list[str], pipe) -> None:
 	with suppress(ImportError):
 		import_module("frappe.utils.background_jobs")
 	import_module("fmx_restart.this_bench")
-	from fmx_restart.adapters.clock import SystemClock
-	from fmx_restart.adapters.in_memory.bench import InMemoryBench
+	from fmx_restart.adapters.machine import SystemClock
 	from fmx_restart.engine.operation import Operation
 	from fmx_restart.engine.options import Options
 	from fmx_restart.engine.ports import Bench
 	from fmx_restart.engine.steps.audit import close_ledger, open_ledger
+	from fmx_restart.testing.bench import InMemoryBench
 
 	connection = redis.Redis.from_url(url, socket_timeout=5)
 	twin = InMemoryBench({}).port()

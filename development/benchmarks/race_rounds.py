@@ -22,7 +22,7 @@ from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WorkerState
-from fmx_restart.this_bench import new_operation_id, this_bench
+from fmx_restart.wiring import new_operation_id, this_bench
 
 #: A job arrives this many milliseconds before or after the stop, at the most (facts: most are lost within 4).
 SPREAD = 4.0

@@ -1,18 +1,19 @@
-"""Which processes are this bench's, and what each of them is. A name alone proves nothing."""
+"""Which processes are this bench's, what each of them is, and which of them lost their parent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 
 import psutil
 
-from fmx_restart.adapters.bench_folder import BenchFolder
+from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import is_worker_command, split_words
-from fmx_restart.adapters.process_stat import is_numbered_here
-from fmx_restart.adapters.process_table import ProcessTable
-from fmx_restart.adapters.supervisor.programs import Trace, kind_of
+from fmx_restart.adapters.managers.supervisor.programs import Trace, kind_of
+from fmx_restart.adapters.managers.systemd import is_main_process
+from fmx_restart.adapters.process_table import ProcessTable, Row, is_numbered_here
 from fmx_restart.engine.ports import ProcessKind
 
 #: What a job starts to make a PDF or a picture.
@@ -95,3 +96,52 @@ def places_in_environment(pid: int) -> list[str]:
 	except (psutil.Error, OSError):
 		return []
 	return [environment[name] for name in PLACES if environment.get(name, "").startswith("/")]
+
+
+SYSTEM_INITS = {"systemd", "init"}
+#: They start one program and adopt whatever loses its parent.
+CONTAINER_INITS = {"tini", "tini-static", "docker-init", "dumb-init", "catatonit"}
+SUPERVISOR = "supervisord"
+
+
+@dataclass(frozen=True)
+class Orphan:
+	pid: int
+	identity: str  # as in HostProcess
+	role: Role
+	age: float  # seconds
+	memory: int  # bytes, with all its descendants
+	members: int  # it and its descendants
+
+
+def find_orphans(bench: BenchFolder, table: ProcessTable, managed: Collection[int] | None) -> list[Orphan]:
+	"""
+	`managed`: the pids that supervisord says are its own; None where it does not answer. Where PID 1 itself starts
+	processes and nobody can tell those from adopted ones, none is found: better none than a wrong one.
+	"""
+	if managed is None and table.init and table.init.name == SUPERVISOR:
+		return []
+	candidates = [row for row in adopted(table) if row.pid not in (managed or ())]
+	if not candidates:
+		return []
+	roles = processes_of(bench, ProcessTable(candidates))
+	return [
+		Orphan(
+			row.pid, row.identity, roles[row.pid], table.age(row), table.memory(row), len(table.family(row))
+		)
+		for row in candidates
+		if row.pid in roles and not is_main_process(row.pid)
+	]
+
+
+def adopted(table: ProcessTable) -> list[Row]:
+	"""Children of those who take in what has lost its parent."""
+	init = table.init
+	if init is None:
+		return []
+	children = sorted(table.children.get(init.pid, ()), key=lambda row: (row.began, row.pid))
+	if not table.is_whole_machine and init.name not in {*SYSTEM_INITS, SUPERVISOR}:
+		# the oldest is what the container was started for
+		children = children[1:] if init.name in CONTAINER_INITS else []
+	sessions = [row for row in table.rows.values() if row.name == "systemd" and row.pid != init.pid]
+	return [*children, *(child for user in sessions for child in table.children.get(user.pid, ()))]

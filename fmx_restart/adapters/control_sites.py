@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from fmx_restart.adapters.bench_config import COMMON, is_site, read_config
+from fmx_restart.adapters.bench import COMMON, is_site, read_config
 
 CONTROL_KEY = "fmx_restart_control_sites"
 OTHERS_KEY = "fmx_restart_other_sites"

@@ -1,21 +1,185 @@
-"""
-One file per operation under the bench's logs, one fact a line, written before the act it announces.
-
-Whoever works on the operation holds an exclusive lock on its file (flock), and the kernel gives it back the instant that
-process dies: so the lock tells for certain, whatever happened to the clock or to Redis, whether anybody is at work on it.
-"""
+"""Journals: the one reader, and the one writer, which adds a fact before the act that it announces."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fmx_restart.adapters.atomic_file import write_all
+from fmx_restart.adapters.fact_decoder import decoder_of
+from fmx_restart.adapters.site_config import write_all
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
+from fmx_restart.engine.emitter import FORMAT, json_line
+from fmx_restart.engine.errors import JournalUnreadable
+
+Fact = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
+TAIL = 65536  # bytes: most Ended facts begin within the last of them
+LAST_INSTANT = 32503680000.0  # seconds since the epoch: the year 3000
+LONGEST_REASON = 120  # characters
+ENDED = '{"event": "Ended"'  # how the line begins that closes a journal, in every format
+LEFT_OPEN = (
+	'"is_left_open": true'  # stands in the line of an operation that lost the bench: that closes nothing
+)
+UPDATE = "Install the version of fmx_restart that wrote it, then type: bench safe-restart --recover."
+
+
+def fact_in(line: str, before: float = 0.0) -> Fact:
+	"""A line that is not understood gives NotUnderstood; its instant is `before` where it has none either."""
+	time = before
+	try:
+		fields = fields_of(line)
+		time = instant(fields.pop("time"))
+		return time, decoder_of(kind_named(fields.pop("event")))(fields)
+	except json.JSONDecodeError:
+		return time, events.NotUnderstood("no JSON")
+	except KeyError as error:
+		return time, events.NotUnderstood(f"no field {error}")
+	except (ValueError, TypeError) as error:
+		return time, events.NotUnderstood(str(error)[:LONGEST_REASON])
+
+
+def fields_of(line: str) -> dict:
+	fields = json.loads(line)
+	if not isinstance(fields, dict):
+		raise ValueError("no fact")
+	return fields
+
+
+def instant(value: float) -> float:
+	if not isinstance(value, (int, float)) or not 0 <= value <= LAST_INSTANT:
+		raise ValueError("no instant")
+	return float(value)
+
+
+def kind_named(name: object) -> type[events.Event]:
+	kind = getattr(events, str(name), None)
+	if not (isinstance(kind, type) and issubclass(kind, events.Event)):
+		raise ValueError(f"unknown fact {str(name)[:40]!r}")
+	return kind
+
+
+def facts_in(lines: Iterable[str]) -> Iterator[Fact]:
+	"""For showing: one fact a line."""
+	time = 0.0
+	for line in lines:
+		time, fact = fact_in(line, time)
+		yield time, fact
+
+
+def whole_lines(journal: Path) -> Iterator[str]:
+	"""Without one at the end that is not written to its end: a crash cut it off, or somebody writes it just now."""
+	with journal.open("rb") as lines:
+		for line in lines:
+			if line.endswith(b"\n"):
+				yield line.decode(errors="replace")
+
+
+def facts_of(journal: Path) -> Iterator[Fact]:
+	"""For showing."""
+	return facts_in(whole_lines(journal))
+
+
+def understood_facts_of(journal: Path) -> Iterator[Fact]:
+	"""For acting. Raises JournalUnreadable at the first line that this version does not understand."""
+	for number, line in enumerate(whole_lines(journal), start=1):
+		time, fact = fact_in(line)
+		if isinstance(fact, events.NotUnderstood):
+			raise JournalUnreadable(
+				f"Line {number} of {journal} is not understood: {fact.reason}.", hint=UPDATE
+			)
+		if isinstance(fact, events.OperationStarted) and fact.format > FORMAT:
+			raise JournalUnreadable(
+				f"{journal} has format {fact.format}; this version knows formats up to {FORMAT}.", hint=UPDATE
+			)
+		yield time, fact
+
+
+def without_repetitions(lines: Iterable[str]) -> Iterator[str]:
+	"""
+	All lines that change what is known: of StillRunning facts in a row about the same jobs, the first and the last. A drain
+	of an hour repeats the fact hundreds of times, and building one from its line costs a hundred times what this test costs.
+	"""
+	waiting, held = None, None
+	for line in lines:
+		jobs = jobs_still_running(line)
+		if held is not None and jobs != waiting:
+			yield held
+		held = line if jobs is not None and jobs == waiting else None
+		if held is None:
+			yield line
+		waiting = jobs
+	if held is not None:
+		yield held
+
+
+def jobs_still_running(line: str) -> frozenset[str] | None:
+	"""Ids of the jobs in a StillRunning fact; None for any other line."""
+	if not line.startswith('{"event": "StillRunning"'):
+		return None
+	try:
+		return frozenset(running["job"]["id"] for running in json.loads(line)["jobs"])
+	except (ValueError, KeyError, TypeError):
+		return None
+
+
+def crashed_operation_in(journal: Path) -> CrashedOperation:
+	"""For showing: what is known of it, as far as it is understood."""
+	remains = crashed_operation_of(facts_of(journal))
+	remains.operation = remains.operation or journal.stem
+	return remains
+
+
+def crashed_operation_to_recover(journal: Path) -> CrashedOperation:
+	"""Raises JournalUnreadable, which says as much of what was left as is understood."""
+	try:
+		return crashed_operation_of(understood_facts_of(journal))
+	except JournalUnreadable as error:
+		left = "; ".join(crashed_operation_in(journal).left()) or "nothing that stays"
+		raise JournalUnreadable(
+			f"{error} Nothing was changed. Of what the operation left, this much is understood: {left}.",
+			hint=f"{UPDATE} Or see to what it left by hand, then move the journal out of the way: mv {journal} {journal}.done",
+		) from error
+
+
+def first_fact_of(journal: Path) -> Fact | None:
+	"""None where not even the first line is whole: an operation that has not told anything has not begun anything."""
+	return next(facts_of(journal), None)
+
+
+def is_closed(journal: Path) -> bool:
+	"""By how its lines begin: an end is one also where its report is not understood. A journal may be long."""
+	with journal.open("rb") as file:
+		file.seek(max(0, file.seek(0, 2) - TAIL))
+		tail = file.read()
+	if not tail.endswith(b"\n"):
+		return False
+	last_lines = tail.decode(errors="replace").split("\n")[1:]
+	return any(map(closes, last_lines)) or any(map(closes, whole_lines(journal)))
+
+
+def closes(line: str) -> bool:
+	return line.startswith(ENDED) and LEFT_OPEN not in line
+
+
+def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:
+	"""Whole lines from that byte on, as they are written; None whenever there is no new one yet."""
+	with journal.open("rb") as file:
+		file.seek(offset)
+		while True:
+			position, line = file.tell(), file.readline()
+			if line.endswith(b"\n"):
+				yield line.decode(errors="replace")
+			else:
+				file.seek(position)
+				yield None
+
+
+def newest(folder: Path) -> Path | None:
+	return max(folder.glob("*.jsonl"), default=None)
 
 
 class Journal:

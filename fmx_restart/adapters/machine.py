@@ -1,17 +1,38 @@
-"""Which machine, or container, we are on."""
+"""This machine or container: its clock, its identity, its memory, and what its kernel killed for want of memory."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 import socket
+import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from fmx_restart.adapters.process_stat import clock, numbering, read_stat
-from fmx_restart.engine.machine import Machine
+import psutil
+
+from fmx_restart.adapters.process_table import clock, numbering, read_stat
+from fmx_restart.adapters.setting_rules import number
+from fmx_restart.engine.identity import Machine
+
+
+class SystemClock:
+	"""All answers are in seconds."""
+
+	def now(self) -> float:
+		return time.monotonic()
+
+	def time(self) -> float:
+		return time.time()
+
+	def sleep(self, seconds: float) -> None:
+		time.sleep(seconds)
+
 
 MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 MOUNTS = Path("/proc/self/mountinfo")
@@ -57,3 +78,151 @@ def text_of(path: Path) -> str:
 
 def lines_of(path: Path) -> list[str]:
 	return text_of(path).splitlines()
+
+
+LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")  # cgroup v2, v1
+USAGE_FILES = ("memory.current", "memory.usage_in_bytes")
+
+
+@dataclass(frozen=True)
+class Memory:
+	total: int  # bytes
+	available: int  # bytes, without swapping
+	is_limited: bool = False  # by a cgroup, not by the machine
+
+
+def read_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Memory:
+	machine = psutil.virtual_memory()
+	memory = Memory(machine.total, machine.available)
+	for folder in folders(groups, own):
+		limit, used = cgroup_number(folder, LIMIT_FILES), cgroup_number(folder, USAGE_FILES)
+		# without a limit v1 writes a number larger than any machine
+		if limit is not None and limit < memory.total:
+			free = max(0, limit - used) if used is not None else memory.available
+			memory = Memory(limit, min(free, memory.available), is_limited=True)
+	return memory
+
+
+def folders(groups: Path, own: Path) -> list[Path]:
+	"""This process' groups and those above: any of them may limit it. In a container its own is the root."""
+	found = [groups, groups / "memory"]
+	try:
+		lines = own.read_text(errors="replace").splitlines()
+	except OSError:
+		return found
+	for line in lines:
+		_, _, rest = line.partition(":")
+		controllers, _, path = rest.partition(":")
+		if controllers in ("", "memory"):
+			root = groups / controllers
+			below = (root / path.lstrip("/")).relative_to(root).parts
+			found += [root.joinpath(*below[:depth]) for depth in range(1, len(below) + 1)]
+	return found
+
+
+def cgroup_number(folder: Path, names: tuple[str, ...]) -> int | None:
+	for name in names:
+		try:
+			return int((folder / name).read_text())
+		except (OSError, ValueError):  # not there, or "max"
+			continue
+	return None
+
+
+KMSG = Path("/dev/kmsg")
+MOST_LINES = 20_000
+TIMEOUT = 1.0  # seconds
+KERNEL = 0  # the facility of what the kernel itself says; others may write into its log, too
+KILLED = re.compile(
+	r"(?P<group>Memory cgroup )?[Oo]ut of memory[^:]*: Kill(?:ed)? process (?P<pid>\d+) \((?P<name>.*)\),? (?:total-vm|score)"
+	r"(?:.*?anon-rss:(?P<memory>\d+)kB)?"
+)
+RECORD = re.compile(r"(?P<priority>\d+),\d+,(?P<microseconds>\d+),[^;]*;(?P<text>.*)")
+
+
+@dataclass(frozen=True)
+class OomKill:
+	pid: int
+	name: str  # of the program, 15 characters at most
+	time: float  # seconds since the epoch
+	memory: int | None  # bytes
+	is_group_limit: bool  # a cgroup's limit was reached, not the machine's
+
+
+def oom_kills(since: float) -> list[OomKill] | None:
+	"""From that instant on (seconds since the epoch). None where nobody lets us read the log."""
+	for read in (read_kmsg, read_journal):
+		records = read()
+		if records is not None:
+			return [kill for kill in map(kill_in, records) if kill and kill.time >= since]
+	return None
+
+
+def kill_in(record: tuple[float, str]) -> OomKill | None:
+	instant, text = record
+	match = KILLED.match(text)
+	if match is None:
+		return None
+	memory = int(match["memory"]) * 1024 if match["memory"] else None
+	return OomKill(int(match["pid"]), match["name"], instant, memory, match["group"] is not None)
+
+
+def read_kmsg(file: Path = KMSG) -> list[tuple[float, str]] | None:
+	"""The kernel's own buffer, from its beginning; one read is one record."""
+	try:
+		descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+	except OSError:
+		return None
+	try:
+		return list(records_in(kernel_lines(descriptor), boot_time()))
+	finally:
+		os.close(descriptor)
+
+
+def kernel_lines(descriptor: int) -> Iterator[str]:
+	for _ in range(MOST_LINES):
+		try:
+			record = os.read(descriptor, 8192)
+		except BlockingIOError:  # that was the last one
+			return
+		except BrokenPipeError:  # the oldest were overwritten meanwhile
+			continue
+		except OSError:
+			return
+		if not record:
+			return
+		yield record.decode(errors="replace")
+
+
+def records_in(lines: Iterable[str], booted: float) -> Iterator[tuple[float, str]]:
+	"""Instant (seconds since the epoch) and text of what the kernel itself said."""
+	for line in lines:
+		match = RECORD.match(line)
+		if match and int(match["priority"]) >> 3 == KERNEL:
+			yield booted + int(match["microseconds"]) / 1e6, match["text"]
+
+
+def boot_time() -> float:
+	"""Of the kernel's clock, which stands still while the machine sleeps."""
+	return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) if psutil.LINUX else psutil.boot_time()
+
+
+def read_journal() -> list[tuple[float, str]] | None:
+	"""Where the buffer is closed to us, the journal may be open: members of systemd-journal and adm read it."""
+	program = shutil.which("journalctl")
+	if program is None:
+		return None
+	words = [program, "--dmesg", "--quiet", "--no-pager", "--output=short-unix", f"--lines={MOST_LINES}"]
+	try:
+		done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, errors="replace")
+	except (OSError, subprocess.TimeoutExpired):
+		return None
+	return list(journal_records(done.stdout.splitlines())) if done.returncode == 0 and done.stdout else None
+
+
+def journal_records(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
+	"""1759000428.368000 host kernel: text."""
+	for line in lines:
+		instant, _, rest = line.partition(" ")
+		if seconds := number(instant):
+			yield seconds, rest.partition("kernel: ")[2]

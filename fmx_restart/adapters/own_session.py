@@ -1,10 +1,12 @@
 """
-A process in a session of its own: no Ctrl-C, no hang-up and no terminal that nobody reads reaches it. The standard library
-only: record/away.py starts in some milliseconds.
+A process in a session of its own, which no Ctrl-C, hang-up or blocked terminal reaches. `python -m
+fmx_restart.adapters.own_session FILE WORD…` runs a command so that it outlives whoever starts it: its output goes to FILE,
+which stays locked as long as the command runs. The standard library only: this starts in some milliseconds.
 """
 
 import fcntl
 import os
+import sys
 
 
 def leave_terminal(output: str) -> None:
@@ -25,3 +27,15 @@ def replace_streams(reading: int, writing: int) -> None:
 		os.dup2(file, stream)
 	for file in {reading, writing} - {0, 1, 2}:
 		os.close(file)
+
+
+def go(log: str, words: list[str]) -> None:
+	os.setsid()
+	if os.fork():
+		os._exit(0)
+	leave_terminal(log)
+	os.execv(words[0], words)
+
+
+if __name__ == "__main__":
+	go(sys.argv[1], sys.argv[2:])

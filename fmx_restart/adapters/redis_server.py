@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from fmx_restart.adapters.numbers import whole_number
-from fmx_restart.adapters.stopwatch import shortest
+from fmx_restart.adapters.setting_rules import whole_number
+
+ATTEMPTS = 5
+QUICK = 0.01  # seconds; good enough
+
+
+def shortest(ask: Callable[[], object]) -> float:
+	"""Seconds of the quickest of a few attempts: the others may have waited for this process itself."""
+	best = float("inf")
+	for _ in range(ATTEMPTS):
+		began = time.perf_counter()
+		ask()
+		best = min(best, time.perf_counter() - began)
+		if best < QUICK:
+			break
+	return best
+
 
 TIMEOUT = 1.0  # seconds for each answer, and for the connecting, where nothing else is set
 

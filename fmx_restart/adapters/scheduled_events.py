@@ -9,7 +9,7 @@ from datetime import datetime, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fmx_restart.adapters.settings_rules import number_of
+from fmx_restart.adapters.setting_rules import number_of
 
 #: frappe/core/doctype/scheduled_job_type. Other frequencies have a random hour of their own in newer versions.
 CRONS = {

@@ -8,8 +8,7 @@ from __future__ import annotations
 import click
 
 from fmx_restart.commands import doctor_command
-from fmx_restart.commands.control_options import control_options
-from fmx_restart.commands.migrate_options import migrate_options
+from fmx_restart.commands.options import control_options, migrate_options
 
 SECONDS = click.FloatRange(min=0)
 

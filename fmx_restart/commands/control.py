@@ -1,28 +1,57 @@
-"""Another terminal's view of an operation: watch it, stop it, recover what it left."""
+"""What is done about an operation that is under way: show, attach, cancel, recover."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from fmx_restart.adapters.journal_reader import is_closed, newest
-from fmx_restart.commands.migration_logs import MigrationLogs
+from fmx_restart.adapters.journal import is_closed, newest
 from fmx_restart.commands.operation_process import Reporter, let_go_of_closed_streams, start
-from fmx_restart.commands.viewer import JournalSource, Moment, ProcessSource, Viewer, batches
+from fmx_restart.commands.viewer import JournalSource, MigrationLogs, Moment, ProcessSource, Viewer, batches
+from fmx_restart.console.listeners import say
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Listener
+from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.errors import BenchBusy, OperationError, exit_code_of
-from fmx_restart.engine.holder import Holder
+from fmx_restart.engine.identity import Holder, describe
 from fmx_restart.engine.phases import phase_named
-from fmx_restart.engine.ports import Request, Wish
-from fmx_restart.engine.wishes import refusal_to_cancel
-from fmx_restart.recovering import dead_elsewhere, recover_left, unfinished_here
-from fmx_restart.this_bench import journals_here, lock_holder, mailbox, requester, status_here
+from fmx_restart.engine.ports import Request, RequestKind
+from fmx_restart.engine.requests import refusal_to_cancel
+from fmx_restart.recover import died_on_another_machine, recover_unfinished_operations, unfinished_operations
+from fmx_restart.wiring import Status, journal_folder, lock_holder, mailbox, read_status, requester
+
+
+def show_status(status: Status, as_json: bool) -> None:
+	if as_json:
+		click.echo(json.dumps(asdict(status)))
+		return
+	held = f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
+	suspended = (
+		f"The queue is suspended by: {describe(status.look.suspension)}"
+		if status.look.suspension
+		else "The queue moves."
+	)
+	say(f"{held}\n{suspended}")
+	for operation, host in status.unfinished.items():
+		where = f" on {host}" if host else ""
+		say(
+			f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart --recover"
+		)
+	for worker in status.look.workers:
+		job = status.jobs.get(worker.job_id or "")
+		doing = f"  {job.site} / {job.method}" if job else ""
+		say(f"  {','.join(worker.queues):<28} pid {worker.pid:<8} {worker.state.value:<10}{doing}")
+	say(
+		"Queued: "
+		+ (", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items())) or "-")
+	)
+
 
 ANSWERS_WITHIN = 20.0  # seconds: an operation looks into its mailbox twice a second
 LEFT = 130  # exit code: the viewer was ended by Ctrl-C
@@ -30,7 +59,7 @@ LEFT = 130  # exit code: the viewer was ended by Ctrl-C
 
 def attach(listener: Listener, moment: Moment) -> None:
 	"""Shows every fact from the beginning, then each new one. Ends as the operation ends, with its exit code."""
-	journal = under_way() or newest(journals_here())
+	journal = under_way() or newest(journal_folder())
 	if journal is None:
 		click.echo("No operation is under way, and there was none before.")
 		return
@@ -57,15 +86,15 @@ def left_by_interrupt(message: str) -> Iterator[None]:
 
 
 def cancel() -> None:
-	holding = status_here().holding
+	holding = read_status().holding
 	if holding is None:
 		click.echo("No operation holds this bench: there is nothing to cancel.")
 		return
 	if refusal := refusal_to_cancel(phase_named(holding.phase)):
 		raise refused(holding, refusal)
-	journal = journals_here() / f"{holding.operation}.jsonl"
+	journal = journal_folder() / f"{holding.operation}.jsonl"
 	offset = journal.stat().st_size if journal.exists() else 0
-	mailbox(holding.operation).put(Request(Wish.CANCEL, requester()))
+	mailbox(holding.operation).put(Request(RequestKind.CANCEL, requester()))
 	click.echo(f"Asked {holding.operation} to stop.")
 	if journal.exists():
 		wait_for_answer(journal, offset, holding)
@@ -99,15 +128,15 @@ def refused(holding: Holder, reason: str) -> BenchBusy:
 
 def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 	"""In a process of its own, as an operation. Raises what keeps an operation from being recovered."""
-	left = unfinished_here()
-	if not (any(it.is_ours for it in left) or dead_elsewhere(left)):
+	left = unfinished_operations()
+	if not (any(it.is_ours for it in left) or died_on_another_machine(left)):
 		tell_that_none_died()
 		return
 
 	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
-		recover_left(reporter, is_wanted=True, takes_over=takes_over)
+		recover_unfinished_operations(reporter, is_wanted=True, takes_over=takes_over)
 
-	output = journals_here() / "recovery.log"
+	output = journal_folder() / "recovery.log"
 	process = start(work, output)
 	with left_by_interrupt("The recovery goes on. Look for its end with bench safe-restart --status"):
 		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
@@ -128,8 +157,8 @@ def tell_that_none_died() -> None:
 
 def under_way() -> Path | None:
 	"""The journal of whoever holds the bench, or of an operation that is just beginning."""
-	folder = journals_here()
-	holding = status_here().holding
+	folder = journal_folder()
+	holding = read_status().holding
 	if holding and (folder / f"{holding.operation}.jsonl").exists():
 		return folder / f"{holding.operation}.jsonl"
 	latest = newest(folder)

@@ -1,23 +1,27 @@
-"""What `bench doctor` does with its options: ask the doctor, show, repair where that was asked for."""
+"""What `bench doctor` does: examine, show, and repair where that is wanted."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import click
 
 from fmx_restart.commands.restart import exit_on_error, sites_of
 from fmx_restart.console.doctor import console, report
+from fmx_restart.console.listeners import say as show
+from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.examining import Errand, examine_patient, patience
-from fmx_restart.doctor.here import patient_here
-from fmx_restart.doctor.patient import Patient
-from fmx_restart.doctor.todays_lines import HEAD, queue_lines, scheduler_lines, worker_line
-from fmx_restart.recovering import launch_guardian
+from fmx_restart.doctor.frappe_output import HEAD, queue_lines, scheduler_lines, worker_line
+from fmx_restart.doctor.registry import FIXES, Step
+from fmx_restart.doctor.runner import Probe, patience, run_checks
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.plain_text import printable_lines
+from fmx_restart.recover import launch_guardian, recover
+from fmx_restart.wiring import bench_view
 
 UNHEALTHY = 5
 NO_SUCH_SITE = 1  # as Frappe 15 ends then
@@ -33,16 +37,14 @@ def run(context: click.Context, given: dict) -> None:
 			return
 		examination = examine(context, given, named)
 		if given["fix"]:
-			from fmx_restart.commands.doctor_fix import repair
-
-			examination = repair(examination, lambda: patient_here(named), given)
+			examination = repair(examination, lambda: bench_view(named, recover), given)
 		else:
-			put_right_in_background(examination)
+			recover_in_background(examination)
 	if examination.errors or (given["strict"] and examination.warnings):
 		raise click.exceptions.Exit(UNHEALTHY)
 
 
-def put_right_in_background(examination: Examination) -> None:
+def recover_in_background(examination: Examination) -> None:
 	"""
 	What a dead operation left. Nobody else may be there to do it: where it had stopped the workers, no tick of the
 	scheduler comes. It only ends what was begun, so nobody is asked; --fix does it in front of your eyes.
@@ -80,36 +82,36 @@ def typed_site(context: click.Context, site: str | None) -> str | None:
 
 
 def examine(context: click.Context, given: dict, named: list[str]) -> Examination:
-	patient = patient_here(named)
+	view = bench_view(named)
 	if given["as_json"] or given["quiet"] or given["checks"]:
-		examination = examine_patient(patient, given["checks"])
+		examination = run_checks(view, given["checks"])
 	else:
-		examination = with_todays_lines(patient, todays_site(context, given["site"], named))
+		examination = with_frappe_lines(view, site_of_frappe_lines(context, given["site"], named))
 	if given["as_json"] and not given["fix"]:
 		click.echo(json.dumps(examination.as_dict()))
 	elif not given["as_json"]:
-		show(examination, given["quiet"])
+		show_examination(examination, given["quiet"])
 	return examination
 
 
-def todays_site(context: click.Context, site: str | None, named: list[str]) -> str | None:
+def site_of_frappe_lines(context: click.Context, site: str | None, named: list[str]) -> str | None:
 	"""Whose lines are printed: the one that was typed, else the default site, else all together."""
 	if typed_site(context, site) == "all":
 		return None
 	return next(iter(named or sites_of(context)), None)
 
 
-def with_todays_lines(patient: Patient, site: str | None) -> Examination:
+def with_frappe_lines(view: BenchView, site: str | None) -> Examination:
 	"""Asked for at the same time as the checks, printed before them. What does not answer in time is left out."""
 	errands = [
-		Errand("scheduler", lambda patient: scheduler_lines(patient, [site] if site else patient.sites)),
-		Errand("workers", worker_line),
-		Errand("queues", lambda patient: queue_lines(patient, site)),
+		Probe("scheduler", lambda view: scheduler_lines(view, [site] if site else view.sites)),
+		Probe("workers", worker_line),
+		Probe("queues", lambda view: queue_lines(view, site)),
 	]
 	for errand in errands:
-		errand.start(patient)
+		errand.start(view)
 	deadline = time.monotonic() + patience()
-	examination = examine_patient(patient)
+	examination = run_checks(view)
 	click.echo(HEAD)
 	for errand in errands:
 		errand.is_over(deadline)
@@ -119,7 +121,7 @@ def with_todays_lines(patient: Patient, site: str | None) -> Examination:
 	return examination
 
 
-def show(examination: Examination, quiet: bool) -> None:
+def show_examination(examination: Examination, quiet: bool) -> None:
 	if examination.problems or not quiet:
 		console().print(report(examination, quiet=quiet), soft_wrap=True)
 
@@ -145,8 +147,46 @@ def watch(given: dict, named: Sequence[str]) -> None:
 
 
 def one_look(named: Sequence[str], checks: Collection[str]) -> Examination:
-	patient = patient_here(named)
+	view = bench_view(named)
 	try:
-		return examine_patient(patient, checks)
+		return run_checks(view, checks)
 	finally:
-		patient.close()
+		view.close()
+
+
+def repair(examination: Examination, new_patient: Callable[[], BenchView], given: dict) -> Examination:
+	"""Returns what is found afterwards; the same examination where nothing was done."""
+	say = (lambda text: None) if given["as_json"] else show
+	done = [
+		printable_lines(step.text)
+		for name in dict.fromkeys(finding.fix for finding in examination.findings if finding.fix)
+		for step in FIXES.all()[name](new_patient())
+		if is_wanted(step, given["yes"], say) and is_done(step, say)
+	]
+	after = run_checks(new_patient(), given["checks"]) if done else examination
+	if given["as_json"]:
+		click.echo(json.dumps({**after.as_dict(), "fixed": done}))
+	elif done:
+		console().print("\nAfter that:", report(after, quiet=given["quiet"]), soft_wrap=True)
+	else:
+		say("Nothing was changed.")
+	return after
+
+
+def is_wanted(step: Step, yes: bool, say: Callable[[str], None]) -> bool:
+	if yes:
+		say(f"\n{step.text}")
+		return True
+	return click.confirm(printable_lines(f"\n{step.text}?"), default=False)
+
+
+def is_done(step: Step, say: Callable[[str], None]) -> bool:
+	"""One that cannot be done keeps none of the others from it."""
+	try:
+		say(f"  {step.act()}")
+		return True
+	except OperationError as error:
+		click.secho(printable_lines(f"  Error: {error}"), fg="red", err=True)
+		if error.hint:
+			show(f"  {error.hint}", err=True)
+		return False

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from fmx_restart.adapters.systemd.scope import move_out
+from fmx_restart.adapters.managers.systemd import move_out
 from fmx_restart.commands.operation_process import (
 	OperationProcess,
 	Reporter,
@@ -21,12 +21,12 @@ from fmx_restart.commands.operation_process import (
 	start,
 )
 from fmx_restart.commands.viewer import ProcessSource, Viewer, error_of
+from fmx_restart.desk.announce import announce
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Listener
+from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.options import Options
-from fmx_restart.record.announcing import announce
-from fmx_restart.recovering import launch_guardian, recover_left
-from fmx_restart.this_bench import journals_here, launch_log, new_operation
+from fmx_restart.recover import launch_guardian, recover_unfinished_operations
+from fmx_restart.wiring import journal_folder, launch_log, new_operation
 
 ENDS_WITHIN = 5.0  # seconds between an operation's last fact and the end of its process
 SHOW_CURSOR = "\x1b[?25h"  # a live table hides it
@@ -45,7 +45,7 @@ def operate(
 ) -> None:
 	"""`begins` is called once the operation's journal is there. Raises an OperationError when it does not end as Done."""
 	try:
-		recover_left(listener)
+		recover_unfinished_operations(listener)
 		operation = new_operation(id, wanted, [listener])
 		begins()
 		launch_guardian(id)
@@ -77,7 +77,7 @@ def operate_apart(
 			reporter.warning(warning)
 		operate(id, wanted, site, reporter, stop_requested=stop_requested, begins=reporter.begins)
 
-	watch_apart(work, journals_here() / f"{id}.jsonl", viewer, after)
+	watch_apart(work, journal_folder() / f"{id}.jsonl", viewer, after)
 
 
 def watch_apart(

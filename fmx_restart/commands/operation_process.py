@@ -18,8 +18,8 @@ from pathlib import Path
 from fmx_restart.adapters.code import fork
 from fmx_restart.adapters.own_session import leave_terminal, replace_streams
 from fmx_restart.engine import events
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
-from fmx_restart.engine.facts import json_line
 from fmx_restart.engine.report import Failure
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,8 +1,9 @@
-"""What `bench safe-restart` does with its options: parse, ask, hand over, show."""
+"""What bench safe-restart does with its options: check them, show the plan, start the operation."""
 
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,25 +13,113 @@ from typing import TextIO
 
 import click
 
-from fmx_restart import through_frappe
-from fmx_restart.commands import control, migrating
-from fmx_restart.commands.migration_logs import MigrationLogs
+from fmx_restart import wiring
+from fmx_restart.adapters.bench import is_site, refuse_unknown_sites, sites
+from fmx_restart.commands import control
+from fmx_restart.commands.control import show_status
 from fmx_restart.commands.operate import operate_apart, operate_in_place
-from fmx_restart.commands.status import show_status
-from fmx_restart.commands.viewer import Moment, Viewer
-from fmx_restart.console.json_lines import JsonLines
-from fmx_restart.console.plain import PlainLines
-from fmx_restart.console.say import say
+from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
+from fmx_restart.console.listeners import JsonLines, PlainLines, say
 from fmx_restart.console.sentences import order, plan_sentence, plan_warnings, sentence, span, story
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Listener
-from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.emitter import Listener
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.events import MigrationFinding
-from fmx_restart.engine.operation_id import is_operation_id
+from fmx_restart.engine.identity import is_operation_id
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan
-from fmx_restart.this_bench import next_operation_id, plan_here, requester, status_here
+from fmx_restart.wiring import next_operation_id, plan_restart, read_status, requester, unfinished_sites
+
+PHASES = {"drain": Phase.DRAIN, "migrate": Phase.MIGRATE, "restart": Phase.RESTART}
+ONLY_WITH_MIGRATE = ("migrate_command", "skip_failing", "backup")
+
+
+def is_wanted(given: dict) -> bool:
+	return given["migrate"] or given["resume"]
+
+
+def check(given: dict, strategy: Strategy) -> None:
+	"""Raises UsageError for options that contradict each other."""
+	check_migrate_command(given)
+	if not is_wanted(given):
+		for name in ONLY_WITH_MIGRATE:
+			if given[name]:
+				raise click.UsageError(f"--{name.replace('_', '-')} does nothing without --migrate.")
+		if "migrate" in given["maintenance_mode"]:
+			raise click.UsageError("--maintenance-mode migrate does nothing without --migrate.")
+	if given["resume"] and given["site"]:
+		raise click.UsageError("--resume knows its sites; leave --site out.")
+	if "drain" in given["maintenance_mode"] and strategy not in (Strategy.FAST, Strategy.WAIT_WORKERS):
+		raise click.UsageError(f"--maintenance-mode drain: {strategy.value} does not drain.")
+
+
+def check_migrate_command(given: dict) -> None:
+	"""It runs any program, so it must have been typed by someone who has a shell on the bench."""
+	if given["migrate_command"] and given["origin"] != "terminal":
+		raise click.UsageError(
+			"--migrate-command is for the terminal only. An operation that Desk, the API or a schedule started cannot use it."
+		)
+	if given["migrate_command"] and given["skip_failing"]:
+		raise click.UsageError("--skip-failing is an option of bench migrate; put it into --migrate-command.")
+
+
+def migration(given: dict) -> MigrationOptions | None:
+	if not is_wanted(given):
+		return None
+	return MigrationOptions(
+		timeout=given["migrate_timeout"],
+		command=words(given["migrate_command"]),
+		skip_failing=given["skip_failing"],
+		backup=given["backup"],
+		force=given["force"],
+	)
+
+
+def words(command: str | None) -> tuple[str, ...]:
+	if command is None:
+		return ()
+	try:
+		found = tuple(shlex.split(command))
+	except ValueError as error:
+		raise click.BadParameter(f"{error}: {command}", param_hint="--migrate-command") from error
+	if not found:
+		raise click.BadParameter("it is empty", param_hint="--migrate-command")
+	return found
+
+
+def maintenance(given: dict) -> frozenset[Phase]:
+	return frozenset(PHASES[name] for name in given["maintenance_mode"])
+
+
+def chosen_sites(given: dict, default: Iterable[str], typed: str | None = None) -> tuple[str, ...]:
+	"""
+	Ours before the one of `bench --site` (`typed`), before the bench's `default` site; in the order in which they were
+	typed, each once. Raises WrongEnvironment for one that does not exist; a default site that does not is passed over, as
+	long as no site is migrated.
+	"""
+	if given["resume"]:
+		named = left_over()
+	elif given["site"] or typed is not None:
+		named = given["site"] or (typed,)
+	else:
+		named = tuple(default if is_wanted(given) else filter(is_site, default))
+	found = [site for name in named for site in (sites() if name == "all" else [name])]
+	refuse_unknown_sites(found)
+	return tuple(dict.fromkeys(found))
+
+
+def left_over() -> tuple[str, ...]:
+	found = unfinished_sites()
+	if not found:
+		raise WrongEnvironment(
+			"There is no migration to go on with: none failed, or its journal is gone. Nothing was changed.",
+			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
+		)
+	return found
+
 
 GOES_ON = (
 	"Operation {} goes on in the background. Watch it: bench safe-restart --attach."
@@ -48,7 +137,7 @@ def run(context: click.Context, given: dict) -> None:
 		moment = Moment()
 		site = next(iter(wanted.sites), None)
 		if given["show_status"]:
-			show_status(status_here(), given["as_json"])
+			show_status(read_status(), given["as_json"])
 		elif given["attach"]:
 			control.attach(listener(given, moment), moment)
 		elif given["cancel"]:
@@ -56,7 +145,7 @@ def run(context: click.Context, given: dict) -> None:
 		elif given["recover"]:
 			control.recover(listener(given, moment), moment, takes_over=given["take_over"])
 		elif given["dry_run"]:
-			show_plan(plan_here(wanted), wanted, given["as_json"])
+			show_plan(plan_restart(wanted), wanted, given["as_json"])
 		else:
 			carry_out(given, wanted, site)
 
@@ -64,7 +153,7 @@ def run(context: click.Context, given: dict) -> None:
 def carry_out(given: dict, wanted: Options, site: str | None) -> None:
 	can_ask = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not given["as_json"]
 	if can_ask and not given["yes"]:
-		wanted = confirmed(wanted, plan_here)
+		wanted = confirmed(wanted, plan_restart)
 	if id := given_id(given):
 		operate_in_place(id, wanted, site, listener(given, time.time))
 		return
@@ -115,8 +204,8 @@ def given_id(given: dict) -> str | None:
 
 def options(given: dict, sites: list[str], typed: str | None = None) -> Options:
 	"""`sites`: those of `bench --site`, else the default site. `typed`: what somebody typed there. Raises WrongEnvironment."""
-	strategy = Strategy(given["strategy"] or ("wait-workers" if migrating.is_wanted(given) else "fast"))
-	migrating.check(given, strategy)
+	strategy = Strategy(given["strategy"] or ("wait-workers" if is_wanted(given) else "fast"))
+	check(given, strategy)
 	waits, limit = strategy is Strategy.WAIT_WORKERS, given["wait_workers_timeout"]
 	patience = (300.0 if limit is None else limit) if waits else given["force_kill_timeout"]
 	return Options(
@@ -130,11 +219,11 @@ def options(given: dict, sites: list[str], typed: str | None = None) -> Options:
 		rolling_max_failures=given["rolling_max_failures"],
 		rolling_timeout=math.inf if limit is None else limit,
 		web_sites=must_answer(given["site"] or [typed]),
-		sites=migrating.chosen_sites(given, sites, typed),
-		migration=migrating.migration(given),
-		maintenance=migrating.maintenance(given),
+		sites=chosen_sites(given, sites, typed),
+		migration=migration(given),
+		maintenance=maintenance(given),
 		# without Frappe it is typed for a bench that is broken, and known to be
-		ignore_code_faults=given["force"] or not through_frappe.is_imported(),
+		ignore_code_faults=given["force"] or not wiring.is_imported(),
 		report_every=given["wait_workers_poll"],
 		requested_by=given["requested_by"] or requester(),
 		origin=given["origin"],
@@ -165,7 +254,7 @@ def listener(given: dict, clock: Callable[[], float]) -> Listener:
 	if given["as_json"]:
 		return JsonLines(clock)
 	if is_terminal(sys.stdout) and not given["detach"]:
-		from fmx_restart.console.live import LiveTerminal
+		from fmx_restart.console.listeners import LiveTerminal
 
 		return LiveTerminal(verbose=given["wait_workers_verbose"], clock=clock)
 	return PlainLines(verbose=given["wait_workers_verbose"], clock=clock)

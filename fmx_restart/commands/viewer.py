@@ -1,7 +1,8 @@
-"""What a terminal shows of an operation: the facts in its journal, from the beginning, until the operation ends."""
+"""What a person sees of an operation: its facts from the journal, and the output of migrations and backups."""
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +12,68 @@ from typing import Protocol
 
 import click
 
-from fmx_restart.adapters.journal import is_worked_on
-from fmx_restart.adapters.journal_reader import ENDED, Fact, fact_in, follow
-from fmx_restart.adapters.unfinished import left_by
-from fmx_restart.commands.migration_logs import MigrationLogs
+from fmx_restart.adapters.journal import ENDED, Fact, fact_in, follow, is_worked_on
+from fmx_restart.adapters.journals import left_by
 from fmx_restart.commands.operation_process import OperationProcess
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Emitter, Listener
+from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import OperationError, ProcessDied, exit_code_of
+from fmx_restart.engine.migration import Output
 from fmx_restart.engine.report import Failure
+
+PIECE = 1 << 20  # bytes read at once
+
+
+class MigrationLog:
+	"""One site's, from its beginning, secrets hidden. A log that cannot be read has no lines."""
+
+	def __init__(self, site: str, path: str) -> None:
+		self.site = site
+		self._path, self._position = Path(path), 0
+		self._output = Output(site)
+		self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+	def lines(self) -> list[str]:
+		"""Those that are new."""
+		found: list[str] = []
+		with suppress(OSError), self._path.open("rb") as log:
+			log.seek(self._position)
+			while piece := log.read(PIECE):
+				self._position += len(piece)
+				found += self._output.feed(self._decoder.decode(piece), time.monotonic())
+		return found
+
+	def rest(self) -> list[str]:
+		"""It has ended: also the last line, when that has no end."""
+		return [*self.lines(), *self._output.close()]
+
+
+class MigrationLogs:
+	"""Knows from an operation's facts which log grows just now."""
+
+	def __init__(self) -> None:
+		self._log: MigrationLog | None = None
+
+	def new_lines(self) -> list[events.MigrationOutput]:
+		return outputs(self._log, self._log.lines()) if self._log else []
+
+	def lines_before(self, event: events.Event) -> list[events.MigrationOutput]:
+		"""What was printed before this fact, where the fact says that a migration or a backup has ended or begins."""
+		if isinstance(event, events.MigrationStarted | events.BackupStarted):
+			before, self._log = self._rest(), MigrationLog(event.site, event.log)
+			return before
+		if isinstance(event, events.MigrationEnded | events.BackupEnded | events.Ended):
+			before, self._log = self._rest(), None
+			return before
+		return []
+
+	def _rest(self) -> list[events.MigrationOutput]:
+		return outputs(self._log, self._log.rest()) if self._log else []
+
+
+def outputs(log: MigrationLog, lines: list[str]) -> list[events.MigrationOutput]:
+	return [events.MigrationOutput(log.site, line) for line in lines]
+
 
 SOON, LATER, LONGER = (
 	0.01,

@@ -13,7 +13,7 @@ def _(event: events.MigrationFinding) -> str:
 	finding = event.finding
 	text = f"{finding.site}: {finding.text}" if finding.site else finding.text
 	return (
-		f"Note: {text}" if finding.gravity is Gravity.TOLD else f"Warning: {text}. {finding.remedy}".rstrip()
+		f"Note: {text}" if finding.gravity is Gravity.NOTE else f"Warning: {text}. {finding.remedy}".rstrip()
 	)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.registry import Finding, Severity
 from fmx_restart.engine.plain_text import printable_lines
 
 

@@ -1,17 +1,24 @@
-"""What checks ask about the sites: each one's configuration, database and web, all sites side by side."""
+"""What checks ask about the sites: configuration, database and web, all sites side by side."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fmx_restart.adapters.site_database import SiteDatabase, look_at_database
-from fmx_restart.adapters.site_settings import site_settings
-from fmx_restart.doctor.patient import Patient
-from fmx_restart.doctor.side_by_side import ask_each
+from fmx_restart.adapters.bench import web_port
+from fmx_restart.adapters.bench_processes import Role
+from fmx_restart.adapters.database import SiteDatabase, look_at_database
+from fmx_restart.adapters.site_config import site_settings
+from fmx_restart.adapters.web.addresses import Endpoint, listening, override_of
+from fmx_restart.adapters.web.probe import UNSENDABLE, PingedWebServer, can_be_sent
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.concurrency import ask_each
+from fmx_restart.doctor.host import bench_processes
 from fmx_restart.doctor.words import error_name
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.ports import HostProcess, ProcessKind
 
 with suppress(ImportError):
 	import pymysql  # noqa: F401 - now, and not within the time that a check has
@@ -29,45 +36,112 @@ class Settings:
 	fault: str = ""
 
 
-def settings_of(patient: Patient) -> dict[str, Settings]:
-	return patient.parts.get(
-		"site settings", lambda: {site: read_settings(patient, site) for site in patient.sites}
-	)
+def settings_of(view: BenchView) -> dict[str, Settings]:
+	return view.parts.get("site settings", lambda: {site: read_settings(view, site) for site in view.sites})
 
 
-def read_settings(patient: Patient, site: str) -> Settings:
+def read_settings(view: BenchView, site: str) -> Settings:
 	try:
-		return Settings(site_settings(patient.path, site))
+		return Settings(site_settings(view.path, site))
 	except WrongEnvironment as error:
 		return Settings({}, str(error))
 
 
-def readable(patient: Patient) -> dict[str, Mapping]:
+def readable(view: BenchView) -> dict[str, Mapping]:
 	"""Site → its configuration, where it can be read."""
-	return {site: settings.values for site, settings in settings_of(patient).items() if not settings.fault}
+	return {site: settings.values for site, settings in settings_of(view).items() if not settings.fault}
 
 
-def databases(patient: Patient) -> dict[str, SiteDatabase]:
+def databases(view: BenchView) -> dict[str, SiteDatabase]:
 	"""Of every site whose configuration can be read."""
-	configs = readable(patient)
+	configs = readable(view)
 
 	def read() -> dict[str, SiteDatabase]:
 		found = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site]), not_asked))
 		return {site: found.get(site, UNKNOWN) for site in configs}
 
-	return patient.parts.get("databases", read)
+	return view.parts.get("databases", read)
 
 
 def not_asked(error: Exception) -> SiteDatabase:
 	return SiteDatabase(fault=error_name(error), is_asked=False)
 
 
-def closed_by(patient: Patient) -> set[tuple[str, str]]:
+def closed_by(view: BenchView) -> set[tuple[str, str]]:
 	"""Site and key of the settings that an operation has changed which nobody has finished: it is told as such."""
-	from fmx_restart.adapters.journal_reader import remains_in
+	from fmx_restart.adapters.journal import crashed_operation_in
 
 	found: set[tuple[str, str]] = set()
-	for left in patient.unfinished:
+	for left in view.unfinished:
 		with suppress(OSError):
-			found |= {(site, key) for site, key in remains_in(left.journal).settings}
+			found |= {(site, key) for site, key in crashed_operation_in(left.journal).settings}
 	return found
+
+
+TIMEOUT = 1.2  # seconds
+AT_ONCE = 4
+REFUSED = "connection refused"
+
+
+@dataclass(frozen=True)
+class WebAnswer:
+	address: str
+	fault: str  # empty: it answered as it should
+	seconds: float
+	is_asked: bool = True  # False: nothing could be sent, so nothing is known
+
+	@property
+	def is_silent(self) -> bool:
+		return bool(self.fault) and self.seconds >= TIMEOUT
+
+
+def web_answers(view: BenchView) -> dict[str, WebAnswer]:
+	"""Sites that could not be asked in time are missing: nothing is known about them."""
+	configs = readable(view)
+
+	def ask() -> dict[str, WebAnswer]:
+		found = dict(
+			ask_each(list(configs), lambda site: ping(view, site, configs[site]), no_answer, threads=AT_ONCE)
+		)
+		return {site: found[site] for site in sorted(found)}
+
+	return view.parts.get("web answers", ask)
+
+
+def ping(view: BenchView, site: str, config: Mapping) -> WebAnswer:
+	try:
+		endpoint = endpoint_of(view, config)
+	except WrongEnvironment as error:
+		return WebAnswer(
+			"", str(error).removesuffix(" Nothing was changed.").rstrip("."), 0.0, is_asked=False
+		)
+	if not can_be_sent(site):
+		return WebAnswer(str(endpoint), UNSENDABLE, 0.0, is_asked=False)
+	server = PingedWebServer(
+		endpoint, site, in_maintenance=lambda: bool(config.get("maintenance_mode")), timeout=TIMEOUT
+	)
+	began = time.monotonic()
+	fault = server.fault()
+	return WebAnswer(str(endpoint), fault.reason if fault else "", time.monotonic() - began)
+
+
+def no_answer(error: Exception) -> WebAnswer:
+	return WebAnswer("", error_name(error), 0.0, is_asked=False)
+
+
+def endpoint_of(view: BenchView, config: Mapping) -> Endpoint:
+	"""What was set; else where web listens, at the configured port if it does there. Raises WrongEnvironment."""
+	if override := override_of(config):
+		return override
+	expected = Endpoint("127.0.0.1", web_port(config))
+	listens_at = view.parts.get("web endpoints", lambda: listening(web_family(view)).endpoints)
+	return next((at for at in listens_at if at.overlaps(expected)), (*listens_at, expected)[0])
+
+
+def web_family(view: BenchView) -> list[HostProcess]:
+	"""The processes of the web programs, where a manager tells them; else this bench's own that look like web servers."""
+	with suppress(OperationError):
+		pids = [it.pid for it in view.processes if it.kind is ProcessKind.WEB and it.pid]
+		return [process for pid in pids for process in view.host.family(pid)]
+	pids = [pid for pid, role in bench_processes(view).items() if role is Role.WEB]
+	return [HostProcess(pid) for pid in pids]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fmx_restart.engine import events
-from fmx_restart.engine.clock_steps import ClockSteps
+from fmx_restart.engine.emitter import FORMAT
 from fmx_restart.engine.errors import (
 	BenchBusy,
 	Interrupted,
@@ -19,21 +19,20 @@ from fmx_restart.engine.errors import (
 	ProcessFault,
 	QueueUnreachable,
 )
-from fmx_restart.engine.facts import FORMAT
-from fmx_restart.engine.holder import Holder, describe
+from fmx_restart.engine.identity import Holder, describe
 from fmx_restart.engine.ledger import Ledger
-from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, CodeFault, Hold, HostProcess, Job, Look, Process
-from fmx_restart.engine.relay import Relay
+from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.report import Failure, Lapse, PhaseTime, Report
+from fmx_restart.engine.requests import PendingRequests, how_to_wait
 from fmx_restart.engine.settings import KeptSettings
-from fmx_restart.engine.steps.gate import pass_gate
+from fmx_restart.engine.steps.drain import pass_gate
 from fmx_restart.engine.strategies import story_of
-from fmx_restart.engine.waiting import Outage, Patience, wait_until
-from fmx_restart.engine.wishes import Wishes, how_to_wait
+from fmx_restart.engine.waiting import ClockSteps, Outage, Patience, wait_until
+from fmx_restart.engine.workers import Locator
 
 T = TypeVar("T")
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
@@ -59,7 +58,9 @@ class Operation:
 		self.ledger: Ledger | None = None
 		self.ledger_opened = 0.0  # on the clock that nobody can set
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
-		self.held: list[Relay] = []  # programs that were stopped for a migration, down until the restart
+		self.held: list[
+			Replacement
+		] = []  # programs that were stopped for a migration, down until the restart
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
 		self.is_fenced = False
@@ -75,7 +76,7 @@ class Operation:
 		self.clock_steps = ClockSteps()
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self.stop_requested = threading.Event()
-		self.wishes = Wishes(self)
+		self.wishes = PendingRequests(self)
 		self.settings = KeptSettings(self)
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._began = self._phase_began = bench.clock.now()

@@ -1,12 +1,12 @@
 """
-An operation whose process died, put right by another one: whatever it had begun is undone or finished.
+An operation whose process died, finished by another one: whatever it had begun is undone or completed.
 
 What follows from where it died:
 - before any process was touched: the fence is lifted, settings are as they were found;
 - while processes were restarted: those that it had stopped are started; those that it had not touched stay as they are;
-- once a migration has begun: it is seen to its end, and then the programs that were stopped for it are started, and all
-  others replaced;
-- while workers were being replaced one by one: those that leave are seen back.
+- once a migration has begun: it is followed to its end, then the programs that were stopped for it are started, and all
+  others are replaced;
+- while workers were being replaced one by one: those that leave are followed until they are back.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Process, ProcessState
-from fmx_restart.engine.relay import Farewell, Leg, Relay
-from fmx_restart.engine.remains import Remains
+from fmx_restart.engine.replacement import Farewell, Replacement, Stage
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
-from fmx_restart.engine.steps.handover import have_left
+from fmx_restart.engine.steps.hand_over import TAKES_EFFECT, have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note
 from fmx_restart.engine.steps.migrate import end_run
 from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_down
-from fmx_restart.engine.steps.roll import TAKES_EFFECT
 from fmx_restart.engine.steps.verify import see_up
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import local_workers, running_jobs
@@ -42,7 +41,7 @@ class Recovery(Operation):
 
 	is_recovery = True
 
-	def __init__(self, bench: Bench, remains: Remains, emit: Callable[[events.Event], None]) -> None:
+	def __init__(self, bench: Bench, remains: CrashedOperation, emit: Callable[[events.Event], None]) -> None:
 		super().__init__(bench, remains.options, emit, remains.operation)
 		self.remains, self.phase, self.plan = remains, remains.phase, remains.plan
 		self.report.started, self.report.phases = remains.started, list(remains.phases)
@@ -55,7 +54,7 @@ class Recovery(Operation):
 		Any other end is final, also that a process does not come back.
 		"""
 		self.emit(events.RecoveryStarted(self.id, self.remains.phase, self.bench.host.me()))
-		relays: list[Relay] = []
+		relays: list[Replacement] = []
 		if self.remains.has_changed_anything:
 			with self._locked():  # another operation may need settings as they are: nothing is touched before
 				if not self.remains.needs_new_workers:
@@ -69,8 +68,8 @@ class Recovery(Operation):
 			raise ProcessFault(self.report.failure.message, hint=self.report.failure.hint)
 		return self.report
 
-	def _not_up(self, relays: list[Relay]) -> list[str]:
-		return [relay.old.name for relay in relays if relay.leg is Leg.FAILED]
+	def _not_up(self, relays: list[Replacement]) -> list[str]:
+		return [relay.old.name for relay in relays if relay.leg is Stage.FAILED]
 
 	def start_what_is_down(self) -> None:
 		"""The part that needs no Redis, for as long as Redis is away: nothing stays stopped, settings are as found."""
@@ -80,7 +79,7 @@ class Recovery(Operation):
 		relays = self._half_way()
 		wait_until(lambda: pass_on(self, relays), STOPPING, self.bench.clock)
 
-	def _put_right(self) -> list[Relay]:
+	def _put_right(self) -> list[Replacement]:
 		with self.fenced() if self.remains.may_be_fenced else nullcontext():
 			self.insist(self.bench.queue.recall)
 			if self.remains.needs_new_workers:
@@ -92,7 +91,7 @@ class Recovery(Operation):
 		self._see_back(relays)
 		return [*relays, *self._wait_for_leavers(relays)]
 
-	def _replace_the_rest(self) -> list[Relay]:
+	def _replace_the_rest(self) -> list[Replacement]:
 		see_migration_end(self)
 		draining = Draining(self)
 		self.wait(draining.is_done, Patience(self.options.drain_timeout, LOOK_EVERY))
@@ -114,7 +113,7 @@ class Recovery(Operation):
 		ended = finish_ending(self.bench, ids, requeue=condemned.requeue, reason=condemned.reason)
 		note(self, *ended)
 
-	def _half_way(self) -> list[Relay]:
+	def _half_way(self) -> list[Replacement]:
 		"""Those that had been told to stop and did: whoever still runs as before was not told any more, or leaves later."""
 		told = self._now(self._told())
 		moved = [p for p in told if not self._runs_as_before(p)]
@@ -141,10 +140,10 @@ class Recovery(Operation):
 		told = next(it for it in self._told() if it.name == process.name)
 		return process.state is ProcessState.RUNNING and process.is_same_as(told)
 
-	def _see_back(self, relays: list[Relay]) -> None:
+	def _see_back(self, relays: list[Replacement]) -> None:
 		see_up(self, relays)
 
-	def _wait_for_leavers(self, seen_to: list[Relay]) -> list[Relay]:
+	def _wait_for_leavers(self, seen_to: list[Replacement]) -> list[Replacement]:
 		"""
 		Busy workers that were told to leave when their job ends: nobody else would start their successors. One that has left
 		since we looked first counts too: first it is asked who leaves, then who is gone.
@@ -205,3 +204,39 @@ def see_migration_end(recovery: Recovery) -> None:
 	left = max(0.0, left_over.timeout - run.age())
 	if not recovery.wait(run.is_gone, Patience(left, 0.1)):
 		end_run(recovery, run)
+
+
+class TakeOver(Recovery):
+	"""Its bench's lock must not replace that of the dead operation: one that still renews it is not dead."""
+
+	def __init__(self, bench: Bench, remains: CrashedOperation, emit: Callable[[events.Event], None]) -> None:
+		super().__init__(bench, remains.without_programs(), emit)
+		self.found = remains
+
+	def run(self) -> Report:
+		"""
+		Raises BenchBusy where the operation still holds the bench, QueueUnreachable where that cannot be known: nothing
+		was changed then. A ProcessFault names what has to be looked at on the other machine.
+		"""
+		with self._locked():
+			self.emit(events.TakenOver(self.id, self.found.host, self.bench.host.name))
+			return super().run()
+
+	def start_what_is_down(self) -> None:
+		"""Nothing of this machine is."""
+
+	def _not_up(self, relays: list[Replacement]) -> list[str]:
+		return list(self.found.stopping)
+
+	def _what_happened(self, failed: list[str]) -> Failure:
+		host, this = self.found.host, self.bench.host.name
+		parts = [
+			f"The process of this operation died in {self.found.phase.value} on {host}; {this} took it over."
+		]
+		parts.append("Settings of sites are as they were found; the queue goes on.")
+		parts.append(f"Not looked at, and perhaps down on {host}: {', '.join(failed)}." if failed else "")
+		hints = [f"Start them on {host}, e.g. type there: bench safe-restart."] if failed else []
+		if migrating := self.found.migrating:
+			parts.append(f"The migration of {migrating.site} may have been broken off.")
+			hints.append(f"Look at {migrating.log}. To go on, type: bench safe-restart --migrate --resume")
+		return Failure("ProcessDied", " ".join(filter(None, parts)), " ".join(hints))

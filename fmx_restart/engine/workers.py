@@ -1,24 +1,171 @@
-"""Who is alive, who still runs a job: rules about what a look shows."""
+"""Which workers there are: which of them are processes of this machine, which are alive, and which run a job."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import cache
 
-from fmx_restart.engine.local_workers import Locator, Managed, nothing
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
 	HostProcess,
+	Likeness,
+	LocalWorkers,
 	Look,
 	Process,
+	Queue,
 	StartedJob,
 	Worker,
 	WorkerState,
 )
+from fmx_restart.engine.waiting import Clock
+
+#: Seconds without a heartbeat after which a worker whose record does not expire is gone. RQ beats each second while
+#: suspended, each 30 s while busy, and each 405 s while idle (rq/worker.py: worker_ttl, job_monitoring_interval).
+SILENCE = {
+	WorkerState.SUSPENDED: 60.0,
+	WorkerState.BUSY: 120.0,
+	WorkerState.IDLE: 480.0,
+	WorkerState.STARTED: 480.0,
+}
+ASK_AGAIN = 1.0  # seconds between two questions who is connected: it takes the kernel milliseconds
+Managed = Callable[[], Iterable[Process]]
 
 
-def look_at(bench: Bench, managed: Managed = nothing) -> Look:
+def no_processes() -> tuple[Process, ...]:
+	"""What a manager runs that nobody has asked."""
+	return ()
+
+
+@dataclass(frozen=True)
+class Claim:
+	worker: Worker
+	process: HostProcess
+	likeness: Likeness
+	was_seen: bool  # this worker was that process at an earlier look
+	is_by_name: bool  # the record's host name is ours
+
+	@property
+	def weight(self) -> tuple:
+		return self.likeness, self.was_seen, self.is_by_name
+
+
+class Locator:
+	"""Remembers from look to look whom it saw: one for each operation, or for one question."""
+
+	def __init__(self, host: Host, queue: Queue, clock: Clock) -> None:
+		self._host, self._queue, self._clock = host, queue, clock
+		self._seen: dict[str, HostProcess] = {}  # by name: the process of this machine that it was
+		self._ended: dict[
+			str, float | None
+		] = {}  # by name: the heartbeat that is its last; None: not known yet
+		self._heard: dict[str, tuple[float, float]] = {}  # by name: a heartbeat, and when it was new to us
+		self._ask_at = clock.now()
+		self._trees: tuple[object, set[int]] = (
+			None,
+			set(),
+		)  # of what the manager runs: for which question, pids
+
+	def locate(self, look: Look, managed: Managed = no_processes) -> Look:
+		"""
+		The same look, with what can be said about where its workers are. `managed`: what the process manager runs; called
+		where that must be known.
+		"""
+		trees = cache(lambda: self._pids_below(managed(), look))
+		claims = [claim for worker in look.workers if (claim := self._claim(worker, trees))]
+		claims, doubtful = settled(claims)
+		running = {claim.worker.name: claim.process for claim in claims}
+		self._seen |= {name: process for name, process in running.items() if name not in doubtful}
+		others = [worker for worker in look.workers if worker.name not in running]
+		ended = self._ended_among(others)
+		local = LocalWorkers(
+			running,
+			ended=frozenset(ended),
+			silent=frozenset(worker.name for worker in others if self._is_silent(worker, look)),
+			companions=frozenset(c.worker.name for c in claims if c.likeness < Likeness.WORKER),
+			doubtful=doubtful,
+		)
+		return replace(look, local=local)
+
+	def _claim(self, worker: Worker, trees: Callable[[], Collection[int]]) -> Claim | None:
+		is_by_name = worker.host == self._host.name
+		if not is_by_name and worker.pid not in trees():
+			return None  # of another host: that some process here has its pid is the rule
+		process = self._host.process(worker.pid) if worker.pid else None
+		if process is None or worker.name in self._ended:
+			return None
+		likeness = self._host.likeness(process, worker)
+		is_companion = likeness is Likeness.BENCH and is_by_name and worker.pid in trees()
+		if likeness < Likeness.WORKER and not is_companion:
+			return None
+		return Claim(worker, process, likeness, self._seen.get(worker.name) == process, is_by_name)
+
+	def _pids_below(self, managed: Iterable[Process], look: Look) -> set[int]:
+		"""The whole process table is read once for the same programs and the same workers."""
+		heads = frozenset(process.pid for process in managed if process.pid)
+		question = heads, frozenset(worker.name for worker in look.workers)
+		if question != self._trees[0]:
+			self._trees = question, {process.pid for process in self._host.family(*heads)}
+		return self._trees[1]
+
+	def _ended_among(self, others: Iterable[Worker]) -> set[str]:
+		"""`others` do not run here."""
+		ours = [worker for worker in others if worker.host == self._host.name or worker.name in self._seen]
+		ended = {worker.name for worker in ours if self._is_known_to_have_ended(worker)}
+		unknown = {worker.name for worker in ours} - ended
+		if unknown and self._sees_everybody():
+			self._ended.update(dict.fromkeys(unknown))
+			ended |= unknown
+		return ended
+
+	def _is_known_to_have_ended(self, worker: Worker) -> bool:
+		name = worker.name
+		if name in self._seen:
+			del self._seen[name]
+			self._ended[name] = None  # it may have beaten between this look and its end
+			return True
+		if name not in self._ended:
+			return False
+		if self._ended[name] is None:
+			self._ended[name] = worker.heartbeat
+		if self._ended[name] != worker.heartbeat:
+			del self._ended[name]
+			return False
+		return True
+
+	def _sees_everybody(self) -> bool:
+		if self._clock.now() < self._ask_at:
+			return False
+		self._ask_at = self._clock.now() + ASK_AGAIN
+		address = self._queue.reached_at()
+		return bool(address) and self._host.knows_all_clients(address)
+
+	def _is_silent(self, worker: Worker, look: Look) -> bool:
+		now = self._clock.now()
+		heartbeat, since = self._heard.get(worker.name, (None, now))
+		if heartbeat != worker.heartbeat:
+			since = now
+		self._heard[worker.name] = (worker.heartbeat, since)
+		if worker.expires is not None or not worker.heartbeat:
+			return False  # without a heartbeat that can be read nothing tells that it is gone
+		was_silent = worker.is_recorded and look.time - worker.heartbeat > SILENCE[worker.state]
+		return was_silent or now - since > SILENCE[worker.state]
+
+
+def settled(claims: Iterable[Claim]) -> tuple[list[Claim], frozenset[str]]:
+	"""One for each process, and the names of those that nothing but their births tells from others."""
+	best: dict[HostProcess, Claim] = {}
+	doubtful = set()
+	for claim in sorted(claims, key=lambda claim: (claim.weight, claim.worker.born)):
+		other = best.get(claim.process)
+		if other and other.weight == claim.weight and claim.likeness is not Likeness.NAMED:
+			doubtful.add(claim.worker.name)
+		best[claim.process] = claim
+	return list(best.values()), frozenset(doubtful)
+
+
+def look_at(bench: Bench, managed: Managed = no_processes) -> Look:
 	"""One look at the queue, and where its workers are. `managed`: what the process manager runs."""
 	return Locator(bench.host, bench.queue, bench.clock).locate(bench.queue.look(), managed)
 

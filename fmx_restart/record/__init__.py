@@ -1,1 +1,1 @@
-"""Restart Operation: from the journals to the rows of a site, and from Desk and the API to operations."""
+"""Former paths, for jobs that wait in Redis and for Scheduled Job Types: kept for one release."""

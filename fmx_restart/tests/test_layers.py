@@ -53,20 +53,20 @@ class TestLayers(unittest.TestCase):
 			self.assertNotIn(name.partition(".")[0], {"click", "rich"}, file)
 			if is_below(name, "fmx_restart"):
 				rooms = ("engine", "adapters", "doctor")
-				is_allowed = file == "doctor/here.py" or any(
+				is_allowed = file == "doctor/daily.py" or any(
 					is_below(name, f"fmx_restart.{room}") for room in rooms
 				)
 				self.assertTrue(is_allowed, f"{file} imports {name}")
 
 	def test_telling_what_a_journal_says_and_announcing_its_end_need_no_frappe(self):
-		for name in ("projection", "report_rows", "announcing", "away", "start_request", "start_order"):
-			loaded = loaded_by(f"import fmx_restart.record.{name}")
+		for name in ("desk.projection", "desk.announce", "desk.start_request", "adapters.own_session"):
+			loaded = loaded_by(f"import fmx_restart.{name}")
 			self.assertNotIn("frappe", {module.partition(".")[0] for module in loaded}, name)
 
 	def test_nothing_below_the_edges_knows_of_rows_and_the_api(self):
 		for layer in ("engine", "adapters", "console", "doctor"):
 			for file, name in imports(layer):
-				self.assertFalse(is_below(name, "fmx_restart.record"), f"{file} imports {name}")
+				self.assertFalse(is_below(name, "fmx_restart.desk"), f"{file} imports {name}")
 
 	def test_frappe_finds_the_commands_without_anything_heavy(self):
 		loaded = loaded_by("import click; known = set(sys.modules); import fmx_restart.commands", "known")

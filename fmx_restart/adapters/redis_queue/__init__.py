@@ -7,16 +7,15 @@ from collections.abc import Collection, Iterable
 from redis import Redis
 
 from fmx_restart.adapters.redis_queue import jobs
-from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.durations import usual_durations
-from fmx_restart.adapters.redis_queue.fence import RedisFence
+from fmx_restart.adapters.redis_queue.connection import RETRIES_TAKE, reached_at, redis_border
 from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
+from fmx_restart.adapters.redis_queue.jobs import usual_durations
+from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.adapters.redis_queue.look import Looker
-from fmx_restart.adapters.redis_queue.reached_at import RETRIES_TAKE, reached_at
 from fmx_restart.adapters.redis_queue.records import Unreadable
 from fmx_restart.adapters.redis_queue.wakes import Wakes
-from fmx_restart.engine.places import Beat, Ids, Inventory, no_beat
+from fmx_restart.engine.ledger import Beat, Ids, Inventory, no_beat
 from fmx_restart.engine.ports import Job, Look, PutBack, UnreadableRecords, Worker
 
 

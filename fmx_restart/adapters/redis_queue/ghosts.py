@@ -15,9 +15,9 @@ from redis import Redis
 from redis.commands.core import Script
 
 from fmx_restart.adapters.redis_queue import keys
-from fmx_restart.adapters.redis_queue.fence import OWNERS, RedisFence
+from fmx_restart.adapters.redis_queue.leases import OWNERS, RedisFence
 from fmx_restart.adapters.redis_queue.records import raw
-from fmx_restart.engine.places import Beat
+from fmx_restart.engine.ledger import Beat
 
 PAGE = 2000  # ids read at once: Redis serves others in between
 OVERLAP = 100  # ids of a page that the one before showed already

@@ -15,9 +15,8 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.results import Result
 from rq.utils import now, utcformat
 
-from fmx_restart.adapters.numbers import whole_number
 from fmx_restart.adapters.redis_queue import keys
-from fmx_restart.adapters.redis_queue.hashes import OTHERS_OF_RQ, hashes
+from fmx_restart.adapters.redis_queue.jobs import OTHERS_OF_RQ, hashes
 from fmx_restart.adapters.redis_queue.records import (
 	ODD_TYPE,
 	Record,
@@ -26,6 +25,7 @@ from fmx_restart.adapters.redis_queue.records import (
 	raw,
 	text,
 )
+from fmx_restart.adapters.setting_rules import whole_number
 
 YEAR = 31_536_000  # seconds; RQ's own default for failures (rq/defaults.py DEFAULT_FAILURE_TTL)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import ResponseError
 
-from fmx_restart.adapters.numbers import number
+from fmx_restart.adapters.setting_rules import number
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import UnreadableRecord, UnreadableRecords
 

@@ -1,25 +1,23 @@
-"""
-The operation's mailbox: a list in Redis, so that any terminal, Desk or another machine reaches it. Anyone who may write to
-this Redis can put anything there: each entry is read on its own, and what cannot be read is counted and left out.
-"""
+"""What is asked of an operation over Redis: its mailbox, and the ticket of one that waits to be launched."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from redis import Redis
 
-from fmx_restart.adapters.redis_queue.border import redis_border
+from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import requests_key
+from fmx_restart.engine.identity import is_operation_id
 from fmx_restart.engine.plain_text import printable
-from fmx_restart.engine.ports import LONGEST_EXTENSION, Mail, Request, Wish
+from fmx_restart.engine.ports import LONGEST_EXTENSION, Mail, Request, RequestKind
 
 KEPT = 3600  # seconds; a request to an operation that has ended goes away by itself
 MOST = 100  # entries taken at once
 LARGEST = 2048  # bytes of one
 MOST_SHOWN = 140  # characters of a name: as long as a user's name in Frappe can be
-WISHES = {wish.value: wish for wish in Wish}
+WISHES = {wish.value: wish for wish in RequestKind}
 #: KEYS: the list. ARGV: how many entries are taken at most, the most bytes of one. A larger one is returned as an empty one.
 TAKE = """
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -82,9 +80,9 @@ def request_in(entry: bytes) -> Request:
 	return Request(WISHES[wish], name, seconds_in(fields, WISHES[wish]))
 
 
-def seconds_in(fields: dict, wish: Wish) -> float:
+def seconds_in(fields: dict, wish: RequestKind) -> float:
 	"""They mean something where more time is asked for."""
-	if wish is not Wish.EXTEND:
+	if wish is not RequestKind.EXTEND:
 		return 0.0
 	seconds = fields.get("seconds")
 	if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -92,3 +90,66 @@ def seconds_in(fields: dict, wish: Wish) -> float:
 	if not 0 < seconds <= LONGEST_EXTENSION:
 		raise Unreadable("its seconds are out of range")
 	return float(seconds)
+
+
+WAITS = 600  # seconds for somebody to launch it
+STATES = ("queued", "launched")
+STARTS = 60  # seconds from its launch until it holds the bench's lock
+
+#: KEYS: the key. ARGV: value that must stand there, new value ("" to delete), seconds
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+	operation: str
+	is_launched: bool
+
+
+def parse(value: bytes | None) -> Waiting | None:
+	"""None where no operation waits; also for what is not a ticket, since others may write to this Redis."""
+	state, _, operation = (value or b"").decode(errors="replace").partition(" ")
+	is_ticket = state in STATES and is_operation_id(operation)
+	return Waiting(operation, state == "launched") if is_ticket else None
+
+
+class LaunchTicket:
+	def __init__(self, connection: Redis, bench_id: str) -> None:
+		self.connection, self.key = connection, f"rq:fmx:{bench_id}:launch"
+		self._replace = connection.register_script(REPLACE)
+
+	def issue(self, operation: str) -> Waiting | None:
+		"""None when it is ours now; else the operation that has it."""
+		with redis_border():
+			while not self.connection.set(self.key, f"queued {operation}", nx=True, ex=WAITS):
+				if waiting := self.waiting():
+					return waiting
+				self._clear_strange()
+		return None
+
+	def waiting(self) -> Waiting | None:
+		with redis_border():
+			return parse(self.connection.get(self.key))
+
+	def take(self, operation: str) -> bool:
+		"""True for one caller: that one launches it."""
+		return self._become(operation, f"launched {operation}")
+
+	def give_back(self, operation: str) -> bool:
+		"""It was launched, and is over: the next one need not wait until its ticket expires."""
+		return self._become(operation, "", state="launched")
+
+	def _clear_strange(self) -> None:
+		"""What somebody else wrote there would bar every operation."""
+		value = self.connection.get(self.key)
+		if value is not None and parse(value) is None:
+			self._replace(keys=[self.key], args=[value, "", STARTS])
+
+	def _become(self, operation: str, value: str, *, state: str = "queued") -> bool:
+		with redis_border():
+			return bool(self._replace(keys=[self.key], args=[f"{state} {operation}", value, STARTS]))

@@ -19,7 +19,7 @@ from fmx_restart.adapters.redis_queue.records import of_its_type, text
 from fmx_restart.engine.ports import Worker
 
 WAKE = "builtins.dict"
-PILL = "fmx_restart.pill.leave"
+PILL = "fmx_restart.leave.leave"
 FRAPPE_KWARGS = {
 	"site": "fmx_restart",
 	"user": "Administrator",

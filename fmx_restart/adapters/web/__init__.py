@@ -6,15 +6,10 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.web.binds import meant_endpoints
-from fmx_restart.adapters.web.endpoint import Endpoint
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.web.addresses import Endpoint, Listening, listening, meant_endpoints
 from fmx_restart.adapters.web.holders import Holder, find_holders
-from fmx_restart.adapters.web.listening import Listening, listening
-from fmx_restart.adapters.web.ping import TIMEOUT, PingedWebServer
-from fmx_restart.adapters.web.question import Question
-from fmx_restart.adapters.web.sites import AskedSites
-from fmx_restart.adapters.web.watch import Watch
+from fmx_restart.adapters.web.probe import TIMEOUT, AskedSites, PingedWebServer, Question, Watch
 from fmx_restart.engine.ports import HostProcess, WebFault
 
 SHORT = 1.0  # seconds for an answer while the old server still serves: nothing waits longer for it

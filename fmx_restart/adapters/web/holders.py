@@ -7,15 +7,12 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.bench_processes import Role, processes_of
-from fmx_restart.adapters.orphans import adopted
-from fmx_restart.adapters.process_table import ProcessTable, Row
-from fmx_restart.adapters.supervisor.signs import is_supervisord
-from fmx_restart.adapters.systemd.cgroup import is_main_process
-from fmx_restart.adapters.user_names import user_name
-from fmx_restart.adapters.web.endpoint import Endpoint, printable
-from fmx_restart.adapters.web.listening import PROC, Listener, sockets_of
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.bench_processes import Role, adopted, processes_of
+from fmx_restart.adapters.managers.supervisor.configuration import is_supervisord
+from fmx_restart.adapters.managers.systemd import is_main_process
+from fmx_restart.adapters.process_table import ProcessTable, Row, user_name
+from fmx_restart.adapters.web.addresses import PROC, Endpoint, Listener, printable, sockets_of
 from fmx_restart.engine.ports import HostProcess
 
 RESTART_WEB = "bench safe-restart --no-workers"

@@ -1,17 +1,17 @@
-"""Memory: enough now, and enough for what the workers may come to need."""
+"""Memory: enough now, enough for what the workers may come to need, and what the kernel has killed."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fmx_restart.adapters.machine_memory import Memory, read_memory
-from fmx_restart.doctor.check import check
-from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.host_parts import bench_processes, process_table, registered_pids, size
-from fmx_restart.doctor.patient import Patient
-from fmx_restart.doctor.words import count, span
+from fmx_restart.adapters.machine import Memory, OomKill, oom_kills, read_memory
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.host import bench_processes, process_table, registered_pids, size
+from fmx_restart.doctor.registry import Finding, Severity, check
+from fmx_restart.doctor.words import count, listed, span
 from fmx_restart.engine.ports import WorkerState
 
 LOW = 0.05  # of the memory there is
@@ -36,16 +36,16 @@ class Appetite:
 
 
 @check("memory-low")
-def memory_low(patient: Patient) -> Iterator[Finding]:
-	memory = memory_of(patient)
+def memory_low(view: BenchView) -> Iterator[Finding]:
+	memory = memory_of(view)
 	if memory.available < LOW * memory.total:
 		text = f"{size(memory.available)} of {size(memory.total)} memory are left{limit(memory)}: soon the kernel kills something."
 		yield Finding("memory-low", Severity.WARNING, "", text, "ps -eo pid,rss,args --sort=-rss | head")
 
 
 @check("too-many-workers")
-def too_many_workers(patient: Patient) -> Iterator[Finding]:
-	memory, appetite = memory_of(patient), appetite_of(patient)
+def too_many_workers(view: BenchView) -> Iterator[Finding]:
+	memory, appetite = memory_of(view), appetite_of(view)
 	if appetite.workers and appetite.possible > FULL * memory.total:
 		text = (
 			f"If each of {count(appetite.workers, 'worker')} runs a job of {size(appetite.job)}, as one does now or may, the "
@@ -56,14 +56,14 @@ def too_many_workers(patient: Patient) -> Iterator[Finding]:
 
 
 @check("too-few-workers")
-def too_few_workers(patient: Patient) -> Iterator[Finding]:
+def too_few_workers(view: BenchView) -> Iterator[Finding]:
 	"""Only where another one has memory and a processor to run on."""
-	memory, appetite = memory_of(patient), appetite_of(patient)
-	if patient.parts.get("load", load) >= 1 or memory.available - appetite.job < SPARE * memory.total:
+	memory, appetite = memory_of(view), appetite_of(view)
+	if view.parts.get("load", load) >= 1 or memory.available - appetite.job < SPARE * memory.total:
 		return
-	for queue in patient.surveys:
-		workers = [worker for worker in patient.live_workers if queue.name in worker.queues]
-		waited = patient.look.time - queue.oldest if queue.oldest else 0.0
+	for queue in view.surveys:
+		workers = [worker for worker in view.live_workers if queue.name in worker.queues]
+		waited = view.look.time - queue.oldest if queue.oldest else 0.0
 		if workers and waited > PATIENCE and all(worker.state is WorkerState.BUSY for worker in workers):
 			text = (
 				f"A job has waited {span(waited)} in {queue.name} while its {count(len(workers), 'worker')} were busy and half of "
@@ -78,21 +78,42 @@ def load() -> float:
 	return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
-def memory_of(patient: Patient) -> Memory:
-	return patient.parts.get("memory", read_memory)
+def memory_of(view: BenchView) -> Memory:
+	return view.parts.get("memory", read_memory)
 
 
 def limit(memory: Memory) -> str:
 	return ", its limit," if memory.is_limited else ""
 
 
-def appetite_of(patient: Patient) -> Appetite:
+def appetite_of(view: BenchView) -> Appetite:
 	"""By the processes of this machine. A worker that Redis knows has one child while it runs a job."""
-	table, roles = process_table(patient), bench_processes(patient)
-	registered = registered_pids(patient) or set()
+	table, roles = process_table(view), bench_processes(view)
+	registered = registered_pids(view) or set()
 	rows = [table.rows[pid] for pid in roles]
 	workers = [row for row in rows if row.pid in registered]
 	jobs = [row for row in rows if row.parent in registered]
 	likely = int(max((row.memory for row in workers), default=0) * GROWTH)
 	rest = sum(row.memory for row in rows if row not in jobs)
 	return Appetite(len(workers), rest, max([likely, *(table.memory(row) for row in jobs)]))
+
+
+DAY = 86400.0  # seconds
+REMEDY = "journalctl -k | grep -i 'out of memory', then fewer workers, smaller jobs or more memory"
+
+
+@check("kernel-oom")
+def kernel_oom(view: BenchView) -> Iterator[Finding]:
+	"""Of the last day. Whose they were cannot be told any more; on a machine that runs short, nobody is safe."""
+	now = time.time()
+	kills = oom_kills(now - DAY) or []
+	if kills:
+		newest_first = sorted(kills, key=lambda kill: -kill.time)
+		text = f"In the last day the kernel killed for want of memory: {listed([told(kill, now) for kill in newest_first])}."
+		yield Finding("kernel-oom", Severity.WARNING, "", text, REMEDY)
+
+
+def told(kill: OomKill, now: float) -> str:
+	memory = f", {size(kill.memory)}" if kill.memory else ""
+	limit = ", at its group's limit" if kill.is_group_limit else ""
+	return f"{kill.name} (pid {kill.pid}{memory}{limit}, {span(max(0.0, now - kill.time))} ago)"

@@ -1,13 +1,15 @@
-"""Queues that fill faster than they empty."""
+"""Queues: how full, how old, suspended or not; and the fix that lifts a stale fence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from shlex import quote
 
-from fmx_restart.doctor.check import check
-from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.patient import Patient
+from fmx_restart.adapters.redis_queue.leases import forget_owner
+from fmx_restart.doctor.bench_view import BenchView, FenceOwner, read_suspension
+from fmx_restart.doctor.registry import INSTANT, SECONDS, Finding, Severity, Step, check, detail, fix
 from fmx_restart.doctor.words import count, span
 
 NEAR = 0.8  # of the limit
@@ -15,10 +17,10 @@ LONG = 3600.0  # seconds that a job may wait
 
 
 @check("queue-near-limit")
-def queue_near_limit(patient: Patient) -> Iterator[Finding]:
+def queue_near_limit(view: BenchView) -> Iterator[Finding]:
 	"""At max_queued_jobs frappe.enqueue begins to raise QueueOverloaded, in users' requests as well."""
-	limit = patient.queue_limit
-	for queue, waiting in sorted(patient.look.depths.items()) if limit else ():
+	limit = view.queue_limit
+	for queue, waiting in sorted(view.look.depths.items()) if limit else ():
 		if waiting < NEAR * limit:
 			continue
 		is_full = waiting >= limit
@@ -32,9 +34,9 @@ def queue_near_limit(patient: Patient) -> Iterator[Finding]:
 
 
 @check("long-wait")
-def long_wait(patient: Patient) -> Iterator[Finding]:
-	for queue in patient.surveys:
-		waited = patient.look.time - queue.oldest if queue.oldest else 0.0
+def long_wait(view: BenchView) -> Iterator[Finding]:
+	for queue in view.surveys:
+		waited = view.look.time - queue.oldest if queue.oldest else 0.0
 		if waited > LONG:
 			text = (
 				f"The oldest of {count(queue.pending, 'job')} in {queue.name} has waited for {span(waited)}."
@@ -44,12 +46,131 @@ def long_wait(patient: Patient) -> Iterator[Finding]:
 
 
 @check("overdue-jobs")
-def overdue_jobs(patient: Patient) -> Iterator[Finding]:
+def overdue_jobs(view: BenchView) -> Iterator[Finding]:
 	"""RQ's own scheduled jobs, as its retries with a pause are: bench worker starts no RQ scheduler to enqueue them."""
-	for queue in patient.surveys:
+	for queue in view.surveys:
 		if queue.overdue:
 			text = f"{count(queue.overdue, 'scheduled job')} of {queue.name} should have been enqueued, and nobody does it."
 			remedy = (
-				f"rq worker --with-scheduler --url <redis_queue> {quote(f'{patient.bench_id}:{queue.name}')}"
+				f"rq worker --with-scheduler --url <redis_queue> {quote(f'{view.bench_id}:{queue.name}')}"
 			)
 			yield Finding("overdue-jobs", Severity.WARNING, queue.name, text, remedy)
+
+
+@check("queue-suspended")
+def queue_suspended(view: BenchView) -> Iterator[Finding]:
+	"""By someone else than an operation: such a suspension has neither an owner nor, most often, an end."""
+	suspension = view.suspension
+	if suspension is None or not suspension.is_foreign:
+		return
+	end = "has no end" if suspension.left is None else f"ends in {span(suspension.left)}"
+	text = f"The queue is suspended, but not by an operation; it {end}. No worker on this Redis starts a job."
+	remedy = "rq resume --url <redis_queue>, once you know who suspended it"
+	yield Finding("queue-suspended", Severity.ERROR, "", text, remedy)
+
+
+@check("stale-fence")
+def check_stale_fence(view: BenchView) -> Iterator[Finding]:
+	"""Its operation died. The fence ends by itself within a lease; until then no worker starts a job."""
+	for owner in view.suspension.stale if view.suspension else ():
+		end = "" if owner.left is None else f"; it ends by itself in {span(owner.left)}"
+		text = f"Operation {owner.operation} holds the queue suspended, but does not run any more{end}."
+		remedy, fix = stale_remedy(view, owner)
+		yield Finding("stale-fence", Severity.WARNING, owner.operation, text, remedy, fix=fix)
+
+
+def stale_remedy(view: BenchView, owner: FenceOwner) -> tuple[str, str]:
+	if owner.bench != view.bench_id:
+		return f"bench doctor --fix, in the bench {owner.bench}", ""
+	if owner.is_dead(view.host):
+		return "bench doctor --fix", "stale-fence"
+	return "wait until it ends by itself: it is not proved that its process is gone", ""
+
+
+MOST_METHODS = 5  # per queue
+
+
+@dataclass(frozen=True)
+class QueueRow:
+	queue: str
+	pending: int
+	started: int
+	failed: int
+	deferred: int
+	scheduled: int
+	finished: int
+	workers: int  # live ones that listen to it
+	oldest: float | None = field(metadata=SECONDS)  # how long the job that waits longest has waited
+	limit: int | None  # max_queued_jobs
+
+
+@dataclass(frozen=True)
+class MethodRow:
+	queue: str
+	site: str
+	method: str
+	jobs: int  # of the sample
+	sample: int  # jobs that were looked at, in even steps through the queue
+
+
+@dataclass(frozen=True)
+class SuspensionRow:
+	by: str
+	operation: str
+	holder: str | None  # who holds that bench now, since when, in which phase
+	until: float | None = field(metadata=INSTANT)
+
+
+@detail("queues", "Queues")
+def queues(view: BenchView) -> Iterator[QueueRow]:
+	for queue in view.surveys:
+		yield QueueRow(
+			queue=queue.name,
+			pending=queue.pending,
+			started=queue.started,
+			failed=queue.failed,
+			deferred=queue.deferred,
+			scheduled=queue.scheduled,
+			finished=queue.finished,
+			workers=sum(queue.name in worker.queues for worker in view.live_workers),
+			oldest=max(0.0, view.look.time - queue.oldest) if queue.oldest else None,
+			limit=view.queue_limit,
+		)
+
+
+@detail("methods", "Most frequent among waiting jobs")
+def methods(view: BenchView) -> Iterator[MethodRow]:
+	for queue in view.surveys:
+		for method in queue.methods[:MOST_METHODS]:
+			yield MethodRow(queue.name, method.site, method.name, method.jobs, queue.sample)
+
+
+@detail("suspension", "Suspended queue")
+def suspended(view: BenchView) -> Iterator[SuspensionRow]:
+	"""Whoever is no operation first, then each operation that holds the queue suspended."""
+	found = view.suspension
+	if found is None:
+		return
+	now = view.look.time
+	if found.is_foreign:
+		yield SuspensionRow("somebody else", "", None, found.left and now + found.left)
+	for owner in found.owners:
+		by = f"an operation of bench {owner.bench}"
+		yield SuspensionRow(by, owner.operation, owner.holder, owner.left and now + owner.left)
+
+
+@fix("stale-fence")
+def stale_fence(view: BenchView) -> Iterator[Step]:
+	for owner in view.suspension.stale if view.suspension else ():
+		if owner.bench == view.bench_id and owner.is_dead(view.host):
+			text = f"Lift the fence of operation {owner.operation}, so that the queue moves"
+			yield Step(text, partial(lift, view, owner))
+
+
+def lift(view: BenchView, owner: FenceOwner) -> str:
+	"""Only if that operation still holds neither its lock nor a process: Redis compares the lock in the same act."""
+	is_gone = not owner.is_dead(view.host)
+	if is_gone or not forget_owner(view.connection, owner.name, owner.bench, owner.operation):
+		return "It is gone already."
+	left = read_suspension(view.connection)
+	return "The queue moves." if left is None else "It is lifted; the queue is still suspended by others."

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from redis.exceptions import RedisError
 
 from fmx_restart.adapters.redis_server import RedisServer
-from fmx_restart.doctor.check import check
-from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.host_parts import size
-from fmx_restart.doctor.patient import Patient
-from fmx_restart.doctor.redis_servers import cache_server, queue_server
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.host import cache_server, queue_server, size
+from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.engine.errors import WrongEnvironment
 
 SLOW = 0.2  # seconds for an answer; on one machine it takes less than a thousandth of that
@@ -21,10 +19,10 @@ CLI = "redis-cli -u <redis_queue>"
 
 
 @check("redis-cache")
-def redis_cache(patient: Patient) -> Iterator[Finding]:
+def redis_cache(view: BenchView) -> Iterator[Finding]:
 	"""redis_queue is asked by nearly every check; without it that is told as unreachable."""
 	try:
-		cache_server(patient)
+		cache_server(view)
 	except WrongEnvironment as error:
 		yield Finding("redis-cache", Severity.ERROR, "redis_cache", str(error), error.hint)
 	except (RedisError, OSError, ValueError) as error:
@@ -34,17 +32,17 @@ def redis_cache(patient: Patient) -> Iterator[Finding]:
 
 
 @check("redis-latency")
-def redis_latency(patient: Patient) -> Iterator[Finding]:
-	for name, server in servers(patient):
+def redis_latency(view: BenchView) -> Iterator[Finding]:
+	for name, server in servers(view):
 		if server.latency > SLOW:
 			text = f"{name} takes {server.latency:.2f} s for its shortest answer: it is busy, far away, or swapped out."
 			yield Finding("redis-latency", Severity.WARNING, name, text, f"redis-cli -u <{name}> slowlog get")
 
 
 @check("redis-eviction")
-def redis_eviction(patient: Patient) -> Iterator[Finding]:
+def redis_eviction(view: BenchView) -> Iterator[Finding]:
 	"""allkeys throws jobs away; volatile does so with workers' records, results, and the lease of a fence."""
-	server = queue_server(patient)
+	server = queue_server(view)
 	if server.eviction in ("", NEVER):
 		return
 	severity = Severity.ERROR if server.memory_limit else Severity.WARNING
@@ -59,9 +57,9 @@ def redis_eviction(patient: Patient) -> Iterator[Finding]:
 
 
 @check("redis-memory")
-def redis_memory(patient: Patient) -> Iterator[Finding]:
+def redis_memory(view: BenchView) -> Iterator[Finding]:
 	"""Where a server refuses to write when it is full. A cache makes room; a queue that does is told as redis-eviction."""
-	for name, server in servers(patient):
+	for name, server in servers(view):
 		share = server.memory / server.memory_limit if server.memory_limit else 0.0
 		if share < NEARLY_FULL or server.eviction != NEVER:
 			continue
@@ -72,9 +70,9 @@ def redis_memory(patient: Patient) -> Iterator[Finding]:
 
 
 @check("redis-persistence")
-def redis_persistence(patient: Patient) -> Iterator[Finding]:
+def redis_persistence(view: BenchView) -> Iterator[Finding]:
 	"""By default, a Redis that cannot save refuses to answer (MISCONF): then it is told as unreachable."""
-	server = queue_server(patient)
+	server = queue_server(view)
 	if not server.is_saved:
 		text = "redis_queue failed to write its data to disk: when it restarts, waiting jobs are lost."
 		remedy = "df -h, and redis_queue's log: logs/redis-queue.error.log"
@@ -86,8 +84,8 @@ def redis_persistence(patient: Patient) -> Iterator[Finding]:
 
 
 @check("redis-replica")
-def redis_replica(patient: Patient) -> Iterator[Finding]:
-	if queue_server(patient).is_replica:
+def redis_replica(view: BenchView) -> Iterator[Finding]:
+	if queue_server(view).is_replica:
 		text = "redis_queue is a replica of another server: it takes no jobs."
 		remedy = (
 			f"{CLI} replicaof no one, or the address of the master as redis_queue in common_site_config.json"
@@ -95,11 +93,11 @@ def redis_replica(patient: Patient) -> Iterator[Finding]:
 		yield Finding("redis-replica", Severity.ERROR, "redis_queue", text, remedy)
 
 
-def servers(patient: Patient) -> Iterator[tuple[str, RedisServer]]:
+def servers(view: BenchView) -> Iterator[tuple[str, RedisServer]]:
 	"""A cache that does not answer is told by another check."""
-	yield "redis_queue", queue_server(patient)
+	yield "redis_queue", queue_server(view)
 	try:
-		server = cache_server(patient)
+		server = cache_server(view)
 	except (WrongEnvironment, RedisError, OSError, ValueError):
 		return
 	if server is not None:

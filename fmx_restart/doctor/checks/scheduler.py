@@ -10,10 +10,9 @@ from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.command_line import bench_command, split_words
 from fmx_restart.adapters.scheduled_events import ScheduleRecord
 from fmx_restart.doctor.at_work import is_held, unless_operation_works
-from fmx_restart.doctor.check import check
-from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.host_parts import bench_processes, process_table
-from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.host import bench_processes, process_table
+from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.doctor.sites import closed_by, databases, readable
 from fmx_restart.doctor.words import count, listed, span
 from fmx_restart.engine.errors import OperationError
@@ -24,11 +23,11 @@ UP = {ProcessState.RUNNING, ProcessState.STARTING}
 
 
 @check("scheduler-off")
-def scheduler_off(patient: Patient) -> Iterator[Finding]:
+def scheduler_off(view: BenchView) -> Iterator[Finding]:
 	"""A pause that an operation left is told with that operation. One at work has paused the sites that it migrates."""
-	changed, is_operated = closed_by(patient), is_held(patient)
-	for site, config in readable(patient).items():
-		record = databases(patient)[site].schedule
+	changed, is_operated = closed_by(view), is_held(view)
+	for site, config in readable(view).items():
+		record = databases(view)[site].schedule
 		if config.get("disable_scheduler"):
 			yield off(
 				site,
@@ -49,12 +48,12 @@ def off(site: str, why: str, remedy: str) -> Finding:
 
 
 @check("scheduler-process")
-def scheduler_process(patient: Patient) -> Iterator[Finding]:
+def scheduler_process(view: BenchView) -> Iterator[Finding]:
 	"""One that runs elsewhere shows in what it does."""
-	waiting = active(patient)
-	if not waiting or schedulers(patient):
+	waiting = active(view)
+	if not waiting or schedulers(view):
 		return
-	known = [process for process in manager_list(patient) if process.kind is ProcessKind.SCHEDULER]
+	known = [process for process in manager_list(view) if process.kind is ProcessKind.SCHEDULER]
 	if any(process.state in UP for process in known):
 		return
 	last = max((record.last_run_at(time.time()) or 0.0 for record in waiting.values()), default=0.0)
@@ -64,21 +63,21 @@ def scheduler_process(patient: Patient) -> Iterator[Finding]:
 	text += f"; the last event ran {span(time.time() - last)} ago." if last else "."
 	names = " ".join(process.name for process in known)
 	remedy = f"supervisorctl start {names}" if known else "bench setup supervisor, or bench schedule"
-	yield unless_operation_works(patient, Finding("scheduler-process", Severity.ERROR, names, text, remedy))
+	yield unless_operation_works(view, Finding("scheduler-process", Severity.ERROR, names, text, remedy))
 
 
 @check("overdue-events")
-def overdue_events(patient: Patient) -> Iterator[Finding]:
+def overdue_events(view: BenchView) -> Iterator[Finding]:
 	"""While there is a scheduler that had time enough: else that is what is told."""
-	now, table = time.time(), process_table(patient)
-	young = [pid for pid in schedulers(patient) if table.age(table.rows[pid]) < TOLERANCE]
+	now, table = time.time(), process_table(view)
+	young = [pid for pid in schedulers(view) if table.age(table.rows[pid]) < TOLERANCE]
 	if young:
 		return
-	for site, record in active(patient).items():
+	for site, record in active(view).items():
 		last = record.last_run_at(now)
 		if last is None or now - last > TOLERANCE:
 			continue
-		overdue = record.overdue(now, tolerance=TOLERANCE, config=readable(patient)[site])
+		overdue = record.overdue(now, tolerance=TOLERANCE, config=readable(view)[site])
 		if overdue:
 			text = (
 				f"{count(len(overdue), 'scheduled event')} should have run, {overdue[0].method} {span(overdue[0].seconds)} "
@@ -89,25 +88,25 @@ def overdue_events(patient: Patient) -> Iterator[Finding]:
 
 
 @check("impossible-events")
-def impossible_events(patient: Patient) -> Iterator[Finding]:
+def impossible_events(view: BenchView) -> Iterator[Finding]:
 	"""
 	Frappe's scheduler asks each event of a site when it is due next, and ends at the first that cannot tell: those behind
 	it are not enqueued (frappe.utils.scheduler.enqueue_events).
 	"""
-	for site, record in active(patient).items():
-		if events := record.never_due(readable(patient)[site]):
+	for site, record in active(view).items():
+		if events := record.never_due(readable(view)[site]):
 			names = listed([f"{event.method} ({event.cron or event.frequency})" for event in events])
 			text = f"{count(len(events), 'scheduled event')} can never be due: {names}. The site's other events may not be enqueued."
 			remedy = "Desk, Scheduled Job Type: correct its Cron Format, or tick Stopped"
 			yield Finding("impossible-events", Severity.ERROR, site, text, remedy)
 
 
-def active(patient: Patient) -> dict[str, ScheduleRecord]:
+def active(view: BenchView) -> dict[str, ScheduleRecord]:
 	"""Sites whose scheduler is on."""
 	return {
 		site: record
-		for site, config in readable(patient).items()
-		if (record := databases(patient)[site].schedule) and record.is_enabled and not is_held_back(config)
+		for site, config in readable(view).items()
+		if (record := databases(view)[site].schedule) and record.is_enabled and not is_held_back(config)
 	}
 
 
@@ -115,17 +114,17 @@ def is_held_back(config: Mapping) -> bool:
 	return any(config.get(key) for key in ("maintenance_mode", "pause_scheduler", "disable_scheduler"))
 
 
-def schedulers(patient: Patient) -> list[int]:
+def schedulers(view: BenchView) -> list[int]:
 	"""Pids of this bench's. A worker pool of newer Frappe versions is one, too (FrappeWorker)."""
-	table = process_table(patient)
+	table = process_table(view)
 	return [
 		pid
-		for pid, role in bench_processes(patient).items()
+		for pid, role in bench_processes(view).items()
 		if role is Role.SCHEDULER or bench_command(split_words(table.rows[pid].words)) == "worker-pool"
 	]
 
 
-def manager_list(patient: Patient) -> list[Process]:
+def manager_list(view: BenchView) -> list[Process]:
 	with suppress(OperationError):
-		return patient.processes
+		return view.processes
 	return []

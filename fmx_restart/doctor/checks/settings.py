@@ -1,17 +1,17 @@
-"""Settings that this app, or Frappe, cannot read: by file and key, and never by their value, which may be a password."""
+"""Settings that this app or Frappe cannot read, by file and key and never by value; and which sites command the bench."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from fmx_restart.adapters.bench_config import COMMON
+from fmx_restart.adapters.bench import COMMON
+from fmx_restart.adapters.control_sites import rule_of
 from fmx_restart.adapters.scheduled_events import zone_named
-from fmx_restart.adapters.settings_rules import odd_settings
+from fmx_restart.adapters.setting_rules import odd_settings
 from fmx_restart.adapters.site_config import parsed
-from fmx_restart.doctor.check import check
-from fmx_restart.doctor.finding import Finding, Severity
-from fmx_restart.doctor.patient import Patient
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.doctor.sites import databases, readable
 from fmx_restart.engine.errors import WrongEnvironment
 
@@ -22,11 +22,11 @@ SHAPE = "docs/doctor/odd-settings.md shows how each is written; then bench docto
 
 
 @check(CHECK)
-def settings(patient: Patient) -> Iterator[Finding]:
-	yield from in_file(patient.config, f"sites/{COMMON}", "")
-	for site in readable(patient):
-		yield from in_file(own(patient.path, site), f"sites/{site}/site_config.json", site)
-	for site, database in databases(patient).items():
+def settings(view: BenchView) -> Iterator[Finding]:
+	yield from in_file(view.config, f"sites/{COMMON}", "")
+	for site in readable(view):
+		yield from in_file(own(view.path, site), f"sites/{site}/site_config.json", site)
+	for site, database in databases(view).items():
 		zone = database.schedule.time_zone if database.schedule else ""
 		if zone_named(zone) is None:
 			text = "Its time zone is none that this machine knows: when its scheduled events are due cannot be told."
@@ -45,3 +45,10 @@ def own(path: Path, site: str) -> Mapping:
 		return parsed(path / "sites" / site / "site_config.json")[0]
 	except WrongEnvironment:
 		return {}
+
+
+@check("control-sites")
+def control_sites(view: BenchView) -> Iterator[Finding]:
+	for fault in rule_of(view.config, view.path / "sites").faults:
+		severity = Severity.ERROR if fault.is_error else Severity.WARNING
+		yield Finding("control-sites", severity, fault.subject, fault.text, fault.remedy)

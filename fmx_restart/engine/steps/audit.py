@@ -6,16 +6,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.clock_steps import MARGIN
 from fmx_restart.engine.errors import FenceFault, JobsLost, ProcessFault
-from fmx_restart.engine.ledger import LISTED, Account, Ledger, count
+from fmx_restart.engine.ledger import LISTED, Account, Inventory, Ledger, Place, count
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.places import Inventory, Place
 from fmx_restart.engine.ports import WebFault
-from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.steps.web import left_stopped
-from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.waiting import MARGIN, Patience
 from fmx_restart.engine.workers import running_jobs
 
 if TYPE_CHECKING:
@@ -179,11 +177,11 @@ def judge_again(operation: Operation, account: Account, ids: set[str], patience:
 			count(account, LISTED[place])
 
 
-def audit(operation: Operation, relays: list[Relay]) -> None:
+def audit(operation: Operation, relays: list[Replacement]) -> None:
 	"""Raises ProcessFault, JobsLost or FenceFault when the operation must not be called Done."""
 	operation.enter(Phase.AUDIT)
 	account = operation.report.account or Account()
-	failed = [relay for relay in relays if relay.leg is Leg.FAILED]
+	failed = [relay for relay in relays if relay.leg is Stage.FAILED]
 	if failed:
 		raise ProcessFault(
 			f"{len(failed)} of {len(relays)} processes failed: {with_reasons(failed)}. {outcome_of_the_rest(operation, relays)}"
@@ -237,18 +235,18 @@ def fence_fault(report: Report) -> FenceFault:
 	)
 
 
-def with_reasons(failed: list[Relay]) -> str:
+def with_reasons(failed: list[Replacement]) -> str:
 	"""Of the first few; those of all were told when they failed."""
 	first = [f"{relay.old.name} ({relay.reason})" for relay in failed[:REASONS]]
 	return "; ".join([*first, *(relay.old.name for relay in failed[REASONS:])])
 
 
-def outcome_of_the_rest(operation: Operation, relays: list[Relay]) -> str:
+def outcome_of_the_rest(operation: Operation, relays: list[Replacement]) -> str:
 	"""A rolling restart that stopped leaves some processes as they were; every other strategy restarts all."""
 	untouched = operation.report.not_replaced
 	if not untouched:
 		return "All others were restarted."
-	replaced = [relay.old.name for relay in relays if relay.leg is Leg.UP]
+	replaced = [relay.old.name for relay in relays if relay.leg is Stage.UP]
 	return (
 		f"Replaced: {', '.join(replaced) or 'none'}."
 		f" Not touched, in service with the old code: {', '.join(untouched)}."

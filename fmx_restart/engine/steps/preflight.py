@@ -1,4 +1,4 @@
-"""Everything that must be known before anything is touched."""
+"""Everything that must be known before anything is touched: processes, code, and what speaks against a migration."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.migration import Finding, Gravity
+from fmx_restart.engine.options import DRAINING, Options, Strategy
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan, chosen, is_worth_naming, likely, longest, split_processes
-from fmx_restart.engine.ports import Bench, Host, Look, Process, ProcessKind, Worker, WorkerState
-from fmx_restart.engine.steps.inspect_sites import inspect_sites, judge
-from fmx_restart.engine.steps.last_look import first_look, judge_code
+from fmx_restart.engine.ports import (
+	Bench,
+	Code,
+	CodeFault,
+	Host,
+	HostProcess,
+	Look,
+	Process,
+	ProcessKind,
+	Worker,
+	WorkerState,
+)
+from fmx_restart.engine.steps.restart import as_they_are
 from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken
+from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import (
 	live_workers,
 	local_workers,
@@ -153,3 +166,193 @@ def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple
 	at_work = (worker.pid for worker in local_workers(look) if worker.state is WorkerState.BUSY)
 	busy = {host.head(pid, names) for pid in at_work}
 	return tuple(name for pid, name in names.items() if pid in busy)
+
+
+OLD_CODE = "Old code on a changed schema means errors and spoilt data. --force does it all the same."
+PASSING_BY = Patience(timeout=10.0, poll=1.0)  # what web requests leave behind ends by itself
+
+
+def inspect_sites(
+	bench: Bench,
+	look: Look,
+	options: Options,
+	restart: Iterable[Process],
+	each: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> list[Finding]:
+	"""Nothing where nothing is to be migrated. `each`: Operation.each, where lock and fence are held."""
+	if options.migration is None:
+		return []
+	if bench.migrations is None or not options.sites:
+		return [
+			Finding("", Gravity.BLOCKS, "there is no site to migrate", "Name it: --site NAME, or --site all.")
+		]
+	findings = [*unsafe_options(options), *strangers(bench, look, restart)]
+	for site in each(options.sites):
+		findings += bench.migrations.inspect(site, options.migration)
+	return findings
+
+
+def unsafe_options(options: Options) -> list[Finding]:
+	findings = []
+	if options.strategy is Strategy.ROLLING:
+		text = "rolling keeps old and new workers at work side by side; there is no moment to migrate in"
+		findings.append(
+			Finding("", Gravity.BLOCKS, text, "Leave --rolling out: --migrate waits for running jobs.")
+		)
+	elif options.strategy not in DRAINING:
+		text = f"{options.strategy.value} does not wait for running jobs: they would go on while the schema changes"
+		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave it out: --migrate waits. {OLD_CODE}"))
+	if not options.web:
+		text = "web would go on with old code on the new schema (--no-web)"
+		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave --no-web out. {OLD_CODE}"))
+	return findings
+
+
+def strangers(bench: Bench, look: Look, restart: Iterable[Process]) -> list[Finding]:
+	"""Workers that this operation will not replace: on other machines, started by hand, or left out on purpose."""
+	ours = {member.pid for process in restart if process.pid for member in bench.host.family(process.pid)}
+	left = workers_outside(look, ours)
+	if not left:
+		return []
+	names = ", ".join(f"pid {worker.pid} on {worker.host}" for worker in left)
+	text = f"workers that this restart does not replace would meet the new schema with old code: {names}"
+	return [Finding("", Gravity.DOUBTFUL, text, f"Stop them first. {OLD_CODE}")]
+
+
+def judge(operation: Operation, findings: Iterable[Finding], *, is_drained: bool = False) -> None:
+	"""Raises WrongEnvironment for what must not be; tells the rest."""
+	findings = list(findings)
+	if refused := refusals(operation.options, findings, is_drained=is_drained):
+		names = "; ".join(sentence(finding) for finding in refused)
+		changed = "Nothing was restarted; the queue goes on." if is_drained else "Nothing was changed."
+		remedies = dict.fromkeys(finding.remedy for finding in refused if finding.remedy)
+		raise WrongEnvironment(f"Not migrated: {names}. {changed}", hint=" ".join(remedies))
+	told = operation.plan.findings if is_drained else ()
+	for finding in findings:
+		if finding not in told:
+			operation.emit(events.MigrationFinding(finding))
+
+
+def refusals(options: Options, findings: Iterable[Finding], *, is_drained: bool) -> list[Finding]:
+	refused = {Gravity.BLOCKS}
+	if options.migration and not options.migration.force:
+		refused |= {Gravity.DOUBTFUL, Gravity.TRANSIENT} if is_drained else {Gravity.DOUBTFUL}
+	return [finding for finding in findings if finding.gravity in refused]
+
+
+def sentence(finding: Finding) -> str:
+	return f"{finding.site}: {finding.text}" if finding.site else finding.text
+
+
+def inspect_again(operation: Operation) -> None:
+	"""No job runs now: a transaction or lock that is still there would hold up the migration. Short ones may end."""
+	bench, options = operation.bench, operation.options
+	findings: list[Finding] = []
+
+	def is_clear() -> bool:
+		programs = as_they_are(operation, operation.plan.restart)  # one may have been started again meanwhile
+		findings[:] = inspect_sites(bench, operation.look(), options, programs, operation.each)
+		return not refusals(options, findings, is_drained=True)
+
+	operation.wait(is_clear, PASSING_BY)
+	judge(operation, findings, is_drained=True)
+
+
+MANAGER_ANSWERS = Patience(timeout=10.0, poll=0.5)
+FIRST_PART = Patience(
+	timeout=1.0, poll=0.005
+)  # it runs beside us; who is slower is waited for before the restart
+CODE_ANSWERS = Patience(timeout=20.0, poll=0.02)
+STALE = 5.0  # seconds after which the code may have been changed, as a deploy does while a drain waits
+
+
+def first_look(bench: Bench) -> tuple[CodeFault, ...]:
+	"""What is known about the code within a moment. Changes nothing."""
+	if bench.code is None:
+		return ()
+	try:
+		bench.code.start_check()
+	except OSError:
+		return ()  # the last look tells it
+	wait_until(lambda: has_answered(bench.code), FIRST_PART, bench.clock)
+	return tuple(bench.code.faults() or ())
+
+
+def last_look(operation: Operation) -> None:
+	"""Raises WrongEnvironment while all can still be left as it was."""
+	see_manager(operation)
+	see_code(operation)
+
+
+def see_manager(operation: Operation) -> None:
+	"""Its programs live on when it dies; told to stop they could be, started again they could not."""
+	faults: list[ProcessFault] = []
+
+	def answers() -> bool:
+		try:
+			operation.bench.processes.list()
+		except ProcessFault as fault:
+			if not faults:
+				operation.emit(events.ManagerAway(str(fault)))
+			faults.append(fault)
+			return False
+		return True
+
+	if not operation.wait(answers, MANAGER_ANSWERS):
+		raise manager_is_gone(operation, faults[-1])
+
+
+def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:
+	noted = [HostProcess(p.pid, p.incarnation) for p in operation.plan.restart if p.pid]
+	pids = " ".join(str(process.pid) for process in operation.bench.host.alive(noted))
+	hint = "Start it again, then type the same command."
+	if pids:
+		hint = (
+			"If it was killed, its programs live on without it, and a new one starts each a second time: end them first"
+			f" (kill {pids}; a worker finishes its job), then start it, then type the same command."
+		)
+	return WrongEnvironment(f"{fault}. {unchanged(operation)}", hint=hint)
+
+
+def see_code(operation: Operation) -> None:
+	"""Looks once more where the first look is some time ago."""
+	code, clock = operation.bench.code, operation.bench.clock
+	if code is None:
+		return
+	try:
+		is_unknown = code.is_checked() and code.faults() is None
+		if is_unknown or clock.now() - operation.code_seen_at > STALE:
+			code.start_check()
+		is_enough = code.is_checked if operation.options.migration else lambda: has_answered(code)
+		operation.wait(is_enough, CODE_ANSWERS)
+		if code.faults() is None:
+			operation.emit(events.CodeNotChecked("the process that tried to load it gave no answer"))
+		judge_code(operation, code.faults() or ())
+	except OSError as error:
+		operation.emit(events.CodeNotChecked(str(error)))
+	finally:
+		code.end_check()
+
+
+def has_answered(code: Code) -> bool:
+	return code.faults() is not None or code.is_checked()
+
+
+def judge_code(operation: Operation, faults: Iterable[CodeFault]) -> None:
+	"""Raises WrongEnvironment unless the person wants it all the same; each fault is told once."""
+	new = [fault for fault in faults if fault not in operation.code_faults]
+	operation.code_faults += new
+	for fault in new:
+		operation.emit(events.CodeBroken(fault))
+	if operation.code_faults and not operation.options.ignore_code_faults:
+		names = "; ".join(f"{fault.module}: {fault.error}" for fault in operation.code_faults)
+		raise WrongEnvironment(
+			f"Web and workers could not load the code as it is now. {names}. {unchanged(operation)}",
+			hint="Put it right and type the same command again, or restart all the same: --force.",
+		)
+
+
+def unchanged(operation: Operation) -> str:
+	if operation.phase is Phase.PREFLIGHT:
+		return "Nothing was changed."
+	return "Nothing was restarted; the queue goes on."

@@ -10,7 +10,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Look, Process, ProcessState, Worker, WorkerState
-from fmx_restart.engine.relay import Farewell, Leg, Relay, give_orders
+from fmx_restart.engine.replacement import Farewell, Replacement, Stage, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.web import watch
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -27,7 +27,7 @@ ONCE = Patience(timeout=0.0)
 UNMOVED = Patience(timeout=10.0, poll=0.05)
 
 
-def restart(operation: Operation, *, force_after: float | None = None) -> list[Relay]:
+def restart(operation: Operation, *, force_after: float | None = None) -> list[Replacement]:
 	"""
 	Returns one relay per process, each at least told to start, or marked as failed. `force_after`: seconds until
 	jobs are killed, where nobody waited for them before.
@@ -37,7 +37,7 @@ def restart(operation: Operation, *, force_after: float | None = None) -> list[R
 
 def restart_all(
 	operation: Operation, processes: Iterable[Process], *, force_after: float | None = None
-) -> list[Relay]:
+) -> list[Replacement]:
 	operation.enter(Phase.RESTART)
 	with nobody_left_down(operation, operation.held):
 		processes = as_they_are(operation, processes)
@@ -47,7 +47,7 @@ def restart_all(
 	return relays
 
 
-def begin(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
+def begin(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
 	"""What was held down for a migration starts, these others are told to stop: both in one conversation."""
 	for relay in operation.held:
 		relay.release()
@@ -56,7 +56,7 @@ def begin(operation: Operation, processes: Iterable[Process]) -> list[Relay]:
 	return relays
 
 
-def see_down(operation: Operation, relays: list[Relay], *, force_after: float | None = None) -> None:
+def see_down(operation: Operation, relays: list[Replacement], *, force_after: float | None = None) -> None:
 	"""Until none is stopping: with patience, then with force for whatever runs no job. What still stands is a fault."""
 	with nobody_left_down(operation, relays):
 		if force_after is not None and not hand_on(operation, relays, Patience(force_after)):
@@ -67,7 +67,7 @@ def see_down(operation: Operation, relays: list[Relay], *, force_after: float | 
 			operation.wait(lambda: end_all_but_busy(operation, relays), ONCE)
 			hand_on(operation, relays, UNMOVED)
 	for relay in relays:
-		if relay.leg is Leg.STOPPING:
+		if relay.leg is Stage.STOPPING:
 			relay.fail(f"it did not stop within {STOPPING.timeout:.0f} s")
 
 
@@ -89,7 +89,7 @@ def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Proc
 
 
 @contextmanager
-def nobody_left_down(operation: Operation, relays: list[Relay]) -> Iterator[None]:
+def nobody_left_down(operation: Operation, relays: list[Replacement]) -> Iterator[None]:
 	"""
 	Whatever ends the block, whoever was told to stop is told to start again, unless another operation has the bench.
 	Needs no Redis.
@@ -102,14 +102,14 @@ def nobody_left_down(operation: Operation, relays: list[Relay]) -> Iterator[None
 		raise
 
 
-def start_all(operation: Operation, relays: Iterable[Relay]) -> None:
+def start_all(operation: Operation, relays: Iterable[Replacement]) -> None:
 	for relay in relays:
 		relay.release()
 	with suppress(OperationError):
 		wait_until(lambda: pass_on(operation, relays), STOPPING, operation.bench.clock)
 
 
-def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
+def end_parked(operation: Operation, relays: Iterable[Replacement]) -> bool:
 	"""
 	RQ can swallow a TERM (logging catches its StopRequested), and the manager would wait minutes before it kills. A
 	worker that is suspended runs no job: ending it loses nothing.
@@ -117,7 +117,7 @@ def end_parked(operation: Operation, relays: Iterable[Relay]) -> bool:
 	look = operation.look()
 	parked = {worker.pid for worker in local_workers(look) if is_surely_parked(worker, look)}
 	for relay in relays:
-		if relay.leg is Leg.STOPPING and relay.old.pid in parked and operation.fence_stood:
+		if relay.leg is Stage.STOPPING and relay.old.pid in parked and operation.fence_stood:
 			operation.bench.host.end(relay.family)
 	return True
 
@@ -126,16 +126,16 @@ def is_surely_parked(worker: Worker, look: Look) -> bool:
 	return worker.state is WorkerState.SUSPENDED and worker.name not in look.local.doubtful
 
 
-def end_all_but_busy(operation: Operation, relays: Iterable[Relay]) -> bool:
+def end_all_but_busy(operation: Operation, relays: Iterable[Replacement]) -> bool:
 	"""The manager has not killed it in all this time, and nobody would start it again once it does."""
 	look = operation.look()
 	for relay in relays:
-		if relay.leg is Leg.STOPPING and not still_works(operation, relay, look):
+		if relay.leg is Stage.STOPPING and not still_works(operation, relay, look):
 			operation.bench.host.end(relay.family)
 	return True
 
 
-def still_works(operation: Operation, relay: Relay, look: Look) -> bool:
+def still_works(operation: Operation, relay: Replacement, look: Look) -> bool:
 	"""By Redis' record, and by the process table where Redis has none (any more) that is certainly this worker's."""
 	family = {process.pid for process in relay.family}
 	its = [worker for worker in local_workers(look) if worker.pid in family]
@@ -147,21 +147,21 @@ def still_works(operation: Operation, relay: Relay, look: Look) -> bool:
 
 def relays_for(
 	operation: Operation, processes: Iterable[Process], how: Farewell = Farewell.STOP
-) -> list[Relay]:
+) -> list[Replacement]:
 	"""Begun at once, and noted in the report."""
 	relays = relays_of(operation, processes, farewell=how)
 	give_orders(operation.bench, relays)
 	return relays
 
 
-def relays_of(operation: Operation, processes: Iterable[Process], **how) -> list[Relay]:
+def relays_of(operation: Operation, processes: Iterable[Process], **how) -> list[Replacement]:
 	"""Noted in the report; the manager knows nothing of it yet. `how`: as a Relay takes it."""
-	relays = [Relay(process, operation.bench, operation.emit, **how) for process in processes]
+	relays = [Replacement(process, operation.bench, operation.emit, **how) for process in processes]
 	operation.report.processes += [relay.change for relay in relays]
 	return relays
 
 
-def restart_idle(operation: Operation) -> tuple[list[Relay], list[Relay]]:
+def restart_idle(operation: Operation) -> tuple[list[Replacement], list[Replacement]]:
 	"""
 	Everything but busy workers is restarted; those are asked to leave when their job is done. Under the fence: they
 	pop nothing more. Returns the relays of the former and of the latter.
@@ -195,22 +195,22 @@ def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
 	return bool(busy & {member.pid for member in operation.bench.host.family(process.pid)})
 
 
-def hand_on(operation: Operation, relays: list[Relay], patience: Patience) -> bool:
+def hand_on(operation: Operation, relays: list[Replacement], patience: Patience) -> bool:
 	return operation.wait(lambda: pass_on(operation, relays), patience)
 
 
-def pass_on(operation: Operation, relays: list[Relay]) -> bool:
+def pass_on(operation: Operation, relays: list[Replacement]) -> bool:
 	"""Let every relay see how its process stands. True when no old worker can run a job any more."""
 	follow(operation, relays)
-	return all(relay.leg is not Leg.STOPPING and not is_worker_left(operation, relay) for relay in relays)
+	return all(relay.leg is not Stage.STOPPING and not is_worker_left(operation, relay) for relay in relays)
 
 
-def is_worker_left(operation: Operation, relay: Relay) -> bool:
+def is_worker_left(operation: Operation, relay: Replacement) -> bool:
 	counts = relay.keeps_down or relay.old.runs_jobs
 	return counts and bool(operation.bench.host.alive(relay.family))
 
 
-def follow(operation: Operation, relays: list[Relay]) -> None:
+def follow(operation: Operation, relays: list[Replacement]) -> None:
 	processes = {process.name: process for process in listed(operation)}
 	if not processes:
 		return  # nobody would hear an order either

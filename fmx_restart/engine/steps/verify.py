@@ -9,7 +9,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessKind
-from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.restart import follow
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
@@ -24,7 +24,7 @@ NOTHING = events.StillVerifying((), (), (), ())
 TELL_AGAIN = 1.0  # seconds between two of these facts, however often things change
 
 
-def verify(operation: Operation, relays: list[Relay]) -> None:
+def verify(operation: Operation, relays: list[Replacement]) -> None:
 	"""Records what is wrong on the relays; the audit step raises, after the queue moves again."""
 	operation.enter(Phase.VERIFY)
 	see_up(operation, relays)
@@ -32,14 +32,14 @@ def verify(operation: Operation, relays: list[Relay]) -> None:
 	tell_orphans(operation)
 
 
-def web_outage(operation: Operation, relays: list[Relay]) -> float | None:
+def web_outage(operation: Operation, relays: list[Replacement]) -> float | None:
 	"""That an old server answers in place of a new one that failed is not worth praise."""
 	seconds = operation.bench.web.outage()
-	has_failed = any(relay.leg is Leg.FAILED for relay in relays if relay.old.kind is ProcessKind.WEB)
+	has_failed = any(relay.leg is Stage.FAILED for relay in relays if relay.old.kind is ProcessKind.WEB)
 	return None if has_failed else seconds
 
 
-def see_up(operation: Operation, relays: list[Relay]) -> None:
+def see_up(operation: Operation, relays: list[Replacement]) -> None:
 	"""Waits until all is as it should be; what is not in the end is a failure of its relay."""
 	verification = Verification(operation, relays)
 	operation.wait(verification.is_done, PATIENCE)
@@ -60,7 +60,7 @@ FORGOTTEN_AFTER = 10.0  # seconds that a worker has been up by then
 
 
 class Verification:
-	def __init__(self, operation: Operation, relays: list[Relay]) -> None:
+	def __init__(self, operation: Operation, relays: list[Replacement]) -> None:
 		self.operation, self.bench, self.relays = operation, operation.bench, relays
 		self.web = WebCheck(operation, relays)
 		self.registered: set[int] = set()
@@ -86,27 +86,27 @@ class Verification:
 		self.operation.look()
 		return {process.pid for process in self.operation.registered}
 
-	def is_settled(self, relay: Relay) -> bool:
+	def is_settled(self, relay: Replacement) -> bool:
 		"""A worker proves itself when it registers; everything else by staying up."""
-		if relay.leg is Leg.UP and relay.up_at is not None and relay.old.kind is not ProcessKind.WORKER:
+		if relay.leg is Stage.UP and relay.up_at is not None and relay.old.kind is not ProcessKind.WORKER:
 			return self.bench.clock.now() - relay.up_at >= STAYS_UP
 		return relay.is_settled
 
-	def is_unregistered(self, relay: Relay) -> bool:
+	def is_unregistered(self, relay: Replacement) -> bool:
 		"""A worker-pool registers its children instead of itself."""
-		if not relay.old.runs_jobs or relay.leg is not Leg.UP:
+		if not relay.old.runs_jobs or relay.leg is not Stage.UP:
 			return False
 		pid = relay.change.new_pid
 		if pid in self.registered or self.is_forgotten(relay):
 			return False
 		return not self.registered & {process.pid for process in self.bench.host.family(pid)}
 
-	def is_forgotten(self, relay: Relay) -> bool:
+	def is_forgotten(self, relay: Replacement) -> bool:
 		"""Redis' clock was set forward, and its record expired before we saw it: RQ writes none again. It stays up."""
 		has_time = self.operation.clock_steps.forward and relay.up_at is not None
 		return bool(has_time) and self.bench.clock.now() - relay.up_at >= FORGOTTEN_AFTER
 
-	def leftovers(self, relay: Relay) -> list[HostProcess]:
+	def leftovers(self, relay: Replacement) -> list[HostProcess]:
 		return self.bench.host.alive(relay.family)
 
 	def tell(self) -> None:
@@ -128,16 +128,16 @@ class Verification:
 		web = tuple(self.web.waits_for()) if is_next else ()
 		return events.StillVerifying(programs, unregistered, old, web)
 
-	def faults(self) -> list[tuple[Relay, str, str]]:
+	def faults(self) -> list[tuple[Replacement, str, str]]:
 		"""What is wrong at the end of our patience, by relay, and what to type. Those that failed already have said so."""
 		return [
 			(relay, *fault)
 			for relay in self.relays
-			if relay.leg is not Leg.FAILED and (fault := self.fault_of(relay))
+			if relay.leg is not Stage.FAILED and (fault := self.fault_of(relay))
 		]
 
-	def fault_of(self, relay: Relay) -> tuple[str, str] | None:
-		if relay.leg is not Leg.UP:
+	def fault_of(self, relay: Replacement) -> tuple[str, str] | None:
+		if relay.leg is not Stage.UP:
 			return "it is not running yet", ""
 		if self.is_unregistered(relay):
 			return "it runs, but no worker of it has registered with Redis", ""
@@ -148,6 +148,6 @@ class Verification:
 	def explain_failures(self) -> None:
 		"""A web program whose address is taken ends again and again, and says in its log only that it is in use."""
 		for relay in self.relays:
-			if relay.leg is Leg.FAILED and not relay.remedy and (fault := self.web.taken_by(relay)):
+			if relay.leg is Stage.FAILED and not relay.remedy and (fault := self.web.taken_by(relay)):
 				relay.reason, relay.remedy = f"{relay.reason}; {fault}", fault.remedy
 				self.operation.emit(events.WebTaken(fault))

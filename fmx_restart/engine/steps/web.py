@@ -9,7 +9,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.migration import Finding, Gravity
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Bench, HostProcess, Process, ProcessKind, WebFault
-from fmx_restart.engine.relay import Leg, Relay
+from fmx_restart.engine.replacement import Replacement, Stage
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -54,7 +54,7 @@ def watch(operation: Operation, processes: Iterable[Process]) -> None:
 		operation.bench.web.watch()
 
 
-def left_stopped(operation: Operation, relays: Iterable[Relay]) -> tuple[list[str], WebFault] | None:
+def left_stopped(operation: Operation, relays: Iterable[Replacement]) -> tuple[list[str], WebFault] | None:
 	"""Names of web programs that were stopped on purpose, and what is wrong without them; None where web is not missed."""
 	plan = operation.plan
 	kinds = {process.name: process.kind for process in (*plan.restart, *plan.left_alone)}
@@ -67,7 +67,7 @@ def left_stopped(operation: Operation, relays: Iterable[Relay]) -> tuple[list[st
 class WebCheck:
 	"""Each web program that was restarted answers itself; then each site that answered before does."""
 
-	def __init__(self, operation: Operation, relays: Iterable[Relay]) -> None:
+	def __init__(self, operation: Operation, relays: Iterable[Replacement]) -> None:
 		self.operation, self.bench = operation, operation.bench
 		self.relays = [relay for relay in relays if relay.old.kind is ProcessKind.WEB]
 		self.faults: dict[str, WebFault] = {}  # program → what was wrong with its last answer
@@ -89,10 +89,10 @@ class WebCheck:
 
 	def ask_all(self) -> None:
 		for relay in self.relays:
-			if relay.leg is Leg.UP and relay.old.name not in self.answered:
+			if relay.leg is Stage.UP and relay.old.name not in self.answered:
 				self.ask(relay)
 
-	def ask(self, relay: Relay) -> None:
+	def ask(self, relay: Replacement) -> None:
 		name, family = relay.old.name, self.bench.host.family(relay.change.new_pid)
 		fault = self.bench.web.fault(family)
 		if fault is None:
@@ -119,9 +119,9 @@ class WebCheck:
 		if reason := self.bench.web.unproved(family):
 			self.operation.emit(events.WebUnproved(self.bench.web.address, reason))
 
-	def is_settled(self, relay: Relay) -> bool:
+	def is_settled(self, relay: Replacement) -> bool:
 		name = relay.old.name
-		if relay.leg is Leg.FAILED or name in self.answered:
+		if relay.leg is Stage.FAILED or name in self.answered:
 			return True
 		return self.lasts(name, "errs", ERRORS_LAST) or self.lasts(name, "taken", TAKEN_LASTS)
 
@@ -144,7 +144,7 @@ class WebCheck:
 		waiting = [relay.old.name for relay in self.relays if not self.is_settled(relay)]
 		return [*(self.faults.get(name, unasked) for name in waiting), *(self.broken or ())]
 
-	def fault_of(self, relay: Relay) -> tuple[str, str] | None:
+	def fault_of(self, relay: Replacement) -> tuple[str, str] | None:
 		"""What is wrong with an answer at the end of our patience, and what to type."""
 		name = relay.old.name
 		if name not in self.answered:
@@ -160,7 +160,7 @@ class WebCheck:
 			)
 		return None
 
-	def taken_by(self, relay: Relay) -> WebFault | None:
+	def taken_by(self, relay: Replacement) -> WebFault | None:
 		"""Why a web program that has failed could not come up, where its address is taken."""
 		if relay.old.kind is not ProcessKind.WEB:
 			return None

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.adapters.supervisor.connection import Address
-from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.managers.supervisor.connection import Address
+from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.tests.adapters.waiting import eventually
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fmx_restart.adapters.redis_queue.fence import RedisFence
-from fmx_restart.engine.places import BUCKETS, text_of
+from fmx_restart.adapters.redis_queue.leases import RedisFence
+from fmx_restart.engine.ledger import BUCKETS, text_of
 
 
 class Ghosts:

@@ -6,7 +6,7 @@ fill, finish, lose, suspend, lift, new_fence, waiting, reason, traces and eventu
 
 from __future__ import annotations
 
-from fmx_restart.engine.places import Place
+from fmx_restart.engine.ledger import Place
 from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.ghosts import Ghosts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.engine.places import Place
+from fmx_restart.engine.ledger import Place
 from fmx_restart.tests.adapters.queue_contract import QueueWaits
 
 LONG = 9000  # jobs

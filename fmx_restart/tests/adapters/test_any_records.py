@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 from rq import registry
 
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.inventory import REGISTRIES
-from fmx_restart.adapters.redis_queue.jobs import label_and_method
+from fmx_restart.adapters.redis_queue.inventory import REGISTRIES, lost_jobs, still_lost
+from fmx_restart.adapters.redis_queue.jobs import failed_counts, label_and_method, newest_failed
 from fmx_restart.adapters.redis_queue.keys import QUEUES, WORKERS
-from fmx_restart.adapters.redis_queue.lost import lost_jobs, still_lost
-from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
-from fmx_restart.adapters.redis_queue.survey import jobs_of_site, survey
+from fmx_restart.adapters.redis_queue.look import jobs_of_site, survey
 from fmx_restart.console.sentences import unreadable
-from fmx_restart.engine.places import Place
+from fmx_restart.engine.ledger import Place
 from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench

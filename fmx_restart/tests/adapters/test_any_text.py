@@ -10,19 +10,17 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmx_restart.adapters import kernel_log, machine_memory, signals
-from fmx_restart.adapters.bench_folder import BenchFolder
+from fmx_restart.adapters import machine, process_table
+from fmx_restart.adapters.bench import STANDARD, BenchFolder, served_queues
 from fmx_restart.adapters.bench_processes import role_of
 from fmx_restart.adapters.command_line import bench_command, split_words
-from fmx_restart.adapters.queue_limits import STANDARD, served_queues
-from fmx_restart.adapters.supervisor import addresses, config_files
-from fmx_restart.adapters.supervisor.programs import Trace, kind_of
-from fmx_restart.adapters.supervisor.settings import ProgramSettings
-from fmx_restart.adapters.systemd import cgroup, show, units
-from fmx_restart.adapters.web import binds
-from fmx_restart.adapters.web.endpoint import Endpoint, parse_bind
-from fmx_restart.adapters.web.listening import unix_listeners
-from fmx_restart.doctor import supervisor_rules
+from fmx_restart.adapters.managers import systemd
+from fmx_restart.adapters.managers.supervisor import configuration, connection
+from fmx_restart.adapters.managers.supervisor.configuration import ProgramSettings
+from fmx_restart.adapters.managers.supervisor.programs import Trace, kind_of
+from fmx_restart.adapters.web import addresses
+from fmx_restart.adapters.web.addresses import Endpoint, parse_bind, unix_listeners
+from fmx_restart.doctor.checks import supervisor
 from fmx_restart.engine.ports import ProcessKind
 
 TEXT = st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode(errors="surrogateescape"))
@@ -112,29 +110,29 @@ class TestAnyText(unittest.TestCase):
 	@given(PIECES)
 	def test_files_of_the_kernel(self, text):
 		file = self.write(text)
-		cgroup.unit_of(file)
-		cgroup.login_of(file)
-		machine_memory.folders(Path("/sys/fs/cgroup"), file)
-		machine_memory.number(file.parent, ("file",))
-		signals.bits(text, 15)
-		list(kernel_log.records_in(text.splitlines(), 0.0))
-		list(kernel_log.journal_records(text.splitlines()))
-		kernel_log.kill_in((0.0, text))
+		systemd.unit_of(file)
+		systemd.login_of(file)
+		machine.folders(Path("/sys/fs/cgroup"), file)
+		machine.cgroup_number(file.parent, ("file",))
+		process_table.bits(text, 15)
+		list(machine.records_in(text.splitlines(), 0.0))
+		list(machine.journal_records(text.splitlines()))
+		machine.kill_in((0.0, text))
 
 	@given(PIECES)
 	def test_answers_of_systemd(self, text):
-		for answer in show.parse(text):
-			units.unit_from(answer)
-		show.seconds(text)
+		for answer in systemd.parse(text):
+			systemd.unit_from(answer)
+		systemd.seconds(text)
 
 	@given(PIECES)
 	def test_files_and_addresses_of_supervisor(self, text):
 		file = self.write(text)
-		list(addresses.read_config(file, {"X": "x"}))
-		config_files.written_settings(file)
-		addresses.parse_url(text, "a test")
-		addresses.parse_url(f"http://{text}", "a test")
-		addresses.parse_url(f"unix://{text}", "a test")
+		list(connection.read_config(file, {"X": "x"}))
+		configuration.written_settings(file)
+		connection.parse_url(text, "a test")
+		connection.parse_url(f"http://{text}", "a test")
+		connection.parse_url(f"unix://{text}", "a test")
 
 	@given(WORDS)
 	def test_command_lines(self, words):
@@ -143,8 +141,8 @@ class TestAnyText(unittest.TestCase):
 		role_of(words)
 		kind_of(words)
 		served_queues(words, STANDARD)
-		list(binds.binds(words))
-		binds.served_at(words)
+		list(addresses.binds(words))
+		addresses.served_at(words)
 		bench = BenchFolder("/tmp")
 		for path in Trace(tuple(words), "/tmp").paths:
 			bench.owns(path)
@@ -153,7 +151,7 @@ class TestAnyText(unittest.TestCase):
 	def test_rules_for_programs(self, words, number, seconds):
 		for kind in ProcessKind:
 			program = ProgramSettings("x", "x", kind, tuple(words), stop_signal=number, stop_seconds=seconds)
-			for rule in supervisor_rules.RULES.values():
+			for rule in supervisor.RULES.values():
 				rule(program, STANDARD)
 
 	@given(PIECES)
@@ -170,6 +168,6 @@ class TestAnyText(unittest.TestCase):
 		folder = self.file.parent / "net"
 		folder.mkdir(exist_ok=True)
 		(folder / "unix").write_bytes("\n".join(lines).encode(errors="surrogatepass"))
-		with mock.patch("fmx_restart.adapters.web.listening.PROC", self.file.parent):
+		with mock.patch("fmx_restart.adapters.web.addresses.PROC", self.file.parent):
 			found = {(at.endpoint.path, at.inode) for at in unix_listeners()}
 		self.assertIn(("/run/web.sock", 4711), found)

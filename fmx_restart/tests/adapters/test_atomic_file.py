@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from fmx_restart.adapters.atomic_file import replace_text
+from fmx_restart.adapters.site_config import replace_text
 
 PAGE = 4096  # bytes; a small tmpfs counts in these
 OLD = json.dumps({"db_name": "_a", "db_password": "secret"})
@@ -19,7 +19,7 @@ LONG = json.dumps({"db_name": "_a", "filler": "x" * 2 * PAGE})
 REPLACE = """
 import resource, sys
 from pathlib import Path
-from fmx_restart.adapters.atomic_file import replace_text
+from fmx_restart.adapters.site_config import replace_text
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:
 	resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

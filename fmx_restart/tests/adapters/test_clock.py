@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.clock import SystemClock
-from fmx_restart.adapters.in_memory.clock import FakeClock
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.testing.clock import FakeClock
 
 
 class ClockContract:

@@ -12,12 +12,12 @@ from uuid import uuid4
 
 import psutil
 
-from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.code import CodeOnDisk
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.code import InMemoryCode
+from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.engine.ports import Code, CodeFault
 from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.testing.bench import InMemoryCode
+from fmx_restart.testing.clock import FakeClock
 
 HANG = "import time; time.sleep(600)\n"
 

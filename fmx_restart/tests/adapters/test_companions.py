@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
-from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
-from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.workers import with_workers, workers_outside
+from fmx_restart.engine.workers import Locator, with_workers, workers_outside
 from fmx_restart.tests.adapters.benches import Supervisord, make_bench, program, short_folder
 from fmx_restart.tests.adapters.redis_server import CHECKOUT, RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench

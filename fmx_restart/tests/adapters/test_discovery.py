@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fmx_restart.adapters.supervisor.addresses import candidates
-from fmx_restart.adapters.supervisor.connection import Address
-from fmx_restart.adapters.supervisor.discovery import find_supervisor
-from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.managers.supervisor.connection import Address, candidates
+from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
+from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.tests.adapters.benches import Supervisord, free_port, make_bench, program, short_folder
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fmx_restart.adapters.fact_decoder import NotDecodable, decoder_of
-from fmx_restart.adapters.journal_reader import fact_in
+from fmx_restart.adapters.journal import fact_in
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.tests.console.samples import event_types, sample
 
 

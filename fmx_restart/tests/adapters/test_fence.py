@@ -4,11 +4,11 @@ import threading
 import unittest
 from collections import Counter
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.fence import InMemoryFence, Suspension
-from fmx_restart.adapters.redis_queue.fence import RedisFence, owners
 from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED
+from fmx_restart.adapters.redis_queue.leases import RedisFence, owners
 from fmx_restart.engine.ports import Hold
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.leases import InMemoryFence, Suspension
 from fmx_restart.tests.adapters.fence_contract import ANNA, BEN, CARL, FenceContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.waiting import eventually

@@ -13,8 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from fmx_restart.adapters.guardian_process import start_guardian
-from fmx_restart.adapters.journal import Journal, is_worked_on
-from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_closed, is_worked_on
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.phases import Phase
@@ -93,7 +92,7 @@ class TestGuardian(GuardianTest):
 		self.assertFalse(is_closed(self.path))
 		holder.kill()
 		self.assertEqual(guardian.wait(60), 0, self.log())
-		self.assertEqual(remains_in(self.path).phase, Phase.RECOVERED)
+		self.assertEqual(crashed_operation_in(self.path).phase, Phase.RECOVERED)
 
 	def test_it_has_the_journal_open_for_writing_as_locks_on_nfs_want_it(self):
 		self.hold()
@@ -119,7 +118,7 @@ class TestGuardian(GuardianTest):
 		self.assertIsNone(guardian.poll(), self.log())
 		holder.kill()
 		self.assertEqual(guardian.wait(60), 0, self.log())
-		self.assertEqual(remains_in(self.path).phase, Phase.RECOVERED)
+		self.assertEqual(crashed_operation_in(self.path).phase, Phase.RECOVERED)
 
 	def test_one_that_dies_at_its_start_is_noticed_with_its_last_words(self):
 		self.path.mkdir(parents=True)  # it cannot be opened as a file

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost, words_of
-from fmx_restart.adapters.in_memory.host import InMemoryHost
-from fmx_restart.adapters.process_stat import read_stat, told_by_psutil
+from fmx_restart.adapters.process_table import read_stat, stat_from_psutil
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import HostProcess, Likeness, Worker, WorkerState
+from fmx_restart.testing.processes import InMemoryHost
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -276,7 +276,7 @@ class TestThisHost(HostContract, unittest.TestCase):
 
 	def test_another_process_gives_it_the_same_identity(self):
 		"""As a recovery does that reads what the dead operation noted."""
-		code = "import sys; from fmx_restart.adapters.process_stat import identity_of; print(identity_of(int(sys.argv[1])))"
+		code = "import sys; from fmx_restart.adapters.process_table import identity_of; print(identity_of(int(sys.argv[1])))"
 		done = subprocess.run(
 			[sys.executable, "-c", code, str(os.getpid())], capture_output=True, text=True, check=True
 		)
@@ -302,9 +302,9 @@ class TestThisHost(HostContract, unittest.TestCase):
 		self.assertEqual((stat.parent, stat.is_over), (os.getpid(), False))
 
 	def test_psutil_tells_the_same_where_the_kernel_has_no_files_for_it(self):
-		told, read = told_by_psutil(os.getpid()), read_stat(os.getpid())
+		told, read = stat_from_psutil(os.getpid()), read_stat(os.getpid())
 		self.assertEqual((told.pid, told.parent, told.is_over), (read.pid, read.parent, read.is_over))
-		self.assertIsNone(told_by_psutil(2**22 + 1))
+		self.assertIsNone(stat_from_psutil(2**22 + 1))
 
 	@unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
 	def test_a_process_of_another_user_that_cannot_be_ended_is_a_fault_and_not_silence(self):

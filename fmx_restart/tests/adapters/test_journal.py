@@ -12,15 +12,18 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from fmx_restart.adapters.journal import Journal, is_worked_on
-from fmx_restart.adapters.journal_reader import fact_in, is_closed, remains_in, remains_to_recover
-from fmx_restart.adapters.journal_shelf import prune
-from fmx_restart.adapters.migration_history import unfinished_sites
-from fmx_restart.adapters.unfinished import unfinished
+from fmx_restart.adapters.journal import (
+	Journal,
+	crashed_operation_in,
+	crashed_operation_to_recover,
+	fact_in,
+	is_closed,
+	is_worked_on,
+)
+from fmx_restart.adapters.journals import prune, unfinished, unfinished_sites
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Emitter
+from fmx_restart.engine.emitter import FORMAT, Emitter, json_line
 from fmx_restart.engine.errors import JournalFault, JournalUnreadable
-from fmx_restart.engine.facts import FORMAT, json_line
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
 from fmx_restart.tests.adapters.waiting import eventually
@@ -73,9 +76,9 @@ class TestReading(JournalTest):
 		path = self.write("operation-1", events.PhaseEntered(Phase.FENCE))
 		with path.open("a") as file:
 			file.write('{"event": "PhaseEntered", "ti')
-		self.assertEqual(remains_to_recover(path).phase, Phase.FENCE)
+		self.assertEqual(crashed_operation_to_recover(path).phase, Phase.FENCE)
 		self.write("operation-1", events.PhaseEntered(Phase.PARK))
-		self.assertEqual(remains_to_recover(path).phase, Phase.PARK)
+		self.assertEqual(crashed_operation_to_recover(path).phase, Phase.PARK)
 		self.assertEqual(len(path.read_text().splitlines()), 2)
 
 	def test_who_only_holds_a_journal_changes_no_byte_of_it(self):
@@ -115,7 +118,7 @@ class TestReading(JournalTest):
 			events.ProcessStopping("worker", sample(events.ProcessStopping).kind, 6),
 			events.ProcessUp("web", sample(events.ProcessUp).kind, 5, 7, 1.0),
 		)
-		remains = remains_in(path)
+		remains = crashed_operation_in(path)
 		self.assertEqual((remains.stopping, remains.replaced), ({"worker": 6}, {"web": 7}))
 		self.assertFalse(remains.is_closed)
 
@@ -175,28 +178,28 @@ class TestStrangeLines(JournalTest):
 				)
 				before = self.path.read_bytes()
 				with self.assertRaises(JournalUnreadable) as raised:
-					remains_to_recover(self.path)
+					crashed_operation_to_recover(self.path)
 				self.assertIn(f"Line 4 of {self.path} is not understood", str(raised.exception))
 				self.assertIn("Nothing was changed", str(raised.exception))
 				self.assertIn("stopped: web", str(raised.exception))
 				self.assertIn(f"mv {self.path}", raised.exception.hint)
 				self.assertEqual(raised.exception.exit_code, 7)
 				self.assertEqual(self.path.read_bytes(), before)
-				self.assertEqual(remains_in(self.path).not_understood, 1)
+				self.assertEqual(crashed_operation_in(self.path).not_understood, 1)
 
 	def test_a_phase_that_was_renamed_does_not_keep_old_workers_in_silence(self):
 		self.path.write_text(
 			self.path.read_text() + '{"event": "PhaseEntered", "time": 1, "phase": "Migrating"}\n'
 		)
-		self.assertFalse(remains_in(self.path).needs_new_workers)  # why nobody may act on it
+		self.assertFalse(crashed_operation_in(self.path).needs_new_workers)  # why nobody may act on it
 		with self.assertRaises(JournalUnreadable):
-			remains_to_recover(self.path)
+			crashed_operation_to_recover(self.path)
 
 	def test_a_newer_format_is_not_recovered_either(self):
 		started = replace(sample(events.OperationStarted), format=FORMAT + 1)
 		path = self.write("operation-2", started, events.PhaseEntered(Phase.DRAIN))
 		with self.assertRaisesRegex(JournalUnreadable, f"has format {FORMAT + 1}.*up to {FORMAT}"):
-			remains_to_recover(path)
+			crashed_operation_to_recover(path)
 
 	def test_an_end_whose_report_is_not_understood_is_an_end(self):
 		self.path.write_text(self.path.read_text() + '{"event": "Ended", "time": 1, "report": {"new": 1}}\n')

@@ -3,11 +3,11 @@ from __future__ import annotations
 import threading
 import unittest
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.lease import InMemoryLease, Slot
 from fmx_restart.adapters.redis_queue.keys import lock_key
-from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.adapters.redis_queue.leases import RedisLease
 from fmx_restart.engine.ports import Hold
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.leases import InMemoryLease, Slot
 from fmx_restart.tests.adapters.lease_contract import LeaseContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.waiting import eventually

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.supervisor.log_text import plain, without_jobs
+from fmx_restart.adapters.managers.supervisor.processes import plain, without_jobs
 
 SECRET = "a-secret"
 START = """2026-11-25 23:38:44,282 Worker rq:worker:06e3 started with PID 15631, version 1.15.1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.adapters.migrations.run import AdoptedRun, CommandRun
+from fmx_restart.adapters.migrations import AdoptedRun, CommandRun
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.tests.adapters.waiting import eventually
 

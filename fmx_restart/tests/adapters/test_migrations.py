@@ -8,12 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fmx_restart.adapters.migration_history import unfinished_sites
-from fmx_restart.adapters.migrations import BenchMigrations
-from fmx_restart.adapters.migrations.database import Sizes
-from fmx_restart.adapters.migrations.disk import inspect_disk
+from fmx_restart.adapters.database import Sizes
+from fmx_restart.adapters.journals import unfinished_sites
+from fmx_restart.adapters.migrations import BenchMigrations, inspect_disk
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.migration import Gravity, MigrationOptions, Result, SiteMigration
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -49,11 +48,11 @@ class TestInspect(BenchFolderTest):
 		self.assertEqual(gravity, Gravity.BLOCKS)
 		self.assertIn("under way", text)
 		lock.touch()
-		self.assertEqual([gravity for gravity, _ in self.findings()], [Gravity.TOLD])
+		self.assertEqual([gravity for gravity, _ in self.findings()], [Gravity.NOTE])
 
 	def test_of_another_database_only_that_is_told(self):
 		((gravity, text),) = self.findings()
-		self.assertEqual(gravity, Gravity.TOLD)
+		self.assertEqual(gravity, Gravity.NOTE)
 		self.assertIn("postgres", text)
 
 

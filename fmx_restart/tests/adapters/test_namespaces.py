@@ -8,14 +8,13 @@ import sys
 import unittest
 from pathlib import Path
 
-from fmx_restart.adapters.clock import SystemClock
-from fmx_restart.adapters.connections import clients_of
 from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.process_table import clients_of
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Look
-from fmx_restart.engine.workers import live_workers, running_jobs
+from fmx_restart.engine.workers import Locator, live_workers, running_jobs
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
@@ -114,9 +113,7 @@ class TestTwoNamespaces(RedisTestCase):
 		self.rq.start_worker("here")
 		self.name_of("here")
 		self.assertIsNotNone(clients_of(self.server.port))
-		code = (
-			f"from fmx_restart.adapters.connections import clients_of; print(clients_of({self.server.port}))"
-		)
+		code = f"from fmx_restart.adapters.process_table import clients_of; print(clients_of({self.server.port}))"
 		done = subprocess.run(
 			[*NAMESPACE, sys.executable, "-c", code],
 			cwd=CHECKOUT,

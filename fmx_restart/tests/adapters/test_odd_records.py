@@ -9,12 +9,11 @@ import zlib
 from rq import registry
 
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.jobs import label
+from fmx_restart.adapters.redis_queue.inventory import lost_jobs
+from fmx_restart.adapters.redis_queue.jobs import failed_counts, label, newest_failed
 from fmx_restart.adapters.redis_queue.keys import HAS_EXECUTIONS, QUEUES, WORKERS
-from fmx_restart.adapters.redis_queue.lost import lost_jobs
-from fmx_restart.adapters.redis_queue.registries import failed_counts, newest_failed
-from fmx_restart.adapters.redis_queue.survey import survey
-from fmx_restart.engine.places import Place
+from fmx_restart.adapters.redis_queue.look import survey
+from fmx_restart.engine.ledger import Place
 from fmx_restart.engine.ports import WorkerState
 from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase

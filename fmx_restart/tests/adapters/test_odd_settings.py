@@ -17,25 +17,23 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmx_restart.adapters.bench_config import (
+from fmx_restart.adapters.bench import (
+	STANDARD,
 	apps_in,
 	bench_folder,
 	bench_id,
 	check_workers,
+	queue_limits,
 	read_config,
 	web_port,
 )
-from fmx_restart.adapters.database_server import database_fault
-from fmx_restart.adapters.migrations.database import inspect_database
-from fmx_restart.adapters.numbers import number, port_number, whole_number
-from fmx_restart.adapters.queue_limits import STANDARD, queue_limits
+from fmx_restart.adapters.database import database_fault, days, inspect_database, look_at_database, moment
+from fmx_restart.adapters.managers.supervisor.connection import Unusable, parse_url
+from fmx_restart.adapters.process_table import who_types
 from fmx_restart.adapters.redis_queue.connection import connection_for, credentials
 from fmx_restart.adapters.scheduled_events import Event, ScheduleRecord, local_time
-from fmx_restart.adapters.settings_rules import RULES, odd_settings
+from fmx_restart.adapters.setting_rules import RULES, number, odd_settings, port_number, whole_number
 from fmx_restart.adapters.site_config import parsed
-from fmx_restart.adapters.site_database import days, look_at_database, moment
-from fmx_restart.adapters.supervisor.addresses import Unusable, parse_url
-from fmx_restart.adapters.user_names import who_types
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.migration import Gravity
 
@@ -176,7 +174,7 @@ class TestFolder(unittest.TestCase):
 		with folder() as top:
 			for name in ("bench/sites", "bench/apps", "elsewhere"):
 				(top / name).mkdir(parents=True)
-			code = "from fmx_restart.this_bench import identity; print(*identity({}))"
+			code = "from fmx_restart.wiring import identity; print(*identity({}))"
 			done = subprocess.run(
 				[sys.executable, "-c", code],
 				cwd=top / "bench" / "sites",
@@ -204,9 +202,9 @@ class TestUser(unittest.TestCase):
 
 	@unittest.skipIf(os.getuid() != 0, "only root can become somebody without a name")
 	def test_so_it_has_in_a_container_that_runs_with_a_number(self):
-		code = "import os; os.setuid(54321); from fmx_restart.adapters.user_names import who_types; print(who_types())"
+		code = "import os; os.setuid(54321); from fmx_restart.adapters.process_table import who_types; print(who_types())"
 		done = subprocess.run(
-			[sys.executable, "-c", f"from fmx_restart.adapters import user_names; {code}"],
+			[sys.executable, "-c", f"from fmx_restart.adapters import process_table as user_names; {code}"],
 			cwd=CHECKOUT,
 			env={"PATH": os.environ["PATH"]},
 			capture_output=True,

@@ -14,14 +14,12 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from fmx_restart.adapters.journal import Journal
-from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_closed
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import FORMAT
-from fmx_restart.engine.holder import Holder
-from fmx_restart.engine.machine import Machine
+from fmx_restart.engine.emitter import FORMAT
+from fmx_restart.engine.identity import Holder, Machine
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, Setting
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
@@ -135,7 +133,7 @@ class TestOtherMachine(RedisTestCase):
 		self.assert_refused(done, 4, "Not looked at, and perhaps down on a.example: bench-web:web")
 		self.assertEqual(json.loads(self.config.read_text()), {})
 		self.assertTrue(is_closed(self.path))
-		self.assertEqual(remains_in(self.path).phase, Phase.FAILED)
+		self.assertEqual(crashed_operation_in(self.path).phase, Phase.FAILED)
 		self.assertFalse(self.admin.exists(lock_key("shared"), "rq:suspended"))
 
 	def test_one_that_holds_the_bench_or_its_journal_is_not_taken_over(self):
@@ -159,7 +157,7 @@ class TestOtherMachine(RedisTestCase):
 		done = self.command("--recover")
 		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 		self.assertEqual(json.loads(self.config.read_text()), {})
-		self.assertEqual(remains_in(self.path).phase, Phase.RECOVERED)
+		self.assertEqual(crashed_operation_in(self.path).phase, Phase.RECOVERED)
 
 	def test_while_another_process_recovers_it_there_is_something_to_wait_for(self):
 		# Given an operation that died, whose journal another process has open

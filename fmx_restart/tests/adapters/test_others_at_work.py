@@ -8,9 +8,8 @@ import time
 import unittest
 from contextlib import closing
 
-from fmx_restart.adapters.journal import Journal
-from fmx_restart.adapters.journal_reader import is_closed
-from fmx_restart.adapters.others_at_work import OthersAtWork
+from fmx_restart.adapters.journal import Journal, is_closed
+from fmx_restart.adapters.journals import OthersAtWork
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, OtherOperation, Setting

@@ -12,14 +12,13 @@ import time
 import unittest
 from dataclasses import replace
 
-from fmx_restart.adapters.clock import SystemClock
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
-from fmx_restart.adapters.supervisor.addresses import SYSTEM_WIDE
-from fmx_restart.adapters.supervisor.connection import Address, connect
-from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, Address, connect
+from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryProcesses, Program
 from fmx_restart.tests.adapters.benches import (
 	Supervisord,
 	free_port,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import unittest
 
-from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.supervisor.programs import Program, kinds_of
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.managers.supervisor.programs import Program, kinds_of
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.tests.adapters.benches import make_bench, short_folder, worker_in_terminal
 

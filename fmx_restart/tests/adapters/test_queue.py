@@ -5,13 +5,13 @@ from itertools import count
 
 from rq.job import Job
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.fence import InMemoryFence
-from fmx_restart.adapters.in_memory.queue import InMemoryQueue
-from fmx_restart.adapters.in_memory.workers import WAKE
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, WAKE_PREFIX
 from fmx_restart.engine.ports import WorkerState
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.leases import InMemoryFence
+from fmx_restart.testing.queue import InMemoryQueue
+from fmx_restart.testing.workers import WAKE
 from fmx_restart.tests.adapters.queue_contract import QueueContract
 from fmx_restart.tests.adapters.queue_jobs_contract import QueueJobsContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase

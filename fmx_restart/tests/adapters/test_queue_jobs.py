@@ -13,10 +13,9 @@ from pathlib import Path
 import fmx_restart
 from fmx_restart import hooks
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.jobs import label
-from fmx_restart.adapters.redis_queue.own_jobs import EXECUTES, OWN_METHODS, SCHEDULED
+from fmx_restart.adapters.redis_queue.jobs import EXECUTES, OWN_METHODS, SCHEDULED, label
+from fmx_restart.desk import announce
 from fmx_restart.engine.ports import Job
-from fmx_restart.record import announcing
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench, execute_job
 
@@ -72,7 +71,7 @@ class TestDescribedJobs(RedisTestCase):
 					self.assertEqual((job.is_own, job.method), (True, method))
 
 	def test_what_only_looks_like_one_of_them_is_not(self):
-		own = "fmx_restart.record.samples.tick"
+		own = "fmx_restart.desk.samples.tick"
 		for function, kwargs in (
 			(EXECUTES, {"method": f"{own}_and_mine"}),
 			(EXECUTES, {"method": "fmx_restart_extra.jobs.work"}),
@@ -89,11 +88,11 @@ class TestDescribedJobs(RedisTestCase):
 
 	def test_every_job_that_this_app_has_run_is_one_of_them(self):
 		scheduled = {method for methods in hooks.scheduler_events.values() for method in methods}
-		self.assertLessEqual({*scheduled, announcing.CATCH_UP}, OWN_METHODS)
+		self.assertLessEqual({*scheduled, announce.CATCH_UP}, OWN_METHODS)
 		for method in OWN_METHODS:
 			module, _, name = method.rpartition(".")
 			source = Path(fmx_restart.__file__).parents[1] / f"{module.replace('.', '/')}.py"
-			self.assertIn(f"def {name}(", source.read_text())
+			self.assertRegex(source.read_text(), rf"def {name}\(|(?m:import {name} as {name}$)")
 
 	def test_a_documents_method_is_called_by_doctype_and_method(self):
 		kwargs = {"doctype": "Sales Invoice", "name": "SINV-1", "doc_method": "submit"}

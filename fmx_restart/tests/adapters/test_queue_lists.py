@@ -9,10 +9,10 @@ from rq.job import JobStatus
 
 from fmx_restart.adapters.redis_queue import RedisQueue, ghosts
 from fmx_restart.adapters.redis_queue.inventory import PAGE
+from fmx_restart.adapters.redis_queue.jobs import FailedJob, newest_failed
 from fmx_restart.adapters.redis_queue.keys import HAS_EXECUTIONS, QUEUES
-from fmx_restart.adapters.redis_queue.registries import FailedJob, newest_failed
-from fmx_restart.adapters.redis_queue.survey import jobs_of_site
-from fmx_restart.engine.places import Place
+from fmx_restart.adapters.redis_queue.look import jobs_of_site
+from fmx_restart.engine.ledger import Place
 from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench

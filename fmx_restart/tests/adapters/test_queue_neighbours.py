@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import QUEUES, WORKERS
-from fmx_restart.engine.places import Place
+from fmx_restart.adapters.redis_queue.leases import RedisFence
+from fmx_restart.engine.ledger import Place
 from fmx_restart.engine.ports import Hold, WorkerState
 from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase

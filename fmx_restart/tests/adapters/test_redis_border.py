@@ -11,10 +11,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.fence import RedisFence, owners
+from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
-from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease, owners
 from fmx_restart.engine.errors import OperationError, QueueUnreachable, WrongEnvironment
 from fmx_restart.engine.ports import Hold, Worker, WorkerState
 from fmx_restart.tests.adapters.benches import short_folder

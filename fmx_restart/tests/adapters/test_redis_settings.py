@@ -10,9 +10,8 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmx_restart.adapters.redis_queue.border import redis_border
-from fmx_restart.adapters.redis_queue.connection import connect, connection_for, credentials
-from fmx_restart.adapters.redis_url import checked_url, url_fault
+from fmx_restart.adapters.redis_queue.connection import connect, connection_for, credentials, redis_border
+from fmx_restart.adapters.setting_rules import checked_url, url_fault
 from fmx_restart.engine.errors import WrongEnvironment
 
 BENCH = "home-anna-bench"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import unittest
 
-from fmx_restart.adapters.in_memory.requests import InMemoryRequests
 from fmx_restart.adapters.redis_queue.requests import LARGEST, MOST, RedisRequests
-from fmx_restart.engine.ports import LONGEST_EXTENSION, Mail, Request, Wish
+from fmx_restart.engine.ports import LONGEST_EXTENSION, Mail, Request, RequestKind
+from fmx_restart.testing.queue import InMemoryRequests
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 
 BENCH = "home-anna-bench"
-CANCEL = Request(Wish.CANCEL, "anna@example.com")
-ASKED = [CANCEL, Request(Wish.EXTEND, "ben", 60.0), Request(Wish.FORCE, "Ärmel Ünal"), CANCEL]
+CANCEL = Request(RequestKind.CANCEL, "anna@example.com")
+ASKED = [CANCEL, Request(RequestKind.EXTEND, "ben", 60.0), Request(RequestKind.FORCE, "Ärmel Ünal"), CANCEL]
 GOOD = {"wish": "extend", "by": "anna", "seconds": 60}
 WRONG = {
 	"wish": (None, "", "reboot", "CANCEL", 7, ["cancel"], {"cancel": 1}),
@@ -81,11 +81,11 @@ class TestRedisRequests(RequestsContract, RedisTestCase):
 	def test_seconds_mean_nothing_where_no_time_is_asked_for(self):
 		for seconds in (None, "x", float("nan")):
 			mail = self.taken(json.dumps({"wish": "force", "by": "anna", "seconds": seconds}))
-			self.assertEqual(mail.requests[0], Request(Wish.FORCE, "anna"))
+			self.assertEqual(mail.requests[0], Request(RequestKind.FORCE, "anna"))
 
 	def test_what_another_version_adds_is_left_out(self):
 		mail = self.taken(json.dumps({**GOOD, "reason": "because"}))
-		self.assertEqual(mail.requests[0], Request(Wish.EXTEND, "anna", 60.0))
+		self.assertEqual(mail.requests[0], Request(RequestKind.EXTEND, "anna", 60.0))
 
 	def test_a_name_is_shown_as_one_line_of_printable_characters(self):
 		mail = self.taken(json.dumps({**GOOD, "by": "\x1b[31manna\n\u202e" + "a" * 500}))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fmx_restart.adapters import file_lock
-from fmx_restart.adapters.in_memory.settings import InMemorySettings
+from fmx_restart.adapters import site_config
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Setting
+from fmx_restart.testing.bench import InMemorySettings
 from fmx_restart.tests.adapters.settings_contract import ABSENT, KEY, ON, SITE, SettingsContract
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -159,9 +159,9 @@ class TestLocks(unittest.TestCase):
 		self.path = Path(folder.name) / "bench_migrate.lock"
 
 	def test_a_lock_file_that_nobody_holds_is_not_held(self):
-		self.assertFalse(file_lock.is_held(self.path))
+		self.assertFalse(site_config.is_held(self.path))
 		self.path.touch()
-		self.assertFalse(file_lock.is_held(self.path))
+		self.assertFalse(site_config.is_held(self.path))
 
 	def test_one_that_another_process_holds_is_held_until_that_is_killed(self):
 		holder = subprocess.Popen(
@@ -176,7 +176,7 @@ class TestLocks(unittest.TestCase):
 		self.addCleanup(holder.stdout.close)
 		self.addCleanup(holder.stdin.close)
 		holder.stdout.readline()
-		self.assertTrue(file_lock.is_held(self.path))
+		self.assertTrue(site_config.is_held(self.path))
 		holder.kill()
 		holder.wait()
-		eventually(lambda: not file_lock.is_held(self.path), "the lock is free")
+		eventually(lambda: not site_config.is_held(self.path), "the lock is free")

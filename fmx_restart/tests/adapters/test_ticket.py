@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.adapters.redis_queue.ticket import LaunchTicket, Waiting
+from fmx_restart.adapters.redis_queue.requests import LaunchTicket, Waiting
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 
 BENCH = "home-anna-bench"

@@ -15,19 +15,16 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.adapters.clock import SystemClock
-from fmx_restart.adapters.database_server import database_fault
+from fmx_restart.adapters.database import database_fault
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.host import InMemoryHost
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
-from fmx_restart.adapters.in_memory.web import InMemoryWeb
+from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.web import BenchWeb
-from fmx_restart.adapters.web.endpoint import Endpoint
-from fmx_restart.adapters.web.listening import all_listeners, listeners_of
-from fmx_restart.adapters.web.ping import PingedWebServer
-from fmx_restart.adapters.web.sites import AskedSites
+from fmx_restart.adapters.web.addresses import Endpoint, all_listeners, listeners_of
+from fmx_restart.adapters.web.probe import AskedSites, PingedWebServer
 from fmx_restart.engine.ports import HostProcess, ProcessKind
+from fmx_restart.testing.bench import InMemoryWeb
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
 from fmx_restart.tests.adapters.benches import LAUNCHER, free_port, make_bench, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.adapters.web_contract import WebContract

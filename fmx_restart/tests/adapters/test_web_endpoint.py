@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.web.binds import binds, served_at
-from fmx_restart.adapters.web.endpoint import Endpoint, override_of, parse_bind
+from fmx_restart.adapters.web.addresses import Endpoint, binds, override_of, parse_bind, served_at
 from fmx_restart.engine.errors import WrongEnvironment
 
 

@@ -14,13 +14,12 @@ from importlib.util import find_spec
 
 import psutil
 
-from fmx_restart.adapters.clock import SystemClock
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.web import BenchWeb
-from fmx_restart.adapters.web.endpoint import Endpoint
-from fmx_restart.adapters.web.sites import AskedSites
+from fmx_restart.adapters.web.addresses import Endpoint
+from fmx_restart.adapters.web.probe import AskedSites
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.operation import Operation
@@ -28,6 +27,7 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
 from fmx_restart.engine.report import Report
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.adapters.benches import (
 	LAUNCHER,
 	Supervisord,

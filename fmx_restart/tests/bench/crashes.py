@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import redis
 
-from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.journal import crashed_operation_in, is_closed
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
 from fmx_restart.tests.bench.support import keys_of_ours
@@ -104,7 +104,7 @@ class Crashes:
 		time.sleep(crash.after)
 		self.kill(journal, guardian_too=crash.guardian_too)
 		killed = time.time()
-		outcome.died_in = "" if is_closed(journal) else remains_in(journal).phase.value
+		outcome.died_in = "" if is_closed(journal) else crashed_operation_in(journal).phase.value
 		if crash.guardian_too and outcome.died_in in NEEDS_RECOVERY:
 			self.start("--recover").finish()
 		outcome.moved_after = self.wait_until_it_moves(killed)
@@ -112,7 +112,7 @@ class Crashes:
 			self.start("--recover").finish()
 		eventually(lambda: is_closed(journal), f"{operation} has an end", deadline=PATIENCE)
 		outcome.recovered_after = time.time() - killed
-		outcome.outcome = remains_in(journal).phase.value
+		outcome.outcome = crashed_operation_in(journal).phase.value
 		command.finish()
 		outcome.faults += self.faults(settings)
 		return outcome
@@ -124,7 +124,7 @@ class Crashes:
 	def kill(self, journal: Path, *, guardian_too: bool) -> None:
 		if guardian_too:
 			end_guardian(journal.stem)
-		process = remains_in(journal).process
+		process = crashed_operation_in(journal).process
 		if psutil.pid_exists(process.pid):
 			psutil.Process(process.pid).kill()
 

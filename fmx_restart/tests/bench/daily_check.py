@@ -11,7 +11,7 @@ import sys
 import click
 import frappe
 
-from fmx_restart.doctor import daily
+from fmx_restart.desk import daily
 
 
 def main(site: str, switched_on: bool) -> None:

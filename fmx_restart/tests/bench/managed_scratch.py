@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from fmx_restart.adapters.supervisor.connection import connect
+from fmx_restart.adapters.managers.supervisor.connection import connect
 from fmx_restart.tests.adapters.benches import Supervisord, free_port, program
 from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
@@ -95,8 +95,8 @@ class ManagedScratch(ScratchBench):
 	def web_is_up(self) -> bool:
 		if "web" not in self.programs:
 			return True
-		from fmx_restart.adapters.web.endpoint import Endpoint
-		from fmx_restart.adapters.web.ping import PingedWebServer
+		from fmx_restart.adapters.web.addresses import Endpoint
+		from fmx_restart.adapters.web.probe import PingedWebServer
 
 		return PingedWebServer(Endpoint("127.0.0.1", self.port), self.bench.site).fault() is None
 

@@ -54,7 +54,7 @@ def token_of(email: str) -> str:
 
 
 def catch_up() -> list[str]:
-	from fmx_restart.record.catching_up import catch_up
+	from fmx_restart.desk.sync import catch_up
 
 	return catch_up()
 
@@ -71,7 +71,7 @@ def rows(prefix: str) -> list[str]:
 
 def make_row(operation: str) -> None:
 	"""Of an operation that never was."""
-	from fmx_restart.record import rows
+	from fmx_restart.desk import rows
 
 	rows.insert(operation, {"status": "Running", "strategy": "fast", "started": time.time()})
 

@@ -13,7 +13,7 @@ from fmx_restart.tests.bench.support import BenchTestCase
 PATIENCE = 120.0  # seconds for anything on a busy machine
 HOLD = "fmx_restart.tests.bench.jobs.hold"
 SECRET = "an-argument-nobody-may-read"
-LAUNCH = "fmx_restart.record.launching.launch"
+LAUNCH = "fmx_restart.desk.launch.launch"
 
 
 class ApiTestCase(BenchTestCase):

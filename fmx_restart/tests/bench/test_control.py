@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.journal import crashed_operation_in, is_closed
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command, Finished
@@ -21,7 +21,7 @@ class ControlTest(BenchTestCase):
 	def wait_for_end(self, operation: str) -> Phase:
 		journal = self.journal(operation)
 		eventually(lambda: is_closed(journal), f"{operation} has an end", deadline=240)
-		return remains_in(journal).phase
+		return crashed_operation_in(journal).phase
 
 	def draining(self, *options: str) -> tuple[Command, str]:
 		command = self.start("--wait-workers", "--json", *options)
@@ -80,8 +80,10 @@ class TestDetached(ControlTest):
 		started = self.run_command("--wait-workers", "--detach")
 		self.assertEqual(started.code, 0, started.text)
 		self.assertIn("goes on in the background. Watch it: bench safe-restart --attach", started.output)
-		operation = remains_in(max((self.bench.path / "logs" / "fmx_restart").glob("*.jsonl"))).operation
-		process = remains_in(self.journal(operation)).process
+		operation = crashed_operation_in(
+			max((self.bench.path / "logs" / "fmx_restart").glob("*.jsonl"))
+		).operation
+		process = crashed_operation_in(self.journal(operation)).process
 		# Then it has a session of its own, which no lost terminal ends
 		self.assertEqual(os.getsid(process.pid), process.pid)
 		# When another terminal attaches, leaves, and attaches again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 
-from fmx_restart.adapters.migrations.database import connected, inspect_database
+from fmx_restart.adapters.database import connected, inspect_database
 from fmx_restart.engine.migration import Gravity
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.support import BenchTestCase, SiteDatabaseCase
@@ -37,7 +37,7 @@ class TestDatabase(SiteDatabaseCase):
 	def test_a_transaction_is_named_where_it_may_be_seen(self):
 		with self.open_transaction() as id:
 			texts = [
-				text for gravity, text in self.findings(self.as_root, long=0) if gravity is Gravity.PASSING
+				text for gravity, text in self.findings(self.as_root, long=0) if gravity is Gravity.TRANSIENT
 			]
 			self.assertTrue(any(text.startswith(f"connection {id} of ") for text in texts), texts)
 			recent = [text for _, text in self.findings(self.as_root) if f"connection {id} " in text]
@@ -52,7 +52,7 @@ class TestDatabase(SiteDatabaseCase):
 				]
 
 			eventually(told, "the idle connection is told")
-			self.assertEqual([gravity for gravity, _ in told()], [Gravity.TOLD])
+			self.assertEqual([gravity for gravity, _ in told()], [Gravity.NOTE])
 
 	def test_who_waits_for_a_locked_table_is_named(self):
 		def alter() -> None:
@@ -67,7 +67,7 @@ class TestDatabase(SiteDatabaseCase):
 
 	def is_somebody_waiting(self) -> bool:
 		found = self.findings(self.config)
-		return any(gravity is Gravity.PASSING and "has waited" in text for gravity, text in found)
+		return any(gravity is Gravity.TRANSIENT and "has waited" in text for gravity, text in found)
 
 	def test_a_database_that_does_not_answer_blocks_and_no_password_is_told(self):
 		for broken in ({"db_port": 1}, {"db_password": "hunter2"}):

@@ -7,10 +7,9 @@ import threading
 import time
 from contextlib import contextmanager
 
-from fmx_restart.adapters.migrations.database import connected
-from fmx_restart.adapters.site_database import SiteDatabase, look_at_database
-from fmx_restart.doctor.checks import database as checks
-from fmx_restart.doctor.patient import Patient, Ways
+from fmx_restart.adapters.database import SiteDatabase, connected, look_at_database
+from fmx_restart.doctor.bench_view import BenchAccess, BenchView
+from fmx_restart.doctor.checks import sites as checks
 from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.support import SiteDatabaseCase
@@ -24,10 +23,10 @@ class TestSiteDatabase(SiteDatabaseCase):
 		return look_at_database(self.site, config or self.config, **given)
 
 	def found(self, check, database: SiteDatabase) -> list:
-		ways = dict.fromkeys(Ways.__dataclass_fields__) | {"sites": lambda: [self.site]}
-		patient = Patient(str(self.path), "bench", Ways(**ways))
-		patient.parts.get("databases", lambda: {self.site: database})
-		return list(check(patient))
+		ways = dict.fromkeys(BenchAccess.__dataclass_fields__) | {"sites": lambda: [self.site]}
+		view = BenchView(str(self.path), "bench", BenchAccess(**ways))
+		view.parts.get("databases", lambda: {self.site: database})
+		return list(check(view))
 
 	@contextmanager
 	def open_transaction(self):

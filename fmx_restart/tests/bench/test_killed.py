@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from fmx_restart.adapters.journal_reader import remains_in
+from fmx_restart.adapters.journal import crashed_operation_in
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.crashes import end_guardian
@@ -47,6 +47,6 @@ class TestKilled(BenchTestCase):
 		done = self.run_command("--wait-workers")
 		self.assertEqual(done.code, 0, done.text)
 		journal = self.bench.path / "logs" / "fmx_restart" / f"{operation}.jsonl"
-		self.assertEqual(remains_in(journal).phase, Phase.RECOVERED)
+		self.assertEqual(crashed_operation_in(journal).phase, Phase.RECOVERED)
 		self.assert_restarted(before)
 		self.assertEqual(self.keys_of_ours(), [])

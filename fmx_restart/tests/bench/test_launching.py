@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.record import away
+from fmx_restart.adapters import own_session
 from fmx_restart.tests.adapters.waiting import eventually
 
 
@@ -22,7 +22,7 @@ class TestAway(unittest.TestCase):
 		self.folder = Path(folder.name)
 
 	def launch(self, code: str) -> None:
-		words = [sys.executable, away.__file__, str(self.folder / "told"), sys.executable, "-c", code]
+		words = [sys.executable, own_session.__file__, str(self.folder / "told"), sys.executable, "-c", code]
 		subprocess.run(words, check=True, timeout=30)
 
 	def test_the_command_has_another_parent_and_a_session_of_its_own(self):

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import PhaseTime, Report
 from fmx_restart.tests.adapters.waiting import eventually

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from fmx_restart.adapters.control_sites import CONTROL_KEY, MARK, OTHERS_KEY
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job

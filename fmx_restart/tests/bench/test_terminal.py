@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.journal import crashed_operation_in, is_closed
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.support import BenchTestCase, command_line
@@ -80,7 +80,7 @@ class TestTerminal(BenchTestCase):
 		self.assertIsNotNone(self.redis.get("rq:suspended"))
 		held.let_go()
 		eventually(lambda: is_closed(journal), "the operation has an end", deadline=240)
-		self.assertEqual(remains_in(journal).phase, Phase.DONE)
+		self.assertEqual(crashed_operation_in(journal).phase, Phase.DONE)
 		self.assert_restarted(before)
 		self.assertEqual((held.starts, held.ends), (1, 1))
 

@@ -7,10 +7,10 @@ import unittest
 import click
 from click.testing import CliRunner, Result
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.commands.restart import confirmed
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.testing.bench import InMemoryBench
 
 
 class TestQuestions(unittest.TestCase):

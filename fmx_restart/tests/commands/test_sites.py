@@ -7,8 +7,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from fmx_restart.adapters.bench_config import is_site
-from fmx_restart.commands import migrating
+from fmx_restart.adapters.bench import is_site
+from fmx_restart.commands import restart
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.tests.commands.test_migrate_options import typed
 
@@ -46,20 +46,18 @@ class TestChosenSites(unittest.TestCase):
 
 	def refused(self, *words: str, default: tuple = (), before: str | None = None) -> WrongEnvironment:
 		with self.assertRaises(WrongEnvironment) as raised:
-			migrating.chosen_sites(typed(*words), default, before)
+			restart.chosen_sites(typed(*words), default, before)
 		self.assertEqual(raised.exception.exit_code, 7)
 		self.assertIn("Nothing was changed", str(raised.exception))
 		return raised.exception
 
 	def test_ours_come_before_that_of_bench_each_once_in_order(self):
 		a, b = SITES
-		self.assertEqual(migrating.chosen_sites(typed(), [a]), (a,))
-		self.assertEqual(migrating.chosen_sites(typed(), [a], b), (b,))
-		self.assertEqual(
-			migrating.chosen_sites(typed("--site", b, "--site", a, "--site", b), [], "c"), (b, a)
-		)
-		self.assertEqual(migrating.chosen_sites(typed("--site", "all"), []), SITES)
-		self.assertEqual(migrating.chosen_sites(typed(), [], "all"), SITES)
+		self.assertEqual(restart.chosen_sites(typed(), [a]), (a,))
+		self.assertEqual(restart.chosen_sites(typed(), [a], b), (b,))
+		self.assertEqual(restart.chosen_sites(typed("--site", b, "--site", a, "--site", b), [], "c"), (b, a))
+		self.assertEqual(restart.chosen_sites(typed("--site", "all"), []), SITES)
+		self.assertEqual(restart.chosen_sites(typed(), [], "all"), SITES)
 
 	def test_one_that_does_not_exist_is_refused_with_those_that_do(self):
 		for name in (*ODD, self.absolute):
@@ -73,7 +71,7 @@ class TestChosenSites(unittest.TestCase):
 		self.assertIn("no site 'c'", str(error))
 
 	def test_a_default_site_that_is_gone_keeps_nobody_from_restarting_and_is_not_migrated(self):
-		self.assertEqual(migrating.chosen_sites(typed(), ["gone.localhost"]), ())
+		self.assertEqual(restart.chosen_sites(typed(), ["gone.localhost"]), ())
 		self.assertIn("no site 'gone.localhost'", str(self.refused("--migrate", default=("gone.localhost",))))
 
 	def test_a_link_to_a_site_is_one(self):

@@ -20,14 +20,13 @@ from unittest.mock import patch
 import psutil
 
 import fmx_restart
-from fmx_restart.adapters.journal import Journal
-from fmx_restart.adapters.journal_reader import is_closed, remains_in
+from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_closed
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.commands import viewer
 from fmx_restart.commands.viewer import JournalSource
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessDied
-from fmx_restart.engine.machine import Machine
+from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess
 from fmx_restart.tests.adapters.waiting import eventually
@@ -70,12 +69,12 @@ class ViewerCase(unittest.TestCase):
 
 	def operation(self) -> psutil.Process:
 		eventually(lambda: self.facts() > 1, "the operation has begun")
-		return psutil.Process(remains_in(self.journal).process.pid)
+		return psutil.Process(crashed_operation_in(self.journal).process.pid)
 
 	def end_operation(self) -> None:
 		self.make("end")
 		if self.facts():
-			process = remains_in(self.journal).process
+			process = crashed_operation_in(self.journal).process
 			eventually(lambda: not psutil.pid_exists(process.pid), "the operation's process has ended")
 
 	def assert_works_on(self) -> None:
@@ -86,7 +85,7 @@ class ViewerCase(unittest.TestCase):
 	def assert_ends_by_itself(self, outcome: Phase = Phase.DONE) -> None:
 		self.make("end")
 		eventually(lambda: is_closed(self.journal), "the operation has ended", deadline=SOON)
-		self.assertIs(remains_in(self.journal).phase, outcome)
+		self.assertIs(crashed_operation_in(self.journal).phase, outcome)
 
 
 class TestNobodyReads(ViewerCase):
@@ -187,7 +186,7 @@ class TestClosedOutput(ViewerCase):
 
 	def test_the_operation_ends_well_and_the_exit_code_says_so(self):
 		self.assertEqual(self.piped("works"), (0, ""))
-		self.assertIs(remains_in(self.journal).phase, Phase.DONE)
+		self.assertIs(crashed_operation_in(self.journal).phase, Phase.DONE)
 
 	def test_a_failure_is_told_on_standard_error_and_by_the_exit_code(self):
 		code, errors = self.piped("does_not_come_back")
@@ -199,7 +198,7 @@ class TestClosedOutput(ViewerCase):
 		words = ["bash", "-c", script, "bash", *self.words("text", "does_not_come_back")]
 		done = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=60)
 		self.assertEqual(done.returncode, NOT_BACK)
-		self.assertIs(remains_in(self.journal).phase, Phase.FAILED)
+		self.assertIs(crashed_operation_in(self.journal).phase, Phase.FAILED)
 
 
 class TestAskedToStop(ViewerCase):
@@ -215,7 +214,7 @@ class TestAskedToStop(ViewerCase):
 				self.assertIn("Asked the operation to stop", done.errors)
 				self.assertIn("Error: Stopped on request during Drain. Nothing was restarted", done.errors)
 				self.assertNotIn("Traceback", done.text)
-				self.assertIs(remains_in(self.journal).phase, Phase.ABORTED)
+				self.assertIs(crashed_operation_in(self.journal).phase, Phase.ABORTED)
 
 	def test_a_second_ctrl_c_leaves_at_once_and_says_that_the_operation_is_at_work(self):
 		# Given an operation that cannot stop now

@@ -9,7 +9,7 @@ import click
 
 from fmx_restart.commands.restart import must_answer, typed_before
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.this_bench import web
+from fmx_restart.wiring import web
 
 
 class TestWhichMustAnswer(unittest.TestCase):

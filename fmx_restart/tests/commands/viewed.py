@@ -18,13 +18,12 @@ import click
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.commands import viewer
-from fmx_restart.commands.migration_logs import MigrationLogs
 from fmx_restart.commands.operate import watch_apart
 from fmx_restart.commands.operation_process import Reporter
 from fmx_restart.commands.restart import exit_on_error, leaving, listener
-from fmx_restart.commands.viewer import Moment, Viewer
+from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Emitter
+from fmx_restart.engine.emitter import Emitter
 from fmx_restart.engine.errors import Interrupted, JournalFault, ProcessFault, WrongEnvironment
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess

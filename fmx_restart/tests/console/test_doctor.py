@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from fmx_restart.console.doctor import report
-from fmx_restart.console.doctor_tables import table
-from fmx_restart.doctor.detail import BYTES, HIDDEN, SECONDS
+from fmx_restart.console.doctor import report, table
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.registry import BYTES, HIDDEN, SECONDS, Finding, Severity
 
 ERROR = Finding(
 	"ghost-jobs", Severity.ERROR, "short", "2 jobs [are] lost.", "bench doctor --fix", fix="put-back"

@@ -9,9 +9,9 @@ import time
 import unittest
 from dataclasses import fields
 
-from fmx_restart.console.json_lines import JsonLines
+from fmx_restart.console.listeners import JsonLines
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job
 from fmx_restart.tests.console.samples import event_types, kinds_inside, sample

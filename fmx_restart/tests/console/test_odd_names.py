@@ -12,14 +12,13 @@ from unittest import mock
 from rich.console import Console
 
 from fmx_restart.console.doctor import report
-from fmx_restart.console.live import LiveTerminal
-from fmx_restart.console.plain import PlainLines
+from fmx_restart.console.listeners import LiveTerminal, PlainLines
 from fmx_restart.console.sentences import sentence
+from fmx_restart.desk.json_safe import finite
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.registry import Finding, Severity
 from fmx_restart.engine import events
 from fmx_restart.engine.plain_text import printable, printable_lines
-from fmx_restart.record.finite import finite
 from fmx_restart.tests.console import samples
 
 #: Clears a screen, rings a bell, turns the line round, and is no UTF-8

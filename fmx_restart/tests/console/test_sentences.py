@@ -6,7 +6,7 @@ import re
 import unittest
 from dataclasses import replace
 
-from fmx_restart.console.plain import PlainLines
+from fmx_restart.console.listeners import PlainLines
 from fmx_restart.console.sentences import PHASES, count, plan_sentence, sentence, span, story
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase

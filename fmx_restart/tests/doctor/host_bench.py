@@ -13,14 +13,14 @@ from pathlib import Path
 
 import psutil
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.queue import InMemoryQueue
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.finding import Finding
-from fmx_restart.doctor.patient import Patient, Ways
+from fmx_restart.doctor.bench_view import BenchAccess, BenchView
+from fmx_restart.doctor.registry import Finding
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.errors import QueueUnreachable
-from fmx_restart.engine.local_workers import Locator
 from fmx_restart.engine.ports import Host, Look, Process, Worker
+from fmx_restart.engine.workers import Locator
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.queue import InMemoryQueue
 from fmx_restart.tests.adapters.benches import LAUNCHER, make_bench, short_folder
 
 PYTHON = Path(sys.executable)
@@ -37,13 +37,15 @@ class HostTestCase(unittest.TestCase):
 		self.bench = make_bench(self.home / "bench")
 		self.ways: dict = {"config": dict, "connection": no_redis}
 
-	def patient(self) -> Patient:
-		return Patient(
-			str(self.bench), "bench", Ways(**{**dict.fromkeys(Ways.__dataclass_fields__), **self.ways})
+	def view(self) -> BenchView:
+		return BenchView(
+			str(self.bench),
+			"bench",
+			BenchAccess(**{**dict.fromkeys(BenchAccess.__dataclass_fields__), **self.ways}),
 		)
 
 	def findings(self, *names: str) -> tuple[Finding, ...]:
-		return examine_patient(self.patient(), names).findings
+		return run_checks(self.view(), names).findings
 
 	def launch(
 		self,

@@ -9,14 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
 from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.doctor.bench_view import OPERATION, BenchAccess, BenchView
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.finding import Finding
-from fmx_restart.doctor.patient import OPERATION, Patient, Ways
-from fmx_restart.engine.holder import Holder
+from fmx_restart.doctor.registry import Finding
+from fmx_restart.doctor.runner import run_checks
+from fmx_restart.engine.identity import Holder
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryProcesses
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 from fmx_restart.tests.adapters.waiting import eventually
@@ -51,7 +51,7 @@ class DoctorTestCase(RedisTestCase):
 			(self.path / name).mkdir(parents=True)
 		self.ways: dict = {}
 
-	def patient(self) -> Patient:
+	def view(self) -> BenchView:
 		"""A new one for each question: each reads everything once."""
 		ways = {
 			"config": dict,
@@ -68,14 +68,14 @@ class DoctorTestCase(RedisTestCase):
 			"recover": lambda operation: self.fail("no fix recovers here"),
 			**self.ways,
 		}
-		patient = Patient(str(self.path), self.rq.id, Ways(**ways))
+		view = BenchView(str(self.path), self.rq.id, BenchAccess(**ways))
 		if "connection" not in self.ways:  # a Redis that was just started, and that nobody had to find again
-			queue = RedisQueue(patient.connection, self.rq.id, OPERATION, settled_after=0)
-			patient.parts.get("queue", lambda: queue)
-		return patient
+			queue = RedisQueue(view.connection, self.rq.id, OPERATION, settled_after=0)
+			view.parts.get("queue", lambda: queue)
+		return view
 
 	def examine(self, *names: str) -> Examination:
-		return examine_patient(self.patient(), names)
+		return run_checks(self.view(), names)
 
 	def findings(self, *names: str) -> tuple[Finding, ...]:
 		return self.examine(*names).findings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from fmx_restart.adapters.control_sites import CONTROL_KEY, OTHERS_KEY, mark_site
-from fmx_restart.doctor.finding import Severity
+from fmx_restart.doctor.registry import Severity
 from fmx_restart.tests.doctor.support import SITE, DoctorTestCase
 
 OTHER = "two.localhost"

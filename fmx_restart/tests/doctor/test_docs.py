@@ -6,8 +6,8 @@ import re
 import unittest
 from pathlib import Path
 
-from fmx_restart.doctor.check import CHECKS
-from fmx_restart.doctor.examining import FAILED, NO_MANAGER, UNREACHABLE
+from fmx_restart.doctor.registry import CHECKS
+from fmx_restart.doctor.runner import FAILED, NO_MANAGER, UNREACHABLE
 
 PAGES = Path(__file__).parents[3] / "docs" / "doctor"
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from fmx_restart.doctor import PREFLIGHT
-from fmx_restart.doctor.examining import ask
-from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.registry import Finding, Severity
+from fmx_restart.doctor.runner import ask
 from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
 from fmx_restart.tests.doctor.support import DoctorTestCase
 
@@ -18,17 +18,17 @@ FOUND = Finding("found", Severity.WARNING, "short", "It is wrong.", "bench put-i
 CHECKOUT = Path(__file__).parents[3]
 
 
-def finds(patient):
+def finds(view):
 	yield FOUND
 
 
-def finds_and_fails(patient):
+def finds_and_fails(view):
 	yield FOUND
 	raise LookupError("no such thing")
 
 
 class TestExamine(DoctorTestCase):
-	def hang(self, patient=None):
+	def hang(self, view=None):
 		"""Until the test is over."""
 		self.over.wait()
 		return ()
@@ -39,7 +39,7 @@ class TestExamine(DoctorTestCase):
 		self.addCleanup(self.over.set)
 
 	def test_a_check_that_fails_is_a_finding_and_hides_neither_the_others_nor_what_it_found_before(self):
-		examination = ask(self.patient(), {"finds": finds, "fails": finds_and_fails}, {})
+		examination = ask(self.view(), {"finds": finds, "fails": finds_and_fails}, {})
 		failed, found = examination.findings
 		self.assertEqual((failed.check, failed.subject, failed.severity), ("check-failed", "fails", "error"))
 		self.assertIn("LookupError, test_examine.py line", failed.text)
@@ -48,7 +48,7 @@ class TestExamine(DoctorTestCase):
 
 	def test_a_check_that_hangs_is_a_finding_after_its_time_and_hides_no_other(self):
 		began = time.monotonic()
-		examination = ask(self.patient(), {"finds": finds, "hangs": self.hang}, {}, limit=0.3)
+		examination = ask(self.view(), {"finds": finds, "hangs": self.hang}, {}, limit=0.3)
 		self.assertLess(time.monotonic() - began, 1.5)
 		self.assertEqual(
 			[(found.check, found.subject) for found in examination.findings],
@@ -60,10 +60,8 @@ class TestExamine(DoctorTestCase):
 			raise QueueUnreachable("Redis does not answer.", hint="supervisorctl status")
 
 		self.ways["connection"] = refuse
-		checks = {f"check-{n}": lambda patient: [patient.look and FOUND] for n in range(20)}
-		examination = ask(
-			self.patient(), {"finds": finds, **checks}, {"workers": lambda patient: [patient.look]}
-		)
+		checks = {f"check-{n}": lambda view: [view.look and FOUND] for n in range(20)}
+		examination = ask(self.view(), {"finds": finds, **checks}, {"workers": lambda view: [view.look]})
 		told, found = examination.findings
 		self.assertEqual((told.check, told.subject), ("unreachable", "connection"))
 		self.assertEqual((told.text, told.remedy), ("Redis does not answer.", "supervisorctl status"))
@@ -71,8 +69,8 @@ class TestExamine(DoctorTestCase):
 
 	def test_what_does_not_answer_at_all_is_told_once_too(self):
 		self.ways["connection"] = self.hang
-		checks = {f"check-{n}": lambda patient: [patient.look] for n in range(20)}
-		examination = ask(self.patient(), checks, {}, limit=0.3)
+		checks = {f"check-{n}": lambda view: [view.look] for n in range(20)}
+		examination = ask(self.view(), checks, {}, limit=0.3)
 		self.assertEqual(
 			[(f.check, f.subject) for f in examination.findings], [("unreachable", "connection")]
 		)
@@ -80,17 +78,17 @@ class TestExamine(DoctorTestCase):
 	def test_each_part_is_read_once_by_twenty_checks_at_a_time(self):
 		reads = []
 		self.ways["sites"] = lambda: reads.append(1) or time.sleep(0.05) or ["one.localhost"]
-		checks = {f"check-{n}": lambda patient: [patient.sites and FOUND] for n in range(20)}
-		examination = ask(self.patient(), checks, {})
+		checks = {f"check-{n}": lambda view: [view.sites and FOUND] for n in range(20)}
+		examination = ask(self.view(), checks, {})
 		self.assertEqual((examination.findings, reads), ((FOUND,), [1]))
 
 	def test_a_check_that_hangs_keeps_the_process_from_nothing(self):
 		"""A process of its own, whose only other thread never ends, ends."""
 		code = (
 			"import threading\n"
-			"from fmx_restart.doctor.examining import ask\n"
-			"from fmx_restart.doctor.patient import Patient\n"
-			"found = ask(Patient('/', 'x', None), {'hangs': lambda _: threading.Event().wait()}, {}, limit=0.1)\n"
+			"from fmx_restart.doctor.runner import ask\n"
+			"from fmx_restart.doctor.bench_view import BenchView\n"
+			"found = ask(BenchView('/', 'x', None), {'hangs': lambda _: threading.Event().wait()}, {}, limit=0.1)\n"
 			"print(found.findings[0].check)"
 		)
 		done = subprocess.run(
@@ -99,11 +97,11 @@ class TestExamine(DoctorTestCase):
 		self.assertEqual((done.returncode, done.stdout), (0, "check-failed\n"), done.stderr)
 
 	def test_errors_come_first(self):
-		def two(patient):
+		def two(view):
 			yield Finding("b", Severity.WARNING, "", "", "")
 			yield Finding("b", Severity.ERROR, "", "", "")
 
-		findings = ask(self.patient(), {"b": two}, {}).findings
+		findings = ask(self.view(), {"b": two}, {}).findings
 		self.assertEqual([found.severity for found in findings], [Severity.ERROR, Severity.WARNING])
 
 	def test_a_name_that_there_is_none_of_is_refused_with_those_that_there_are(self):
@@ -112,7 +110,7 @@ class TestExamine(DoctorTestCase):
 		self.assertIn("queue-suspended", caught.exception.hint)
 
 	def test_no_module_takes_the_place_of_the_function_that_everybody_calls(self):
-		code = "import fmx_restart.doctor.examining\nfrom fmx_restart.doctor import examine\nassert callable(examine)"
+		code = "import fmx_restart.doctor.runner\nfrom fmx_restart.wiring import examine\nassert callable(examine)"
 		done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
 		self.assertEqual(done.returncode, 0, done.stderr)
 

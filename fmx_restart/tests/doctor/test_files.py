@@ -12,7 +12,7 @@ from pathlib import Path
 WRITE = """
 import resource, sys
 from pathlib import Path
-from fmx_restart.doctor.files import write_for_administrator
+from fmx_restart.doctor.registry import write_for_administrator
 from fmx_restart.engine.errors import WrongEnvironment
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:

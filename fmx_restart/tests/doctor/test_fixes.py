@@ -7,10 +7,9 @@ from contextlib import closing
 
 import psutil
 
-from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, lock_key
-from fmx_restart.adapters.redis_queue.lease import RedisLease
-from fmx_restart.doctor.fix import FIXES, Step
+from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
+from fmx_restart.doctor.registry import FIXES, Step
 from fmx_restart.engine.errors import BenchBusy, DrainTimeout
 from fmx_restart.engine.ports import Hold
 from fmx_restart.tests.adapters.waiting import eventually
@@ -22,7 +21,7 @@ OPERATION = "20261122-120000-beef"
 
 class FixTestCase(DoctorTestCase):
 	def steps(self, name: str) -> list[Step]:
-		return list(FIXES.all()[name](self.patient()))
+		return list(FIXES.all()[name](self.view()))
 
 	def status(self, id: str) -> str:
 		return self.admin.hget(f"rq:job:{id}", "status").decode()
@@ -80,7 +79,7 @@ class TestPutBack(FixTestCase):
 	def test_nothing_is_put_back_while_a_worker_may_still_hold_it(self):
 		# Given a worker that was stopped: nobody knows whether it has popped the job
 		pid = self.rq.start_worker("short")
-		eventually(lambda: self.patient().live_workers, "it has registered")
+		eventually(lambda: self.view().live_workers, "it has registered")
 		process = psutil.Process(pid)
 		process.suspend()
 		self.addCleanup(process.resume)

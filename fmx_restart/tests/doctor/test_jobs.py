@@ -24,7 +24,7 @@ class TestJobs(DoctorTestCase):
 		"""The pid of a worker that runs a job now."""
 		pid = self.rq.start_worker("short")
 		self.rq.enqueue(f"one.localhost{SEPARATOR}{UUID}", waits=True, **given)
-		eventually(lambda: any(job.worker for job in self.patient().look.started), "the job runs")
+		eventually(lambda: any(job.worker for job in self.view().look.started), "the job runs")
 		return pid
 
 	def test_jobs_that_wait_or_run_are_fine(self):
@@ -43,12 +43,12 @@ class TestJobs(DoctorTestCase):
 	def test_a_job_that_a_worker_pops_just_now_is_no_ghost(self):
 		# Given a job in no list: its worker has popped it and not started it
 		id = self.ghost()
-		patient = self.patient()
+		view = self.view()
 		# When it starts between the two looks
 		start = Timer(0.3, lambda: self.admin.lpush(self.rq.queue("short").key, id))
 		start.start()
 		self.addCleanup(start.join)
-		self.assertEqual(patient.lost_jobs.ghosts, ())
+		self.assertEqual(view.lost_jobs.ghosts, ())
 
 	def test_a_ghost_whose_name_is_used_again_and_again_blocks_its_successors(self):
 		self.ghost(f"one.localhost{SEPARATOR}scheduled_job-app.tasks.hourly")

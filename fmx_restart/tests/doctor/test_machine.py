@@ -13,18 +13,19 @@ from pathlib import Path
 from unittest import skipUnless
 
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.kernel_log import (
+from fmx_restart.adapters.machine import (
+	Memory,
 	journal_records,
+	kernel_lines,
 	kill_in,
-	lines_of,
 	oom_kills,
 	read_kmsg,
+	read_memory,
 	records_in,
 )
-from fmx_restart.adapters.machine_memory import Memory, read_memory
-from fmx_restart.adapters.redis_queue.survey import QueueSurvey
-from fmx_restart.doctor.checks.kernel import told
-from fmx_restart.doctor.examining import examine_patient
+from fmx_restart.adapters.redis_queue.look import QueueSurvey
+from fmx_restart.doctor.checks.memory import told
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.host_bench import HostTestCase, look_at
@@ -53,11 +54,11 @@ class TestMemory(HostTestCase):
 		self.workers: list[Worker] = []
 		self.ways |= {"host": lambda: ThisHost(str(self.bench)), "processes": no_manager}
 
-	def patient(self):
-		patient = super().patient()
-		patient.parts.get("memory", lambda: self.memory)
-		patient.parts.get("look", lambda: look_at(patient.host, *self.workers))
-		return patient
+	def view(self):
+		view = super().view()
+		view.parts.get("memory", lambda: self.memory)
+		view.parts.get("look", lambda: look_at(view.host, *self.workers))
+		return view
 
 	def names(self) -> list[str]:
 		return [finding.check for finding in self.findings("memory-low", "too-many-workers")]
@@ -97,11 +98,11 @@ class TestMemory(HostTestCase):
 		):
 			with self.subTest(load=load, oldest=oldest, memory=memory):
 				self.memory = memory
-				patient = self.patient()
-				patient.parts.get("load", lambda load=load: load)
+				view = self.view()
+				view.parts.get("load", lambda load=load: load)
 				survey = replace(waits, oldest=time.time() - oldest)
-				patient.parts.get("surveys", lambda survey=survey: [survey])
-				found = examine_patient(patient, ["too-few-workers"]).findings
+				view.parts.get("surveys", lambda survey=survey: [survey])
+				found = run_checks(view, ["too-few-workers"]).findings
 				self.assertEqual([finding.check for finding in found], expected, found)
 
 	def test_a_limit_of_a_group_is_one_for_us_and_none_is_none(self):
@@ -179,16 +180,16 @@ class TestKernelLog(unittest.TestCase):
 	def test_reading_stops_where_the_log_does(self):
 		reading, writing = os.pipe2(os.O_NONBLOCK)
 		os.write(writing, b"6,1,2,-;a")
-		self.assertEqual(list(lines_of(reading)), ["6,1,2,-;a"])
+		self.assertEqual(list(kernel_lines(reading)), ["6,1,2,-;a"])
 		os.close(reading)
 		os.close(writing)
 
 
 INSIDE = """
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.patient import Patient, Ways
-patient = Patient({bench!r}, "bench", Ways(**dict.fromkeys(Ways.__dataclass_fields__)))
-for found in examine_patient(patient, ["container-stop"]).findings:
+from fmx_restart.doctor.runner import run_checks
+from fmx_restart.doctor.bench_view import BenchView, BenchAccess
+patient = BenchView({bench!r}, "bench", BenchAccess(**dict.fromkeys(BenchAccess.__dataclass_fields__)))
+for found in run_checks(patient, ["container-stop"]).findings:
 	print(found.check, found.severity.value, found.subject)
 """
 #: As PID 1 it starts a worker, looks at it, and ends; the first of them takes care of TERM.

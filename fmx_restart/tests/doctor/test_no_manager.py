@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import unittest.mock
 
-from fmx_restart.adapters.bench_folder import BenchFolder
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.managers.supervisor.configuration import sign_of_supervisor, signs_in_processes
+from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.process_table import ProcessTable
-from fmx_restart.adapters.supervisor.discovery import find_supervisor
-from fmx_restart.adapters.supervisor.signs import sign_of_supervisor, signs_in_processes
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.finding import Finding, Severity
+from fmx_restart.doctor.registry import Finding, Severity
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.tests.adapters.benches import Supervisord, program, worker_in_terminal
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.host_bench import HostTestCase, kill
@@ -38,7 +38,7 @@ class TestABenchWithoutSupervisor(NoManagerCase):
 		# Given a bench as `bench start` runs it: a worker, and no sign of supervisor
 		worker_in_terminal(self, self.bench)
 		# When it is examined by several checks that want the manager
-		examination = examine_patient(self.patient(), ASK_THE_MANAGER)
+		examination = run_checks(self.view(), ASK_THE_MANAGER)
 		# Then that is one note, and no exit code depends on it
 		(note,) = examination.findings
 		self.assertEqual((note.check, note.severity, note.subject), ("no-manager", Severity.NOTE, ""))
@@ -66,7 +66,7 @@ class TestABenchWithoutSupervisor(NoManagerCase):
 
 class TestABenchThatSupervisorShouldRun(NoManagerCase):
 	def is_error(self, sign: str) -> Finding:
-		examination = examine_patient(self.patient(), ASK_THE_MANAGER)
+		examination = run_checks(self.view(), ASK_THE_MANAGER)
 		(found,) = examination.findings
 		self.assertEqual(
 			(found.check, found.subject, found.severity), ("unreachable", "manager", Severity.ERROR)

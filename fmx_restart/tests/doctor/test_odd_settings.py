@@ -6,12 +6,12 @@ import json
 from datetime import datetime
 from unittest import mock
 
+from fmx_restart.adapters.database import SiteDatabase
 from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.scheduled_events import Event, ScheduleRecord, local_time
-from fmx_restart.adapters.site_database import SiteDatabase
-from fmx_restart.doctor import beside
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.side_by_side import ask_each
+from fmx_restart.doctor import in_background
+from fmx_restart.doctor.concurrency import ask_each
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
 from fmx_restart.tests.adapters.waiting import eventually
@@ -35,7 +35,7 @@ class OddSettingsCase(RedisTestCase, SitesCase):
 
 	def all_texts(self) -> str:
 		"""Everything that an examination of the whole bench tells, which must not fail anywhere."""
-		examination = examine_patient(self.patient())
+		examination = run_checks(self.view())
 		failed = [found for found in examination.findings if found.check == "check-failed"]
 		self.assertEqual(failed, [])
 		self.assertEqual([row.site for row in examination.details["sites"]], list(SITES))
@@ -103,10 +103,10 @@ class TestSites(OddSettingsCase):
 
 
 class TestSchedules(OddSettingsCase):
-	def patient(self):
-		patient = super().patient()
-		patient.parts.get("databases", lambda: {site: self.database for site in SITES})
-		return patient
+	def view(self):
+		view = super().view()
+		view.parts.get("databases", lambda: {site: self.database for site in SITES})
+		return view
 
 	def schedule(self, zone: str, *events: Event) -> None:
 		now = local_time(1_790_000_000.0, "Europe/Berlin")
@@ -148,19 +148,22 @@ class TestThreads(OddSettingsCase):
 		self.assertEqual(found, {1: 10, 0: "ZeroDivisionError", 2: 5})
 
 	def test_a_doctor_that_fails_beside_an_operation_is_told_in_one_line(self):
-		with mock.patch.object(beside, "examine", side_effect=RuntimeError(SECRET)):
-			doctor = beside.DoctorBeside()
+		def examine(names):
+			raise RuntimeError(SECRET)
+
+		if True:
+			doctor = in_background.BackgroundExamination(examine)
 			[trouble] = eventually(doctor.troubles, "the doctor has looked")
 		self.assertEqual(trouble.check, "check-failed")
 		self.assertIn("RuntimeError", trouble.text)
 		self.assertNotIn(SECRET, trouble.text)
 
 	def test_a_check_that_ends_its_thread_is_told_as_one_that_failed(self):
-		from fmx_restart.doctor.examining import ask
+		from fmx_restart.doctor.runner import ask
 
-		def ends(patient):
+		def ends(view):
 			raise SystemExit(SECRET)
 
-		[finding] = ask(self.patient(), {"ends": ends}, {}).findings
+		[finding] = ask(self.view(), {"ends": ends}, {}).findings
 		self.assertEqual((finding.check, finding.subject), ("check-failed", "ends"))
 		self.assertNotIn(SECRET, finding.text)

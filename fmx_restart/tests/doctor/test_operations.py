@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.redis_queue.keys import lock_key
-from fmx_restart.doctor.fix import FIXES
+from fmx_restart.doctor.registry import FIXES
 from fmx_restart.engine import events
-from fmx_restart.engine.machine import Machine
+from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, Setting
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
@@ -62,7 +62,7 @@ class TestOperations(DoctorTestCase):
 		self.assertEqual((found.severity, found.fix), ("error", ""))
 		self.assertIn("ran on a.example and died there", found.text)
 		self.assertIn("On a.example, type: bench safe-restart --recover", found.remedy)
-		self.assertEqual(list(FIXES.all()["unfinished-operation"](self.patient())), [])
+		self.assertEqual(list(FIXES.all()["unfinished-operation"](self.view())), [])
 		# One that still holds the bench lives there
 		self.admin.set(lock_key(self.rq.id), f"{OPERATION} {dead_note(OPERATION, host='a.example')}")
 		self.assert_clean(["unfinished-operation"])

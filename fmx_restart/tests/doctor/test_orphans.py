@@ -9,13 +9,12 @@ import unittest
 
 import psutil
 
-from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.bench_processes import Role, role_of
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.bench_processes import Orphan, Role, find_orphans, role_of
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.orphans import Orphan, find_orphans
 from fmx_restart.adapters.process_table import ProcessTable, Row
-from fmx_restart.doctor.fix import FIXES
-from fmx_restart.doctor.fixes import end_orphans
+from fmx_restart.doctor.checks import leftovers
+from fmx_restart.doctor.registry import FIXES
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.benches import make_bench, worker_in_terminal
@@ -36,10 +35,10 @@ class OrphansCase(HostTestCase):
 		self.ways |= {"host": lambda: ThisHost(str(self.bench)), "processes": no_manager}
 		self.workers: list[Worker] = []
 
-	def patient(self):
-		patient = super().patient()
-		patient.parts.get("look", lambda: look_at(patient.host, *self.workers))
-		return patient
+	def view(self):
+		view = super().view()
+		view.parts.get("look", lambda: look_at(view.host, *self.workers))
+		return view
 
 	def subjects(self) -> dict[str, str]:
 		return {finding.subject: finding.text for finding in self.findings("orphans")}
@@ -101,25 +100,24 @@ class TestFix(OrphansCase):
 		eventually(lambda: len(psutil.Process(refuses).children()) == 1, "it has a child")
 		[child] = psutil.Process(refuses).children()
 		eventually(lambda: is_deaf(child.pid) and is_deaf(refuses), "they take no TERM")
-		patient = self.patient()
+		view = self.view()
 		# When the fix is made
-		steps = list(FIXES.all()["end-orphans"](patient))
+		steps = list(FIXES.all()["end-orphans"](view))
 		self.assertEqual(len(steps), 2)
 		told = {
-			orphan.pid: end_orphans.end(patient, orphan, grace=0.3)
-			for orphan in end_orphans.find_orphans_of(patient)
+			orphan.pid: leftovers.end(view, orphan, grace=0.3) for orphan in leftovers.find_orphans_of(view)
 		}
 		# Then all are gone, and it is told how
 		self.assertNotIn("KILL", told[obeys])
 		self.assertIn("KILL", told[refuses])
-		self.assertFalse(any(patient.host.family(pid) for pid in (obeys, refuses, child.pid)))
+		self.assertFalse(any(view.host.family(pid) for pid in (obeys, refuses, child.pid)))
 
 	def test_one_that_is_gone_or_no_orphan_any_more_is_left_alone(self):
 		pid = self.launch(*HELPER, "worker")
-		patient = self.patient()
-		[step] = FIXES.all()["end-orphans"](patient)
+		view = self.view()
+		[step] = FIXES.all()["end-orphans"](view)
 		psutil.Process(pid).kill()
-		eventually(lambda: not patient.host.family(pid), "it is gone")
+		eventually(lambda: not view.host.family(pid), "it is gone")
 		self.assertIn("nothing was done", step.act())
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryProcesses, Program
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 
 SOCKETIO = "bench-web:bench-node-socketio"

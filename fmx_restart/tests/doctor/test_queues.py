@@ -6,7 +6,7 @@ import os
 import time
 from datetime import datetime, timedelta, timezone
 
-from fmx_restart.adapters.redis_queue.survey import SAMPLE
+from fmx_restart.adapters.redis_queue.look import SAMPLE
 from fmx_restart.tests.doctor.support import DoctorTestCase
 
 CHECKS = ("queue-near-limit", "long-wait", "overdue-jobs")
@@ -57,7 +57,7 @@ class TestQueues(DoctorTestCase):
 		for number in range(SAMPLE + 100):
 			self.rq.enqueue(f"job-{number}", method="app.first" if number < SAMPLE / 2 + 50 else "app.second")
 		# When it is surveyed
-		(queue,) = self.patient().surveys
+		(queue,) = self.view().surveys
 		# Then not every job was looked at, and both halves are told as often
 		self.assertEqual((queue.pending, queue.sample), (SAMPLE + 100, SAMPLE))
 		counts = {method.name: method.jobs for method in queue.methods}
@@ -66,7 +66,7 @@ class TestQueues(DoctorTestCase):
 
 	def test_a_job_with_very_large_arguments_is_counted_and_not_read(self):
 		self.rq.enqueue("large", kwargs={"content": os.urandom(100_000)})
-		(queue,) = self.patient().surveys
+		(queue,) = self.view().surveys
 		self.assertEqual([(method.name, method.jobs) for method in queue.methods], [("unknown", 1)])
 
 	def test_nothing_moves_while_the_doctor_looks(self):

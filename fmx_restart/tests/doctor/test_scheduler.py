@@ -8,11 +8,11 @@ import time
 import unittest
 from datetime import datetime, timedelta
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
+from fmx_restart.adapters.database import SiteDatabase
 from fmx_restart.adapters.scheduled_events import Event, ScheduleRecord, local_time
-from fmx_restart.adapters.site_database import SiteDatabase
 from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryProcesses, Program
 from fmx_restart.tests.doctor.host_bench import HostTestCase
 
 SITE = "a.localhost"
@@ -46,11 +46,11 @@ class SchedulerCase(HostTestCase):
 	def configure(self, **settings) -> None:
 		(self.bench / "sites" / SITE / "site_config.json").write_text(json.dumps(settings))
 
-	def patient(self):
-		patient = super().patient()
-		patient.parts.get("databases", lambda: {SITE: self.database})
-		patient.parts.get("lock_note", lambda: self.held)
-		return patient
+	def view(self):
+		view = super().view()
+		view.parts.get("databases", lambda: {SITE: self.database})
+		view.parts.get("lock_note", lambda: self.held)
+		return view
 
 	def told(self) -> dict[str, str]:
 		return {finding.check: finding.text for finding in self.findings(*CHECKS)}

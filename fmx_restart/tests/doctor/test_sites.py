@@ -8,15 +8,14 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.host import InMemoryHost
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
-from fmx_restart.adapters.site_settings import site_settings
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.side_by_side import ask_each
+from fmx_restart.adapters.site_config import site_settings
+from fmx_restart.doctor.concurrency import ask_each
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine import events
-from fmx_restart.engine.facts import json_line
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.ports import ProcessKind, ProcessState, Setting
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
 from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.doctor.host_bench import HostTestCase
 
@@ -97,9 +96,9 @@ class TestSites(SitesCase):
 
 	def test_what_an_operation_closes_is_told_by_others_while_it_runs_and_when_it_died(self):
 		self.configure("b.localhost", maintenance_mode=1)
-		patient = self.patient()
-		patient.parts.get("lock_note", lambda: "operation 1")
-		self.assertEqual(examine_patient(patient, ["maintenance-mode"]).findings, ())
+		view = self.view()
+		view.parts.get("lock_note", lambda: "operation 1")
+		self.assertEqual(run_checks(view, ["maintenance-mode"]).findings, ())
 		# Given the journal of one that died
 		found, new = (Setting("b.localhost", "maintenance_mode", value, bool(value)) for value in (None, 1))
 		folder = self.bench / "logs/fmx_restart"

@@ -8,11 +8,11 @@ import unittest
 from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.supervisor.discovery import find_supervisor
-from fmx_restart.doctor.examining import examine_patient
-from fmx_restart.doctor.fix import FIXES
-from fmx_restart.doctor.patient import Patient, Ways
-from fmx_restart.doctor.supervisor_rules import RULES
+from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
+from fmx_restart.doctor.bench_view import BenchAccess, BenchView
+from fmx_restart.doctor.checks.supervisor import RULES
+from fmx_restart.doctor.registry import FIXES
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.benches import (
 	Supervisord,
@@ -48,20 +48,20 @@ class SupervisorCase(unittest.TestCase):
 		supervisord.start()
 		return supervisord
 
-	def patient(self, supervisord: Supervisord) -> Patient:
-		ways = dict.fromkeys(Ways.__dataclass_fields__)
+	def view(self, supervisord: Supervisord) -> BenchView:
+		ways = dict.fromkeys(BenchAccess.__dataclass_fields__)
 		ways["processes"] = lambda: find_supervisor(
 			str(self.bench), url=supervisord.url, environ={}, files=[]
 		)
 		ways["host"] = lambda: ThisHost(str(self.bench))
 		ways["config"] = lambda: self.config
-		patient = Patient(str(self.bench), "bench", Ways(**ways))
-		patient.parts.get("look", lambda: look_at(patient.host, *self.workers, managed=patient.managed))
-		return patient
+		view = BenchView(str(self.bench), "bench", BenchAccess(**ways))
+		view.parts.get("look", lambda: look_at(view.host, *self.workers, managed=view.managed))
+		return view
 
 	def findings(self, supervisord: Supervisord) -> dict[str, list]:
 		found: dict[str, list] = {}
-		for finding in examine_patient(self.patient(supervisord), CHECKS).findings:
+		for finding in run_checks(self.view(supervisord), CHECKS).findings:
 			found.setdefault(finding.check, []).append(finding)
 		return found
 
@@ -124,7 +124,7 @@ class TestSettings(SupervisorCase):
 		settings = {**GOOD, "stopwaitsecs": 40, "stopsignal": "QUIT"}
 		supervisord = self.start(program("web", web, folder=self.bench / "sites", **settings))
 		self.assertEqual(self.findings(supervisord), {})
-		[process] = self.patient(supervisord).processes
+		[process] = self.view(supervisord).processes
 		host = ThisHost(str(self.bench))
 		self.workers = (
 			Worker("w", host.name, process.pid, ("long",), WorkerState.IDLE, None, time.time(), time.time()),
@@ -231,7 +231,7 @@ class TestLines(SupervisorCase):
 		self.assertEqual(set(self.findings(supervisord)), {"stop-time", "kill-as-group", "autorestart"})
 		before = (folder / "bench.conf").read_text()
 		# When the fix is made, and an administrator does what the file says
-		[step] = FIXES.all()["supervisor-lines"](self.patient(supervisord))
+		[step] = FIXES.all()["supervisor-lines"](self.view(supervisord))
 		told = step.act()
 		[written] = (self.bench / "config/fmx_restart").iterdir()
 		self.assertIn(str(written), told)
@@ -244,4 +244,4 @@ class TestLines(SupervisorCase):
 
 	def test_where_nothing_lacks_nothing_is_written(self):
 		supervisord = self.start(self.worker("w", "worker --queue short", **GOOD))
-		self.assertEqual(list(FIXES.all()["supervisor-lines"](self.patient(supervisord))), [])
+		self.assertEqual(list(FIXES.all()["supervisor-lines"](self.view(supervisord))), [])

@@ -6,9 +6,8 @@ import os
 
 from rq.suspension import suspend
 
-from fmx_restart.adapters.redis_queue.fence import RedisFence
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
-from fmx_restart.adapters.redis_queue.lease import RedisLease
+from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 
 CHECKS = ("queue-suspended", "stale-fence")

@@ -6,13 +6,18 @@ import os
 import unittest
 from pathlib import Path
 
-from fmx_restart.adapters.bench_folder import BenchFolder
-from fmx_restart.adapters.systemd.cgroup import is_main_process, unit_of
-from fmx_restart.adapters.systemd.show import parse, seconds
-from fmx_restart.adapters.systemd.units import Unit, units_in, units_of
-from fmx_restart.doctor.fix import FIXES
-from fmx_restart.doctor.systemd import FIX
-from fmx_restart.doctor.systemd_rules import RULES
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.managers.systemd import (
+	Unit,
+	is_main_process,
+	parse,
+	seconds,
+	unit_of,
+	units_in,
+	units_of,
+)
+from fmx_restart.doctor.checks.systemd import FIX, RULES
+from fmx_restart.doctor.registry import FIXES
 from fmx_restart.tests.doctor.host_bench import HostTestCase
 from fmx_restart.tests.doctor.test_orphans import no_manager
 
@@ -39,10 +44,10 @@ class SystemdCase(HostTestCase):
 	def units(self) -> dict[str, Unit]:
 		return {unit.name: unit for unit in units_in(parse(self.text), BenchFolder(str(self.bench)))}
 
-	def patient(self):
-		patient = super().patient()
-		patient.parts.get("units", lambda: list(self.units().values()))
-		return patient
+	def view(self):
+		view = super().view()
+		view.parts.get("units", lambda: list(self.units().values()))
+		return view
 
 	def told(self) -> dict[str, dict[str, str]]:
 		"""Unit → check → text."""
@@ -97,7 +102,7 @@ class TestRules(SystemdCase):
 
 class TestDropIns(SystemdCase):
 	def test_one_file_for_each_unit_and_one_for_all_instances_of_a_template(self):
-		steps = list(FIXES.all()[FIX](self.patient()))
+		steps = list(FIXES.all()[FIX](self.view()))
 		for step in steps:
 			self.assertIn("daemon-reload", step.act())
 		written = {file.name: file.read_text() for file in (self.bench / "config/fmx_restart").iterdir()}

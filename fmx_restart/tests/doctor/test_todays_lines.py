@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fmx_restart.adapters.redis_queue.survey import SAMPLE
-from fmx_restart.doctor.todays_lines import queue_lines, scheduler_lines, worker_line
+from fmx_restart.adapters.redis_queue.look import SAMPLE
+from fmx_restart.doctor.frappe_output import queue_lines, scheduler_lines, worker_line
 from fmx_restart.tests.adapters.rq_bench import SEPARATOR
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import SITE, DoctorTestCase
@@ -17,20 +17,20 @@ class TestTodaysLines(DoctorTestCase):
 		self.enqueue(1)
 		self.enqueue(2, method="app.tasks.other")
 		self.enqueue(3, site=f"{SITE}.br")
-		lines = list(queue_lines(self.patient(), SITE))
+		lines = list(queue_lines(self.view(), SITE))
 		head, methods = lines[:4], lines[4:-1]
 		self.assertEqual(head, [f"-----{SITE} Jobs-----", "Queue: short", "Number of Jobs:  2", "Methods:"])
 		self.assertEqual(set(methods), {"app.tasks.work : 1", "app.tasks.other : 1"})
-		self.assertIn("Number of Jobs:  3", list(queue_lines(self.patient(), None)))
+		self.assertIn("Number of Jobs:  3", list(queue_lines(self.view(), None)))
 
 	def test_a_site_without_jobs_has_no_queues(self):
 		self.enqueue(1)
-		self.assertEqual(list(queue_lines(self.patient(), "two.localhost")), ["-----two.localhost Jobs-----"])
+		self.assertEqual(list(queue_lines(self.view(), "two.localhost")), ["-----two.localhost Jobs-----"])
 
 	def test_of_a_long_queue_the_number_is_exact_and_the_methods_say_that_they_are_a_sample(self):
 		for number in range(SAMPLE + 1):
 			self.enqueue(number)
-		lines = list(queue_lines(self.patient(), SITE))
+		lines = list(queue_lines(self.view(), SITE))
 		self.assertIn(f"Number of Jobs:  {SAMPLE + 1}", lines)
 		self.assertEqual(
 			lines[-3:-1],
@@ -39,12 +39,12 @@ class TestTodaysLines(DoctorTestCase):
 
 	def test_workers_online_are_those_of_this_bench_that_are_alive(self):
 		self.rq.start_worker("short")
-		eventually(lambda: self.patient().look.workers, "it has registered")
+		eventually(lambda: self.view().look.workers, "it has registered")
 		dead = self.rq.register("short")
 		self.admin.hset(dead.key, "pid", 2**22 + 1)
 		other = self.rq.register("short")
 		self.admin.hset(other.key, "queues", "home-ben-bench:short")
-		self.assertEqual(list(worker_line(self.patient())), ["Workers online: 1"])
+		self.assertEqual(list(worker_line(self.view())), ["Workers online: 1"])
 
 	def test_a_site_whose_database_is_away_hides_no_other(self):
 		def lines_of(site: str) -> list[str]:
@@ -53,7 +53,7 @@ class TestTodaysLines(DoctorTestCase):
 			return [f"Scheduler disabled for {site}"]
 
 		self.ways["scheduler_lines"] = lines_of
-		lines = list(scheduler_lines(self.patient(), [SITE, "two.localhost"]))
+		lines = list(scheduler_lines(self.view(), [SITE, "two.localhost"]))
 		self.assertEqual(
 			lines,
 			[

@@ -26,7 +26,7 @@ class TestWorkers(DoctorTestCase):
 		return pid
 
 	def state_of(self, pid: int) -> str | None:
-		return next((w.state.value for w in self.patient().look.workers if w.pid == pid), None)
+		return next((w.state.value for w in self.view().look.workers if w.pid == pid), None)
 
 	def app(self, changed: datetime) -> None:
 		"""An app whose only module that counts was changed then; tests and node_modules do not count."""
@@ -125,7 +125,7 @@ class TestWorkers(DoctorTestCase):
 
 	def test_a_process_that_is_there_and_has_not_beaten_in_time_hangs(self):
 		pid = self.start(*ALL)
-		(worker,) = self.patient().look.workers
+		(worker,) = self.view().look.workers
 		self.beat(f"rq:worker:{worker.name}", timedelta(minutes=8))
 		# A heartbeat that looks old because a clock was set is none: Redis remembers for how long it is good
 		self.assert_clean(["silent-workers"])
@@ -136,7 +136,7 @@ class TestWorkers(DoctorTestCase):
 		self.app(datetime.now())
 		self.start(*ALL)
 		self.assert_clean(["old-code"])  # it may have been starting just then
-		(worker,) = self.patient().look.workers
+		(worker,) = self.view().look.workers
 		born = datetime.now(timezone.utc) - timedelta(minutes=5)
 		self.admin.hset(f"rq:worker:{worker.name}", "birth", f"{born:%Y-%m-%dT%H:%M:%S.%fZ}")
 		found = self.finding("old-code")

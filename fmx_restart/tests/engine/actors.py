@@ -10,17 +10,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, InMemoryBench
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.fence import InMemoryFence
-from fmx_restart.adapters.in_memory.lease import InMemoryLease
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
 from fmx_restart.engine.errors import OperationError, QueueUnreachable
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Bench, OtherOperation
 from fmx_restart.engine.recovery import Recovery
-from fmx_restart.engine.remains import Remains, remains_of
+from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
 
 AGAIN_AFTER = 5.0  # seconds until a recovery that could not end is tried again
 PORTS = ("queue", "processes", "web", "lock", "fence", "settings", "migrations")
@@ -189,8 +188,8 @@ class OperationActor(Actor):
 		assert not (self.operation.has_lost_lock and call in TOUCHES), f"{call} by one that lost the bench"
 
 	@property
-	def remains(self) -> Remains:
-		return remains_of(self.facts)
+	def remains(self) -> CrashedOperation:
+		return crashed_operation_of(self.facts)
 
 
 class RecoveryActor(Actor):
@@ -203,7 +202,7 @@ class RecoveryActor(Actor):
 		self.others = OthersAlive(self, actors)
 
 	@property
-	def remains(self) -> Remains:
+	def remains(self) -> CrashedOperation:
 		return self.dead.remains
 
 	def act(self) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, InMemoryBench
-from fmx_restart.adapters.in_memory.fence import InMemoryFence
-from fmx_restart.adapters.in_memory.lease import InMemoryLease
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import FenceFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.recovery import Recovery
-from fmx_restart.engine.remains import remains_of
 from fmx_restart.engine.report import Report
+from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
+from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
 
 
 class Run:
@@ -58,7 +57,7 @@ class Run:
 
 	def recovery(self, bench: InMemoryBench) -> Recovery:
 		"""By its guardian, from what its journal tells. Writes on in the same journal."""
-		remains = remains_of((bench.clock.time(), fact) for fact in self.facts)
+		remains = crashed_operation_of((bench.clock.time(), fact) for fact in self.facts)
 		owner = f"{self.id}/recovery"
 		lock = InMemoryLease(bench.clock, bench.lock_slot, owner, replaces=self.id)
 		fence = InMemoryFence(bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER)

@@ -8,16 +8,15 @@ from __future__ import annotations
 import unittest
 from collections.abc import Callable
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.migrations import HANGS, Script
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import FenceFault, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.recovery import Recovery, see_migration_end
-from fmx_restart.engine.remains import Remains
 from fmx_restart.engine.report import Report
+from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
 from fmx_restart.tests.engine.support import Run
 
 HOUR = 3600.0
@@ -229,7 +228,9 @@ class TestRecovery(ClockCase):
 					# Given a migration that may take a minute, whose operation died
 					migrations.scripts[SITE] = Script(seconds=takes)
 					run = migrations.start(SITE, MigrationOptions(timeout=60))
-					remains = Remains(operation="dead", migrating=events.MigrationStarted(SITE, run.log, 60))
+					remains = CrashedOperation(
+						operation="dead", migrating=events.MigrationStarted(SITE, run.log, 60)
+					)
 					clock.sleep(10)
 					self.queue.step_clock(step)
 					# When somebody sees it to its end

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.workers import WAKE
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
@@ -13,6 +11,8 @@ from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Likeness, ProcessKind
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.workers import WAKE
 from fmx_restart.tests.engine.support import Run
 
 QUEUES = ("short", "default", "long")
@@ -110,7 +110,7 @@ class TestCompanions(unittest.TestCase):
 	def test_a_migration_meets_none_of_its_workers(self):
 		states = []
 		script = self.bench.migrations.scripts
-		from fmx_restart.adapters.in_memory.migrations import Script
+		from fmx_restart.testing.bench import Script
 
 		def note() -> None:
 			states.extend(

@@ -4,7 +4,7 @@ import errno
 import unittest
 
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Emitter
+from fmx_restart.engine.emitter import Emitter
 from fmx_restart.engine.errors import JournalFault
 
 FACT = events.NoWorkersFound()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault, OperationError, ProcessFault, QueueUnreachable
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -9,13 +9,13 @@ import random
 import unittest
 from itertools import chain
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.workers import WAKE
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.workers import WAKE
 from fmx_restart.tests.engine.support import Run
 
 HISTORIES = 200

@@ -6,7 +6,7 @@ import json
 import unittest
 from dataclasses import asdict
 
-from fmx_restart.engine.holder import Holder, describe
+from fmx_restart.engine.identity import Holder, describe
 
 ANNA = Holder("20261122-120000-beef", "anna@erp-1", "erp-1", 4242, "Drain", 1.6e9, identity="boot 77")
 

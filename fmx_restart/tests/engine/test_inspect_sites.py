@@ -27,13 +27,13 @@ class TestFindings(MigrationTest):
 		self.assertEqual(len(run.of(events.MigrationFinding)), 1)
 
 	def test_a_transaction_that_ends_with_its_job_is_told_and_does_not_refuse(self):
-		self.find(Gravity.PASSING)
+		self.find(Gravity.TRANSIENT)
 		self.bench.queue.enqueue("running", queue="short", seconds=10)
 		self.bench.clock.at(9, self.bench.migrations.findings.clear)
 		self.assertEqual(self.run_with().go().outcome, Phase.DONE)
 
 	def test_one_that_is_still_there_after_the_drain_undoes_all(self):
-		self.find(Gravity.PASSING, "a transaction of 90 s")
+		self.find(Gravity.TRANSIENT, "a transaction of 90 s")
 		run = self.run_with()
 		error = self.fail(run, WrongEnvironment)
 		self.assertRegex(str(error), "a transaction of 90 s. Nothing was restarted; the queue goes on")

@@ -15,10 +15,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, worker_name
-from fmx_restart.adapters.in_memory.fence import InMemoryFence
-from fmx_restart.adapters.in_memory.lease import InMemoryLease
-from fmx_restart.adapters.in_memory.workers import Task
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted
 from fmx_restart.engine.migration import MigrationOptions
@@ -26,6 +22,9 @@ from fmx_restart.engine.operation import BEATS_PER_LEASE
 from fmx_restart.engine.options import DRAINING, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Hold, ProcessState
+from fmx_restart.testing.bench import FENCE_OWNER, worker_name
+from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
+from fmx_restart.testing.workers import Task
 from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor, run_until
 from fmx_restart.tests.engine.world import BEAT, ELSEWHERE, NEIGHBOUR, SITE, WORKERS, World, phases_of
 

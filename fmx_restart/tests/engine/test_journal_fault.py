@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
-from fmx_restart.engine.emitting import Emitter
+from fmx_restart.engine.emitter import Emitter
 from fmx_restart.engine.errors import JournalFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import UNDOABLE, Phase
+from fmx_restart.testing.bench import InMemoryBench
 
 
 class Disk:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.engine.ledger import Account, Ledger
-from fmx_restart.engine.places import Ids, Inventory, Place, Places
+from fmx_restart.engine.ledger import Account, Ids, Inventory, Ledger, Place, Places
 
 
 def closed(before: dict, after: dict, statuses: dict | None = None, seen_running=()) -> Account:

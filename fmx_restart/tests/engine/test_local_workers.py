@@ -5,11 +5,11 @@ from __future__ import annotations
 import unittest
 from dataclasses import replace
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
-from fmx_restart.adapters.in_memory.host import InMemoryHost
-from fmx_restart.adapters.in_memory.queue import InMemoryQueue
-from fmx_restart.engine.local_workers import ASK_AGAIN, SILENCE, Locator
 from fmx_restart.engine.ports import Likeness, Look, Process, ProcessKind, ProcessState, Worker, WorkerState
+from fmx_restart.engine.workers import ASK_AGAIN, SILENCE, Locator
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryHost
+from fmx_restart.testing.queue import InMemoryQueue
 
 NOW = 1_000_000.0
 HERE, ELSEWHERE = "host-1", "host-2"

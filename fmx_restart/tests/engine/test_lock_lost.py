@@ -5,15 +5,14 @@ from __future__ import annotations
 import unittest
 from dataclasses import replace
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.migrations import Script
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import BenchBusy, LockLost
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import OtherOperation, ProcessState
-from fmx_restart.engine.remains import remains_of
+from fmx_restart.testing.bench import InMemoryBench, Script
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -50,7 +49,7 @@ class LockLostTest(unittest.TestCase):
 		self.first.when(what, take)
 
 	def remains(self, run: Run):
-		return remains_of((0.0, fact) for fact in run.facts)
+		return crashed_operation_of((0.0, fact) for fact in run.facts)
 
 
 class TestTouchesNothing(LockLostTest):

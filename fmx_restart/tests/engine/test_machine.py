@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 from dataclasses import replace
 
-from fmx_restart.engine.machine import Machine, is_same_machine
+from fmx_restart.engine.identity import Machine, is_same_machine
 
 NOTED_AT = 1000.0  # seconds since the epoch
 NOTED = Machine("bench-1", "id-1", "boot-1/pid:[1]", up_since=500.0)

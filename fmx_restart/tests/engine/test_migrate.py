@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.migrations import HANGS, Script
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
 	DrainTimeout,
@@ -16,6 +14,7 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions, Result
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -145,7 +144,7 @@ class TestMigrationsThatFail(MigrationTest):
 
 	def test_what_held_it_up_when_its_time_was_over_is_told(self):
 		def lock():
-			self.bench.migrations.findings = [Finding("a.localhost", Gravity.PASSING, "connection 7 waits")]
+			self.bench.migrations.findings = [Finding("a.localhost", Gravity.TRANSIENT, "connection 7 waits")]
 
 		self.scripts["a.localhost"] = Script(seconds=HANGS, on_start=lock)
 		self.assertIn("When its time was over: connection 7 waits", self.fail(self.run_with(timeout=60)).hint)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.engine.migration_output import LAST_LINES, LONGEST_LINE, Output
+from fmx_restart.engine.migration import LAST_LINES, LONGEST_LINE, Output
 
 SITE = "a.localhost"
 

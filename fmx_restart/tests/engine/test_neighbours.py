@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.fence import InMemoryFence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault
-from fmx_restart.engine.holder import Holder
+from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.leases import InMemoryFence
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
-from fmx_restart.adapters.in_memory.migrations import Script
-from fmx_restart.adapters.in_memory.processes import Program
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault, MigrationFailed, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.testing.bench import InMemoryBench, Script, worker_name
+from fmx_restart.testing.processes import Program
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

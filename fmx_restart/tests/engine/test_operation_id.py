@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 from datetime import datetime, timedelta
 
-from fmx_restart.engine.operation_id import STAMP, is_operation_id, new_operation_id
+from fmx_restart.engine.identity import STAMP, is_operation_id, new_operation_id
 
 
 class TestOperationId(unittest.TestCase):

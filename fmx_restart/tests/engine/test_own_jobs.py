@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import OWN_JOBS_TAKE
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
-OWN = {"is_own": True, "method": "fmx_restart.record.samples.tick", "queue": "short"}
+OWN = {"is_own": True, "method": "fmx_restart.desk.samples.tick", "queue": "short"}
 
 
 class TestOwnJobs(unittest.TestCase):

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.phases import Phase
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 
 from fmx_restart.engine.phases import NEXT, Phase, check_move, phase_named
-from fmx_restart.engine.wishes import refusal_to_cancel
+from fmx_restart.engine.requests import refusal_to_cancel
 
 #: Every move there is. What is not here is our own bug.
 MOVES = """

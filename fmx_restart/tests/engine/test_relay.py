@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
-from fmx_restart.engine.relay import RETRIES_TAKE
+from fmx_restart.engine.replacement import RETRIES_TAKE
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import Interrupted
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Request, Wish
+from fmx_restart.engine.ports import Request, RequestKind
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
@@ -34,7 +34,7 @@ class TestRequests(unittest.TestCase):
 	def test_a_request_behind_garbage_is_granted(self):
 		self.bench.queue.enqueue("running", queue="short", seconds=100)
 		self.bench.clock.at(5, lambda: self.bench.requests.unreadable.extend(["x", "y", "x"]))
-		self.bench.clock.at(5, lambda: self.bench.requests.put(Request(Wish.CANCEL, "anna")))
+		self.bench.clock.at(5, lambda: self.bench.requests.put(Request(RequestKind.CANCEL, "anna")))
 		run = Run(self.bench)
 		with self.assertRaisesRegex(Interrupted, "Cancelled by anna"):
 			run.go()
@@ -42,7 +42,7 @@ class TestRequests(unittest.TestCase):
 
 	def test_more_time_is_given_to_running_jobs(self):
 		self.bench.queue.enqueue("running", queue="short", seconds=20)
-		self.bench.clock.at(5, lambda: self.bench.requests.put(Request(Wish.EXTEND, "anna", 60.0)))
+		self.bench.clock.at(5, lambda: self.bench.requests.put(Request(RequestKind.EXTEND, "anna", 60.0)))
 		self.assertEqual(Run(self.bench, Options(drain_timeout=10)).go().outcome, Phase.DONE)
 
 

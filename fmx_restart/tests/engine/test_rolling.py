@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 FOUR_WORKERS = {f"worker-{number}": ("default",) for number in range(4)}

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.migrations import HANGS, Script
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, MigrationFailed, SettingsFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
+from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
 from fmx_restart.tests.engine.support import Run
 
 SITE = "a.localhost"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessState
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.processes import InMemoryProcesses
 from fmx_restart.tests.engine.support import Run
 
 STRATEGIES = list(Strategy)

@@ -6,18 +6,17 @@ import unittest
 from contextlib import suppress
 from dataclasses import replace
 
-from fmx_restart.adapters.in_memory.bench import FENCE_OWNER, InMemoryBench
-from fmx_restart.adapters.in_memory.host import InMemoryHost
-from fmx_restart.adapters.in_memory.lease import InMemoryLease
-from fmx_restart.adapters.in_memory.processes import InMemoryProcesses, Program
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import BenchBusy, ProcessFault, QueueUnreachable
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, ProcessKind, ProcessState
-from fmx_restart.engine.remains import remains_of
-from fmx_restart.engine.take_over import TakeOver
+from fmx_restart.engine.recovery import TakeOver
+from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
+from fmx_restart.testing.leases import InMemoryLease
+from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
 from fmx_restart.tests.engine.actors import HandedClock, OperationActor, run_until
 
 SITE = "one.localhost"
@@ -62,7 +61,7 @@ class TestTakeOver(unittest.TestCase):
 	def take_over(self) -> TakeOver:
 		return TakeOver(
 			self.other_machine(),
-			remains_of(self.facts),
+			crashed_operation_of(self.facts),
 			lambda event: self.facts.append((self.clock.time(), event)),
 		)
 

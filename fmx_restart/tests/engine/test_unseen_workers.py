@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
-from fmx_restart.adapters.in_memory.workers import SimulatedWorker
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
 from fmx_restart.engine.report import Report
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.workers import SimulatedWorker
 from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
 from fmx_restart.tests.engine.support import Run
 

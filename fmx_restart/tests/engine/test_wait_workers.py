@@ -3,7 +3,6 @@ from __future__ import annotations
 import unittest
 from functools import partial
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.console.report import report_lines
 from fmx_restart.console.sentences import plan_warnings
 from fmx_restart.engine import events
@@ -15,11 +14,12 @@ from fmx_restart.engine.errors import (
 	ProcessFault,
 	WrongEnvironment,
 )
-from fmx_restart.engine.holder import Holder, describe
+from fmx_restart.engine.identity import Holder, describe
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessState, UnreadableRecord
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

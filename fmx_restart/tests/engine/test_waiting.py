@@ -3,8 +3,8 @@ from __future__ import annotations
 import unittest
 from itertools import pairwise
 
-from fmx_restart.adapters.in_memory.clock import FakeClock
 from fmx_restart.engine.waiting import LONGEST_PAUSE, Patience, wait_until
+from fmx_restart.testing.clock import FakeClock
 
 
 class TestWaiting(unittest.TestCase):

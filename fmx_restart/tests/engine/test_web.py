@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
@@ -13,6 +12,7 @@ from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, ProcessState
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -6,16 +6,15 @@ from contextlib import suppress
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench, worker_name
-from fmx_restart.adapters.in_memory.fence import InMemoryFence
-from fmx_restart.adapters.in_memory.migrations import InMemoryRun, Script
-from fmx_restart.adapters.in_memory.workers import WAKE, SimulatedWorker, Task
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import DRAINING, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
+from fmx_restart.testing.bench import InMemoryBench, InMemoryRun, Script, worker_name
+from fmx_restart.testing.leases import InMemoryFence
+from fmx_restart.testing.workers import WAKE, SimulatedWorker, Task
 from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from fmx_restart.adapters.in_memory.bench import InMemoryBench
 from fmx_restart.engine import events
+from fmx_restart.engine.emitter import FORMAT, json_line
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.engine.facts import FORMAT, json_line
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.console.samples import event_types, sample
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -7,8 +7,8 @@ from frappe.model.document import Document
 from frappe.query_builder import Interval
 from frappe.query_builder.functions import Now
 
-from fmx_restart.record import rows
-from fmx_restart.record.cached import forget
+from fmx_restart.desk import rows
+from fmx_restart.desk.bench import forget
 
 CHILD_TABLES = ("phases", "processes", "jobs", "migrations", "settings")
 OPEN = ("Queued", "Running")

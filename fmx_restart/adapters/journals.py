@@ -1,0 +1,168 @@
+"""All journals of a bench: which operations are unfinished or at work, and how many journals are kept."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmx_restart.adapters.journal import (
+	crashed_operation_in,
+	facts_of,
+	first_fact_of,
+	is_closed,
+	is_worked_on,
+	understood_facts_of,
+)
+from fmx_restart.adapters.machine import this_machine
+from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import crashed_operation_of
+from fmx_restart.engine.errors import JournalUnreadable, OtherMachine
+from fmx_restart.engine.identity import Holder, Machine, is_same_machine
+from fmx_restart.engine.migration import Result
+from fmx_restart.engine.ports import HostProcess, OtherOperation
+
+KEPT = 200  # journals
+LAUNCH = (".request.json", "-launch.log")  # ends of the names of what a launch leaves
+KEPT_FOR = 180 * 86400.0  # seconds
+
+
+def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list[Path]:
+	"""
+	Delete the oldest, with their logs and requests, when there are too many or they are too old. One that is not finished,
+	or worked on, stays. Returns what was deleted.
+	"""
+	journals = sorted(folder.glob("*.jsonl"), reverse=True)
+	oldest = time.time() - kept_for
+	surplus = [path for n, path in enumerate(journals) if n >= kept or path.stat().st_mtime < oldest]
+	gone: list[Path] = []
+	for journal in surplus:
+		if (is_closed(journal) or first_fact_of(journal) is None) and not is_worked_on(journal):
+			gone += [
+				journal,
+				*folder.glob(f"{journal.stem}-*.log"),
+				*folder.glob(f"{journal.stem}.request.json"),
+			]
+	gone += [path for path in without_journal(folder) if path.stat().st_mtime < oldest]
+	for path in gone:
+		with suppress(OSError):  # deleted meanwhile, or not ours to delete: the next one tries again
+			path.unlink()
+	return gone
+
+
+def without_journal(folder: Path) -> list[Path]:
+	"""Requests that nobody launched, and what launches printed that began no operation."""
+	found = [
+		(path, path.name.removesuffix(ending)) for ending in LAUNCH for path in folder.glob(f"*{ending}")
+	]
+	return [path for path, operation in found if not (folder / f"{operation}.jsonl").exists()]
+
+
+def unfinished_sites(folder: Path) -> tuple[str, ...]:
+	"""
+	Of the newest operation that came as far as migrating: its sites but for those that are done, in the same order.
+	Read from single facts, not from the report: an operation that was killed has none. Raises JournalUnreadable where a
+	journal does not tell for certain whether it is the one, or which of its sites are done.
+	"""
+	for journal in sorted(folder.glob("*.jsonl"), reverse=True):
+		planned, done = migrations_in(journal)
+		if planned:
+			return tuple(site for site in planned if site not in done)
+	return ()
+
+
+def migrations_in(journal: Path) -> tuple[tuple[str, ...], set[str]]:
+	planned: tuple[str, ...] = ()
+	done: set[str] = set()
+	try:
+		for _, fact in understood_facts_of(journal):
+			if isinstance(fact, events.MigrationsPlanned):
+				planned = fact.sites
+			elif isinstance(fact, events.MigrationEnded) and fact.migration.result is Result.DONE:
+				done.add(fact.migration.site)
+	except JournalUnreadable as error:
+		raise JournalUnreadable(
+			f"{error} Which sites are left to migrate cannot be known. Nothing was changed.",
+			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
+		) from error
+	return planned, done
+
+
+@dataclass(frozen=True)
+class Unfinished:
+	journal: Path
+	host: str  # where it ran; empty where its first line is not understood
+	is_ours: bool  # this machine is that one
+
+	@property
+	def operation(self) -> str:
+		return self.journal.stem
+
+	def is_held(self, holder: Holder | None) -> bool:
+		"""
+		Whether it holds the bench, so that it lives: a file system that several machines share may not show the lock on its
+		journal to all of them. Of one that is known to be of this machine that lock is proof enough.
+		"""
+		is_certain = self.is_ours and self.host
+		return not is_certain and holder is not None and holder.operation == self.operation
+
+	def refusal(self) -> OtherMachine:
+		remains = crashed_operation_in(self.journal)
+		left = "; ".join(remains.left()) or "nothing that stays"
+		return OtherMachine(
+			f"Operation {self.operation} ran on {self.host} and died there in {remains.phase.value}. It left: {left}."
+			" Only that machine can see its programs. Nothing was changed here.",
+			hint=f"On {self.host}, type: bench safe-restart --recover. If that machine is gone for good, type here:"
+			" bench safe-restart --recover --take-over.",
+		)
+
+	def leaves_something(self) -> bool:
+		remains = crashed_operation_in(self.journal)
+		return bool(remains.left()) or remains.needs_new_workers or remains.not_understood > 0
+
+
+def unfinished(folder: Path) -> list[Unfinished]:
+	"""The oldest first. One that has not told anything whole has begun nothing."""
+	journals = (path for path in sorted(folder.glob("*.jsonl")) if not is_closed(path))
+	return [left for path in journals if (left := left_by(path)) and not is_worked_on(path)]
+
+
+def left_by(journal: Path) -> Unfinished | None:
+	"""None where nothing was begun. One whose first line is not understood is ours: recovery says what is wrong with it."""
+	first = first_fact_of(journal)
+	if first is None:
+		return None
+	at, fact = first
+	if not isinstance(fact, events.OperationStarted) or not fact.host:
+		return Unfinished(journal, "", is_ours=True)
+	noted = fact.machine or Machine(fact.host)
+	return Unfinished(journal, fact.host, is_same_machine(noted, at, this_machine()))
+
+
+class OthersAtWork:
+	"""`folder`: of the bench's journals. `operation`: the one that asks, which is not another one."""
+
+	def __init__(self, folder: Path, operation: str) -> None:
+		self.folder, self.operation = folder, operation
+
+	def at_work(self) -> OtherOperation | None:
+		for journal in sorted(self.folder.glob("*.jsonl"), reverse=True):
+			is_other = journal.stem != self.operation
+			if is_other and is_worked_on(journal) and (process := process_in(journal)):
+				return OtherOperation(journal.stem, process.pid)
+		return None
+
+
+def process_in(journal: Path) -> HostProcess | None:
+	"""Who works on it; None where nothing was changed yet, or nothing is left to do."""
+	facts = list(facts_of(journal))
+	if is_closed(journal) or not crashed_operation_of(facts).has_changed_anything:
+		return None
+	process = None
+	for _, fact in facts:
+		if isinstance(fact, events.OperationStarted | events.WentIntoBackground):
+			process = fact.process
+		elif isinstance(fact, events.RecoveryStarted):
+			process = fact.by
+	return process

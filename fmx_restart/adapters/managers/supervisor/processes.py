@@ -1,0 +1,299 @@
+"""The bench's programs under supervisor: stop and start orders, their states, and their logs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xmlrpc.client import Fault
+
+from supervisor.states import ProcessStates
+from supervisor.xmlrpc import Faults
+
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
+from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
+from fmx_restart.adapters.process_table import identity_of
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+
+
+@dataclass(frozen=True)
+class Order:
+	"""`calls` as system.multicall takes them; they are answered in their order."""
+
+	name: str
+	verb: str
+	calls: tuple[Mapping, ...]
+	fine: frozenset[int]  # faults that mean there was nothing to do
+
+	@classmethod
+	def stop(cls, name: str) -> Order:
+		return cls(name, "stop", (call("stopProcess", name, False),), frozenset({Faults.NOT_RUNNING}))
+
+	@classmethod
+	def start(cls, name: str) -> Order:
+		"""Asks for the state before: while a program is stopping, supervisor says yes and does nothing."""
+		calls = (call("getProcessInfo", name), call("startProcess", name, False))
+		# SPAWN_ERROR comes only when the crash is quick enough; the state tells it in either case
+		return cls(name, "start", calls, frozenset({Faults.ALREADY_STARTED, Faults.SPAWN_ERROR}))
+
+	def fault(self, answers: Iterator[object]) -> ProcessFault | None:
+		"""Takes the answers to its own calls from `answers`."""
+		ours = [next(answers) for _ in self.calls]
+		try:
+			for answer in ours:
+				self._check(answer)
+		except ProcessFault as fault:
+			return fault
+		return None
+
+	def _check(self, answer: object) -> None:
+		if not isinstance(answer, Mapping):
+			return
+		with asking(f"{self.verb} {self.name}", fine=self.fine):
+			if "faultCode" in answer:
+				raise Fault(answer["faultCode"], answer["faultString"])
+			if answer["state"] == ProcessStates.STOPPING:
+				raise ProcessFault(f"{self.name} cannot be started: it is still stopping")
+
+
+def call(method: str, *params: object) -> Mapping:
+	return {"methodName": f"supervisor.{method}", "params": list(params)}
+
+
+TRACEBACK = "Traceback (most recent call last):"
+#: A traceback with one of these frames is that of a job
+JOB_FRAME = re.compile(r"\b(execute_job|perform_job|perform|main_work_horse)\b|rq/(job|worker)\.py")
+#: RQ's lines about a job: what it starts with its arguments, how it ended
+JOB_LINE = re.compile(
+	r"execute_job\(|\bkwargs=|\bJob OK\b|\[Job |exception raised while executing|Result is kept"
+)
+#: Where a logger or another traceback begins anew
+NEW_ENTRY = re.compile(r"\d{4}-\d\d-\d\d[ T]|\d\d:\d\d:\d\d |" + re.escape(TRACEBACK))
+COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+
+
+def plain(text: str) -> str:
+	"""As a terminal can show it: line breaks and tabs stay."""
+	return CONTROL.sub("", COLOUR.sub("", text))
+
+
+def without_jobs(text: str, *, is_shared: bool, is_cut: bool = False) -> str:
+	"""
+	`is_shared`: other programs write into the same file. Only whole tracebacks outside of jobs are certain then. `is_cut`:
+	it begins somewhere, perhaps in the middle of what a job wrote.
+	"""
+	found = list(entries(text.splitlines()))[1 if is_cut else 0 :]
+	return "\n".join(line for entry in found for line in shown(entry, is_shared=is_shared))
+
+
+def entries(lines: Iterable[str]) -> Iterator[list[str]]:
+	"""A logger's line with all that follows it until the next one; a traceback with those that it is chained to."""
+	entry: list[str] = []
+	is_chained = False
+	for line in lines:
+		if NEW_ENTRY.match(line) and entry and not (is_chained and line.startswith(TRACEBACK)):
+			yield entry
+			entry = []
+		if line.strip():
+			is_chained = line.startswith(CHAINED)
+		entry.append(line)
+	if entry:
+		yield entry
+
+
+def shown(entry: list[str], *, is_shared: bool) -> list[str]:
+	text = "\n".join(entry)
+	if JOB_LINE.search(text) or JOB_FRAME.search(text):
+		return []
+	if not is_shared:
+		return entry
+	return list(traceback_in(entry)) if entry[0].startswith(TRACEBACK) else []
+
+
+def traceback_in(entry: list[str]) -> Iterator[str]:
+	"""The frames and the line of each exception: what somebody else wrote behind it is left out."""
+	is_inside = False
+	for line in entry:
+		if line.startswith(TRACEBACK):
+			is_inside = True
+		elif line.startswith(CHAINED):
+			yield line
+			continue
+		if is_inside:
+			yield line
+			is_inside = line.startswith((" ", "\t", TRACEBACK))
+
+
+LOG_READ = 65536  # bytes of a log that are looked at
+LOG_TAIL = 4096  # characters of it that are shown
+STATES = {
+	ProcessStates.STOPPED: ProcessState.STOPPED,
+	ProcessStates.STARTING: ProcessState.STARTING,
+	ProcessStates.RUNNING: ProcessState.RUNNING,
+	ProcessStates.BACKOFF: ProcessState.RETRYING,
+	ProcessStates.STOPPING: ProcessState.STOPPING,
+	ProcessStates.EXITED: ProcessState.EXITED,
+	ProcessStates.FATAL: ProcessState.FAILED,
+	ProcessStates.UNKNOWN: ProcessState.FAILED,
+}
+
+
+class SupervisorProcesses:
+	"""
+	One connection, for one thread. Whoever cannot be sure that supervisord is there uses discovery.py:
+	here every refusal is a ProcessFault.
+	"""
+
+	def __init__(self, address: Address, bench_path: str, *, timeout: float = TIMEOUT) -> None:
+		self.address = address
+		self._bench = BenchFolder(bench_path)
+		self._server = connect(address, timeout)
+		self._supervisor = self._server.supervisor
+		self._kinds: dict[str, ProcessKind | None] = {}  # None: not of this bench
+		self._programs: dict[str, Program] = {}
+		self._logs: dict[str, dict[str, str]] = {}  # program → stream → file
+		self._marks: dict[
+			str, dict[str, int]
+		] = {}  # program → file → its size when the old process had ended
+
+	def list(self) -> list[Process]:
+		with asking("list its programs"):
+			infos = {full_name(info): info for info in self._supervisor.getAllProcessInfo()}
+			if not infos.keys() <= self._kinds.keys():
+				self._learn(infos)
+			self._logs = {name: logs_in(info) for name, info in infos.items()}
+			return [
+				to_process(info, kind, self._programs[name])
+				for name, info in infos.items()
+				if (kind := self._kinds.get(name))
+			]
+
+	def stop(self, name: str) -> None:
+		self._insist(stop=[name])
+
+	def start(self, name: str) -> None:
+		"""Raises ProcessFault while it is still stopping: supervisor would say yes and do nothing."""
+		self._insist(start=[name])
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		"""One request for all (supervisor's system.multicall), which it answers when the last one is ordered."""
+		orders = [Order.stop(name) for name in stop] + [Order.start(name) for name in start]
+		if not orders:
+			return {}
+		try:
+			with asking(f"stop or start {', '.join(order.name for order in orders)}"):
+				answers = iter(
+					self._server.system.multicall([call for order in orders for call in order.calls])
+				)
+				return {order.name: fault for order in orders if (fault := order.fault(answers))}
+		except ProcessFault as fault:
+			return dict.fromkeys((order.name for order in orders), fault)
+
+	def mark_log(self, name: str) -> None:
+		self._marks[name] = {
+			path: size for path in self._logs_of(name).values() if (size := size_of(path)) is not None
+		}
+
+	def log_tail(self, name: str) -> str:
+		"""Of its stderr log, else of its stdout log; the last 4 kB of what is new."""
+		for stream, path in self._logs_of(name).items():
+			mark = self._marks.get(name, {}).get(path)
+			if mark is not None and (tail := self._tail(name, stream, path, mark)):
+				return tail
+		return ""
+
+	def start_command(self, names: Collection[str]) -> str:
+		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
+		address, source = self.address, self.address.source
+		where = ["-c", source] if address.username and source.startswith("/") else ["-s", address.url]
+		return shlex.join(["supervisorctl", *([] if source in SYSTEM_WIDE else where), "start", *names])
+
+	def close(self) -> None:
+		"""Hang up. The next call connects again."""
+		self._server("close")()
+
+	def _insist(self, **order: list[str]) -> None:
+		for fault in self.order(**order).values():
+			raise fault
+
+	def _logs_of(self, name: str) -> dict[str, str]:
+		"""Stream → file, the more telling one first."""
+		if name not in self._logs:
+			with asking(f"show the log of {name}"):
+				self._logs[name] = logs_in(self._supervisor.getProcessInfo(name))
+		return self._logs[name]
+
+	def _tail(self, name: str, stream: str, path: str, mark: int) -> str:
+		size = size_of(path)
+		begin = mark if size is None or size >= mark else 0  # a smaller one was rotated meanwhile
+		offset = max(begin, (size or 0) - LOG_READ)
+		text = read_from(path, offset)
+		if text is None:
+			text = self._read_log(name, stream, offset)
+		is_shared = self._is_shared(name, path)
+		return without_jobs(plain(text), is_shared=is_shared, is_cut=offset > begin).rstrip()[-LOG_TAIL:]
+
+	def _is_shared(self, name: str, path: str) -> bool:
+		return any(path in logs.values() for other, logs in self._logs.items() if other != name)
+
+	def _read_log(self, name: str, stream: str, offset: int) -> str:
+		"""From supervisord, where the file is not ours to read. It fails where the cut falls inside a character."""
+		ask = getattr(self._supervisor, f"readProcess{stream.capitalize()}Log")
+		try:
+			with asking(f"show the log of {name}"):
+				return ask(name, offset, LOG_READ)
+		except ProcessFault:
+			return ""
+
+	def _learn(self, infos: Mapping[str, Mapping]) -> None:
+		configs = {full_name(config): config for config in self._supervisor.getAllConfigInfo()}
+		programs = {name: Program.from_reports(info, configs.get(name, {})) for name, info in infos.items()}
+		kinds = kinds_of(programs.values(), self._bench)
+		self._programs = programs
+		self._kinds = {name: kinds.get(program) for name, program in programs.items()}
+
+
+def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
+	state = STATES.get(info["state"], ProcessState.FAILED)
+	if state is ProcessState.EXITED and info["exitstatus"] not in program.exitcodes:
+		state = ProcessState.FAILED
+	failed = state in (ProcessState.FAILED, ProcessState.RETRYING)
+	return Process(
+		name=program.name,
+		kind=kind,
+		state=state,
+		pid=info["pid"] or None,
+		started=float(info["start"]) or None,
+		detail=(info["spawnerr"] or info["statename"]) if failed else "",
+		# not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back
+		incarnation=identity_of(info["pid"]) if info["pid"] else "",
+	)
+
+
+def logs_in(info: Mapping) -> dict[str, str]:
+	"""Of an entry of getAllProcessInfo: stream → file."""
+	found = {stream: info.get(f"{stream}_logfile") or "" for stream in ("stderr", "stdout")}
+	return {stream: path for stream, path in found.items() if path.startswith("/")}
+
+
+def size_of(path: str) -> int | None:
+	try:
+		return Path(path).stat().st_size
+	except OSError:
+		return None
+
+
+def read_from(path: str, offset: int) -> str | None:
+	"""None where the log is not ours to read."""
+	try:
+		with Path(path).open("rb") as log:
+			log.seek(offset)
+			return log.read(LOG_READ).decode(errors="replace")
+	except OSError:
+		return None

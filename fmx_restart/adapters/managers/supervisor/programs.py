@@ -1,0 +1,157 @@
+"""Which of supervisor's programs run this bench, and what each of them is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import psutil
+
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.engine.ports import ProcessKind
+
+KINDS = {
+	"worker": ProcessKind.WORKER,
+	"worker-pool": ProcessKind.WORKER,
+	"schedule": ProcessKind.SCHEDULER,
+	"serve": ProcessKind.WEB,
+	"socketio": ProcessKind.SOCKETIO,
+}
+GUNICORN = {"gunicorn", "gunicorn:"}  # with the colon: the title it gives itself
+DATA_STORES = ("redis", "valkey", "keydb", "mariadb", "mysqld", "postgres")
+NOT_SET = {"none", "auto"}  # supervisor's words for a setting that is absent
+
+
+@dataclass(frozen=True)
+class Program:
+	"""One program as supervisor reports it. Empty where supervisor does not say."""
+
+	name: str  # as supervisorctl writes it, group included
+	group: str
+	command: str = ""
+	directory: str = ""
+	logfiles: tuple[str, ...] = ()
+	exitcodes: tuple[int, ...] = (0,)
+	pid: int = 0
+
+	@classmethod
+	def from_reports(cls, info: Mapping, config: Mapping) -> Program:
+		"""From one entry of getAllProcessInfo and of getAllConfigInfo; the latter may be empty."""
+		logfiles = (config.get("stdout_logfile") or info.get("stdout_logfile"), config.get("stderr_logfile"))
+		return cls(
+			name=full_name(info),
+			group=info["group"],
+			command=_setting(config.get("command")),
+			directory=_setting(config.get("directory")),
+			logfiles=tuple(path for path in map(_setting, logfiles) if path),
+			exitcodes=tuple(config.get("exitcodes") or (0,)),
+			pid=info["pid"],
+		)
+
+
+@dataclass(frozen=True)
+class Trace:
+	"""What tells where a program runs and what it is: its configuration, or its running process."""
+
+	words: tuple[str, ...]
+	directory: str
+
+	@property
+	def paths(self) -> list[str]:
+		"""The absolute paths among the words, options such as --chdir=/path included."""
+		values = [word.rpartition("=")[2] for word in self.words]
+		joined = [os.path.join(self.directory, value) for value in values if "/" in value]  # noqa: PTH118
+		return [path for path in joined if path.startswith("/")]
+
+
+@dataclass(frozen=True)
+class Finding:
+	program: Program
+	kind: ProcessKind | None
+	is_ours: bool | None  # None: nothing tells
+
+
+def kinds_of(programs: Iterable[Program], bench: BenchFolder) -> dict[Program, ProcessKind]:
+	"""The bench's programs and their kinds. Redis and databases are never among them."""
+	findings = list(filter(None, (look_at(program, bench) for program in programs)))
+	groups = {it.program.group for it in findings if it.is_ours and it.kind}
+	shared = {it.program.group for it in findings if it.is_ours is False}
+	kinds = {}
+	for finding in findings:
+		group = finding.program.group
+		# Where nothing tells whose it is, it goes with its group, unless others have programs there too.
+		if group in groups and (finding.is_ours or (finding.is_ours is None and group not in shared)):
+			kinds[finding.program] = finding.kind or ProcessKind.OTHER
+	return kinds
+
+
+def look_at(program: Program, bench: BenchFolder) -> Finding | None:
+	"""None for Redis and databases."""
+	traces = [Trace(tuple(split_words(program.command)), program.directory), running_trace(program.pid)]
+	kind = next(filter(None, (kind_of(list(trace.words)) for trace in traces)), None)
+	if kind is None and any(is_data_store(trace.words) for trace in traces):
+		return None
+	return Finding(program, kind, is_ours(program, traces, bench))
+
+
+def kind_of(words: list[str]) -> ProcessKind | None:
+	command = bench_command(words)
+	if command in KINDS:
+		return KINDS[command]
+	if any(_is_web(word) for word in words):
+		return ProcessKind.WEB
+	return ProcessKind.SOCKETIO if any(_is_socketio(word) for word in words) else None
+
+
+def is_ours(program: Program, traces: Iterable[Trace], bench: BenchFolder) -> bool | None:
+	for trace in traces:
+		if trace.directory and bench.owns(trace.directory):
+			return True
+		if trace.directory and bench.is_other_bench(trace.directory):
+			return False
+		if any(bench.owns(path) for path in trace.paths):
+			return True
+	return any(bench.owns(path) for path in program.logfiles) or None
+
+
+def is_data_store(words: Iterable[str]) -> bool:
+	names = (PurePath(word).name for word in words if not word.startswith("-"))
+	return any(store in name for name in names for store in DATA_STORES)
+
+
+def running_trace(pid: int) -> Trace:
+	"""From the process table: a wrapper script's configuration says little. Empty where we may not look."""
+	try:
+		process = psutil.Process(pid) if pid else None
+		words = tuple(split_words(process.cmdline())) if process else ()
+	except (psutil.Error, OSError):
+		return Trace((), "")
+	return Trace(words, _working_directory(process) if process else "")
+
+
+def _working_directory(process: psutil.Process) -> str:
+	try:
+		return process.cwd()
+	except (psutil.Error, OSError):  # another user's process shows its words but not its folder
+		return ""
+
+
+def _is_web(word: str) -> bool:
+	return PurePath(word).name in GUNICORN or word.strip("[]").partition(":")[0] == "frappe.app"
+
+
+def _is_socketio(word: str) -> bool:
+	path = PurePath(word)
+	return path.name == "socketio.js" or (path.suffix in {".js", ".ts"} and "realtime" in path.parts)
+
+
+def full_name(report: Mapping) -> str:
+	"""As supervisorctl writes it: a program alone in its group goes by its own name."""
+	return report["name"] if report["group"] == report["name"] else f"{report['group']}:{report['name']}"
+
+
+def _setting(value: object) -> str:
+	return "" if value in NOT_SET else str(value or "")

@@ -1,0 +1,192 @@
+"""Settings as people write them: numbers, URLs and queues, checked by their keys. No value is ever shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import redis
+
+from fmx_restart.engine.errors import WrongEnvironment
+
+HIGHEST_PORT = 65535
+LARGEST = 1 << 53  # what JSON, and Redis' scores, can count
+
+
+def number(text: str) -> float | None:
+	"""Any finite number."""
+	try:
+		found = float(text)
+	except (ValueError, OverflowError):
+		return None
+	return found if math.isfinite(found) else None
+
+
+def whole_number(value: object) -> int | None:
+	"""Of a number, or of a text of digits: people quote both. None for anything else."""
+	if isinstance(value, bool):
+		return None
+	if isinstance(value, float):
+		return int(value) if math.isfinite(value) and value == int(value) else None
+	if isinstance(value, str):
+		digits = value.strip().removeprefix("-")
+		return int(value) if digits.isascii() and digits.isdigit() and len(digits) < 17 else None
+	return value if isinstance(value, int) and abs(value) <= LARGEST else None
+
+
+def port_number(value: object) -> int | None:
+	found = whole_number(value)
+	return found if found and 0 < found <= HIGHEST_PORT else None
+
+
+def read_object(path: Path) -> tuple[dict, str]:
+	"""What it holds, and its text. Raises OSError, and ValueError with none of its contents."""
+	try:
+		text = path.read_text()
+		found = json.loads(text)
+	except json.JSONDecodeError as error:
+		raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
+	except UnicodeDecodeError as error:
+		raise ValueError(f"byte {error.start} is not text") from None
+	except RecursionError:
+		raise ValueError("it is nested too deeply") from None
+	if not isinstance(found, dict):
+		raise ValueError("it is not a JSON object")
+	return found, text
+
+
+COMMON = "sites/common_site_config.json"
+SCHEMES = ("redis", "rediss", "unix")
+ESCAPE = "in a user name or password, / ? # [ ] @ and % must be escaped (%2F %3F %23 %5B %5D %40 %25)"
+
+
+def checked_url(url: object, key: str, place: str = COMMON) -> str:
+	"""The same URL, which redis-py can use. Raises WrongEnvironment with nothing of it."""
+	if fault := url_fault(url):
+		raise WrongEnvironment(
+			f"{key} in {place} {fault}. Nothing was changed.",
+			hint=f"Write it as redis://user:password@host:port; {ESCAPE}.",
+		)
+	return str(url)
+
+
+def url_fault(url: object) -> str:
+	"""What is wrong with it; empty for one that can be used. Holds no part of it."""
+	if not isinstance(url, str):
+		return "is not text"
+	if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+		return "does not begin with redis://, rediss:// or unix://"
+	try:
+		parts = urlsplit(url)
+		check_address(parts)
+		redis.ConnectionPool.from_url(url).make_connection()  # opens nothing yet
+	except Exception:  # noqa: BLE001  redis-py hands an option on to whatever class, and each has its own errors
+		return "cannot be read as a Redis URL"
+	return "holds a character that must be escaped" if has_stray_characters(url, parts) else ""
+
+
+def check_address(parts: SplitResult) -> None:
+	"""Raises ValueError for a port or a host that cannot exist."""
+	_ = parts.port
+	host = parts.hostname or ""
+	if ":" not in host:  # an IPv6 address has no labels
+		host.encode("idna")  # as the resolver does; it cannot do that with db..internal
+
+
+def has_stray_characters(url: str, parts: SplitResult) -> bool:
+	"""
+	A part of a password would be taken for the host, the port or the database, and shown in the next error: everything
+	behind a / ? or # that should have been escaped, up to the @ that ends the password.
+	"""
+	is_path = parts.scheme == "unix" and not parts.netloc
+	later = parts.query if is_path else parts.path + parts.query
+	if parts.scheme == "unix" and parts.netloc and not parts.netloc.endswith("@"):
+		return True  # a socket's path begins with a third /
+	return "#" in url or "@" in later or not url.isprintable()
+
+
+@dataclass(frozen=True)
+class OddSetting:
+	key: str
+	reason: str  # "is not a number"; without the value
+
+	def __str__(self) -> str:
+		return f"{self.key} {self.reason}"
+
+
+def a_number(value: object) -> str:
+	found = whole_number(value)
+	return "" if found is not None and found >= 0 else "is not a number"
+
+
+def a_port(value: object) -> str:
+	return "" if port_number(value) else f"is not a port number (1 to {HIGHEST_PORT})"
+
+
+def a_text(value: object) -> str:
+	if not isinstance(value, str):
+		return "is not text"
+	return "" if value.isprintable() else "holds a character that cannot be written"
+
+
+def a_text_or_number(value: object) -> str:
+	return "" if whole_number(value) is not None else a_text(value)
+
+
+def a_secret(value: object) -> str:
+	return "" if isinstance(value, str) else "is not text"
+
+
+def a_host(value: object) -> str:
+	if fault := a_text(value):
+		return fault
+	try:
+		_ = ":" in value or value.encode("idna")  # as the resolver does; it cannot do that with db..internal
+	except UnicodeError:
+		return "is not the name of a host"
+	return ""
+
+
+def custom_queues(value: object) -> str:
+	"""frappe.utils.background_jobs.get_queues_timeout: Frappe's own workers cannot start with anything else."""
+	if not isinstance(value, Mapping) or not all(isinstance(queue, Mapping) for queue in value.values()):
+		return "does not map each queue's name to its settings"
+	return ""
+
+
+RULES: Mapping[str, Callable[[object], str]] = {
+	"bench_id": a_text_or_number,
+	"db_host": a_host,
+	"db_name": a_text,
+	"db_password": a_secret,
+	"db_port": a_port,
+	"db_socket": a_text,
+	"db_type": a_text,
+	"db_user": a_text,
+	"default_site": a_text,
+	"fmx_restart_supervisor_url": a_secret,
+	"max_queued_jobs": a_number,
+	"redis_cache": url_fault,
+	"redis_queue": url_fault,
+	"rq_job_failure_ttl": a_number,
+	"rq_results_ttl": a_number,
+	"scheduler_interval": a_number,
+	"scheduler_tick_interval": a_number,
+	"webserver_port": a_port,
+	"workers": custom_queues,
+}
+
+
+def odd_settings(config: Mapping, begins: str = "") -> list[OddSetting]:
+	"""Those of a configuration that cannot be read, by key. `begins`: only keys that begin so. What is empty is not set."""
+	keys = (key for key in RULES if key.startswith(begins) and config.get(key) not in (None, "", 0, False))
+	return [OddSetting(key, reason) for key in keys if (reason := RULES[key](config[key]))]
+
+
+def number_of(config: Mapping, key: str, default: int) -> int:
+	"""What a setting counts; the default where it is not set, or cannot be read."""
+	return whole_number(config.get(key)) or default

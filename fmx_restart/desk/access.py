@@ -1,0 +1,229 @@
+"""
+Who may ask for what: the role of the user, and the mode of the site (adapters/control_sites.py). Both are looked at on the
+server for every request. A button that Desk hides is no gate; these are.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+
+import frappe
+from frappe import _
+
+from fmx_restart.adapters.control_sites import AccessRule, Mode, read_rule
+from fmx_restart.desk import bench, start_request
+from fmx_restart.desk.own_view import OwnView
+from fmx_restart.desk.start_request import InvalidRequest, StartRequest
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.install import OPERATOR
+
+MANAGER = "System Manager"
+#: What a site in the mode `restart` may start: each waits for every running job, and kills none
+GENTLE = {Strategy.WAIT_WORKERS.value, Strategy.ROLLING.value}
+#: Seconds that such a site may keep the queues of all others standing: what the command does unless told
+LONGEST_WAIT = Options().drain_timeout
+LONGEST_MIGRATION = 600.0
+UNREADABLE = AccessRule(frozenset(), Mode.OFF)
+
+
+@dataclass(frozen=True)
+class Access:
+	"""What the current site may. `advice`: the line that names a control site, where somebody should type it."""
+
+	site: str
+	mode: Mode
+	advice: str = ""
+
+	@property
+	def is_control(self) -> bool:
+		return self.mode is Mode.CONTROL
+
+	@property
+	def may_start(self) -> bool:
+		return self.mode in (Mode.CONTROL, Mode.RESTART)
+
+	@property
+	def notice(self) -> str:
+		"""For people who miss something; empty on a control site."""
+		if self.is_control:
+			return ""
+		if self.advice:
+			return _("No control site is named, so Desk restarts nothing. On the bench, type: {0}").format(
+				self.advice
+			)
+		return _(
+			"This site does not command the bench. You see its own jobs; those of other sites are only counted."
+		)
+
+
+def current() -> Access:
+	"""Read from the disk once a request. A configuration that cannot be read allows nothing."""
+	known = getattr(frappe.local, "fmx_restart_access", None)
+	if known is None or known.site != frappe.local.site:
+		known = frappe.local.fmx_restart_access = access_of(frappe.local.site)
+	return known
+
+
+def access_of(site: str) -> Access:
+	try:
+		rule = read_rule(Path(frappe.local.sites_path))
+	except WrongEnvironment:
+		rule = UNREADABLE
+	return Access(site, rule.mode(site), rule.advice)
+
+
+def for_operators(function: Callable) -> Callable:
+	"""
+	Only for System Managers and Restart Operators of a site that is not off. What the engine refuses becomes an answer
+	that people can read; on other sites than a control site it may name hosts, paths and other sites, and is left out.
+	"""
+
+	@wraps(function)
+	def guarded(*args, **kwargs):
+		only_for(MANAGER, OPERATOR)
+		access = current()
+		if access.mode is Mode.OFF:
+			forbid(_("This site may neither see nor restart the bench."))
+		try:
+			return function(*args, **kwargs)
+		except OperationError as error:
+			if access.is_control:
+				refuse(f"{error} {error.hint}".strip())
+		except Exception as error:
+			if access.is_control or is_answer(error):
+				raise
+			traceback.print_exc()  # into the web server's own log, which is the bench's
+		return refuse(_("The bench is not ready for this."))
+
+	return guarded
+
+
+def is_answer(error: Exception) -> bool:
+	"""
+	One that was raised for the client. For any other Frappe writes an Error Log with the values of all variables, other
+	sites' jobs among them, into this site's database.
+	"""
+	return getattr(error, "http_status_code", 500) < 500
+
+
+def only_for(*roles: str) -> None:
+	"""frappe.only_for lets everybody pass while tests run, and this is what tests must see."""
+	if frappe.session.user != "Administrator" and set(roles).isdisjoint(frappe.get_roles()):
+		names = ", ".join(_(role) for role in roles)
+		frappe.throw(_("This is only for: {0}").format(names), frappe.PermissionError)
+
+
+def check_start(request: StartRequest) -> None:
+	"""Raises frappe.PermissionError for what this site may not start, nor see a preview of."""
+	if reason := refusal_to_start(current(), request):
+		forbid(reason)
+
+
+def refusal_to_start(access: Access, request: StartRequest) -> str:
+	"""Empty where this site may start it. The launch asks once more: the mode may have changed since."""
+	if access.is_control:
+		return ""
+	if not access.may_start:
+		return access.notice
+	if request.strategy not in GENTLE:
+		return _("This site may only start: {0}").format(", ".join(sorted(GENTLE)))
+	if request.force or request.on_timeout not in (None, OnTimeout.ABORT.value) or request.force_kill_timeout:
+		return _("This site may not have any job killed.")
+	if not set(request.sites) <= {access.site}:
+		return _("This site may not migrate or close another one.")
+	return refusal_of_patience(request)
+
+
+def refusal_of_patience(request: StartRequest) -> str:
+	"""While a drain or a migration goes on, no job of any site starts."""
+	waits = (
+		request.strategy == Strategy.WAIT_WORKERS.value and (request.wait_workers_timeout or 0) > LONGEST_WAIT
+	)
+	if waits or (request.migrate_timeout or 0) > LONGEST_MIGRATION:
+		text = _(
+			"This site may keep the queues waiting for at most {0} seconds, and for {1} seconds of migration."
+		)
+		return text.format(f"{LONGEST_WAIT:g}", f"{LONGEST_MIGRATION:g}")
+	return ""
+
+
+def may_stop(operation: str) -> bool:
+	"""A control site any operation, one in the mode `restart` those that it started."""
+	access = current()
+	return access.is_control or (access.mode is Mode.RESTART and starter_of(operation) == access.site)
+
+
+def check_stop(operation: str) -> None:
+	if not may_stop(operation):
+		forbid(_("This site may only stop what it started.") if current().may_start else current().notice)
+
+
+def check_control() -> None:
+	"""For what is a matter of the whole bench."""
+	if not current().is_control:
+		forbid(_("Only a control site of this bench may do this."))
+
+
+def requests_to(operation: str) -> list[str]:
+	"""What this site may ask of a running operation, for Desk."""
+	if current().is_control:
+		return ["cancel", "extend", "force"]
+	return ["cancel"] if may_stop(operation) else []
+
+
+def starter_of(operation: str) -> str | None:
+	"""The site that started it, as the order's file tells. None for one from a terminal, or of another host."""
+	try:
+		return start_request.read(bench.journal_folder(), operation).site
+	except InvalidRequest:
+		return None
+
+
+def view_of(operation: str) -> OwnView | None:
+	"""What this site sees of that operation; None: all of it."""
+	access = current()
+	if access.is_control:
+		return None
+	return OwnView(access.site, is_starter=starter_of(operation) == access.site)
+
+
+def holder_text(held: bench.Held | None) -> str | None:
+	"""Who holds the bench. On other sites than a control site without who asked for it, and where it runs."""
+	if held is None or current().is_control:
+		return held.text if held else None
+	return _("{0}, in {1}").format(held.operation, held.phase)
+
+
+def told() -> dict[str, object]:
+	"""For Desk, which shows only what the server would do."""
+	access = current()
+	strategies = sorted(GENTLE) if not access.is_control else [strategy.value for strategy in Strategy]
+	return {
+		"mode": access.mode.value,
+		"may_start": access.may_start,
+		"strategies": strategies if access.may_start else [],
+		"notice": access.notice,
+	}
+
+
+def has_permission(doc: object = None, ptype: str = "", user: str = "") -> bool:
+	"""For hooks.py: rows that were written before are not shown on a site that is off."""
+	return current().mode is not Mode.OFF
+
+
+def query_conditions(user: str = "") -> str:
+	"""For hooks.py: of Restart Operation and its tables, in lists and reports."""
+	return "" if current().mode is not Mode.OFF else "1 = 0"
+
+
+def forbid(text: str) -> None:
+	frappe.throw(frappe.utils.escape_html(text), frappe.PermissionError, title=_("Not possible on this site"))
+
+
+def refuse(text: str) -> None:
+	frappe.throw(text, title=_("Not possible now"))

@@ -1,0 +1,110 @@
+"""What of the bench Desk and the API look at between operations: its Redis, its lock, its journals; answers are cached."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import frappe
+from redis import Redis
+
+from fmx_restart.adapters.bench import read_config
+from fmx_restart.adapters.redis_queue.connection import redis_border
+from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.adapters.redis_queue.requests import LaunchTicket
+from fmx_restart.engine.identity import Holder, is_operation_id
+from fmx_restart.wiring import identity, journals, launch_log, queue_connection
+
+T = TypeVar("T")
+PREFIX = "fmx_restart"
+
+
+def cached(name: str, seconds: int, make: Callable[[], T]) -> T:
+	"""The answer of up to `seconds` ago, else a new one. Must not be None. No other site sees it."""
+	key = f"{PREFIX}:{name}"
+	value = frappe.cache().get_value(key, expires=True)
+	if value is None:
+		value = make()
+		frappe.cache().set_value(key, value, expires_in_sec=seconds)
+	return value
+
+
+def forget(name: str) -> None:
+	frappe.cache().delete_value(f"{PREFIX}:{name}")
+
+
+@cache
+def connection() -> Redis:
+	"""One pool per process: a new connection would cost more than most questions."""
+	return queue_connection()
+
+
+def bench_id() -> str:
+	return frappe.utils.get_bench_id()
+
+
+def ticket() -> LaunchTicket:
+	return LaunchTicket(connection(), bench_id())
+
+
+@dataclass(frozen=True)
+class Held:
+	operation: str
+	phase: str
+	text: str  # operation, who asked for it, since when, in which phase
+
+
+def held() -> Held | None:
+	"""Who holds the bench, as the lock's note tells it."""
+	with redis_border():
+		value = connection().get(lock_key(bench_id()))
+	if value is None:
+		return None
+	text = value.decode(errors="replace")
+	holder = Holder.parse(text)
+	if holder is None:
+		return Held(text.partition(" ")[0], "", text)
+	return Held(holder.operation, holder.phase, str(holder))
+
+
+def journal_folder() -> Path:
+	return journals(bench_folder())
+
+
+@cache
+def bench_folder() -> str:
+	return identity(read_config())[1]
+
+
+def journal_of(operation: str) -> Path:
+	"""Raises ValueError for what is not an operation id: rows and Redis may hold anything, and this becomes a path."""
+	return journal_folder() / f"{valid(operation)}.jsonl"
+
+
+def output_of(operation: str) -> Path:
+	"""As journal_of."""
+	return launch_log(journal_folder(), valid(operation))
+
+
+def valid(operation: str) -> str:
+	if not is_operation_id(operation):
+		raise ValueError(f"{operation!r} is not an operation id")
+	return operation
+
+
+def was_launched(operation: str) -> bool:
+	return output_of(operation).exists() or journal_of(operation).exists()
+
+
+def is_over(operation: str) -> bool:
+	"""True when it was launched by record/away.py and its process has ended; False also where nothing is known."""
+	try:
+		with output_of(operation).open() as told:
+			fcntl.flock(told, fcntl.LOCK_SH | fcntl.LOCK_NB)
+	except OSError:
+		return False
+	return True

@@ -1,0 +1,88 @@
+"""
+From an order that waits to a process of its own. The ticket in Redis decides who launches it, and whether it still may be;
+what is executed comes from the order's file alone (start_order). Neither a row nor Redis can change that.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import frappe
+
+from fmx_restart.adapters.managers.systemd import way_out
+from fmx_restart.desk import bench, rows, start_request
+from fmx_restart.desk.access import current, refusal_to_start
+from fmx_restart.desk.start_request import InvalidRequest
+from fmx_restart.engine.identity import is_operation_id
+
+QUEUE = "short"
+TIMEOUT = 60  # seconds for RQ's job and for the launch itself
+HELPER = ("-m", "frappe.utils.bench_helper", "frappe", "safe-restart")
+AWAY = ("-m", "fmx_restart.adapters.own_session")
+AGAIN = "Nothing was changed. Start it again; or type on the bench: bench safe-restart --wait-workers"
+
+
+def enqueue(operation: str) -> None:
+	"""In front of other jobs: whoever asked for a restart is waiting."""
+	frappe.enqueue(
+		"fmx_restart.desk.launch.launch",
+		queue=QUEUE,
+		timeout=TIMEOUT,
+		at_front=True,
+		operation=operation,
+	)
+
+
+def launch(operation: str) -> bool:
+	"""
+	False when it is launched already, was cancelled, belongs to another site, or cannot be launched: its row then says
+	why. What runs this ends before the operation begins to wait.
+	"""
+	try:
+		order = start_request.read(bench.journal_folder(), operation)
+	except InvalidRequest as fault:
+		give_up(operation, str(fault))
+		return False
+	is_ours = order.site == frappe.local.site and not bench.was_launched(operation)
+	if is_ours and (reason := refusal_to_start(current(), order.request)):
+		give_up(operation, reason)
+		return False
+	if not is_ours or not bench.ticket().take(operation):
+		return False
+	words = [sys.executable, *HELPER, *order.argv()]
+	away = [sys.executable, *AWAY, str(bench.output_of(operation)), *way_out(operation), *words]
+	subprocess.run(away, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
+	return True
+
+
+def give_up(operation: str, reason: str) -> None:
+	"""Its order cannot be read on this host, so nobody launches it: the next one need not wait for it."""
+	if is_operation_id(operation) and frappe.db.exists(rows.DOCTYPE, operation):
+		withdraw(operation, reason)
+
+
+def withdraw(operation: str, reason: str) -> bool:
+	"""
+	Nobody launches it any more. False when it was launched, or its ticket is gone. The ticket is taken until the row says
+	why, so that nobody else finds an operation for which nobody cares.
+	"""
+	if not bench.ticket().take(operation):
+		return False
+	start_request.remove(bench.journal_folder(), operation)
+	if frappe.db.exists(rows.DOCTYPE, operation):  # not on another site than the one that started it
+		rows.run(operation, rows.update(operation, never_launched(reason)))
+	bench.ticket().give_back(operation)
+	return True
+
+
+def never_launched(reason: str) -> rows.Row:
+	return {
+		"status": "Aborted",
+		"phase": "",
+		"failure": rows.NEVER_LAUNCHED,
+		"reason": f"It was never launched. {reason}",
+		"remedy": AGAIN,
+		"finished": time.time(),
+	}

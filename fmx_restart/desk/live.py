@@ -1,0 +1,189 @@
+"""The bench as it is at this moment, and the numbers of Desk's charts."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import frappe
+import psutil
+from frappe.utils.scheduler import is_scheduler_disabled
+
+from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.jobs import failed_counts, newest_failed
+from fmx_restart.desk import access, bench, rows, samples
+from fmx_restart.desk.bench import cached
+from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.own_view import own_findings, own_workers
+from fmx_restart.desk.queries import job_entry
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.plan import is_worth_naming
+from fmx_restart.engine.ports import Job, Look, Worker
+from fmx_restart.engine.workers import Locator, is_live
+
+MOST_POINTS = 120
+OPERATIONS = 30
+DURATION = ("started", "strategy", "status", "duration")
+
+
+def charts(hours: float) -> dict[str, Any]:
+	since = time.time() - min(max(hours, 0.1), samples.HOURS) * 3600
+	return {"depths": depths(since), "throughput": throughput(since), "durations": durations()}
+
+
+def depths(since: float) -> dict[str, Any]:
+	found = samples.depths_since(since)
+	found = found[:: max(1, -(-len(found) // MOST_POINTS))]
+	names = sorted({name for sample in found for name in sample["depths"]})
+	queues = {name: [sample["depths"].get(name, 0) for sample in found] for name in names}
+	return {"times": [sample["time"] for sample in found], "queues": queues}
+
+
+def throughput(since: float) -> dict[str, Any]:
+	found = samples.throughput_since(since)
+	times, finished, failed = zip(*found, strict=True) if found else ((), (), ())
+	return {"times": list(times), "finished": list(finished), "failed": list(failed)}
+
+
+def durations() -> list[dict[str, Any]]:
+	"""Of the last operations that ran, the oldest first."""
+	found = frappe.get_all(
+		rows.DOCTYPE,
+		filters={"status": ("in", ("Done", "Aborted", "Failed"))},
+		fields=["name", *DURATION],
+		order_by="started desc",
+		limit_page_length=OPERATIONS,
+	)
+	return [{"operation": row.pop("name"), **row} for row in reversed(found)]
+
+
+WORKERS_FOR, FINDINGS_FOR = 1, 10  # seconds that an answer is given again
+MOST_FAILED = 10  # failed jobs that are named
+SEARCHED = 200  # failed jobs among which a site finds its own
+
+
+def workers() -> dict[str, Any]:
+	"""As they were at most a second ago, however many people watch them."""
+	told = cached(f"workers:{audience()}", WORKERS_FOR, shown_workers)
+	return {**told, "access": access.told()}
+
+
+def audience() -> str:
+	"""What is shown depends on both."""
+	site = access.current()
+	return f"{site.site}:{site.mode.value}"
+
+
+def shown_workers() -> dict[str, Any]:
+	told = finite(look_at_workers())
+	site = access.current()
+	if site.is_control:
+		return told
+	names = [queue["queue"] for queue in told["queues"] if queue["failed"]]
+	failed = [job for job in failed_entries(bench.bench_id(), names, SEARCHED) if job["site"] == site.site]
+	return own_workers(told, site.site, failed[:MOST_FAILED], access.holder_text(bench.held()))
+
+
+def look_at_workers() -> dict[str, Any]:
+	bench_id = bench.bench_id()
+	queue, host = RedisQueue(bench.connection(), bench_id, ""), ThisHost(bench.bench_folder())
+	look = Locator(host, queue, SystemClock()).locate(queue.look())
+	running = queue.describe(job.id for job in look.started)
+	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
+	samples.note(look)
+	held = bench.held()
+	failed = failed_counts(bench.connection(), bench_id, look.depths)
+	return {
+		"time": look.time,
+		"bench": bench_id,
+		"suspension": look.suspension,
+		"suspended_by_us": (look.suspension or "").startswith("fmx_restart:"),
+		"holder": held.text if held else None,
+		"operation": held.operation if held else None,
+		"workers": [worker_entry(worker, jobs, look) for worker in look.workers],
+		"queues": queue_entries(look, jobs, failed),
+		"failed_jobs": failed_entries(bench_id, [name for name, count in failed.items() if count]),
+		"other_benches": look.other_benches,
+		"scheduler": [scheduler_entry()],
+	}
+
+
+def worker_entry(worker: Worker, jobs: dict[str, Job], look: Look) -> dict[str, Any]:
+	job = jobs.get(worker.job_id or "")
+	return {
+		"name": worker.name,
+		"host": worker.host,
+		"pid": worker.pid,
+		"queues": list(worker.queues),
+		"state": worker.state.value,
+		"is_alive": is_live(worker, look),
+		"is_leaving": worker.is_leaving,
+		"born": worker.born,
+		"heartbeat": worker.heartbeat,
+		"memory": memory(worker.pid) if worker.name in look.local.running else None,
+		"job": job_entry(job, look.time) if job else None,
+	}
+
+
+def memory(pid: int) -> int | None:
+	"""Resident bytes of a worker and its job's process. The kernel's own list of children: psutil reads the whole table."""
+	try:
+		children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+	except OSError:
+		children = []
+	sizes = []
+	for one in (pid, *map(int, children)):
+		with contextlib.suppress(psutil.Error):
+			sizes.append(psutil.Process(one).memory_info().rss)
+	return sum(sizes) if sizes else None
+
+
+def queue_entries(look: Look, jobs: dict[str, Job], failed: dict[str, int]) -> list[dict[str, Any]]:
+	running = [job.queue for job in jobs.values()]
+	return [
+		{"queue": name, "queued": depth, "running": running.count(name), "failed": failed[name]}
+		for name, depth in sorted(look.depths.items())
+	]
+
+
+def failed_entries(bench_id: str, queues: list[str], most: int = MOST_FAILED) -> list[dict[str, Any]]:
+	return (
+		[asdict(job) for job in newest_failed(bench.connection(), bench_id, queues, most)] if queues else []
+	)
+
+
+def scheduler_entry() -> dict[str, Any]:
+	"""Of this site: another one's settings are in its own database."""
+	reasons = {
+		"maintenance mode": frappe.conf.maintenance_mode,
+		"paused": frappe.conf.pause_scheduler,
+		"disabled": frappe.conf.disable_scheduler or is_scheduler_disabled(verbose=False),
+	}
+	reason = next((name for name, is_so in reasons.items() if is_so), "")
+	return {"site": frappe.local.site, "is_active": not reason, "reason": reason}
+
+
+def findings() -> dict[str, Any]:
+	"""The doctor asks much more than `workers`, each question with a time limit. At most ten seconds old."""
+	return cached(f"findings:{audience()}", FINDINGS_FOR, shown_findings)
+
+
+def shown_findings() -> dict[str, Any]:
+	site = access.current()
+	return examine_bench() if site.is_control else own_findings(examine_bench(), site.site)
+
+
+def examine_bench() -> dict[str, Any]:
+	from fmx_restart.wiring import examine
+
+	began = time.monotonic()
+	try:
+		found = [asdict(finding) for finding in examine().findings]
+	except OperationError as error:
+		return {"findings": [], "error": f"{error} {error.hint}".strip(), "seconds": time.monotonic() - began}
+	return {"findings": found, "error": None, "seconds": time.monotonic() - began}

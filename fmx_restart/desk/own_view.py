@@ -1,0 +1,257 @@
+"""An operation, and the bench now, as a site sees them that does not command the bench."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from fmx_restart.engine import events
+from fmx_restart.engine.ledger import Account
+from fmx_restart.engine.migration import SiteMigration
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import Job, Process, Request
+from fmx_restart.engine.report import Failure, JobWait, Report
+
+OTHER_SITE = "another site"
+NOT_SHOWN = "(not shown)"
+SOMEBODY = "somebody"
+BENCH = "this bench"
+REMEDY = "The people who run this bench see the whole report."
+FAILURES = {
+	"BenchBusy": "Another operation held the bench.",
+	"DrainTimeout": "Jobs were still running when the time was over.",
+	"Interrupted": "Somebody stopped it.",
+	"MigrationFailed": "A migration failed.",
+	"ProcessFault": "A process of the bench did not come back as it should.",
+	"ProcessDied": "Its process died.",
+	"JobsLost": "Not every job could be accounted for.",
+}
+FAILED = "It did not succeed."
+Told = tuple[float, events.Event]
+
+
+class OwnView:
+	"""`is_starter`: this site started the operation, so it may see who did."""
+
+	def __init__(self, site: str, *, is_starter: bool = False) -> None:
+		self.site, self.is_starter = site, is_starter
+		self._aliases: dict[str, str] = {}
+
+	def facts(self, told: Iterable[Told]) -> Iterator[Told]:
+		for time, fact in told:
+			if (shown := self.fact(fact)) is not None:
+				yield time, shown
+
+	def fact(self, fact: events.Event) -> events.Event | None:
+		"""None for one that this site does not see."""
+		if isinstance(fact, AS_IT_IS):
+			return fact
+		if isinstance(fact, OF_A_SITE):
+			return self.of_a_site(fact)
+		show = SHOWN.get(type(fact))
+		return show(self, fact) if show else None
+
+	def started(self, fact: events.OperationStarted) -> events.OperationStarted:
+		return events.OperationStarted(
+			fact.operation, BENCH, fact.strategy, options=fact.options and self.options(fact.options)
+		)
+
+	def options(self, options: Options) -> Options:
+		"""No command of --migrate-command: it is typed on the bench, and may hold anything."""
+		migration = options.migration and replace(options.migration, command=())
+		who = options.requested_by if self.is_starter else ""
+		shown = {name: getattr(options, name) for name in SHOWN_OPTIONS}
+		sites = {"sites": self.own(options.sites), "web_sites": self.own(options.web_sites)}
+		return Options(**shown, **sites, migration=migration, requested_by=who)
+
+	def requested(self, fact: events.Requested) -> events.Requested:
+		return events.Requested(Request(fact.request.wish, SOMEBODY, fact.request.seconds), fact.refusal)
+
+	def still_running(self, fact: events.StillRunning) -> events.StillRunning:
+		jobs = tuple(replace(it, job=self.job(it.job), worker="", pid=None) for it in fact.jobs)
+		return replace(fact, workers=(), jobs=jobs, orphans=())
+
+	def interrupted(self, fact: events.JobsInterrupted) -> events.JobsInterrupted:
+		return events.JobsInterrupted(self.jobs(fact.jobs), tuple(map(self.id, fact.requeued)))
+
+	def abandoned(self, fact: events.JobsAbandoned) -> events.JobsAbandoned:
+		return events.JobsAbandoned(self.jobs(fact.jobs))
+
+	def put_back(self, fact: events.JobsPutBack) -> events.JobsPutBack:
+		return events.JobsPutBack(tuple(map(self.id, fact.ids)))
+
+	def migrations(self, fact: events.MigrationsPlanned | events.MigrationsStopped) -> events.Event | None:
+		own = self.own(fact.sites)
+		return replace(fact, sites=own) if own else None
+
+	def migration_finding(self, fact: events.MigrationFinding) -> events.MigrationFinding | None:
+		return fact if fact.finding.site == self.site else None
+
+	def migration_ended(self, fact: events.MigrationEnded) -> events.MigrationEnded | None:
+		is_own = fact.migration.site == self.site
+		return events.MigrationEnded(self.migration(fact.migration)) if is_own else None
+
+	def setting(
+		self, fact: events.SettingChanged | events.SettingRestored | events.SettingLeft
+	) -> events.Event | None:
+		return fact if fact.found.site == self.site else None
+
+	def of_a_site(self, fact: events.Event) -> events.Event | None:
+		"""Without the paths of logs and backups, and without a reason, which may hold some."""
+		if fact.site != self.site:
+			return None
+		return replace(fact, **{name: "" for name in ("log", "file", "reason") if hasattr(fact, name)})
+
+	def ended(self, fact: events.Ended) -> events.Ended:
+		return events.Ended(self.report(fact.report))
+
+	def report(self, report: Report) -> Report:
+		return Report(
+			operation=report.operation,
+			bench=BENCH,
+			strategy=report.strategy,
+			started=report.started,
+			requested_by=report.requested_by if self.is_starter else "",
+			outcome=report.outcome,
+			seconds=report.seconds,
+			phases=report.phases,
+			waited_for=[JobWait(self.job(wait.job), wait.seconds) for wait in report.waited_for],
+			still_running=list(self.jobs(report.still_running)),
+			interrupted=list(self.jobs(report.interrupted)),
+			requeued=[self.id(id) for id in report.requeued],
+			migrations=[self.migration(it) for it in report.migrations if it.site == self.site],
+			settings=[replace(it, reason="") for it in report.settings if it.found.site == self.site],
+			account=report.account and self.account(report.account),
+			failure=report.failure and failure(report.failure),
+		)
+
+	def account(self, account: Account) -> Account:
+		lists = ("interrupted", "lost", "gone", "older_interrupted")
+		return replace(account, **{name: [self.id(id) for id in getattr(account, name)] for name in lists})
+
+	def migration(self, migration: SiteMigration) -> SiteMigration:
+		return replace(migration, log="", backup="", last_lines=[])
+
+	def plan(self, plan: Plan) -> Plan:
+		"""Programs by what they are, not by name."""
+		return Plan(
+			restart=tuple(map(unnamed, plan.restart)),
+			left_alone=(),
+			busy=(),
+			idle_workers=plan.idle_workers,
+			jobs=self.jobs(plan.jobs),
+			depths=plan.depths,
+			longest=plan.longest,
+			likely=plan.likely,
+			suspension=plan.suspension and NOT_SHOWN,
+			migrate=self.own(plan.migrate),
+			findings=tuple(finding for finding in plan.findings if finding.site == self.site),
+		)
+
+	def jobs(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
+		return tuple(map(self.job, jobs))
+
+	def job(self, job: Job) -> Job:
+		if job.site == self.site:
+			return job
+		return replace(job, id=self.alias(job.id), site=OTHER_SITE, method=NOT_SHOWN)
+
+	def id(self, id: str) -> str:
+		"""Frappe puts the site before the ids that it makes; whose job another one is cannot be told."""
+		return id if id.startswith(f"{self.site}::") else self.alias(id)
+
+	def alias(self, id: str) -> str:
+		return self._aliases.setdefault(id, f"other-{len(self._aliases) + 1}")
+
+	def own(self, sites: Iterable[str]) -> tuple[str, ...]:
+		return tuple(site for site in sites if site == self.site)
+
+
+def failure(failure: Failure) -> Failure:
+	return Failure(failure.type, FAILURES.get(failure.type, FAILED), REMEDY)
+
+
+def unnamed(process: Process) -> Process:
+	return Process(process.kind.value, process.kind, process.state)
+
+
+SHOWN_OPTIONS = (
+	*("strategy", "drain_timeout", "on_timeout", "force_kill_timeout", "web", "workers", "rolling_share"),
+	*("rolling_timeout", "rolling_max_failures", "maintenance", "queue_limit", "report_every", "origin"),
+)
+AS_IT_IS = (
+	events.PhaseEntered,
+	events.NoWorkersFound,
+	events.FenceLapsed,
+	events.WorkersParked,
+	events.Drained,
+	events.QueueNearLimit,
+)
+OF_A_SITE = (
+	events.MigrationAdopted,
+	events.BackupStarted,
+	events.BackupEnded,
+	events.MigrationStarted,
+	events.SettingWasOn,
+	events.SettingFault,
+)
+SHOWN: dict[type[events.Event], Callable[[OwnView, events.Event], events.Event | None]] = {
+	events.OperationStarted: OwnView.started,
+	events.Requested: OwnView.requested,
+	events.StillRunning: OwnView.still_running,
+	events.JobsInterrupted: OwnView.interrupted,
+	events.JobsAbandoned: OwnView.abandoned,
+	events.JobsPutBack: OwnView.put_back,
+	events.MigrationsPlanned: OwnView.migrations,
+	events.MigrationsStopped: OwnView.migrations,
+	events.MigrationFinding: OwnView.migration_finding,
+	events.MigrationEnded: OwnView.migration_ended,
+	events.SettingChanged: OwnView.setting,
+	events.SettingRestored: OwnView.setting,
+	events.SettingLeft: OwnView.setting,
+	events.Ended: OwnView.ended,
+}
+
+
+Answer = dict[str, Any]
+
+
+def own_workers(told: Answer, site: str, failed_jobs: list[Answer], holder: str | None) -> Answer:
+	"""`failed_jobs`: the newest of this site."""
+	return {
+		"time": told["time"],
+		"bench": BENCH,
+		"suspension": told["suspension"] and NOT_SHOWN,
+		"suspended_by_us": told["suspended_by_us"],
+		"holder": holder,
+		"operation": told["operation"],
+		"workers": [own_worker(worker, site, number) for number, worker in enumerate(told["workers"], 1)],
+		"queues": told["queues"],
+		"failed_jobs": failed_jobs,
+		"other_benches": {},
+		"scheduler": told["scheduler"],
+	}
+
+
+def own_worker(worker: Answer, site: str, number: int) -> Answer:
+	"""`number`: in place of its name, which holds host and pid."""
+	kept = ("queues", "state", "is_alive", "is_leaving", "born", "heartbeat")
+	job = worker["job"]
+	if job and job["site"] != site:
+		job = {**job, "id": f"other-{number}", "site": OTHER_SITE, "method": NOT_SHOWN}
+	hidden = {"name": f"worker {number}", "host": "", "pid": None, "memory": None}
+	return {**{name: worker[name] for name in kept}, **hidden, "job": job}
+
+
+def own_findings(told: Answer, site: str) -> Answer:
+	"""What is about this site. `others`: how many there are besides."""
+	own = [finding for finding in told["findings"] if finding["subject"] == site]
+	error = told["error"] and "The bench cannot be examined now."
+	return {
+		"findings": own,
+		"others": len(told["findings"]) - len(own),
+		"error": error,
+		"seconds": told["seconds"],
+	}

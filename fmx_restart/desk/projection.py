@@ -1,0 +1,326 @@
+"""A journal's facts and its report as the row that shows them. Nothing of Frappe here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+from fmx_restart.adapters.journal import facts_in, without_repetitions
+from fmx_restart.console.report import ending
+from fmx_restart.console.sentences import sentence, span
+from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.own_view import OwnView
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import exit_code_of
+from fmx_restart.engine.ledger import Account
+from fmx_restart.engine.migration import SiteMigration
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.ports import Job, Setting
+from fmx_restart.engine.report import Report
+
+FIRST, LAST = 500, 1000  # lines that are kept
+
+
+class OperationLog:
+	"""`zone`: of the clock times. The journal has every line; those in the middle of a long one are only counted here."""
+
+	def __init__(self, zone: tzinfo | None = None) -> None:
+		self.zone = zone
+		self._first: list[str] = []
+		self._last: deque[str] = deque(maxlen=LAST)
+		self._count = 0
+
+	def add(self, time: float, text: str) -> None:
+		line = f"{datetime.fromtimestamp(time, self.zone):%H:%M:%S}  {text}\n"
+		self._count += 1
+		(self._first if len(self._first) < FIRST else self._last).append(line)
+
+	def text(self) -> str:
+		left_out = self._count - len(self._first) - len(self._last)
+		middle = [f"… {left_out} entries are left out here. The journal has them all.\n"] if left_out else []
+		return "".join([*self._first, *middle, *self._last])
+
+
+Row = dict[str, Any]
+MOST_WAITED = 200  # jobs that were waited for and are named; jobs_waited_for counts them all
+
+
+def report_fields(report: Report, before: Row) -> Row:
+	"""`before`: what single facts told. They know when a process failed, and which ghosts were put back."""
+	told = {
+		"requested_by": report.requested_by or before.get("requested_by"),
+		"web_outage": report.web_outage or 0.0,  # a column holds no null; where nobody knows nothing is shown
+		"phases": phase_rows(report),
+		"processes": process_rows(report, before["processes"]),
+		"jobs": job_rows(report, before["jobs"]),
+		"jobs_waited_for": len(report.waited_for),
+		"jobs_interrupted": len(report.interrupted),
+		"jobs_requeued": len(report.requeued),
+		"migrations": [migration_row(migration) for migration in report.migrations],
+		"settings": [
+			{**setting_row(kept.found), "restored": kept.is_restored, "reason": kept.reason}
+			for kept in report.settings
+		],
+	}
+	return told | (counts(report.account) if report.account else {})
+
+
+def counts(account: Account) -> Row:
+	return {
+		"jobs_before": account.before,
+		"jobs_arrived": account.arrived,
+		"jobs_finished": account.finished,
+		"jobs_failed": account.failed,
+		"jobs_queued": account.waiting,
+		"jobs_running": account.running,
+		"jobs_removed": account.removed,
+		"jobs_lost": len(account.lost),
+		"jobs_lost_before": account.older_ghosts,
+	}
+
+
+def phase_rows(report: Report) -> list[Row]:
+	rows, at = [], report.started
+	for passed in report.phases:
+		rows.append({"phase": passed.phase.value, "started": at, "seconds": passed.seconds})
+		at += passed.seconds
+	return rows
+
+
+def process_rows(report: Report, before: list[Row]) -> list[Row]:
+	known = {row["program"]: row for row in before}
+	for change in report.processes:
+		row = known.setdefault(change.name, {"program": change.name})
+		row |= {"kind": change.kind.value, "old_pid": change.old_pid, "new_pid": change.new_pid}
+		row |= {"seconds_down": change.seconds_down}
+		if change.new_pid and row.get("outcome") != "Failed":
+			row["outcome"] = "Replaced"
+	return list(known.values())
+
+
+def job_rows(report: Report, before: list[Row]) -> list[Row]:
+	back, lost = set(report.requeued), report.account.lost if report.account else []
+	rows = [
+		{**job_row(wait.job, "Waited For"), "seconds": wait.seconds}
+		for wait in report.waited_for[:MOST_WAITED]
+	]
+	rows += [job_row(job, "Still Running") for job in report.still_running]
+	rows += [job_row(job, "Interrupted") for job in report.interrupted]
+	rows += [job_row(job, "Requeued") for job in report.interrupted if job.id in back]
+	rows += [row for row in before if row["part"] == "Put Back"]
+	return rows + [{"part": "Lost", "job_id": id} for id in lost]
+
+
+def job_row(job: Job, part: str) -> Row:
+	return {"part": part, "site": job.site, "method": job.method, "queue": job.queue, "job_id": job.id}
+
+
+def setting_row(found: Setting) -> Row:
+	value = str(found.value) if found.is_present else "not set"
+	return {"site": found.site, "setting": found.key, "found": value}
+
+
+def migration_row(migration: SiteMigration) -> Row:
+	names = ("site", "seconds", "exit_code", "culprit", "backup", "log")
+	return {"result": migration.result.value, **{name: getattr(migration, name) for name in names}}
+
+
+Told = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
+ORIGINS = {"terminal": "Terminal", "desk": "Desk", "api": "API", "schedule": "Schedule"}
+Row = dict[str, Any]  # fields of a Restart Operation; instants in seconds since the epoch
+
+
+def project(facts: Iterable[Told], zone: tzinfo | None = None) -> Row:
+	"""`zone`: of the clock times in the log. A journal without a beginning gives a row without one."""
+	tale = RowBuilder(zone)
+	for time, fact in facts:
+		tale.hear(time, fact)
+	return tale.as_row()
+
+
+class RowBuilder:
+	"""What is known so far. One method per fact that changes a field; facts without one are only told in the log."""
+
+	def __init__(self, zone: tzinfo | None = None) -> None:
+		self.log = OperationLog(zone)
+		self.row: Row = {"status": "Running", "phase": "Preflight"}
+		self.row |= {name: [] for name in ("phases", "processes", "jobs", "migrations", "settings")}
+		self.waited: dict[str, Row] = {}
+		self.programs: dict[str, Row] = {}
+		self.running: frozenset[str] | None = None
+		self.not_understood: set[str] = set()
+
+	def as_row(self) -> Row:
+		return {**self.row, "log": self.log.text()}
+
+	def hear(self, time: float, fact: events.Event) -> None:
+		if handler := getattr(self, type(fact).__name__, None):
+			handler(fact, time)
+		self.tell(fact, time)
+
+	def tell(self, fact: events.Event, time: float) -> None:
+		"""A waiting that goes on is told once, until somebody else is waited for; what is not understood, once a reason."""
+		if isinstance(fact, events.NotUnderstood):
+			if fact.reason in self.not_understood:
+				return
+			self.not_understood.add(fact.reason)
+		if isinstance(fact, events.StillRunning):
+			waiting = frozenset(running.job.id for running in fact.jobs)
+			if waiting == self.running:
+				return
+			self.running = waiting
+		text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
+		if text:
+			self.log.add(time, text)
+
+	def OperationStarted(self, fact: events.OperationStarted, time: float) -> None:
+		self.row |= {"bench": fact.bench, "strategy": fact.strategy, "started": time}
+		if fact.options:
+			self.row |= option_fields(fact.options)
+		self.row["phases"].append({"phase": "Preflight", "started": time})
+
+	def PhaseEntered(self, fact: events.PhaseEntered, time: float) -> None:
+		phases = self.row["phases"]
+		if phases:
+			phases[-1]["seconds"] = time - phases[-1]["started"]
+		phases.append({"phase": fact.phase.value, "started": time})
+		self.row["phase"] = fact.phase.value
+
+	def Planned(self, fact: events.Planned, _time: float) -> None:
+		for process in fact.plan.restart:
+			self.program(process.name).update(kind=process.kind.value, old_pid=process.pid)
+		for process in fact.plan.left_alone:
+			self.program(process.name).update(kind=process.kind.value, outcome="Left Alone")
+
+	def program(self, name: str) -> Row:
+		if name not in self.programs:
+			self.programs[name] = {"program": name}
+			self.row["processes"].append(self.programs[name])
+		return self.programs[name]
+
+	def ProcessStopping(self, fact: events.ProcessStopping, _time: float) -> None:
+		self.program(fact.name).update(kind=fact.kind.value, old_pid=fact.pid, outcome="Stopping")
+
+	def ProcessDown(self, fact: events.ProcessDown, _time: float) -> None:
+		self.program(fact.name).update(old_pid=fact.pid, outcome="Starting")
+
+	def ProcessUp(self, fact: events.ProcessUp, _time: float) -> None:
+		told = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
+		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **told)
+
+	def ProcessFailed(self, fact: events.ProcessFailed, _time: float) -> None:
+		self.program(fact.name).update(outcome="Failed", reason=fact.reason)
+
+	def HandedOver(self, fact: events.HandedOver, _time: float) -> None:
+		for name in fact.processes:
+			self.program(name).update(outcome="Waiting for Its Job")
+
+	def StillRunning(self, fact: events.StillRunning, time: float) -> None:
+		for running in fact.jobs:
+			if running.job.id not in self.waited:
+				self.waited[running.job.id] = {**job_row(running.job, "Waited For"), "since": time}
+				if len(self.waited) <= MOST_WAITED:
+					self.row["jobs"].append(self.waited[running.job.id])
+			waited = self.waited[running.job.id]
+			waited["seconds"] = time - waited["since"]
+		self.row["jobs_waited_for"] = len(self.waited)
+		self.row["jobs_queued"] = sum(fact.depths.values())
+
+	def JobsInterrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
+		back = set(fact.requeued)
+		self.row["jobs"] += [job_row(job, "Interrupted") for job in fact.jobs]
+		self.row["jobs"] += [job_row(job, "Requeued") for job in fact.jobs if job.id in back]
+		self.row["jobs_interrupted"] = self.row.get("jobs_interrupted", 0) + len(fact.jobs)
+		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(back)
+
+	def JobsPutBack(self, fact: events.JobsPutBack, _time: float) -> None:
+		self.row["jobs"] += [{"part": "Put Back", "job_id": id} for id in fact.ids]
+		self.row["jobs_put_back"] = self.row.get("jobs_put_back", 0) + len(fact.ids)
+
+	def SettingChanged(self, fact: events.SettingChanged, _time: float) -> None:
+		self.row["settings"].append(setting_row(fact.found))
+
+	def SettingRestored(self, fact: events.SettingRestored, _time: float) -> None:
+		self.setting(fact.found.site, fact.found.key)["restored"] = True
+
+	def SettingLeft(self, fact: events.SettingLeft, _time: float) -> None:
+		self.setting(fact.found.site, fact.found.key)["reason"] = "Somebody else changed it since."
+
+	def SettingFault(self, fact: events.SettingFault, _time: float) -> None:
+		self.setting(fact.site, fact.key)["reason"] = fact.reason
+
+	def setting(self, site: str, key: str) -> Row:
+		"""The last change of it; a fault may come before any."""
+		for row in reversed(self.row["settings"]):
+			if (row["site"], row["setting"]) == (site, key):
+				return row
+		self.row["settings"].append({"site": site, "setting": key})
+		return self.row["settings"][-1]
+
+	def MigrationsPlanned(self, fact: events.MigrationsPlanned, _time: float) -> None:
+		self.row["migrations"] = [{"site": site, "result": "not tried"} for site in fact.sites]
+
+	def MigrationEnded(self, fact: events.MigrationEnded, _time: float) -> None:
+		ended = migration_row(fact.migration)
+		others = [row for row in self.row["migrations"] if row["site"] != ended["site"]]
+		self.row["migrations"] = [*others, ended]
+
+	def Ended(self, fact: events.Ended, _time: float) -> None:
+		report = fact.report
+		self.row |= {"status": report.outcome.value, "phase": report.outcome.value}
+		self.row |= {"finished": report.started + report.seconds, "duration": report.seconds, "exit_code": 0}
+		if report.failure:
+			self.row |= {"failure": report.failure.type, "reason": report.failure.message}
+			self.row |= {"remedy": report.failure.hint, "exit_code": exit_code_of(report.failure.type)}
+		self.row |= report_fields(report, self.row)
+
+
+class JournalProjection:
+	"""
+	A journal's row, brought up to date by reading only what was written since: a journal may have any length. `view`: what
+	of it is told, for a site that may not see everything.
+	"""
+
+	def __init__(self, path: Path, zone: tzinfo | None = None, view: OwnView | None = None) -> None:
+		self.path, self.tale, self.view = path, RowBuilder(zone), view
+		self.size = 0  # bytes of the journal at the last reading
+		self.is_complete = False  # whether the row told all that the journal held at the last reading
+		self._offset = 0  # where the first line begins that was not read as a whole
+
+	def read(self, most: int = -1) -> Row:
+		"""`most`: bytes, where there is no time for all of them now. One line is always read whole."""
+		with self.path.open("rb") as journal:
+			journal.seek(self._offset)
+			data = journal.read(most)
+			if b"\n" not in data:
+				data += journal.readline()
+			self.size = self._offset + len(data)
+			self.is_complete = self.size == os.fstat(journal.fileno()).st_size
+		whole = data[: data.rfind(b"\n") + 1]
+		self._offset += len(whole)
+		lines = whole.decode(errors="replace").split("\n")[:-1]
+		facts = facts_in(without_repetitions(lines))
+		for time, fact in self.view.facts(facts) if self.view else facts:
+			self.tale.hear(time, fact)
+		return self.tale.as_row()
+
+
+def end_of(fact: events.Ended) -> list[str]:
+	report = fact.report
+	return [f"{report.outcome.value} after {span(report.seconds)}", *filter(None, ending(report)[1:])]
+
+
+def option_fields(options: Options) -> Row:
+	return {
+		"requested_by": options.requested_by,
+		"origin": ORIGINS.get(options.origin, "Terminal"),
+		"migrate": bool(options.migration),
+		"sites": "\n".join(options.sites),
+		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),
+	}

@@ -1,0 +1,230 @@
+"""Where an operation stands, its events, which there were, and what a restart would do."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+import frappe
+from frappe import _
+from frappe.utils import get_datetime, now_datetime
+
+from fmx_restart.adapters.journal import fact_in
+from fmx_restart.console.sentences import STORIES, order, plan_sentence, plan_warnings, sentence
+from fmx_restart.desk import access, bench, rows
+from fmx_restart.desk.access import current, holder_text, told
+from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.own_view import BENCH, OwnView
+from fmx_restart.desk.projection import end_of
+from fmx_restart.desk.start import StartArguments
+from fmx_restart.engine import events
+from fmx_restart.engine.emitter import json_line
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.identity import is_operation_id
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.plan import Plan, elapsed, most_left
+from fmx_restart.engine.ports import Job
+from fmx_restart.wiring import plan_restart
+
+MOST_BYTES = 512 * 1024  # bytes in one answer
+
+
+def feed_of(operation: str, cursor: int) -> dict[str, Any]:
+	"""`cursor` is a byte offset: it means the same after every restart of the web server."""
+	row = row_of(operation)
+	facts, cursor = facts_since(operation, max(0, cursor))
+	told = {
+		"operation": row.name,
+		"status": row.status,
+		"phase": phase_of(row, held_by()),
+		"is_over": row.is_over,
+	}
+	told["may"] = access.requests_to(operation)
+	return {**told, "cursor": cursor, "facts": facts}
+
+
+def facts_since(operation: str, cursor: int) -> tuple[list[dict], int]:
+	"""Whole lines only: the last one may be half written."""
+	try:
+		with bench.journal_of(operation).open("rb") as journal:
+			journal.seek(cursor)
+			text = journal.read(MOST_BYTES)
+			if b"\n" not in text:
+				text += journal.readline()  # one line may be longer
+	except FileNotFoundError:
+		return [], cursor
+	whole = text[: text.rfind(b"\n") + 1]
+	view, lines = access.view_of(operation), whole.decode(errors="replace").split("\n")[:-1]
+	told = [feed_line(line, view) for line in lines]
+	return [line for line in told if line], cursor + len(whole)
+
+
+def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
+	"""None for one that this site does not see. Of one that is not understood only the sentence, on control sites."""
+	time, fact = fact_in(line)
+	if view:
+		if (fact := view.fact(fact)) is None:
+			return None
+		line = json_line(fact, time)
+	text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
+	fields = {} if isinstance(fact, events.NotUnderstood) else finite(json.loads(line))
+	return {"time": time or None, "event": type(fact).__name__, "sentence": text, "fact": fields}
+
+
+def preview_of(asked: StartArguments) -> dict[str, Any]:
+	options = asked.options
+	plan, now = plan_restart(options), time.time()
+	is_control = current().is_control
+	if not is_control:
+		plan = OwnView(current().site).plan(plan)
+	strategy, why = recommended(plan, options)
+	answer = {
+		"bench": bench.bench_id() if is_control else BENCH,
+		"holder": holder_text(bench.held()),
+		"access": told(),
+		"sentence": plan_sentence(plan),
+		"command": asked.command,
+		"steps": [{"when": when, "processes": names} for when, names in order(plan, options.strategy)],
+		"left_alone": [process.name for process in plan.left_alone],
+		"jobs": [job_entry(job, now) for job in plan.jobs],
+		"queued": plan.depths,
+		"idle_workers": plan.idle_workers,
+		"likely": plan.likely,
+		"longest": plan.longest,
+		"drain_timeout": options.drain_timeout,
+		"suspension": plan.suspension,
+		"warnings": plan_warnings(plan),
+		"findings": [asdict(finding) for finding in plan.findings],
+		"strategy": options.strategy.value,
+		"recommended": strategy.value,
+		"why": why,
+		"strategies": [{"strategy": known.value, "line": _(STORIES[known])} for known in STORIES],
+	}
+	return finite(answer)
+
+
+def job_entry(job: Job, now: float) -> dict[str, Any]:
+	"""Never its arguments: this dict is all that leaves the bench about a job."""
+	names = {"id": job.id, "site": job.site, "method": job.method, "queue": job.queue}
+	return {**names, "elapsed": elapsed(job, now), "most_left": most_left(job, now)}
+
+
+def recommended(plan: Plan, options: Options) -> tuple[Strategy, str]:
+	if options.migration:
+		return Strategy.WAIT_WORKERS, _("A migration needs the workers to be at rest.")
+	if not plan.jobs:
+		return Strategy.WAIT_WORKERS, _("No job is running: there is nothing to wait for.")
+	patience = options.drain_timeout if options.strategy is Strategy.WAIT_WORKERS else Options().drain_timeout
+	if plan.longest is not None and plan.longest <= patience:
+		return Strategy.WAIT_WORKERS, _("The running jobs end within the time they get, by their own limits.")
+	if plan.likely is not None and plan.likely <= patience:
+		return Strategy.WAIT_WORKERS, _("The running jobs usually end within the time they get.")
+	return Strategy.ROLLING, _(
+		"A job may run for longer than it would get; the queue goes on while workers are replaced."
+	)
+
+
+OVER = {"Done", "Aborted", "Failed", "Recovered"}
+PATIENCE = 10.0  # seconds for a worker to take the job that launches an operation
+MOST = 100  # rows in one answer
+STATUS = ("status", "phase", "strategy", "started", "finished", "duration", "exit_code")
+FAILURE = ("failure", "reason", "remedy")
+HISTORY = (
+	*("status", "phase", "strategy", "migrate", "origin", "requested_by", "started", "finished", "duration"),
+	*("jobs_waited_for", "jobs_interrupted", "jobs_lost", "reason"),
+)
+
+
+def status_of(operation: str) -> dict[str, Any]:
+	held = held_by()
+	name = operation or (held.operation if held else newest())
+	if not name:
+		return {"operation": None, "holder": None, "access": access.told()}
+	row = row_of(name)
+	told = {field: row.get(field) for field in (*STATUS, *FAILURE)} | {"phase": phase_of(row, held)}
+	if not row.finished:
+		told |= {"finished": None}
+	if not row.finished or row.failure == rows.NEVER_LAUNCHED:
+		told |= {"duration": None, "exit_code": None}
+	waited = queued_for(row)
+	return {
+		"operation": row.name,
+		**told,
+		"is_over": row.is_over,
+		"succeeded": row.status == "Done",
+		"queued_for": waited,
+		"may_start_from_web": waited is not None and waited > PATIENCE,
+		"holder": access.holder_text(held),
+		"access": access.told(),
+	}
+
+
+def phase_of(row: frappe._dict, held: bench.Held | None) -> str:
+	"""A running operation's lock says it at once; its row follows within seconds."""
+	is_running = row.status == "Running" and held is not None and held.operation == row.name
+	return held.phase if is_running and held.phase else row.phase
+
+
+def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:
+	found = frappe.get_all(
+		rows.DOCTYPE,
+		filters={"status": status} if status else {},
+		fields=["name", *HISTORY],
+		order_by="started desc",
+		limit_start=max(0, offset),
+		limit_page_length=min(max(1, limit), MOST),
+	)
+	return {"operations": [{"operation": row.pop("name"), **row} for row in found]}
+
+
+def row_of(operation: str) -> frappe._dict:
+	"""One that another site asked for has no row here before its journal begins."""
+	row = is_operation_id(operation) and (row_here(operation) or row_elsewhere(operation))
+	if not row:
+		name = frappe.utils.escape_html(operation)
+		frappe.throw(_("There is no operation {0}.").format(name), frappe.DoesNotExistError)
+	row.is_over = row.status in OVER
+	return row
+
+
+def row_here(operation: str) -> frappe._dict | None:
+	return frappe.db.get_value(rows.DOCTYPE, operation, ["name", *STATUS, *FAILURE], as_dict=True)
+
+
+def row_elsewhere(operation: str) -> frappe._dict | None:
+	waiting = bench.ticket().waiting()
+	is_waiting = waiting and waiting.operation == operation
+	return frappe._dict(name=operation, status="Queued") if is_waiting else None
+
+
+def queued_for(row: frappe._dict) -> float | None:
+	"""Seconds; None for one that is launched, or was never queued."""
+	if row.status != "Queued" or not row.started:
+		return None
+	try:
+		waiting = bench.ticket().waiting()
+	except OperationError:
+		return None
+	is_waiting = waiting and waiting.operation == row.name and not waiting.is_launched
+	return (now_datetime() - get_datetime(row.started)).total_seconds() if is_waiting else None
+
+
+def held_by() -> bench.Held | None:
+	try:
+		return bench.held()
+	except OperationError:  # the rows are still worth telling
+		return None
+
+
+def newest() -> str | None:
+	"""Rows whose name is no operation id are not ours."""
+	found = frappe.get_all(
+		rows.DOCTYPE,
+		filters={"name": ("like", "________-______-____")},
+		order_by="started desc",
+		limit_page_length=MOST,
+		pluck="name",
+	)
+	return next(filter(is_operation_id, found), None)

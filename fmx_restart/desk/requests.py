@@ -1,0 +1,66 @@
+"""What is asked of an operation that is under way: stop, more time, no more waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import frappe
+from frappe import _
+
+from fmx_restart.adapters.redis_queue.requests import RedisRequests
+from fmx_restart.desk import bench, launch
+from fmx_restart.desk.access import check_control, check_stop, refuse
+from fmx_restart.desk.queries import row_of
+from fmx_restart.desk.sync import catch_up
+from fmx_restart.engine.phases import Phase, phase_named
+from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, RequestKind
+from fmx_restart.engine.requests import NOT_DRAINING, refusal_to_cancel
+
+DRAINING = {Phase.FENCE, Phase.PARK, Phase.DRAIN}
+WITHDRAWN = "Somebody cancelled it before."
+
+
+def cancel(operation: str) -> dict[str, Any]:
+	catch_up()
+	row = row_of(operation)
+	check_stop(operation)
+	if launch.withdraw(row.name, WITHDRAWN):
+		return answer(operation, _("It will not be launched."))
+	return put(operation, Request(RequestKind.CANCEL, frappe.session.user), _("Asked to stop."))
+
+
+def extend(operation: str, seconds: float) -> dict[str, Any]:
+	check_control()
+	if not 0 < seconds <= LONGEST_EXTENSION:
+		refuse(_("Give it more than 0 seconds, and a day at most."))
+	return put(
+		operation, Request(RequestKind.EXTEND, frappe.session.user, seconds), _("Asked to wait longer.")
+	)
+
+
+def force(operation: str) -> dict[str, Any]:
+	check_control()
+	return put(operation, Request(RequestKind.FORCE, frappe.session.user), _("Asked to wait no longer."))
+
+
+def put(operation: str, request: Request, told: str) -> dict[str, Any]:
+	"""Into its mailbox. Whether it does so it says itself, within a second, in the feed: `Requested`, with `refusal`."""
+	row, held = row_of(operation), bench.held()
+	if held is None or held.operation != row.name:
+		refuse(_("{0} is not running.").format(row.name))
+	if reason := refusal(request.wish, held.phase):
+		refuse(_("{0} is not possible now: {1}").format(request.wish.value, reason))
+	RedisRequests(bench.connection(), bench.bench_id(), operation).put(request)
+	return answer(operation, told)
+
+
+def refusal(wish: RequestKind, phase: str) -> str:
+	"""What it would answer itself, said at once."""
+	known = phase_named(phase)
+	if wish is RequestKind.CANCEL or known is None:
+		return refusal_to_cancel(known)
+	return "" if known in DRAINING else NOT_DRAINING
+
+
+def answer(operation: str, message: str) -> dict[str, Any]:
+	return {"operation": operation, "status": row_of(operation).status, "message": message}

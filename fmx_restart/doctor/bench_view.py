@@ -1,0 +1,299 @@
+"""The bench as checks see it: each part is read once, when a check first asks for it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from fmx_restart.adapters.bench import Change, last_change
+from fmx_restart.adapters.journals import Unfinished, unfinished
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.managers.supervisor.configuration import sign_of_supervisor
+from fmx_restart.adapters.process_table import ProcessTable
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.connection import redis_border
+from fmx_restart.adapters.redis_queue.inventory import LostJob, lost_jobs, still_lost
+from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.leases import Owner, owners
+from fmx_restart.adapters.redis_queue.look import QueueSurvey, survey
+from fmx_restart.adapters.redis_queue.records import Unreadable
+from fmx_restart.doctor.concurrency import Parts, part
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.identity import Holder, describe
+from fmx_restart.engine.ports import Bench, Host, HostProcess, Job, Look, Process, Processes, Worker
+from fmx_restart.engine.workers import Locator, live_workers, running_jobs
+
+SETTLING = 0.7  # seconds between the two looks
+MOST_KEYS = 400_000  # job hashes that are looked at; beyond that it would take longer than a check may
+MOST_LOST = 1000  # that are looked at a second time
+#: What frappe.enqueue gives a job that nobody named; every other id is one that is given again and again
+RANDOM_ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$")
+
+
+@dataclass(frozen=True)
+class LostJobs:
+	jobs: tuple[LostJob, ...]
+	is_complete: bool  # False when there were too many jobs to look at all of them
+
+	@property
+	def ghosts(self) -> tuple[LostJob, ...]:
+		"""Popped and never started: a worker was stopped in between (rq #2236)."""
+		return tuple(job for job in self.jobs if job.status == "queued" and not job.is_stranded)
+
+	@property
+	def stranded(self) -> tuple[LostJob, ...]:
+		"""As ghosts, in RQ's intermediate list: RQ will call them failed and never run them."""
+		return tuple(job for job in self.jobs if job.status == "queued" and job.is_stranded)
+
+	@property
+	def abandoned(self) -> tuple[LostJob, ...]:
+		"""Started, and in no registry any more."""
+		return tuple(job for job in self.jobs if job.status == "started")
+
+
+def find_lost_jobs(connection: Redis, bench_id: str, odd: Unreadable | None = None) -> LostJobs:
+	"""`odd` takes note of what cannot be read."""
+	suspects, is_complete = lost_jobs(connection, bench_id, most_keys=MOST_KEYS, unreadable=odd)
+	if suspects:
+		time.sleep(SETTLING)
+		first = {job.id: job for job in suspects[:MOST_LOST]}
+		again = still_lost(connection, bench_id, list(first))
+		suspects = [job for job in again if job == first[job.id]]
+	return LostJobs(tuple(sorted(suspects, key=lambda job: job.enqueued)), is_complete)
+
+
+def is_deduplicated(id: str) -> bool:
+	"""Whether the same id is enqueued again and again: then a lost one keeps all of its successors out."""
+	return not RANDOM_ID.search(id)
+
+
+OURS = "fmx_restart:"  # how the owner of a fence of this app begins: fmx_restart:<bench>:<operation>
+
+
+@dataclass(frozen=True)
+class FenceOwner:
+	"""An operation that holds the queue suspended, of any bench on this Redis."""
+
+	name: str  # as it stands in Redis
+	bench: str
+	operation: str
+	left: float | None  # seconds until it ends by itself; None: never
+	note: str
+	lock: str | None  # what the lock of that bench holds: an operation and its note
+
+	@property
+	def is_stale(self) -> bool:
+		"""That operation does not hold its bench's lock any more; each does as long as it runs."""
+		return not (self.lock or "").startswith(self.operation)
+
+	@property
+	def holder(self) -> str | None:
+		"""Who holds that bench now, in words."""
+		return describe(self.lock) if self.lock else None
+
+	def is_dead(self, host: Host) -> bool:
+		"""Proved: it is stale, it ran on this machine, and its process is gone."""
+		process = Holder.parse(f"{self.name} {self.note}")
+		is_here = process is not None and process.host == host.name
+		return self.is_stale and is_here and not host.alive([HostProcess(process.pid, process.identity)])
+
+
+@dataclass(frozen=True)
+class Suspension:
+	value: str
+	left: float | None  # seconds until it ends by itself; None: never
+	owners: tuple[FenceOwner, ...] = ()  # operations; also those behind someone else's suspension
+
+	@property
+	def is_foreign(self) -> bool:
+		"""Someone suspended the queue who is no operation."""
+		return not any(self.value == one.name or self.value.startswith(f"{one.name} ") for one in self.owners)
+
+	@property
+	def stale(self) -> list[FenceOwner]:
+		return [one for one in self.owners if one.is_stale]
+
+
+def read_suspension(connection: Redis) -> Suspension | None:
+	"""Few round trips: the fence first, so that one that is lifted in between is not called stale."""
+	with redis_border():
+		value, left = connection.pipeline().get(SUSPENDED).pttl(SUSPENDED).execute()
+	if value is None:
+		return None
+	told, until = text_of(value), left / 1000 if left >= 0 else None
+	known = owners(connection)
+	if told.startswith(OURS) and not any(told.startswith(one.name) for one in known):
+		name, _, note = told.partition(" ")  # an older version knows no owners beside the value
+		known.append(Owner(name, until, note))
+	return Suspension(told, until, tuple(with_locks(connection, known)))
+
+
+def with_locks(connection: Redis, known: Iterable[Owner]) -> Iterable[FenceOwner]:
+	for one in known:
+		bench, _, owner = one.name[len(OURS) :].rpartition(":")
+		if one.name.startswith(OURS) and owner:
+			with redis_border():
+				lock = connection.get(lock_key(bench))
+			operation = owner.partition("/")[0]  # a recovery goes by the dead one's id, and a word of its own
+			held = None if lock is None else text_of(lock).strip()
+			yield FenceOwner(one.name, bench, operation, one.left, one.note, held)
+
+
+def text_of(value: bytes) -> str:
+	return value.decode(errors="replace").strip()
+
+
+OPERATION = "doctor"  # in place of an operation's id: the doctor writes nothing under it
+
+
+class NoManager(WrongEnvironment):
+	"""No process manager answers, and nothing says that this bench has one: a development bench, a container."""
+
+
+@dataclass(frozen=True)
+class BenchAccess:
+	"""How each part is reached. Called at most once each, from any thread; raises an OperationError if it cannot be."""
+
+	config: Callable[[], Mapping]  # sites/common_site_config.json, read strictly
+	sites: Callable[[], list[str]]
+	connection: Callable[[], Redis]  # to redis_queue, with a time-out for each answer
+	processes: Callable[[], Processes]
+	host: Callable[[], Host]
+	queue_limit: Callable[[], int | None]  # the depth at which frappe.enqueue begins to raise
+	site_config: Callable[[str], Mapping]  # of a site, by Frappe's rules (both files, environment)
+	scheduler_lines: Callable[[str], list[str]]  # of a site, as Frappe's own doctor prints them
+	frappes_folder: Callable[[], str]  # what Frappe takes for the folder of this bench
+	# For fixes only
+	bench: Callable[[str], Bench]  # everything that an operation of that id needs
+	new_operation_id: Callable[[], str]
+	recover: Callable[[str], object]  # put right what the operation of that id left
+
+
+class BenchView:
+	def __init__(self, path: str, bench_id: str, ways: BenchAccess) -> None:
+		self.path, self.bench_id, self.ways = Path(path), bench_id, ways
+		self.parts = Parts()
+
+	@part
+	def config(self) -> Mapping:
+		return self.ways.config()
+
+	@part
+	def sites(self) -> list[str]:
+		return self.ways.sites()
+
+	@part
+	def connection(self) -> Redis:
+		"""To redis_queue. It does not decode responses."""
+		return self.ways.connection()
+
+	@part
+	def queue(self) -> RedisQueue:
+		return RedisQueue(self.connection, self.bench_id, OPERATION)
+
+	@part
+	def look(self) -> Look:
+		"""All workers, depths and the started registry, of one instant."""
+		return Locator(self.host, self.queue, SystemClock()).locate(self.queue.look(), self.managed)
+
+	def managed(self) -> list[Process]:
+		"""What the process manager runs of this bench; nothing where it does not answer."""
+		with suppress(OperationError):
+			return self.processes
+		return []
+
+	@part
+	def running(self) -> dict[str, Job]:
+		"""Jobs that somebody really works on, by id."""
+		return self.queue.describe(job.id for job in running_jobs(self.look))
+
+	@part
+	def live_workers(self) -> list[Worker]:
+		return live_workers(self.look)
+
+	@part
+	def surveys(self) -> list[QueueSurvey]:
+		"""One for each queue of this bench, by name."""
+		return survey(self.connection, self.bench_id, sorted(self.look.depths), self.queue.odd)
+
+	@part
+	def lost_jobs(self) -> LostJobs:
+		return find_lost_jobs(self.connection, self.bench_id, self.queue.odd)
+
+	@part
+	def last_change(self) -> Change | None:
+		"""Of the apps' code."""
+		return last_change(self.path)
+
+	@part
+	def suspension(self) -> Suspension | None:
+		return read_suspension(self.connection)
+
+	@part
+	def lock_note(self) -> str | None:
+		with redis_border():
+			value = self.connection.get(lock_key(self.bench_id))
+		return None if value is None else value.decode(errors="replace").strip()
+
+	@property
+	def holder(self) -> str | None:
+		"""The operation that holds this bench now: who asked for it, since when, where it stands."""
+		return None if self.lock_note is None else describe(self.lock_note)
+
+	@part
+	def unfinished(self) -> list[Unfinished]:
+		"""Operations that have no end, and nobody who works on them."""
+		return unfinished(self.journals)
+
+	@part
+	def queue_limit(self) -> int | None:
+		return self.ways.queue_limit()
+
+	@part
+	def host(self) -> Host:
+		return self.ways.host()
+
+	@part
+	def manager(self) -> Processes:
+		"""The process manager. Raises NoManager where nothing says that this bench has one."""
+		try:
+			return self.ways.processes()
+		except WrongEnvironment as error:
+			if sign := self._sign_of_supervisor():
+				text = f"{str(error).rstrip('.')}. It should run this bench: {sign}."
+				raise WrongEnvironment(text, hint=error.hint) from error
+			raise NoManager(str(error), hint=error.hint) from error
+
+	def _sign_of_supervisor(self) -> str:
+		config: Mapping = {}
+		with suppress(WrongEnvironment):  # a finding of its own
+			config = self.config
+		return sign_of_supervisor(str(self.path), config, self.process_table)
+
+	@part
+	def process_table(self) -> ProcessTable:
+		"""One look at this machine's processes, for all checks."""
+		return ProcessTable.take()
+
+	@part
+	def processes(self) -> list[Process]:
+		"""What the process manager runs of this bench."""
+		return self.manager.list()
+
+	def site_config(self, site: str) -> Mapping:
+		return self.parts.get(f"site_config {site}", lambda: self.ways.site_config(site))
+
+	def close(self) -> None:
+		"""What it opened, as far as it did."""
+		with suppress(Exception):
+			self.connection.close()
+
+	@property
+	def journals(self) -> Path:
+		return self.path / "logs" / "fmx_restart"

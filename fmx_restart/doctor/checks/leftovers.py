@@ -1,0 +1,148 @@
+"""What is left of processes and operations that died; and the fixes that end and finish them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from fmx_restart.adapters.bench_processes import Orphan, Role
+from fmx_restart.adapters.journal import crashed_operation_in, crashed_operation_to_recover
+from fmx_restart.adapters.journals import Unfinished
+from fmx_restart.adapters.process_table import ProcessTable
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.host import find_orphans_of, registered_pids, size
+from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix
+from fmx_restart.doctor.words import count, span
+from fmx_restart.engine.errors import JournalUnreadable, OperationError
+from fmx_restart.engine.identity import Holder
+from fmx_restart.engine.ports import Host, HostProcess
+
+FIX = "end-orphans"
+#: Those that work on with old code, or keep a new process from starting; the others only take memory.
+HARM = {
+	Role.WORKER: "takes jobs with the code it was started with",
+	Role.WEB: "may answer requests with the code it was started with, and holds the port",
+	Role.SCHEDULER: "enqueues scheduled events beside the bench's own scheduler",
+}
+
+
+@check("orphans")
+def orphans(view: BenchView) -> Iterator[Finding]:
+	found = find_orphans_of(view)
+	registered = registered_pids(view) if found else None
+	for orphan in found:
+		is_job = orphan.role is Role.WORKER and registered is not None and orphan.pid not in registered
+		severity = Severity.ERROR if orphan.role in HARM and not is_job else Severity.WARNING
+		text, remedy = (
+			sentence(orphan, is_job=is_job),
+			f"kill {orphan.pid}, and if it stays: kill -9 {orphan.pid}",
+		)
+		yield Finding("orphans", severity, f"pid {orphan.pid}", text, remedy, FIX)
+
+
+def sentence(orphan: Orphan, *, is_job: bool) -> str:
+	"""`is_job`: it looks like a worker, but no worker has that pid."""
+	what = "process of a job" if is_job else orphan.role.value
+	harm = "runs its job to the end with the code it was started with" if is_job else HARM.get(orphan.role)
+	others = f" with {count(orphan.members - 1, 'descendant')}" if orphan.members > 1 else ""
+	return (
+		f"A {what}{others} has lost its parent, so nobody stops or restarts it. It {harm or 'takes memory'}: "
+		f"{size(orphan.memory)}, for {span(orphan.age)} so far."
+	)
+
+
+NAME = "unfinished-operation"
+
+
+@check(NAME)
+def check_unfinished_operation(view: BenchView) -> Iterator[Finding]:
+	"""Its process died, and what it left is still there: stopped programs, settings, a half migration."""
+	holder = holder_of(view)
+	for left in view.unfinished:
+		if not left.is_held(holder):
+			yield finding_of(left)
+
+
+def holder_of(view: BenchView) -> Holder | None:
+	"""Without Redis a dead operation is still one."""
+	with suppress(OperationError):
+		return Holder.parse(view.lock_note)
+	return None
+
+
+def finding_of(left: Unfinished) -> Finding:
+	severity = Severity.ERROR if left.leaves_something() else Severity.WARNING
+	if not left.is_ours:
+		refusal = left.refusal()
+		return Finding(NAME, severity, left.operation, str(refusal), refusal.hint)
+	try:
+		crashed_operation_to_recover(left.journal)
+	except JournalUnreadable as error:
+		return Finding(NAME, Severity.ERROR, left.operation, str(error), error.hint)
+	return Finding(
+		NAME,
+		severity,
+		left.operation,
+		text_of(left),
+		"bench safe-restart --recover, or bench doctor --fix",
+		fix=NAME,
+	)
+
+
+def text_of(left: Unfinished) -> str:
+	remains = crashed_operation_in(left.journal)
+	what = "; ".join(remains.left()) or "it changed nothing that stays"
+	return f"Operation {left.operation} ({remains.strategy}) died in {remains.phase.value}; {what}."
+
+
+GRACE = 10.0  # seconds between TERM and KILL
+POLL = 0.05  # seconds
+
+
+@fix(FIX)
+def end_orphans(view: BenchView) -> Iterator[Step]:
+	for orphan in find_orphans_of(view):
+		text = (
+			f"End the {orphan.role.value} with pid {orphan.pid} ({size(orphan.memory)}), which lost its parent, and all that "
+			f"it has started: TERM, and KILL after {GRACE:g} s. A job that it runs is lost"
+		)
+		yield Step(text, lambda orphan=orphan: end(view, orphan))
+
+
+def end(view: BenchView, orphan: Orphan, grace: float = GRACE) -> str:
+	"""Only if it still is one, and the same one."""
+	table = ProcessTable.take()
+	current = {(it.pid, it.identity) for it in find_orphans_of(view, table)}
+	if (orphan.pid, orphan.identity) not in current:
+		return f"pid {orphan.pid} is no orphan any more; nothing was done."
+	family = view.host.family(orphan.pid)
+	for process in family:
+		view.host.terminate(process)
+	stubborn = wait_for_end(view.host, family, grace)
+	view.host.end(stubborn)
+	if wait_for_end(view.host, stubborn, grace):
+		return f"pid {orphan.pid} does not end, not even by KILL: the kernel holds it."
+	return f"pid {orphan.pid} has ended{', by KILL' if stubborn else ''}."
+
+
+def wait_for_end(host: Host, family: list[HostProcess], grace: float) -> list[HostProcess]:
+	"""Those that are still there when time is up."""
+	deadline = time.monotonic() + grace
+	while (alive := host.alive(family)) and time.monotonic() < deadline:
+		time.sleep(POLL)
+	return alive
+
+
+@fix("unfinished-operation")
+def unfinished_operation(view: BenchView) -> Iterator[Step]:
+	for left in view.unfinished:
+		if left.is_ours:
+			text = f"Recover what operation {left.operation} left"
+			yield Step(text, partial(recover, view, left.operation))
+
+
+def recover(view: BenchView, operation: str) -> str:
+	report = view.ways.recover(operation)
+	return f"{operation}: {report.outcome.value}." if report else "Somebody else has done it."

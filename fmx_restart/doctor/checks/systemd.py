@@ -1,0 +1,237 @@
+"""What systemd should know about the bench's units, or about supervisor's, and why; and the fix that writes it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmx_restart.adapters.bench import BenchFolder, queue_limits, served_queues
+from fmx_restart.adapters.bench_processes import Role
+from fmx_restart.adapters.managers.systemd import Unit, unit_of, units_of
+from fmx_restart.adapters.process_table import Row, catches
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.host import bench_processes, process_table, settings
+from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix, write_for_administrator
+from fmx_restart.doctor.words import span
+from fmx_restart.engine.errors import OperationError
+
+SLACK = 60  # seconds on top of a job's own time
+SCORES = range(-1000, 1001)  # systemd.exec(5)
+PROTECTED = -900  # what does the work of a lower one: the kernel takes nearly everything else first
+
+
+@dataclass(frozen=True)
+class Need:
+	"""Seconds that a unit must get to stop, and what for."""
+
+	seconds: float
+	what: str
+
+
+@dataclass(frozen=True)
+class UnitAdvice:
+	text: str
+	line: str  # of the drop-in's [Service]
+	severity: Severity = Severity.WARNING
+
+
+Rule = Callable[[Unit, Need], UnitAdvice | None]
+
+
+def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
+	"""A job's process has a session of its own, but no cgroup of its own: systemd finds it."""
+	if unit.kill_mode != "control-group" or not (unit.is_worker or unit.is_supervisor):
+		return None
+	if unit.is_worker:
+		text = "systemd tells every process of it to stop (KillMode=control-group): a stop or restart kills the running job."
+		return UnitAdvice(text, "KillMode=mixed", Severity.ERROR)
+	text = "When supervisor is stopped, systemd tells every process below it to stop at once: running jobs are killed."
+	return UnitAdvice(text, "KillMode=mixed")
+
+
+def stop_timeout_advice(unit: Unit, need: Need) -> UnitAdvice | None:
+	if (
+		unit.stop_seconds is None
+		or unit.stop_seconds >= need.seconds
+		or not (unit.is_worker or unit.is_supervisor)
+	):
+		return None
+	text = f"systemd kills it {span(unit.stop_seconds)} after it was told to stop, but {need.what} {span(need.seconds)}."
+	severity = Severity.ERROR if unit.is_worker else Severity.WARNING
+	return UnitAdvice(text, f"TimeoutStopSec={need.seconds + SLACK:g}", severity)
+
+
+def oom_policy_advice(unit: Unit, need: Need) -> UnitAdvice | None:
+	"""stop is systemd's default (systemd.service(5))."""
+	if unit.oom_policy not in ("stop", "kill"):
+		return None
+	what = "supervisor and so the whole bench" if unit.is_supervisor else "all of it"
+	text = f"When the kernel kills one of its processes for want of memory, systemd stops {what} (OOMPolicy={unit.oom_policy})."
+	return UnitAdvice(text, "OOMPolicy=continue")
+
+
+def oom_score_advice(unit: Unit, need: Need) -> UnitAdvice | None:
+	written = unit.written_score()
+	if written is None or is_score(written[0]):
+		return None
+	text = f"OOMScoreAdjust={written[0]} in {written[1]} is not between -1000 and 1000: systemd ignores it."
+	return UnitAdvice(text, f"OOMScoreAdjust={PROTECTED}")
+
+
+def is_score(text: str) -> bool:
+	try:
+		return int(text) in SCORES
+	except ValueError:
+		return False
+
+
+#: By the name of the check that they are.
+RULES: Mapping[str, Rule] = {
+	"kill-mode": kill_mode_advice,
+	"stop-timeout": stop_timeout_advice,
+	"oom-policy": oom_policy_advice,
+	"oom-score": oom_score_advice,
+}
+
+
+def need_of(unit: Unit, limits: Mapping[str, int], programs: Mapping[str, float]) -> Need:
+	"""`programs`: those of supervisor, and how long each may take to stop."""
+	if unit.is_worker:
+		longest = max((limits.get(queue, 0) for queue in served_queues(unit.words, limits)), default=0)
+		return Need(longest, "its jobs may run for")
+	return Need(max(programs.values(), default=0), "its programs may take")
+
+
+FIX = "systemd-drop-in"
+
+
+def units(view: BenchView) -> list[Unit]:
+	"""Empty where there is no systemd. Supervisor's only where it runs this bench."""
+
+	def read() -> list[Unit]:
+		files = (Path(f"/proc/{pid}/cgroup") for pid in bench_processes(view))
+		named = {name for name, is_users in map(unit_of, files) if name and not is_users}
+		found = units_of(BenchFolder(str(view.path)), sorted(named))
+		return [unit for unit in found if not unit.is_supervisor or runs_this_bench(view, unit)]
+
+	return view.parts.get("units", read)
+
+
+def runs_this_bench(view: BenchView, unit: Unit) -> bool:
+	with suppress(OperationError):
+		found = settings(view)
+		return found is not None and unit.main_pid in found.pids
+	return False
+
+
+def need(view: BenchView, unit: Unit) -> Need:
+	programs = {}
+	with suppress(OperationError):
+		if found := settings(view):
+			programs = {program.name: program.stop_seconds or 0.0 for program in found.programs}
+	return need_of(unit, queue_limits(view.config), programs)
+
+
+def advice(view: BenchView, rule: str) -> Iterator[tuple[Unit, UnitAdvice]]:
+	for unit in units(view):
+		if found := RULES[rule](unit, need(view, unit)):
+			yield unit, found
+
+
+def advised(view: BenchView, rule: str) -> Iterator[Finding]:
+	for unit, found in advice(view, rule):
+		remedy = f"sudo systemctl edit {unit.name}: [Service], {found.line}; or bench doctor --fix"
+		yield Finding(rule, found.severity, unit.name, found.text, remedy, FIX)
+
+
+OFTEN = 3  # restarts by itself; one may be an update of the machine
+
+
+@check("kill-mode")
+def kill_mode(view: BenchView) -> Iterator[Finding]:
+	return advised(view, "kill-mode")
+
+
+@check("stop-timeout")
+def stop_timeout(view: BenchView) -> Iterator[Finding]:
+	return advised(view, "stop-timeout")
+
+
+@check("oom-policy")
+def oom_policy(view: BenchView) -> Iterator[Finding]:
+	return advised(view, "oom-policy")
+
+
+@check("oom-score")
+def oom_score(view: BenchView) -> Iterator[Finding]:
+	return advised(view, "oom-score")
+
+
+@check("service-restarts")
+def service_restarts(view: BenchView) -> Iterator[Finding]:
+	for unit in units(view):
+		if unit.restarts >= OFTEN:
+			since = f"; its main process runs since {unit.started}" if unit.started else ""
+			text = f"systemd had to start it again {unit.restarts} times{since}."
+			yield Finding(
+				"service-restarts", Severity.WARNING, unit.name, text, f"journalctl -u {unit.name} -p warning"
+			)
+
+
+@check("container-stop")
+def container_stop(view: BenchView) -> Iterator[Finding]:
+	"""
+	The kernel ignores a TERM to PID 1 that does not take care of it, so its container is killed after the grace period.
+	How long that is cannot be seen from inside.
+	"""
+	table, roles = process_table(view), bench_processes(view)
+	init = table.init
+	if init is None or table.is_whole_machine or not is_deaf(init):
+		return
+	if any(roles.get(row.pid) is Role.WORKER for row in table.family(init)):
+		text = f"PID 1 ({init.name}) takes no notice of the order to stop: when the container stops, running jobs are killed."
+		remedy = "exec before the worker's command in the entrypoint, or docker run --init, or init: true in compose.yaml"
+		yield Finding("container-stop", Severity.ERROR, init.name, text, remedy)
+
+
+def is_deaf(init: Row) -> bool:
+	return catches(init.pid, signal.SIGTERM) is False
+
+
+@fix(FIX)
+def systemd_drop_in(view: BenchView) -> Iterator[Step]:
+	for unit, lines in missing_lines(view).items():
+		file = view.path / "config" / "fmx_restart" / f"{unit}.conf"
+		yield Step(
+			f"Write what {unit} lacks to {file}, for the administrator",
+			lambda unit=unit, file=file, lines=lines: write(unit, file, lines),
+		)
+
+
+def missing_lines(view: BenchView) -> dict[str, list[str]]:
+	"""Unit → lines. One drop-in serves all instances of a template: worker@1.service and worker@2.service."""
+	found: dict[str, list[str]] = {}
+	for rule in RULES:
+		for unit, advised in advice(view, rule):
+			lines = found.setdefault(template_of(unit.name), [])
+			if advised.line not in lines:
+				lines.append(advised.line)
+	return found
+
+
+def template_of(unit: str) -> str:
+	name, at, _ = unit.partition("@")
+	return f"{name}@.service" if at else unit
+
+
+def write(unit: str, file: Path, lines: list[str]) -> str:
+	target = f"/etc/systemd/system/{unit}.d/fmx_restart.conf"
+	install = f"sudo install -D -m 644 {file} {target} && sudo systemctl daemon-reload"
+	head = (
+		f"# What the doctor of fmx_restart would add to {unit}. As administrator:\n# {install}\n[Service]\n"
+	)
+	write_for_administrator(file, head + "".join(f"{line}\n" for line in lines))
+	return f"{file} is written. As administrator, look at it, then: {install}"

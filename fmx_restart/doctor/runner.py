@@ -1,0 +1,157 @@
+"""
+All checks side by side, each with a time limit. One that fails or hangs is a finding of its own and hides no other; a
+part of the bench that cannot be reached is told once, however many checks wanted it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmx_restart.doctor.bench_view import BenchView, NoManager
+from fmx_restart.doctor.examination import Examination
+from fmx_restart.doctor.registry import CHECKS, DETAILS, Check, Finding, Rows, Severity
+from fmx_restart.doctor.words import error_name
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
+
+LIMIT = 2.0  # seconds for each check, on a machine that has a processor to spare
+MOST_BUSY = 5.0  # times as long, at most, on one that has not
+#: Findings that no check makes; they have pages, too
+UNREACHABLE, FAILED, NO_MANAGER = "unreachable", "check-failed", "no-manager"
+ORDER = list(Severity)
+
+
+@dataclass
+class Probe:
+	"""One question to the patient, asked in a thread of its own. What it found before it failed counts."""
+
+	name: str
+	ask: Callable[[BenchView], Iterable[Any]]
+	found: list[Any] = field(default_factory=list)
+	error: BaseException | None = None
+	thread: threading.Thread | None = None
+
+	def start(self, view: BenchView) -> None:
+		"""
+		A daemon thread: one that hangs keeps nobody from ending. It begins without Frappe's locals: Frappe 16 shares
+		them between copies of a context, so a check could close the database connection of whoever asks us.
+		"""
+		self.thread = threading.Thread(target=self._run, args=(view,), name=self.name, daemon=True)
+		self.thread.start()
+
+	def _run(self, view: BenchView) -> None:
+		try:
+			for thing in self.ask(view):
+				self.found.append(thing)
+		except BaseException as error:  # noqa: BLE001 - whatever it is, an end of the process too, the other checks go on
+			self.error = error
+
+	def is_over(self, deadline: float) -> bool:
+		self.thread.join(max(0.0, deadline - time.monotonic()))
+		return not self.thread.is_alive()
+
+
+def run_checks(
+	view: BenchView, names: Collection[str] | None = None, *, limit: float | None = None
+) -> Examination:
+	"""`names`: only these checks, and no details. Raises WrongEnvironment for a name that there is none of."""
+	details = {} if names else {name: detail.rows for name, detail in DETAILS.all().items()}
+	return ask(view, chosen(names), details, limit=limit)
+
+
+def ask(
+	view: BenchView, checks: Mapping[str, Check], details: Mapping[str, Rows], *, limit: float | None = None
+) -> Examination:
+	"""Takes `limit` seconds at most, whatever hangs; without one it is patience()."""
+	began, at = time.monotonic(), time.time()
+	deadline = began + (patience() if limit is None else limit)
+	looks = [Probe(name, look) for name, look in checks.items()]
+	tables = [Probe(name, rows) for name, rows in details.items()]
+	for errand in [*looks, *tables]:
+		errand.start(view)
+	problems = [found for errand in [*looks, *tables] for found in trouble(errand, view, deadline)]
+	findings = [found for errand in looks for found in tuple(errand.found)]
+	return Examination(
+		bench=view.bench_id,
+		time=at,
+		seconds=time.monotonic() - began,
+		checks=tuple(checks),
+		findings=sort([*dict.fromkeys([*problems, *findings])]),
+		details={errand.name: tuple(errand.found) for errand in tables if errand.found},
+	)
+
+
+def patience() -> float:
+	"""
+	Seconds for each check. On a machine that has more to do than it can everything takes longer, and that alone must not
+	look like a check that hangs.
+	"""
+	busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+	return LIMIT * min(MOST_BUSY, max(1.0, busy))
+
+
+def chosen(names: Collection[str] | None) -> dict[str, Check]:
+	known = CHECKS.all()
+	if unknown := set(names or ()) - known.keys():
+		raise WrongEnvironment(
+			f"There is no check named {', '.join(sorted(unknown))}.", hint=f"There are: {', '.join(known)}."
+		)
+	return {name: run for name, run in known.items() if not names or name in names}
+
+
+def trouble(errand: Probe, view: BenchView, deadline: float) -> list[Finding]:
+	"""Why an errand came back without an answer, or did not come back."""
+	if not errand.is_over(deadline):
+		if part := view.parts.blamed(errand.thread.ident):
+			return [unreachable(part, "It does not answer.", "")]
+		text = f"The check {errand.name} did not end in time, so nothing is known about what it looks at."
+		return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
+	if errand.error is None:
+		return []
+	if isinstance(errand.error, NoManager):
+		return [no_manager(errand.error)]
+	part = view.parts.fault_of(errand.error)
+	if part and isinstance(errand.error, OperationError):
+		return [unreachable(part, str(errand.error), errand.error.hint)]
+	text = f"The check {errand.name} failed: {error_name(errand.error)}. Nothing is known about what it looks at."
+	return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
+
+
+def unreachable(part: str, text: str, hint: str) -> Finding:
+	return Finding(UNREACHABLE, Severity.ERROR, part, text, hint or "bench doctor, once more")
+
+
+def no_manager(error: NoManager) -> Finding:
+	"""A bench under `bench start`, or in a container, is not ill for that."""
+	text = (
+		f"No process manager of this bench answers ({str(error).rstrip('.')}). Its programs, their settings and orphans below a manager"
+		" were not checked."
+	)
+	remedy = (
+		"Nothing, where bench start or a container runs this bench. Where supervisor should run it: "
+		+ error.hint
+	)
+	return Finding(NO_MANAGER, Severity.NOTE, "", text, remedy)
+
+
+def repeat(name: str) -> str:
+	return f"bench doctor --check {name}" if name in CHECKS.all() else "bench doctor, once more"
+
+
+def sort(findings: list[Finding]) -> tuple[Finding, ...]:
+	"""Errors first, notes last; what cannot be reached before all, as it explains much else."""
+	return tuple(
+		sorted(
+			findings,
+			key=lambda found: (
+				ORDER.index(found.severity),
+				found.check != UNREACHABLE,
+				found.check,
+				found.subject,
+			),
+		)
+	)

@@ -1,0 +1,118 @@
+"""Facts about workers and their jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmx_restart.engine.events.operation import Event
+from fmx_restart.engine.ports import (
+	Job,
+	UnreadableRecords,
+	Worker,
+)
+
+
+@dataclass(frozen=True)
+class RecordsUnreadable(Event):
+	"""Other programs wrote them. Nothing ends because of them: what they say counts as not known."""
+
+	records: UnreadableRecords  # all since the beginning
+
+
+@dataclass(frozen=True)
+class NoWorkersFound(Event):
+	"""Redis lists no worker of this bench: there is nothing to drain."""
+
+
+@dataclass(frozen=True)
+class WorkersUnmanaged(Event):
+	"""Started by hand, on another machine, or lost by their manager: they are left as they are, with old code."""
+
+	workers: tuple[Worker, ...]
+
+
+@dataclass(frozen=True)
+class WorkerDoesNotAnswer(Event):
+	"""A worker of another machine took no wake-up: it is gone, or hangs. It is not waited for."""
+
+	name: str
+	host: str
+	pid: int
+
+
+@dataclass(frozen=True)
+class WorkersParked(Event):
+	idle: int  # workers that wait under the fence
+	busy: int  # workers that still run a job
+	seconds: float
+
+
+@dataclass(frozen=True)
+class RunningJob:
+	"""A job that the drain waits for, and who runs it."""
+
+	job: Job
+	worker: str
+	pid: int | None
+	elapsed: float | None  # seconds
+	most_left: float | None  # seconds until RQ's own limit ends it; None where there is no limit
+
+
+@dataclass(frozen=True)
+class StillRunning(Event):
+	workers: tuple[Worker, ...]
+	jobs: tuple[RunningJob, ...]
+	orphans: tuple[int, ...]  # pids of job processes that lost their worker
+	depths: dict[str, int]
+	left: float  # seconds until the drain gives up
+
+
+@dataclass(frozen=True)
+class Drained(Event):
+	seconds: float
+	jobs: int  # how many it waited for
+
+
+@dataclass(frozen=True)
+class QueueNearLimit(Event):
+	"""At `limit` waiting jobs frappe.enqueue begins to raise; the time-out's policy applies now."""
+
+	queue: str
+	depth: int
+	limit: int
+
+
+@dataclass(frozen=True)
+class JobsCondemned(Event):
+	"""Told before they are killed: whoever cleans up after us reads here what is still to be done for them."""
+
+	ids: tuple[str, ...]
+	requeue: bool
+	reason: str  # what each of them is told to have failed for
+
+
+@dataclass(frozen=True)
+class JobsInterrupted(Event):
+	jobs: tuple[Job, ...]
+	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again
+
+
+@dataclass(frozen=True)
+class JobsAbandoned(Event):
+	"""They had started, somebody else killed their workers, and nobody works on them any more."""
+
+	jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class JobsPutBack(Event):
+	"""Jobs that were popped by a worker that never started them (rq #2236) wait at the front again."""
+
+	ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JobsNotPutBack(Event):
+	"""They stood in no list, and the fence lapsed before they could be put back: a worker may be popping them."""
+
+	ids: tuple[str, ...]

@@ -1,0 +1,191 @@
+"""Facts about the operation as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmx_restart.engine.identity import Machine
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import (
+	CodeFault,
+	HostProcess,
+	Request,
+	Trouble,
+)
+from fmx_restart.engine.report import Report
+
+
+@dataclass(frozen=True)
+class Event:
+	"""The base of every fact; a listener may ask for this type only."""
+
+
+@dataclass(frozen=True)
+class OperationStarted(Event):
+	operation: str
+	bench: str
+	strategy: str
+	host: str = ""
+	process: HostProcess | None = None
+	options: Options | None = None
+	machine: Machine | None = None
+	format: int = 0  # of the journal that begins with this fact; 0 from versions that noted none
+
+
+@dataclass(frozen=True)
+class WentIntoBackground(Event):
+	"""Stands in journals of older versions only: from here on the operation ran in this process."""
+
+	process: HostProcess
+
+
+@dataclass(frozen=True)
+class Requested(Event):
+	"""Somebody asked for it while the operation was under way; `refusal` says why it is not done."""
+
+	request: Request
+	refusal: str = ""
+
+
+@dataclass(frozen=True)
+class RequestsIgnored(Event):
+	"""Entries of the mailbox that are no requests. Nothing of what was written there is told: anyone may have done so."""
+
+	count: int
+	reasons: tuple[str, ...]  # each once
+
+
+@dataclass(frozen=True)
+class JournalLost(Event):
+	"""The journal cannot be written any more. Nothing is begun without it; what was begun is finished."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class NotUnderstood(Event):
+	"""In place of a fact that another version wrote, or whose line is damaged. Only for showing: no journal holds it."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class RecoveryStarted(Event):
+	"""The process of an operation died in this phase; from here on another one puts things right."""
+
+	operation: str
+	phase: Phase
+	by: HostProcess
+
+
+@dataclass(frozen=True)
+class TakenOver(Event):
+	"""A person said that the operation's machine is gone for good: this one sees to what it can see."""
+
+	operation: str
+	host: str  # of the operation
+	by: str  # host name of this machine
+
+
+@dataclass(frozen=True)
+class LeftElsewhere(Event):
+	"""An operation of another machine died there, and left nothing that stays. Its end is for that machine to write."""
+
+	operation: str
+	host: str
+
+
+@dataclass(frozen=True)
+class RecoveryFailed(Event):
+	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart --recover."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class PhaseEntered(Event):
+	phase: Phase
+
+
+@dataclass(frozen=True)
+class Planned(Event):
+	plan: Plan
+
+
+@dataclass(frozen=True)
+class TroubleFound(Event):
+	"""The doctor's finding, told beside the restart; it keeps nothing from being restarted."""
+
+	trouble: Trouble
+
+
+@dataclass(frozen=True)
+class CodeBroken(Event):
+	"""Web and workers could not load it as it is on the disk now."""
+
+	fault: CodeFault
+
+
+@dataclass(frozen=True)
+class CodeNotChecked(Event):
+	reason: str
+
+
+@dataclass(frozen=True)
+class OtherBenchesPause(Event):
+	"""rq:suspended is one key per Redis database: the fence stops these workers as well."""
+
+	benches: dict[str, int]  # bench id → workers
+
+
+@dataclass(frozen=True)
+class ForeignSuspension(Event):
+	"""Somebody else suspended the queue. It stays as it is, also afterwards."""
+
+	holder: str
+
+
+@dataclass(frozen=True)
+class FenceShared(Event):
+	"""An operation of another bench on this Redis holds the queue suspended as well."""
+
+	holder: str
+
+
+@dataclass(frozen=True)
+class FenceLapsed(Event):
+	"""
+	The fence had expired before we renewed it; it stands again. While all can be undone the drain looks again, later it
+	is a fault.
+	"""
+
+	phase: Phase = Phase.DRAIN
+	seconds: float = 0.0  # since it was renewed last
+
+
+@dataclass(frozen=True)
+class ClockSet(Event):
+	"""Redis' clock jumped by so many seconds. Forward: what was to expire in that time is gone, records of workers too."""
+
+	seconds: float
+
+
+@dataclass(frozen=True)
+class QueueAway(Event):
+	"""Redis does not answer; the operation goes on asking until its time is up."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class ManagerAway(Event):
+	"""The process manager does not answer in the middle of a restart; the operation goes on asking."""
+
+	reason: str
+
+
+@dataclass(frozen=True)
+class Ended(Event):
+	report: Report

@@ -1,0 +1,117 @@
+"""Who an operation is: its id, the machine it runs on, and what it writes beside its lock and its fence."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+
+from fmx_restart.engine.plain_text import printable
+
+ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
+STAMP = "%Y%m%d-%H%M%S"
+
+
+def new_operation_id(newest: str = "") -> str:
+	"""
+	Ids sort in the order in which they were made. `newest`: the last one that is known; where the clock was set back, or one
+	second has two of them, the new one still sorts after it.
+	"""
+	now = datetime.now()
+	with suppress(ValueError, OverflowError):
+		now = max(now, datetime.strptime(newest[:15], STAMP) + timedelta(seconds=1))
+	return f"{now.strftime(STAMP)}-{secrets.token_hex(2)}"
+
+
+def is_operation_id(text: object) -> bool:
+	return isinstance(text, str) and ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Machine:
+	"""A machine or a container. All but `name` are empty where they are not known, or an older version wrote them."""
+
+	name: str  # host name
+	id: str = ""  # stays the same over a restart of the machine
+	boot: str = ""  # another one after each restart; equal for no two machines
+	up_since: float = 0.0  # seconds since the epoch; 0 where it is not known
+
+
+def is_same_machine(noted: Machine, at: float, this: Machine) -> bool:
+	"""
+	Whether `this` is the machine that was noted at that instant (seconds since the epoch). Equal host names prove nothing:
+	two containers, or two clones of one machine, may have the same. One that ran already when the other one wrote is not
+	that other one after a restart. A host name alone, from a version that noted no more, is all there is to compare then.
+	"""
+	if noted.boot and noted.boot == this.boot:
+		return True  # also one that was renamed since
+	if noted.name != this.name:
+		return False
+	if not noted.boot:
+		return True
+	return noted.id == this.id and this.up_since > at
+
+
+MOST_SHOWN = 140  # characters of a name that someone else wrote
+LATEST = 1e11  # seconds since the epoch: the year 5138; what lies beyond is no instant
+
+
+@dataclass(frozen=True)
+class Holder:
+	"""Instants are seconds since the epoch."""
+
+	operation: str
+	requested_by: str
+	host: str
+	pid: int
+	phase: str
+	since: float  # when the operation began
+	is_recovery: bool = False  # its process died, another one puts things right
+	identity: str = ""  # of that process (HostProcess); empty in notes of older versions
+
+	def note(self) -> str:
+		return json.dumps(asdict(self))
+
+	@classmethod
+	def parse(cls, value: str | None) -> Holder | None:
+		"""
+		The value of a lease: an owner, a space, a note. None where it is no note of ours. Anyone on the same Redis may have
+		written it: whatever does not have the right types is no note, text is cut to what can be shown, and what another
+		version notes in addition is left out.
+		"""
+		names = {field.name for field in fields(cls)}
+		_, brace, rest = (value or "").partition("{")
+		try:
+			note = json.loads(brace + rest)
+			holder = cls(**{name: cleaned(one) for name, one in note.items() if name in names})
+		except (ValueError, TypeError, AttributeError, RecursionError):
+			return None
+		return holder if holder._is_sound() else None
+
+	def _is_sound(self) -> bool:
+		kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}
+		are_right = all(
+			isinstance(getattr(self, field.name), kinds[str(field.type)]) for field in fields(self)
+		)
+		return are_right and 0 <= self.since <= LATEST
+
+	def __str__(self) -> str:
+		since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+		what = "recovery, was in" if self.is_recovery else "in"
+		return (
+			f"{self.operation} by {self.requested_by or 'somebody'}, since {since}, {what} {self.phase}"
+			f" (pid {self.pid} on {self.host})"
+		)
+
+
+def cleaned(value: object) -> object:
+	return printable(value, MOST_SHOWN) if isinstance(value, str) else value
+
+
+def describe(value: str) -> str:
+	"""Any lease's value in words: ours in full, somebody else's as it stands, but for what cannot be shown."""
+	return str(Holder.parse(value) or printable(value, MOST_SHOWN))

@@ -1,0 +1,116 @@
+"""Everything an operation works with, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from fmx_restart.engine.identity import Machine
+from fmx_restart.engine.ports.processes import HostProcess, Processes
+from fmx_restart.engine.ports.queue import Fence, Lease, Queue, Requests, Worker
+from fmx_restart.engine.ports.sites import Code, Migrations, SiteSettings, Web
+from fmx_restart.engine.waiting import Clock
+
+
+class Likeness(IntEnum):
+	"""How far a process agrees with the record of a worker that has its pid, by what it is and not by when it began."""
+
+	NONE = 0  # it is something else, or another bench's, or we may not look at it
+	BENCH = 1  # a process of this bench whose command does not tell whether it is a worker
+	WORKER = 2  # it runs a worker of this bench
+	NAMED = 3  # its title names this very worker
+
+
+class Host(Protocol):
+	"""The process table of the machine we are on."""
+
+	name: str  # as RQ writes it into a worker's hash
+	machine: Machine
+
+	def me(self) -> HostProcess:
+		"""The process we are."""
+
+	def process(self, pid: int) -> HostProcess | None:
+		"""The process that has this pid now; None where there is none, or only a zombie."""
+
+	def head(self, pid: int, heads: Collection[int]) -> int | None:
+		"""The one of these pids that the process is, or descends from: the nearest. None where there is none."""
+
+	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
+		"""How far it can be that worker."""
+
+	def family(self, *pids: int) -> list[HostProcess]:
+		"""These processes, which come first, and all their descendants, as they are now."""
+
+	def horses(self, pid: int) -> list[HostProcess]:
+		"""The job processes below a worker: its descendants that lead a process group of their own, as RQ makes each do."""
+
+	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
+		"""Those that still run, and are no zombies. One whose identity is not known counts while its pid is taken."""
+
+	def terminate(self, process: HostProcess) -> None:
+		"""SIGTERM if it is still the same process: a worker at work finishes its job and leaves."""
+
+	def end(self, processes: Iterable[HostProcess]) -> None:
+		"""SIGKILL to each that is still the same process. Those that are gone are fine."""
+
+	def knows_all_clients(self, address: str) -> bool:
+		"""
+		Whether everybody who is connected to this server is a process of a bench that we see; a worker that we do not see is
+		none then. False where that cannot be told.
+		"""
+
+	def orphan_horses(self, managed: Collection[int]) -> list[HostProcess]:
+		"""This bench's job processes that lost their worker. `managed`: pids the manager or RQ knows."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+	"""Something that is wrong with the bench, found by the doctor's check of that name."""
+
+	check: str
+	text: str
+	remedy: str
+
+
+class Health(Protocol):
+	"""The doctor, who looks at the bench while the operation goes its way. Nobody waits for him."""
+
+	def troubles(self) -> list[Trouble] | None:
+		"""None as long as he is still looking. Asking for the first time begins it."""
+
+
+@dataclass(frozen=True)
+class OtherOperation:
+	operation: str
+	pid: int
+
+
+class OtherOperations(Protocol):
+	"""Operations and recoveries of this bench on this machine, as the kernel knows them: it needs no clock and no Redis."""
+
+	def at_work(self) -> OtherOperation | None:
+		"""One, besides ourselves, whose process is alive and that has begun to change the bench."""
+
+
+@dataclass(frozen=True)
+class Bench:
+	"""One bench, as the engine sees it."""
+
+	id: str
+	path: str
+	queue: Queue
+	processes: Processes
+	host: Host
+	web: Web
+	lock: Lease
+	fence: Fence
+	clock: Clock
+	migrations: Migrations | None = None
+	settings: SiteSettings | None = None
+	requests: Requests | None = None
+	health: Health | None = None
+	code: Code | None = None
+	others: OtherOperations | None = None

@@ -1,0 +1,262 @@
+"""What the engine needs of RQ's queues and workers, of leases, and of the operation's mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from fmx_restart.engine.ledger import Beat, Ids, Inventory, no_beat
+from fmx_restart.engine.ports.processes import HostProcess
+
+
+class WorkerState(str, Enum):
+	"""RQ's own words (rq/worker.py WorkerStatus)."""
+
+	STARTED = "started"
+	IDLE = "idle"
+	BUSY = "busy"
+	SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True)
+class Worker:
+	name: str
+	host: str
+	pid: int  # 0 where the record does not tell
+	queues: tuple[str, ...]  # without the bench's prefix: ("short", "default")
+	state: WorkerState
+	job_id: str | None  # None also for the few milliseconds before a busy worker's job has started
+	born: float  # seconds since the epoch; 0 where the record does not tell
+	heartbeat: float  # seconds since the epoch; 0 where the record does not tell
+	expires: float | None = None  # seconds until Redis forgets it, unless it beats; None: never
+	is_leaving: bool = False  # it was told to stop, and ends when its job does
+	is_recorded: bool = (
+		True  # False: Redis lost its record, this is what was known before and what it wrote since
+	)
+
+
+@dataclass(frozen=True)
+class StartedJob:
+	"""An entry of RQ's started registry. `worker` is the worker's name as the job's hash tells it."""
+
+	id: str
+	worker: str | None
+	expires: float  # seconds since the epoch: RQ moves the entry to failed after this
+
+
+@dataclass(frozen=True)
+class LocalWorkers:
+	"""Where the workers of a look are, by their names. How that is known stands in engine/local_workers.py."""
+
+	running: Mapping[str, HostProcess] = field(default_factory=dict)  # on this machine
+	ended: frozenset[str] = frozenset()  # they were processes of this machine
+	silent: frozenset[str] = frozenset()  # not of this machine, and nothing was heard of them for too long
+	companions: frozenset[str] = frozenset()  # running; the process' command does not say that it is a worker
+	doubtful: frozenset[str] = (
+		frozenset()
+	)  # running, unless another worker is that process: nothing tells which
+
+	def __contains__(self, worker: Worker) -> bool:
+		return worker.name in self.running or worker.name in self.ended
+
+	@property
+	def pids(self) -> set[int]:
+		return {process.pid for process in self.running.values()}
+
+
+@dataclass(frozen=True)
+class Look:
+	"""What Redis says about this bench at one instant, read in one round trip."""
+
+	time: float  # seconds since the epoch, by Redis' clock
+	workers: tuple[Worker, ...]
+	depths: Mapping[str, int]  # queue → jobs waiting
+	started: tuple[StartedJob, ...]
+	suspension: str | None  # the value of rq:suspended
+	other_benches: Mapping[str, int] = field(default_factory=dict)  # on the same Redis database: id → workers
+	local: LocalWorkers | None = None  # None: nobody has compared it with the process table
+
+
+@dataclass(frozen=True)
+class Job:
+	"""What people may know of a job: never its arguments."""
+
+	id: str
+	site: str
+	method: str
+	queue: str
+	started: float | None  # seconds since the epoch
+	timeout: float | None  # seconds; None where RQ sets no limit
+	is_own: bool = False  # of this app: nobody enqueued it
+
+
+@dataclass(frozen=True)
+class PutBack:
+	pushed: list[str] = field(default_factory=list)
+	refused: list[str] = field(
+		default_factory=list
+	)  # the fence was not ours any more: someone may be popping them
+
+
+@dataclass(frozen=True)
+class UnreadableRecord:
+	"""Something that another program wrote, of which at least one field could not be read. Fit for printing."""
+
+	kind: str  # job, worker, queue, …
+	name: str
+	reason: str  # without anything of its contents
+
+
+@dataclass(frozen=True)
+class UnreadableRecords:
+	count: int
+	named: tuple[UnreadableRecord, ...]  # the first of them
+	is_more: bool = False  # there are more than were counted
+
+
+class Queue(Protocol):
+	"""RQ's queues, workers and registries, as far as they belong to this bench."""
+
+	def look(self) -> Look:
+		"""A worker that was seen before and whose record is lost is told too, until it says that it ends."""
+
+	def reached_at(self) -> str:
+		"""
+		Where Redis serves, for Host.knows_all_clients. Empty where that cannot be told, or where it has just been restarted:
+		then somebody may not be back yet.
+		"""
+
+	def wake(self, workers: Collection[Worker]) -> None:
+		"""Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526)."""
+
+	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+		"""
+		A pill to the front of the queue: whichever of these workers takes it finishes it and leaves, any other one
+		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run.
+		"""
+
+	def recall(self) -> int:
+		"""
+		Take back every wake-up and pill of this operation that nobody took, also those that a dead process of it sent.
+		Returns how many there were.
+		"""
+
+	def describe(self, ids: Iterable[str]) -> dict[str, Job]:
+		"""Ids whose hash is gone are left out."""
+
+	def usual_durations(self, methods: Collection[str]) -> dict[str, float]:
+		"""Method → median seconds of the jobs of it that finished lately. Unknown ones are left out."""
+
+	def inventory(self, beat: Beat = no_beat) -> Inventory:
+		"""
+		Read list by list and page by page, so that Redis serves others in between. A job that stands in one list all the
+		while is there; so is one that goes from its queue to a worker and from there to an end, in either place.
+		"""
+
+	def unreadable(self) -> UnreadableRecords:
+		"""What could not be read since the beginning, in any of the other questions: unknown there, and told here."""
+
+	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
+		"""The status in each job's own hash, by RQ's words; None where the hash is gone."""
+
+	def hashes(self, beat: Beat = no_beat) -> Ids:
+		"""All that have a hash, also jobs of other benches."""
+
+	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
+		"""Those of them that belong to this bench and whose hash says queued: id → enqueued at (seconds; 0: unknown)."""
+
+	def put_back(self, ids: Iterable[str], fence: Fence, beat: Beat = no_beat) -> PutBack:
+		"""
+		Push ghosts to the front of their queue, each at most once, and each only while this fence has stood ever since its
+		last renewal: Redis looks at both and pushes in one act.
+		"""
+
+	def fail(self, ids: Iterable[str], reason: str) -> None:
+		"""
+		Jobs whose process was killed: each is failed afterwards, and says why, whoever recorded it first. One that was
+		failed for this very reason before is left as it is.
+		"""
+
+	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
+		"""
+		Those that failed last for this reason go to the front of their queue, arguments intact. Returns those that went,
+		now or when it was tried before and the answer did not arrive: nobody goes twice.
+		"""
+
+
+class Hold(str, Enum):
+	TAKEN = "taken"  # it was free and is ours now
+	KEPT = "kept"  # it was ours and stays so
+	FOREIGN = "foreign"  # somebody else has it; nothing was written
+
+
+class Lease(Protocol):
+	"""A key with an owner and an expiry. Ours while we renew it; gone by itself when we do not."""
+
+	seconds: float  # how long it outlives its last renewal
+
+	def hold(self, note: str = "") -> Hold:
+		"""Take or renew it: owner, note and expiry in one write."""
+
+	def release(self) -> bool:
+		"""Compare-and-delete. False if it was not ours."""
+
+	def holder(self) -> str | None:
+		"""The note of whoever has it; None when it is free."""
+
+
+class Fence(Protocol):
+	"""
+	The suspension of the queue. It has any number of owners, each with an expiry, and stands until the last of them has
+	released it or expired. Operations of other benches on the same Redis are owners as well. What someone else suspended
+	(a stranger, e.g. rq suspend) is never lifted.
+	"""
+
+	seconds: float  # how long it outlives the last renewal of its owner
+	taken: int  # how often hold() told TAKEN: it stood between two moments only if this is the same
+
+	def hold(self, note: str = "") -> Hold:
+		"""
+		Become an owner, or renew. KEPT: it has stood ever since the last renewal. TAKEN: it had not stood before, or not
+		all the time since then. FOREIGN: it has, and a stranger's suspension stands in its place; the queue stays suspended
+		when that is lifted, from the next renewal on.
+		"""
+
+	def release(self) -> bool:
+		"""Be an owner no more; the queue moves when none is left. False where it was none any more."""
+
+	def holder(self) -> str | None:
+		"""The value of the suspension: the note of one of its owners, or what a stranger wrote. None when there is none."""
+
+
+LONGEST_EXTENSION = 86400.0  # seconds that one request may add
+
+
+class RequestKind(str, Enum):
+	"""What somebody asks of an operation under way."""
+
+	CANCEL = "cancel"
+	EXTEND = "extend"  # give running jobs more time
+	FORCE = "force"  # their time is over now
+
+
+@dataclass(frozen=True)
+class Request:
+	wish: RequestKind
+	by: str
+	seconds: float = 0.0  # how much longer, with EXTEND
+
+
+@dataclass(frozen=True)
+class Mail:
+	requests: tuple[Request, ...] = ()  # in the order in which they came
+	unreadable: tuple[str, ...] = ()  # of each entry that is no request: why, in a few words
+
+
+class Requests(Protocol):
+	"""What was asked of this operation, from wherever: another terminal, Desk, another machine."""
+
+	def take(self) -> Mail:
+		"""Each entry once, and only so many at a time. One that cannot be read keeps no other from being taken."""

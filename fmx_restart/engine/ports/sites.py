@@ -1,0 +1,158 @@
+"""What the engine needs of a bench's sites: web, code, migrations, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fmx_restart.engine.migration import Finding, MigrationOptions
+from fmx_restart.engine.ports.processes import HostProcess
+
+
+@dataclass(frozen=True)
+class WebFault:
+	reason: str  # in a few words
+	address: str = ""  # where it was asked: 127.0.0.1:8000, unix:/path
+	site: str = ""  # for which site; empty where it was asked for none
+	is_answer: bool = False  # the server is up, and says itself that something is wrong
+	is_taken: bool = False  # another process listens at the address
+	is_stray: bool = False  # which is a web server of this bench that no process manager runs, with old code
+	holder: HostProcess | None = None  # that process, where it can be seen
+	remedy: str = ""  # what to type; empty where only a log can tell
+
+	def __str__(self) -> str:
+		about = f" (site {self.site})" if self.site else ""
+		return f"{self.address}{about}: {self.reason}" if self.address else self.reason
+
+
+class Web(Protocol):
+	"""
+	The bench's web server, asked over HTTP where its processes listen. A `family` is a web program's process and all its
+	descendants; it is empty where the program does not run. No call takes longer than a second or two.
+	"""
+
+	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
+		"""
+		Who keeps one of these programs from its address, or shares it, if anybody does: an old web server that no process
+		manager runs, a stranger. Changes nothing.
+		"""
+
+	def begin(self, family: Sequence[HostProcess]) -> None:
+		"""Find out, beside us, which sites answer before the restart."""
+
+	def watch(self) -> None:
+		"""Measure from now on how long users get no answer. Returns when the old server has answered once, or has not."""
+
+	def outage(self) -> float | None:
+		"""
+		Seconds without an answer since watch, which ends with this. None where it did not answer before, or does not now,
+		or nobody watched.
+		"""
+
+	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
+		"""
+		None when one of these processes answers as it should, for a site that was answered before, or for any where none
+		was. An answer of somebody else is a fault; where it cannot be known who answers, the answer counts: see unproved.
+		"""
+
+	def unproved(self, family: Sequence[HostProcess]) -> str:
+		"""Why it cannot be known that one of these processes answered; empty where it is known. After a good answer."""
+
+	def broken_sites(self) -> list[WebFault] | None:
+		"""
+		After a good answer: sites that answered before the restart, or that somebody named, and that are not answered now.
+		None while they are still being asked.
+		"""
+
+	@property
+	def address(self) -> str:
+		"""Where it answered last, or should."""
+
+
+@dataclass(frozen=True)
+class CodeFault:
+	module: str  # what cannot be imported
+	error: str  # the exception, in one line
+	traceback: str  # its last lines
+
+
+class Code(Protocol):
+	"""The Python code on the disk, as web and workers would load it if they were started now."""
+
+	def start_check(self) -> None:
+		"""Begin it, beside us. Raises OSError when the machine has no room for that."""
+
+	def faults(self) -> list[CodeFault] | None:
+		"""
+		Those found so far; None as long as the first part is not done: what every web and worker process loads. The
+		second part, the web application as a whole, takes seconds.
+		"""
+
+	def is_checked(self) -> bool:
+		"""Nothing more will come: both parts are done, or it has ended early, or was never begun."""
+
+	def end_check(self) -> None:
+		"""Whoever has seen enough gives the processor back."""
+
+
+class Run(Protocol):
+	"""A command on one site, in a process group of its own. Whoever asks is never kept waiting."""
+
+	log: str  # the file that gets all its output
+
+	def output(self) -> str:
+		"""What it printed since the last time."""
+
+	def exit_code(self) -> int | None:
+		"""None while it runs."""
+
+	def terminate(self) -> None:
+		"""TERM to each of its processes that is proved to be its own."""
+
+	def kill(self) -> None:
+		"""KILL to each of its processes that is proved to be its own."""
+
+	def is_gone(self) -> bool:
+		"""No process of it is left, children included."""
+
+	def age(self) -> float:
+		"""Seconds since the oldest process began that is left of it, by the kernel's own clock; 0 where none is."""
+
+
+class Migrations(Protocol):
+	"""What migrates and backs up a site of this bench, and what is known about it before."""
+
+	def inspect(self, site: str, options: MigrationOptions) -> list[Finding]:
+		"""What speaks against migrating this site now. Changes nothing."""
+
+	def start(self, site: str, options: MigrationOptions) -> Run:
+		"""Raises WrongEnvironment when the command cannot be started; nothing was changed then."""
+
+	def start_backup(self, site: str) -> Run:
+		"""As start; Frappe's own backup of the database."""
+
+	def adopt(self, log: str) -> Run:
+		"""The run that writes this log, started by a process that died since. Its exit code is never known."""
+
+	def backup_file(self, site: str, run: Run) -> str | None:
+		"""The file that a backup which has ended says it wrote, if it is there."""
+
+
+@dataclass(frozen=True)
+class Setting:
+	"""One key of a site's configuration file. An absent key is not the same as one that is null or 0."""
+
+	site: str
+	key: str
+	value: int | float | str | bool | None = None
+	is_present: bool = False
+
+
+class SiteSettings(Protocol):
+	"""The sites' configuration files. Raises WrongEnvironment for a file that cannot be read or written."""
+
+	def read(self, site: str, key: str) -> Setting: ...
+
+	def replace(self, old: Setting, new: Setting) -> bool:
+		"""Set `new` where `old` stands, and change nothing else. False where neither of both stands."""

@@ -1,0 +1,92 @@
+"""What somebody asks of an operation under way: to stop, to give jobs more time, or no more time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.identity import Holder
+from fmx_restart.engine.options import OnTimeout
+from fmx_restart.engine.phases import Phase, phase_named
+from fmx_restart.engine.ports import Request, RequestKind
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+LOOK_EVERY = 0.5  # seconds
+MIGRATING = "a migration is under way: to stop it would leave the schema half changed"
+RESTARTING = "processes are being restarted already: it ends by itself within a minute or two"
+NOT_DRAINING = "it does not wait for running jobs now"
+
+
+def refusal_to_cancel(phase: Phase | None) -> str:
+	"""
+	Why it cannot be stopped in this phase; "" where it can, because all can be undone or it ends between two workers.
+	None, for a phase that nobody knows: it may be asked, and decides itself.
+	"""
+	if phase is None or phase.can_be_undone or phase is Phase.HANDOVER:
+		return ""
+	return MIGRATING if phase is Phase.MIGRATE else RESTARTING
+
+
+def how_to_wait(holder: Holder | None) -> str:
+	"""What to type while this operation holds the bench: it is not always one that can be stopped."""
+	refusal = refusal_to_cancel(phase_named(holder.phase)) if holder else ""
+	if refusal or (holder and holder.is_recovery):
+		return "Watch it with bench safe-restart --attach, and try again when it has ended."
+	return "Watch it with bench safe-restart --attach, stop it with bench safe-restart --cancel."
+
+
+class PendingRequests:
+	def __init__(self, operation: Operation) -> None:
+		self.operation = operation
+		self.extra = 0.0  # seconds that running jobs get beyond the options' time
+		self.is_forced = False
+		self._cancelled_by = ""
+		self._next_look = 0.0
+
+	@property
+	def drain_timeout(self) -> float:
+		"""Seconds in all that running jobs get."""
+		return self.operation.options.drain_timeout + self.extra
+
+	@property
+	def on_timeout(self) -> OnTimeout:
+		"""Who asks for force doesn't want to abort."""
+		chosen = self.operation.options.on_timeout
+		return OnTimeout.KILL if self.is_forced and chosen is OnTimeout.ABORT else chosen
+
+	def heed(self) -> bool:
+		"""Look whether somebody asked for anything, a few times a second at most."""
+		bench = self.operation.bench
+		if bench.requests is not None and bench.clock.now() >= self._next_look:
+			self._next_look = bench.clock.now() + LOOK_EVERY
+			mail = bench.requests.take()
+			if mail.unreadable:
+				reasons = tuple(dict.fromkeys(mail.unreadable))
+				self.operation.emit(events.RequestsIgnored(len(mail.unreadable), reasons))
+			for request in mail.requests:
+				self._grant(request)
+		return True
+
+	def who_stopped(self) -> str:
+		return f"Cancelled by {self._cancelled_by}" if self._cancelled_by else "Stopped on request"
+
+	def _grant(self, request: Request) -> None:
+		refusal = self._refusal(request.wish)
+		self.operation.emit(events.Requested(request, refusal))
+		if refusal:
+			return
+		if request.wish is RequestKind.CANCEL:
+			self._cancelled_by = request.by
+			self.operation.stop_requested.set()
+		elif request.wish is RequestKind.EXTEND:
+			self.extra += request.seconds
+		else:
+			self.is_forced = True
+
+	def _refusal(self, wish: RequestKind) -> str:
+		phase = self.operation.phase
+		if wish is RequestKind.CANCEL:
+			return refusal_to_cancel(phase)
+		return "" if phase in (Phase.FENCE, Phase.PARK, Phase.DRAIN) else NOT_DRAINING

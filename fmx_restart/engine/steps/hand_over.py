@@ -1,0 +1,247 @@
+"""Replace workers while the queue keeps running: each when its own job ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import (
+	DrainTimeout,
+	Interrupted,
+	ProcessFault,
+	QueueUnreachable,
+	WrongEnvironment,
+)
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import is_worth_naming
+from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
+from fmx_restart.engine.replacement import Farewell, Replacement, Stage
+from fmx_restart.engine.steps.restart import follow, relays_for
+from fmx_restart.engine.steps.verify import see_up
+from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.workers import live_workers, local_workers
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+#: RQ's own limit ends a job, so this ends by itself; a job without a limit is somebody's decision
+WITHOUT_END = Patience(timeout=math.inf, poll=0.2)
+
+
+def hand_over(operation: Operation, lingering: list[Replacement], *, all_is_well: bool) -> None:
+	"""
+	From here on no terminal need wait any more. Stays until the last worker is another one and has registered.
+	`all_is_well`: all that is replaced already came back.
+	"""
+	operation.enter(Phase.HANDOVER)
+	running = [operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running]
+	jobs = tuple(job for job in running if is_worth_naming(job, operation.bench.clock.time()))
+	names = tuple(relay.old.name for relay in lingering)
+	operation.emit(events.HandedOver(names, jobs, 0 if all_is_well else ProcessFault.exit_code))
+	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
+	see_up(operation, lingering)
+
+
+def running_ids(operation: Operation) -> set[str]:
+	"""Only to name them: while Redis is away none is named, and the workers are watched all the same."""
+	try:
+		return {job.id for job in operation.look().started}
+	except QueueUnreachable as error:
+		operation.emit(events.QueueAway(str(error)))
+		return set()
+
+
+def have_left(operation: Operation, relays: list[Replacement]) -> bool:
+	"""The old process is gone, whoever starts the next one. Raises Interrupted when somebody wants no more of it."""
+	if operation.stop_requested.is_set():
+		left = ", ".join(relay.old.name for relay in relays if relay.leg is not Stage.UP)
+		raise Interrupted(
+			f"Stopped on request. {left}: each leaves when its own job ends, and nobody watches it any more.",
+			hint="Look with supervisorctl status whether each has come back.",
+		)
+	follow(operation, relays)
+	return not any(operation.bench.host.alive(relay.family[:1]) for relay in relays)
+
+
+LOOK_EVERY = 0.05  # seconds
+TAKES_EFFECT = 0.5  # seconds from the moment a pill was taken until RQ has noted that its worker leaves
+STAYS_UP = 1.0  # seconds that a new worker must have been registered before the next old one goes
+REGISTERS_WITHIN = 90.0  # seconds
+#: for workers that are just being replaced when the rolling restart ends early
+SEEN_BACK = Patience(timeout=2 * REGISTERS_WITHIN, poll=LOOK_EVERY)
+
+
+def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
+	"""Raises WrongEnvironment: a worker-pool brings its children back with the code it was started with."""
+	registered = operation.look().local.pids
+	pools = [process.name for process in workers if process.pid and process.pid not in registered]
+	if pools:
+		raise WrongEnvironment(
+			f"Not single workers, or not registered yet: {', '.join(pools)}. Nothing was changed.",
+			hint="A worker-pool cannot be rolled; use --no-wait-workers or --wait-workers.",
+		)
+
+
+def roll(
+	operation: Operation, workers: list[Process], *, failed_before: Collection[Process] = ()
+) -> list[Replacement]:
+	"""
+	Ends early, with some workers not replaced, when as many processes as the options allow have failed: those in
+	`failed_before` count too. Raises DrainTimeout when a time limit was given and is over without a failure: some workers
+	are new then, the others keep running.
+	"""
+	rolling = Rolling(operation, workers, failed_before)
+	try:
+		if not operation.wait(rolling.is_done, Patience(operation.options.rolling_timeout, LOOK_EVERY)):
+			rolling.is_out_of_time = True
+			operation.wait(rolling.is_done, SEEN_BACK)
+			if not rolling.failed():
+				raise rolling.timeout()
+		rolling.note_not_replaced()
+	finally:
+		with suppress(
+			QueueUnreachable
+		):  # a pill that stays makes one of the old workers leave, and come back
+			operation.bench.queue.recall()
+	return rolling.relays
+
+
+def stop_rolling(operation: Operation, failed: Iterable[Process], not_replaced: Iterable[Process]) -> None:
+	"""The report and the listeners learn who stays in service with the old code."""
+	names = [process.name for process in not_replaced]
+	operation.report.not_replaced = names
+	operation.emit(events.RollingStopped(tuple(process.name for process in failed), tuple(names)))
+
+
+class Rolling:
+	def __init__(
+		self, operation: Operation, workers: list[Process], failed_before: Collection[Process] = ()
+	) -> None:
+		self.operation, self.bench = operation, operation.bench
+		self.failed_before = tuple(failed_before)
+		self.is_out_of_time = False
+		self.is_stopping = False  # no further worker is made to leave
+		self.relays = relays_for(operation, workers, Farewell.OTHERS)
+		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
+		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
+		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
+		self.staying: set[int | None] = set()  # pids of registered workers that nobody has told to leave
+
+	def is_done(self) -> bool:
+		follow(self.operation, self.relays)
+		self.heed_stop_request()
+		look = self.operation.look()
+		self.staying = {worker.pid for worker in local_workers(look) if not worker.is_leaving}
+		self.note_new_workers(look)
+		self.check_pills()
+		if self.must_stop():
+			return self.are_all_back()
+		old = self.old_workers(look)
+		free = [worker for worker in old if self.is_free(worker)]
+		self.seen = {worker.name: worker.job_id for worker in old}
+		for worker in free:
+			if self.may_go(worker, look):
+				pill = self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old])
+				self.pills[pill] = self.bench.clock.now()
+		return all(relay.leg is Stage.FAILED or self.is_settled(relay) for relay in self.relays)
+
+	def failed(self) -> list[Process]:
+		return [*self.failed_before, *(relay.old for relay in self.relays if relay.leg is Stage.FAILED)]
+
+	def waiting(self) -> list[Process]:
+		"""Workers that are still the old ones."""
+		return [relay.old for relay in self.relays if relay.leg is Stage.STOPPING]
+
+	def must_stop(self) -> bool:
+		"""Too many failures, one and a request to stop, or no time left. Workers that took no pill keep running."""
+		failures = len(self.failed())
+		is_enough = failures >= self.operation.options.rolling_max_failures
+		is_asked = failures > 0 and self.operation.stop_requested.is_set()
+		if (is_enough or is_asked or self.is_out_of_time) and not self.is_stopping:
+			self.bench.queue.recall()
+			self.is_stopping = True
+		return self.is_stopping
+
+	def are_all_back(self) -> bool:
+		"""A pill that was taken at the last moment shows within TAKES_EFFECT; its worker is seen back first."""
+		return not self.pills and not any(self.is_away(relay) for relay in self.relays)
+
+	def note_not_replaced(self) -> None:
+		if self.failed() and self.waiting():
+			stop_rolling(self.operation, self.failed(), self.waiting())
+
+	def heed_stop_request(self) -> None:
+		"""Between two workers it can end at any time; one that is away is seen back first. A failure is reported instead."""
+		if not self.operation.stop_requested.is_set() or self.failed():
+			return
+		if not any(self.is_away(relay) for relay in self.relays):
+			raise Interrupted(
+				f"Stopped on request. {self.left_over()}", hint="Type the same command to replace the rest."
+			)
+
+	def old_workers(self, look: Look) -> list[Worker]:
+		pids = {relay.old.pid for relay in self.relays if relay.leg is Stage.STOPPING}
+		old = (worker for worker in local_workers(look) if worker.pid in pids)
+		return [worker for worker in old if worker.queues and not worker.is_leaving]
+
+	def is_free(self, worker: Worker) -> bool:
+		"""Idle, or its job has just ended: one that is in the middle of a job would only let the pill wait."""
+		return (
+			worker.state is not WorkerState.BUSY or self.seen.get(worker.name, worker.job_id) != worker.job_id
+		)
+
+	def may_go(self, worker: Worker, look: Look) -> bool:
+		"""A pill may be taken by any old worker of its queue: the most that could be away then must be allowed."""
+		away = len(self.pills) + sum(self.is_away(relay) for relay in self.relays)
+		return away < min(self.allowed(queue, look) for queue in worker.queues)
+
+	def allowed(self, queue: str, look: Look) -> int:
+		"""How many of a queue's workers may be away at once: the share asked for, never all unless it has just one."""
+		listeners = sum(queue in worker.queues for worker in live_workers(look))
+		listeners += sum(self.is_away(relay) for relay in self.relays)
+		share = math.floor(self.operation.options.rolling_share * listeners)
+		return max(1, min(share, listeners - 1))
+
+	def is_away(self, relay: Replacement) -> bool:
+		"""On its way out, gone, or not back for long enough."""
+		if relay.leg is Stage.STOPPING:
+			return relay.old.pid not in self.staying
+		return relay.leg is not Stage.FAILED and not self.is_settled(relay)
+
+	def is_settled(self, relay: Replacement) -> bool:
+		since = self.up_since.get(relay.old.name)
+		return relay.leg is Stage.UP and since is not None and self.bench.clock.now() - since >= STAYS_UP
+
+	def note_new_workers(self, look: Look) -> None:
+		now = self.bench.clock.now()
+		pids = look.local.pids
+		for relay in self.relays:
+			if relay.leg is Stage.UP and relay.change.new_pid in pids:
+				self.up_since.setdefault(relay.old.name, now)
+			elif relay.leg is Stage.UP and now - relay.started_at > REGISTERS_WITHIN:
+				relay.fail("it runs, but no worker of it has registered with Redis")
+
+	def check_pills(self) -> None:
+		"""One that was taken is forgotten a moment later: by then it shows who leaves, if anybody does."""
+		statuses = self.bench.queue.statuses(self.pills)
+		if "failed" in statuses.values():
+			raise ProcessFault(
+				"A worker could not run the pill: it was started before fmx_restart was installed.",
+				hint="Restart once with --wait-workers; from then on --rolling works.",
+			)
+		now = self.bench.clock.now()
+		self.pills.update((id, now) for id, status in statuses.items() if status is not None)
+		self.pills = {id: seen for id, seen in self.pills.items() if now - seen < TAKES_EFFECT}
+
+	def timeout(self) -> DrainTimeout:
+		return DrainTimeout(
+			f"The time is over. {self.left_over()}",
+			hint="Type the same command again to replace the rest, without --wait-workers-timeout for no limit.",
+		)
+
+	def left_over(self) -> str:
+		self.operation.report.not_replaced = left = [process.name for process in self.waiting()]
+		return f"Not replaced: {', '.join(left) or 'none'}. They keep running with the old code; all others are new."

@@ -1,0 +1,368 @@
+"""The one place that wires adapters to the engine and the doctor: with Frappe where it is imported, else without."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from redis import Redis
+
+from fmx_restart.adapters.bench import (
+	apps,
+	bench_folder,
+	bench_id,
+	bench_path,
+	check_workers,
+	read_config,
+	sites,
+	web_port,
+)
+from fmx_restart.adapters.code import CodeOnDisk
+from fmx_restart.adapters.host import ThisHost
+from fmx_restart.adapters.journal import Journal, newest
+from fmx_restart.adapters.journals import OthersAtWork, prune, unfinished
+from fmx_restart.adapters.journals import unfinished_sites as unfinished_sites_in
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.managers.absent import AbsentManager
+from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
+from fmx_restart.adapters.migrations import BenchMigrations
+from fmx_restart.adapters.process_table import who_types
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.connection import connect
+from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
+from fmx_restart.adapters.redis_queue.requests import RedisRequests
+from fmx_restart.adapters.setting_rules import whole_number
+from fmx_restart.adapters.site_config import SiteConfigFiles
+from fmx_restart.adapters.web import BenchWeb
+from fmx_restart.adapters.web.addresses import Endpoint, override_of
+from fmx_restart.adapters.web.probe import AskedSites
+from fmx_restart.doctor.bench_view import BenchAccess, BenchView
+from fmx_restart.doctor.examination import Examination
+from fmx_restart.doctor.in_background import BackgroundExamination
+from fmx_restart.engine.emitter import Emitter, Listener
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.identity import Holder, new_operation_id
+from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.plan import Plan, is_worth_naming
+from fmx_restart.engine.ports import Bench, Job, Look, Processes
+from fmx_restart.engine.steps.preflight import plan_of
+
+
+def is_imported() -> bool:
+	"""`python -m fmx_restart` and the guardian never import it: they must work when it cannot be imported."""
+	return "frappe" in sys.modules
+
+
+@cache
+def is_there() -> bool:
+	"""Imported, and fit for use: frappe.init fails where the code of any app cannot be loaded. Then we do without."""
+	if not is_imported():
+		return False
+	try:
+		initialise()
+	except (Exception, SystemExit):  # noqa: BLE001  whatever an app does when it is imported; the last look tells it
+		return False
+	return True
+
+
+def initialise() -> None:
+	import frappe
+
+	if not getattr(frappe.local, "conf", None):
+		frappe.init("")
+
+
+def frappe_queue_limit() -> int | None:
+	"""
+	The depth at which frappe.enqueue begins to raise QueueOverloaded (frappe.utils.background_jobs): Frappe 15 looks
+	only where max_queued_jobs is set, Frappe 16 has a default that grows with the number of sites.
+	"""
+	import frappe
+	from frappe.utils import background_jobs
+
+	if not hasattr(background_jobs, "_check_queue_size"):
+		return None
+	if configured := whole_number(frappe.conf.get("max_queued_jobs")):
+		return configured
+	return 500 + 50 * len(sites()) if int(frappe.__version__.split(".")[0]) >= 16 else None
+
+
+def site_config(site: str) -> dict:
+	"""By Frappe's own rules (both files, environment variables), but read strictly first. Raises WrongEnvironment."""
+	initialise()
+	import frappe
+
+	SiteConfigFiles(bench_folder(frappe.utils.get_bench_path())).read(site, "db_name")
+	try:
+		return frappe.get_site_config(sites_path=".", site_path=site)
+	except Exception as error:  # noqa: BLE001  each version has its own for a db_type that it does not know, for instance
+		kind = type(error).__name__
+	raise WrongEnvironment(
+		f"Frappe cannot read the configuration of {site} ({kind}).",
+		hint=f"bench doctor --check odd-settings names what is wrong in sites/{site}/site_config.json.",
+	)
+
+
+LEASE = 30.0  # seconds that lock and fence outlive the last renewal
+
+
+def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
+	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
+	check_workers(read_config())
+	bench = this_bench(id, options.web_sites)
+	options = replace(options, queue_limit=queue_limit())
+	try:
+		journal = Journal(journals(bench.path), id)
+		prune(journals(bench.path))
+	except OSError as error:
+		raise WrongEnvironment(
+			f"The journal cannot be written: {error}. Nothing was changed.",
+			hint=f"The bench user must be able to write into {journals(bench.path)}, and the disk must have room.",
+		) from error
+	return Operation(bench, options, Emitter(journal, listeners), id)
+
+
+def plan_restart(options: Options) -> Plan:
+	"""What a restart would do now. Changes nothing."""
+	check_workers(read_config())
+	bench = this_bench(new_operation_id())
+	try:
+		return plan_of(bench, options)
+	finally:
+		bench.code.end_check()
+
+
+@dataclass(frozen=True)
+class Status:
+	"""`holder` is None when nobody holds the bench. `holding`: who, as far as the lock's note tells."""
+
+	holder: str | None
+	holding: Holder | None
+	unfinished: dict[
+		str, str
+	]  # operations whose process died and that nobody has recovered: id → host; "" for this one
+	look: Look
+	jobs: dict[str, Job]  # those that run, by id, without short ones of this app itself
+
+
+def read_status() -> Status:
+	bench = this_bench(new_operation_id())
+	look, holder = bench.queue.look(), bench.lock.holder()
+	running = bench.queue.describe(job.id for job in look.started)
+	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
+	holding = Holder.parse(holder)
+	left = [left for left in unfinished(journals(bench.path)) if not left.is_held(holding)]
+	hosts = {one.operation: "" if one.is_ours else one.host for one in left}
+	return Status(holder, holding, hosts, look, jobs)
+
+
+def lock_holder() -> Holder | None:
+	"""Whose note stands in the bench's lock. Raises QueueUnreachable."""
+	config = read_config()
+	id, _ = identity(config)
+	connection = connect(config, id)
+	return Holder.parse(RedisLease(connection, lock_key(id), "", seconds=LEASE).holder())
+
+
+def this_bench(
+	operation: str, named: Iterable[str] = (), *, recovers: bool = False, takes_over: bool = False
+) -> Bench:
+	"""
+	Everything that can be wrong with the environment is found here, one clear sentence each. `recovers`: for putting
+	right what that operation left; its lock and fence may be taken over (whoever does so holds its journal), and Redis
+	may be away. `takes_over`: that operation is another machine's, where a lock that stands means that it lives.
+	"""
+	config = read_config()
+	id, path = identity(config)
+	connection = connect(config, id, is_there=takes_over or not recovers)
+	fence = f"fmx_restart:{id}:"
+	owner = f"{operation}/{secrets.token_hex(4)}" if recovers else operation
+	return Bench(
+		id=id,
+		path=path,
+		queue=RedisQueue(connection, id, operation),
+		processes=manager(path, config, recovers=recovers),
+		host=ThisHost(path),
+		web=web(path, config, named, recovers=recovers),
+		lock=RedisLease(
+			connection,
+			lock_key(id),
+			owner,
+			seconds=LEASE,
+			replaces=operation if recovers and not takes_over else "",
+		),
+		fence=RedisFence(connection, fence + owner, seconds=LEASE, replaces=fence),
+		clock=SystemClock(),
+		migrations=BenchMigrations(path, operation, site_config),
+		settings=SiteConfigFiles(path),
+		health=None if recovers else BackgroundExamination(examine),
+		requests=None if recovers else RedisRequests(connection, id, operation),
+		code=CodeOnDisk(apps),
+		others=OthersAtWork(journals(path), operation),
+	)
+
+
+def manager(path: str, config: dict, *, recovers: bool) -> Processes:
+	try:
+		return find_supervisor(path, url=config.get("fmx_restart_supervisor_url"))
+	except WrongEnvironment as error:
+		if recovers:
+			return AbsentManager(error)
+		raise
+
+
+def identity(config: dict) -> tuple[str, str]:
+	"""The bench's id, by Frappe's rule: the names of its queues begin with it. And its folder."""
+	path = bench_path()
+	return bench_id(config, path), bench_folder(path)
+
+
+def queue_connection() -> Redis:
+	"""To the queue's Redis, which answers; raises QueueUnreachable or WrongEnvironment."""
+	config = read_config()
+	return connect(config, identity(config)[0])
+
+
+def mailbox(operation: str) -> RedisRequests:
+	"""Where requests to an operation of this bench are put."""
+	config = read_config()
+	id, _ = identity(config)
+	return RedisRequests(connect(config, id), id, operation)
+
+
+def journals(path: str) -> Path:
+	return Path(path) / "logs" / "fmx_restart"
+
+
+def next_operation_id() -> str:
+	"""Sorts after every operation of this bench that has a journal."""
+	last = newest(journal_folder())
+	return new_operation_id(last.stem if last else "")
+
+
+def journal_folder() -> Path:
+	return journals(identity(read_config())[1])
+
+
+def launch_log(folder: Path, operation: str) -> Path:
+	"""Beside its journal: what an operation's process printed. It says why where there is no journal; pruned with that."""
+	return folder / f"{operation}-launch.log"
+
+
+def unfinished_sites() -> tuple[str, ...]:
+	"""Those that the last migration left over, in its order."""
+	return unfinished_sites_in(journal_folder())
+
+
+def queue_limit() -> int | None:
+	"""The depth at which frappe.enqueue begins to fail; None where it never does, or where only Frappe could tell."""
+	if is_there():
+		return frappe_queue_limit()
+	return whole_number(read_config().get("max_queued_jobs")) or None
+
+
+def requester() -> str:
+	"""Who typed it, for whoever finds the bench held: sudo's caller rather than root."""
+	return f"{who_types()}@{socket.gethostname()}"
+
+
+def web(path: str, config: dict, named: Iterable[str] = (), *, recovers: bool = False) -> BenchWeb:
+	"""
+	`named`: sites that must answer, beside those that answered before. A setting that cannot be read keeps nobody from
+	recovering.
+	"""
+	asked = AskedSites.of(Path(path, "sites"), named, sites(), config.get("default_site"))
+	try:
+		return BenchWeb(path, asked, expected_endpoint(config), override=override_of(config))
+	except WrongEnvironment:
+		if not recovers:
+			raise
+		return BenchWeb(path, asked, expected_endpoint({}))
+
+
+def expected_endpoint(config: Mapping) -> Endpoint:
+	return Endpoint("127.0.0.1", web_port(config))
+
+
+T = TypeVar("T")
+
+
+def examine(names: Collection[str] | None = None) -> Examination:
+	"""
+	This bench, in two seconds or a little more. `names`: only these checks. Raises WrongEnvironment where there is no
+	bench at all; whatever else is broken is a finding.
+	"""
+	from fmx_restart.doctor.runner import run_checks
+
+	return run_checks(bench_view(), names)
+
+
+def not_here(operation: str) -> None:
+	raise AssertionError(f"nothing recovers {operation} in an examination without fixes")
+
+
+def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> BenchView:
+	"""`sites`: look at these only; none means all. `recover`: finishes an operation whose process died, for the fix of that. Raises WrongEnvironment outside a bench. Opens nothing yet."""
+	from fmx_restart.adapters import bench
+	from fmx_restart.adapters.host import ThisHost
+	from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
+	from fmx_restart.adapters.redis_queue.connection import connect
+
+	config = bench.read_config()
+	bench_id, path = identity(config)
+	ways = BenchAccess(
+		config=bench.read_config,
+		sites=lambda: list(sites) or bench.sites(),
+		connection=lambda: connect(config, bench_id),
+		processes=lambda: find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
+		host=lambda: ThisHost(path),
+		queue_limit=in_frappe(queue_limit),
+		site_config=site_config,
+		scheduler_lines=scheduler_lines,
+		frappes_folder=bench.bench_path,
+		bench=this_bench,
+		new_operation_id=new_operation_id,
+		recover=recover,
+	)
+	return BenchView(path, bench_id, ways)
+
+
+def in_frappe(read: Callable[[], T]) -> Callable[[], T]:
+	"""Each check has a thread of its own, where Frappe is not initialised yet."""
+
+	def initialised() -> T:
+		if is_there():
+			initialise()
+		return read()
+
+	return initialised
+
+
+def scheduler_lines(site: str) -> list[str]:
+	"""By Frappe's own functions, in its own words (frappe/utils/doctor.py). One database connection, closed again."""
+	if not is_there():
+		return [f"Scheduler status unknown for {site}: Frappe is not loaded"]
+	import frappe
+	from frappe.utils.scheduler import is_scheduler_disabled, is_scheduler_inactive
+
+	frappe.destroy()
+	frappe.init(site)
+	try:
+		frappe.connect()
+		found = {
+			"Scheduler disabled for": is_scheduler_disabled(verbose=False),
+			"Maintenance mode on for": frappe.local.conf.maintenance_mode,
+			"Scheduler paused for": frappe.local.conf.pause_scheduler,
+			"Scheduler inactive for": is_scheduler_inactive(verbose=False),
+		}
+		return [f"{line} {site}" for line, is_so in found.items() if is_so]
+	finally:
+		frappe.destroy()
