@@ -6,9 +6,9 @@ import frappe
 
 from fmx_restart.adapters.control_sites import mark_site, unmark_site
 from fmx_restart.desk import daily
+from fmx_restart.desk.access import OPERATOR
 
 APP = "fmx_restart"
-OPERATOR = "Restart Operator"
 DOCTYPE = "Restart Operation"
 KEPT = 90  # days, unless Log Settings says something else
 #: Frappe 16 syncs these from the app's folders of the same name, and leaves them behind when the app is uninstalled

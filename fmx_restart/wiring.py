@@ -54,6 +54,7 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, is_worth_naming
 from fmx_restart.engine.ports import Bench, Job, Look, Processes
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.engine.strategies import operation_for
 
 
 def is_imported() -> bool:
@@ -127,7 +128,7 @@ def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> O
 			f"The journal cannot be written: {error}. Nothing was changed.",
 			hint=f"The bench user must be able to write into {journals(bench.path)}, and the disk must have room.",
 		) from error
-	return Operation(bench, options, Emitter(journal, listeners), id)
+	return operation_for(bench, options, Emitter(journal, listeners), id)
 
 
 def plan_restart(options: Options) -> Plan:

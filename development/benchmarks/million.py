@@ -25,6 +25,7 @@ import rq
 
 from fmx_restart.adapters.redis_queue import RedisQueue, keys
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.tests.adapters.redis_server import RedisServer
 
 BENCH_ID = "home-frappe-frappe-bench"
@@ -95,9 +96,8 @@ def count(url: str, arrived: int, ghosts: list[str], pipe) -> None:
 	"""In a process of its own: what an operation does before and under its fence."""
 	with suppress(ImportError):
 		import_module("frappe.utils.background_jobs")
-	import_module("fmx_restart.this_bench")
+	import_module("fmx_restart.wiring")
 	from fmx_restart.adapters.machine import SystemClock
-	from fmx_restart.engine.operation import Operation
 	from fmx_restart.engine.options import Options
 	from fmx_restart.engine.ports import Bench
 	from fmx_restart.engine.steps.audit import close_ledger, open_ledger
@@ -118,9 +118,9 @@ def count(url: str, arrived: int, ghosts: list[str], pipe) -> None:
 		clock=SystemClock(),
 	)
 	renewals = {name: noted(lease) for name, lease in (("lock", bench.lock), ("fence", bench.fence))}
-	operation = Operation(bench, Options(), lambda event: None, OPERATION)
+	operation = operation_for(bench, Options(), lambda event: None, OPERATION)
 	result = {"memory_before": peak()}
-	with operation._locked():
+	with operation.locked():
 		began = time.monotonic()
 		open_ledger(operation)
 		result["seconds_to_open"] = time.monotonic() - began

@@ -18,10 +18,10 @@ import frappe
 from fmx_workload.jobs import note
 
 from fmx_restart.engine import events
-from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WorkerState
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.wiring import new_operation_id, this_bench
 
 #: A job arrives this many milliseconds before or after the stop, at the most (facts: most are lost within 4).
@@ -97,7 +97,7 @@ def safe_round(site: str, arrivals: Arrivals, journal: str) -> int:
 		if isinstance(event, events.PhaseEntered) and event.phase in ATTACKED:
 			arrivals.burst(count, journal)
 
-	report = Operation(bench, Options(drain_timeout=DEADLINE), attack, id).run()
+	report = operation_for(bench, Options(drain_timeout=DEADLINE), attack, id).run()
 	return report.account.requeued
 
 

@@ -20,9 +20,9 @@ from fmx_restart.desk.own_view import OwnView
 from fmx_restart.desk.start_request import InvalidRequest, StartRequest
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
-from fmx_restart.install import OPERATOR
 
 MANAGER = "System Manager"
+OPERATOR = "Restart Operator"
 #: What a site in the mode `restart` may start: each waits for every running job, and kills none
 GENTLE = {Strategy.WAIT_WORKERS.value, Strategy.ROLLING.value}
 #: Seconds that such a site may keep the queues of all others standing: what the command does unless told

@@ -30,6 +30,7 @@ from fmx_restart.engine.steps.kill import DYING, finish_ending, note
 from fmx_restart.engine.steps.migrate import end_run
 from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_down
 from fmx_restart.engine.steps.verify import see_up
+from fmx_restart.engine.strategies import StrategyStory
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import local_workers, running_jobs
 
@@ -42,7 +43,7 @@ class Recovery(Operation):
 	is_recovery = True
 
 	def __init__(self, bench: Bench, remains: CrashedOperation, emit: Callable[[events.Event], None]) -> None:
-		super().__init__(bench, remains.options, emit, remains.operation)
+		super().__init__(bench, remains.options, emit, remains.operation, StrategyStory())
 		self.remains, self.phase, self.plan = remains, remains.phase, remains.plan
 		self.report.started, self.report.phases = remains.started, list(remains.phases)
 		self.settings.adopt(remains.settings.values())
@@ -56,7 +57,7 @@ class Recovery(Operation):
 		self.emit(events.RecoveryStarted(self.id, self.remains.phase, self.bench.host.me()))
 		relays: list[Replacement] = []
 		if self.remains.has_changed_anything:
-			with self._locked():  # another operation may need settings as they are: nothing is touched before
+			with self.locked():  # another operation may need settings as they are: nothing is touched before
 				if not self.remains.needs_new_workers:
 					self.settings.restore(is_told=False)
 				relays = self._put_right()
@@ -218,7 +219,7 @@ class TakeOver(Recovery):
 		Raises BenchBusy where the operation still holds the bench, QueueUnreachable where that cannot be known: nothing
 		was changed then. A ProcessFault names what has to be looked at on the other machine.
 		"""
-		with self._locked():
+		with self.locked():
 			self.emit(events.TakenOver(self.id, self.found.host, self.bench.host.name))
 			return super().run()
 

@@ -11,7 +11,7 @@ from fmx_restart.engine.phases import Phase, phase_named
 from fmx_restart.engine.ports import Request, RequestKind
 
 if TYPE_CHECKING:
-	from fmx_restart.engine.operation import Operation
+	from fmx_restart.engine.state import State
 
 LOOK_EVERY = 0.5  # seconds
 MIGRATING = "a migration is under way: to stop it would leave the schema half changed"
@@ -38,7 +38,7 @@ def how_to_wait(holder: Holder | None) -> str:
 
 
 class PendingRequests:
-	def __init__(self, operation: Operation) -> None:
+	def __init__(self, operation: State) -> None:
 		self.operation = operation
 		self.extra = 0.0  # seconds that running jobs get beyond the options' time
 		self.is_forced = False

@@ -12,7 +12,7 @@ from fmx_restart.engine.ports import Setting
 from fmx_restart.engine.report import KeptSetting
 
 if TYPE_CHECKING:
-	from fmx_restart.engine.operation import Operation
+	from fmx_restart.engine.held import Held
 
 MAINTENANCE, PAUSE = "maintenance_mode", "pause_scheduler"
 #: the scheduler would look into tables that change under it, until the old one is gone
@@ -25,9 +25,9 @@ class KeptSettings:
 	journaled) before it is changed. A setting that was on already is not touched, neither then nor afterwards.
 	"""
 
-	def __init__(self, operation: Operation) -> None:
+	def __init__(self, operation: Held) -> None:
 		self.operation, self.port = operation, operation.bench.settings
-		self.changed: dict[tuple[str, str], KeptSetting] = {}
+		self.changed = operation.changed_settings
 
 	def __enter__(self) -> KeptSettings:
 		"""Raises WrongEnvironment when a file that will be changed cannot be read."""

@@ -1,25 +1,23 @@
-"""What every strategy that stops the queue does before and after its own part."""
+"""The strategies, one story each: which steps, in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from fmx_restart.engine.events import Event
+from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Process, ProcessKind
+from fmx_restart.engine.ports import Bench, Process, ProcessKind
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.audit import audit, close_ledger, close_ledger_on_the_move, open_ledger
-from fmx_restart.engine.steps.drain import drain, park
+from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.hand_over import hand_over, refuse_pools, roll, stop_rolling
 from fmx_restart.engine.steps.migrate import migrate_then, migrations_judged
 from fmx_restart.engine.steps.preflight import last_look, preflight
 from fmx_restart.engine.steps.restart import restart, restart_all, restart_idle
 from fmx_restart.engine.steps.verify import verify
-
-if TYPE_CHECKING:
-	from fmx_restart.engine.operation import Operation
 
 
 @contextmanager
@@ -118,5 +116,17 @@ STORIES = {
 }
 
 
-def story_of(options: Options) -> Callable[[Operation], None]:
-	return STORIES[options.strategy] if options.touches_jobs else without_workers
+class StrategyStory:
+	"""The Story of an operation: by its options the steps of one strategy."""
+
+	def tell(self, operation: Operation) -> None:
+		steps = STORIES[operation.options.strategy] if operation.options.touches_jobs else without_workers
+		steps(operation)
+
+	def pass_gate(self, operation: Operation) -> None:
+		pass_gate(operation)
+
+
+def operation_for(bench: Bench, options: Options, emit: Callable[[Event], None], id: str) -> Operation:
+	"""One that does what its options say when it runs. `id`: see new_operation_id."""
+	return Operation(bench, options, emit, id, StrategyStory())

@@ -7,12 +7,27 @@ import subprocess
 import sys
 import unittest
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import fmx_restart
 
 PACKAGE = Path(fmx_restart.__file__).parent
 HEAVY = {"frappe", "rich", "rq", "redis", "psutil", "supervisor"}
+#: The rooms of the product, from the ground up: a room imports from its own floor and from those below
+FLOORS = (
+	("engine",),
+	("adapters", "testing"),
+	("doctor",),
+	("console",),
+	("wiring",),
+	("recover", "guardian", "leave"),
+	("desk", "commands"),
+	("install",),
+	("api", "hooks", "__main__", "fmx_restart"),
+)
+#: Former paths, which Redis and Scheduled Job Types may still name: nothing of ours imports them
+FORMER = ("record", "pill", "tick", "doctor.daily")
 COMMANDS_BOUND = 0.030  # seconds that `import fmx_restart.commands` may add to one that has click already
 
 
@@ -63,10 +78,14 @@ class TestLayers(unittest.TestCase):
 			loaded = loaded_by(f"import fmx_restart.{name}")
 			self.assertNotIn("frappe", {module.partition(".")[0] for module in loaded}, name)
 
-	def test_nothing_below_the_edges_knows_of_rows_and_the_api(self):
-		for layer in ("engine", "adapters", "console", "doctor"):
-			for file, name in imports(layer):
-				self.assertFalse(is_below(name, "fmx_restart.desk"), f"{file} imports {name}")
+	def test_arrows_between_rooms_point_one_way(self):
+		for module, imported in graph().items():
+			for name in imported:
+				self.assertLessEqual(floor_of(name), floor_of(module), f"{module} imports {name}")
+
+	def test_no_module_imports_itself_by_a_detour(self):
+		# Given every import of the product, those inside functions and those for types only included
+		self.assertEqual(circles(graph()), [])
 
 	def test_frappe_finds_the_commands_without_anything_heavy(self):
 		loaded = loaded_by("import click; known = set(sys.modules); import fmx_restart.commands", "known")
@@ -77,23 +96,67 @@ class TestLayers(unittest.TestCase):
 		self.assertLess(best, COMMANDS_BOUND)
 
 
+def graph() -> dict[str, set[str]]:
+	"""Module of the product → the modules of ours that it imports anywhere."""
+	names = {name: file for file in product() for name in [module_name(file)]}
+	found: dict[str, set[str]] = {}
+	for name, file in names.items():
+		told = {imported for _, imported in imports_of(file)}
+		found[name] = {
+			it if it in names else it.rpartition(".")[0] for it in told if is_below(it, "fmx_restart")
+		}
+		found[name] = {it for it in found[name] if it in names and it != name}
+	return found
+
+
+def product() -> Iterator[Path]:
+	for file in sorted(PACKAGE.rglob("*.py")):
+		name = module_name(file).removeprefix("fmx_restart.")
+		if not is_below(name, "tests") and not any(is_below(name, former) for former in FORMER):
+			yield file
+
+
+def floor_of(module: str) -> int:
+	room = module.split(".")[1] if "." in module else "fmx_restart"
+	return next(floor for floor, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+	"""Strongly connected modules. TopologicalSorter names one circle at a time, which is enough to fail."""
+	try:
+		list(TopologicalSorter(graph).static_order())
+	except CycleError as error:
+		return [error.args[1]]
+	return []
+
+
 def modules(folder: Path) -> list[str]:
 	names = []
 	for file in sorted(folder.rglob("*.py")):
-		parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-		names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+		if not any(is_below(module_name(file), f"fmx_restart.{former}") for former in FORMER):
+			names.append(module_name(file))
 	return names
+
+
+def module_name(file: Path) -> str:
+	parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+	return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports(layer: str) -> Iterator[tuple[str, str]]:
 	"""File and full name of what it imports, for every import statement, also those inside functions."""
 	for file in sorted((PACKAGE / layer).rglob("*.py")):
-		for node in ast.walk(ast.parse(file.read_text())):
-			name = str(file.relative_to(PACKAGE))
-			if isinstance(node, ast.Import):
-				yield from ((name, alias.name) for alias in node.names)
-			elif isinstance(node, ast.ImportFrom):
-				yield from ((name, f"{absolute(file, node)}.{alias.name}") for alias in node.names)
+		if not any(is_below(module_name(file), f"fmx_restart.{former}") for former in FORMER):
+			yield from imports_of(file)
+
+
+def imports_of(file: Path) -> Iterator[tuple[str, str]]:
+	name = str(file.relative_to(PACKAGE))
+	for node in ast.walk(ast.parse(file.read_text())):
+		if isinstance(node, ast.Import):
+			yield from ((name, alias.name) for alias in node.names)
+		elif isinstance(node, ast.ImportFrom):
+			yield from ((name, f"{absolute(file, node)}.{alias.name}") for alias in node.names)
 
 
 def absolute(file: Path, node: ast.ImportFrom) -> str:

@@ -109,7 +109,7 @@ def see_drained(operation: Operation) -> None:
 
 def use_force(operation: Operation, draining: Draining) -> None:
 	"""The time is over: abort, or end what still runs. Jobs of other machines cannot be ended: then none is."""
-	if operation.wishes.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
+	if operation.requests.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
 		raise draining.timeout()
 	end_jobs(operation, operation.bench.clock.now() - draining.began)
 	if not operation.wait(draining.is_done, AFTER_FORCE):
@@ -135,15 +135,15 @@ class Draining(Parking):
 		return self.is_over
 
 	def is_settled(self) -> bool:
-		return self.is_done() or self.is_queue_full() or self.operation.wishes.is_forced
+		return self.is_done() or self.is_queue_full() or self.operation.requests.is_forced
 
 	def left(self) -> float:
 		"""Seconds until running jobs have had their time."""
-		return self.began + self.operation.wishes.drain_timeout - self.bench.clock.now()
+		return self.began + self.operation.requests.drain_timeout - self.bench.clock.now()
 
 	@property
 	def must_end(self) -> bool:
-		return bool(self.full) or self.operation.wishes.is_forced
+		return bool(self.full) or self.operation.requests.is_forced
 
 	def is_queue_full(self) -> bool:
 		"""Callers of frappe.enqueue would soon get errors: the fence must not stay for long any more."""
@@ -217,7 +217,7 @@ class Draining(Parking):
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
 		waits = options.strategy is Strategy.WAIT_WORKERS
 		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
-		longer = f"Try again later, or give them longer: {option} {max(1, self.operation.wishes.drain_timeout) * 2:.0f}"
+		longer = f"Try again later, or give them longer: {option} {max(1, self.operation.requests.drain_timeout) * 2:.0f}"
 		why = f" Not waited any longer: {self.full}." if self.full else ""
 		return DrainTimeout(
 			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue goes on.",

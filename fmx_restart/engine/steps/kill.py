@@ -25,7 +25,7 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	touched: nobody killed it, so putting it back would run it twice. Which ones is told before they are killed: whoever
 	cleans up after us finishes the rest with finish_ending.
 	"""
-	bench, requeue = operation.bench, operation.wishes.on_timeout is OnTimeout.REQUEUE
+	bench, requeue = operation.bench, operation.requests.on_timeout is OnTimeout.REQUEUE
 	victims, ids = condemned(operation)
 	operation.endings += 1
 	again = (

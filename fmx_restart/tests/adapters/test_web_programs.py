@@ -22,11 +22,11 @@ from fmx_restart.adapters.web.addresses import Endpoint
 from fmx_restart.adapters.web.probe import AskedSites
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
 from fmx_restart.engine.report import Report
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.adapters.benches import (
 	LAUNCHER,
@@ -85,7 +85,9 @@ class TestWebPrograms(unittest.TestCase):
 
 	def restart(self) -> Report:
 		self.facts = []
-		operation = Operation(self.port_of_bench(), Options(workers=False), self.facts.append, "operation-1")
+		operation = operation_for(
+			self.port_of_bench(), Options(workers=False), self.facts.append, "operation-1"
+		)
 		return operation.run()
 
 	def orphan(self) -> int:

@@ -13,10 +13,10 @@ from dataclasses import replace
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
 from fmx_restart.engine.errors import OperationError, QueueUnreachable
-from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Bench, OtherOperation
 from fmx_restart.engine.recovery import Recovery
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
@@ -179,7 +179,7 @@ class OperationActor(Actor):
 		super().__init__(bench)
 		self.strategy = options.strategy
 		port = replace(bench.port(id), others=OthersAlive(self, actors))
-		self.operation = Operation(self.interleaved(port), options, self.tell, id)
+		self.operation = operation_for(self.interleaved(port), options, self.tell, id)
 
 	def act(self) -> None:
 		self.report = self.operation.run()

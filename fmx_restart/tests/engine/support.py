@@ -8,11 +8,11 @@ from dataclasses import replace
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import FenceFault
-from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.report import Report
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
 
@@ -23,7 +23,7 @@ class Run:
 	def __init__(self, bench: InMemoryBench, options: Options | None = None, id: str = "operation-1") -> None:
 		self.bench, self.id = bench, id
 		self.facts: list[events.Event] = []
-		self.operation = Operation(bench.port(id), options or Options(), self.facts.append, id)
+		self.operation = operation_for(bench.port(id), options or Options(), self.facts.append, id)
 
 	def go(self):
 		return self.operation.run()

@@ -17,8 +17,8 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted
+from fmx_restart.engine.held import BEATS_PER_LEASE
 from fmx_restart.engine.migration import MigrationOptions
-from fmx_restart.engine.operation import BEATS_PER_LEASE
 from fmx_restart.engine.options import DRAINING, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Hold, ProcessState

@@ -11,6 +11,7 @@ from fmx_restart.engine.errors import JournalFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import UNDOABLE, Phase
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench
 
 
@@ -29,7 +30,9 @@ class Disk:
 class TestJournalFault(unittest.TestCase):
 	def run_with(self, disk: Disk) -> Operation:
 		self.bench, self.heard = InMemoryBench({"short": ("short",)}), []
-		operation = Operation(self.bench.port(), Options(), Emitter(disk, [self.heard.append]), "operation-1")
+		operation = operation_for(
+			self.bench.port(), Options(), Emitter(disk, [self.heard.append]), "operation-1"
+		)
 		self.pids = {process.name: process.pid for process in self.bench.processes.list()}
 		try:
 			operation.run()

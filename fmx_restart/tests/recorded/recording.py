@@ -19,9 +19,9 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT, json_line
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.migration import MigrationOptions
-from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.console.samples import event_types, sample
 
@@ -58,7 +58,7 @@ def record(story: Story) -> Lines:
 	options = story(bench)
 	for process in bench.processes.list():
 		bench.processes[process.name].stop_takes = 1.0
-	operation = Operation(bench.port(), options, lambda event: None, "20261101-120000-0001")
+	operation = operation_for(bench.port(), options, lambda event: None, "20261101-120000-0001")
 	operation.listen(lambda event: lines.append((json_line(event, bench.clock.time()), event)))
 	with suppress(OperationError):
 		operation.run()

@@ -1,0 +1,222 @@
+"""What an operation holds: the lock of the bench and the fence of its queues, both leases, renewed while it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import (
+	BenchBusy,
+	Interrupted,
+	LockLost,
+	OperationError,
+	QueueUnreachable,
+)
+from fmx_restart.engine.identity import Holder, describe
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Bench, Hold
+from fmx_restart.engine.report import Lapse
+from fmx_restart.engine.requests import PendingRequests, how_to_wait
+from fmx_restart.engine.state import State
+from fmx_restart.engine.waiting import Outage, Patience, wait_until
+
+T = TypeVar("T")
+REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
+#: for another operation of this machine that gave its lock back just now, and is about to end
+OTHER_ENDS = Patience(timeout=3.0, poll=0.1)
+BEATS_PER_LEASE = 8  # a lease is renewed this many times before it would expire
+STRANGER_BEAT = 0.2  # seconds between two renewals while a stranger's suspension stands in place of ours: it may be lifted
+
+
+class Held(State):
+	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
+		super().__init__(bench, options, emit, id)
+		self.requests = PendingRequests(self)
+		self.is_fenced = False
+		self.lock_stood = True  # since the beginning
+		self.has_lost_lock = False  # another operation has the bench: nothing may be touched any more
+		self.fence_stood = True  # since the last time that every worker was seen parked or at work
+		self._last_beat = self._next_beat = 0.0
+		self._stranger_told = self._neighbour_told = False
+
+	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
+		"""
+		wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart. While all can
+		still be undone nobody's time runs out because of Redis: raises QueueUnreachable when it stays away.
+		"""
+		outage = Outage(self.bench.clock, lambda error: self.emit(events.QueueAway(str(error))))
+
+		def look() -> bool:
+			outage.outlast(self.requests.heed)
+			self.heed_stop_request()
+			outage.outlast(self.keep_alive)
+			return outage.look(condition)  # also without Redis: whoever was stopped must be started
+
+		done = wait_until(look, patience, self.bench.clock)
+		while not done and self.phase.can_be_undone and (more := outage.owed()):
+			done = wait_until(look, Patience(more, patience.poll), self.bench.clock)
+		if not done and self.phase.can_be_undone and outage.error:
+			raise outage.error
+		return done
+
+	def heed_stop_request(self) -> None:
+		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
+		if self.stop_requested.is_set() and self.phase.can_be_undone:
+			raise Interrupted(
+				f"{self.requests.who_stopped()} during {self.phase.value}. Nothing was restarted; the queue goes on.",
+				hint="Type the same command to try again.",
+			)
+
+	def each(self, items: Iterable[T], *, heeds_stop: bool = True) -> Iterator[T]:
+		"""
+		One after the other, with lock and fence renewed between two: what is done for one site may take a second, and
+		there may be hundreds. Raises LockLost, and Interrupted while all can still be undone.
+		"""
+		for item in items:
+			if heeds_stop:
+				self.heed_stop_request()
+			self.renew(now=False)
+			yield item
+
+	def renew(self, now: bool = True) -> None:
+		"""keep_alive where Redis answers. Raises LockLost."""
+		Outage(self.bench.clock, lambda error: self.emit(events.QueueAway(str(error)))).outlast(
+			lambda: self.keep_alive(now)
+		)
+
+	def keep_alive(self, now: bool = False, phase: Phase | None = None) -> bool:
+		"""
+		Renew what we hold, a few times per lease. False when the fence had lapsed before. Raises LockLost when
+		another operation has the bench: then nothing of ours may be touched any more, also when the other one has ended.
+		"""
+		clock, lock, fence = self.bench.clock, self.bench.lock, self.bench.fence
+		if clock.now() < self._next_beat and not now:
+			return True
+		note = self.note(phase)
+		held = Hold.FOREIGN if self.has_lost_lock else lock.hold(note)
+		if held is Hold.FOREIGN:
+			self.has_lost_lock = True
+			raise self._lock_lost(describe(lock.holder() or "it has ended since"))
+		self.lock_stood &= held is Hold.KEPT
+		fence_is = self._hold_fence(note) if self.is_fenced else None
+		if fence_is is Hold.TAKEN:
+			self._note_lapse(clock.now() - self._last_beat)
+		beat = min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
+		self._last_beat = clock.now()
+		self._next_beat = self._last_beat + (STRANGER_BEAT if fence_is is Hold.FOREIGN else beat)
+		return fence_is is not Hold.TAKEN
+
+	def _note_lapse(self, seconds: float) -> None:
+		self.fence_stood = False
+		if not self.phase.can_be_undone:  # before, whoever took a job meanwhile is waited for
+			self.report.lapses.append(Lapse(self.phase, seconds))
+		self.emit(events.FenceLapsed(self.phase, seconds))
+
+	def _lock_lost(self, holder: str) -> LockLost:
+		message = (
+			f"Another operation took the bench: {holder}. This one did not renew its lock within"
+			f" {self.bench.lock.seconds:.0f} s. It stopped at once, in {self.phase.value}."
+		)
+		if not self.has_changed_anything:
+			return LockLost(f"{message} Nothing was changed.", hint="Type the same command again later.")
+		return LockLost(
+			f"{message} What it had begun stays as it is until the other one has ended; then it is undone or finished.",
+			hint="Watch the other one: bench safe-restart --attach. Where nobody finishes this one afterwards, type:"
+			" bench safe-restart --recover",
+		)
+
+	def note(self, phase: Phase | None = None) -> str:
+		"""What stands in Redis beside the lock and the fence."""
+		me, options = self.bench.host.me(), self.options
+		return Holder(
+			operation=self.id,
+			requested_by=options.requested_by,
+			host=self.bench.host.name,
+			pid=me.pid,
+			phase=(phase or self.phase).value,
+			since=self.report.started,
+			is_recovery=self.is_recovery,
+			identity=me.identity,
+		).note()
+
+	def insist(self, act: Callable[[], None]) -> None:
+		"""Do it as soon as Redis answers: an act that must not be skipped because Redis restarts just now."""
+		done: list[None] = []
+		if not self.wait(lambda: done.append(act()) or True, REDIS_RETURNS):
+			raise QueueUnreachable(
+				f"Redis did not answer for {REDIS_RETURNS.timeout:.0f} s during {self.phase.value}.",
+				hint="All processes were told to start. The fence ends by itself; look at bench doctor.",
+			)
+
+	@contextmanager
+	def fenced(self) -> Iterator[None]:
+		"""Workers start no job inside the block. However it ends, our own fence does not outlive it."""
+		self.is_fenced = True
+		try:
+			self._hold_fence(self.note())
+			self._tell_neighbour()
+			yield
+		finally:
+			self.unfence()
+
+	def _hold_fence(self, note: str) -> Hold:
+		held = self.bench.fence.hold(note)
+		if held is Hold.FOREIGN and not self._stranger_told:
+			self.emit(events.ForeignSuspension(describe(self.bench.fence.holder() or "")))
+		self._stranger_told = held is Hold.FOREIGN
+		return held
+
+	def _tell_neighbour(self) -> None:
+		"""Once: the queue runs again only when that operation has released it as well."""
+		holder = Holder.parse(self.bench.fence.holder())
+		if holder and holder.operation != self.id and not self._neighbour_told:
+			self._neighbour_told = True
+			self.emit(events.FenceShared(str(holder)))
+
+	def unfence(self) -> None:
+		"""When Redis is away the fence ends by itself: that must not hide why we are here."""
+		if not self.is_fenced or self.has_lost_lock:
+			return
+		self.is_fenced = False
+		for give_back in (self.bench.queue.recall, self.bench.fence.release, self._tell_neighbour):
+			try:
+				give_back()
+			except OperationError as error:
+				self.emit(events.QueueAway(str(error)))
+
+	@contextmanager
+	def locked(self) -> Iterator[None]:
+		if self.bench.lock.hold(self.note()) is Hold.FOREIGN:
+			held = self.bench.lock.holder() or ""
+			raise BenchBusy(
+				f"Another operation holds this bench: {describe(held)}. Nothing was changed.",
+				hint=f"{how_to_wait(Holder.parse(held))} If its process died on another machine, its lock ends by itself"
+				f" within {self.bench.lock.seconds:.0f} seconds.",
+			)
+		self._last_beat = self.bench.clock.now()
+		try:
+			self._check_alone()
+			yield
+		finally:
+			if not self.has_lost_lock:
+				with suppress(OperationError):  # then it ends by itself
+					self.bench.lock.release()
+
+	def _check_alone(self) -> None:
+		"""
+		Raises BenchBusy where an operation of this machine is alive that has begun something. One that was stopped for
+		longer than its lock lasts may go on at any moment, with whatever it was about to do.
+		"""
+		others = self.bench.others
+		if others is None or wait_until(lambda: others.at_work() is None, OTHER_ENDS, self.bench.clock):
+			return
+		if other := others.at_work():
+			raise BenchBusy(
+				f"Operation {other.operation} is under way: its process {other.pid} is alive, but it does not renew its"
+				" lock. It is stopped, or it hangs. Nothing was changed.",
+				hint=f"kill -CONT {other.pid} lets it go on. kill -9 {other.pid} ends it; what it had begun is undone or"
+				" finished then.",
+			)
