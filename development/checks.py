@@ -108,6 +108,7 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 	with ExitStack() as stack:
 		with state.exclusively(progress):
 			state.remember(bench)
+			state.make_current(bench)
 			build(bench, progress, bench.log_path / "build.log")
 			install_test_tools(bench, progress)
 		if pytest_options:

@@ -30,7 +30,6 @@ def copies_of(first: Bench, count: int) -> list[Bench]:
 		)
 		state.remember(bench)  # before the next one chooses its ports
 		found.append(bench)
-	state.remember(first)
 	return found
 
 
@@ -44,9 +43,7 @@ def up_copies(first: Bench, count: int, progress: Progress) -> list[Bench]:
 
 	wanted = copies_of(first, count)
 	with ThreadPoolExecutor(max_workers=max(1, count)) as together:
-		benches = list(together.map(up_copy, wanted))
-	state.remember(first)
-	return benches
+		return list(together.map(up_copy, wanted))
 
 
 def copy_apps(first: Bench, bench: Bench) -> None:

@@ -35,6 +35,8 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench |
 	"""
 	log = bench.log_path / "build.log"
 	state.remember(bench)
+	if template is None:
+		state.make_current(bench)
 	has_new_apps = build(bench, progress, log)
 	was_running = running_supervisord(bench) is not None
 	if not was_running:

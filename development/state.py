@@ -52,7 +52,7 @@ def new_bench(name: str, *, frappe: str, sites: tuple[str, ...], background_work
 
 
 def remember(bench: Bench) -> None:
-	"""Keep the bench and make it the current one."""
+	"""Keep where its parts are. Copies of a bench do so side by side."""
 	kept = {
 		"ports": asdict(bench.ports),
 		"sockets": str(bench.sockets),
@@ -61,6 +61,10 @@ def remember(bench: Bench) -> None:
 		"background_workers": bench.background_workers,
 	}
 	write_atomically(bench.state_file, json.dumps(kept, indent=1) + "\n")
+
+
+def make_current(bench: Bench) -> None:
+	"""The one that commands mean which name no other."""
 	write_atomically(CURRENT, bench.name + "\n")
 
 
@@ -115,9 +119,9 @@ def is_free(port: int) -> bool:
 
 def write_atomically(path: Path, text: str) -> None:
 	path.parent.mkdir(parents=True, exist_ok=True)
-	new = path.with_name(path.name + ".new")
-	new.write_text(text)
-	new.replace(path)
+	with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
+		new.write(text)
+	Path(new.name).replace(path)
 
 
 @contextmanager
