@@ -110,7 +110,7 @@ def take_over(left: Unfinished, listeners: Iterable[Listener] = ()) -> Report | 
 	except BlockingIOError as error:
 		raise BenchBusy(
 			f"Somebody works on operation {left.operation} of {left.host}. Nothing was changed.",
-			hint="Watch it: bench safe-restart --attach",
+			hint="Watch it: bench safe-restart attach",
 		) from error
 	with closing(journal):
 		if is_closed(left.journal):

@@ -24,7 +24,7 @@ ENDED = '{"event": "Ended"'  # how the line begins that closes a journal, in eve
 LEFT_OPEN = (
 	'"is_left_open": true'  # stands in the line of an operation that lost the bench: that closes nothing
 )
-UPDATE = "Install the version of fmx_restart that wrote it, then type: bench safe-restart --recover."
+UPDATE = "Install the version of fmx_restart that wrote it, then type: bench safe-restart recover."
 
 
 def fact_in(line: str, before: float = 0.0) -> Fact:

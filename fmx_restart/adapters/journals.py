@@ -113,8 +113,8 @@ class Unfinished:
 		return OtherMachine(
 			f"Operation {self.operation} ran on {self.host} and died there in {remains.phase.value}. It left: {left}."
 			" Only that machine can see its programs. Nothing was changed here.",
-			hint=f"On {self.host}, type: bench safe-restart --recover. If that machine is gone for good, type here:"
-			" bench safe-restart --recover --take-over.",
+			hint=f"On {self.host}, type: bench safe-restart recover. If that machine is gone for good, type here:"
+			" bench safe-restart recover --take-over.",
 		)
 
 	def leaves_something(self) -> bool:

@@ -41,7 +41,7 @@ def show_status(status: Status, as_json: bool) -> None:
 	for operation, host in status.unfinished.items():
 		where = f" on {host}" if host else ""
 		say(
-			f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart --recover"
+			f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
 		)
 	for worker in status.look.workers:
 		job = status.jobs.get(worker.job_id or "")
@@ -67,7 +67,7 @@ def attach(listener: Listener, moment: Moment) -> None:
 	if has_ended:
 		click.echo("No operation is under way. The last one:")
 	viewer = Viewer(listener, moment, None if has_ended else MigrationLogs())
-	with left_by_interrupt(f"Operation {journal.stem} goes on. Watch it: bench safe-restart --attach"):
+	with left_by_interrupt(f"Operation {journal.stem} goes on. Watch it: bench safe-restart attach"):
 		failure = viewer.watch(JournalSource(journal))
 	if failure:
 		raise click.exceptions.Exit(exit_code_of(failure.type))
@@ -99,7 +99,7 @@ def cancel() -> None:
 	if journal.exists():
 		wait_for_answer(journal, offset, holding)
 	else:
-		click.echo("Its journal is not on this machine: look for its end with bench safe-restart --status.")
+		click.echo("Its journal is not on this machine: look for its end with bench safe-restart status.")
 
 
 def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
@@ -116,13 +116,13 @@ def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
 		if not facts and time.monotonic() > until:
 			raise BenchBusy(
 				f"{holding} has not answered within {ANSWERS_WITHIN:.0f} s. It was asked to stop, and may still do so.",
-				hint="Look again with bench safe-restart --attach.",
+				hint="Look again with bench safe-restart attach.",
 			)
 
 
 def refused(holding: Holder, reason: str) -> BenchBusy:
 	return BenchBusy(
-		f"{holding} cannot be cancelled: {reason}. It goes on.", hint="Watch it: bench safe-restart --attach"
+		f"{holding} cannot be cancelled: {reason}. It goes on.", hint="Watch it: bench safe-restart attach"
 	)
 
 
@@ -138,7 +138,7 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 
 	output = journal_folder() / "recovery.log"
 	process = start(work, output)
-	with left_by_interrupt("The recovery goes on. Look for its end with bench safe-restart --status"):
+	with left_by_interrupt("The recovery goes on. Look for its end with bench safe-restart status"):
 		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
 
 
@@ -150,7 +150,7 @@ def tell_that_none_died() -> None:
 	if holding and holding.is_recovery:
 		raise BenchBusy(
 			f"Another process recovers it already: {holding}. Nothing was changed.",
-			hint="Watch it: bench safe-restart --attach",
+			hint="Watch it: bench safe-restart attach",
 		)
 	click.echo("Nothing to recover: no operation of this bench has died.")
 

@@ -1,86 +1,180 @@
-"""The options of bench safe-restart. Click only: every bench command imports this."""
+"""The options of bench safe-restart, as its help shows them. Click only: every bench command imports this."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import click
 
-CONTROL_OPTIONS = (
-	click.option(
-		"--detach",
-		is_flag=True,
-		help="Return once the preflight is over; the operation goes on without a terminal.",
+SECONDS = click.FloatRange(min=0)
+
+STRATEGY = (
+	click.Option(
+		["--wait-workers", "strategy"],
+		flag_value="wait-workers",
+		help="Wait for running jobs to finish first (safest).",
 	),
-	click.option(
-		"--attach",
-		is_flag=True,
-		help="Show the running operation from its beginning; Ctrl-C ends the view, not the operation.",
+	click.Option(
+		["--no-wait-workers", "strategy"],
+		flag_value="no-wait-workers",
+		help="Restart web and idle workers now, busy ones when their job ends.",
 	),
-	click.option("--cancel", is_flag=True, help="Stop the running operation, where all can still be undone."),
-	click.option("--recover", is_flag=True, help="Clean up after an operation whose process died."),
-	click.option(
-		"--take-over",
-		is_flag=True,
-		help="With --recover: clean up after an operation of another machine that is gone for good.",
+	click.Option(
+		["--rolling", "strategy"],
+		flag_value="rolling",
+		help="Replace one worker at a time; the queue keeps running.",
 	),
-	click.option("--operation", metavar="ID", hidden=True, help="Use this operation id (for launchers)."),
-	click.option(
-		"--origin",
+	click.Option(
+		["--suspend-rq", "strategy"],
+		flag_value="suspend-rq",
+		help="Suspend the queue and restart at once: running jobs get"
+		" --force-kill-timeout (30 s) to finish, then they are killed.",
+	),
+	click.Option(
+		["--rolling-share"],
+		default="0%",
+		metavar="PERCENT",
+		help="With --rolling: replace this share of a queue's workers at once, e.g. 25%; at least one.",
+	),
+	click.Option(
+		["--rolling-max-failures"],
+		type=click.IntRange(min=1),
+		default=1,
+		metavar="N",
+		help="With --rolling: stop after N failed starts (default: 1).",
+	),
+)
+
+TIME = (
+	click.Option(
+		["--wait-workers-timeout"],
+		type=SECONDS,
+		metavar="SECONDS",
+		help="Give running jobs this long (default: 300; no limit with --rolling).",
+	),
+	click.Option(
+		["--force-kill-timeout"],
+		type=SECONDS,
+		default=30.0,
+		metavar="SECONDS",
+		help="Give them this long without --wait-workers (default: 30).",
+	),
+	click.Option(
+		["--on-timeout"],
+		type=click.Choice(["abort", "requeue", "kill"]),
+		metavar="ACTION",
+		help="At the timeout: abort (restart nothing), requeue (kill the jobs and put them back first in their queue)"
+		" or kill. Default: abort with --wait-workers, else kill.",
+	),
+	click.Option(
+		["--wait-workers-poll"],
+		type=click.FloatRange(min=0.1),
+		default=5.0,
+		metavar="SECONDS",
+		help="Report running jobs this often (default: 5).",
+	),
+)
+
+MIGRATION = (
+	click.Option(
+		["--migrate"],
+		is_flag=True,
+		help="Migrate the sites before the restart (implies --wait-workers).",
+	),
+	click.Option(
+		["--backup"], is_flag=True, help="Back up every site's database before the first migration."
+	),
+	click.Option(["--resume"], is_flag=True, help="Migrate the sites that the last migration left over."),
+	click.Option(
+		["--migrate-timeout"],
+		type=click.FloatRange(min=1),
+		default=600.0,
+		metavar="SECONDS",
+		help="Give each site this long, and its backup too (default: 600).",
+	),
+	click.Option(
+		["--migrate-command"],
+		metavar="COMMAND",
+		help="Run this, not bench migrate; {site} is replaced; no shell.",
+	),
+	click.Option(
+		["--skip-failing"], is_flag=True, help="Go on after a patch that fails, as bench migrate does."
+	),
+	click.Option(
+		["--maintenance-mode"],
+		type=click.Choice(["drain", "migrate", "restart"]),
+		metavar="PHASE",
+		multiple=True,
+		help="Turn maintenance mode on in this phase: drain, migrate or restart; can be repeated.",
+	),
+	click.Option(
+		["--force"],
+		is_flag=True,
+		help="Override failed safety checks: an app that cannot be imported; jobs or old workers during a migration.",
+	),
+)
+
+SITES_AND_WEB = (
+	click.Option(
+		["--site"],
+		multiple=True,
+		metavar="NAME",
+		help="Check (and with --migrate, migrate) this site; can be repeated, or `all`. Same as `bench --site NAME`.",
+	),
+	click.Option(["--web/--no-web"], default=True, help="Restart web and socketio, or leave them running."),
+	click.Option(
+		["--workers/--no-workers"], default=True, help="Restart workers and scheduler, or leave them running."
+	),
+)
+
+DRY_RUN = click.Option(
+	["--dry-run"], is_flag=True, help="Show what would be done and change nothing, as plan does."
+)
+DETACH = click.Option(
+	["--detach"], is_flag=True, help="Return after the preflight; the operation runs on by itself."
+)
+YES = click.Option(["--yes"], is_flag=True, help="Skip the confirmation prompt.")
+JSON_LINES = click.Option(
+	["--json", "as_json"], is_flag=True, help="Emit JSON Lines; the last line is the report."
+)
+VERBOSE = click.Option(["--wait-workers-verbose"], is_flag=True, help="Show idle workers too while waiting.")
+
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Emit JSON.")
+TAKE_OVER = click.Option(
+	["--take-over"],
+	is_flag=True,
+	help="Clean up after an operation of another machine that is gone for good.",
+)
+
+SECTIONS = {
+	"Strategy": STRATEGY,
+	"Time": TIME,
+	"Migration": MIGRATION,
+	"Sites and web": SITES_AND_WEB,
+	"Output": (DRY_RUN, DETACH, YES, JSON_LINES, VERBOSE),
+}
+PLAN_SECTIONS = {**SECTIONS, "Output": (JSON,)}
+
+#: Whoever turns a restart into its plan may leave them there
+WITHOUT_EFFECT_ON_PLAN = tuple(
+	click.Option([name], is_flag=True, hidden=True)
+	for name in ("--yes", "--detach", "--wait-workers-verbose")
+)
+#: What a subcommand does by its name. These flags are older; scripts use them.
+FORMER = (
+	click.Option(["--status", "show_status"], is_flag=True, hidden=True),
+	click.Option(["--attach"], is_flag=True, hidden=True),
+	click.Option(["--cancel"], is_flag=True, hidden=True),
+	click.Option(["--recover"], is_flag=True, hidden=True),
+	click.Option(["--take-over"], is_flag=True, hidden=True),
+)
+
+#: For those who start an operation for a person
+LAUNCHERS = (
+	click.Option(["--operation"], metavar="ID", hidden=True, help="Use this operation id."),
+	click.Option(
+		["--origin"],
 		type=click.Choice(["terminal", "desk", "api", "schedule"]),
 		default="terminal",
 		hidden=True,
 	),
-	click.option("--requested-by", hidden=True, help="Record this person as the requester (for launchers)."),
+	click.Option(["--requested-by"], hidden=True, help="Record this person as the requester."),
 )
-
-
-def control_options(command: Callable) -> Callable:
-	for option in reversed(CONTROL_OPTIONS):
-		command = option(command)
-	return command
-
-
-MIGRATE_OPTIONS = (
-	click.option(
-		"--migrate",
-		is_flag=True,
-		help="Migrate the sites between drain and restart (implies --wait-workers).",
-	),
-	click.option(
-		"--migrate-timeout",
-		type=click.FloatRange(min=1),
-		default=600.0,
-		show_default=True,
-		metavar="SECONDS",
-		help="Give each site this long, and its backup too. Then its migration is stopped, and the bench is restarted.",
-	),
-	click.option(
-		"--migrate-command",
-		metavar="COMMAND",
-		help="Run this command instead of bench migrate, in the sites folder and without a shell; {site} is replaced.",
-	),
-	click.option(
-		"--skip-failing", is_flag=True, help="Go on after a patch that fails, as bench migrate does."
-	),
-	click.option("--backup", is_flag=True, help="Back up each site's database before the first is migrated."),
-	click.option("--resume", is_flag=True, help="Migrate the sites that the last migration left over."),
-	click.option(
-		"--force",
-		is_flag=True,
-		help="Override failed safety checks where that is possible: an app that cannot be imported, running jobs or old"
-		" workers during a migration.",
-	),
-	click.option(
-		"--maintenance-mode",
-		type=click.Choice(["drain", "migrate", "restart"]),
-		multiple=True,
-		help="Put the sites into maintenance mode during this phase; may be given more than once.",
-	),
-)
-
-
-def migrate_options(command: Callable) -> Callable:
-	for option in reversed(MIGRATE_OPTIONS):
-		command = option(command)
-	return command

@@ -122,8 +122,8 @@ def left_over() -> tuple[str, ...]:
 
 
 GOES_ON = (
-	"Operation {} goes on in the background. Watch it: bench safe-restart --attach."
-	" Stop it: bench safe-restart --cancel."
+	"Operation {} goes on in the background. Watch it: bench safe-restart attach."
+	" Stop it: bench safe-restart cancel."
 )
 
 
@@ -131,7 +131,9 @@ def run(context: click.Context, given: dict) -> None:
 	if not given["web"] and not given["workers"]:
 		raise click.UsageError("--no-web and --no-workers leave nothing to restart.", context)
 	if given["take_over"] and not given["recover"]:
-		raise click.UsageError("--take-over goes with --recover.", context)
+		raise click.UsageError(
+			"--take-over goes with recover: bench safe-restart recover --take-over", context
+		)
 	with exit_on_error():
 		wanted = options(given, sites_of(context), typed_before(context))
 		moment = Moment()

@@ -132,7 +132,7 @@ class JournalSource:
 		if self._alone_since and now - self._alone_since > GUARDIAN_WITHIN:
 			raise ProcessDied(
 				f"The process of operation {self.journal.stem} died, and what it left is not recovered yet.",
-				hint="Type: bench safe-restart --recover",
+				hint="Type: bench safe-restart recover",
 			)
 
 	def _is_elsewhere(self) -> bool:
@@ -142,7 +142,7 @@ class JournalSource:
 			self.notices.append(
 				f"Operation {left.operation} runs on {left.host}. This machine cannot see whether its process lives, and"
 				f" shows what it writes to its journal. Ctrl-C ends this view alone. Its state, on {left.host}:"
-				" bench safe-restart --status"
+				" bench safe-restart status"
 			)
 		return bool(self._told_host)
 

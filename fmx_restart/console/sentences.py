@@ -308,7 +308,7 @@ def _(event: events.HandedOver) -> str:
 	waiting = f" They still run: {jobs}." if jobs else ""
 	return (
 		f"Everything else is new. In the background, each when its own job ends: {', '.join(event.processes)}."
-		f"{waiting} Look with: bench safe-restart --status"
+		f"{waiting} Look with: bench safe-restart status"
 	)
 
 
@@ -412,13 +412,13 @@ def _(event: events.TakenOver) -> str:
 def _(event: events.LeftElsewhere) -> str:
 	return (
 		f"Note: operation {event.operation} died on {event.host} and left nothing that stays."
-		f" To close it, type there: bench safe-restart --recover"
+		f" To close it, type there: bench safe-restart recover"
 	)
 
 
 @sentence.register
 def _(event: events.RecoveryFailed) -> str:
-	return f"Error: it could not be put right yet: {event.reason} Try: bench safe-restart --recover"
+	return f"Error: it could not be put right yet: {event.reason} Try: bench safe-restart recover"
 
 
 @sentence.register

@@ -27,7 +27,7 @@ NOBODY = "No worker was free to launch it in time, or Redis was restarted and fo
 COULD_NOT_BEGIN = "The bench was not ready for it. The people who run the bench find the cause in its logs."
 DIED = "Its process died{where}, and what it left was not recovered yet."
 RECOVER = (
-	"Type{where}: bench safe-restart --recover. The next operation there does so as well, before it begins."
+	"Type{where}: bench safe-restart recover. The next operation there does so as well, before it begins."
 )
 
 

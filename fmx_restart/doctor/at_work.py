@@ -13,10 +13,10 @@ from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import HostProcess
 
-LOOK_AGAIN = "bench safe-restart --attach shows it; bench doctor, once more, when it has ended"
+LOOK_AGAIN = "bench safe-restart attach shows it; bench doctor, once more, when it has ended"
 
 
-RECOVER = "bench safe-restart --recover"
+RECOVER = "bench safe-restart recover"
 
 
 def unless_operation_works(view: BenchView, finding: Finding) -> Finding:

@@ -43,7 +43,7 @@ class Held:
 		if self.lock.hold(self.note) is Hold.FOREIGN:
 			raise BenchBusy(
 				f"An operation holds this bench: {describe(self.lock.holder() or '')}. Nothing was changed.",
-				hint="Wait until it has ended: bench safe-restart --attach.",
+				hint="Wait until it has ended: bench safe-restart attach.",
 			)
 
 	def beat(self) -> None:

@@ -124,8 +124,8 @@ class Held(State):
 			return LockLost(f"{message} Nothing was changed.", hint="Type the same command again later.")
 		return LockLost(
 			f"{message} What it had begun stays as it is until the other one has ended; then it is undone or finished.",
-			hint="Watch the other one: bench safe-restart --attach. Where nobody finishes this one afterwards, type:"
-			" bench safe-restart --recover",
+			hint="Watch the other one: bench safe-restart attach. Where nobody finishes this one afterwards, type:"
+			" bench safe-restart recover",
 		)
 
 	def note(self, phase: Phase | None = None) -> str:

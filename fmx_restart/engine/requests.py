@@ -33,8 +33,8 @@ def how_to_wait(holder: Holder | None) -> str:
 	"""What to type while this operation holds the bench: it is not always one that can be stopped."""
 	refusal = refusal_to_cancel(phase_named(holder.phase)) if holder else ""
 	if refusal or (holder and holder.is_recovery):
-		return "Watch it with bench safe-restart --attach, and try again when it has ended."
-	return "Watch it with bench safe-restart --attach, stop it with bench safe-restart --cancel."
+		return "Watch it with bench safe-restart attach, and try again when it has ended."
+	return "Watch it with bench safe-restart attach, stop it with bench safe-restart cancel."
 
 
 class PendingRequests:

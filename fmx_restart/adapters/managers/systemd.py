@@ -241,7 +241,7 @@ def move_out(operation: str, environ: Mapping[str, str] = os.environ, cgroup: Pa
 def warning(when: str) -> str:
 	return (
 		f"systemd gave the operation no scope of its own, so it will be killed when {when}"
-		" If that happens, bench safe-restart --recover cleans up."
+		" If that happens, bench safe-restart recover cleans up."
 	)
 
 

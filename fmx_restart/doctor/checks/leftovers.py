@@ -86,7 +86,7 @@ def finding_of(left: Unfinished) -> Finding:
 		severity,
 		left.operation,
 		text_of(left),
-		"bench safe-restart --recover, or bench doctor --fix",
+		"bench safe-restart recover, or bench doctor --fix",
 		fix=NAME,
 	)
 

@@ -99,7 +99,7 @@ class LeftElsewhere(Event):
 
 @dataclass(frozen=True)
 class RecoveryFailed(Event):
-	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart --recover."""
+	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart recover."""
 
 	reason: str
 

@@ -88,20 +88,20 @@ class TestOtherMachine(RedisTestCase):
 
 	def test_it_is_not_recovered_here_and_the_answer_says_what_to_type_where(self):
 		journal = self.die(events.PhaseEntered(Phase.RESTART), CLOSED, DOWN)
-		done = self.command("--recover")
+		done = self.command("recover")
 		self.assert_refused(
 			done,
 			7,
 			"ran on a.example and died there in Restart",
 			"stopped: bench-web:web; maintenance_mode of one.localhost changed",
-			"On a.example, type: bench safe-restart --recover",
-			"bench safe-restart --recover --take-over",
+			"On a.example, type: bench safe-restart recover",
+			"bench safe-restart recover --take-over",
 		)
 		self.assert_untouched(journal)
 
 	def test_equal_host_names_do_not_make_it_this_machines(self):
 		journal = self.die(CLOSED, machine=Machine(this_machine().name, "another-id", "another-boot", 1.0))
-		self.assert_refused(self.command("--recover"), 7, "Only that machine can see its programs")
+		self.assert_refused(self.command("recover"), 7, "Only that machine can see its programs")
 		self.assert_untouched(journal)
 
 	def test_a_new_operation_does_not_begin_where_it_left_something_that_stays(self):
@@ -120,16 +120,16 @@ class TestOtherMachine(RedisTestCase):
 	def test_one_that_still_holds_the_bench_lives_whatever_its_journal_looks_like_from_here(self):
 		journal = self.die(events.PhaseEntered(Phase.RESTART), DOWN)
 		self.hold_lock()
-		done = self.command("--recover")
+		done = self.command("recover")
 		self.assertEqual((done.returncode, done.stdout.count("Nothing to recover")), (0, 1), done.stderr)
 		self.assert_untouched(journal)
-		status = self.command("--status")
+		status = self.command("status")
 		self.assertNotIn("was not recovered", status.stdout)
 		self.assert_untouched(journal)
 
 	def test_taking_over_opens_the_sites_and_names_the_programs_that_nobody_looked_at(self):
 		self.die(events.PhaseEntered(Phase.RESTART), CLOSED, DOWN)
-		done = self.command("--recover", "--take-over")
+		done = self.command("recover", "--take-over")
 		self.assert_refused(done, 4, "Not looked at, and perhaps down on a.example: bench-web:web")
 		self.assertEqual(json.loads(self.config.read_text()), {})
 		self.assertTrue(is_closed(self.path))
@@ -140,11 +140,11 @@ class TestOtherMachine(RedisTestCase):
 		journal = self.die(CLOSED)
 		with self.path.open("rb+") as file:
 			fcntl.flock(file, fcntl.LOCK_EX)
-			done = self.command("--recover", "--take-over")
+			done = self.command("recover", "--take-over")
 			self.assertIn("Nothing to recover: no operation of this bench has died", done.stdout)
 		self.assert_untouched(journal)
 		self.hold_lock()
-		self.command("--recover", "--take-over")
+		self.command("recover", "--take-over")
 		self.assert_untouched(journal)
 
 	def test_nothing_is_taken_over_by_the_way(self):
@@ -154,7 +154,7 @@ class TestOtherMachine(RedisTestCase):
 
 	def test_its_own_is_recovered_as_ever(self):
 		self.die(events.PhaseEntered(Phase.DRAIN), CLOSED, machine=this_machine())
-		done = self.command("--recover")
+		done = self.command("recover")
 		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 		self.assertEqual(json.loads(self.config.read_text()), {})
 		self.assertEqual(crashed_operation_in(self.path).phase, Phase.RECOVERED)
@@ -166,18 +166,18 @@ class TestOtherMachine(RedisTestCase):
 		with self.path.open("rb+") as file:
 			fcntl.flock(file, fcntl.LOCK_EX)
 			# Then nobody is told that none has died
-			done = self.command("--recover")
-		self.assert_refused(done, 75, "Another process recovers it already", OPERATION, "--attach")
+			done = self.command("recover")
+		self.assert_refused(done, 75, "Another process recovers it already", OPERATION, "safe-restart attach")
 		self.assertNotIn("Nothing to recover", done.stdout)
 		self.assert_untouched(journal)
 
 	def test_of_an_older_version_the_host_name_decides(self):
 		self.die(CLOSED, machine=None, host=this_machine().name, number=0)
-		self.assertEqual(self.command("--recover").returncode, 0)
+		self.assertEqual(self.command("recover").returncode, 0)
 		self.path.unlink()
 		journal = self.die(CLOSED, machine=None, host="a.example", number=0)
 		self.config.write_text(json.dumps({KEY: 1}))
-		self.assert_refused(self.command("--recover"), 7, "On a.example")
+		self.assert_refused(self.command("recover"), 7, "On a.example")
 		self.assert_untouched(journal)
 
 	def test_a_journal_that_is_not_understood_stops_recovery_and_the_next_operation(self):
@@ -185,7 +185,7 @@ class TestOtherMachine(RedisTestCase):
 		with self.path.open("a") as journal:
 			journal.write('{"event": "PhaseEntered", "time": 1.0, "phase": "Migrating"}\n')
 		before = self.path.read_bytes()
-		for options in (["--recover"], ["--wait-workers", "--yes"]):
+		for options in (["recover"], ["--wait-workers", "--yes"]):
 			with self.subTest(options):
 				self.assert_refused(
 					self.command(*options),

@@ -76,7 +76,7 @@ class TestMoveOut(ScopeCase):
 	def test_where_none_is_given_the_person_is_told_when_the_operation_ends(self):
 		told = self.move(SERVICE, ALLOWED="")
 		self.assertIn("will be killed when cron.service stops", told)
-		self.assertIn("bench safe-restart --recover", told)
+		self.assertIn("bench safe-restart recover", told)
 
 	def test_a_login_needs_none_unless_its_end_kills(self):
 		self.assertEqual(self.move(LOGIN, KILLS="no", ALLOWED=""), "")

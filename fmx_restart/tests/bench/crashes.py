@@ -40,7 +40,7 @@ STRATEGIES = {
 	"rolling": ("--rolling",),
 	"migrate": MIGRATE,
 }
-#: Where both die here, workers may be stopped, and nobody is left who would start them: somebody must say --recover.
+#: Where both die here, workers may be stopped, and nobody is left who would start them: somebody must say recover.
 NEEDS_RECOVERY = {"Migrate", "Restart", "Lift", "Verify"}
 #: Every phase that some strategy has, with one that has it.
 BORDERS = (
@@ -106,10 +106,10 @@ class Crashes:
 		killed = time.time()
 		outcome.died_in = "" if is_closed(journal) else crashed_operation_in(journal).phase.value
 		if crash.guardian_too and outcome.died_in in NEEDS_RECOVERY:
-			self.start("--recover").finish()
+			self.start("recover").finish()
 		outcome.moved_after = self.wait_until_it_moves(killed)
 		if crash.guardian_too:
-			self.start("--recover").finish()
+			self.start("recover").finish()
 		eventually(lambda: is_closed(journal), f"{operation} has an end", deadline=PATIENCE)
 		outcome.recovered_after = time.time() - killed
 		outcome.outcome = crashed_operation_in(journal).phase.value

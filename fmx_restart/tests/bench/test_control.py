@@ -40,12 +40,12 @@ class TestTwoAtOnce(ControlTest):
 			second.errors,
 			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d, in Drain \(pid \d+ on \S+\)",
 		)
-		self.assertIn("bench safe-restart --attach", second.errors)
+		self.assertIn("bench safe-restart attach", second.errors)
 		self.assert_nothing_restarted(before)
-		status = self.run_command("--status")
+		status = self.run_command("status")
 		self.assertIn(operation, status.output)
 		# When somebody cancels it
-		cancelled = self.run_command("--cancel")
+		cancelled = self.run_command("cancel")
 		done = command.finish()
 		# Then it is undone, and both are told
 		self.assertEqual((cancelled.code, done.code), (0, STOPPED), cancelled.text + done.text)
@@ -56,7 +56,7 @@ class TestTwoAtOnce(ControlTest):
 		held.let_go()
 
 	def test_there_is_nothing_to_cancel_or_to_recover_when_none_is_under_way(self):
-		cancelled, recovered = self.run_command("--cancel"), self.run_command("--recover")
+		cancelled, recovered = self.run_command("cancel"), self.run_command("recover")
 		self.assertEqual((cancelled.code, recovered.code), (0, 0))
 		self.assertIn("there is nothing to cancel", cancelled.output)
 		self.assertIn("Nothing to recover", recovered.output)
@@ -66,7 +66,7 @@ class TestMigrating(ControlTest):
 	def test_it_cannot_be_cancelled_during_a_migration_and_goes_on(self):
 		command = self.start("--migrate", "--migrate-command", "sleep 15", "--json")
 		command.wait_for_fact("MigrationStarted")
-		refused = self.run_command("--cancel")
+		refused = self.run_command("cancel")
 		self.assertEqual(refused.code, BUSY, refused.text)
 		self.assertIn("cannot be cancelled: a migration is under way", refused.errors)
 		done = command.finish()
@@ -79,7 +79,7 @@ class TestDetached(ControlTest):
 		# Given an operation that was let go
 		started = self.run_command("--wait-workers", "--detach")
 		self.assertEqual(started.code, 0, started.text)
-		self.assertIn("goes on in the background. Watch it: bench safe-restart --attach", started.output)
+		self.assertIn("goes on in the background. Watch it: bench safe-restart attach", started.output)
 		operation = crashed_operation_in(
 			max((self.bench.path / "logs" / "fmx_restart").glob("*.jsonl"))
 		).operation
@@ -87,13 +87,13 @@ class TestDetached(ControlTest):
 		# Then it has a session of its own, which no lost terminal ends
 		self.assertEqual(os.getsid(process.pid), process.pid)
 		# When another terminal attaches, leaves, and attaches again
-		leaving = self.start("--attach")
+		leaving = self.start("attach")
 		leaving.wait_for_line("Waiting for 1 job")
 		leaving.process.send_signal(signal.SIGINT)
 		left = leaving.finish()
 		self.assertEqual(left.code, STOPPED)
 		self.assertIn(f"Operation {operation} goes on", left.errors)
-		attached = self.start("--attach")
+		attached = self.start("attach")
 		attached.wait_for_line("Waiting for 1 job")
 		held.let_go()
 		shown = attached.finish()

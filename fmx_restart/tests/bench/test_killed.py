@@ -39,7 +39,7 @@ class TestKilled(BenchTestCase):
 		# And the terminal that watched it says that it died, and what to type
 		done = command.finish()
 		self.assertEqual(done.code, DIED, done.text)
-		self.assertIn("bench safe-restart --recover", done.errors)
+		self.assertIn("bench safe-restart recover", done.errors)
 		self.assert_nothing_restarted(before)
 		self.assertEqual((held.starts, held.ends), (1, 0))
 		# And the next operation, or a tick of the scheduler before it, puts right what was left

@@ -192,7 +192,7 @@ class TestCatchingUp(RecordTestCase):
 		self.catch_up()
 		row = self.row(path.stem)
 		self.assertEqual((row["status"], row["failure"]), ("Failed", "ProcessDied"))
-		self.assertIn("--recover", row["remedy"])
+		self.assertIn("safe-restart recover", row["remedy"])
 
 
 class TestRetention(BenchTestCase):

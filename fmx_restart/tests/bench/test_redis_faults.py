@@ -193,12 +193,12 @@ class TestHangs(RedisFaultCase):
 		eventually(lambda: 0 in self.pids().values(), "a process is down, and nobody starts it")
 		# When it is put right while Redis hangs
 		with self.server.stopped():
-			asked = self.run_command("--recover")
+			asked = self.run_command("recover")
 			eventually(lambda: 0 not in self.pids().values(), "every process runs")
 		# Then it is said what is missing, and the next one finishes it
 		self.assertEqual(asked.code, WRONG_ENVIRONMENT, asked.text)
 		self.assertIn("Redis does not answer", asked.errors)
-		done = self.run_command("--recover")
+		done = self.run_command("recover")
 		self.assertEqual(done.code, 0, done.text)
 		self.assertEqual(self.keys_of_ours(), [])
 		self.assert_queue_moves()

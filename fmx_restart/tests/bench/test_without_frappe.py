@@ -32,10 +32,10 @@ class TestWithoutFrappe(BenchTestCase):
 		self.addCleanup(package.write_text, text)
 		# Given a Frappe that cannot be imported
 		package.write_text(BREAK + text)
-		self.assertNotEqual(self.run_command("--status").code, 0, "bench itself cannot")
+		self.assertNotEqual(self.run_command("status").code, 0, "bench itself cannot")
 		# Then one can look, from anywhere in the bench, and restart: what does not come up is told, with the traceback
 		self.assertIn(
-			"No operation holds this bench", self.run_module("--status", cwd=self.bench.apps_path).output
+			"No operation holds this bench", self.run_module("status", cwd=self.bench.apps_path).output
 		)
 		done = self.run_module("--wait-workers", "--no-web")
 		self.assertEqual(done.code, NOT_BACK, done.text)

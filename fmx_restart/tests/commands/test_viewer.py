@@ -231,7 +231,7 @@ class TestAskedToStop(ViewerCase):
 		self.assertEqual(terminal.process.wait(timeout=SOON), STOPPED)
 		terminal.finish()
 		self.assertIn(f"Operation {ID} was asked to stop, and is still at work", terminal.text)
-		self.assertIn("bench safe-restart --attach", terminal.text)
+		self.assertIn("bench safe-restart attach", terminal.text)
 		self.assertTrue(operation.is_running())
 		self.assert_works_on()
 		self.assert_ends_by_itself()
@@ -265,7 +265,7 @@ class TestLeaving(ViewerCase):
 		done = command.finish()
 		self.assertEqual(done.code, 0, done.text)
 		self.assertIn(
-			f"Operation {ID} goes on in the background. Watch it: bench safe-restart --attach", done.output
+			f"Operation {ID} goes on in the background. Watch it: bench safe-restart attach", done.output
 		)
 		self.assertNotIn("Everything else is new", done.output)
 		self.assert_works_on()
@@ -274,7 +274,7 @@ class TestLeaving(ViewerCase):
 	def test_it_leaves_at_the_handover_with_that_facts_exit_code(self):
 		done = self.command("hands_over").finish()
 		self.assertEqual(done.code, NOT_BACK, done.text)
-		self.assertTrue(done.output.rstrip().endswith("Look with: bench safe-restart --status"), done.output)
+		self.assertTrue(done.output.rstrip().endswith("Look with: bench safe-restart status"), done.output)
 		self.assert_works_on()
 		self.assert_ends_by_itself()
 
@@ -326,7 +326,7 @@ class TestWithoutJournal(ViewerCase):
 		done = command.finish()
 		self.assertEqual(done.code, NOT_BACK, done.text)
 		self.assertIn(f"The process of operation {ID} died", done.errors)
-		self.assertIn("bench safe-restart --recover", done.errors)
+		self.assertIn("bench safe-restart recover", done.errors)
 
 
 class TestMigrationOutput(ViewerCase):

@@ -61,7 +61,7 @@ class TestOperations(DoctorTestCase):
 		found = self.finding("unfinished-operation")
 		self.assertEqual((found.severity, found.fix), ("error", ""))
 		self.assertIn("ran on a.example and died there", found.text)
-		self.assertIn("On a.example, type: bench safe-restart --recover", found.remedy)
+		self.assertIn("On a.example, type: bench safe-restart recover", found.remedy)
 		self.assertEqual(list(FIXES.all()["unfinished-operation"](self.view())), [])
 		# One that still holds the bench lives there
 		self.admin.set(lock_key(self.rq.id), f"{OPERATION} {dead_note(OPERATION, host='a.example')}")

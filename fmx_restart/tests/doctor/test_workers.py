@@ -69,7 +69,7 @@ class TestWorkers(DoctorTestCase):
 		stopped = events.ProcessStopping("bench-workers:long", ProcessKind.WORKER, 4242)
 		journal_in(self.path, self.rq.id, stopped).close()
 		found = self.finding("no-workers")
-		self.assertEqual((found.severity, found.remedy), ("error", "bench safe-restart --recover"))
+		self.assertEqual((found.severity, found.remedy), ("error", "bench safe-restart recover"))
 		self.assertIn(OPERATION, found.text)
 
 	def hold(self, phase: str, pid: int | None = None) -> None:

@@ -270,8 +270,8 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 				bench.port("first").lock.hold(note)
 				with self.assertRaises(BenchBusy) as raised:
 					Run(bench, id="second").go()
-				self.assertIn("--attach", raised.exception.hint)
-				self.assertEqual("--cancel" in raised.exception.hint, can_be_stopped)
+				self.assertIn("safe-restart attach", raised.exception.hint)
+				self.assertEqual("safe-restart cancel" in raised.exception.hint, can_be_stopped)
 
 	def test_the_note_on_the_lock_is_for_people(self):
 		run = Run(self.bench, Options(requested_by="anna@erp"))
