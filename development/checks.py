@@ -159,7 +159,7 @@ def run_without_bench(bench: Bench, log: Path) -> bool:
 			environment,
 			Progress(output),
 			*STYLE,
-			(*PYTEST, *WITHOUT_BENCH),
+			(*PYTEST, f"-n{CORES}", *WITHOUT_BENCH),
 			output=output,
 		)
 
