@@ -111,4 +111,20 @@ by_flag(
 	{"Options": (option.TAKE_OVER, option.JSON_LINES)},
 )
 
+
+def list_history(context: click.Context, limit: int, as_json: bool) -> None:
+	from fmx_restart.commands.history import run
+
+	run(limit, as_json)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"history",
+		callback=click.pass_context(list_history),
+		sections={"Options": (option.LIMIT, option.JSON)},
+		help="List past operations, the newest first.",
+	)
+)
+
 commands = [safe_restart, *doctor_command.commands]

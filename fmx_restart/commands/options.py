@@ -138,6 +138,13 @@ JSON_LINES = click.Option(
 VERBOSE = click.Option(["--wait-workers-verbose"], is_flag=True, help="Show idle workers too while waiting.")
 
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Emit JSON.")
+LIMIT = click.Option(
+	["--limit"],
+	type=click.IntRange(min=1),
+	default=20,
+	metavar="N",
+	help="Show this many operations (default: 20).",
+)
 TAKE_OVER = click.Option(
 	["--take-over"],
 	is_flag=True,

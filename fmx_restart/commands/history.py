@@ -1,0 +1,55 @@
+"""What bench safe-restart history prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+
+from fmx_restart.adapters.history import PastOperation, past_operations
+from fmx_restart.commands.restart import exit_on_error
+from fmx_restart.console.columns import columns
+from fmx_restart.console.listeners import say
+from fmx_restart.console.sentences import span
+from fmx_restart.wiring import journal_folder
+
+HEAD = ("OPERATION", "STARTED", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT CODE")
+
+
+def run(limit: int, as_json: bool) -> None:
+	"""Exits with 7 outside of a bench."""
+	with exit_on_error():
+		found = past_operations(journal_folder(), limit + 1)
+	if as_json:
+		click.echo(json.dumps([asdict(operation) for operation in found[:limit]]))
+	else:
+		say("\n".join(lines(found, limit)))
+
+
+def lines(found: list[PastOperation], limit: int) -> list[str]:
+	"""`found`: one more than `limit` where there are older ones."""
+	if not found:
+		return ["No operation of this bench has left a journal."]
+	shown = found[:limit]
+	more = [f"Older operations are not shown; --limit {10 * limit} shows more."] if found[limit:] else []
+	died = [
+		f"Operation {it.operation} died and was not recovered. Type: bench safe-restart recover"
+		for it in shown
+		if it.needs_recovery
+	]
+	return [*columns(HEAD, map(row, shown), right=("TIME", "EXIT CODE")), *more, *died]
+
+
+def row(operation: PastOperation) -> tuple[str, ...]:
+	started, seconds = operation.started, operation.seconds
+	return (
+		operation.operation,
+		f"{datetime.fromtimestamp(started):%Y-%m-%d %H:%M:%S}" if started else "",
+		operation.requested_by,
+		f"{operation.strategy}, migrate" if operation.migrates else operation.strategy,
+		operation.outcome,
+		"" if seconds is None else span(seconds),
+		"" if operation.exit_code is None else str(operation.exit_code),
+	)
