@@ -160,6 +160,13 @@ def refuse_unknown_sites(names: Iterable[str], folder: Path = Path()) -> None:
 		)
 
 
+def named_sites(names: Iterable[str], folder: Path = Path()) -> tuple[str, ...]:
+	"""Each once, in the order of the names; `all` stands for every site. Raises WrongEnvironment as refuse_unknown_sites."""
+	found = [site for name in names for site in (sites(folder) if name == "all" else [name])]
+	refuse_unknown_sites(found, folder)
+	return tuple(dict.fromkeys(found))
+
+
 def apps() -> list[str]:
 	"""By frappe.get_all_apps: what is installed on the bench, whatever its sites have of it. Raises OSError and WrongEnvironment."""
 	return apps_in(Path("apps.txt"))

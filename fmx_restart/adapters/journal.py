@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fmx_restart.adapters.fact_decoder import decoder_of
 from fmx_restart.adapters.site_config import write_all
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
+from fmx_restart.engine.decoder import decoder_of
 from fmx_restart.engine.emitter import FORMAT, json_line
 from fmx_restart.engine.errors import JournalUnreadable
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from fmx_restart.commands.restart import exit_on_error, sites_of
+from fmx_restart.commands.parameters import sites_of
+from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.doctor import console, report
 from fmx_restart.console.listeners import say as show
 from fmx_restart.doctor.bench_view import BenchView

@@ -174,14 +174,12 @@ FORMER = (
 	click.Option(["--take-over"], is_flag=True, hidden=True),
 )
 
-#: For those who start an operation for a person
+#: For the process of an operation that Desk or the API ordered
 LAUNCHERS = (
-	click.Option(["--operation"], metavar="ID", hidden=True, help="Use this operation id."),
 	click.Option(
-		["--origin"],
-		type=click.Choice(["terminal", "desk", "api", "schedule"]),
-		default="terminal",
+		["--order"],
+		metavar="OPERATION",
 		hidden=True,
+		help="Carry out this operation: its options are read from the bench's own file.",
 	),
-	click.Option(["--requested-by"], hidden=True, help="Record this person as the requester."),
 )

@@ -15,19 +15,20 @@ import frappe
 from frappe import _
 
 from fmx_restart.adapters.control_sites import AccessRule, Mode, read_rule
-from fmx_restart.desk import bench, start_request
+from fmx_restart.desk import bench, start_order
 from fmx_restart.desk.own_view import OwnView
-from fmx_restart.desk.start_request import InvalidRequest, StartRequest
+from fmx_restart.desk.start_order import InvalidOrder
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
-from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.migration import TIMEOUT
+from fmx_restart.engine.options import DRAIN_TIMEOUT, FORCE_KILL_TIMEOUT, OnTimeout, Options, Strategy
 
 MANAGER = "System Manager"
 OPERATOR = "Restart Operator"
 #: What a site in the mode `restart` may start: each waits for every running job, and kills none
-GENTLE = {Strategy.WAIT_WORKERS.value, Strategy.ROLLING.value}
+GENTLE = {Strategy.WAIT_WORKERS, Strategy.ROLLING}
 #: Seconds that such a site may keep the queues of all others standing: what the command does unless told
-LONGEST_WAIT = Options().drain_timeout
-LONGEST_MIGRATION = 600.0
+LONGEST_WAIT = DRAIN_TIMEOUT
+LONGEST_MIGRATION = TIMEOUT
 UNREADABLE = AccessRule(frozenset(), Mode.OFF)
 
 
@@ -118,38 +119,47 @@ def only_for(*roles: str) -> None:
 		frappe.throw(_("This is only for: {0}").format(names), frappe.PermissionError)
 
 
-def check_start(request: StartRequest) -> None:
+def check_start(options: Options) -> None:
 	"""Raises frappe.PermissionError for what this site may not start, nor see a preview of."""
-	if reason := refusal_to_start(current(), request):
+	if reason := refusal_to_start(current(), options):
 		forbid(reason)
 
 
-def refusal_to_start(access: Access, request: StartRequest) -> str:
+def refusal_to_start(access: Access, options: Options) -> str:
 	"""Empty where this site may start it. The launch asks once more: the mode may have changed since."""
 	if access.is_control:
 		return ""
 	if not access.may_start:
 		return access.notice
-	if request.strategy not in GENTLE:
-		return _("This site may only start: {0}").format(", ".join(sorted(GENTLE)))
-	if request.force or request.on_timeout not in (None, OnTimeout.ABORT.value) or request.force_kill_timeout:
+	if options.strategy not in GENTLE:
+		return _("This site may only start: {0}").format(", ".join(gentle_names()))
+	if may_kill(options):
 		return _("This site may not have any job killed.")
-	if not set(request.sites) <= {access.site}:
+	if not {*options.sites, *options.web_sites} <= {access.site}:
 		return _("This site may not migrate or close another one.")
-	return refusal_of_patience(request)
+	return refusal_of_patience(options)
 
 
-def refusal_of_patience(request: StartRequest) -> str:
+def may_kill(options: Options) -> bool:
+	"""Or overrule what speaks against it."""
+	is_forced = options.ignore_code_faults or (options.migration is not None and options.migration.force)
+	kills = options.on_timeout is not OnTimeout.ABORT or options.force_kill_timeout != FORCE_KILL_TIMEOUT
+	return is_forced or kills
+
+
+def refusal_of_patience(options: Options) -> str:
 	"""While a drain or a migration goes on, no job of any site starts."""
-	waits = (
-		request.strategy == Strategy.WAIT_WORKERS.value and (request.wait_workers_timeout or 0) > LONGEST_WAIT
-	)
-	if waits or (request.migrate_timeout or 0) > LONGEST_MIGRATION:
+	waits = options.strategy is Strategy.WAIT_WORKERS and options.drain_timeout > LONGEST_WAIT
+	if waits or (options.migration is not None and options.migration.timeout > LONGEST_MIGRATION):
 		text = _(
 			"This site may keep the queues waiting for at most {0} seconds, and for {1} seconds of migration."
 		)
 		return text.format(f"{LONGEST_WAIT:g}", f"{LONGEST_MIGRATION:g}")
 	return ""
+
+
+def gentle_names() -> list[str]:
+	return sorted(strategy.value for strategy in GENTLE)
 
 
 def may_stop(operation: str) -> bool:
@@ -179,8 +189,8 @@ def requests_to(operation: str) -> list[str]:
 def starter_of(operation: str) -> str | None:
 	"""The site that started it, as the order's file tells. None for one from a terminal, or of another host."""
 	try:
-		return start_request.read(bench.journal_folder(), operation).site
-	except InvalidRequest:
+		return start_order.read(bench.journal_folder(), operation).site
+	except InvalidOrder:
 		return None
 
 
@@ -202,7 +212,7 @@ def holder_text(held: bench.Held | None) -> str | None:
 def told() -> dict[str, object]:
 	"""For Desk, which shows only what the server would do."""
 	access = current()
-	strategies = sorted(GENTLE) if not access.is_control else [strategy.value for strategy in Strategy]
+	strategies = gentle_names() if not access.is_control else [strategy.value for strategy in Strategy]
 	return {
 		"mode": access.mode.value,
 		"may_start": access.may_start,

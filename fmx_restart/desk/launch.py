@@ -1,6 +1,6 @@
 """
 From an order that waits to a process of its own. The ticket in Redis decides who launches it, and whether it still may be;
-what is executed comes from the order's file alone (start_order). Neither a row nor Redis can change that.
+the operation's process is told its id and reads the order's file itself (start_order). Neither a row nor Redis can change that.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 import frappe
 
 from fmx_restart.adapters.managers.systemd import way_out
-from fmx_restart.desk import bench, rows, start_request
+from fmx_restart.desk import bench, rows, start_order
 from fmx_restart.desk.access import current, refusal_to_start
-from fmx_restart.desk.start_request import InvalidRequest
+from fmx_restart.desk.start_order import InvalidOrder
 from fmx_restart.engine.identity import is_operation_id
 
 QUEUE = "short"
@@ -41,25 +41,29 @@ def launch(operation: str) -> bool:
 	why. What runs this ends before the operation begins to wait.
 	"""
 	try:
-		order = start_request.read(bench.journal_folder(), operation)
-	except InvalidRequest as fault:
+		order = start_order.read(bench.journal_folder(), operation)
+	except InvalidOrder as fault:
 		give_up(operation, str(fault))
 		return False
 	is_ours = order.site == frappe.local.site and not bench.was_launched(operation)
-	if is_ours and (reason := refusal_to_start(current(), order.request)):
+	if is_ours and (reason := refusal_to_start(current(), order.options)):
 		give_up(operation, reason)
 		return False
 	if not is_ours or not bench.ticket().take(operation):
 		return False
-	words = [sys.executable, *HELPER, *order.argv()]
+	words = [sys.executable, *HELPER, f"--order={order.operation}"]
 	away = [sys.executable, *AWAY, str(bench.output_of(operation)), *way_out(operation), *words]
 	subprocess.run(away, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
 	return True
 
 
 def give_up(operation: str, reason: str) -> None:
-	"""Its order cannot be read on this host, so nobody launches it: the next one need not wait for it."""
-	if is_operation_id(operation) and frappe.db.exists(rows.DOCTYPE, operation):
+	"""
+	Its order cannot be read on this host, so nobody launches it: the next one need not wait for it. One that was launched
+	keeps what its journal tells, whatever has become of its order.
+	"""
+	is_waiting = is_operation_id(operation) and not bench.was_launched(operation)
+	if is_waiting and frappe.db.exists(rows.DOCTYPE, operation):
 		withdraw(operation, reason)
 
 
@@ -70,7 +74,7 @@ def withdraw(operation: str, reason: str) -> bool:
 	"""
 	if not bench.ticket().take(operation):
 		return False
-	start_request.remove(bench.journal_folder(), operation)
+	start_order.remove(bench.journal_folder(), operation)
 	if frappe.db.exists(rows.DOCTYPE, operation):  # not on another site than the one that started it
 		rows.run(operation, rows.update(operation, never_launched(reason)))
 	bench.ticket().give_back(operation)

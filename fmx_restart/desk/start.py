@@ -2,139 +2,67 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import click
 import frappe
 from frappe import _
 from frappe.rate_limiter import rate_limit
 
-from fmx_restart.adapters.bench import is_site
+from fmx_restart.adapters.bench import is_site, named_sites
 from fmx_restart.adapters.journal import newest
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket, Waiting
-from fmx_restart.commands import safe_restart as command_line
-from fmx_restart.desk import bench, launch, rows, start_request
+from fmx_restart.console.restart_command import restart_command
+from fmx_restart.desk import bench, launch, rows, start_order
 from fmx_restart.desk.access import MANAGER, check_start, current, holder_text, only_for, refuse
-from fmx_restart.desk.json_safe import finite
 from fmx_restart.desk.own_view import BENCH
-from fmx_restart.desk.start_request import FLAGS, LONGEST_NAME, InvalidRequest, StartOrder, StartRequest
+from fmx_restart.desk.projection import option_fields
+from fmx_restart.desk.start_arguments import flag, options_from
+from fmx_restart.desk.start_order import LONGEST_NAME, StartOrder
 from fmx_restart.desk.sync import catch_up
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.identity import new_operation_id
-from fmx_restart.engine.options import Options, Strategy
-
-YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+from fmx_restart.engine.options import InvalidOptions, Options
 
 
 @dataclass(frozen=True)
 class StartArguments:
-	request: StartRequest
 	options: Options
+	command: str  # for people to read; it is never executed
 
 	@classmethod
-	def of(cls, given: Mapping[str, Any]) -> StartArguments:
-		"""`given`: the arguments by the names of the command's options. Raises what Frappe tells the client."""
+	def of(cls, arguments: Mapping[str, Any]) -> StartArguments:
+		"""`arguments`: by the names of the command's options. Raises what Frappe tells the client."""
 		try:
-			if flag(given["migrate"]) or flag(given["force"]):
+			if flag("migrate", arguments["migrate"]) or flag("force", arguments["force"]):
 				only_for(MANAGER)
-			request = StartRequest(**typed(given))
-		except InvalidRequest as error:
+			options = options_from(arguments, frappe.local.site)
+		except InvalidOptions as error:
 			refuse(frappe.utils.escape_html(str(error)))
-		check_start(request)
-		return cls(request, parsed(request.argv()))
-
-	@property
-	def command(self) -> str:
-		"""For people to read; it is never executed."""
-		return shlex.join(["bench", "safe-restart", *self.request.argv()])
+		check_start(options)
+		return cls(on_this_bench(options), restart_command(options))
 
 
-def typed(given: Mapping[str, Any]) -> dict[str, Any]:
-	"""As StartRequest has them. Clients send text where the command has numbers."""
-	flags = {name: flag(given[name]) for name in ("web", "workers", *FLAGS)}
-	values = {name: given_value(given[name], kind) for name, kind in KINDS.items()}
-	return {
-		**flags,
-		**values,
-		"strategy": given["strategy"] or Strategy.WAIT_WORKERS.value,
-		"sites": tuple(chosen_sites(given, migrates=flags["migrate"])),
-		"maintenance_mode": tuple(listed(given["maintenance_mode"])),
-	}
-
-
-def flag(value: Any) -> bool:
-	text = str(value).strip().lower()
-	if text not in YES | NO:
-		raise InvalidRequest(f"{value!r} is neither yes nor no.")
-	return text in YES
-
-
-def given_value(value: Any, kind: Callable[[Any], Any]) -> Any:
-	if value in (None, ""):
-		return None
-	try:
-		return kind(value)
-	except (TypeError, ValueError) as error:
-		raise InvalidRequest(f"{value!r} is not possible here.") from error
-
-
-def percent(value: Any) -> float:
-	return float(str(value).strip().removesuffix("%"))
-
-
-KINDS: dict[str, Callable[[Any], Any]] = {
-	"wait_workers_timeout": float,
-	"on_timeout": str,
-	"force_kill_timeout": float,
-	"rolling_share": percent,
-	"rolling_max_failures": int,
-	"migrate_timeout": float,
-}
-
-
-def chosen_sites(given: Mapping[str, Any], *, migrates: bool) -> list[str]:
+def on_this_bench(options: Options) -> Options:
 	"""
-	Without a migration the site only says whose web answer is checked: this one's. Which other sites there are is for
-	control sites to know; check_start refuses the others whatever they name.
+	With the sites that there are, and who asked. Which other sites there are is for control sites to know; check_start has
+	refused the others whatever they name.
 	"""
-	named = listed(given["sites"]) if migrates else []
-	unknown = [name for name in named if name != "all" and not is_site(name)]
+	unknown = [name for name in options.sites if name != "all" and not is_site(name)]
 	if unknown and current().is_control:
 		names = frappe.utils.escape_html(", ".join(sorted(unknown)))
 		refuse(_("There is no site {0} on this bench.").format(names))
-	return named or [frappe.local.site]
-
-
-def listed(value: list | str | None) -> list[str]:
-	"""A list, JSON of one, or names with commas."""
-	if isinstance(value, str):
-		value = json_list(value) if value.strip().startswith("[") else value.split(",")
-	return [str(item).strip() for item in value or () if str(item).strip()]
-
-
-def json_list(text: str) -> list:
-	try:
-		return json.loads(text)
-	except ValueError as error:
-		raise InvalidRequest(f"{text!r} is not a JSON list.") from error
-
-
-def parsed(words: list[str]) -> Options:
-	from fmx_restart.commands.restart import options
-
-	try:
-		context = command_line.make_context("safe-restart", words)
-		return options(context.params, [])
-	except click.UsageError as error:
-		refuse(frappe.utils.escape_html(error.format_message()))
-	except click.exceptions.Exit:  # an eager option among the values, such as --help
-		refuse(_("These options start nothing."))
+	user = "".join(letter if letter.isprintable() else "?" for letter in frappe.session.user)
+	return replace(
+		options,
+		sites=named_sites(options.sites),
+		web_sites=() if "all" in options.sites else options.sites,
+		requested_by=user[:LONGEST_NAME],
+		origin=origin().lower(),
+	)
 
 
 LONGEST_KEY = 140  # characters
@@ -165,7 +93,7 @@ def queue(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 	order, ticket = new_order(asked), bench.ticket()
 	write_order(order)
 	if other := free_ticket(ticket, order.operation):
-		start_request.remove(bench.journal_folder(), order.operation)
+		start_order.remove(bench.journal_folder(), order.operation)
 		if from_web:
 			return launched_from_web(other.operation)
 		return answer(other.operation, _("It waits to begin."))
@@ -187,20 +115,13 @@ def launch_now(operation: str) -> str:
 
 
 def new_order(asked: StartArguments) -> StartOrder:
-	user = "".join(letter if letter.isprintable() else "?" for letter in frappe.session.user)
 	last = newest(bench.journal_folder())
-	return StartOrder(
-		new_operation_id(last.stem if last else ""),
-		frappe.local.site,
-		origin().lower(),
-		user[:LONGEST_NAME],
-		asked.request,
-	)
+	return StartOrder(new_operation_id(last.stem if last else ""), frappe.local.site, asked.options)
 
 
 def write_order(order: StartOrder) -> None:
 	try:
-		start_request.write(bench.journal_folder(), order)
+		start_order.write(bench.journal_folder(), order)
 	except OSError as error:
 		raise WrongEnvironment(
 			f"The request cannot be written: {error}. Nothing was changed.",
@@ -236,21 +157,16 @@ def launched_from_web(operation: str) -> dict:
 
 
 def queued_row(asked: StartArguments, key: str) -> rows.Row:
-	# The options that the command made of the request name whoever runs this web server, and its host
-	user, came_from = frappe.session.user, origin()
-	options = replace(asked.options, requested_by=user, origin=came_from.lower())
+	options = asked.options
 	return {
+		**option_fields(options),
 		"status": "Queued",
 		"strategy": options.strategy.value,
-		"migrate": bool(options.migration),
 		"sites": "\n".join(options.sites) if options.migration else "",
 		"started": time.time(),
-		"origin": came_from,
-		"user": user,
-		"requested_by": user,
+		"user": frappe.session.user,
 		"bench": bench.bench_id() if current().is_control else BENCH,
 		"command": asked.command,
-		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),
 		"idempotency_key": key,
 	}
 

@@ -12,7 +12,7 @@ from fmx_restart.adapters.control_sites import Mode
 from fmx_restart.adapters.journal import is_closed, is_worked_on
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.adapters.site_config import file_lock
-from fmx_restart.desk import access, bench, rows, start_request
+from fmx_restart.desk import access, bench, rows, start_order
 from fmx_restart.desk.access import current
 from fmx_restart.desk.launch import never_launched
 from fmx_restart.desk.own_view import FAILURES, REMEDY
@@ -59,7 +59,7 @@ def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 
 def close_row(operation: str, values: rows.Row) -> bool:
 	if values.get("failure") == rows.NEVER_LAUNCHED:
-		start_request.remove(bench.journal_folder(), operation)
+		start_order.remove(bench.journal_folder(), operation)
 	rows.run(operation, rows.update(operation, values))
 	return True
 

@@ -1,13 +1,24 @@
-"""What the person asked for: built once at the edge, never changed after."""
+"""
+What a restart does: its options, their defaults, and the rules between them. The command line and HTTP build them with
+`restart_options`; nothing changes them afterwards. Sentences name options as they are typed.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Any
 
-from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.decoder import NotDecodable, decoder_of
+from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
 from fmx_restart.engine.phases import Phase
+
+
+class InvalidOptions(ValueError):
+	"""Options that contradict each other, or a value that an option cannot have. Its text is a sentence for who asked."""
 
 
 class Strategy(str, Enum):
@@ -20,6 +31,8 @@ class Strategy(str, Enum):
 
 #: these end with no job running; the others leave running jobs to themselves
 DRAINING = {Strategy.WAIT_WORKERS, Strategy.FAST}
+DRAIN_TIMEOUT = 300.0  # seconds that --wait-workers gives to running jobs
+FORCE_KILL_TIMEOUT = 30.0  # seconds that running jobs get where nobody waits for them
 
 
 class OnTimeout(str, Enum):
@@ -30,27 +43,39 @@ class OnTimeout(str, Enum):
 	KILL = "kill"  # killed, and left as failed
 
 
+def usual_on_timeout(strategy: Strategy) -> OnTimeout:
+	"""With this strategy, unless somebody says otherwise."""
+	return OnTimeout.ABORT if strategy in (Strategy.WAIT_WORKERS, Strategy.ROLLING) else OnTimeout.KILL
+
+
+#: The phases in which sites can be closed, by the names that people type
+CLOSABLE = {phase.value.lower(): phase for phase in (Phase.DRAIN, Phase.MIGRATE, Phase.RESTART)}
+ORIGINS = ("terminal", "desk", "api", "schedule")
+
+
 @dataclass(frozen=True)
 class Options:
 	strategy: Strategy = Strategy.WAIT_WORKERS
-	drain_timeout: float = 300.0  # seconds that running jobs get to finish
+	drain_timeout: float = DRAIN_TIMEOUT  # seconds that running jobs get to finish
 	on_timeout: OnTimeout = OnTimeout.ABORT
-	force_kill_timeout: float = 30.0  # seconds that a busy worker gets where nobody waited for it before
+	force_kill_timeout: float = (
+		FORCE_KILL_TIMEOUT  # seconds that a busy worker gets where nobody waited for it
+	)
 	web: bool = True  # web and socketio
 	workers: bool = True  # workers and scheduler
 	start_stopped_web: bool = False  # a web program that somebody stopped on purpose is started, too
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
-	rolling_timeout: float = math.inf  # seconds for all workers
+	rolling_timeout: float | None = None  # seconds for all workers; None: no limit
 	rolling_max_failures: int = 1  # rolling stops when so many processes have not come back; at least 1
 	web_sites: tuple[str, ...] = ()  # those that somebody typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None
-	maintenance: frozenset[Phase] = frozenset()  # drain, migrate, restart: when the sites are closed
+	maintenance: frozenset[Phase] = frozenset()  # of CLOSABLE: when the sites are closed
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	ignore_code_faults: bool = False  # restart although web or workers could not load what is on the disk
 	report_every: float = 5.0  # seconds between two StillRunning facts when nothing changes
 	requested_by: str = ""  # shown to whoever is told that the bench is held
-	origin: str = "terminal"  # from where it was asked for: terminal, desk, api, schedule
+	origin: str = "terminal"  # of ORIGINS: from where it was asked for
 
 	@property
 	def touches_jobs(self) -> bool:
@@ -60,3 +85,164 @@ class Options:
 	@property
 	def stops_queue(self) -> bool:
 		return self.touches_jobs and self.strategy is not Strategy.ROLLING
+
+	def checked(self) -> Options:
+		"""
+		Itself. Raises InvalidOptions. For what is going to be done, not for what a journal tells: that was done, whatever
+		this version would say of it.
+		"""
+		for problem in problems(self):
+			raise InvalidOptions(problem)
+		return self
+
+	def to_json(self) -> dict[str, Any]:
+		"""Plain values, for `from_json`. Only of options that were checked: JSON knows no NaN and no infinity."""
+		return json.loads(json.dumps(asdict(self), default=sorted, allow_nan=False))
+
+	@classmethod
+	def from_json(cls, value: Any) -> Options:
+		"""Raises InvalidOptions also for an unknown field, which may be an option of another version, and a wrong type."""
+		try:
+			return decoder_of(cls, strict=True)(value).checked()
+		except NotDecodable as error:
+			raise InvalidOptions(f"The options cannot be read: {error}.") from error
+
+
+def restart_options(
+	strategy: Strategy | None = None,
+	*,
+	limit: float | None = None,
+	on_timeout: OnTimeout | None = None,
+	migration: MigrationOptions | None = None,
+	**others: Any,
+) -> Options:
+	"""
+	Options with the defaults that go with the strategy. None: the default. `limit`: seconds that running jobs get to finish,
+	or with rolling all workers together. `others`: further fields of Options. Raises InvalidOptions.
+	"""
+	chosen = strategy_for(strategy, migration)
+	others = {name: value for name, value in others.items() if value is not None}
+	grace = others.get("force_kill_timeout", FORCE_KILL_TIMEOUT)
+	patience = DRAIN_TIMEOUT if limit is None else limit
+	return Options(
+		strategy=chosen,
+		drain_timeout=patience if chosen is Strategy.WAIT_WORKERS else grace,
+		rolling_timeout=limit if chosen is Strategy.ROLLING else None,
+		on_timeout=on_timeout or usual_on_timeout(chosen),
+		migration=migration,
+		**others,
+	).checked()
+
+
+def strategy_for(strategy: Strategy | None, migration: MigrationOptions | None) -> Strategy:
+	"""A migration waits for running jobs: it has no fast way."""
+	if migration and strategy in (None, Strategy.FAST):
+		return Strategy.WAIT_WORKERS
+	return strategy or Strategy.FAST
+
+
+def migration_options(
+	is_wanted: bool,
+	*,
+	timeout: float | None = None,
+	command: tuple[str, ...] = (),
+	skip_failing: bool = False,
+	backup: bool = False,
+	force: bool = False,
+) -> MigrationOptions | None:
+	"""None where nothing is to be migrated. Raises InvalidOptions for what does nothing then."""
+	if is_wanted:
+		seconds = TIMEOUT if timeout is None else timeout
+		return MigrationOptions(seconds, command, skip_failing, backup, force)
+	for option, value in (
+		("--migrate-command", command),
+		("--skip-failing", skip_failing),
+		("--backup", backup),
+	):
+		if value:
+			raise InvalidOptions(f"{option} does nothing without --migrate.")
+	return None
+
+
+def share_of(value: str | float) -> float:
+	"""25%, "25" or 25 → 0.25. Raises InvalidOptions for what is not a percentage."""
+	try:
+		percent = float(str(value).strip().removesuffix("%"))
+	except ValueError:
+		percent = math.nan
+	if not 0 <= percent <= 100:
+		raise InvalidOptions(f"--rolling-share: {str(value)!r} is not a percentage from 0% to 100%.")
+	return percent / 100
+
+
+def phases_named(names: Iterable[str]) -> frozenset[Phase]:
+	"""Those of --maintenance-mode. Raises InvalidOptions."""
+	names = list(names)
+	if unknown := [name for name in names if name not in list(CLOSABLE)]:
+		raise InvalidOptions(f"--maintenance-mode: {unknown[0]!r} is none of {', '.join(CLOSABLE)}.")
+	return frozenset(CLOSABLE[name] for name in names)
+
+
+#: field, the option that sets it, the least and the largest value
+BOUNDS: tuple[tuple[str, str, float, float], ...] = (
+	("force_kill_timeout", "--force-kill-timeout", 0, math.inf),
+	("drain_timeout", "--wait-workers-timeout", 0, math.inf),
+	("rolling_timeout", "--wait-workers-timeout", 0, math.inf),
+	("rolling_max_failures", "--rolling-max-failures", 1, math.inf),
+	("rolling_share", "--rolling-share", 0, 1),
+	("report_every", "--wait-workers-poll", 0.1, math.inf),
+)
+LONGEST_SITE = 255  # characters
+
+
+def problems(options: Options) -> Iterator[str]:
+	"""A sentence for each rule that is broken."""
+	for field, option, least, most in BOUNDS:
+		yield from out_of_bounds(option, getattr(options, field), least, most)
+	if not options.web and not options.workers:
+		yield "--no-web and --no-workers leave nothing to restart."
+	if options.origin not in ORIGINS:
+		yield f"{options.origin!r} is none of {', '.join(ORIGINS)}."
+	for site in dict.fromkeys((*options.sites, *options.web_sites)):
+		if not is_site_name(site):
+			yield f"{site!r} is not the name of a site."
+	yield from problems_of_maintenance(options)
+	if options.migration:
+		yield from problems_of_migration(options, options.migration)
+
+
+def out_of_bounds(option: str, value: float | None, least: float, most: float = math.inf) -> Iterator[str]:
+	"""NaN and infinity lie outside of all bounds."""
+	if value is not None and not (least <= value <= most and value < math.inf):
+		yield f"{option}: {value!r} is not a number from {least:g}{f' to {most:g}' if most < math.inf else ' on'}."
+
+
+def is_site_name(name: str) -> bool:
+	"""A folder's name, or `all`. Whether there is such a site is for the bench to say."""
+	return (
+		0 < len(name) <= LONGEST_SITE and name.isprintable() and "/" not in name and name not in (".", "..")
+	)
+
+
+def problems_of_maintenance(options: Options) -> Iterator[str]:
+	if not options.maintenance <= set(CLOSABLE.values()):
+		yield f"Sites can be closed in these phases only: {', '.join(CLOSABLE)}."
+	if Phase.MIGRATE in options.maintenance and not options.migration:
+		yield "--maintenance-mode migrate does nothing without --migrate."
+	if Phase.DRAIN in options.maintenance and options.strategy not in DRAINING:
+		yield f"--maintenance-mode drain: {options.strategy.value} does not drain."
+
+
+def problems_of_migration(options: Options, migration: MigrationOptions) -> Iterator[str]:
+	yield from out_of_bounds("--migrate-timeout", migration.timeout, 1)
+	if options.strategy is Strategy.FAST:
+		yield "A migration waits for running jobs: it cannot be fast."
+	if (
+		migration.command and options.origin != "terminal"
+	):  # it runs any program: somebody with a shell typed it
+		yield (
+			"--migrate-command is for the terminal only. An operation that Desk, the API or a schedule started cannot"
+			" use it."
+		)
+	if migration.command and migration.skip_failing:
+		yield "--skip-failing is an option of bench migrate; put it into --migrate-command."

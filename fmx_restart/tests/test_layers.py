@@ -22,7 +22,8 @@ FLOORS = (
 	("console",),
 	("wiring",),
 	("recover", "guardian", "leave"),
-	("desk", "commands"),
+	("desk",),
+	("commands",),
 	("install",),
 	("api", "hooks", "__main__", "fmx_restart"),
 )
@@ -74,7 +75,13 @@ class TestLayers(unittest.TestCase):
 				self.assertTrue(is_allowed, f"{file} imports {name}")
 
 	def test_telling_what_a_journal_says_and_announcing_its_end_need_no_frappe(self):
-		for name in ("desk.projection", "desk.announce", "desk.start_request", "adapters.own_session"):
+		for name in (
+			"desk.projection",
+			"desk.announce",
+			"desk.start_order",
+			"desk.start_arguments",
+			"adapters.own_session",
+		):
 			loaded = loaded_by(f"import fmx_restart.{name}")
 			self.assertNotIn("frappe", {module.partition(".")[0] for module in loaded}, name)
 

@@ -94,8 +94,10 @@ def roll(
 	are new then, the others keep running.
 	"""
 	rolling = Rolling(operation, workers, failed_before)
+	limit = operation.options.rolling_timeout
+	time_limit = math.inf if limit is None else limit
 	try:
-		if not operation.wait(rolling.is_done, Patience(operation.options.rolling_timeout, LOOK_EVERY)):
+		if not operation.wait(rolling.is_done, Patience(time_limit, LOOK_EVERY)):
 			rolling.is_out_of_time = True
 			operation.wait(rolling.is_done, SEEN_BACK)
 			if not rolling.failed():

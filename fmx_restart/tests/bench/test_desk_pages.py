@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+from fmx_restart.desk import start_order
+from fmx_restart.desk.start_order import StartOrder
+from fmx_restart.engine.identity import new_operation_id
+from fmx_restart.engine.options import Strategy, restart_options
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.browser import Desk
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, DeskTestCase
@@ -75,10 +79,11 @@ class TestPages(DeskTestCase):
 	def test_what_comes_from_elsewhere_is_shown_as_text_in_both_themes_and_on_a_phone(self):
 		# Given an operation that somebody of a strange name asked for, and that gave up
 		self.jobs.hold("long")
-		done = self.run_command(
-			"--wait-workers", "--wait-workers-timeout", "0.5", "--json", "--requested-by", MARKUP
-		)
-		operation = json.loads(done.output.splitlines()[0])["operation"]
+		operation = new_operation_id()
+		wanted = restart_options(Strategy.WAIT_WORKERS, limit=0.5, requested_by=MARKUP, origin="api")
+		folder = self.bench.path / "logs" / "fmx_restart"
+		start_order.write(folder, StartOrder(operation, self.bench.site, wanted))
+		self.assertEqual(self.run_command("--order", operation).code, 3)
 		self.desk.open("restart-operation", LIST)
 		self.desk.ask("status", operation=operation)
 		self.desk.open_operation(operation)

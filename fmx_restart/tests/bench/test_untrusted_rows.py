@@ -9,6 +9,7 @@ from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.http_client import clients
 from fmx_restart.tests.bench.site_process import on_site
 from fmx_restart.tests.bench.test_api_operations import ApiTestCase
+from fmx_restart.tests.desk.test_start_order import OLDER
 
 ATTACKS = ("Notification", "Server Script")
 
@@ -104,6 +105,46 @@ class TestNeverLaunched(UntrustedRowsTestCase):
 		self.assertEqual((told["status"], told["failure"]), ("Aborted", "NeverLaunched"))
 		self.assertIn("has no file", told["reason"])
 		self.assert_nothing_restarted(self.before)
+
+	def test_an_order_of_an_older_version_is_not_launched_and_says_so(self):
+		operation = self.start_operation()
+		path = self.request_of(operation)
+		order = json.loads(path.read_text())
+		self.assertEqual(order["options"]["origin"], "api")
+		path.write_text(json.dumps({**OLDER, "operation": operation, "site": order["site"]}))
+		self.short.let_go()
+		told = self.wait_for_end(operation)
+		self.assertEqual((told["status"], told["failure"]), ("Aborted", "NeverLaunched"))
+		self.assertIn("never launched", told["reason"])
+		self.assertIn("Another version of fmx_restart wrote it", told["reason"])
+		self.assertIn("Start it again", told["remedy"])
+		self.assertFalse(path.exists())
+		self.assert_queue_moves()
+		self.assert_nothing_restarted(self.before)
+
+	def test_a_program_in_an_order_keeps_it_from_being_launched(self):
+		proof = self.folder / "a-shell"
+		operation = self.start_operation(migrate=1)
+		path = self.request_of(operation)
+		order = json.loads(path.read_text())
+		order["options"]["migration"]["command"] = ["touch", str(proof)]
+		path.write_text(json.dumps(order))
+		self.short.let_go()
+		told = self.wait_for_end(operation)
+		self.assertEqual((told["status"], told["failure"]), ("Aborted", "NeverLaunched"))
+		self.assertIn("--migrate-command is for the terminal only", told["reason"])
+		self.assertFalse(proof.exists())
+
+	def test_the_operations_process_is_told_its_order_and_no_option(self):
+		operation = self.start_operation(wait_workers_timeout=60, on_timeout="abort")
+		self.short.let_go()
+		self.wait_for(operation, phase="Drain")
+		first = json.loads((self.logs / f"{operation}.jsonl").read_text().splitlines()[0])
+		words = Path(f"/proc/{first['process']['pid']}/cmdline").read_bytes().decode().split("\0")
+		self.assertEqual([word for word in words if word][-2:], ["safe-restart", f"--order={operation}"])
+		ordered = json.loads((self.logs / f"{operation}.request.json").read_text())["options"]
+		self.assertEqual({**first["options"], "queue_limit": None}, ordered)
+		self.client.post("cancel", operation=operation)
 
 	def test_an_old_file_and_a_forged_ticket_launch_nothing_a_second_time(self):
 		operation = self.start_operation(wait_workers_timeout=0)

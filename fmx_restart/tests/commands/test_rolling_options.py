@@ -6,16 +6,15 @@ import unittest
 
 import click
 
-from fmx_restart.commands import safe_restart
+from fmx_restart.tests.commands.typed import options_of
 
 
 class TestRollingMaxFailures(unittest.TestCase):
 	def test_less_than_one_is_refused_as_wrong_usage(self):
 		for number in ("0", "-1", "some"):
 			with self.subTest(number=number), self.assertRaises(click.UsageError) as raised:
-				safe_restart.make_context("safe-restart", ["--rolling", "--rolling-max-failures", number])
+				options_of("--rolling", "--rolling-max-failures", number)
 			self.assertEqual(raised.exception.exit_code, 2)
 
 	def test_one_is_the_default(self):
-		context = safe_restart.make_context("safe-restart", ["--rolling"])
-		self.assertEqual(context.params["rolling_max_failures"], 1)
+		self.assertEqual(options_of("--rolling").rolling_max_failures, 1)

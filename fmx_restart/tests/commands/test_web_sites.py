@@ -7,7 +7,7 @@ import unittest
 
 import click
 
-from fmx_restart.commands.restart import must_answer, typed_before
+from fmx_restart.commands.parameters import must_answer, typed_before
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.wiring import web
 

@@ -20,6 +20,7 @@ from fmx_restart.adapters.machine import this_machine
 from fmx_restart.commands import viewer
 from fmx_restart.commands.operate import watch_apart
 from fmx_restart.commands.operation_process import Reporter
+from fmx_restart.commands.parameters import Invocation
 from fmx_restart.commands.restart import exit_on_error, leaving, listener
 from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
 from fmx_restart.engine import events
@@ -160,13 +161,13 @@ STORIES = {
 def main(folder: Path, shown: str, story: str) -> None:
 	viewer.GUARDIAN_WITHIN = 0.5
 	moment = Moment()
-	given = {"as_json": shown == "json", "detach": shown == "detach", "wait_workers_verbose": False}
+	called = Invocation(as_json=shown == "json", detach=shown == "detach")
 	with exit_on_error():
 		watch_apart(
 			lambda reporter, stop_requested: STORIES[story](Stage(folder, reporter, stop_requested)),
 			folder / f"{ID}.jsonl",
-			lambda: Viewer(listener(given, moment), moment, MigrationLogs()),
-			leaving(given, ID),
+			lambda: Viewer(listener(called, moment), moment, MigrationLogs()),
+			leaving(called, ID),
 		)
 
 

@@ -1,6 +1,9 @@
 """
 From JSON back to the frozen dataclasses of the engine, by their annotations. The way of each type is worked out once: a
 journal may have tens of thousands of lines, and whoever polls an operation waits for them.
+
+A lenient decoder leaves out fields that it does not know: a newer version of the same format may add some. A strict one
+refuses them: what is going to be carried out must be understood whole.
 """
 
 from __future__ import annotations
@@ -21,23 +24,23 @@ class NotDecodable(ValueError):
 
 
 @cache
-def decoder_of(kind: Any) -> Decode:
+def decoder_of(kind: Any, *, strict: bool = False) -> Decode:
 	"""What turns a value of JSON into one of that type. It raises NotDecodable."""
 	if is_dataclass(kind):
-		return of_dataclass(kind)
+		return of_dataclass(kind, strict=strict)
 	if isinstance(kind, type) and issubclass(kind, Enum):
 		return of_enum(kind)
 	if kind is float:
 		return of_number
 	if kind in PLAIN:
 		return of_plain(kind)
-	return of_parts(get_origin(kind), get_args(kind))
+	return of_parts(get_origin(kind), get_args(kind), strict=strict)
 
 
-def of_dataclass(kind: type) -> Decode:
-	"""Fields that it does not know are left out: a newer version of the same format may add some."""
+def of_dataclass(kind: type, *, strict: bool) -> Decode:
 	hints = get_type_hints(kind)
-	parts = [(field.name, decoder_of(hints[field.name])) for field in fields(kind)]
+	parts = [(field.name, decoder_of(hints[field.name], strict=strict)) for field in fields(kind)]
+	known = {name for name, _ in parts}
 	required = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
 
 	def decode(value: Any) -> Any:
@@ -45,6 +48,8 @@ def of_dataclass(kind: type) -> Decode:
 			raise NotDecodable(f"{kind.__name__} is no object")
 		if missing := required - value.keys():
 			raise NotDecodable(f"{kind.__name__} has no {min(missing)}")
+		if strict and (unknown := value.keys() - known):
+			raise NotDecodable(f"{kind.__name__} has no field {str(min(unknown))[:40]!r}")
 		return kind(**{name: part(value[name]) for name, part in parts if name in value})
 
 	return decode
@@ -65,7 +70,10 @@ def of_enum(kind: type[Enum]) -> Decode:
 def of_number(value: Any) -> float:
 	if type(value) not in (int, float):
 		raise NotDecodable(f"{str(value)[:40]!r} is no number")
-	return float(value)
+	try:
+		return float(value)
+	except OverflowError:
+		raise NotDecodable("a number is too large") from None
 
 
 def of_plain(kind: type) -> Decode:
@@ -77,19 +85,19 @@ def of_plain(kind: type) -> Decode:
 	return decode
 
 
-def of_parts(origin: Any, parts: tuple) -> Decode:
+def of_parts(origin: Any, parts: tuple, *, strict: bool) -> Decode:
 	if origin in (Union, types.UnionType):
-		return of_union(parts)
+		return of_union(parts, strict=strict)
 	if origin in (tuple, list, frozenset):
-		return of_list(origin, decoder_of(parts[0]))
+		return of_list(origin, decoder_of(parts[0], strict=strict))
 	if origin in (dict, Mapping):
-		return of_mapping(*map(decoder_of, parts))
+		return of_mapping(*(decoder_of(part, strict=strict) for part in parts))
 	raise TypeError(f"no decoder for {origin}")
 
 
-def of_union(parts: tuple) -> Decode:
+def of_union(parts: tuple, *, strict: bool) -> Decode:
 	"""None where that is allowed; else the first that fits."""
-	decoders = [decoder_of(part) for part in parts if part is not type(None)]
+	decoders = [decoder_of(part, strict=strict) for part in parts if part is not type(None)]
 	may_be_none = len(decoders) < len(parts)
 	if may_be_none and len(decoders) == 1:
 		(only,) = decoders

@@ -8,9 +8,9 @@ import unittest
 from dataclasses import dataclass, field
 from enum import Enum
 
-from fmx_restart.adapters.fact_decoder import NotDecodable, decoder_of
 from fmx_restart.adapters.journal import fact_in
 from fmx_restart.engine import events
+from fmx_restart.engine.decoder import NotDecodable, decoder_of
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.tests.console.samples import event_types, sample
 
@@ -51,6 +51,14 @@ class TestDecoding(unittest.TestCase):
 	def test_a_field_that_is_not_told_has_its_default_and_one_that_is_not_known_is_left_out(self):
 		self.assertEqual(self.decode(newer=1), Whole(()))
 
+	def test_a_strict_one_refuses_what_it_does_not_know_however_deep(self):
+		strict = decoder_of(Whole, strict=True)
+		self.assertEqual(strict({"parts": [{"name": "a"}]}), Whole((Part("a"),)))
+		for value in ({"parts": [], "newer": 1}, {"parts": [{"name": "a", "newer": 1}]}):
+			with self.subTest(value), self.assertRaisesRegex(NotDecodable, "newer"):
+				strict(value)
+			self.assertIsInstance(decoder_of(Whole)(value), Whole)
+
 	def test_whatever_does_not_fit_is_refused_and_not_bent(self):
 		for fields in (
 			{"parts": "abc"},
@@ -59,6 +67,7 @@ class TestDecoding(unittest.TestCase):
 			{"parts": [{"name": 1}]},
 			{"parts": [{"name": "a", "size": "1"}]},
 			{"parts": [{"name": "a", "size": True}]},
+			{"parts": [{"name": "a", "size": 10**400}]},
 			{"colours": ["blue"]},
 			{"colours": [["red"]]},
 			{"count": "3"},

@@ -1,0 +1,185 @@
+"""
+The edge of bench safe-restart: what click has read becomes the options of a restart, and an Invocation for what concerns
+the command alone. Nothing behind it sees click's parameters.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import click
+
+from fmx_restart import wiring
+from fmx_restart.adapters.bench import is_site, named_sites
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.options import (
+	InvalidOptions,
+	OnTimeout,
+	Options,
+	Strategy,
+	migration_options,
+	phases_named,
+	restart_options,
+	share_of,
+)
+
+Parameters = Mapping[str, Any]  # as click has read them, by name
+
+
+class Action(str, Enum):
+	"""What a command does. A name is that of the flag which asks for it; where several were typed the first counts."""
+
+	STATUS = "show_status"
+	ATTACH = "attach"
+	CANCEL = "cancel"
+	RECOVER = "recover"
+	PLAN = "dry_run"
+	RESTART = "restart"
+
+
+@dataclass(frozen=True)
+class Invocation:
+	"""How a command was called: what it does, what it shows, and whether it asks and stays."""
+
+	action: Action = Action.RESTART
+	takes_over: bool = False  # with RECOVER: what another machine left, too
+	as_json: bool = False
+	verbose: bool = False  # idle workers are shown too
+	detach: bool = False  # the command returns once the preflight is over
+	yes: bool = False  # nothing is asked
+	order: str | None = None  # the operation that Desk or the API ordered; its options stand in its file
+
+
+def invocation(context: click.Context, parameters: Parameters) -> Invocation:
+	"""Raises UsageError."""
+	action = next((action for action in Action if parameters.get(action.value)), Action.RESTART)
+	if parameters["take_over"] and action is not Action.RECOVER:
+		raise click.UsageError(
+			"--take-over goes with recover: bench safe-restart recover --take-over", context
+		)
+	return Invocation(
+		action=action,
+		takes_over=parameters["take_over"],
+		as_json=parameters["as_json"],
+		verbose=parameters["wait_workers_verbose"],
+		detach=parameters["detach"],
+		yes=parameters["yes"],
+		order=ordered(context),
+	)
+
+
+def ordered(context: click.Context) -> str | None:
+	"""The operation of --order. Its file has all the options: one that was typed beside it would do nothing."""
+	operation = context.params.get("order")
+	typed = [
+		name
+		for name in context.params
+		if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+	]
+	if operation is not None and set(typed) - {"order", "as_json"}:
+		raise click.UsageError("--order goes with no other option: the options stand in its file.", context)
+	return operation
+
+
+def options(context: click.Context, parameters: Parameters) -> Options:
+	"""Raises UsageError, and WrongEnvironment for a site that this bench does not have."""
+	with wrong_usage(context):
+		migration = migration_options(
+			parameters["migrate"] or parameters["resume"],
+			timeout=parameters["migrate_timeout"],
+			command=words(parameters["migrate_command"]),
+			skip_failing=parameters["skip_failing"],
+			backup=parameters["backup"],
+			force=parameters["force"],
+		)
+		before = typed_before(context)
+		return restart_options(
+			Strategy(parameters["strategy"]) if parameters["strategy"] else None,
+			limit=parameters["wait_workers_timeout"],
+			on_timeout=OnTimeout(parameters["on_timeout"]) if parameters["on_timeout"] else None,
+			migration=migration,
+			force_kill_timeout=parameters["force_kill_timeout"],
+			web=parameters["web"],
+			workers=parameters["workers"],
+			rolling_share=share_of(parameters["rolling_share"]),
+			rolling_max_failures=parameters["rolling_max_failures"],
+			web_sites=must_answer(parameters["site"] or [before]),
+			sites=left_over(parameters["site"])
+			if parameters["resume"]
+			else chosen_sites(parameters["site"], sites_of(context), before, migrates=migration is not None),
+			maintenance=phases_named(parameters["maintenance_mode"]),
+			# without Frappe it is typed for a bench that is broken, and known to be
+			ignore_code_faults=parameters["force"] or not wiring.is_imported(),
+			report_every=parameters["wait_workers_poll"],
+			requested_by=wiring.requester(),
+		)
+
+
+@contextmanager
+def wrong_usage(context: click.Context) -> Iterator[None]:
+	"""What the engine refuses is an error of whoever typed it: exit code 2."""
+	try:
+		yield
+	except InvalidOptions as error:
+		raise click.UsageError(str(error), context) from error
+
+
+def words(command: str | None) -> tuple[str, ...]:
+	"""Of --migrate-command, as a shell splits them; no shell runs them. Raises BadParameter."""
+	if command is None:
+		return ()
+	try:
+		found = tuple(shlex.split(command))
+	except ValueError as error:
+		raise click.BadParameter(f"{error}: {command}", param_hint="--migrate-command") from error
+	if not found:
+		raise click.BadParameter("it is empty", param_hint="--migrate-command")
+	return found
+
+
+def must_answer(typed: Iterable[str | None]) -> tuple[str, ...]:
+	"""All sites of a bench may hold one that is not served at all: then those must answer that answered before."""
+	names = tuple(dict.fromkeys(filter(None, typed)))
+	return () if "all" in names else names
+
+
+def chosen_sites(
+	typed: Iterable[str], default: Iterable[str], before: str | None = None, *, migrates: bool = False
+) -> tuple[str, ...]:
+	"""
+	Ours (`typed`) before the one of `bench --site` (`before`), before the bench's `default` site; in the order in which they
+	were typed, each once. Raises WrongEnvironment for one that does not exist; a default site that does not is passed over,
+	as long as no site is migrated.
+	"""
+	if named := tuple(typed) or (() if before is None else (before,)):
+		return named_sites(named)
+	return named_sites(default if migrates else filter(is_site, default))
+
+
+def left_over(typed: Iterable[str]) -> tuple[str, ...]:
+	"""For --resume. Raises UsageError where sites were typed as well, WrongEnvironment where no migration was left over."""
+	if tuple(typed):
+		raise click.UsageError("--resume knows its sites; leave --site out.")
+	found = wiring.unfinished_sites()
+	if not found:
+		raise WrongEnvironment(
+			"There is no migration to go on with: none failed, or its journal is gone. Nothing was changed.",
+			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
+		)
+	return named_sites(found)
+
+
+def typed_before(context: click.Context) -> str | None:
+	"""What stands in `bench --site NAME safe-restart`; None where bench chose the site."""
+	return context.parent.params.get("site") if context.parent else None
+
+
+def sites_of(context: click.Context) -> list[str]:
+	"""Those that bench_helper found: a dict on Frappe 15, a dataclass on 16."""
+	found = context.obj.get("sites") if isinstance(context.obj, dict) else getattr(context.obj, "sites", None)
+	return list(found or [])

@@ -1,0 +1,61 @@
+"""The command line that asks for the same restart: for people to read and to copy. This app never executes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
+from fmx_restart.engine.options import Options, Strategy, usual_on_timeout
+
+USUAL = Options()
+
+
+def restart_command(options: Options) -> str:
+	"""Without what has no option: who asked, from where, and what only the bench knows."""
+	return shlex.join(["bench", "safe-restart", *words_of(options)])
+
+
+def words_of(options: Options) -> list[str]:
+	"""A value is joined to its option: one that begins with a dash is no option of its own."""
+	words = [f"--{options.strategy.value}"] if options.strategy is not Strategy.FAST else []
+	words += [f"{option}={value}" for option, value in values_of(options)]
+	words += [f"--no-{name}" for name in ("web", "workers") if not getattr(options, name)]
+	if options.migration:
+		words += migration_words(options.migration)
+	if options.ignore_code_faults or (options.migration and options.migration.force):
+		words.append("--force")
+	words += [f"--maintenance-mode={phase.value.lower()}" for phase in sorted(options.maintenance)]
+	return [*words, *(f"--site={site}" for site in options.sites)]
+
+
+def values_of(options: Options) -> Iterator[tuple[str, str]]:
+	"""What differs from the default."""
+	if options.strategy is Strategy.WAIT_WORKERS and options.drain_timeout != USUAL.drain_timeout:
+		yield "--wait-workers-timeout", number(options.drain_timeout)
+	if options.rolling_timeout is not None:
+		yield "--wait-workers-timeout", number(options.rolling_timeout)
+	if options.on_timeout is not usual_on_timeout(options.strategy):
+		yield "--on-timeout", options.on_timeout.value
+	if options.force_kill_timeout != USUAL.force_kill_timeout:
+		yield "--force-kill-timeout", number(options.force_kill_timeout)
+	if options.rolling_share:
+		yield "--rolling-share", f"{options.rolling_share * 100:.10g}%"
+	if options.rolling_max_failures != USUAL.rolling_max_failures:
+		yield "--rolling-max-failures", str(options.rolling_max_failures)
+	if options.report_every != USUAL.report_every:
+		yield "--wait-workers-poll", number(options.report_every)
+
+
+def migration_words(migration: MigrationOptions) -> list[str]:
+	words = ["--migrate"]
+	if migration.timeout != TIMEOUT:
+		words.append(f"--migrate-timeout={number(migration.timeout)}")
+	if migration.command:
+		words.append(f"--migrate-command={shlex.join(migration.command)}")
+	words += ["--skip-failing"] if migration.skip_failing else []
+	return [*words, *(["--backup"] if migration.backup else [])]
+
+
+def number(value: float) -> str:
+	return str(int(value)) if float(value).is_integer() else repr(value)

@@ -1,0 +1,112 @@
+"""
+The edge of the API: arguments as a client sent them, by the names of the command's options, become the options of a restart.
+KINDS is the one closed list of what a client may ask for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fmx_restart.engine.options import (
+	InvalidOptions,
+	OnTimeout,
+	Options,
+	Strategy,
+	migration_options,
+	phases_named,
+	restart_options,
+	share_of,
+)
+
+YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+
+def options_from(arguments: Mapping[str, Any], site: str) -> Options:
+	"""
+	`site`: the one that was asked over. `all` among the sites stands as it was sent, and nobody has looked yet whether there
+	are such sites. Raises InvalidOptions.
+	"""
+	sent = {name: read(name, arguments[name]) for name, read in KINDS.items()}
+	migration = migration_options(
+		sent["migrate"],
+		timeout=sent["migrate_timeout"],
+		skip_failing=sent["skip_failing"],
+		backup=sent["backup"],
+		force=sent["force"],
+	)
+	# without a migration the site only says whose web answer is checked: this one's
+	sites = (sent["sites"] if migration else ()) or (site,)
+	return restart_options(
+		sent["strategy"] or Strategy.WAIT_WORKERS,
+		limit=sent["wait_workers_timeout"],
+		on_timeout=sent["on_timeout"],
+		migration=migration,
+		force_kill_timeout=sent["force_kill_timeout"],
+		web=sent["web"],
+		workers=sent["workers"],
+		rolling_share=sent["rolling_share"],
+		rolling_max_failures=sent["rolling_max_failures"],
+		sites=sites,
+		maintenance=phases_named(sent["maintenance_mode"]),
+		ignore_code_faults=sent["force"],
+	)
+
+
+def flag(name: str, value: Any) -> bool:
+	text = str(value).strip().lower()
+	if text not in YES | NO:
+		raise InvalidOptions(f"{name}: {value!r} is neither yes nor no.")
+	return text in YES
+
+
+def optional(kind: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
+	"""None where nothing was sent: the default. Clients send text where the command has numbers."""
+
+	def read(name: str, value: Any) -> Any:
+		if value in (None, ""):
+			return None
+		try:
+			return kind(value)
+		except InvalidOptions:
+			raise
+		except (TypeError, ValueError, OverflowError) as error:
+			raise InvalidOptions(f"{value!r} is not a value of {name}.") from error
+
+	return read
+
+
+def number(value: Any) -> float:
+	"""Raises ValueError also for true and false, which float() takes."""
+	return float(str(value))
+
+
+def whole(value: Any) -> int:
+	"""Raises ValueError also for 1.5, which int() would round, and for true and false."""
+	return int(str(value))
+
+
+def names(name: str, value: list | str | None) -> tuple[str, ...]:
+	"""Of a list, JSON of one, or names with commas."""
+	if isinstance(value, str):
+		value = json_list(name, value) if value.strip().startswith("[") else value.split(",")
+	return tuple(dict.fromkeys(str(item).strip() for item in value or () if str(item).strip()))
+
+
+def json_list(name: str, text: str) -> list:
+	try:
+		return json.loads(text)
+	except (ValueError, RecursionError) as error:
+		raise InvalidOptions(f"{name}: {text!r} is not a JSON list.") from error
+
+
+KINDS: dict[str, Callable[[str, Any], Any]] = {
+	**dict.fromkeys(("web", "workers", "migrate", "backup", "skip_failing", "force"), flag),
+	**dict.fromkeys(("wait_workers_timeout", "force_kill_timeout", "migrate_timeout"), optional(number)),
+	**dict.fromkeys(("sites", "maintenance_mode"), names),
+	"strategy": optional(Strategy),
+	"on_timeout": optional(OnTimeout),
+	"rolling_share": optional(share_of),
+	"rolling_max_failures": optional(whole),
+}
