@@ -26,7 +26,7 @@ from fmx_restart.adapters.bench import (
 from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal, newest
-from fmx_restart.adapters.journals import OthersAtWork, prune, unfinished
+from fmx_restart.adapters.journals import OthersAtWork, prune
 from fmx_restart.adapters.journals import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.absent import AbsentManager
@@ -44,15 +44,18 @@ from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, override_of
 from fmx_restart.adapters.web.probe import AskedSites
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
+from fmx_restart.doctor.checks.workers import WorkerRow, workers
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.in_background import BackgroundExamination
+from fmx_restart.doctor.programs import ProgramRow, known_processes, program_rows
 from fmx_restart.engine.emitter import Emitter, Listener
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, is_worth_naming
 from fmx_restart.engine.ports import Bench, Job, Look, Processes
+from fmx_restart.engine.report import Failure
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
 
@@ -152,17 +155,31 @@ class Status:
 	]  # operations whose process died and that nobody has recovered: id → host; "" for this one
 	look: Look
 	jobs: dict[str, Job]  # those that run, by id, without short ones of this app itself
+	programs: tuple[
+		ProgramRow, ...
+	]  # of the process manager; without one, the bench's processes that are seen
+	workers: tuple[WorkerRow, ...]
+	manager_fault: Failure | None  # why no process manager answers
 
 
 def read_status() -> Status:
-	bench = this_bench(new_operation_id())
-	look, holder = bench.queue.look(), bench.lock.holder()
-	running = bench.queue.describe(job.id for job in look.started)
+	"""Raises WrongEnvironment outside of a bench, or where Redis does not answer. It needs no process manager."""
+	view = bench_view()
+	look, holding = view.look, Holder.parse(view.lock_note)
+	running = view.queue.describe(job.id for job in look.started)
 	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
-	holding = Holder.parse(holder)
-	left = [left for left in unfinished(journals(bench.path)) if not left.is_held(holding)]
+	left = [left for left in view.unfinished if not left.is_held(holding)]
 	hosts = {one.operation: "" if one.is_ours else one.host for one in left}
-	return Status(holder, holding, hosts, look, jobs)
+	programs, fault = programs_in(view)
+	plain_look = replace(look, local=None)
+	return Status(view.lock_note, holding, hosts, plain_look, jobs, programs, tuple(workers(view)), fault)
+
+
+def programs_in(view: BenchView) -> tuple[tuple[ProgramRow, ...], Failure | None]:
+	try:
+		return tuple(program_rows(view)), None
+	except OperationError as error:
+		return tuple(known_processes(view)), Failure(type(error).__name__, str(error), error.hint)
 
 
 def lock_holder() -> Holder | None:

@@ -94,7 +94,7 @@ by_flag(
 by_flag(
 	"status",
 	"show_status",
-	"Show which operation holds this bench, and its workers.",
+	"Show the operation that holds this bench, its programs and workers.",
 	{"Options": (option.JSON,)},
 )
 by_flag(

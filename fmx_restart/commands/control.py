@@ -1,13 +1,11 @@
-"""What is done about an operation that is under way: show, attach, cancel, recover."""
+"""What is done about an operation that is under way: attach, cancel, recover."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -15,43 +13,15 @@ import click
 from fmx_restart.adapters.journal import is_closed, newest
 from fmx_restart.commands.operation_process import Reporter, let_go_of_closed_streams, start
 from fmx_restart.commands.viewer import JournalSource, MigrationLogs, Moment, ProcessSource, Viewer, batches
-from fmx_restart.console.listeners import say
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.errors import BenchBusy, OperationError, exit_code_of
-from fmx_restart.engine.identity import Holder, describe
+from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import Request, RequestKind
 from fmx_restart.engine.requests import refusal_to_cancel
 from fmx_restart.recover import died_on_another_machine, recover_unfinished_operations, unfinished_operations
-from fmx_restart.wiring import Status, journal_folder, lock_holder, mailbox, read_status, requester
-
-
-def show_status(status: Status, as_json: bool) -> None:
-	if as_json:
-		click.echo(json.dumps(asdict(status)))
-		return
-	held = f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
-	suspended = (
-		f"The queue is suspended by: {describe(status.look.suspension)}"
-		if status.look.suspension
-		else "The queue moves."
-	)
-	say(f"{held}\n{suspended}")
-	for operation, host in status.unfinished.items():
-		where = f" on {host}" if host else ""
-		say(
-			f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
-		)
-	for worker in status.look.workers:
-		job = status.jobs.get(worker.job_id or "")
-		doing = f"  {job.site} / {job.method}" if job else ""
-		say(f"  {','.join(worker.queues):<28} pid {worker.pid:<8} {worker.state.value:<10}{doing}")
-	say(
-		"Queued: "
-		+ (", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items())) or "-")
-	)
-
+from fmx_restart.wiring import journal_folder, lock_holder, mailbox, requester
 
 ANSWERS_WITHIN = 20.0  # seconds: an operation looks into its mailbox twice a second
 LEFT = 130  # exit code: the viewer was ended by Ctrl-C
@@ -86,7 +56,7 @@ def left_by_interrupt(message: str) -> Iterator[None]:
 
 
 def cancel() -> None:
-	holding = read_status().holding
+	holding = lock_holder()
 	if holding is None:
 		click.echo("No operation holds this bench: there is nothing to cancel.")
 		return
@@ -158,7 +128,7 @@ def tell_that_none_died() -> None:
 def under_way() -> Path | None:
 	"""The journal of whoever holds the bench, or of an operation that is just beginning."""
 	folder = journal_folder()
-	holding = read_status().holding
+	holding = lock_holder()
 	if holding and (folder / f"{holding.operation}.jsonl").exists():
 		return folder / f"{holding.operation}.jsonl"
 	latest = newest(folder)

@@ -13,9 +13,9 @@ import click
 
 from fmx_restart.adapters.bench import refuse_unknown_sites
 from fmx_restart.commands import control
-from fmx_restart.commands.control import show_status
 from fmx_restart.commands.operate import operate_apart, operate_in_place
 from fmx_restart.commands.parameters import Action, Invocation, Parameters, invocation, options
+from fmx_restart.commands.status import show_status
 from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
 from fmx_restart.console.listeners import JsonLines, PlainLines, say
 from fmx_restart.console.sentences import order, plan_sentence, plan_warnings, sentence, span, story

@@ -1,0 +1,101 @@
+"""What bench safe-restart status shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from fmx_restart.console.columns import columns
+from fmx_restart.console.listeners import say
+from fmx_restart.doctor.checks.workers import WorkerRow
+from fmx_restart.doctor.programs import ProgramRow
+from fmx_restart.doctor.words import span
+from fmx_restart.engine.identity import describe
+from fmx_restart.wiring import Status
+
+PROGRAM_HEAD = ("PROGRAM", "KIND", "STATE", "PID", "AGE", "MEMORY")
+WORKER_HEAD = ("WORKER'S QUEUES", "HOST", "PID", "STATE", "AGE", "MEMORY", "JOB")
+NUMBERS = ("PID", "AGE", "MEMORY")
+
+
+def show_status(status: Status, as_json: bool) -> None:
+	if as_json:
+		click.echo(json.dumps(asdict(status)))
+	else:
+		say("\n".join(lines(status)))
+
+
+def lines(status: Status) -> Iterator[str]:
+	yield f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
+	suspension = status.look.suspension
+	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue moves."
+	for operation, host in status.unfinished.items():
+		where = f" on {host}" if host else ""
+		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
+	yield from program_lines(status)
+	yield from worker_lines(status)
+	depths = ", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items()))
+	yield f"\nQueued: {depths or '-'}"
+
+
+def program_lines(status: Status) -> Iterator[str]:
+	yield ""
+	if fault := status.manager_fault:
+		yield f"No process manager answers: {fault.message.rstrip('.')}. {fault.hint}".rstrip()
+		yield (
+			"Processes of this bench that can be seen on this machine:"
+			if status.programs
+			else ("No process of this bench can be seen on this machine.")
+		)
+	if status.programs:
+		yield from columns(PROGRAM_HEAD, map(program_cells, status.programs), right=NUMBERS)
+
+
+def program_cells(row: ProgramRow) -> tuple[str, ...]:
+	state = f"{row.state} ({row.detail})" if row.detail else row.state
+	return (row.name, row.kind, state, number(row.pid), age(row.age), memory(row.memory))
+
+
+def worker_lines(status: Status) -> Iterator[str]:
+	yield ""
+	if not status.workers:
+		yield "No worker is registered."
+		return
+	cells = (worker_cells(row, status) for row in status.workers)
+	yield from columns(WORKER_HEAD, cells, right=NUMBERS)
+
+
+def worker_cells(row: WorkerRow, status: Status) -> tuple[str, ...]:
+	return (
+		row.queues,
+		row.host,
+		number(row.pid),
+		row.state,
+		age(row.age),
+		memory(row.memory),
+		doing(row.job, status),
+	)
+
+
+def doing(id: str | None, status: Status) -> str:
+	"""Site and method of a job, and for how long it has been running; never its arguments."""
+	job = status.jobs.get(id or "")
+	if job is None:
+		return ""
+	elapsed = f", for {span(max(0.0, status.look.time - job.started))}" if job.started else ""
+	return f"{job.site} / {job.method}{elapsed}"
+
+
+def number(value: int | None) -> str:
+	return str(value) if value else ""
+
+
+def age(seconds: float | None) -> str:
+	return "" if seconds is None else span(seconds)
+
+
+def memory(size: int | None) -> str:
+	return "" if size is None else f"{size / 2**20:,.0f} MB"

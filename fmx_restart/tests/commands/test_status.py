@@ -1,0 +1,80 @@
+"""What `bench safe-restart status` shows, of a real Redis, a real supervisord and a real worker."""
+
+from __future__ import annotations
+
+import json
+
+from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.engine.identity import Holder
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.commands.managed_bench import BENCH_ID, BROKEN, WEB, WORKER, ManagedBench
+from fmx_restart.wiring import bench_view
+
+HOLDER = Holder("20261101-120000-0001", "ada@a.example", "a.example", 42, "Drain", since=1.0)
+SECRET = "a-token-in-an-argument"
+
+
+class TestStatus(ManagedBench):
+	def line(self, text: str, name: str) -> str:
+		return next(line for line in text.splitlines() if line.startswith(name))
+
+	def test_it_shows_every_program_and_each_worker_with_its_job_and_no_argument(self):
+		self.start_manager()
+		self.rq.enqueue("job-1", waits=True, kwargs={"waits": True, "token": SECRET})
+		eventually(lambda: " busy " in self.output("status"), "the worker is busy")
+		text = self.output("status")
+		head = ["PROGRAM", "KIND", "STATE", "PID", "AGE", "MEMORY"]
+		self.assertEqual(self.line(text, "PROGRAM").split(), head)
+		self.assertRegex(self.line(text, WEB), r"web +running +\d+ +[\d.]+ s +\d+ MB$")
+		self.assertRegex(self.line(text, WORKER), r"worker +running +\d+ +[\d.]+ s +\d+ MB$")
+		self.assertRegex(self.line(text, BROKEN), r"worker +stopped +- +- +-$")
+		self.assertRegex(self.line(text, "short "), r" busy .* one.localhost / app.tasks.work, for [\d.]+ s$")
+		self.assertIn("No operation holds this bench.\nThe queue moves.\n", text)
+		self.assertIn("Queued: short 0", text)
+		# and the same as JSON
+		output = self.output("status", "--json")
+		told = json.loads(output)
+		programs = {row["name"]: row for row in told["programs"]}
+		self.assertEqual(set(programs), {WEB, WORKER, BROKEN})
+		self.assertGreater(programs[WEB]["memory"], 2**20)
+		self.assertEqual([(row["queues"], row["job"]) for row in told["workers"]], [("short", "job-1")])
+		self.assertEqual(told["jobs"]["job-1"]["method"], "app.tasks.work")
+		self.assertEqual((told["holder"], told["manager_fault"], told["unfinished"]), (None, None, {}))
+		self.assertNotIn(SECRET, text + output)
+		self.rq.finish("job-1")
+
+	def test_it_shows_why_a_program_failed_who_holds_the_bench_and_who_suspended_the_queue(self):
+		self.start_manager()
+		bench_view().manager.order(start=[BROKEN])
+		eventually(lambda: " failed " in self.output("status"), "supervisor gave up")
+		self.admin.set(lock_key(BENCH_ID), f"{HOLDER.operation} {HOLDER.note()}", ex=30)
+		self.admin.set("rq:suspended", "a person")
+		text = self.output("status")
+		self.assertRegex(self.line(text, BROKEN), r"failed \(Exited too quickly.*\) +- +- +-$")
+		self.assertIn(f"Operation {HOLDER.operation} by ada@a.example, since ", text)
+		self.assertIn("in Drain (pid 42 on a.example)", text)
+		self.assertIn("The queue is suspended by: a person", text)
+
+	def test_without_a_manager_it_says_so_and_shows_what_processes_are_known(self):
+		pid = self.rq.start_worker("short", "long")
+		eventually(lambda: self.admin.scard("rq:workers"), "the worker is registered")
+		text = " ".join(self.output("status").split())
+		self.assertIn("No process manager answers: ", text)
+		self.assertIn("Processes of this bench that can be seen on this machine:", text)
+		self.assertRegex(text, rf"worker worker running {pid} [\d.]+ s \d+ MB")
+		self.assertRegex(text, rf"short,long \S+ {pid} (idle|started) ")
+		told = json.loads(self.output("status", "--json"))
+		self.assertIn("supervisord", told["manager_fault"]["message"])
+		self.assertEqual([row["pid"] for row in told["programs"]], [pid])
+
+	def test_a_bench_on_which_nothing_runs_is_no_error(self):
+		text = self.output("status")
+		self.assertIn("No process of this bench can be seen on this machine.", text)
+		self.assertIn("No worker is registered.", text)
+		self.assertIn("Queued: -", text)
+
+
+class TestWithoutManager(ManagedBench):
+	def test_an_operation_can_be_cancelled_and_attached_to_where_no_manager_answers(self):
+		self.assertIn("there is nothing to cancel", self.output("cancel"))
+		self.assertIn("No operation is under way", self.output("attach"))
