@@ -17,8 +17,10 @@ from fmx_restart.commands.operate import operate_apart, operate_in_place
 from fmx_restart.commands.parameters import Action, Invocation, Parameters, invocation, options
 from fmx_restart.commands.status import show_status
 from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
+from fmx_restart.console.format import span
 from fmx_restart.console.listeners import JsonLines, PlainLines, say
-from fmx_restart.console.sentences import order, plan_sentence, plan_warnings, sentence, span, story
+from fmx_restart.console.plan import order, plan_sentence, story
+from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.desk import start_order
 from fmx_restart.desk.start_order import InvalidOrder, StartOrder
 from fmx_restart.engine import events

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fmx_restart.console.sentences import count
+from fmx_restart.console.format import count
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import DETAILS, Finding, Severity
 from fmx_restart.doctor.words import span

@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from fmx_restart.console.format import span
 from fmx_restart.console.report import report_lines
-from fmx_restart.console.sentences import sentence, span
+from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.phases import Phase
@@ -52,6 +53,7 @@ class PlainLines:
 				)
 
 
+LEVEL_COLOURS = {events.Level.WARNING: "yellow", events.Level.ERROR: "red"}
 STATE_STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started": "cyan"}
 
 
@@ -100,9 +102,8 @@ class LiveTerminal:
 		text = escape(text)
 		if isinstance(event, events.PhaseEntered):
 			return f"[bold]{text}[/]"
-		if text.startswith("Warning"):
-			return f"[yellow]{text}[/]"
-		return f"[red]{text}[/]" if text.startswith("Error") else text
+		colour = LEVEL_COLOURS.get(event.level)
+		return f"[{colour}]{text}[/]" if colour else text
 
 	@staticmethod
 	def report(event: events.Ended) -> Text:

@@ -1,329 +1,189 @@
-"""The sentence of each fact: whole, without colour."""
+"""The sentence of each event: whole, without colour. SENTENCES is the one place that joins the two."""
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable
+from typing import Any
 
+from fmx_restart.console.format import count, following, span
+from fmx_restart.console.plan import plan_sentence
 from fmx_restart.engine import events
-from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.events import Level
+from fmx_restart.engine.migration import Result
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import ProcessState, RequestKind, UnreadableRecords
+from fmx_restart.engine.ports import Job, RequestKind, Setting, UnreadableRecords
 
-#: What a strategy does, in the order in which it does it: for the dry run
-STORIES = {
-	Strategy.FAST: "Running jobs get a short grace period, then they are killed; everything is restarted side by side.",
-	Strategy.WAIT_WORKERS: "Running jobs finish first, then everything is restarted side by side.",
-	Strategy.NO_WAIT_WORKERS: "Web, scheduler and idle workers are restarted at once; each busy worker when its own job ends.",
-	Strategy.SUSPEND_RQ: "The queue is suspended and everything is told to stop at once; running jobs get a grace period, then"
-	" they are killed.",
-	Strategy.ROLLING: "Web and scheduler are restarted at once, then one worker after the other; the queue keeps running.",
-}
-MIGRATION_STORY = "The sites are migrated before the restart. {}"
-SHOWN = 5  # records that cannot be read, by name
-DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
+NAMED = 5  # records that cannot be read, by name
+PREFIXES = {Level.INFO: "", Level.NOTE: "Note: ", Level.WARNING: "Warning: ", Level.ERROR: "Error: "}
 PHASES = {
 	Phase.FENCE: "Fence: from now on no worker starts a job; new jobs wait in their queues",
 	Phase.PARK: "Park: idle workers leave their queues",
-	Phase.DRAIN: "Drain: waiting until no job runs",
-	Phase.BACKUP: "Backup: of each database, before it is migrated",
-	Phase.MIGRATE: "Migrate: one site after the other",
+	Phase.DRAIN: "Drain: waiting for running jobs to end",
+	Phase.BACKUP: "Backup: backing up each database before its migration",
+	Phase.MIGRATE: "Migrate: migrating one site after the other",
 	Phase.RESTART: "Restart: stopping and starting the processes side by side",
-	Phase.LIFT: "Lift: every job is counted, then the queue moves again",
+	Phase.LIFT: "Lift: counting every job, then letting the queue run again",
 	Phase.VERIFY: "Verify: waiting until every process is up, workers have registered and web answers",
-	Phase.HANDOVER: "Handover: busy workers are replaced when their own job ends",
+	Phase.HANDOVER: "Handover: replacing each busy worker when its own job ends",
 	Phase.AUDIT: "Audit: comparing the jobs before and after",
 }
 
 
-def story(options: Options) -> str:
-	"""What an operation with these options does."""
-	text = STORIES[options.strategy]
-	return MIGRATION_STORY.format(text) if options.migration else text
-
-
-def span(seconds: float | None) -> str:
-	"""A duration as people say it; "no limit" for None."""
-	if seconds is None:
-		return "no limit"
-	if seconds < 10:
-		return f"{seconds:.1f} s" if seconds >= 0.1 or seconds == 0 else f"{seconds:.2f} s"
-	minutes, rest = divmod(round(seconds), 60)
-	return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def count(number: int, noun: str) -> str:
-	return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
-
-
-def following(join: str, text: str) -> str:
-	"""What an end of a sentence says; nothing where the text is left out, as on sites that may not see it."""
-	return f"{join}{text}" if text else ""
-
-
-def plural(noun: str) -> str:
-	return f"{noun}es" if noun.endswith("s") else f"{noun}s"
-
-
-def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
-	"""When which processes are restarted, step by step, as things are now."""
-	workers = [process.name for process in plan.restart if process.runs_jobs]
-	busy = [name for name in workers if name in plan.busy]
-	idle = [name for name in workers if name not in busy]
-	others = [process.name for process in plan.restart if process.name not in workers]
-	steps = {
-		Strategy.NO_WAIT_WORKERS: [("at once", others + idle), ("when its own job ends", busy)],
-		Strategy.ROLLING: [("at once", others), ("one at a time", idle), ("when its own job ends", busy)],
-	}.get(strategy, [("side by side", others + workers)])
-	return [(when, names) for when, names in steps if names]
-
-
-@singledispatch
 def sentence(event: events.Event) -> str:
-	"""Empty for facts that are shown in another way."""
-	return ""
+	"""With its level in front, as in "Warning: …". Empty for an event that is shown otherwise."""
+	words = SENTENCES[type(event)]
+	text = words.format_map(vars(event)) if isinstance(words, str) else words(event)
+	return f"{PREFIXES[event.level]}{text}" if text else ""
 
 
-@sentence.register
-def _(event: events.OperationStarted) -> str:
-	migrates = event.options is not None and event.options.migration is not None
-	return f"Operation {event.operation}: {'migrate, ' if migrates else ''}{event.strategy} on {event.bench}"
-
-
-@sentence.register
-def _(event: events.Planned) -> str:
-	return plan_sentence(event.plan)
-
-
-def plan_sentence(plan: Plan) -> str:
-	names = ", ".join(process.name for process in plan.restart)
-	text = (
-		f"{count(len(plan.restart), 'process')} to restart: {names}." if names else "No process to restart."
-	)
-	if plan.left_alone:
-		stopped = ", ".join(process.name for process in plan.left_alone)
-		text += f" Already stopped, left alone: {stopped}."
-	if plan.stopped_web:
-		text += " Web stays down: the exit code will be 4."
-	down = [f"{p.name} ({p.detail or p.state.value})" for p in plan.restart if p.state in DOWN_ALREADY]
-	if down:
-		text += f" Down already: {', '.join(down)}."
-	if plan.migrate:
-		text += f" {count(len(plan.migrate), 'site')} to migrate before: {', '.join(plan.migrate)}."
-	if not plan.jobs:
-		return f"{text} No job is running."
-	bound = "with no limit of their own" if plan.longest is None else f"at most {span(plan.longest)} more"
-	guess = "" if plan.likely is None else f", likely {span(plan.likely)}"
-	return f"{text} {count(len(plan.jobs), 'job')} running, {bound}{guess}."
-
-
-@sentence.register
-def _(event: events.PhaseEntered) -> str:
-	return PHASES.get(event.phase, event.phase.value)
-
-
-@sentence.register
-def _(event: events.TroubleFound) -> str:
-	return f"Warning: {event.trouble.text} {event.trouble.remedy}"
-
-
-@sentence.register
-def _(event: events.RecordsUnreadable) -> str:
-	return f"Warning: {unreadable(event.records)}"
+def plan_warnings(plan: Plan) -> list[str]:
+	"""What a person should know of a plan apart from its findings; none of it ends a restart before its first change."""
+	warnings: list[events.Event] = [events.CodeBroken(fault) for fault in plan.code_faults]
+	if plan.web_taken:
+		warnings.append(events.WebTaken(plan.web_taken))
+	if plan.unmanaged:
+		warnings.append(events.WorkersUnmanaged(plan.unmanaged))
+	if plan.unreadable:
+		warnings.append(events.RecordsUnreadable(plan.unreadable))
+	return [sentence(event) for event in warnings]
 
 
 def unreadable(records: UnreadableRecords) -> str:
-	"""What counts as not known, and which records that are; a few of them by name."""
-	names = "; ".join(f"{record.kind} {record.name}: {record.reason}" for record in records.named[:SHOWN])
-	more = f"; and {records.count - SHOWN} more" if records.count > SHOWN else ""
+	"""Which records count as unknown; a few of them by name."""
+	names = "; ".join(f"{record.kind} {record.name}: {record.reason}" for record in records.named[:NAMED])
+	more = f"; and {records.count - NAMED} more" if records.count > NAMED else ""
 	number = f"{records.count} or more records" if records.is_more else count(records.count, "record")
 	return f"{number} in Redis cannot be read, and count as unknown: {names}{more}."
 
 
-@sentence.register
-def _(event: events.NoWorkersFound) -> str:
-	return "Warning: Redis lists no worker of this bench; there is nothing to drain."
+def shown_otherwise(event: events.Event) -> str:
+	return ""
 
 
-@sentence.register
-def _(event: events.WorkersUnmanaged) -> str:
+def operation_started(event: events.OperationStarted) -> str:
+	migrates = event.options is not None and event.options.migration is not None
+	return f"Operation {event.operation}: {'migrate, ' if migrates else ''}{event.strategy} on {event.bench}"
+
+
+def planned(event: events.Planned) -> str:
+	return plan_sentence(event.plan)
+
+
+def phase_entered(event: events.PhaseEntered) -> str:
+	return PHASES.get(event.phase, event.phase.value)
+
+
+def records_unreadable(event: events.RecordsUnreadable) -> str:
+	return unreadable(event.records)
+
+
+def workers_unmanaged(event: events.WorkersUnmanaged) -> str:
 	names = ", ".join(f"pid {w.pid} on {w.host} ({','.join(w.queues)})" for w in event.workers)
-	return f"Warning: workers that the process manager does not run are left as they are, with old code: {names}."
+	return f"the process manager does not run these workers, so they keep the old code: {names}."
 
 
-@sentence.register
-def _(event: events.CodeBroken) -> str:
-	return f"Warning: {event.fault.module} cannot be loaded: {event.fault.error}\n{event.fault.traceback}"
-
-
-@sentence.register
-def _(event: events.CodeNotChecked) -> str:
-	return f"Warning: whether web and workers can load the code on the disk is not known: {event.reason}."
-
-
-@sentence.register
-def _(event: events.OtherBenchesPause) -> str:
+def other_benches_pause(event: events.OtherBenchesPause) -> str:
 	names = ", ".join(
 		f"{count(workers, 'worker')} of {bench}" for bench, workers in sorted(event.benches.items())
 	)
-	return f"Warning: on this Redis the fence pauses other benches too: {names}. --rolling does not disturb them."
+	return f"the fence also pauses other benches on this Redis: {names}. --rolling does not disturb them."
 
 
-@sentence.register
-def _(event: events.ForeignSuspension) -> str:
-	return f"Warning: someone else suspended the queue ({event.holder}). It will stay suspended after this operation."
-
-
-@sentence.register
-def _(event: events.FenceShared) -> str:
-	return f"Another operation also suspends the queue: {event.holder}. The queue runs again when both have ended."
-
-
-@sentence.register
-def _(event: events.ClockSet) -> str:
+def clock_set(event: events.ClockSet) -> str:
 	by = span(abs(event.seconds))
 	if event.seconds < 0:
-		return f"Warning: Redis' clock was set back by {by}."
-	return f"Warning: Redis' clock was set forward by {by}. Records of workers that were to expire in that time are gone."
-
-
-@sentence.register
-def _(event: events.FenceLapsed) -> str:
-	lapsed = f"the fence had lapsed {span(event.seconds)} after its last renewal. It stands again"
-	if event.phase.can_be_undone:
-		return f"Warning: {lapsed}, and workers are parked once more."
-	return f"Error: {lapsed}. Jobs may have started in {event.phase.value}."
-
-
-@sentence.register
-def _(event: events.QueueAway) -> str:
-	return f"Warning: {event.reason} Still asking."
-
-
-@sentence.register
-def _(event: events.ManagerAway) -> str:
-	return f"Warning: {event.reason}. Still asking."
-
-
-@sentence.register
-def _(event: events.WorkerDoesNotAnswer) -> str:
+		return f"Redis' clock was set back by {by}."
 	return (
-		f"Warning: worker {event.name} on {event.host} (pid {event.pid}) does not answer; not waiting for it."
+		f"Redis' clock was set forward by {by}. Worker records that were due to expire in that time are gone."
 	)
 
 
-@sentence.register
-def _(event: events.WorkersParked) -> str:
-	return f"Parked {count(event.idle, 'idle worker')} in {span(event.seconds)}; {event.busy} still at work"
+def fence_lapsed(event: events.FenceLapsed) -> str:
+	lapsed = f"the fence had lapsed {span(event.seconds)} after its last renewal. It stands again"
+	if event.phase.can_be_undone:
+		return f"{lapsed}, and workers are parked once more."
+	return f"{lapsed}. Jobs may have started in {event.phase.value}."
 
 
-@sentence.register
-def _(event: events.StillRunning) -> str:
+def workers_parked(event: events.WorkersParked) -> str:
+	return f"Parked {count(event.idle, 'idle worker')} in {span(event.seconds)}; {event.busy} still busy"
+
+
+def still_running(event: events.StillRunning) -> str:
 	if not event.jobs:
 		waiting_for = (
-			f"orphaned job processes {event.orphans}" if event.orphans else "a worker to come to rest"
+			f"orphaned job processes {event.orphans}" if event.orphans else "a worker to become idle"
 		)
 		return f"Waiting for {waiting_for}, {span(event.left)} left"
-	jobs = "; ".join(job_sentence(running) for running in event.jobs)
+	jobs = "; ".join(running_job(running) for running in event.jobs)
 	return f"Waiting for {count(len(event.jobs), 'job')}, {span(event.left)} left: {jobs}"
 
 
-def job_sentence(running: events.RunningJob) -> str:
+def running_job(running: events.RunningJob) -> str:
 	job, most = running.job, running.most_left
 	bound = "no limit" if most is None else f"at most {span(most)} more"
 	where = f" (pid {running.pid})" if running.pid else ""
 	return f"{job.site} / {job.method}{where} for {span(running.elapsed or 0)}, {bound}"
 
 
-@sentence.register
-def _(event: events.Drained) -> str:
+def drained(event: events.Drained) -> str:
 	return f"Drained in {span(event.seconds)}, waited for {count(event.jobs, 'job')}"
 
 
-@sentence.register
-def _(event: events.QueueNearLimit) -> str:
-	return f"Warning: {event.depth} jobs wait in {event.queue}; at {event.limit} enqueuing fails. Not waiting any longer."
+def jobs_condemned(event: events.JobsCondemned) -> str:
+	return f"Timeout reached: killing {count(len(event.ids), 'job')}."
 
 
-@sentence.register
-def _(event: events.JobsCondemned) -> str:
-	return f"The time is over: ending {count(len(event.ids), 'job')}."
-
-
-@sentence.register
-def _(event: events.JobsAbandoned) -> str:
-	names = "; ".join(f"{job.site} / {job.method} ({job.id})" for job in event.jobs)
+def jobs_abandoned(event: events.JobsAbandoned) -> str:
+	whose = "its worker was" if len(event.jobs) == 1 else "their workers were"
 	return (
-		f"Warning: {count(len(event.jobs), 'job')} broken off by a worker that somebody else killed: {names}"
+		f"{count(len(event.jobs), 'job')} interrupted, because {whose} killed externally: {named(event.jobs)}"
 	)
 
 
-@sentence.register
-def _(event: events.JobsInterrupted) -> str:
-	names = "; ".join(f"{job.site} / {job.method} ({job.id})" for job in event.jobs)
+def jobs_interrupted(event: events.JobsInterrupted) -> str:
 	back = f", {len(event.requeued)} put back at the front of their queue" if event.requeued else ""
-	return f"Warning: killed {count(len(event.jobs), 'job')}{back}: {names}"
+	return f"killed {count(len(event.jobs), 'job')}{back}: {named(event.jobs)}"
 
 
-@sentence.register
-def _(event: events.ProcessStopping) -> str:
-	return ""  # where it counts is the journal; that it is down is told
+def named(jobs: tuple[Job, ...]) -> str:
+	return "; ".join(f"{job.site} / {job.method} ({job.id})" for job in jobs)
 
 
-@sentence.register
-def _(event: events.ProcessDown) -> str:
+def process_down(event: events.ProcessDown) -> str:
 	if event.pid is None:
-		return f"{event.name} was down already"
+		return f"{event.name} was already down"
 	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
 
 
-@sentence.register
-def _(event: events.ProcessUp) -> str:
+def process_up(event: events.ProcessUp) -> str:
 	pids = event.new_pid if event.old_pid is None else f"{event.old_pid} → {event.new_pid}"
 	return f"{event.name} is up: pid {pids} after {span(event.seconds)}"
 
 
-@sentence.register
-def _(event: events.ProcessRetried) -> str:
-	return f"Warning: {event.name} ended soon after its start, and is tried again: {event.detail}"
-
-
-@sentence.register
-def _(event: events.ProcessFailed) -> str:
+def process_failed(event: events.ProcessFailed) -> str:
 	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
-	return f"Error: {event.name}: {event.reason}{tail}"
+	return f"{event.name}: {event.reason}{tail}"
 
 
-@sentence.register
-def _(event: events.RollingStopped) -> str:
+def rolling_stopped(event: events.RollingStopped) -> str:
 	return (
-		f"Error: {', '.join(event.failed)} did not come back, so no further worker is replaced."
+		f"{', '.join(event.failed)} did not come back, so no further worker is replaced."
 		f" In service with the old code: {', '.join(event.not_replaced)}."
 	)
 
 
-@sentence.register
-def _(event: events.HandedOver) -> str:
+def handed_over(event: events.HandedOver) -> str:
 	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
-	waiting = f" They still run: {jobs}." if jobs else ""
+	waiting = f" Still running: {jobs}." if jobs else ""
 	return (
-		f"Everything else is new. In the background, each when its own job ends: {', '.join(event.processes)}."
-		f"{waiting} Look with: bench safe-restart status"
+		"Everything else is new. These are replaced in the background, each when its own job ends:"
+		f" {', '.join(event.processes)}.{waiting} To follow, type: bench safe-restart status"
 	)
 
 
-@sentence.register
-def _(event: events.WebTaken) -> str:
-	return f"Warning: web cannot come up at {event.fault}. {event.fault.remedy}"
-
-
-@sentence.register
-def _(event: events.WebUnproved) -> str:
-	return f"Note: web answers at {event.address}, but whether the new process answers is unknown: {event.reason}."
-
-
-@sentence.register
-def _(event: events.StillVerifying) -> str:
+def still_verifying(event: events.StillVerifying) -> str:
 	parts = [f"{', '.join(event.programs)} to be up"] if event.programs else []
 	if event.unregistered:
 		names = ", ".join(event.unregistered)
@@ -336,91 +196,151 @@ def _(event: events.StillVerifying) -> str:
 	return f"Waiting for {'; '.join(parts)}"
 
 
-@sentence.register
-def _(event: events.OrphansFound) -> str:
+def orphans_found(event: events.OrphansFound) -> str:
 	pids = ", ".join(str(pid) for pid in event.pids)
-	return f"Warning: job processes without a worker go on with old code: pid {pids}. Look at each with: ps -fp PID"
+	return f"job processes without a worker still run the old code: pid {pids}. Look at each with: ps -fp PID"
 
 
-@sentence.register
-def _(event: events.JobsNotPutBack) -> str:
+def jobs_not_put_back(event: events.JobsNotPutBack) -> str:
 	jobs = count(len(event.ids), "job")
-	return f"Warning: {jobs} in no queue not put back: the fence had lapsed, so a worker may be taking them just now."
+	return f"{jobs} in no queue not put back: the fence had lapsed, so a worker may be taking them right now."
 
 
-@sentence.register
-def _(event: events.JobsPutBack) -> str:
+def jobs_put_back(event: events.JobsPutBack) -> str:
 	return f"Put back {count(len(event.ids), 'job')} that a worker had popped and never started"
 
 
-def plan_warnings(plan: Plan) -> list[str]:
-	"""What a person should know of a plan beside its findings; none of it ends a restart before its first change."""
-	facts: list[events.Event] = [events.CodeBroken(fault) for fault in plan.code_faults]
-	if plan.web_taken:
-		facts.append(events.WebTaken(plan.web_taken))
-	if plan.unmanaged:
-		facts.append(events.WorkersUnmanaged(plan.unmanaged))
-	if plan.unreadable:
-		facts.append(events.RecordsUnreadable(plan.unreadable))
-	return [sentence(fact) for fact in facts]
-
-
-@sentence.register
-def _(event: events.WentIntoBackground) -> str:
-	return f"Goes on in the background, pid {event.process.pid}"
-
-
-@sentence.register
-def _(event: events.Requested) -> str:
+def requested(event: events.Requested) -> str:
 	request = event.request
-	asked = {
+	text = {
 		RequestKind.CANCEL: f"{request.by} asks it to stop",
 		RequestKind.EXTEND: f"{request.by} gives running jobs {span(request.seconds)} more",
 		RequestKind.FORCE: f"{request.by} gives running jobs no more time",
 	}[request.wish]
-	return f"{asked}. Refused: {event.refusal}." if event.refusal else asked
+	return f"{text}. Refused: {event.refusal}." if event.refusal else text
 
 
-@sentence.register
-def _(event: events.RequestsIgnored) -> str:
+def requests_ignored(event: events.RequestsIgnored) -> str:
+	return f"ignored {count(event.count, 'request')} that cannot be read ({'; '.join(event.reasons)})."
+
+
+def migration_finding(event: events.MigrationFinding) -> str:
+	finding = event.finding
+	text = f"{finding.site}: {finding.text}" if finding.site else finding.text
+	return text if event.level is Level.NOTE else f"{text}. {finding.remedy}".rstrip()
+
+
+def setting_changed(event: events.SettingChanged) -> str:
+	return f"{event.new.key} of {event.new.site} is now {event.new.value} (before: {value_of(event.found)})"
+
+
+def setting_restored(event: events.SettingRestored) -> str:
+	return f"{event.found.key} of {event.found.site} is back at its former value ({value_of(event.found)})"
+
+
+def value_of(setting: Setting) -> str:
+	return str(setting.value) if setting.is_present else "not set"
+
+
+def setting_fault(event: events.SettingFault) -> str:
+	return f"{event.key} of {event.site} could not be set{following(': ', event.reason)}"
+
+
+def backup_ended(event: events.BackupEnded) -> str:
+	return f"Backed up {event.site} in {span(event.seconds)}{following(': ', event.file)}"
+
+
+def migrations_planned(event: events.MigrationsPlanned) -> str:
+	return f"{count(len(event.sites), 'site')} to migrate: {', '.join(event.sites)}"
+
+
+def migration_started(event: events.MigrationStarted) -> str:
+	return f"Migrating {event.site}, at most {span(event.timeout)}{following('; all output: ', event.log)}"
+
+
+def migration_ended(event: events.MigrationEnded) -> str:
+	migration = event.migration
+	if migration.result is Result.DONE:
+		return f"Migrated {migration.site} in {span(migration.seconds)}"
+	at = f" at {migration.culprit}" if migration.culprit else ""
+	after = f"after {span(migration.seconds)}"
 	return (
-		f"Warning: ignored {count(event.count, 'request')} that cannot be read ({'; '.join(event.reasons)})."
+		f"migration of {migration.site} {migration.result.value}{at} {after}; everything is restarted anyway"
 	)
 
 
-@sentence.register
-def _(event: events.JournalLost) -> str:
-	return f"Warning: {event.reason}"
+def migrations_stopped(event: events.MigrationsStopped) -> str:
+	return f"stopping as requested; not migrated: {', '.join(event.sites)}"
 
 
-@sentence.register
-def _(event: events.NotUnderstood) -> str:
-	return f"Warning: a fact is not understood ({event.reason}): another version wrote it, or its line is damaged"
+def migration_adopted(event: events.MigrationAdopted) -> str:
+	log = following(". Output: ", event.log)
+	return f"The migration of {event.site} is still running; the fence stays up until it ends{log}"
 
 
-@sentence.register
-def _(event: events.RecoveryStarted) -> str:
-	return f"Operation {event.operation} died in {event.phase.value}: putting right what it left (pid {event.by.pid})"
-
-
-@sentence.register
-def _(event: events.TakenOver) -> str:
-	return f"{event.by} takes over operation {event.operation} of {event.host}; the programs of {event.host} are not looked at"
-
-
-@sentence.register
-def _(event: events.LeftElsewhere) -> str:
-	return (
-		f"Note: operation {event.operation} died on {event.host} and left nothing that stays."
-		f" To close it, type there: bench safe-restart recover"
-	)
-
-
-@sentence.register
-def _(event: events.RecoveryFailed) -> str:
-	return f"Error: it could not be put right yet: {event.reason} Try: bench safe-restart recover"
-
-
-@sentence.register
-def _(event: events.MigrationAdopted) -> str:
-	return f"Its migration of {event.site} goes on; waiting for the end of it under the fence{following('. Output: ', event.log)}"
+#: Every event. Text holds fields of the event by name; where there is more to say than that, a function says it.
+SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
+	events.OperationStarted: operation_started,
+	events.WentIntoBackground: "Continues in the background, pid {process.pid}",
+	events.Requested: requested,
+	events.RequestsIgnored: requests_ignored,
+	events.JournalLost: "{reason}",
+	events.NotUnderstood: "an event cannot be read ({reason}): another version wrote it, or its line is damaged",
+	events.RecoveryStarted: "Operation {operation} died in {phase.value}: cleaning up after it (pid {by.pid})",
+	events.TakenOver: "{by} takes over operation {operation} of {host}; the programs of {host} are not looked at",
+	events.LeftElsewhere: "operation {operation} died on {host} and left nothing behind."
+	" To close it, type on {host}: bench safe-restart recover",
+	events.RecoveryFailed: "recovery failed; it will be retried: {reason} To retry now, type: bench safe-restart recover",
+	events.PhaseEntered: phase_entered,
+	events.Planned: planned,
+	events.TroubleFound: "{trouble.text} {trouble.remedy}",
+	events.CodeBroken: "{fault.module} cannot be loaded: {fault.error}\n{fault.traceback}",
+	events.CodeNotChecked: "it is unknown whether web and workers can load the code on the disk: {reason}.",
+	events.OtherBenchesPause: other_benches_pause,
+	events.ForeignSuspension: "someone else suspended the queue ({holder})."
+	" It will stay suspended after this operation.",
+	events.FenceShared: "Another operation also suspends the queue: {holder}. The queue runs again when both have ended.",
+	events.FenceLapsed: fence_lapsed,
+	events.ClockSet: clock_set,
+	events.QueueAway: "{reason} Trying again.",
+	events.ManagerAway: "{reason}. Trying again.",
+	events.Ended: shown_otherwise,  # by the report
+	events.RecordsUnreadable: records_unreadable,
+	events.NoWorkersFound: "Redis lists no worker of this bench; there is nothing to drain.",
+	events.WorkersUnmanaged: workers_unmanaged,
+	events.WorkerDoesNotAnswer: "worker {name} on {host} (pid {pid}) does not answer; not waiting for it.",
+	events.WorkersParked: workers_parked,
+	events.StillRunning: still_running,
+	events.Drained: drained,
+	events.QueueNearLimit: "{depth} jobs wait in {queue}; at {limit} enqueuing fails. Not waiting any longer.",
+	events.JobsCondemned: jobs_condemned,
+	events.JobsInterrupted: jobs_interrupted,
+	events.JobsAbandoned: jobs_abandoned,
+	events.JobsPutBack: jobs_put_back,
+	events.JobsNotPutBack: jobs_not_put_back,
+	events.ProcessStopping: shown_otherwise,  # by ProcessDown, which follows
+	events.ProcessDown: process_down,
+	events.ProcessUp: process_up,
+	events.ProcessRetried: "{name} ended soon after its start, and is being retried: {detail}",
+	events.ProcessFailed: process_failed,
+	events.RollingStopped: rolling_stopped,
+	events.HandedOver: handed_over,
+	events.WebTaken: "web cannot come up at {fault}. {fault.remedy}",
+	events.WebUnproved: "web answers at {address}, but it is unknown whether the new process answers: {reason}.",
+	events.StillVerifying: still_verifying,
+	events.OrphansFound: orphans_found,
+	events.MigrationAdopted: migration_adopted,
+	events.MigrationFinding: migration_finding,
+	events.SettingChanged: setting_changed,
+	events.SettingWasOn: "{key} of {site} is already on, and stays on",
+	events.SettingRestored: setting_restored,
+	events.SettingLeft: "someone changed {found.key} of {found.site} in the meantime; it was left as it is.",
+	events.SettingFault: setting_fault,
+	events.BackupStarted: "Backing up {site}",
+	events.BackupEnded: backup_ended,
+	events.MigrationsPlanned: migrations_planned,
+	events.MigrationStarted: migration_started,
+	events.MigrationOutput: "  {site}  {line}",
+	events.MigrationEnded: migration_ended,
+	events.MigrationsStopped: migrations_stopped,
+}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 from fmx_restart.adapters.journal import facts_in, without_repetitions
+from fmx_restart.console.format import span
 from fmx_restart.console.report import ending
-from fmx_restart.console.sentences import sentence, span
+from fmx_restart.console.sentences import sentence
 from fmx_restart.desk.json_safe import finite
 from fmx_restart.desk.own_view import OwnView
 from fmx_restart.engine import events
@@ -145,7 +146,7 @@ def project(facts: Iterable[Told], zone: tzinfo | None = None) -> Row:
 
 
 class RowBuilder:
-	"""What is known so far. One method per fact that changes a field; facts without one are only told in the log."""
+	"""What is known so far. CHANGES names the method of each event that changes a field; the others are only in the log."""
 
 	def __init__(self, zone: tzinfo | None = None) -> None:
 		self.log = OperationLog(zone)
@@ -160,8 +161,8 @@ class RowBuilder:
 		return {**self.row, "log": self.log.text()}
 
 	def hear(self, time: float, fact: events.Event) -> None:
-		if handler := getattr(self, type(fact).__name__, None):
-			handler(fact, time)
+		if change := CHANGES.get(type(fact)):
+			change(self, fact, time)
 		self.tell(fact, time)
 
 	def tell(self, fact: events.Event, time: float) -> None:
@@ -179,20 +180,20 @@ class RowBuilder:
 		if text:
 			self.log.add(time, text)
 
-	def OperationStarted(self, fact: events.OperationStarted, time: float) -> None:
+	def operation_started(self, fact: events.OperationStarted, time: float) -> None:
 		self.row |= {"bench": fact.bench, "strategy": fact.strategy, "started": time}
 		if fact.options:
 			self.row |= option_fields(fact.options)
 		self.row["phases"].append({"phase": "Preflight", "started": time})
 
-	def PhaseEntered(self, fact: events.PhaseEntered, time: float) -> None:
+	def phase_entered(self, fact: events.PhaseEntered, time: float) -> None:
 		phases = self.row["phases"]
 		if phases:
 			phases[-1]["seconds"] = time - phases[-1]["started"]
 		phases.append({"phase": fact.phase.value, "started": time})
 		self.row["phase"] = fact.phase.value
 
-	def Planned(self, fact: events.Planned, _time: float) -> None:
+	def planned(self, fact: events.Planned, _time: float) -> None:
 		for process in fact.plan.restart:
 			self.program(process.name).update(kind=process.kind.value, old_pid=process.pid)
 		for process in fact.plan.left_alone:
@@ -204,24 +205,24 @@ class RowBuilder:
 			self.row["processes"].append(self.programs[name])
 		return self.programs[name]
 
-	def ProcessStopping(self, fact: events.ProcessStopping, _time: float) -> None:
+	def process_stopping(self, fact: events.ProcessStopping, _time: float) -> None:
 		self.program(fact.name).update(kind=fact.kind.value, old_pid=fact.pid, outcome="Stopping")
 
-	def ProcessDown(self, fact: events.ProcessDown, _time: float) -> None:
+	def process_down(self, fact: events.ProcessDown, _time: float) -> None:
 		self.program(fact.name).update(old_pid=fact.pid, outcome="Starting")
 
-	def ProcessUp(self, fact: events.ProcessUp, _time: float) -> None:
+	def process_up(self, fact: events.ProcessUp, _time: float) -> None:
 		told = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
 		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **told)
 
-	def ProcessFailed(self, fact: events.ProcessFailed, _time: float) -> None:
+	def process_failed(self, fact: events.ProcessFailed, _time: float) -> None:
 		self.program(fact.name).update(outcome="Failed", reason=fact.reason)
 
-	def HandedOver(self, fact: events.HandedOver, _time: float) -> None:
+	def handed_over(self, fact: events.HandedOver, _time: float) -> None:
 		for name in fact.processes:
 			self.program(name).update(outcome="Waiting for Its Job")
 
-	def StillRunning(self, fact: events.StillRunning, time: float) -> None:
+	def still_running(self, fact: events.StillRunning, time: float) -> None:
 		for running in fact.jobs:
 			if running.job.id not in self.waited:
 				self.waited[running.job.id] = {**job_row(running.job, "Waited For"), "since": time}
@@ -232,27 +233,27 @@ class RowBuilder:
 		self.row["jobs_waited_for"] = len(self.waited)
 		self.row["jobs_queued"] = sum(fact.depths.values())
 
-	def JobsInterrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
+	def jobs_interrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
 		back = set(fact.requeued)
 		self.row["jobs"] += [job_row(job, "Interrupted") for job in fact.jobs]
 		self.row["jobs"] += [job_row(job, "Requeued") for job in fact.jobs if job.id in back]
 		self.row["jobs_interrupted"] = self.row.get("jobs_interrupted", 0) + len(fact.jobs)
 		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(back)
 
-	def JobsPutBack(self, fact: events.JobsPutBack, _time: float) -> None:
+	def jobs_put_back(self, fact: events.JobsPutBack, _time: float) -> None:
 		self.row["jobs"] += [{"part": "Put Back", "job_id": id} for id in fact.ids]
 		self.row["jobs_put_back"] = self.row.get("jobs_put_back", 0) + len(fact.ids)
 
-	def SettingChanged(self, fact: events.SettingChanged, _time: float) -> None:
+	def setting_changed(self, fact: events.SettingChanged, _time: float) -> None:
 		self.row["settings"].append(setting_row(fact.found))
 
-	def SettingRestored(self, fact: events.SettingRestored, _time: float) -> None:
+	def setting_restored(self, fact: events.SettingRestored, _time: float) -> None:
 		self.setting(fact.found.site, fact.found.key)["restored"] = True
 
-	def SettingLeft(self, fact: events.SettingLeft, _time: float) -> None:
+	def setting_left(self, fact: events.SettingLeft, _time: float) -> None:
 		self.setting(fact.found.site, fact.found.key)["reason"] = "Somebody else changed it since."
 
-	def SettingFault(self, fact: events.SettingFault, _time: float) -> None:
+	def setting_fault(self, fact: events.SettingFault, _time: float) -> None:
 		self.setting(fact.site, fact.key)["reason"] = fact.reason
 
 	def setting(self, site: str, key: str) -> Row:
@@ -263,15 +264,15 @@ class RowBuilder:
 		self.row["settings"].append({"site": site, "setting": key})
 		return self.row["settings"][-1]
 
-	def MigrationsPlanned(self, fact: events.MigrationsPlanned, _time: float) -> None:
+	def migrations_planned(self, fact: events.MigrationsPlanned, _time: float) -> None:
 		self.row["migrations"] = [{"site": site, "result": "not tried"} for site in fact.sites]
 
-	def MigrationEnded(self, fact: events.MigrationEnded, _time: float) -> None:
+	def migration_ended(self, fact: events.MigrationEnded, _time: float) -> None:
 		ended = migration_row(fact.migration)
 		others = [row for row in self.row["migrations"] if row["site"] != ended["site"]]
 		self.row["migrations"] = [*others, ended]
 
-	def Ended(self, fact: events.Ended, _time: float) -> None:
+	def ended(self, fact: events.Ended, _time: float) -> None:
 		report = fact.report
 		self.row |= {"status": report.outcome.value, "phase": report.outcome.value}
 		self.row |= {"finished": report.started + report.seconds, "duration": report.seconds, "exit_code": 0}
@@ -279,6 +280,29 @@ class RowBuilder:
 			self.row |= {"failure": report.failure.type, "reason": report.failure.message}
 			self.row |= {"remedy": report.failure.hint, "exit_code": exit_code_of(report.failure.type)}
 		self.row |= report_fields(report, self.row)
+
+
+#: What an event changes in a row
+CHANGES: dict[type[events.Event], Callable[[RowBuilder, Any, float], None]] = {
+	events.OperationStarted: RowBuilder.operation_started,
+	events.PhaseEntered: RowBuilder.phase_entered,
+	events.Planned: RowBuilder.planned,
+	events.ProcessStopping: RowBuilder.process_stopping,
+	events.ProcessDown: RowBuilder.process_down,
+	events.ProcessUp: RowBuilder.process_up,
+	events.ProcessFailed: RowBuilder.process_failed,
+	events.HandedOver: RowBuilder.handed_over,
+	events.StillRunning: RowBuilder.still_running,
+	events.JobsInterrupted: RowBuilder.jobs_interrupted,
+	events.JobsPutBack: RowBuilder.jobs_put_back,
+	events.SettingChanged: RowBuilder.setting_changed,
+	events.SettingRestored: RowBuilder.setting_restored,
+	events.SettingLeft: RowBuilder.setting_left,
+	events.SettingFault: RowBuilder.setting_fault,
+	events.MigrationsPlanned: RowBuilder.migrations_planned,
+	events.MigrationEnded: RowBuilder.migration_ended,
+	events.Ended: RowBuilder.ended,
+}
 
 
 class JournalProjection:

@@ -12,7 +12,8 @@ from frappe import _
 from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.adapters.journal import fact_in
-from fmx_restart.console.sentences import STORIES, order, plan_sentence, plan_warnings, sentence
+from fmx_restart.console.plan import STORIES, order, plan_sentence
+from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.desk import access, bench, rows
 from fmx_restart.desk.access import current, holder_text, told
 from fmx_restart.desk.json_safe import finite

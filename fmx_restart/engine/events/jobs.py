@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fmx_restart.engine.events.operation import Event
+from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.ports import (
 	Job,
 	UnreadableRecords,
@@ -16,6 +16,8 @@ from fmx_restart.engine.ports import (
 class RecordsUnreadable(Event):
 	"""Other programs wrote them. Nothing ends because of them: what they say counts as not known."""
 
+	level = Level.WARNING
+
 	records: UnreadableRecords  # all since the beginning
 
 
@@ -23,10 +25,14 @@ class RecordsUnreadable(Event):
 class NoWorkersFound(Event):
 	"""Redis lists no worker of this bench: there is nothing to drain."""
 
+	level = Level.WARNING
+
 
 @dataclass(frozen=True)
 class WorkersUnmanaged(Event):
 	"""Started by hand, on another machine, or lost by their manager: they are left as they are, with old code."""
+
+	level = Level.WARNING
 
 	workers: tuple[Worker, ...]
 
@@ -34,6 +40,8 @@ class WorkersUnmanaged(Event):
 @dataclass(frozen=True)
 class WorkerDoesNotAnswer(Event):
 	"""A worker of another machine took no wake-up: it is gone, or hangs. It is not waited for."""
+
+	level = Level.WARNING
 
 	name: str
 	host: str
@@ -77,6 +85,8 @@ class Drained(Event):
 class QueueNearLimit(Event):
 	"""At `limit` waiting jobs frappe.enqueue begins to raise; the time-out's policy applies now."""
 
+	level = Level.WARNING
+
 	queue: str
 	depth: int
 	limit: int
@@ -93,6 +103,7 @@ class JobsCondemned(Event):
 
 @dataclass(frozen=True)
 class JobsInterrupted(Event):
+	level = Level.WARNING
 	jobs: tuple[Job, ...]
 	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again
 
@@ -100,6 +111,8 @@ class JobsInterrupted(Event):
 @dataclass(frozen=True)
 class JobsAbandoned(Event):
 	"""They had started, somebody else killed their workers, and nobody works on them any more."""
+
+	level = Level.WARNING
 
 	jobs: tuple[Job, ...]
 
@@ -114,5 +127,7 @@ class JobsPutBack(Event):
 @dataclass(frozen=True)
 class JobsNotPutBack(Event):
 	"""They stood in no list, and the fence lapsed before they could be put back: a worker may be popping them."""
+
+	level = Level.WARNING
 
 	ids: tuple[str, ...]

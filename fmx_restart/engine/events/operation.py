@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
 
 from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.options import Options
@@ -17,9 +19,20 @@ from fmx_restart.engine.ports import (
 from fmx_restart.engine.report import Report
 
 
+class Level(Enum):
+	"""How bad an event is for the reader. A note is worth knowing and asks for nothing."""
+
+	INFO = "info"
+	NOTE = "note"
+	WARNING = "warning"
+	ERROR = "error"
+
+
 @dataclass(frozen=True)
 class Event:
-	"""The base of every fact; a listener may ask for this type only."""
+	"""The base of every event; a listener may ask for this type only. `level` follows from the event: no journal holds it."""
+
+	level: ClassVar[Level] = Level.INFO
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Requested(Event):
 class RequestsIgnored(Event):
 	"""Entries of the mailbox that are no requests. Nothing of what was written there is told: anyone may have done so."""
 
+	level = Level.WARNING
+
 	count: int
 	reasons: tuple[str, ...]  # each once
 
@@ -61,12 +76,16 @@ class RequestsIgnored(Event):
 class JournalLost(Event):
 	"""The journal cannot be written any more. Nothing is begun without it; what was begun is finished."""
 
+	level = Level.WARNING
+
 	reason: str
 
 
 @dataclass(frozen=True)
 class NotUnderstood(Event):
 	"""In place of a fact that another version wrote, or whose line is damaged. Only for showing: no journal holds it."""
+
+	level = Level.WARNING
 
 	reason: str
 
@@ -93,6 +112,8 @@ class TakenOver(Event):
 class LeftElsewhere(Event):
 	"""An operation of another machine died there, and left nothing that stays. Its end is for that machine to write."""
 
+	level = Level.NOTE
+
 	operation: str
 	host: str
 
@@ -100,6 +121,8 @@ class LeftElsewhere(Event):
 @dataclass(frozen=True)
 class RecoveryFailed(Event):
 	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart recover."""
+
+	level = Level.ERROR
 
 	reason: str
 
@@ -118,6 +141,8 @@ class Planned(Event):
 class TroubleFound(Event):
 	"""The doctor's finding, told beside the restart; it keeps nothing from being restarted."""
 
+	level = Level.WARNING
+
 	trouble: Trouble
 
 
@@ -125,11 +150,14 @@ class TroubleFound(Event):
 class CodeBroken(Event):
 	"""Web and workers could not load it as it is on the disk now."""
 
+	level = Level.WARNING
+
 	fault: CodeFault
 
 
 @dataclass(frozen=True)
 class CodeNotChecked(Event):
+	level = Level.WARNING
 	reason: str
 
 
@@ -137,12 +165,16 @@ class CodeNotChecked(Event):
 class OtherBenchesPause(Event):
 	"""rq:suspended is one key per Redis database: the fence stops these workers as well."""
 
+	level = Level.WARNING
+
 	benches: dict[str, int]  # bench id → workers
 
 
 @dataclass(frozen=True)
 class ForeignSuspension(Event):
 	"""Somebody else suspended the queue. It stays as it is, also afterwards."""
+
+	level = Level.WARNING
 
 	holder: str
 
@@ -164,10 +196,16 @@ class FenceLapsed(Event):
 	phase: Phase = Phase.DRAIN
 	seconds: float = 0.0  # since it was renewed last
 
+	@property
+	def level(self) -> Level:
+		return Level.WARNING if self.phase.can_be_undone else Level.ERROR
+
 
 @dataclass(frozen=True)
 class ClockSet(Event):
 	"""Redis' clock jumped by so many seconds. Forward: what was to expire in that time is gone, records of workers too."""
+
+	level = Level.WARNING
 
 	seconds: float
 
@@ -176,12 +214,16 @@ class ClockSet(Event):
 class QueueAway(Event):
 	"""Redis does not answer; the operation goes on asking until its time is up."""
 
+	level = Level.WARNING
+
 	reason: str
 
 
 @dataclass(frozen=True)
 class ManagerAway(Event):
 	"""The process manager does not answer in the middle of a restart; the operation goes on asking."""
+
+	level = Level.WARNING
 
 	reason: str
 

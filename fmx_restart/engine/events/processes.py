@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fmx_restart.engine.events.operation import Event
+from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.ports import (
 	Job,
 	ProcessKind,
@@ -42,12 +42,15 @@ class ProcessUp(Event):
 class ProcessRetried(Event):
 	"""It ended soon after its start. Its manager tries again, and we wait for that."""
 
+	level = Level.WARNING
+
 	name: str
 	detail: str
 
 
 @dataclass(frozen=True)
 class ProcessFailed(Event):
+	level = Level.ERROR
 	name: str
 	reason: str
 	log_tail: str
@@ -56,6 +59,8 @@ class ProcessFailed(Event):
 @dataclass(frozen=True)
 class RollingStopped(Event):
 	"""So many processes did not come back that no further worker is replaced."""
+
+	level = Level.ERROR
 
 	failed: tuple[str, ...]
 	not_replaced: tuple[str, ...]  # they stay in service, with the code they were started with
@@ -77,12 +82,16 @@ class HandedOver(Event):
 class WebTaken(Event):
 	"""Known before anything is touched: somebody keeps web from its address, and the restart will not bring it up."""
 
+	level = Level.WARNING
+
 	fault: WebFault
 
 
 @dataclass(frozen=True)
 class WebUnproved(Event):
 	"""Web answers, and whether it is the new process that does cannot be known."""
+
+	level = Level.NOTE
 
 	address: str
 	reason: str
@@ -101,5 +110,7 @@ class StillVerifying(Event):
 @dataclass(frozen=True)
 class OrphansFound(Event):
 	"""Job processes that lost their worker go on with the code they were started with."""
+
+	level = Level.WARNING
 
 	pids: tuple[int, ...]

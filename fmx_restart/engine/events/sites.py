@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fmx_restart.engine.events.operation import Event
-from fmx_restart.engine.migration import Finding, SiteMigration
+from fmx_restart.engine.events.operation import Event, Level
+from fmx_restart.engine.migration import Finding, Gravity, Result, SiteMigration
 from fmx_restart.engine.ports import (
 	Setting,
 )
@@ -24,6 +24,10 @@ class MigrationFinding(Event):
 	"""Known before anything was touched, and gone on in spite of it."""
 
 	finding: Finding
+
+	@property
+	def level(self) -> Level:
+		return Level.NOTE if self.finding.gravity is Gravity.NOTE else Level.WARNING
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,14 @@ class SettingRestored(Event):
 class SettingLeft(Event):
 	"""Somebody else changed it since we did. It stays as they set it."""
 
+	level = Level.WARNING
+
 	found: Setting
 
 
 @dataclass(frozen=True)
 class SettingFault(Event):
+	level = Level.ERROR
 	site: str
 	key: str
 	reason: str
@@ -100,9 +107,15 @@ class MigrationOutput(Event):
 class MigrationEnded(Event):
 	migration: SiteMigration
 
+	@property
+	def level(self) -> Level:
+		return Level.INFO if self.migration.result is Result.DONE else Level.ERROR
+
 
 @dataclass(frozen=True)
 class MigrationsStopped(Event):
 	"""Somebody asked us to stop: the migration under way was finished, these sites are not tried."""
+
+	level = Level.WARNING
 
 	sites: tuple[str, ...]

@@ -113,7 +113,7 @@ class TestOtherMachine(RedisTestCase):
 	def test_where_it_left_nothing_that_stays_a_new_one_goes_on_and_names_it(self):
 		journal = self.die(events.PhaseEntered(Phase.DRAIN))
 		done = self.command("--wait-workers", "--yes")
-		self.assertIn(f"operation {OPERATION} died on a.example and left nothing that stays", done.stdout)
+		self.assertIn(f"operation {OPERATION} died on a.example and left nothing behind", done.stdout)
 		self.assertIn("supervisor", done.stderr)  # this bench has none: as far as it can get
 		self.assert_untouched(journal)
 

@@ -154,7 +154,7 @@ class TestDone(ApiTestCase):
 		self.assertGreaterEqual(row["jobs_waited_for"], 1)
 		self.assertEqual((row["jobs_lost"], row["jobs_interrupted"]), (0, 0))
 		self.assertGreater(row["duration"], 0)
-		self.assertIn("Drain: waiting until no job runs", row["log"])
+		self.assertIn("Drain: waiting for running jobs to end", row["log"])
 		self.assertIn("--wait-workers-timeout=100", row["command"])
 
 	def test_the_history_begins_with_it(self):

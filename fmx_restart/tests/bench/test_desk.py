@@ -46,7 +46,7 @@ class TestRestartFromDesk(DeskTestCase):
 	def look_at_the_drain(self) -> None:
 		self.assertIn(self.bench.site, self.desk.see(".restart-table tr", METHOD).inner_text())
 		self.desk.see(".restart-left", "Gives up in")
-		self.desk.see(".restart-log", "Drain: waiting until no job runs")
+		self.desk.see(".restart-log", "Drain: waiting for running jobs to end")
 		for button in ("Extend Time…", "Force…", "Cancel…"):
 			self.desk.see(".restart-actions button", button)
 

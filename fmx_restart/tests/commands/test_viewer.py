@@ -274,7 +274,9 @@ class TestLeaving(ViewerCase):
 	def test_it_leaves_at_the_handover_with_that_facts_exit_code(self):
 		done = self.command("hands_over").finish()
 		self.assertEqual(done.code, NOT_BACK, done.text)
-		self.assertTrue(done.output.rstrip().endswith("Look with: bench safe-restart status"), done.output)
+		self.assertTrue(
+			done.output.rstrip().endswith("To follow, type: bench safe-restart status"), done.output
+		)
 		self.assert_works_on()
 		self.assert_ends_by_itself()
 

@@ -101,6 +101,14 @@ class TestLiveTerminal(unittest.TestCase):
 		still = replace(sample(events.StillRunning), workers=())
 		self.assertRegex(self.table(still), r"worker is gone +gone +text / text")
 
+	def test_the_colour_follows_the_level_and_not_the_words(self):
+		terminal = Console(file=(out := io.StringIO()), force_terminal=True, highlight=False)
+		LiveTerminal(terminal)(events.ProcessDown("Warning: red", None, 0.0))
+		LiveTerminal(terminal)(events.ProcessFailed("web", "gone", ""))
+		plain, failed = out.getvalue().splitlines()
+		self.assertNotIn("\x1b[33m", plain)
+		self.assertIn("\x1b[31mError: web: gone", failed)
+
 	def test_colours_appear_on_a_terminal_only(self):
 		terminal = Console(file=(out := io.StringIO()), force_terminal=True)
 		LiveTerminal(terminal)(events.NoWorkersFound())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.console.sentences import order
+from fmx_restart.console.plan import order
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState

@@ -2,26 +2,37 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import unittest
 from dataclasses import replace
 
+from fmx_restart.console.format import count, span
 from fmx_restart.console.listeners import PlainLines
-from fmx_restart.console.sentences import PHASES, count, plan_sentence, sentence, span, story
+from fmx_restart.console.plan import plan_sentence, story
+from fmx_restart.console.sentences import PHASES, PREFIXES, SENTENCES, sentence, shown_otherwise
 from fmx_restart.engine import events
+from fmx_restart.engine.emitter import json_line
+from fmx_restart.engine.events import Level
+from fmx_restart.engine.migration import Finding, Gravity, Result, SiteMigration
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.tests.console.samples import event_types, sample
 
-SHOWN_OTHERWISE = {events.Ended, events.ProcessStopping}  # by the report, and by what follows
-
 
 class TestSentences(unittest.TestCase):
-	def test_every_fact_has_a_sentence_or_is_shown_otherwise(self):
+	def test_the_table_has_every_event_and_no_other(self):
+		self.assertEqual(SENTENCES.keys(), set(event_types()))
+
+	def test_every_event_has_a_sentence_or_is_shown_otherwise(self):
 		for kind in event_types():
 			with self.subTest(kind=kind.__name__):
-				self.assertEqual(bool(sentence(sample(kind))), kind not in SHOWN_OTHERWISE)
+				self.assertEqual(bool(sentence(sample(kind))), SENTENCES[kind] is not shown_otherwise)
+
+	def test_those_shown_otherwise_are_the_report_and_what_another_event_follows(self):
+		shown = {kind for kind, words in SENTENCES.items() if words is shown_otherwise}
+		self.assertEqual(shown, {events.Ended, events.ProcessStopping})
 
 	def test_a_sentence_shows_no_inside_of_ours(self):
 		for kind in event_types():
@@ -33,6 +44,28 @@ class TestSentences(unittest.TestCase):
 		self.assertEqual(PHASES.keys(), entered)
 		for phase in entered:
 			self.assertTrue(sentence(events.PhaseEntered(phase)).startswith(f"{phase.value}: "))
+
+	def test_the_level_is_in_front_and_in_no_sentence_itself(self):
+		for kind in event_types():
+			if text := sentence(sample(kind)):
+				before = PREFIXES[sample(kind).level]
+				with self.subTest(kind=kind.__name__):
+					self.assertTrue(text.startswith(before))
+					self.assertNotRegex(text[len(before) :], "^(Note|Warning|Error)")
+
+	def test_a_level_that_depends_on_the_event_follows_it(self):
+		undone = {Phase.DRAIN: Level.WARNING, Phase.RESTART: Level.ERROR}
+		self.assertEqual({phase: events.FenceLapsed(phase).level for phase in undone}, undone)
+		ended = {Result.DONE: Level.INFO, Result.FAILED: Level.ERROR}
+		levels = {result: events.MigrationEnded(SiteMigration("a", result)).level for result in ended}
+		self.assertEqual(levels, ended)
+		weighs = {Gravity.NOTE: Level.NOTE, Gravity.DOUBTFUL: Level.WARNING}
+		levels = {gravity: events.MigrationFinding(Finding("a", gravity, "")).level for gravity in weighs}
+		self.assertEqual(levels, weighs)
+
+	def test_no_journal_holds_a_level(self):
+		for kind in event_types():
+			self.assertNotIn("level", json.loads(json_line(sample(kind))), kind)
 
 	def test_plain_lines_have_a_time_and_a_sentence(self):
 		out = io.StringIO()
@@ -58,7 +91,7 @@ class TestSentences(unittest.TestCase):
 	def test_while_nothing_runs_the_drain_says_what_else_it_waits_for(self):
 		still = replace(sample(events.StillRunning), jobs=())
 		self.assertIn("orphaned job processes", sentence(still))
-		self.assertIn("a worker to come to rest", sentence(replace(still, orphans=())))
+		self.assertIn("a worker to become idle", sentence(replace(still, orphans=())))
 
 	def test_a_job_without_a_limit_is_said_to_have_none(self):
 		still = sample(events.StillRunning)
@@ -103,7 +136,7 @@ class TestPlanSentence(unittest.TestCase):
 
 	def test_it_says_how_long_running_jobs_can_take_at_most(self):
 		self.assertIn("1 job running, at most 4.5 s more, likely 4.5 s.", plan_sentence(self.plan))
-		self.assertIn("with no limit of their own", plan_sentence(replace(self.plan, longest=None)))
+		self.assertIn("with no time limit", plan_sentence(replace(self.plan, longest=None)))
 		self.assertIn("No job is running.", plan_sentence(replace(self.plan, jobs=())))
 
 

@@ -216,10 +216,10 @@ class TestProjection(unittest.TestCase):
 		for line in ['{"event": "NobodyKnowsThis", "time": 1.0}', '{"event": "PhaseEnt'] * 2:
 			operation.lines.insert(4, line)
 		row = operation.row()
-		kept = [line for line in row["log"].splitlines() if "not understood" not in line]
+		kept = [line for line in row["log"].splitlines() if "cannot be read" not in line]
 		self.assertEqual({**row, "log": "\n".join(kept) + "\n"}, whole)
 		for reason in ("unknown fact 'NobodyKnowsThis'", "no JSON"):
-			self.assertEqual(row["log"].count(f"a fact is not understood ({reason})"), 1, row["log"])
+			self.assertEqual(row["log"].count(f"an event cannot be read ({reason})"), 1, row["log"])
 
 
 class TestSchema(unittest.TestCase):

@@ -42,7 +42,7 @@ class TestRecorded(unittest.TestCase):
 				with self.subTest(journal.stem, format=number):
 					facts = list(understood_facts_of(journal))
 					self.assertEqual(len(facts), len(list(whole_lines(journal))))
-					self.assertNotIn("not understood", self.row(journal)["log"])
+					self.assertNotIn("an event cannot be read", self.row(journal)["log"])
 
 	def test_an_operation_that_waited_is_done(self):
 		for journal in self.each("wait-workers"):

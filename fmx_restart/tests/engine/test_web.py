@@ -125,7 +125,7 @@ class TestWhoAnswersIsUnknown(WebCase):
 		run = Run(self.bench)
 		self.assertEqual(run.go().outcome, Phase.DONE)
 		(fact,) = run.of(events.WebUnproved)
-		self.assertIn("whether the new process answers is unknown: this user may not look", sentence(fact))
+		self.assertIn("it is unknown whether the new process answers: this user may not look", sentence(fact))
 
 
 class TestSites(WebCase):

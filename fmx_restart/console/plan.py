@@ -1,0 +1,73 @@
+"""What a restart would do: the story of a strategy, the order of the processes, and the plan as one sentence."""
+
+from __future__ import annotations
+
+from fmx_restart.console.format import count, span
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import ProcessState
+
+#: What a strategy does, in the order in which it does it: for the dry run
+STORIES = {
+	Strategy.FAST: "Running jobs get a short grace period, then they are killed; everything is restarted side by side.",
+	Strategy.WAIT_WORKERS: "Running jobs finish first, then everything is restarted side by side.",
+	Strategy.NO_WAIT_WORKERS: "Web, scheduler and idle workers are restarted at once; each busy worker when its own job ends.",
+	Strategy.SUSPEND_RQ: "The queue is suspended and every process gets the stop order at once; running jobs get a grace"
+	" period, then they are killed.",
+	Strategy.ROLLING: "Web and scheduler are restarted at once, then one worker after the other; the queue keeps running.",
+}
+MIGRATION_STORY = "The sites are migrated before the restart. {}"
+DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
+
+
+def story(options: Options) -> str:
+	"""What an operation with these options does."""
+	text = STORIES[options.strategy]
+	return MIGRATION_STORY.format(text) if options.migration else text
+
+
+def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
+	"""When which processes are restarted, step by step, as things are now."""
+	workers = [process.name for process in plan.restart if process.runs_jobs]
+	busy = [name for name in workers if name in plan.busy]
+	idle = [name for name in workers if name not in busy]
+	others = [process.name for process in plan.restart if process.name not in workers]
+	steps = {
+		Strategy.NO_WAIT_WORKERS: [("at once", others + idle), ("when its own job ends", busy)],
+		Strategy.ROLLING: [("at once", others), ("one at a time", idle), ("when its own job ends", busy)],
+	}.get(strategy, [("side by side", others + workers)])
+	return [(when, names) for when, names in steps if names]
+
+
+def plan_sentence(plan: Plan) -> str:
+	return " ".join(filter(None, (to_restart(plan), *exceptions(plan), running(plan))))
+
+
+def to_restart(plan: Plan) -> str:
+	names = ", ".join(process.name for process in plan.restart)
+	return (
+		f"{count(len(plan.restart), 'process')} to restart: {names}." if names else "No process to restart."
+	)
+
+
+def exceptions(plan: Plan) -> list[str]:
+	parts = []
+	if plan.left_alone:
+		stopped = ", ".join(process.name for process in plan.left_alone)
+		parts.append(f"Already stopped, left alone: {stopped}.")
+	if plan.stopped_web:
+		parts.append("Web stays down: the exit code will be 4.")
+	down = [f"{p.name} ({p.detail or p.state.value})" for p in plan.restart if p.state in DOWN_ALREADY]
+	if down:
+		parts.append(f"Already down: {', '.join(down)}.")
+	if plan.migrate:
+		parts.append(f"{count(len(plan.migrate), 'site')} to migrate first: {', '.join(plan.migrate)}.")
+	return parts
+
+
+def running(plan: Plan) -> str:
+	if not plan.jobs:
+		return "No job is running."
+	bound = "with no time limit" if plan.longest is None else f"at most {span(plan.longest)} more"
+	guess = "" if plan.likely is None else f", likely {span(plan.likely)}"
+	return f"{count(len(plan.jobs), 'job')} running, {bound}{guess}."
