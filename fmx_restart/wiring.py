@@ -237,6 +237,12 @@ def manager(path: str, config: dict, *, recovers: bool) -> Processes:
 		raise
 
 
+def process_manager() -> Processes:
+	"""Of this bench. Raises WrongEnvironment where none answers. It needs no Redis."""
+	config = read_config()
+	return manager(identity(config)[1], config, recovers=False)
+
+
 def identity(config: dict) -> tuple[str, str]:
 	"""The bench's id, by Frappe's rule: the names of its queues begin with it. And its folder."""
 	path = bench_path()

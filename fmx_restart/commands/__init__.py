@@ -94,7 +94,7 @@ by_flag(
 by_flag(
 	"status",
 	"show_status",
-	"Show the operation that holds this bench, its programs and workers.",
+	"Show who holds this bench, its programs and its workers.",
 	{"Options": (option.JSON,)},
 )
 by_flag(
@@ -109,6 +109,23 @@ by_flag(
 	"recover",
 	"Clean up after an operation whose process died.",
 	{"Options": (option.TAKE_OVER, option.JSON_LINES)},
+)
+
+
+def show_logs(context: click.Context, program: str | None, count: int) -> None:
+	from fmx_restart.commands.logs import run
+
+	run(program, count)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"logs",
+		callback=click.pass_context(show_logs),
+		sections={"Options": (option.TAIL,)},
+		params=[option.PROGRAM],
+		help="Show the end of every program's log, or of one program's.",
+	)
 )
 
 

@@ -145,6 +145,14 @@ LIMIT = click.Option(
 	metavar="N",
 	help="Show this many operations (default: 20).",
 )
+PROGRAM = click.Argument(["program"], required=False)
+TAIL = click.Option(
+	["--tail", "count"],
+	type=click.IntRange(1, 10_000),
+	default=20,
+	metavar="N",
+	help="Show this many lines of each log (default: 20).",
+)
 TAKE_OVER = click.Option(
 	["--take-over"],
 	is_flag=True,

@@ -8,7 +8,15 @@ from itertools import count
 
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.identity import Machine
-from fmx_restart.engine.ports import HostProcess, Likeness, Process, ProcessKind, ProcessState, Worker
+from fmx_restart.engine.ports import (
+	HostProcess,
+	Likeness,
+	LogTail,
+	Process,
+	ProcessKind,
+	ProcessState,
+	Worker,
+)
 from fmx_restart.testing.clock import FakeClock
 
 
@@ -237,6 +245,9 @@ class InMemoryProcesses:
 	def log_tail(self, name: str) -> str:
 		program = self._named(name)
 		return "" if program.log_mark is None else program.written[program.log_mark :]
+
+	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		return [LogTail(f"{name}.log", tuple(self._named(name).written.splitlines()[-count:]))]
 
 	def end(self, name: str, state: ProcessState = ProcessState.STOPPED, detail: str = "") -> None:
 		"""It ends without an order: killed from outside, crashed (FAILED) or done (EXITED)."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
-from fmx_restart.engine.ports import Process
+from fmx_restart.engine.ports import LogTail, Process
 
 
 class AbsentManager:
@@ -30,6 +30,9 @@ class AbsentManager:
 
 	def log_tail(self, name: str) -> str:
 		return ""
+
+	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		self._refuse()
 
 	def start_command(self, names: Collection[str]) -> str:
 		self._refuse()

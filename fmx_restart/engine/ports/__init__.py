@@ -11,6 +11,7 @@ from fmx_restart.engine.ports.bench import OtherOperation as OtherOperation
 from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
 from fmx_restart.engine.ports.processes import HostProcess as HostProcess
+from fmx_restart.engine.ports.processes import LogTail as LogTail
 from fmx_restart.engine.ports.processes import Process as Process
 from fmx_restart.engine.ports.processes import Processes as Processes
 from fmx_restart.engine.ports.processes import ProcessKind as ProcessKind

@@ -63,6 +63,15 @@ class Process:
 		return self.pid == earlier.pid and (not is_known or self.incarnation == earlier.incarnation)
 
 
+@dataclass(frozen=True)
+class LogTail:
+	"""The end of one log as it stands there, with all that jobs wrote: for a person with a shell on the bench, and nobody else."""
+
+	source: str  # the path of its file, or what else names it
+	lines: tuple[str, ...]
+	fault: str = ""  # why it cannot be read
+
+
 class Processes(Protocol):
 	"""The process manager, as far as it runs this bench. Redis is never among them."""
 
@@ -85,6 +94,9 @@ class Processes(Protocol):
 		The last lines that were written since mark_log, nothing about jobs among them. Empty when there is no log, when it
 		was not marked, or when it cannot be told what is new in it.
 		"""
+
+	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		"""The last `count` lines of each of its logs. Raises ProcessFault for a program that the manager does not know."""
 
 	def start_command(self, names: Collection[str]) -> str:
 		"""What a person types to start these programs. Asks nobody."""

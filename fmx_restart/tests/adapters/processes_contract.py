@@ -53,6 +53,14 @@ class ProcessesContract:
 		self.assertLess(abs(self.clock.time() - web.started), 60)
 		self.assertEqual(web.detail, "")
 
+	def test_the_end_of_its_log_is_shown_as_it_stands(self):
+		self.assertTrue(wait_until(lambda: "ready" in self.log_of(self.WEB), Patience(15, 0.02), self.clock))
+		tails = self.processes.log_tails(self.WEB, 3)
+		self.assertEqual([line for tail in tails for line in tail.lines], ["ready"])
+		self.assertEqual([tail.fault for tail in tails if tail.fault], [])
+		with self.assertRaises(ProcessFault):
+			self.processes.log_tails("workers:nobody", 3)
+
 	def test_an_order_to_stop_returns_before_the_program_has_stopped(self):
 		# When a worker that takes its time is told to stop
 		self.stop_when_ready(self.SLOW)

@@ -13,11 +13,12 @@ from supervisor.states import ProcessStates
 from supervisor.xmlrpc import Faults
 
 from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.log_end import last_lines
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.adapters.process_table import identity_of
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+from fmx_restart.engine.ports import LogTail, Process, ProcessKind, ProcessState
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,13 @@ class SupervisorProcesses:
 				return tail
 		return ""
 
+	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		"""Of its stderr log and of its stdout log, which may be the same file."""
+		streams: dict[str, str] = {}
+		for stream, path in self._logs_of(name).items():
+			streams.setdefault(path, stream)
+		return [self._end_of(name, stream, path, count) for path, stream in streams.items()]
+
 	def start_command(self, names: Collection[str]) -> str:
 		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
 		address, source = self.address, self.address.source
@@ -239,15 +247,26 @@ class SupervisorProcesses:
 		is_shared = self._is_shared(name, path)
 		return without_jobs(plain(text), is_shared=is_shared, is_cut=offset > begin).rstrip()[-LOG_TAIL:]
 
+	def _end_of(self, name: str, stream: str, path: str, count: int) -> LogTail:
+		"""From supervisord, where the file is not ours to read."""
+		try:
+			return LogTail(path, tuple(map(plain, last_lines(path, count))))
+		except PermissionError as error:
+			text = self._read_log(name, stream, -LOG_READ, 0)
+			fault = "" if text else error.strerror
+			return LogTail(path, tuple(plain(text).splitlines()[-count:]), fault)
+		except OSError as error:
+			return LogTail(path, (), error.strerror)
+
 	def _is_shared(self, name: str, path: str) -> bool:
 		return any(path in logs.values() for other, logs in self._logs.items() if other != name)
 
-	def _read_log(self, name: str, stream: str, offset: int) -> str:
+	def _read_log(self, name: str, stream: str, offset: int, length: int = LOG_READ) -> str:
 		"""From supervisord, where the file is not ours to read. It fails where the cut falls inside a character."""
 		ask = getattr(self._supervisor, f"readProcess{stream.capitalize()}Log")
 		try:
 			with asking(f"show the log of {name}"):
-				return ask(name, offset, LOG_READ)
+				return ask(name, offset, length)
 		except ProcessFault:
 			return ""
 

@@ -1,0 +1,22 @@
+"""The last lines of a file that may be of any length, and that somebody may be writing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+BLOCK = 1 << 16  # bytes read at once, from the end
+MOST = 1 << 23  # bytes that are read at most: a line may be longer than any memory
+
+
+def last_lines(path: str, count: int) -> list[str]:
+	"""Without their line ends; bytes that are no text are replaced. Raises OSError."""
+	with Path(path).open("rb") as file:
+		begin = file.seek(0, os.SEEK_END)
+		data = b""
+		while begin and data.count(b"\n") <= count and len(data) < MOST:
+			size = min(BLOCK, begin)
+			begin -= size
+			file.seek(begin)
+			data = file.read(size) + data
+	return data.decode(errors="replace").splitlines()[-count:]
