@@ -1,15 +1,27 @@
-"""Every finding has its page, and every page its finding."""
+"""Every finding has its page, every page its finding, and what the documents name exists."""
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
+import time
 import unittest
+from dataclasses import fields
 from pathlib import Path
 
-from fmx_restart.doctor.registry import CHECKS
+from fmx_restart.doctor.registry import CHECKS, Finding
 from fmx_restart.doctor.runner import FAILED, NO_MANAGER, UNREACHABLE
+from fmx_restart.engine.identity import Holder
 
-PAGES = Path(__file__).parents[3] / "docs" / "doctor"
+CHECKOUT = Path(__file__).parents[3]
+PAGES = CHECKOUT / "docs" / "doctor"
+IMPORTED = re.compile(r"^from (fmx_restart[\w.]*) import (\w+)$", re.MULTILINE)
+PATH = re.compile(r"`((?:fmx_restart|engine|console|desk|doctor|commands|adapters|tests)/[\w/.]*)`")
+
+
+def documents() -> list[Path]:
+	return [*(CHECKOUT / "docs").glob("*.md"), CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
 
 
 @unittest.skipUnless(PAGES.is_dir(), "only a checkout has the documents")
@@ -19,9 +31,34 @@ class TestDocs(unittest.TestCase):
 		self.assertEqual(pages, {*CHECKS.all(), FAILED, NO_MANAGER, UNREACHABLE})
 
 	def test_each_page_is_linked_from_the_doctors_own(self):
-		linked = set(re.findall(r"\[([a-z-]+)\]\(doctor/\1\.md\)", (PAGES.parent / "doctor.md").read_text()))
-		self.assertEqual(linked, {page.stem for page in PAGES.glob("*.md")})
+		"""Once, in the row of its group."""
+		linked = re.findall(r"\[([a-z-]+)\]\(doctor/\1\.md\)", (PAGES.parent / "doctor.md").read_text())
+		self.assertEqual(sorted(linked), sorted(page.stem for page in PAGES.glob("*.md")))
 
 	def test_each_page_says_what_to_do(self):
 		for page in PAGES.glob("*.md"):
 			self.assertIn("**What to do.**", page.read_text(), page.name)
+
+	def test_what_a_document_imports_can_be_imported(self):
+		shown = [found for page in documents() for found in IMPORTED.findall(page.read_text())]
+		self.assertIn(("fmx_restart.wiring", "examine"), shown)
+		for module, name in shown:
+			self.assertTrue(hasattr(importlib.import_module(module), name), f"{module}.{name}")
+
+	def test_each_path_that_a_document_names_exists(self):
+		roots = (CHECKOUT, CHECKOUT / "fmx_restart")
+		for page in documents():
+			for path in PATH.findall(page.read_text()):
+				with self.subTest(page=page.name, path=path):
+					self.assertTrue(any((root / path).exists() for root in roots))
+
+	def test_the_finding_that_the_api_shows_is_one_that_the_doctor_makes(self):
+		text = (CHECKOUT / "docs" / "api.md").read_text().partition("### findings")[2]
+		shown = json.loads(text.partition("```json")[2].partition("```")[0])
+		self.assertEqual(shown["findings"][0].keys(), {field.name for field in fields(Finding)})
+		self.assertLessEqual({finding["check"] for finding in shown["findings"]}, CHECKS.all().keys())
+
+	def test_the_holder_that_the_api_shows_is_written_as_a_holder_is(self):
+		since = time.mktime((2026, 11, 22, 10, 15, 3, 0, 0, -1))
+		holder = Holder("20261122-101502-7f3a", "ada@example.com", "app1", 4711, "Drain", since)
+		self.assertIn(f'"holder": "{holder}"', (CHECKOUT / "docs" / "api.md").read_text())
