@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ BENCHES = "FMX_DEVELOPMENT_BENCHES"  # names, separated by blanks; one for each 
 BENCH = "FMX_DEVELOPMENT_BENCH"  # the one that tests of this process use
 SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
 BENCH_TESTS = "/tests/bench/"
+SLOWEST = 15  # files that are named at the end
 QUOTED_LINES = 60  # of a journal, and of each program's log
 
 
@@ -30,6 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
 		os.environ[BENCH] = names[int(worker.removeprefix("gw")) % len(names)]
 	for name in SIZE:
 		os.environ.pop(name, None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+	"""Which files take the time: set-up, calls and tear-down, of all processes."""
+	spent: Counter[str] = Counter()
+	for reports in terminalreporter.stats.values():
+		for report in reports:
+			if isinstance(report, pytest.TestReport):
+				spent[report.location[0]] += report.duration
+	terminalreporter.section(f"slowest {SLOWEST} files")
+	for file, seconds in spent.most_common(SLOWEST):
+		terminalreporter.write_line(f"{seconds:7.1f} s  {file}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import unittest
 
 from fmx_restart.tests.bench.crashes import LEASE, Crash, Crashes, at_borders, at_random
-from fmx_restart.tests.bench.support import BenchTestCase
+from fmx_restart.tests.bench.support import IS_LONG_RUN, BenchTestCase
 
 SLACK = 45.0  # seconds: a suspended worker looks each second; the machine may be busy
 
@@ -53,7 +52,7 @@ class TestCrashesWithTheGuardian(CrashesCase):
 		self.kill(*with_guardian, *at_random(2, random.Random(7)))
 
 
-@unittest.skipUnless("FMX_LONG_TESTS" in os.environ, "takes most of an hour: bin/test --long")
+@unittest.skipUnless(IS_LONG_RUN, "takes most of an hour: bin/test --long")
 class TestManyCrashes(CrashesCase):
 	def test_an_operation_that_is_killed_at_any_moment_leaves_a_working_bench(self):
 		self.kill(*at_random(110, random.Random()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import TestJob
-from fmx_restart.tests.bench.support import BenchTestCase, own_programs, wait_until_at_rest
+from fmx_restart.tests.bench.support import IS_LONG_RUN, BenchTestCase, own_programs, wait_until_at_rest
 
 STUBBORN = "fmx_restart.tests.bench.jobs.stubborn"
 LONG = 6.0  # seconds of a long job
@@ -32,10 +32,9 @@ class Matrix(BenchTestCase):
 	"""
 
 	def situations(self) -> dict[str, Callable[[], list[TestJob]]]:
-		return {
-			"idle": list,
-			"jobs of every kind": self.jobs_of_every_kind,
-		}
+		"""On an idle bench in a long run only: everything that it asserts is asserted with jobs, too."""
+		idle = {"idle": list} if IS_LONG_RUN else {}
+		return {**idle, "jobs of every kind": self.jobs_of_every_kind}
 
 	def jobs_of_every_kind(self) -> list[TestJob]:
 		"""Each worker runs one that takes long, one of which ignores TERM; short ones and a full queue wait."""
