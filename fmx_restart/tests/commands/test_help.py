@@ -50,6 +50,25 @@ class TestHelp(HelpCase):
 		sections = ["Strategy", "Time", "Migration", "Sites and web", "Output"]
 		self.assertEqual(titles, ["Commands", *sections, "Examples", "Exit codes"])
 
+	def test_that_of_the_doctor_is_grouped_and_fits_on_one_screen(self):
+		for name in ("doctor", "restart-doctor"):
+			text = self.help(name)
+			self.assertLessEqual(len(text.splitlines()), SCREEN)
+			self.assertLessEqual(max(map(len, text.splitlines())), COLUMNS)
+			titles = re.findall(r"^([A-Z][\w ]+):$", text, re.MULTILINE)
+			self.assertEqual(titles, ["Checks", "Repair", "Output", "Examples", "Exit codes"])
+			self.assertIn(f"\n  bench {name} --check ghost-jobs --check stale-fence\n", text)
+
+	def test_help_begins_each_explanation_with_a_capital_and_ends_it_with_a_stop(self):
+		for command in (*commands, *safe_restart.commands.values()):
+			shown = [it.help for it in command.params if getattr(it, "help", None)]
+			wrong = [
+				text
+				for text in (*shown, command.help.strip())
+				if not re.match(r"[A-Z].*\.$", text, re.DOTALL)
+			]
+			self.assertEqual(wrong, [])
+
 	def test_no_option_is_broken_across_lines(self):
 		for columns in (20, 60, 80, COLUMNS):
 			rows = self.help("safe-restart", columns=columns).partition("Commands:")[2]
