@@ -26,7 +26,7 @@ from fmx_restart.adapters.bench import (
 from fmx_restart.adapters.code import CodeOnDisk
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.journal import Journal, newest
-from fmx_restart.adapters.journals import OthersAtWork, prune
+from fmx_restart.adapters.journals import OthersAtWork, journals_of, prune
 from fmx_restart.adapters.journals import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.absent import AbsentManager
@@ -50,6 +50,7 @@ from fmx_restart.doctor.in_background import BackgroundExamination
 from fmx_restart.doctor.programs import ProgramRow, known_processes, program_rows
 from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
@@ -115,21 +116,18 @@ def site_config(site: str) -> dict:
 	)
 
 
-LEASE = 30.0  # seconds that lock and fence outlive the last renewal
-
-
 def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
 	check_workers(read_config())
 	bench = this_bench(id, options.web_sites)
 	options = replace(options, queue_limit=queue_limit())
 	try:
-		journal = Journal(journals(bench.path), id)
-		prune(journals(bench.path))
+		journal = Journal(journals_of(bench.path), id)
+		prune(journals_of(bench.path))
 	except OSError as error:
 		raise WrongEnvironment(
 			f"The journal cannot be written: {error}. Nothing was changed.",
-			hint=f"The bench user must be able to write into {journals(bench.path)}, and the disk must have room.",
+			hint=f"The bench user must be able to write into {journals_of(bench.path)}, and the disk must have room.",
 		) from error
 	return operation_for(bench, options, Emitter(journal, listeners), id)
 
@@ -224,7 +222,7 @@ def this_bench(
 		health=None if recovers else BackgroundExamination(examine),
 		requests=None if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
-		others=OthersAtWork(journals(path), operation),
+		others=OthersAtWork(journals_of(path), operation),
 	)
 
 
@@ -262,10 +260,6 @@ def mailbox(operation: str) -> RedisRequests:
 	return RedisRequests(connect(config, id), id, operation)
 
 
-def journals(path: str) -> Path:
-	return Path(path) / "logs" / "fmx_restart"
-
-
 def next_operation_id() -> str:
 	"""Sorts after every operation of this bench that has a journal."""
 	last = newest(journal_folder())
@@ -273,7 +267,7 @@ def next_operation_id() -> str:
 
 
 def journal_folder() -> Path:
-	return journals(identity(read_config())[1])
+	return journals_of(identity(read_config())[1])
 
 
 def launch_log(folder: Path, operation: str) -> Path:

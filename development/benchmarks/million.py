@@ -25,13 +25,13 @@ import rq
 
 from fmx_restart.adapters.redis_queue import RedisQueue, keys
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
+from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.tests.adapters.redis_server import RedisServer
 
 BENCH_ID = "home-frappe-frappe-bench"
 OPERATION = "20261122-120000-beef"
 QUEUES = ("short", "default", "long")
-LEASE = 30.0  # seconds, as in this_bench.py
 CHUNK = 5000  # jobs made at once
 #: KEYS: a queue. ARGV: number of fields and values, these, then ids of jobs
 BUILD = """

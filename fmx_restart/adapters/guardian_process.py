@@ -13,6 +13,8 @@ from typing import IO
 
 from fmx_restart.engine.errors import WrongEnvironment
 
+#: Seconds after the death of an operation's process in which its guardian begins to recover what it left
+GUARDIAN_WITHIN = 15.0
 READY_WITHIN = 10.0  # seconds; some milliseconds where the machine has room
 LONGEST_ERROR = 300  # characters of what it printed
 

@@ -28,6 +28,11 @@ LAUNCH = (".request.json", "-launch.log")  # ends of the names of what a launch 
 KEPT_FOR = 180 * 86400.0  # seconds
 
 
+def journals_of(bench: str | Path) -> Path:
+	"""The folder in which the journals of a bench lie, and whatever belongs to one operation."""
+	return Path(bench) / "logs" / "fmx_restart"
+
+
 def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list[Path]:
 	"""
 	Delete the oldest, with their logs and requests, when there are too many or they are too old. One that is not finished,

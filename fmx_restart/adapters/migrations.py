@@ -17,6 +17,7 @@ import psutil
 
 from fmx_restart.adapters.command_line import BENCH_HELPER
 from fmx_restart.adapters.database import Sizes, inspect_database
+from fmx_restart.adapters.journals import journals_of
 from fmx_restart.adapters.process_table import clock, read_stat
 from fmx_restart.adapters.site_config import is_held
 from fmx_restart.engine.errors import WrongEnvironment
@@ -166,7 +167,7 @@ class BenchMigrations:
 
 	def __init__(self, bench_path: str, operation: str, site_config: Callable[[str], Mapping]) -> None:
 		self.sites = Path(bench_path) / "sites"
-		self.logs = Path(bench_path) / "logs" / "fmx_restart"
+		self.logs = journals_of(bench_path)
 		self.python = Path(bench_path) / "env" / "bin" / "python"
 		self.operation, self.site_config = operation, site_config
 

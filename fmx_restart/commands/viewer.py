@@ -12,6 +12,7 @@ from typing import Protocol
 
 import click
 
+from fmx_restart.adapters.guardian_process import GUARDIAN_WITHIN
 from fmx_restart.adapters.journal import ENDED, Fact, fact_in, follow, is_worked_on
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.commands.operation_process import OperationProcess
@@ -80,7 +81,6 @@ SOON, LATER, LONGER = (
 	0.1,
 	1.2,
 )  # seconds between two looks: the first pause, the longest, and the growth
-GUARDIAN_WITHIN = 10.0  # seconds after which an operation that is dead and not recovered is a failure
 
 
 class Moment:

@@ -8,7 +8,7 @@ from fmx_restart.console.sentences import unreadable
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.report import ProcessChange, Report
+from fmx_restart.engine.report import ProcessChange, Report, put_back
 
 NOT_REPLACED = "not replaced, in service with the old code"
 
@@ -47,9 +47,9 @@ def waits(report: Report) -> list[str]:
 def interruptions(report: Report) -> list[str]:
 	if not report.interrupted:
 		return []
-	back = set(report.requeued)
+	back = put_back(report.interrupted, report.requeued)
 	lines = [
-		f"    {job.site} / {job.method} ({job.id}){', put back' if job.id in back else ''}"
+		f"    {job.site} / {job.method} ({job.id}){', put back' if job in back else ''}"
 		for job in report.interrupted
 	]
 	return ["", "  Jobs it killed", *lines]

@@ -13,11 +13,12 @@ import frappe
 from redis import Redis
 
 from fmx_restart.adapters.bench import read_config
+from fmx_restart.adapters.journals import journals_of
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket
 from fmx_restart.engine.identity import Holder, is_operation_id
-from fmx_restart.wiring import identity, journals, launch_log, queue_connection
+from fmx_restart.wiring import identity, launch_log, queue_connection
 
 T = TypeVar("T")
 PREFIX = "fmx_restart"
@@ -72,7 +73,7 @@ def held() -> Held | None:
 
 
 def journal_folder() -> Path:
-	return journals(bench_folder())
+	return journals_of(bench_folder())
 
 
 @cache

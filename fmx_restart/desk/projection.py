@@ -23,7 +23,7 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Job, Setting
-from fmx_restart.engine.report import Report
+from fmx_restart.engine.report import Report, put_back
 
 FIRST, LAST = 500, 1000  # lines that are kept
 
@@ -106,16 +106,22 @@ def process_rows(report: Report, before: list[Row]) -> list[Row]:
 
 
 def job_rows(report: Report, before: list[Row]) -> list[Row]:
-	back, lost = set(report.requeued), report.account.lost if report.account else []
+	lost = report.account.lost if report.account else []
 	rows = [
 		{**job_row(wait.job, "Waited For"), "seconds": wait.seconds}
 		for wait in report.waited_for[:MOST_WAITED]
 	]
 	rows += [job_row(job, "Still Running") for job in report.still_running]
-	rows += [job_row(job, "Interrupted") for job in report.interrupted]
-	rows += [job_row(job, "Requeued") for job in report.interrupted if job.id in back]
+	rows += interrupted_rows(report.interrupted, report.requeued)
 	rows += [row for row in before if row["part"] == "Put Back"]
 	return rows + [{"part": "Lost", "job_id": id} for id in lost]
+
+
+def interrupted_rows(jobs: Iterable[Job], requeued: Iterable[str]) -> list[Row]:
+	"""One that was put back has two rows."""
+	jobs = list(jobs)
+	rows = [job_row(job, "Interrupted") for job in jobs]
+	return rows + [job_row(job, "Requeued") for job in put_back(jobs, requeued)]
 
 
 def job_row(job: Job, part: str) -> Row:
@@ -234,11 +240,9 @@ class RowBuilder:
 		self.row["jobs_queued"] = sum(fact.depths.values())
 
 	def jobs_interrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
-		back = set(fact.requeued)
-		self.row["jobs"] += [job_row(job, "Interrupted") for job in fact.jobs]
-		self.row["jobs"] += [job_row(job, "Requeued") for job in fact.jobs if job.id in back]
+		self.row["jobs"] += interrupted_rows(fact.jobs, fact.requeued)
 		self.row["jobs_interrupted"] = self.row.get("jobs_interrupted", 0) + len(fact.jobs)
-		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(back)
+		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(fact.requeued)
 
 	def jobs_put_back(self, fact: events.JobsPutBack, _time: float) -> None:
 		self.row["jobs"] += [{"part": "Put Back", "job_id": id} for id in fact.ids]

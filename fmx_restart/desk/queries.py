@@ -164,8 +164,7 @@ def status_of(operation: str) -> dict[str, Any]:
 
 def phase_of(row: frappe._dict, held: bench.Held | None) -> str:
 	"""A running operation's lock says it at once; its row follows within seconds."""
-	is_running = row.status == "Running" and held is not None and held.operation == row.name
-	return held.phase if is_running and held.phase else row.phase
+	return held.phase if rows.is_running(row, held) and held.phase else row.phase
 
 
 def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from frappe.model.document import Document
 from frappe.utils import get_system_timezone
 
 from fmx_restart.adapters.scheduled_events import zone_named
-from fmx_restart.desk.bench import cached
+from fmx_restart.desk.bench import Held, cached
 from fmx_restart.desk.projection import Row
 from fmx_restart.engine.plain_text import printable_lines
 
@@ -40,6 +40,14 @@ INSTANTS = {"started", "finished"}
 #: Written with the row and never again
 CONSTANT = {"options", "user", "command", "idempotency_key"}
 NEVER_LAUNCHED = "NeverLaunched"  # kind of failure: there was no process, so there is no exit code
+
+
+OPEN = ("Queued", "Running")  # the states of one that is not over
+
+
+def is_running(row: Any, held: Held | None) -> bool:
+	"""`held`: who holds the bench. One that died has a row that says so only later."""
+	return held is not None and held.operation == row.name and row.status == "Running"
 
 
 def is_here() -> bool:

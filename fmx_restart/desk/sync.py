@@ -9,6 +9,7 @@ import frappe
 from frappe.utils import now_datetime
 
 from fmx_restart.adapters.control_sites import Mode
+from fmx_restart.adapters.guardian_process import GUARDIAN_WITHIN
 from fmx_restart.adapters.journal import is_closed, is_worked_on
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.adapters.site_config import file_lock
@@ -20,8 +21,6 @@ from fmx_restart.desk.projection import JournalProjection, Row
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.identity import is_operation_id
 
-#: Seconds after the death of an operation's process in which its guardian begins to put things right
-GUARDIAN_WITHIN = 15.0
 LONGEST = 4000  # characters of what an operation printed
 NOBODY = "No worker was free to launch it in time, or Redis was restarted and forgot that it waited."
 COULD_NOT_BEGIN = "The bench was not ready for it. The people who run the bench find the cause in its logs."
@@ -38,7 +37,7 @@ def settle() -> list[str]:
 	except OperationError:
 		return []
 	coming = {thing.operation for thing in (waiting, held) if thing}
-	found = frappe.get_all(rows.DOCTYPE, {"status": ("in", ("Queued", "Running"))}, ["name", "status"])
+	found = frappe.get_all(rows.DOCTYPE, {"status": ("in", rows.OPEN)}, ["name", "status"])
 	fates = {
 		row.name: fate(row.name, row.status, row.name in coming) for row in found if is_operation_id(row.name)
 	}
@@ -151,8 +150,7 @@ def is_behind(row: frappe._dict, path: Path, current: bench.Held | None) -> bool
 	"""A running operation tells something new at every poll; its row need not follow each line of its journal."""
 	if row.journal_size == size(path):
 		return False
-	is_running = current is not None and current.operation == row.name and row.status == "Running"
-	if not is_running or row.phase != current.phase:
+	if not rows.is_running(row, current) or row.phase != current.phase:
 		return True
 	return (now_datetime() - row.modified).total_seconds() >= PAUSE
 
@@ -167,7 +165,7 @@ def is_wanted(path: Path, unwanted: set[str], oldest: float) -> bool:
 
 
 def has_open_rows() -> bool:
-	return bool(frappe.db.exists(rows.DOCTYPE, {"status": ("in", ("Queued", "Running"))}))
+	return bool(frappe.db.exists(rows.DOCTYPE, {"status": ("in", rows.OPEN)}))
 
 
 def size(path: Path) -> int:

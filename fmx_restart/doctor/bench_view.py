@@ -12,7 +12,7 @@ from pathlib import Path
 from redis import Redis
 
 from fmx_restart.adapters.bench import Change, last_change
-from fmx_restart.adapters.journals import Unfinished, unfinished
+from fmx_restart.adapters.journals import Unfinished, journals_of, unfinished
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.supervisor.configuration import sign_of_supervisor
 from fmx_restart.adapters.process_table import ProcessTable
@@ -296,4 +296,4 @@ class BenchView:
 
 	@property
 	def journals(self) -> Path:
-		return self.path / "logs" / "fmx_restart"
+		return journals_of(self.path)

@@ -18,13 +18,13 @@ from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.doctor.bench_view import OURS, BenchView
 from fmx_restart.doctor.words import listed, worker_name
 from fmx_restart.engine.errors import BenchBusy, DrainTimeout
+from fmx_restart.engine.held import BEATS_PER_LEASE, LEASE
 from fmx_restart.engine.identity import Holder, describe
 from fmx_restart.engine.ports import Hold, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import Locator, live_workers, restless
 
-LEASE = 30.0  # seconds
-BEAT = LEASE / 8  # seconds between two renewals
+BEAT = LEASE / BEATS_PER_LEASE  # seconds between two renewals
 PATIENCE = Patience(timeout=10.0, poll=0.02)
 WAKE_AGAIN = 0.2  # seconds
 

@@ -27,6 +27,7 @@ T = TypeVar("T")
 REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
 #: for another operation of this machine that gave its lock back just now, and is about to end
 OTHER_ENDS = Patience(timeout=3.0, poll=0.1)
+LEASE = 30.0  # seconds that lock and fence outlive the last renewal
 BEATS_PER_LEASE = 8  # a lease is renewed this many times before it would expire
 STRANGER_BEAT = 0.2  # seconds between two renewals while a stranger's suspension stands in place of ours: it may be lifted
 

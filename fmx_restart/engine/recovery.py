@@ -32,7 +32,7 @@ from fmx_restart.engine.steps.restart import STOPPING, pass_on, relays_for, see_
 from fmx_restart.engine.steps.verify import see_up
 from fmx_restart.engine.strategies import StrategyStory
 from fmx_restart.engine.waiting import Patience, wait_until
-from fmx_restart.engine.workers import local_workers, running_jobs
+from fmx_restart.engine.workers import local_workers, running_ids
 
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
 
@@ -110,7 +110,7 @@ class Recovery(Operation):
 			return
 		ids = set(condemned.ids)
 		self.running |= self.bench.queue.describe(ids)
-		self.wait(lambda: ids.isdisjoint(job.id for job in running_jobs(self.look())), DYING)
+		self.wait(lambda: ids.isdisjoint(running_ids(self.look())), DYING)
 		ended = finish_ending(self.bench, ids, requeue=condemned.requeue, reason=condemned.reason)
 		note(self, *ended)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fmx_restart.engine.ledger import Account
@@ -56,6 +57,12 @@ class Failure:
 	type: str
 	message: str
 	hint: str
+
+
+def put_back(interrupted: Iterable[Job], requeued: Iterable[str]) -> list[Job]:
+	"""Of jobs that were killed, those that wait in their queue again."""
+	ids = set(requeued)
+	return [job for job in interrupted if job.id in ids]
 
 
 @dataclass

@@ -213,6 +213,11 @@ def running_jobs(look: Look) -> list[StartedJob]:
 	return [job for job in look.started if _is_running(job, by_name.get(job.worker or ""), look)]
 
 
+def running_ids(look: Look) -> set[str]:
+	"""Ids of running_jobs."""
+	return {job.id for job in running_jobs(look)}
+
+
 def _is_running(job: StartedJob, worker: Worker | None, look: Look) -> bool:
 	"""
 	A live worker runs it only while it is busy: RQ can leave entries behind. The record of a dead worker of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.ports import Hold
 from fmx_restart.engine.waiting import Clock
 
@@ -42,7 +43,7 @@ class Slot:
 
 class InMemoryLease:
 	def __init__(
-		self, clock: Clock, slot: Slot, owner: str, *, seconds: float = 30.0, replaces: str = ""
+		self, clock: Clock, slot: Slot, owner: str, *, seconds: float = LEASE, replaces: str = ""
 	) -> None:
 		self.clock, self.slot, self.owner = clock, slot, owner + " "
 		self.seconds, self.replaces = seconds, replaces
@@ -125,7 +126,7 @@ class Suspension(Slot):
 
 class InMemoryFence:
 	def __init__(
-		self, suspension: Suspension, owner: str, *, seconds: float = 30.0, replaces: str = ""
+		self, suspension: Suspension, owner: str, *, seconds: float = LEASE, replaces: str = ""
 	) -> None:
 		self.suspension, self.owner = suspension, owner
 		self.seconds, self.replaces = seconds, replaces

@@ -14,7 +14,7 @@ from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.steps.web import left_stopped
 from fmx_restart.engine.waiting import MARGIN, Patience
-from fmx_restart.engine.workers import running_jobs
+from fmx_restart.engine.workers import running_ids
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -107,7 +107,7 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 def abandoned_jobs(operation: Operation) -> set[str]:
 	"""Their workers were killed by somebody else: RQ lists them as running until it gives them up minutes later."""
 	look = operation.look()
-	ids = {job.id for job in look.started} - {job.id for job in running_jobs(look)}
+	ids = {job.id for job in look.started} - running_ids(look)
 	statuses = operation.bench.queue.statuses(ids) if ids else {}
 	return {
 		id for id, status in statuses.items() if status == "started"

@@ -9,7 +9,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.options import OnTimeout
 from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import local_workers, look_at, running_jobs, stray_horses
+from fmx_restart.engine.workers import local_workers, look_at, running_ids, running_jobs, stray_horses
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -45,7 +45,7 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 
 def not_running(operation: Operation, ids: Collection[str]) -> list[str]:
 	"""Where the fence lapsed, RQ itself may have tried a killed job again: one that runs must not be put back beside it."""
-	running = {job.id for job in running_jobs(operation.look())}
+	running = running_ids(operation.look())
 	return [id for id in ids if id not in running]
 
 
@@ -58,7 +58,7 @@ def finish_ending(
 	again already; it is left alone, as all are whose horse may be one that lost its worker.
 	"""
 	look = look_at(bench, bench.processes.list)
-	running = {job.id for job in running_jobs(look)}
+	running = running_ids(look)
 	if stray_horses(bench.host, look, bench.processes.list()):
 		running |= {job.id for job in look.started}
 	return record_ending(bench, [id for id in ids if id not in running], requeue=requeue, reason=reason)

@@ -23,7 +23,6 @@ from fmx_restart.tests.bench.support import keys_of_ours
 if TYPE_CHECKING:
 	from development.description import Bench
 
-LEASE = 30.0  # seconds
 PATIENCE = 240.0  # seconds for anything we wait for
 CLOSED = ("drain", "migrate", "restart")  # phases in which the site is in maintenance mode
 MIGRATE = (

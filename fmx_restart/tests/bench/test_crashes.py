@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import unittest
 
-from fmx_restart.tests.bench.crashes import LEASE, Crash, Crashes, at_borders, at_random
+from fmx_restart.engine.held import LEASE
+from fmx_restart.tests.bench.crashes import Crash, Crashes, at_borders, at_random
 from fmx_restart.tests.bench.support import IS_LONG_RUN, BenchTestCase
 
 SLACK = 45.0  # seconds: a suspended worker looks each second; the machine may be busy

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from fmx_restart.adapters.journal import crashed_operation_in
+from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.crashes import end_guardian
 from fmx_restart.tests.bench.support import BenchTestCase
 
-LEASE = 30.0  # seconds
 LOOK = 1.0  # seconds: a suspended worker looks this often
 DIED = 4  # exit code
 SLACK = 45.0  # seconds for a busy machine

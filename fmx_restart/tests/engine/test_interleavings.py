@@ -17,7 +17,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy, Interrupted
-from fmx_restart.engine.held import BEATS_PER_LEASE
+from fmx_restart.engine.held import BEATS_PER_LEASE, LEASE
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import DRAINING, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
@@ -29,7 +29,6 @@ from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor
 from fmx_restart.tests.engine.world import BEAT, ELSEWHERE, NEIGHBOUR, SITE, WORKERS, World, phases_of
 
 QUEUES = ("short", "default", "long")
-LEASE = 30.0  # seconds
 RETRY = 1.0  # seconds until the manager starts a program again that died
 CLOSED = frozenset({Phase.DRAIN, Phase.MIGRATE, Phase.RESTART})
 MOST_JOBS = 30

@@ -9,6 +9,7 @@ from dataclasses import replace
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import BenchBusy, ProcessFault, QueueUnreachable
+from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
@@ -20,7 +21,6 @@ from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Progr
 from fmx_restart.tests.engine.actors import HandedClock, OperationActor, run_until
 
 SITE = "one.localhost"
-LEASE = 30.0  # seconds
 
 
 class TestTakeOver(unittest.TestCase):

@@ -11,7 +11,6 @@ from fmx_restart.desk import rows
 from fmx_restart.desk.bench import forget
 
 CHILD_TABLES = ("phases", "processes", "jobs", "migrations", "settings")
-OPEN = ("Queued", "Running")
 
 
 class RestartOperation(Document):
@@ -29,7 +28,7 @@ class RestartOperation(Document):
 		frappe.throw(_("A Restart Operation is called as its journal is."), frappe.PermissionError)
 
 	def on_trash(self) -> None:
-		if self.status in OPEN:
+		if self.status in rows.OPEN:
 			frappe.throw(_("{0} is not over yet. Cancel it first.").format(self.name))
 
 	def after_delete(self) -> None:
