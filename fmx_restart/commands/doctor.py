@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fmx_restart.commands.parameters import sites_of
+from fmx_restart.commands.parameters import sites_of, typed_before
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.doctor import console, report
 from fmx_restart.console.listeners import say as show
@@ -29,19 +31,47 @@ NO_SUCH_SITE = 1  # as Frappe 15 ends then
 EVERY = 2.0  # seconds between two looks of --watch
 
 
-def run(context: click.Context, given: dict) -> None:
-	check(given)
+@dataclass(frozen=True)
+class Call:
+	"""How bench doctor was called."""
+
+	site: (
+		str | None
+	)  # the one that somebody typed, here or before the command's name; `all` is none in particular
+	default_sites: tuple[str, ...]  # those that bench looks at where none was typed
+	checks: tuple[str, ...]  # these only; empty for all
+	as_json: bool
+	quiet: bool
+	strict: bool
+	watch: bool
+	fix: bool
+	yes: bool
+
+	def __post_init__(self) -> None:
+		"""Raises UsageError for options that contradict each other."""
+		if self.watch and (self.as_json or self.fix):
+			raise click.UsageError("--watch goes with neither --json nor --fix.")
+		if self.yes and not self.fix:
+			raise click.UsageError("--yes does nothing without --fix.")
+		if self.fix and self.as_json and not self.yes:
+			raise click.UsageError("--fix asks before each step: with --json it needs --yes.")
+
+
+def run(context: click.Context, parameters: Mapping[str, Any]) -> None:
+	"""The callback of bench doctor. `parameters`: as click has read them, by name."""
+	site = parameters["site"] or typed_before(context)
+	call = Call(**{**parameters, "site": site, "default_sites": tuple(sites_of(context))})
 	with exit_on_error():
-		named = named_sites(context, given["site"])
-		if given["watch"]:
-			watch(given, named)
+		named = named_sites(call.site)
+		if call.watch:
+			watch(call, named)
 			return
-		examination = examine(context, given, named)
-		if given["fix"]:
-			examination = repair(examination, lambda: bench_view(named, recover), given)
+		examination = examine(call, named)
+		if call.fix:
+			examination = repair(examination, lambda: bench_view(named, recover), call)
 		else:
 			recover_in_background(examination)
-	if examination.errors or (given["strict"] and examination.warnings):
+	if examination.errors or (call.strict and examination.warnings):
 		raise click.exceptions.Exit(UNHEALTHY)
 
 
@@ -55,21 +85,11 @@ def recover_in_background(examination: Examination) -> None:
 			launch_guardian(finding.subject)
 
 
-def check(given: dict) -> None:
-	if given["watch"] and (given["as_json"] or given["fix"]):
-		raise click.UsageError("--watch goes with neither --json nor --fix.")
-	if given["yes"] and not given["fix"]:
-		raise click.UsageError("--yes does nothing without --fix.")
-	if given["fix"] and given["as_json"] and not given["yes"]:
-		raise click.UsageError("--fix asks before each step: with --json it needs --yes.")
-
-
-def named_sites(context: click.Context, site: str | None) -> list[str]:
+def named_sites(named: str | None) -> list[str]:
 	"""
-	Those that somebody typed, here or before the command's name. Empty for all of them: a default site is what Frappe's
-	own doctor looks at, and no reason to look at no other.
+	The one that somebody typed. Empty for all of them: a default site is what Frappe's own doctor looks at, and no reason to
+	look at no other.
 	"""
-	named = typed_site(context, site)
 	if not named or named == "all":
 		return []
 	if not (Path(named) / "site_config.json").exists():
@@ -78,28 +98,22 @@ def named_sites(context: click.Context, site: str | None) -> list[str]:
 	return [named]
 
 
-def typed_site(context: click.Context, site: str | None) -> str | None:
-	return site or (context.parent.params.get("site") if context.parent else None)
-
-
-def examine(context: click.Context, given: dict, named: list[str]) -> Examination:
+def examine(call: Call, named: list[str]) -> Examination:
 	view = bench_view(named)
-	if given["as_json"] or given["quiet"] or given["checks"]:
-		examination = run_checks(view, given["checks"])
+	if call.as_json or call.quiet or call.checks:
+		examination = run_checks(view, call.checks)
 	else:
-		examination = with_frappe_lines(view, site_of_frappe_lines(context, given["site"], named))
-	if given["as_json"] and not given["fix"]:
+		examination = with_frappe_lines(view, site_of_frappe_lines(call, named))
+	if call.as_json and not call.fix:
 		click.echo(json.dumps(examination.as_dict()))
-	elif not given["as_json"]:
-		show_examination(examination, given["quiet"])
+	elif not call.as_json:
+		show_examination(examination, call.quiet)
 	return examination
 
 
-def site_of_frappe_lines(context: click.Context, site: str | None, named: list[str]) -> str | None:
+def site_of_frappe_lines(call: Call, named: list[str]) -> str | None:
 	"""Whose lines are printed: the one that was typed, else the default site, else all together."""
-	if typed_site(context, site) == "all":
-		return None
-	return next(iter(named or sites_of(context)), None)
+	return None if call.site == "all" else next(iter(named or call.default_sites), None)
 
 
 def with_frappe_lines(view: BenchView, site: str | None) -> Examination:
@@ -127,12 +141,12 @@ def show_examination(examination: Examination, quiet: bool) -> None:
 		console().print(report(examination, quiet=quiet), soft_wrap=True)
 
 
-def watch(given: dict, named: Sequence[str]) -> None:
+def watch(call: Call, named: Sequence[str]) -> None:
 	"""Until Ctrl-C. On a terminal in place, elsewhere one report after the other."""
 	from rich.live import Live
 
 	screen = console()
-	look = lambda: report(one_look(named, given["checks"]), quiet=given["quiet"])  # noqa: E731
+	look = lambda: report(one_look(named, call.checks), quiet=call.quiet)  # noqa: E731
 	try:
 		if not screen.is_terminal:
 			while True:
@@ -155,20 +169,20 @@ def one_look(named: Sequence[str], checks: Collection[str]) -> Examination:
 		view.close()
 
 
-def repair(examination: Examination, new_patient: Callable[[], BenchView], given: dict) -> Examination:
+def repair(examination: Examination, new_view: Callable[[], BenchView], call: Call) -> Examination:
 	"""Returns what is found afterwards; the same examination where nothing was done."""
-	say = (lambda text: None) if given["as_json"] else show
+	say = (lambda text: None) if call.as_json else show
 	done = [
 		printable_lines(step.text)
 		for name in dict.fromkeys(finding.fix for finding in examination.findings if finding.fix)
-		for step in FIXES.all()[name](new_patient())
-		if is_wanted(step, given["yes"], say) and is_done(step, say)
+		for step in FIXES.all()[name](new_view())
+		if is_wanted(step, call.yes, say) and is_done(step, say)
 	]
-	after = run_checks(new_patient(), given["checks"]) if done else examination
-	if given["as_json"]:
+	after = run_checks(new_view(), call.checks) if done else examination
+	if call.as_json:
 		click.echo(json.dumps({**after.as_dict(), "fixed": done}))
 	elif done:
-		console().print("\nAfter that:", report(after, quiet=given["quiet"]), soft_wrap=True)
+		console().print("\nAfter that:", report(after, quiet=call.quiet), soft_wrap=True)
 	else:
 		say("Nothing was changed.")
 	return after

@@ -11,8 +11,8 @@ import click
 from fmx_restart.adapters.history import PastOperation, past_operations
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.columns import columns
-from fmx_restart.console.format import span
 from fmx_restart.console.listeners import say
+from fmx_restart.engine.format import span
 from fmx_restart.wiring import journal_folder
 
 HEAD = ("OPERATION", "STARTED", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT CODE")

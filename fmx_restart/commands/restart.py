@@ -17,7 +17,6 @@ from fmx_restart.commands.operate import operate_apart, operate_in_place
 from fmx_restart.commands.parameters import Action, Invocation, Parameters, invocation, options
 from fmx_restart.commands.status import show_status
 from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
-from fmx_restart.console.format import span
 from fmx_restart.console.listeners import JsonLines, PlainLines, say
 from fmx_restart.console.plan import order, plan_sentence, story
 from fmx_restart.console.sentences import plan_warnings, sentence
@@ -27,6 +26,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.events import MigrationFinding
+from fmx_restart.engine.format import span
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan

@@ -12,7 +12,7 @@ from fmx_restart.console.columns import columns
 from fmx_restart.console.listeners import say
 from fmx_restart.doctor.checks.workers import WorkerRow
 from fmx_restart.doctor.programs import ProgramRow
-from fmx_restart.doctor.words import span
+from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
 from fmx_restart.wiring import Status
 

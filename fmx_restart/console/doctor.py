@@ -11,10 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fmx_restart.console.format import count
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import DETAILS, Finding, Severity
-from fmx_restart.doctor.words import span
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.plain_text import printable_lines
 
 MOST_ROWS = 50  # of one table; --json has them all

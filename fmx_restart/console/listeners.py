@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from fmx_restart.console.format import span
 from fmx_restart.console.report import report_lines
 from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
+from fmx_restart.engine.format import span
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.ports import Worker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.format import count, span
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import ProcessState

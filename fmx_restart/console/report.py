@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.format import count, span
 from fmx_restart.console.plan import DOWN_ALREADY
 from fmx_restart.console.sentences import unreadable
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind

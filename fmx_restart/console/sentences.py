@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fmx_restart.console.format import count, following, span
 from fmx_restart.console.plan import plan_sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.events import Level
+from fmx_restart.engine.format import count, following, span
 from fmx_restart.engine.migration import Result
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from fmx_restart.adapters.journal import facts_in, without_repetitions
-from fmx_restart.console.format import span
 from fmx_restart.console.report import ending
 from fmx_restart.console.sentences import sentence
 from fmx_restart.desk.json_safe import finite
 from fmx_restart.desk.own_view import OwnView
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import exit_code_of
+from fmx_restart.engine.format import span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options

@@ -1,4 +1,4 @@
-"""How findings speak of jobs, times and numbers."""
+"""How findings speak of jobs, workers and errors."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ def listed(names: Sequence[str]) -> str:
 	return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def count(number: int, noun: str) -> str:
-	return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def error_name(error: BaseException) -> str:
 	"""
 	What was raised, and where. Not its text: that may quote a password, a job's arguments, or anything else of what could
@@ -38,12 +34,3 @@ def error_name(error: BaseException) -> str:
 	ours = [place for place in places if "fmx_restart" in Path(place.filename).parts]
 	where = [f", {Path(place.filename).name} line {place.lineno}" for place in (ours or places)[-1:]]
 	return f"{type(error).__name__}{''.join(where)}"
-
-
-def span(seconds: float) -> str:
-	"""The two largest units."""
-	for size, unit, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-		if seconds >= size:
-			whole, rest = divmod(int(seconds), size)
-			return f"{whole} {unit} {rest // small} {part}" if rest // small else f"{whole} {unit}"
-	return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"

@@ -11,7 +11,8 @@ from fmx_restart.adapters.redis_queue.inventory import LostJob
 from fmx_restart.doctor.bench_view import MOST_KEYS, BenchView, is_deduplicated
 from fmx_restart.doctor.idle_moment import idle_moment
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix
-from fmx_restart.doctor.words import count, job_name, listed, span
+from fmx_restart.doctor.words import job_name, listed
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ports import StartedJob
 from fmx_restart.engine.workers import is_live
 

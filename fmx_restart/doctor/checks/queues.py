@@ -10,7 +10,7 @@ from shlex import quote
 from fmx_restart.adapters.redis_queue.leases import forget_owner
 from fmx_restart.doctor.bench_view import BenchView, FenceOwner, read_suspension
 from fmx_restart.doctor.registry import INSTANT, SECONDS, Finding, Severity, Step, check, detail, fix
-from fmx_restart.doctor.words import count, span
+from fmx_restart.engine.format import count, span
 
 NEAR = 0.8  # of the limit
 LONG = 3600.0  # seconds that a job may wait

@@ -14,8 +14,9 @@ from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table
 from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.doctor.sites import closed_by, databases, readable
-from fmx_restart.doctor.words import count, listed, span
+from fmx_restart.doctor.words import listed
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
 TOLERANCE = 900.0  # seconds; something is due every few minutes on every site

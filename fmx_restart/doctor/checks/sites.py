@@ -31,8 +31,9 @@ from fmx_restart.doctor.sites import (
 	settings_of,
 	web_answers,
 )
-from fmx_restart.doctor.words import listed, span
+from fmx_restart.doctor.words import listed
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.format import span
 from fmx_restart.engine.ports import ProcessKind, ProcessState
 
 

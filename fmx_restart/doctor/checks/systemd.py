@@ -15,8 +15,8 @@ from fmx_restart.adapters.process_table import Row, catches
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table, settings
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix, write_for_administrator
-from fmx_restart.doctor.words import span
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.format import span
 
 SLACK = 60  # seconds on top of a job's own time
 SCORES = range(-1000, 1001)  # systemd.exec(5)

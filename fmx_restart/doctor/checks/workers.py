@@ -12,7 +12,8 @@ from fmx_restart.doctor.at_work import unless_operation_works
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import process_table
 from fmx_restart.doctor.registry import BYTES, HIDDEN, SECONDS, Finding, Severity, check, detail
-from fmx_restart.doctor.words import count, listed, span, worker_name
+from fmx_restart.doctor.words import listed, worker_name
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ports import Look, ProcessState, Worker, WorkerState
 from fmx_restart.engine.workers import local_workers
 

@@ -42,8 +42,8 @@ class TestReport(unittest.TestCase):
 		text = self.text(done())
 		for part in (
 			"Operation 20250101-120000-beef: Done after 1 min 15 s",
-			"Drain 1 min 0 s",
-			"1 min 0 s one.localhost / app.tasks.month_end (long)",
+			"Drain 1 min\n",
+			"1 min one.localhost / app.tasks.month_end (long)",
 			"Web did not answer for 5.5 s",
 			"bench-web:web 100 → 200\n",
 			"bench-workers:short 101 → 201 down 1.8 s",

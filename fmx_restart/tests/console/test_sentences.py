@@ -7,13 +7,13 @@ import re
 import unittest
 from dataclasses import replace
 
-from fmx_restart.console.format import count, span
 from fmx_restart.console.listeners import PlainLines
 from fmx_restart.console.plan import plan_sentence, story
 from fmx_restart.console.sentences import PHASES, PREFIXES, SENTENCES, sentence, shown_otherwise
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.events import Level
+from fmx_restart.engine.format import count, span
 from fmx_restart.engine.migration import Finding, Gravity, Result, SiteMigration
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
@@ -96,7 +96,7 @@ class TestSentences(unittest.TestCase):
 	def test_a_job_without_a_limit_is_said_to_have_none(self):
 		still = sample(events.StillRunning)
 		endless = replace(still.jobs[0], most_left=None, elapsed=None)
-		self.assertIn("for 0.0 s, no limit", sentence(replace(still, jobs=(endless,))))
+		self.assertIn("for 0 s, no limit", sentence(replace(still, jobs=(endless,))))
 
 
 class TestMigrationIsNamed(unittest.TestCase):
@@ -143,18 +143,24 @@ class TestPlanSentence(unittest.TestCase):
 class TestWords(unittest.TestCase):
 	def test_durations_are_said_as_people_say_them(self):
 		said = {
-			0: "0.0 s",
+			0: "0 s",
 			0.04: "0.04 s",
 			0.1: "0.1 s",
 			9.94: "9.9 s",
 			12.3: "12 s",
 			59.4: "59 s",
-			60: "1 min 0 s",
-			3599.6: "60 min 0 s",
+			5.02: "5 s",
+			9.96: "10 s",
+			60: "1 min",
+			75: "1 min 15 s",
+			3599.6: "1 h",
+			5400: "1 h 30 min",
+			86400 + 3599: "1 d",
+			2 * 86400 + 7200: "2 d 2 h",
 			None: "no limit",
 		}
 		self.assertEqual({seconds: span(seconds) for seconds in said}, said)
 
 	def test_one_is_singular_and_everything_else_plural(self):
 		self.assertEqual([count(n, "job") for n in (0, 1, 2)], ["0 jobs", "1 job", "2 jobs"])
-		self.assertEqual(count(2, "process"), "2 processes")
+		self.assertEqual((count(2, "process"), count(1234, "job")), ("2 processes", "1,234 jobs"))

@@ -1,0 +1,34 @@
+"""Durations, counts and ends of sentences, as people write them."""
+
+from __future__ import annotations
+
+#: A unit in seconds, its name, and the next smaller one
+UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def span(seconds: float | None) -> str:
+	"""A duration in its two largest units; "no limit" for None."""
+	if seconds is None:
+		return "no limit"
+	if seconds < 10:
+		text = f"{seconds:.1f}" if seconds >= 0.1 or seconds == 0 else f"{seconds:.2f}"
+		return f"{text.removesuffix('.0')} s"
+	whole = round(seconds)
+	for size, unit, small, part in UNITS:
+		if whole >= size:
+			rest = whole % size // small
+			return f"{whole // size} {unit} {rest} {part}" if rest else f"{whole // size} {unit}"
+	return f"{whole} s"
+
+
+def count(number: int, noun: str) -> str:
+	return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+	return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
+def following(join: str, text: str) -> str:
+	"""The end of a sentence; nothing where the text is left out, as on sites that may not see it."""
+	return f"{join}{text}" if text else ""
