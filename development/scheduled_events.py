@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from development.description import Bench
 from development.sites import bench_command
 
-#: Rare ones go on: a site without any is none that somebody uses.
+#: Rare ones go on: a site without any is none that someone uses.
 FREQUENT = "frequency not like 'Monthly%' and frequency not like 'Year%' and frequency <> 'Annual'"
 
 

@@ -92,7 +92,7 @@ def start_redis(bench: Bench) -> None:
 
 
 def start_workers_and_web(bench: Bench) -> None:
-	"""Also what somebody, or a benchmark that was broken off, had stopped."""
+	"""Also what someone, or a benchmark that was broken off, had stopped."""
 	for group in upper_groups(bench):
 		add_group(bench, group)
 	bench.supervisorctl("start", *(f"{group}:*" for group in upper_groups(bench)))

@@ -83,7 +83,7 @@ def all_benches() -> list[Bench]:
 
 
 def with_fresh_places(bench: Bench) -> Bench:
-	"""The bench with a new folder for its sockets, and new ports for those that somebody took meanwhile."""
+	"""The bench with a new folder for its sockets, and new ports for those that someone took meanwhile."""
 	taken = [name for name, port in asdict(bench.ports).items() if not is_free(port)]
 	ports = replace(bench.ports, **dict(zip(taken, free_ports(len(taken)), strict=True)))
 	# mkdtemp makes it 0700: whoever reaches the sockets can run commands as us

@@ -22,6 +22,8 @@ permission_query_conditions = dict.fromkeys(
 	"fmx_restart.desk.access.query_conditions",
 )
 
+extend_bootinfo = "fmx_restart.desk.vocabulary.extend_boot"
+
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days
 
 export_python_type_annotations = True

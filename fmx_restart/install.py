@@ -51,7 +51,7 @@ def here() -> tuple[str, Path]:
 
 
 def make_role() -> None:
-	"""Whoever has it may see, start and stop operations. A role that somebody changed or disabled stays as it is."""
+	"""Whoever has it may see, start and stop operations. A role that someone changed or disabled stays as it is."""
 	if not frappe.db.exists("Role", OPERATOR):
 		role = frappe.get_doc({"doctype": "Role", "role_name": OPERATOR, "desk_access": 1})
 		role.insert(ignore_permissions=True)

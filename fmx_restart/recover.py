@@ -103,13 +103,13 @@ def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None
 
 def take_over(left: Unfinished, listeners: Iterable[Listener] = ()) -> Report | None:
 	"""
-	See to what an operation left whose machine is gone for good. Raises BenchBusy where it lives, or somebody works on it.
+	See to what an operation left whose machine is gone for good. Raises BenchBusy where it lives, or someone works on it.
 	"""
 	try:
 		journal = Journal(left.journal.parent, left.operation, waits=False)
 	except BlockingIOError as error:
 		raise BenchBusy(
-			f"Somebody works on operation {left.operation} of {left.host}. Nothing was changed.",
+			f"Operation {left.operation} of {left.host} is already being recovered. Nothing was changed.",
 			hint="Watch it: bench safe-restart attach",
 		) from error
 	with closing(journal):

@@ -15,7 +15,7 @@ const { Server } = require("socket.io");
 const config = readConfig();
 const server = http.createServer();
 const io = new Server(server, { cors: { origin: true, credentials: true }, cleanupEmptyChildNamespaces: true });
-// any name may be a site; whether the caller is somebody there is asked of that site below
+// any name may be a site; whether the caller is someone there is asked of that site below
 const sites = io.of(/^\/.+$/);
 
 sites.use((socket, next) => {

@@ -38,12 +38,12 @@ OTHER_MODES = (Mode.OFF, Mode.OWN, Mode.RESTART)
 
 @dataclass(frozen=True)
 class AccessFault:
-	"""A setting that does not mean what somebody wanted, or is missing. `subject`: the site or the key."""
+	"""A setting that does not mean what someone wanted, or is missing. `subject`: the site or the key."""
 
 	subject: str
 	text: str
 	remedy: str
-	is_error: bool = False  # somebody may have less than was meant, or nobody commands the bench
+	is_error: bool = False  # someone may have less than was meant, or nobody commands the bench
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def sizes(cursor, config: Mapping) -> Sizes:
 
 TIMEOUT = 1.0  # seconds for connecting, and for each answer
 LONG = 600  # seconds; a job's transaction may well last minutes
-LOCK_WAIT = "set session lock_wait_timeout = 1"  # a table that somebody else has locked must not stop us
+LOCK_WAIT = "set session lock_wait_timeout = 1"  # a table that someone else has locked must not stop us
 SETTINGS = """
 	select field, value from tabSingles
 	where doctype = 'System Settings' and field in ('enable_scheduler', 'time_zone', 'dormant_days')

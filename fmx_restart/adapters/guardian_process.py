@@ -32,7 +32,7 @@ def start_guardian(operation: str, journal: Path, log: Path) -> subprocess.Popen
 		if has_ended(reading):
 			raise WrongEnvironment(
 				f"The guardian ended as soon as it was started: {last_words(log, began)}. Nothing was changed.",
-				hint=f"It would recover what an operation leaves whose process dies. What it printed stands in {log}.",
+				hint=f"It would clean up after an operation whose process dies. Its output is in {log}.",
 			)
 	return guardian
 
@@ -59,7 +59,7 @@ def popen(operation: str, journal: Path, output: IO[bytes], ready: int) -> subpr
 	except OSError as error:
 		raise WrongEnvironment(
 			f"The guardian cannot be started: {error}. Nothing was changed.",
-			hint="Look at the free memory and at the limits of processes: free -m; ulimit -u.",
+			hint="Check the free memory and the process limits: free -m; ulimit -u.",
 		) from error
 
 

@@ -83,7 +83,7 @@ class ThisHost:
 			pids = clients_of(int(port)) if port else None
 		except (psutil.Error, OSError, ValueError):
 			return False
-		# a forwarder may speak for somebody whom we do not see, so each must be known to be a bench's
+		# a forwarder may speak for someone whom we do not see, so each must be known to be a bench's
 		return (
 			pids is not None and os.getpid() in pids and all(map(self._is_of_a_bench, pids - {os.getpid()}))
 		)
@@ -125,7 +125,7 @@ def refuse_foreign_proc() -> None:
 		return
 	if shown != str(os.getpid()):
 		raise WrongEnvironment(
-			"/proc shows the processes of another pid namespace, so no process can be told for certain."
+			"/proc shows the processes of another pid namespace, so no process can be identified."
 			" Nothing was changed.",
 			hint="Mount the namespace's own /proc (unshare --mount-proc), or type the command outside.",
 		)

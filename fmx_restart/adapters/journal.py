@@ -71,7 +71,7 @@ def facts_in(lines: Iterable[str]) -> Iterator[Fact]:
 
 
 def whole_lines(journal: Path) -> Iterator[str]:
-	"""Without one at the end that is not written to its end: a crash cut it off, or somebody writes it just now."""
+	"""Without one at the end that is not written to its end: a crash cut it off, or someone writes it just now."""
 	with journal.open("rb") as lines:
 		for line in lines:
 			if line.endswith(b"\n"):
@@ -138,10 +138,10 @@ def crashed_operation_to_recover(journal: Path) -> CrashedOperation:
 	try:
 		return crashed_operation_of(understood_facts_of(journal))
 	except JournalUnreadable as error:
-		left = "; ".join(crashed_operation_in(journal).left()) or "nothing that stays"
+		left = "; ".join(crashed_operation_in(journal).left()) or "nothing permanent"
 		raise JournalUnreadable(
-			f"{error} Nothing was changed. Of what the operation left, this much is understood: {left}.",
-			hint=f"{UPDATE} Or see to what it left by hand, then move the journal out of the way: mv {journal} {journal}.done",
+			f"{error} Nothing was changed. The readable part of what the operation left: {left}.",
+			hint=f"{UPDATE} Or clean up by hand, then move the journal out of the way: mv {journal} {journal}.done",
 		) from error
 
 
@@ -188,7 +188,7 @@ class Journal:
 	def __init__(self, folder: Path, operation: str, *, waits: bool = True) -> None:
 		"""
 		Waits for the lock: one that only looks whether it is held has it for a moment. Raises OSError; BlockingIOError
-		where somebody holds it and we do not wait. Nothing is written yet.
+		where someone holds it and we do not wait. Nothing is written yet.
 		"""
 		folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 		self.path = folder / f"{operation}.jsonl"
@@ -234,7 +234,7 @@ def is_worked_on(path: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, kind: int) -> Iterator[bool]:
-	"""False, and no lock, where somebody holds it."""
+	"""False, and no lock, where someone holds it."""
 	file = os.open(path, os.O_RDONLY)
 	try:
 		try:

@@ -88,7 +88,7 @@ def migrations_in(journal: Path) -> tuple[tuple[str, ...], set[str]]:
 				done.add(fact.migration.site)
 	except JournalUnreadable as error:
 		raise JournalUnreadable(
-			f"{error} Which sites are left to migrate cannot be known. Nothing was changed.",
+			f"{error} It is unknown which sites are left to migrate. Nothing was changed.",
 			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
 		) from error
 	return planned, done
@@ -114,7 +114,7 @@ class Unfinished:
 
 	def refusal(self) -> OtherMachine:
 		remains = crashed_operation_in(self.journal)
-		left = "; ".join(remains.left()) or "nothing that stays"
+		left = "; ".join(remains.left()) or "nothing permanent"
 		return OtherMachine(
 			f"Operation {self.operation} ran on {self.host} and died there in {remains.phase.value}. It left: {left}."
 			" Only that machine can see its programs. Nothing was changed here.",

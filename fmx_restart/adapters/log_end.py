@@ -1,4 +1,4 @@
-"""The last lines of a file that may be of any length, and that somebody may be writing."""
+"""The last lines of a file that may be of any length, and that someone may be writing."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def shortage(site: str, what: str, folder: Path, needed: int) -> list[Finding]:
 	if free >= needed:
 		return []
 	text = f"{megabytes(free)} free in {folder}, {megabytes(needed)} wanted for {what}"
-	return [Finding(site, Gravity.DOUBTFUL, text, "Make room. --force goes on without.")]
+	return [Finding(site, Gravity.DOUBTFUL, text, "Free some disk space. --force continues without.")]
 
 
 def megabytes(size: int) -> str:

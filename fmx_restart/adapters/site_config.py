@@ -60,7 +60,7 @@ PATIENCE = 10.0  # seconds; less than a lease
 
 @contextmanager
 def file_lock(path: Path, timeout: float) -> Iterator[None]:
-	"""Raises WrongEnvironment when somebody else keeps it, or when the file cannot be opened."""
+	"""Raises WrongEnvironment when someone else keeps it, or when the file cannot be opened."""
 	lock = FileLock(path, timeout=timeout)
 	try:
 		path.parent.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def is_held(path: Path) -> bool:
 		raise WrongEnvironment(f"{path} cannot be locked: {error.strerror}.") from error
 
 
-HINT = "Look at it, e.g. with python3 -m json.tool {path}, put it right, then try again."
+HINT = "Check it, e.g. with python3 -m json.tool {path}, correct it, then try again."
 
 
 class SiteConfigFiles:
@@ -153,8 +153,8 @@ def write(path: Path, config: dict, old_text: str) -> None:
 		replace_text(path, text + old_text[len(old_text.rstrip()) :])
 	except OSError as error:
 		raise WrongEnvironment(
-			f"{path} cannot be written: {error.strerror}. It is as it was.",
-			hint="Look at the free space, and at who owns the file and its folder.",
+			f"{path} cannot be written: {error.strerror}. It is unchanged.",
+			hint="Check the free space and the owner of the file and its folder.",
 		) from error
 
 

@@ -103,7 +103,9 @@ by_flag(
 	"Show the running operation; Ctrl-C ends the view only.",
 	{"Options": (option.JSON_LINES, option.VERBOSE)},
 )
-by_flag("cancel", "cancel", "Stop the running operation, where all can still be undone.", {"Options": ()})
+by_flag(
+	"cancel", "cancel", "Stop the running operation, while everything can still be undone.", {"Options": ()}
+)
 by_flag(
 	"recover",
 	"recover",

@@ -69,7 +69,7 @@ def cancel() -> None:
 	if journal.exists():
 		wait_for_answer(journal, offset, holding)
 	else:
-		click.echo("Its journal is not on this machine: look for its end with bench safe-restart status.")
+		click.echo("Its journal is not on this machine: check its outcome with: bench safe-restart status.")
 
 
 def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
@@ -86,13 +86,13 @@ def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
 		if not facts and time.monotonic() > until:
 			raise BenchBusy(
 				f"{holding} has not answered within {ANSWERS_WITHIN:.0f} s. It was asked to stop, and may still do so.",
-				hint="Look again with bench safe-restart attach.",
+				hint="Check again with: bench safe-restart attach",
 			)
 
 
 def refused(holding: Holder, reason: str) -> BenchBusy:
 	return BenchBusy(
-		f"{holding} cannot be cancelled: {reason}. It goes on.", hint="Watch it: bench safe-restart attach"
+		f"{holding} cannot be cancelled: {reason}. It continues.", hint="Watch it: bench safe-restart attach"
 	)
 
 
@@ -108,7 +108,7 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 
 	output = journal_folder() / "recovery.log"
 	process = start(work, output)
-	with left_by_interrupt("The recovery goes on. Look for its end with bench safe-restart status"):
+	with left_by_interrupt("The recovery goes on. Check its outcome with: bench safe-restart status"):
 		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
 
 
@@ -119,7 +119,7 @@ def tell_that_none_died() -> None:
 		holding = lock_holder()
 	if holding and holding.is_recovery:
 		raise BenchBusy(
-			f"Another process recovers it already: {holding}. Nothing was changed.",
+			f"Another process is already recovering it: {holding}. Nothing was changed.",
 			hint="Watch it: bench safe-restart attach",
 		)
 	click.echo("Nothing to recover: no operation of this bench has died.")

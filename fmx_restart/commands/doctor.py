@@ -37,7 +37,7 @@ class Call:
 
 	site: (
 		str | None
-	)  # the one that somebody typed, here or before the command's name; `all` is none in particular
+	)  # the one that someone typed, here or before the command's name; `all` is none in particular
 	default_sites: tuple[str, ...]  # those that bench looks at where none was typed
 	checks: tuple[str, ...]  # these only; empty for all
 	as_json: bool
@@ -87,7 +87,7 @@ def recover_in_background(examination: Examination) -> None:
 
 def named_sites(named: str | None) -> list[str]:
 	"""
-	The one that somebody typed. Empty for all of them: a default site is what Frappe's own doctor looks at, and no reason to
+	The one that someone typed. Empty for all of them: a default site is what Frappe's own doctor looks at, and no reason to
 	look at no other.
 	"""
 	if not named or named == "all":

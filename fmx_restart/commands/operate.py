@@ -30,8 +30,8 @@ from fmx_restart.wiring import journal_folder, launch_log, new_operation
 
 ENDS_WITHIN = 5.0  # seconds between an operation's last fact and the end of its process
 SHOW_CURSOR = "\x1b[?25h"  # a live table hides it
-ASKED = "Asked the operation to stop. It undoes what it did, or finishes what it began. Ctrl-C again leaves it to itself."
-LEFT = "Operation {} was asked to stop, and is still at work. Watch it: bench safe-restart attach"
+ASKED = "Asked the operation to stop. It undoes what it did, or finishes what it began. A second Ctrl-C leaves it running."
+LEFT = "Operation {} was asked to stop and is still running. Watch it: bench safe-restart attach"
 
 
 def operate(

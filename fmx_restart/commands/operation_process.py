@@ -107,7 +107,7 @@ class OperationProcess:
 
 def start(work: Callable[[Reporter, threading.Event], None], output: Path) -> OperationProcess:
 	"""
-	Run `work` in a process of its own; the event is set when somebody wants it to stop. What the process prints, which is
+	Run `work` in a process of its own; the event is set when someone wants it to stop. What the process prints, which is
 	nothing unless it breaks, goes to `output`. Raises WrongEnvironment; nothing was changed then.
 	"""
 	flush_streams()
@@ -119,7 +119,7 @@ def start(work: Callable[[Reporter, threading.Event], None], output: Path) -> Op
 		except OSError as error:
 			raise WrongEnvironment(
 				f"The operation's process cannot be started: {error}. Nothing was changed.",
-				hint="Look at the free memory and at the limits of processes: free -m; ulimit -u.",
+				hint="Check the free memory and the process limits: free -m; ulimit -u.",
 			) from error
 		if pid == 0:
 			run(work, Reporter(messages), output)

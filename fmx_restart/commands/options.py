@@ -96,7 +96,7 @@ MIGRATION = (
 		help="Run this, not bench migrate; {site} is replaced; no shell.",
 	),
 	click.Option(
-		["--skip-failing"], is_flag=True, help="Go on after a patch that fails, as bench migrate does."
+		["--skip-failing"], is_flag=True, help="Continue after a patch that fails, as bench migrate does."
 	),
 	click.Option(
 		["--maintenance-mode"],

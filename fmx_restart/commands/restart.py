@@ -34,7 +34,7 @@ from fmx_restart.wiring import journal_folder, next_operation_id, plan_restart, 
 
 ORDER_AGAIN = "Start it again in Desk, or type: bench safe-restart --wait-workers"
 GOES_ON = (
-	"Operation {} goes on in the background. Watch it: bench safe-restart attach."
+	"Operation {} continues in the background. Watch it: bench safe-restart attach."
 	" Stop it: bench safe-restart cancel."
 )
 

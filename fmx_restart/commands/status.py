@@ -31,7 +31,7 @@ def show_status(status: Status, as_json: bool) -> None:
 def lines(status: Status) -> Iterator[str]:
 	yield f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
 	suspension = status.look.suspension
-	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue moves."
+	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue is running."
 	for operation, host in status.unfinished.items():
 		where = f" on {host}" if host else ""
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"

@@ -111,6 +111,6 @@ def problem(finding: Finding) -> Text:
 		(f"{finding.severity.value.upper():<8}", SEVERITY_STYLES[finding.severity]),
 		(f"{finding.check}{about}", "bold"),
 		f"\n  {finding.text}\n",
-		("  To do: ", "dim"),
+		("  Fix: ", "dim"),
 		finding.remedy,
 	)

@@ -21,6 +21,9 @@ from fmx_restart.desk.start_order import InvalidOrder
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.migration import TIMEOUT
 from fmx_restart.engine.options import DRAIN_TIMEOUT, FORCE_KILL_TIMEOUT, OnTimeout, Options, Strategy
+from fmx_restart.engine.phases import phase_named
+from fmx_restart.engine.ports import RequestKind
+from fmx_restart.engine.requests import refusal_of
 
 MANAGER = "System Manager"
 OPERATOR = "Restart Operator"
@@ -34,7 +37,7 @@ UNREADABLE = AccessRule(frozenset(), Mode.OFF)
 
 @dataclass(frozen=True)
 class Access:
-	"""What the current site may. `advice`: the line that names a control site, where somebody should type it."""
+	"""What the current site may. `advice`: the line that names a control site, where someone should type it."""
 
 	site: str
 	mode: Mode
@@ -134,7 +137,7 @@ def refusal_to_start(access: Access, options: Options) -> str:
 	if options.strategy not in GENTLE:
 		return _("This site may only start: {0}").format(", ".join(gentle_names()))
 	if may_kill(options):
-		return _("This site may not have any job killed.")
+		return _("This site may not kill jobs.")
 	if not {*options.sites, *options.web_sites} <= {access.site}:
 		return _("This site may not migrate or close another one.")
 	return refusal_of_patience(options)
@@ -179,11 +182,14 @@ def check_control() -> None:
 		forbid(_("Only a control site of this bench may do this."))
 
 
-def requests_to(operation: str) -> list[str]:
-	"""What this site may ask of a running operation, for Desk."""
-	if current().is_control:
-		return ["cancel", "extend", "force"]
-	return ["cancel"] if may_stop(operation) else []
+def requests_to(operation: str, status: str, phase: str) -> list[str]:
+	"""What this site may ask of the operation in this status and phase, for Desk."""
+	if status == "Queued":
+		return ["cancel"] if may_stop(operation) else []
+	if status != "Running" or not may_stop(operation):
+		return []
+	kinds = list(RequestKind) if current().is_control else [RequestKind.CANCEL]
+	return [kind.value for kind in kinds if not refusal_of(kind, phase_named(phase))]
 
 
 def starter_of(operation: str) -> str | None:
@@ -217,8 +223,17 @@ def told() -> dict[str, object]:
 		"mode": access.mode.value,
 		"may_start": access.may_start,
 		"strategies": strategies if access.may_start else [],
+		"refused_options": refused_options(access),
 		"notice": access.notice,
 	}
+
+
+def refused_options(access: Access) -> list[str]:
+	"""Options of `start` that this user of this site may not use, for Desk, which does not offer them."""
+	is_manager = frappe.session.user == "Administrator" or MANAGER in frappe.get_roles()
+	refused = set() if is_manager else {"migrate", "force"}
+	refused |= set() if access.is_control else {"on_timeout", "force_kill_timeout", "sites", "force"}
+	return sorted(refused)
 
 
 def has_permission(doc: object = None, ptype: str = "", user: str = "") -> bool:

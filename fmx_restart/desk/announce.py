@@ -1,4 +1,4 @@
-"""An operation has ended: a worker records it now, rather than when somebody looks. Nothing depends on that."""
+"""An operation has ended: a worker records it now, rather than when someone looks. Nothing depends on that."""
 
 from __future__ import annotations
 

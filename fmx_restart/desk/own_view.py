@@ -16,13 +16,13 @@ from fmx_restart.engine.report import Failure, JobWait, Report
 
 OTHER_SITE = "another site"
 NOT_SHOWN = "(not shown)"
-SOMEBODY = "somebody"
+SOMEBODY = "someone"
 BENCH = "this bench"
 REMEDY = "The people who run this bench see the whole report."
 FAILURES = {
 	"BenchBusy": "Another operation held the bench.",
-	"DrainTimeout": "Jobs were still running when the time was over.",
-	"Interrupted": "Somebody stopped it.",
+	"DrainTimeout": "Jobs were still running at the timeout.",
+	"Interrupted": "It was stopped.",
 	"MigrationFailed": "A migration failed.",
 	"ProcessFault": "A process of the bench did not come back as it should.",
 	"ProcessDied": "Its process died.",

@@ -172,7 +172,7 @@ class RowBuilder:
 		self.tell(fact, time)
 
 	def tell(self, fact: events.Event, time: float) -> None:
-		"""A waiting that goes on is told once, until somebody else is waited for; what is not understood, once a reason."""
+		"""A waiting that goes on is told once, until someone else is waited for; what is not understood, once a reason."""
 		if isinstance(fact, events.NotUnderstood):
 			if fact.reason in self.not_understood:
 				return
@@ -255,7 +255,7 @@ class RowBuilder:
 		self.setting(fact.found.site, fact.found.key)["restored"] = True
 
 	def setting_left(self, fact: events.SettingLeft, _time: float) -> None:
-		self.setting(fact.found.site, fact.found.key)["reason"] = "Somebody else changed it since."
+		self.setting(fact.found.site, fact.found.key)["reason"] = "Someone else has changed it since."
 
 	def setting_fault(self, fact: events.SettingFault, _time: float) -> None:
 		self.setting(fact.site, fact.key)["reason"] = fact.reason

@@ -12,14 +12,16 @@ from frappe import _
 from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.adapters.journal import fact_in
-from fmx_restart.console.plan import STORIES, order, plan_sentence
+from fmx_restart.console.plan import order, plan_sentence
 from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.desk import access, bench, rows
 from fmx_restart.desk.access import current, holder_text, told
+from fmx_restart.desk.consequences import consequences
 from fmx_restart.desk.json_safe import finite
 from fmx_restart.desk.own_view import BENCH, OwnView
 from fmx_restart.desk.projection import end_of
 from fmx_restart.desk.start import StartArguments
+from fmx_restart.desk.vocabulary import offered_strategies
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.errors import OperationError
@@ -36,14 +38,16 @@ def feed_of(operation: str, cursor: int) -> dict[str, Any]:
 	"""`cursor` is a byte offset: it means the same after every restart of the web server."""
 	row = row_of(operation)
 	facts, cursor = facts_since(operation, max(0, cursor))
-	told = {
+	phase = phase_of(row, held_by())
+	return {
 		"operation": row.name,
 		"status": row.status,
-		"phase": phase_of(row, held_by()),
+		"phase": phase,
 		"is_over": row.is_over,
+		"may": access.requests_to(operation, row.status, phase),
+		"cursor": cursor,
+		"facts": facts,
 	}
-	told["may"] = access.requests_to(operation)
-	return {**told, "cursor": cursor, "facts": facts}
 
 
 def facts_since(operation: str, cursor: int) -> tuple[list[dict], int]:
@@ -71,7 +75,8 @@ def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
 		line = json_line(fact, time)
 	text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
 	fields = {} if isinstance(fact, events.NotUnderstood) else finite(json.loads(line))
-	return {"time": time or None, "event": type(fact).__name__, "sentence": text, "fact": fields}
+	answer = {"time": time or None, "event": type(fact).__name__, "level": fact.level.value}
+	return {**answer, "sentence": text, "fact": fields}
 
 
 def preview_of(asked: StartArguments) -> dict[str, Any]:
@@ -101,7 +106,8 @@ def preview_of(asked: StartArguments) -> dict[str, Any]:
 		"strategy": options.strategy.value,
 		"recommended": strategy.value,
 		"why": why,
-		"strategies": [{"strategy": known.value, "line": _(STORIES[known])} for known in STORIES],
+		"consequences": consequences(options, plan),
+		"strategies": offered_strategies(),
 	}
 	return finite(answer)
 
@@ -114,7 +120,7 @@ def job_entry(job: Job, now: float) -> dict[str, Any]:
 
 def recommended(plan: Plan, options: Options) -> tuple[Strategy, str]:
 	if options.migration:
-		return Strategy.WAIT_WORKERS, _("A migration needs the workers to be at rest.")
+		return Strategy.WAIT_WORKERS, _("A migration needs idle workers.")
 	if not plan.jobs:
 		return Strategy.WAIT_WORKERS, _("No job is running: there is nothing to wait for.")
 	patience = options.drain_timeout if options.strategy is Strategy.WAIT_WORKERS else Options().drain_timeout
@@ -123,7 +129,7 @@ def recommended(plan: Plan, options: Options) -> tuple[Strategy, str]:
 	if plan.likely is not None and plan.likely <= patience:
 		return Strategy.WAIT_WORKERS, _("The running jobs usually end within the time they get.")
 	return Strategy.ROLLING, _(
-		"A job may run for longer than it would get; the queue goes on while workers are replaced."
+		"A job may run for longer than it would get; the queue keeps running while workers are replaced."
 	)
 
 

@@ -12,12 +12,11 @@ from fmx_restart.desk import bench, launch
 from fmx_restart.desk.access import check_control, check_stop, refuse
 from fmx_restart.desk.queries import row_of
 from fmx_restart.desk.sync import catch_up
-from fmx_restart.engine.phases import Phase, phase_named
+from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, RequestKind
-from fmx_restart.engine.requests import NOT_DRAINING, refusal_to_cancel
+from fmx_restart.engine.requests import refusal_of
 
-DRAINING = {Phase.FENCE, Phase.PARK, Phase.DRAIN}
-WITHDRAWN = "Somebody cancelled it before."
+WITHDRAWN = "It was cancelled before it began."
 
 
 def cancel(operation: str) -> dict[str, Any]:
@@ -48,18 +47,10 @@ def put(operation: str, request: Request, told: str) -> dict[str, Any]:
 	row, held = row_of(operation), bench.held()
 	if held is None or held.operation != row.name:
 		refuse(_("{0} is not running.").format(row.name))
-	if reason := refusal(request.wish, held.phase):
+	if reason := refusal_of(request.wish, phase_named(held.phase)):
 		refuse(_("{0} is not possible now: {1}").format(request.wish.value, reason))
 	RedisRequests(bench.connection(), bench.bench_id(), operation).put(request)
 	return answer(operation, told)
-
-
-def refusal(wish: RequestKind, phase: str) -> str:
-	"""What it would answer itself, said at once."""
-	known = phase_named(phase)
-	if wish is RequestKind.CANCEL or known is None:
-		return refusal_to_cancel(known)
-	return "" if known in DRAINING else NOT_DRAINING
 
 
 def answer(operation: str, message: str) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def known(operations: Collection[str]) -> dict[str, Any]:
 
 
 def deleted() -> set[str]:
-	"""Rows that somebody deleted: their journals do not bring them back."""
+	"""Rows that someone deleted: their journals do not bring them back."""
 	return cached(DELETED, DELETED_FOR, deleted_names)
 
 

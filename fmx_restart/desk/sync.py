@@ -119,7 +119,7 @@ def catch_up() -> list[str]:
 		with file_lock(Path(frappe.get_site_path("locks", "fmx_restart_record.lock")), PATIENCE):
 			frappe.db.commit()  # ends our view of the database: rows that another one wrote just now must be seen
 			return [name for name, path in behind().items() if write_journal(name, path)] + settle()
-	except WrongEnvironment:  # somebody else is at it
+	except WrongEnvironment:  # someone else is at it
 		return []
 
 

@@ -13,7 +13,7 @@ from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import HostProcess
 
-LOOK_AGAIN = "bench safe-restart attach shows it; bench doctor, once more, when it has ended"
+LOOK_AGAIN = "bench safe-restart attach shows it; run bench doctor again when it has ended"
 
 
 RECOVER = "bench safe-restart recover"
@@ -28,7 +28,7 @@ def unless_operation_works(view: BenchView, finding: Finding) -> Finding:
 	with suppress(OperationError):
 		holder = operation_at_work(view)
 	if holder is not None:
-		text = f"{finding.text} Operation {holder} works on this bench, and starts again what it stopped."
+		text = f"{finding.text} Operation {holder} is running on this bench and restarts what it stopped."
 		return replace(finding, severity=Severity.NOTE, text=text, remedy=LOOK_AGAIN, fix="")
 	if dead := died_with_programs_stopped(view):
 		text = f"{finding.text} Operation {dead} had stopped programs of this bench when it died."

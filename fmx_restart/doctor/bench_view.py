@@ -210,7 +210,7 @@ class BenchView:
 
 	@part
 	def running(self) -> dict[str, Job]:
-		"""Jobs that somebody really works on, by id."""
+		"""Jobs that someone really works on, by id."""
 		return self.queue.describe(job.id for job in running_jobs(self.look))
 
 	@part

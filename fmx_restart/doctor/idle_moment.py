@@ -49,7 +49,7 @@ class Held:
 	def beat(self) -> None:
 		if self.clock.now() >= self._next:
 			self.lock.hold(self.note)
-			self.fence.hold(self.note)  # where somebody else has suspended the queue, that does as well
+			self.fence.hold(self.note)  # where someone else has suspended the queue, that does as well
 			self._next = self.clock.now() + BEAT
 
 
@@ -83,9 +83,9 @@ def wait_for_sleep(view: BenchView, queue: RedisQueue) -> None:
 
 	if not wait_until(is_sure, PATIENCE, clock):
 		raise DrainTimeout(
-			f"Within {PATIENCE.timeout:.0f} s nobody could tell whether these workers hold a job:"
+			f"Within {PATIENCE.timeout:.0f} s it could not be determined whether these workers hold a job:"
 			f" {listed([worker_name(worker) for worker in unsure])}. Nothing was changed.",
-			hint="Look at what they do: py-spy dump --pid PID. A record of a dead one elsewhere ends within 8 minutes.",
+			hint="Check what they are doing: py-spy dump --pid PID. The record of a dead worker on another machine expires within 8 minutes.",
 		)
 
 

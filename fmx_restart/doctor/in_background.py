@@ -31,7 +31,7 @@ class BackgroundExamination:
 		except OperationError:  # the operation meets the same, and tells it better
 			findings = ()
 		except Exception as error:  # noqa: BLE001 - it must not end in a traceback across the operation's own lines
-			text = f"The doctor could not look at this bench ({error_name(error)})."
+			text = f"The doctor could not examine this bench ({error_name(error)})."
 			self._found = [Trouble(FAILED, text, "bench doctor")]
 			return
 		self._found = [

@@ -142,5 +142,5 @@ def write_for_administrator(file: Path, text: str) -> None:
 			file.unlink(missing_ok=True)
 		raise WrongEnvironment(
 			f"{file} cannot be written: {error.strerror}. Nothing else was changed.",
-			hint="Look at the free space, and at who owns the folder.",
+			hint="Check the free space and the owner of the folder.",
 		) from error

@@ -108,7 +108,7 @@ def trouble(errand: Probe, view: BenchView, deadline: float) -> list[Finding]:
 	if not errand.is_over(deadline):
 		if part := view.parts.blamed(errand.thread.ident):
 			return [unreachable(part, "It does not answer.", "")]
-		text = f"The check {errand.name} did not end in time, so nothing is known about what it looks at."
+		text = f"The check {errand.name} did not end in time, so its subject was not checked."
 		return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
 	if errand.error is None:
 		return []
@@ -117,12 +117,12 @@ def trouble(errand: Probe, view: BenchView, deadline: float) -> list[Finding]:
 	part = view.parts.fault_of(errand.error)
 	if part and isinstance(errand.error, OperationError):
 		return [unreachable(part, str(errand.error), errand.error.hint)]
-	text = f"The check {errand.name} failed: {error_name(errand.error)}. Nothing is known about what it looks at."
+	text = f"The check {errand.name} failed: {error_name(errand.error)}. Its subject was not checked."
 	return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
 
 
 def unreachable(part: str, text: str, hint: str) -> Finding:
-	return Finding(UNREACHABLE, Severity.ERROR, part, text, hint or "bench doctor, once more")
+	return Finding(UNREACHABLE, Severity.ERROR, part, text, hint or "run bench doctor again")
 
 
 def no_manager(error: NoManager) -> Finding:
@@ -131,15 +131,12 @@ def no_manager(error: NoManager) -> Finding:
 		f"No process manager of this bench answers ({str(error).rstrip('.')}). Its programs, their settings and orphans below a manager"
 		" were not checked."
 	)
-	remedy = (
-		"Nothing, where bench start or a container runs this bench. Where supervisor should run it: "
-		+ error.hint
-	)
+	remedy = "None if bench start or a container runs this bench. If supervisor should run it: " + error.hint
 	return Finding(NO_MANAGER, Severity.NOTE, "", text, remedy)
 
 
 def repeat(name: str) -> str:
-	return f"bench doctor --check {name}" if name in CHECKS.all() else "bench doctor, once more"
+	return f"bench doctor --check {name}" if name in CHECKS.all() else "run bench doctor again"
 
 
 def sort(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -48,7 +48,7 @@ class CrashedOperation:
 
 	@property
 	def is_closed(self) -> bool:
-		"""Nothing is left to do: it ended by itself, or somebody put things right."""
+		"""Nothing is left to do: it ended by itself, or someone put things right."""
 		return self.report is not None or self.is_recovered
 
 	@property
@@ -76,7 +76,7 @@ class CrashedOperation:
 		return CrashedOperation(**{name: getattr(self, name) for name in names})
 
 	def left(self) -> list[str]:
-		"""What stays until somebody sees to it, in words."""
+		"""What stays until someone sees to it, in words."""
 		found = [f"stopped: {', '.join(self.stopping)}"] if self.stopping else []
 		found += [f"{key} of {site} changed" for site, key in self.settings]
 		found += [f"the migration of {self.migrating.site} was not seen to its end"] if self.migrating else []

@@ -36,7 +36,7 @@ class Emitter:
 		if fault is not None:
 			raise JournalFault(
 				f"The journal cannot be written: {fault.strerror or fault}.",
-				hint="Look at the free space and the permissions of the bench's logs/fmx_restart.",
+				hint="Check the free space and the permissions of the bench's logs/fmx_restart.",
 			) from fault
 
 	def _write(self, event: events.Event) -> OSError | None:

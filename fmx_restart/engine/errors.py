@@ -11,7 +11,7 @@ OperationError                the base; caught at the edges and nowhere else
 ├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
 ├── MigrationFailed   exit 6  a site's migration failed; the bench is in service, the rest was not tried
 ├── SettingsFault     exit 7  maintenance mode or the scheduler's pause could not be put back
-├── Interrupted       exit 130 somebody asked us to stop while undoing was still possible
+├── Interrupted       exit 130 someone asked us to stop while undoing was still possible
 ├── LockLost          exit 4  another operation took the bench while we could not renew our lock: nothing more is touched,
 │                             and what was begun is left to the recovery
 ├── FenceFault        exit 4  the fence lapsed when nothing could be undone any more; everything was restarted

@@ -67,7 +67,7 @@ class Held(State):
 		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
 		if self.stop_requested.is_set() and self.phase.can_be_undone:
 			raise Interrupted(
-				f"{self.requests.who_stopped()} during {self.phase.value}. Nothing was restarted; the queue goes on.",
+				f"{self.requests.who_stopped()} during {self.phase.value}. Nothing was restarted; the queue keeps running.",
 				hint="Type the same command to try again.",
 			)
 
@@ -125,7 +125,7 @@ class Held(State):
 			return LockLost(f"{message} Nothing was changed.", hint="Type the same command again later.")
 		return LockLost(
 			f"{message} What it had begun stays as it is until the other one has ended; then it is undone or finished.",
-			hint="Watch the other one: bench safe-restart attach. Where nobody finishes this one afterwards, type:"
+			hint="Watch the other one: bench safe-restart attach. If this one is not recovered afterwards, type:"
 			" bench safe-restart recover",
 		)
 
@@ -149,7 +149,7 @@ class Held(State):
 		if not self.wait(lambda: done.append(act()) or True, REDIS_RETURNS):
 			raise QueueUnreachable(
 				f"Redis did not answer for {REDIS_RETURNS.timeout:.0f} s during {self.phase.value}.",
-				hint="All processes were told to start. The fence ends by itself; look at bench doctor.",
+				hint="All processes got the order to start. The fence expires by itself; run bench doctor.",
 			)
 
 	@contextmanager
@@ -218,6 +218,6 @@ class Held(State):
 			raise BenchBusy(
 				f"Operation {other.operation} is under way: its process {other.pid} is alive, but it does not renew its"
 				" lock. It is stopped, or it hangs. Nothing was changed.",
-				hint=f"kill -CONT {other.pid} lets it go on. kill -9 {other.pid} ends it; what it had begun is undone or"
+				hint=f"kill -CONT {other.pid} lets it continue. kill -9 {other.pid} ends it; what it had begun is undone or"
 				" finished then.",
 			)

@@ -103,7 +103,7 @@ class Holder:
 		since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
 		what = "recovery, was in" if self.is_recovery else "in"
 		return (
-			f"{self.operation} by {self.requested_by or 'somebody'}, since {since}, {what} {self.phase}"
+			f"{self.operation} by {self.requested_by or 'someone'}, since {since}, {what} {self.phase}"
 			f" (pid {self.pid} on {self.host})"
 		)
 
@@ -113,5 +113,5 @@ def cleaned(value: object) -> object:
 
 
 def describe(value: str) -> str:
-	"""Any lease's value in words: ours in full, somebody else's as it stands, but for what cannot be shown."""
+	"""Any lease's value in words: ours in full, someone else's as it stands, but for what cannot be shown."""
 	return str(Holder.parse(value) or printable(value, MOST_SHOWN))

@@ -156,7 +156,7 @@ class Account:
 	running: int = 0
 	requeued: int = 0  # put back: ghosts, and jobs that were killed on purpose
 	interrupted: list[str] = field(default_factory=list)  # started, and nobody runs them any more
-	removed: int = 0  # deleted by somebody, or expired: RQ keeps no trace of a job with result_ttl=0
+	removed: int = 0  # deleted by someone, or expired: RQ keeps no trace of a job with result_ttl=0
 	lost: list[str] = field(default_factory=list)  # ghosts that could not be put back
 	gone: list[str] = field(default_factory=list)  # Redis lost its data, and these with it
 	older_ghosts: int = 0  # lost before this operation began; not counted above, not touched

@@ -44,7 +44,7 @@ class OnTimeout(str, Enum):
 
 
 def usual_on_timeout(strategy: Strategy) -> OnTimeout:
-	"""With this strategy, unless somebody says otherwise."""
+	"""With this strategy, unless someone says otherwise."""
 	return OnTimeout.ABORT if strategy in (Strategy.WAIT_WORKERS, Strategy.ROLLING) else OnTimeout.KILL
 
 
@@ -63,11 +63,11 @@ class Options:
 	)
 	web: bool = True  # web and socketio
 	workers: bool = True  # workers and scheduler
-	start_stopped_web: bool = False  # a web program that somebody stopped on purpose is started, too
+	start_stopped_web: bool = False  # a web program that someone stopped on purpose is started, too
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
 	rolling_timeout: float | None = None  # seconds for all workers; None: no limit
 	rolling_max_failures: int = 1  # rolling stops when so many processes have not come back; at least 1
-	web_sites: tuple[str, ...] = ()  # those that somebody typed: web must answer each afterwards
+	web_sites: tuple[str, ...] = ()  # those that someone typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None
 	maintenance: frozenset[Phase] = frozenset()  # of CLOSABLE: when the sites are closed
@@ -239,7 +239,7 @@ def problems_of_migration(options: Options, migration: MigrationOptions) -> Iter
 		yield "A migration waits for running jobs: it cannot be fast."
 	if (
 		migration.command and options.origin != "terminal"
-	):  # it runs any program: somebody with a shell typed it
+	):  # it runs any program: someone with a shell typed it
 		yield (
 			"--migrate-command is for the terminal only. An operation that Desk, the API or a schedule started cannot"
 			" use it."

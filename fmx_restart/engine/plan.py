@@ -21,7 +21,7 @@ from fmx_restart.engine.ports import (
 @dataclass(frozen=True)
 class Plan:
 	restart: tuple[Process, ...]
-	left_alone: tuple[Process, ...]  # somebody stopped these on purpose, and they stay so
+	left_alone: tuple[Process, ...]  # someone stopped these on purpose, and they stay so
 	busy: tuple[str, ...]  # names of worker programs that are at work now
 	idle_workers: int
 	jobs: tuple[Job, ...]  # what the drain would wait for now

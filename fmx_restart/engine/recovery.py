@@ -2,7 +2,7 @@
 An operation whose process died, finished by another one: whatever it had begun is undone or completed.
 
 What follows from where it died:
-- before any process was touched: the fence is lifted, settings are as they were found;
+- before any process was touched: the fence is lifted, settings are restored;
 - while processes were restarted: those that it had stopped are started; those that it had not touched stay as they are;
 - once a migration has begun: it is followed to its end, then the programs that were stopped for it are started, and all
   others are replaced;
@@ -179,18 +179,18 @@ class Recovery(Operation):
 		planned = [process.name for process in (self.plan.restart if self.plan else ())]
 		old = [name for name in planned if name not in new and name not in failed]
 		parts = [
-			f"The process of this operation died in {self.remains.phase.value}; everything was put right."
+			f"The process of this operation died in {self.remains.phase.value}; everything that it left was cleaned up."
 		]
 		if failed:
 			parts = [
 				f"The process of this operation died in {self.remains.phase.value}; not up: {', '.join(failed)}."
 			]
 		parts.append(f"Not restarted: {', '.join(old)}." if new and old else "")
-		parts.append("Nothing was restarted; the queue goes on." if planned and not new else "")
+		parts.append("Nothing was restarted; the queue keeps running." if planned and not new else "")
 		hint = "Type the same command again." if old or failed or not planned else ""
 		if self.remains.migrating:
 			site, log = self.remains.migrating.site, self.remains.migrating.log
-			hint = f"{log} says how the migration of {site} ended. To go on, type: bench safe-restart --migrate --resume"
+			hint = f"{log} says how the migration of {site} ended. To continue, type: bench safe-restart --migrate --resume"
 		return Failure("ProcessDied", " ".join(filter(None, parts)), hint)
 
 
@@ -234,10 +234,10 @@ class TakeOver(Recovery):
 		parts = [
 			f"The process of this operation died in {self.found.phase.value} on {host}; {this} took it over."
 		]
-		parts.append("Settings of sites are as they were found; the queue goes on.")
+		parts.append("Settings of sites are restored; the queue keeps running.")
 		parts.append(f"Not looked at, and perhaps down on {host}: {', '.join(failed)}." if failed else "")
 		hints = [f"Start them on {host}, e.g. type there: bench safe-restart."] if failed else []
 		if migrating := self.found.migrating:
 			parts.append(f"The migration of {migrating.site} may have been broken off.")
-			hints.append(f"Look at {migrating.log}. To go on, type: bench safe-restart --migrate --resume")
+			hints.append(f"Look at {migrating.log}. To continue, type: bench safe-restart --migrate --resume")
 		return Failure("ProcessDied", " ".join(filter(None, parts)), " ".join(hints))

@@ -29,7 +29,7 @@ class Stage(str, Enum):
 class Farewell(str, Enum):
 	STOP = "stop"  # by the manager
 	TERM = "term"  # a worker at work leaves when its job is done
-	OTHERS = "others"  # somebody else makes it leave
+	OTHERS = "others"  # someone else makes it leave
 
 
 class Order(str, Enum):
@@ -114,7 +114,7 @@ class Replacement:
 		return self.leg is Stage.STOPPING and self.is_successor(process)
 
 	def stop_again(self, process: Process) -> None:
-		"""Its manager, or somebody, has started it meanwhile."""
+		"""Its manager, or someone, has started it meanwhile."""
 		self.old, self.leg, self.order, self.in_vain = process, Stage.STOPPING, Order.STOP, 0
 		host = self.bench.host
 		self.family = [*host.alive(self.family), *(host.family(process.pid) if process.pid else [])]
@@ -168,12 +168,12 @@ class Replacement:
 			self.retried_at = now
 			self.emit(events.ProcessRetried(process.name, process.detail))
 		elif now - self.retried_at > RETRIES_TAKE:
-			self.fail(f"it does not stay up, and is started again and again: {process.detail}")
+			self.fail(f"it does not stay up and keeps being restarted: {process.detail}")
 
 	def fail(self, reason: str) -> None:
 		self.leg, self.order = Stage.FAILED, None
 		if self.old.state in (ProcessState.FAILED, ProcessState.RETRYING):
-			reason += f" (before the restart it was down already: {self.old.detail or self.old.state.value})"
+			reason += f" (it was already down before the restart: {self.old.detail or self.old.state.value})"
 		try:
 			tail = self.bench.processes.log_tail(self.old.name)
 		except ProcessFault as fault:

@@ -1,4 +1,4 @@
-"""What somebody asks of an operation under way: to stop, to give jobs more time, or no more time."""
+"""What someone asks of an operation under way: to stop, to give jobs more time, or no more time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.5  # seconds
 MIGRATING = "a migration is under way: to stop it would leave the schema half changed"
 RESTARTING = "processes are being restarted already: it ends by itself within a minute or two"
+#: In these running jobs are waited for, so they can be given more time, or none
+WAITING = frozenset({Phase.FENCE, Phase.PARK, Phase.DRAIN})
 NOT_DRAINING = "it does not wait for running jobs now"
 
 
@@ -27,6 +29,13 @@ def refusal_to_cancel(phase: Phase | None) -> str:
 	if phase is None or phase.can_be_undone or phase is Phase.HANDOVER:
 		return ""
 	return MIGRATING if phase is Phase.MIGRATE else RESTARTING
+
+
+def refusal_of(kind: RequestKind, phase: Phase | None) -> str:
+	"""Why this cannot be requested in this phase; "" where it can, and in a phase that is unknown here."""
+	if kind is RequestKind.CANCEL or phase is None:
+		return refusal_to_cancel(phase)
+	return "" if phase in WAITING else NOT_DRAINING
 
 
 def how_to_wait(holder: Holder | None) -> str:
@@ -57,7 +66,7 @@ class PendingRequests:
 		return OnTimeout.KILL if self.is_forced and chosen is OnTimeout.ABORT else chosen
 
 	def heed(self) -> bool:
-		"""Look whether somebody asked for anything, a few times a second at most."""
+		"""Look whether someone asked for anything, a few times a second at most."""
 		bench = self.operation.bench
 		if bench.requests is not None and bench.clock.now() >= self._next_look:
 			self._next_look = bench.clock.now() + LOOK_EVERY
@@ -73,7 +82,7 @@ class PendingRequests:
 		return f"Cancelled by {self._cancelled_by}" if self._cancelled_by else "Stopped on request"
 
 	def _grant(self, request: Request) -> None:
-		refusal = self._refusal(request.wish)
+		refusal = refusal_of(request.wish, self.operation.phase)
 		self.operation.emit(events.Requested(request, refusal))
 		if refusal:
 			return
@@ -84,9 +93,3 @@ class PendingRequests:
 			self.extra += request.seconds
 		else:
 			self.is_forced = True
-
-	def _refusal(self, wish: RequestKind) -> str:
-		phase = self.operation.phase
-		if wish is RequestKind.CANCEL:
-			return refusal_to_cancel(phase)
-		return "" if phase in (Phase.FENCE, Phase.PARK, Phase.DRAIN) else NOT_DRAINING

@@ -33,7 +33,7 @@ class KeptSettings:
 		"""Raises WrongEnvironment when a file that will be changed cannot be read."""
 		wanted = set().union(*(self.wanted(phase) for phase in Phase))
 		if wanted and self.port is None:
-			raise WrongEnvironment("Nobody here can change the settings of a site. Nothing was changed.")
+			raise WrongEnvironment("Settings of sites cannot be changed here. Nothing was changed.")
 		for key in wanted:
 			for site in self.operation.each(self.operation.options.sites):
 				self.port.read(site, key)
@@ -51,8 +51,8 @@ class KeptSettings:
 		if left and is_told:
 			names = "; ".join(f"{kept.found.key} of {kept.found.site}: {kept.reason}" for kept in left)
 			raise SettingsFault(
-				f"All was restarted, but these settings are not as they were found: {names}",
-				hint="Look at the site's site_config.json; the journal tells what was found.",
+				f"All was restarted, but these settings could not be restored: {names}",
+				hint="Look at the site's site_config.json; the journal has the former values.",
 			)
 
 	def adopt(self, found: Iterable[Setting]) -> None:

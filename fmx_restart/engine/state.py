@@ -50,7 +50,7 @@ class State:
 			self._emit(events.JournalLost(str(fault)))
 			if not self.is_recovery and (undoable or self.phase.can_be_undone):
 				raise JournalFault(
-					f"{fault} Nothing was restarted; the queue goes on.", hint=fault.hint
+					f"{fault} Nothing was restarted; the queue keeps running.", hint=fault.hint
 				) from fault
 
 	def tell_troubles(self) -> None:

@@ -22,7 +22,7 @@ from fmx_restart.engine.steps.verify import verify
 
 @contextmanager
 def under_fence(operation: Operation) -> Iterator[None]:
-	"""Inside the block no idle worker takes a job. At its good end every job is counted, and the queue moves again."""
+	"""Inside the block no idle worker takes a job. At its good end every job is counted, and the queue runs again."""
 	operation.enter(Phase.FENCE)
 	open_ledger(operation)
 	with operation.fenced():
@@ -114,6 +114,20 @@ STORIES = {
 	Strategy.ROLLING: rolling,
 	Strategy.SUSPEND_RQ: suspend_rq,
 }
+
+
+FENCED = (Phase.FENCE, Phase.PARK)
+MIGRATED = (Phase.BACKUP, Phase.MIGRATE)
+REPLACED = (Phase.RESTART, Phase.LIFT, Phase.VERIFY)
+#: The phases of each story between preflight and end, when all goes well; backup and migration only where asked for
+PHASES = {
+	Strategy.FAST: (*FENCED, Phase.DRAIN, *REPLACED, Phase.AUDIT),
+	Strategy.WAIT_WORKERS: (*FENCED, Phase.DRAIN, *MIGRATED, *REPLACED, Phase.AUDIT),
+	Strategy.NO_WAIT_WORKERS: (*FENCED, *MIGRATED, *REPLACED, Phase.HANDOVER, Phase.AUDIT),
+	Strategy.ROLLING: (Phase.RESTART, Phase.VERIFY, Phase.HANDOVER, Phase.AUDIT),
+	Strategy.SUSPEND_RQ: (*FENCED, *MIGRATED, *REPLACED, Phase.AUDIT),
+}
+PHASES_WITHOUT_WORKERS = (Phase.RESTART, Phase.VERIFY, Phase.AUDIT)
 
 
 class StrategyStory:

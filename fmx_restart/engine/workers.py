@@ -208,7 +208,7 @@ def is_at_work(worker: Worker) -> bool:
 
 
 def running_jobs(look: Look) -> list[StartedJob]:
-	"""Entries of the started registry that somebody really works on, as far as can be told."""
+	"""Entries of the started registry that someone really works on, as far as can be told."""
 	by_name = {worker.name: worker for worker in look.workers}
 	return [job for job in look.started if _is_running(job, by_name.get(job.worker or ""), look)]
 

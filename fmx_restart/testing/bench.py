@@ -284,7 +284,7 @@ class InMemoryWeb:
 	"""
 	Every web program of `processes` answers while it runs, but for what a test says: `broken` is what is wrong with all
 	sites, `sites` what is wrong with single ones (None: nothing), `orphan` listens at the address in place of all
-	programs and answers well, `hidden` says why sockets cannot be seen. `named`: sites that somebody typed.
+	programs and answers well, `hidden` says why sockets cannot be seen. `named`: sites that someone typed.
 	"""
 
 	def __init__(self, processes: InMemoryProcesses, clock: FakeClock) -> None:
@@ -326,7 +326,7 @@ class InMemoryWeb:
 		if fault := self._taken():
 			return fault
 		if not self._runs(family):
-			reason = f"its process (pid {family[0].pid}) listens nowhere yet" if family else "it does not run"
+			reason = f"its process (pid {family[0].pid}) does not listen yet" if family else "it does not run"
 			return WebFault(reason, ADDRESS, SITE)
 		faults = {site: self._reason(site) for site in self._answered or self.sites}
 		if None in faults.values():

@@ -1,4 +1,4 @@
-"""A clock that only moves when somebody sleeps, so that a test can script a history and replay it at once."""
+"""A clock that only moves when someone sleeps, so that a test can script a history and replay it at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FakeClock:
 		return moment + next(epoch for since, epoch in reversed(self._epochs) if since <= max(0.0, moment))
 
 	def step(self, seconds: float) -> None:
-		"""Somebody sets the clock on the wall; nothing else changes."""
+		"""Someone sets the clock on the wall; nothing else changes."""
 		self._epochs.append((self._now, self._epochs[-1][1] + seconds))
 
 	def sleep(self, seconds: float) -> None:

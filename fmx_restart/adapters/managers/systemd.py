@@ -149,7 +149,7 @@ class Unit:
 	kill_mode: str
 	stop_seconds: float | None  # None: no limit
 	oom_policy: str  # empty where systemd is too old to have one
-	restarts: int  # by itself, since it was started by somebody
+	restarts: int  # by itself, since it was started by someone
 	started: str  # of its main process, in systemd's own words
 	files: tuple[str, ...]  # its own, and its drop-ins in their order
 

@@ -64,7 +64,7 @@ return 1
 
 @dataclass(frozen=True)
 class Reading:
-	"""Of a queue: its ends, and which of the ids that somebody wants to put back stand in it."""
+	"""Of a queue: its ends, and which of the ids that someone wants to put back stand in it."""
 
 	ends: list[bytes]
 	standing: set[bytes]

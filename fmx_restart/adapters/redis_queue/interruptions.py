@@ -63,7 +63,7 @@ class KilledJob:
 
 
 class Interruptions:
-	"""Each act can be repeated: by whoever got no answer, or by whoever finishes it for somebody who died."""
+	"""Each act can be repeated: by whoever got no answer, or by whoever finishes it for someone who died."""
 
 	def __init__(self, connection: Redis, unreadable: Unreadable | None = None) -> None:
 		self.connection, self.unreadable = connection, unreadable or Unreadable()

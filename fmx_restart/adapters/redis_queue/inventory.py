@@ -214,7 +214,7 @@ def lost_jobs(
 ) -> tuple[list[LostJob], bool]:
 	"""
 	Those that look lost at this instant; one that a worker pops just now looks so, too, until it has started. False
-	when there are more than `most_keys` keys and not all of them were looked at.
+	when there are more than `most_keys` keys and not all of them were examined.
 	"""
 	stock = Stock(connection, bench_id, unreadable)
 	with redis_border():

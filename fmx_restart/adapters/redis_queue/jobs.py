@@ -272,7 +272,7 @@ SCHEDULED = "frappe.core.doctype.scheduled_job_type.scheduled_job_type.run_sched
 def is_own(content: Any) -> bool:
 	"""
 	`content`: function, instance, arguments and keyword arguments of an RQ job. Exactly one of ours, run by Frappe as it
-	runs any. A name that only begins like one of ours is a job of somebody else, and so is one whose own arguments say
+	runs any. A name that only begins like one of ours is a job of someone else, and so is one whose own arguments say
 	that it were ours.
 	"""
 	if not isinstance(content, tuple) or len(content) != 4 or content[0] != EXECUTES:

@@ -92,7 +92,7 @@ def seconds_in(fields: dict, wish: RequestKind) -> float:
 	return float(seconds)
 
 
-WAITS = 600  # seconds for somebody to launch it
+WAITS = 600  # seconds for someone to launch it
 STATES = ("queued", "launched")
 STARTS = 60  # seconds from its launch until it holds the bench's lock
 
@@ -145,7 +145,7 @@ class LaunchTicket:
 		return self._become(operation, "", state="launched")
 
 	def _clear_strange(self) -> None:
-		"""What somebody else wrote there would bar every operation."""
+		"""What someone else wrote there would bar every operation."""
 		value = self.connection.get(self.key)
 		if value is not None and parse(value) is None:
 			self._replace(keys=[self.key], args=[value, "", STARTS])

@@ -210,7 +210,7 @@ class BenchWeb:
 		endpoints = self._meant(family)
 		if fault := self._held(self._find_holders(found, endpoints, family), is_listening=False):
 			return fault
-		reason = f"its process (pid {family[0].pid}) listens nowhere yet" if family else "it does not run"
+		reason = f"its process (pid {family[0].pid}) does not listen yet" if family else "it does not run"
 		return WebFault(reason, str(endpoints[0]), self._likely_sites()[0] or "")
 
 	def _held(self, holders: Iterable[Holder], *, is_listening: bool) -> WebFault | None:

@@ -131,7 +131,7 @@ MOST = 20  # sites that are asked around a restart; bench doctor asks all
 
 @dataclass(frozen=True)
 class AskedSites:
-	"""`named`: those that somebody typed; they must answer. `others`: real ones of this bench, the default site first."""
+	"""`named`: those that someone typed; they must answer. `others`: real ones of this bench, the default site first."""
 
 	folder: Path  # the bench's sites
 	named: tuple[str, ...] = ()
@@ -225,7 +225,7 @@ class Watch:
 			self.note(self._ask())
 
 	def note(self, is_good: bool) -> None:
-		"""An answer that somebody got just now."""
+		"""An answer that someone got just now."""
 		now = self._clock()
 		with self._guard:
 			if self._over.is_set() or (self._answered_at is None and self._is_out):

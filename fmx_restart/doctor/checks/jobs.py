@@ -25,10 +25,10 @@ def ghost_jobs(view: BenchView) -> Iterator[Finding]:
 	"""The hash says queued, and no list holds the id: no worker will ever find it."""
 	lost = view.lost_jobs
 	if lost.ghosts:
-		text = f"{count(len(lost.ghosts), 'job')} popped by a worker and never started; nobody will run them: {names(view, lost.ghosts)}."
+		text = f"{count(len(lost.ghosts), 'job')} popped by a worker and never started; no worker will run them: {names(view, lost.ghosts)}."
 		yield Finding("ghost-jobs", Severity.ERROR, queues(lost.ghosts), text, PUT_BACK, fix="put-back")
 	if not lost.is_complete:
-		text = f"More than {MOST_KEYS:,} jobs are in Redis; not all of them were looked at."
+		text = f"More than {MOST_KEYS:,} jobs are in Redis; not all of them were examined."
 		yield Finding("ghost-jobs", Severity.WARNING, "", text, "bench doctor, once the queues are shorter")
 
 
@@ -72,7 +72,7 @@ def blocked_jobs(view: BenchView) -> Iterator[Finding]:
 		blocking = [job for job in jobs if is_deduplicated(job.id)]
 		if blocking:
 			ids = listed([job.id for job in blocking])
-			text = f"Nothing of this name can be enqueued any more, Frappe takes it for {blocking[0].status}: {ids}."
+			text = f"No further job of this name can be enqueued, because Frappe considers this one {blocking[0].status}: {ids}."
 			yield Finding("blocked-jobs", Severity.ERROR, queues(blocking), text, remedy, fix=repair)
 
 
@@ -137,7 +137,7 @@ def push(view: BenchView, ids: Sequence[str]) -> str:
 	with idle_moment(view) as held:
 		outcome = view.queue.put_back(ids, held.fence, held.beat)
 	others = len(ids) - len(outcome.pushed) - len(outcome.refused)
-	rest = f"; {count(others, 'job')} had been put back or removed by somebody else" if others else ""
+	rest = f"; {count(others, 'job')} had been put back or removed by someone else" if others else ""
 	refused = (
 		f"; {count(len(outcome.refused), 'job')} left, because the suspension ended too early"
 		if outcome.refused

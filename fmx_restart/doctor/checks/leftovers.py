@@ -48,7 +48,7 @@ def sentence(orphan: Orphan, *, is_job: bool) -> str:
 	harm = "runs its job to the end with the code it was started with" if is_job else HARM.get(orphan.role)
 	others = f" with {count(orphan.members - 1, 'descendant')}" if orphan.members > 1 else ""
 	return (
-		f"A {what}{others} has lost its parent, so nobody stops or restarts it. It {harm or 'takes memory'}: "
+		f"A {what}{others} has lost its parent, so no process manager stops or restarts it. It {harm or 'takes memory'}: "
 		f"{size(orphan.memory)}, for {span(orphan.age)} so far."
 	)
 
@@ -93,7 +93,7 @@ def finding_of(left: Unfinished) -> Finding:
 
 def text_of(left: Unfinished) -> str:
 	remains = crashed_operation_in(left.journal)
-	what = "; ".join(remains.left()) or "it changed nothing that stays"
+	what = "; ".join(remains.left()) or "it left nothing behind"
 	return f"Operation {left.operation} ({remains.strategy}) died in {remains.phase.value}; {what}."
 
 
@@ -116,14 +116,14 @@ def end(view: BenchView, orphan: Orphan, grace: float = GRACE) -> str:
 	table = ProcessTable.take()
 	current = {(it.pid, it.identity) for it in find_orphans_of(view, table)}
 	if (orphan.pid, orphan.identity) not in current:
-		return f"pid {orphan.pid} is no orphan any more; nothing was done."
+		return f"pid {orphan.pid} is no longer an orphan; nothing was done."
 	family = view.host.family(orphan.pid)
 	for process in family:
 		view.host.terminate(process)
 	stubborn = wait_for_end(view.host, family, grace)
 	view.host.end(stubborn)
 	if wait_for_end(view.host, stubborn, grace):
-		return f"pid {orphan.pid} does not end, not even by KILL: the kernel holds it."
+		return f"pid {orphan.pid} does not end even after KILL: the kernel holds it."
 	return f"pid {orphan.pid} has ended{', by KILL' if stubborn else ''}."
 
 
@@ -145,4 +145,4 @@ def unfinished_operation(view: BenchView) -> Iterator[Step]:
 
 def recover(view: BenchView, operation: str) -> str:
 	report = view.ways.recover(operation)
-	return f"{operation}: {report.outcome.value}." if report else "Somebody else has done it."
+	return f"{operation}: {report.outcome.value}." if report else "Another process has already recovered it."

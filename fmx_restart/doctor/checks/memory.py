@@ -18,7 +18,7 @@ from fmx_restart.engine.ports import WorkerState
 LOW = 0.05  # of the memory there is
 FULL = 0.9
 GROWTH = 2.0  # a job's process begins as a copy of its worker, and then takes memory of its own
-PATIENCE = 600.0  # seconds that a job waits before somebody asks for another worker
+PATIENCE = 600.0  # seconds that a job waits before someone asks for another worker
 SPARE = 0.5  # of the memory, unused even with one more worker
 
 
@@ -40,7 +40,7 @@ class Appetite:
 def memory_low(view: BenchView) -> Iterator[Finding]:
 	memory = memory_of(view)
 	if memory.available < LOW * memory.total:
-		text = f"{size(memory.available)} of {size(memory.total)} memory are left{limit(memory)}: soon the kernel kills something."
+		text = f"{size(memory.available)} of {size(memory.total)} memory is left{limit(memory)}: the kernel will soon kill a process."
 		yield Finding("memory-low", Severity.WARNING, "", text, "ps -eo pid,rss,args --sort=-rss | head")
 
 

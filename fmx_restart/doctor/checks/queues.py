@@ -50,7 +50,7 @@ def overdue_jobs(view: BenchView) -> Iterator[Finding]:
 	"""RQ's own scheduled jobs, as its retries with a pause are: bench worker starts no RQ scheduler to enqueue them."""
 	for queue in view.surveys:
 		if queue.overdue:
-			text = f"{count(queue.overdue, 'scheduled job')} of {queue.name} should have been enqueued, and nobody does it."
+			text = f"{count(queue.overdue, 'scheduled job')} of {queue.name} should have been enqueued, but no process does so."
 			remedy = (
 				f"rq worker --with-scheduler --url <redis_queue> {quote(f'{view.bench_id}:{queue.name}')}"
 			)
@@ -74,7 +74,7 @@ def check_stale_fence(view: BenchView) -> Iterator[Finding]:
 	"""Its operation died. The fence ends by itself within a lease; until then no worker starts a job."""
 	for owner in view.suspension.stale if view.suspension else ():
 		end = "" if owner.left is None else f"; it ends by itself in {span(owner.left)}"
-		text = f"Operation {owner.operation} holds the queue suspended, but does not run any more{end}."
+		text = f"Operation {owner.operation} holds the queue suspended, but is no longer running{end}."
 		remedy, fix = stale_remedy(view, owner)
 		yield Finding("stale-fence", Severity.WARNING, owner.operation, text, remedy, fix=fix)
 
@@ -84,7 +84,7 @@ def stale_remedy(view: BenchView, owner: FenceOwner) -> tuple[str, str]:
 		return f"bench doctor --fix, in the bench {owner.bench}", ""
 	if owner.is_dead(view.host):
 		return "bench doctor --fix", "stale-fence"
-	return "wait until it ends by itself: it is not proved that its process is gone", ""
+	return "wait until it ends by itself: its process may still be alive", ""
 
 
 MOST_METHODS = 5  # per queue
@@ -153,7 +153,7 @@ def suspended(view: BenchView) -> Iterator[SuspensionRow]:
 		return
 	now = view.look.time
 	if found.is_foreign:
-		yield SuspensionRow("somebody else", "", None, found.left and now + found.left)
+		yield SuspensionRow("someone else", "", None, found.left and now + found.left)
 	for owner in found.owners:
 		by = f"an operation of bench {owner.bench}"
 		yield SuspensionRow(by, owner.operation, owner.holder, owner.left and now + owner.left)
@@ -163,7 +163,7 @@ def suspended(view: BenchView) -> Iterator[SuspensionRow]:
 def stale_fence(view: BenchView) -> Iterator[Step]:
 	for owner in view.suspension.stale if view.suspension else ():
 		if owner.bench == view.bench_id and owner.is_dead(view.host):
-			text = f"Lift the fence of operation {owner.operation}, so that the queue moves"
+			text = f"Lift the fence of operation {owner.operation}, so that the queue runs"
 			yield Step(text, partial(lift, view, owner))
 
 
@@ -171,6 +171,8 @@ def lift(view: BenchView, owner: FenceOwner) -> str:
 	"""Only if that operation still holds neither its lock nor a process: Redis compares the lock in the same act."""
 	is_gone = not owner.is_dead(view.host)
 	if is_gone or not forget_owner(view.connection, owner.name, owner.bench, owner.operation):
-		return "It is gone already."
+		return "It is already gone."
 	left = read_suspension(view.connection)
-	return "The queue moves." if left is None else "It is lifted; the queue is still suspended by others."
+	return (
+		"The queue is running." if left is None else "It is lifted; the queue is still suspended by others."
+	)

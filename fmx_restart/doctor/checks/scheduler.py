@@ -42,9 +42,7 @@ def scheduler_off(view: BenchView) -> Iterator[Finding]:
 
 
 def off(site: str, why: str, remedy: str) -> Finding:
-	text = (
-		f"Its scheduler does nothing: {why}. No mail is sent, no report made, nothing cleaned up by itself."
-	)
+	text = f"Its scheduler does nothing: {why}. No mail is sent, no report is made, nothing is cleaned up automatically."
 	return Finding("scheduler-off", Severity.WARNING, site, text, remedy)
 
 

@@ -18,7 +18,7 @@ from fmx_restart.engine.errors import WrongEnvironment
 CHECK = "odd-settings"
 #: Without these nothing works: the queue, the workers, the site's database
 NEEDED = ("redis_queue", "bench_id", "workers", "db_")
-SHAPE = "docs/doctor/odd-settings.md shows how each is written; then bench doctor, once more"
+SHAPE = "docs/doctor/odd-settings.md shows how each is written; then run bench doctor again"
 
 
 @check(CHECK)
@@ -29,7 +29,7 @@ def settings(view: BenchView) -> Iterator[Finding]:
 	for site, database in databases(view).items():
 		zone = database.schedule.time_zone if database.schedule else ""
 		if zone_named(zone) is None:
-			text = "Its time zone is none that this machine knows: when its scheduled events are due cannot be told."
+			text = "This machine does not know its time zone, so it is unknown when its scheduled events are due."
 			yield Finding(CHECK, Severity.WARNING, site, text, "Desk, System Settings: choose a Time Zone")
 
 

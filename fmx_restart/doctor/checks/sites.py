@@ -85,9 +85,9 @@ def maintenance_mode(view: BenchView) -> Iterator[Finding]:
 
 
 def closed(subject: str, text: str, site: str) -> Finding:
-	remedy = f"bench --site {site} set-maintenance-mode off, if nobody needs it any more"
+	remedy = f"bench --site {site} set-maintenance-mode off, when the maintenance is over"
 	if site == "all":
-		remedy = "bench set-config -g maintenance_mode 0, if nobody needs it any more"
+		remedy = "bench set-config -g maintenance_mode 0, when the maintenance is over"
 	return Finding("maintenance-mode", Severity.WARNING, subject, text, remedy)
 
 
@@ -115,8 +115,8 @@ def database(view: BenchView) -> Iterator[Finding]:
 			yield Finding("database", Severity.ERROR, site, text, remedy)
 	yield from away(view, [site for site, one in found.items() if not one.is_reached])
 	if unknown := [site for site, one in found.items() if one is UNKNOWN]:
-		text = f"Nothing is known about the database of {listed(unknown)}: there was no time to ask."
-		remedy = "bench doctor, once more, when the machine is less busy"
+		text = f"The database of {listed(unknown)} was not checked: there was no time to ask."
+		remedy = "run bench doctor again when the machine is less busy"
 		yield Finding("database", Severity.WARNING, "", text, remedy)
 
 
@@ -203,7 +203,7 @@ def web(view: BenchView) -> Iterator[Finding]:
 
 
 def start_command(view: BenchView) -> str:
-	"""Where somebody stopped web on purpose: a restart leaves it alone. Empty elsewhere."""
+	"""Where someone stopped web on purpose: a restart leaves it alone. Empty elsewhere."""
 	with suppress(OperationError):
 		web = [process for process in view.processes if process.kind is ProcessKind.WEB]
 		if web and all(process.state is ProcessState.STOPPED for process in web):
@@ -224,7 +224,7 @@ def unasked_web(answers: Mapping[str, WebAnswer]) -> Iterator[Finding]:
 			remedy = "Rename the site's folder to the IDNA name of its domain (xn--…): browsers send no other"
 			yield Finding("web", Severity.WARNING, sites[0] if len(sites) == 1 else "", text, remedy)
 		else:
-			remedy = "Correct the setting in sites/common_site_config.json, then bench doctor, once more"
+			remedy = "Correct the setting in sites/common_site_config.json, then run bench doctor again"
 			yield Finding("web", Severity.ERROR, "", text, remedy)
 
 

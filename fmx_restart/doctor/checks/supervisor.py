@@ -43,7 +43,7 @@ def stop_time_advice(program: ProgramSettings, limits: Mapping[str, int]) -> Adv
 	if program.stop_seconds >= wanted:
 		return None
 	return Advice(
-		f"supervisor kills it {program.stop_seconds:g} s after it was told to stop, but its jobs may run for {wanted} s: a "
+		f"supervisor kills it {program.stop_seconds:g} s after the stop order, but its jobs may run for {wanted} s: a "
 		"stop or restart by supervisor kills running jobs.",
 		"stopwaitsecs",
 		str(wanted + SLACK),
@@ -85,7 +85,7 @@ def autorestart_advice(program: ProgramSettings, limits: Mapping[str, int]) -> A
 	when = (
 		"ends"
 		if program.restarts == "false"
-		else "ends without an error, as a worker does that was told to over Redis"
+		else "ends without an error, as a worker does after a shutdown command over Redis"
 	)
 	return Advice(f"When it {when}, supervisor does not start it again.", "autorestart", "true")
 
@@ -226,14 +226,14 @@ def program_group(view: BenchView) -> Iterator[Finding]:
 	for program in found:
 		if program.group not in usual:
 			name, group = program.name.rpartition(":")[2], f"{view.path.name}-workers"
-			text = "It stands outside the groups that bench restart and bench update restart, and goes on with old code."
+			text = "It is outside the groups that bench restart and bench update restart, so it keeps the old code."
 			remedy = f"add {name} to programs= of [group:{group}], then bench restart"
 			yield Finding("program-group", Severity.WARNING, program.name, text, remedy)
 
 
 @check("missing-workers")
 def missing_workers(view: BenchView) -> Iterator[Finding]:
-	"""Queues with a worker that somebody has started by hand. Those without any are told as unserved-queues."""
+	"""Queues with a worker that someone has started by hand. Those without any are told as unserved-queues."""
 	found = programs(view, ProcessKind.WORKER)
 	if not found:
 		return
@@ -243,7 +243,7 @@ def missing_workers(view: BenchView) -> Iterator[Finding]:
 	here = {queue for worker in live if worker in local for queue in worker.queues}
 	elsewhere = {queue for worker in live if worker not in local for queue in worker.queues}
 	for queue in sorted((set(limits) & here) - managed - elsewhere):
-		text = f"Queue {queue} has a worker, but supervisor has no program for it: nobody starts it again."
+		text = f"Queue {queue} has a worker, but supervisor has no program for it: it is not started again."
 		remedy = "bench setup supervisor, then sudo supervisorctl reread && sudo supervisorctl update"
 		yield Finding("missing-workers", Severity.WARNING, queue, text, remedy)
 

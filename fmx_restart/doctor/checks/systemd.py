@@ -59,7 +59,7 @@ def stop_timeout_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 		or not (unit.is_worker or unit.is_supervisor)
 	):
 		return None
-	text = f"systemd kills it {span(unit.stop_seconds)} after it was told to stop, but {need.what} {span(need.seconds)}."
+	text = f"systemd kills it {span(unit.stop_seconds)} after the stop order, but {need.what} {span(need.seconds)}."
 	severity = Severity.ERROR if unit.is_worker else Severity.WARNING
 	return UnitAdvice(text, f"TimeoutStopSec={need.seconds + SLACK:g}", severity)
 
@@ -192,7 +192,7 @@ def container_stop(view: BenchView) -> Iterator[Finding]:
 	if init is None or table.is_whole_machine or not is_deaf(init):
 		return
 	if any(roles.get(row.pid) is Role.WORKER for row in table.family(init)):
-		text = f"PID 1 ({init.name}) takes no notice of the order to stop: when the container stops, running jobs are killed."
+		text = f"PID 1 ({init.name}) ignores SIGTERM: when the container stops, running jobs are killed."
 		remedy = "exec before the worker's command in the entrypoint, or docker run --init, or init: true in compose.yaml"
 		yield Finding("container-stop", Severity.ERROR, init.name, text, remedy)
 

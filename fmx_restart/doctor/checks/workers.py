@@ -79,8 +79,10 @@ def stale_workers(view: BenchView) -> Iterator[Finding]:
 
 def why_it_died(worker: Worker) -> str:
 	if not worker.pid:
-		return f"{LOOK}; its record ends by itself in 8 minutes"
-	return f"journalctl -k | grep -i 'killed process {worker.pid}', and {LOOK}; its record ends by itself in 8 minutes"
+		return f"{LOOK}; its record expires in 8 minutes"
+	return (
+		f"journalctl -k | grep -i 'killed process {worker.pid}', and {LOOK}; its record expires in 8 minutes"
+	)
 
 
 @check("silent-workers")
@@ -129,7 +131,7 @@ DOWN = {
 
 @check("program-down")
 def program_down(view: BenchView) -> Iterator[Finding]:
-	"""One that somebody stopped, or that ended as its configuration allows, is meant so."""
+	"""One that someone stopped, or that ended as its configuration allows, is meant so."""
 	for process in view.processes:
 		if process.state not in DOWN:
 			continue

@@ -110,7 +110,7 @@ class JobsInterrupted(Event):
 
 @dataclass(frozen=True)
 class JobsAbandoned(Event):
-	"""They had started, somebody else killed their workers, and nobody works on them any more."""
+	"""They had started, someone else killed their workers, and nobody works on them any more."""
 
 	level = Level.WARNING
 

@@ -56,7 +56,7 @@ class WentIntoBackground(Event):
 
 @dataclass(frozen=True)
 class Requested(Event):
-	"""Somebody asked for it while the operation was under way; `refusal` says why it is not done."""
+	"""Someone asked for it while the operation was under way; `refusal` says why it is not done."""
 
 	request: Request
 	refusal: str = ""
@@ -110,7 +110,7 @@ class TakenOver(Event):
 
 @dataclass(frozen=True)
 class LeftElsewhere(Event):
-	"""An operation of another machine died there, and left nothing that stays. Its end is for that machine to write."""
+	"""An operation of another machine died there, and left nothing permanent. Its end is for that machine to write."""
 
 	level = Level.NOTE
 
@@ -172,7 +172,7 @@ class OtherBenchesPause(Event):
 
 @dataclass(frozen=True)
 class ForeignSuspension(Event):
-	"""Somebody else suspended the queue. It stays as it is, also afterwards."""
+	"""Someone else suspended the queue. It stays as it is, also afterwards."""
 
 	level = Level.WARNING
 

@@ -69,7 +69,7 @@ class RollingStopped(Event):
 @dataclass(frozen=True)
 class HandedOver(Event):
 	"""
-	These processes are replaced when their jobs end; the operation goes on in the background. `exit_code`: with which
+	These processes are replaced when their jobs end; the operation continues in the background. `exit_code`: with which
 	the command that began the operation ends now.
 	"""
 
@@ -80,7 +80,7 @@ class HandedOver(Event):
 
 @dataclass(frozen=True)
 class WebTaken(Event):
-	"""Known before anything is touched: somebody keeps web from its address, and the restart will not bring it up."""
+	"""Known before anything is touched: someone keeps web from its address, and the restart will not bring it up."""
 
 	level = Level.WARNING
 

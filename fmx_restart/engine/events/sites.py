@@ -53,7 +53,7 @@ class SettingRestored(Event):
 
 @dataclass(frozen=True)
 class SettingLeft(Event):
-	"""Somebody else changed it since we did. It stays as they set it."""
+	"""Someone else changed it since we did. It stays as they set it."""
 
 	level = Level.WARNING
 
@@ -114,7 +114,7 @@ class MigrationEnded(Event):
 
 @dataclass(frozen=True)
 class MigrationsStopped(Event):
-	"""Somebody asked us to stop: the migration under way was finished, these sites are not tried."""
+	"""Someone asked us to stop: the migration under way was finished, these sites are not tried."""
 
 	level = Level.WARNING
 

@@ -33,7 +33,7 @@ class ProcessState(str, Enum):
 	RUNNING = "running"
 	STARTING = "starting"
 	STOPPING = "stopping"
-	STOPPED = "stopped"  # somebody stopped it on purpose, or it was never started
+	STOPPED = "stopped"  # someone stopped it on purpose, or it was never started
 	EXITED = "exited"  # ended by itself, as its configuration allows
 	FAILED = "failed"  # the manager gave up
 	RETRYING = "retrying"  # it ended soon after its start, and the manager will try again

@@ -125,7 +125,7 @@ class Queue(Protocol):
 	def reached_at(self) -> str:
 		"""
 		Where Redis serves, for Host.knows_all_clients. Empty where that cannot be told, or where it has just been restarted:
-		then somebody may not be back yet.
+		then someone may not be back yet.
 		"""
 
 	def wake(self, workers: Collection[Worker]) -> None:
@@ -189,7 +189,7 @@ class Queue(Protocol):
 class Hold(str, Enum):
 	TAKEN = "taken"  # it was free and is ours now
 	KEPT = "kept"  # it was ours and stays so
-	FOREIGN = "foreign"  # somebody else has it; nothing was written
+	FOREIGN = "foreign"  # someone else has it; nothing was written
 
 
 class Lease(Protocol):
@@ -225,7 +225,7 @@ class Fence(Protocol):
 		"""
 
 	def release(self) -> bool:
-		"""Be an owner no more; the queue moves when none is left. False where it was none any more."""
+		"""Be an owner no more; the queue is running when none is left. False where it was none any more."""
 
 	def holder(self) -> str | None:
 		"""The value of the suspension: the note of one of its owners, or what a stranger wrote. None when there is none."""
@@ -235,7 +235,7 @@ LONGEST_EXTENSION = 86400.0  # seconds that one request may add
 
 
 class RequestKind(str, Enum):
-	"""What somebody asks of an operation under way."""
+	"""What someone asks of an operation under way."""
 
 	CANCEL = "cancel"
 	EXTEND = "extend"  # give running jobs more time

@@ -53,7 +53,7 @@ class Web(Protocol):
 	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
 		"""
 		None when one of these processes answers as it should, for a site that was answered before, or for any where none
-		was. An answer of somebody else is a fault; where it cannot be known who answers, the answer counts: see unproved.
+		was. An answer of someone else is a fault; where it cannot be known who answers, the answer counts: see unproved.
 		"""
 
 	def unproved(self, family: Sequence[HostProcess]) -> str:
@@ -61,7 +61,7 @@ class Web(Protocol):
 
 	def broken_sites(self) -> list[WebFault] | None:
 		"""
-		After a good answer: sites that answered before the restart, or that somebody named, and that are not answered now.
+		After a good answer: sites that answered before the restart, or that someone named, and that are not answered now.
 		None while they are still being asked.
 		"""
 

@@ -38,7 +38,7 @@ def close_ledger(operation: Operation) -> None:
 	"""
 	Count every job, put ghosts back, lift the fence. All of it under the fence: nobody pops a job meanwhile,
 	so a hash that says queued while its id is in no list was lost for certain, and cannot run twice. Where the fence
-	lapsed meanwhile somebody may be popping just now: then nothing is put back.
+	lapsed meanwhile someone may be popping just now: then nothing is put back.
 	"""
 	if operation.fence_stood:
 		close_under_fence(operation)
@@ -105,7 +105,7 @@ def close_ledger_on_the_move(operation: Operation) -> None:
 
 
 def abandoned_jobs(operation: Operation) -> set[str]:
-	"""Their workers were killed by somebody else: RQ lists them as running until it gives them up minutes later."""
+	"""Their workers were killed by someone else: RQ lists them as running until it gives them up minutes later."""
 	look = operation.look()
 	ids = {job.id for job in look.started} - running_ids(look)
 	statuses = operation.bench.queue.statuses(ids) if ids else {}
@@ -139,7 +139,7 @@ def is_data_lost(operation: Operation) -> bool:
 
 def put_back(operation: Operation, account: Account, ghosts: list[str]) -> None:
 	"""
-	One that somebody else put back, or removed, just before us is not lost either. Where the fence lapsed just now the rest
+	One that someone else put back, or removed, just before us is not lost either. Where the fence lapsed just now the rest
 	stays as it is: a worker may be popping it.
 	"""
 	if not ghosts:
@@ -191,7 +191,7 @@ def audit(operation: Operation, relays: list[Replacement]) -> None:
 	if account.lost or not account.is_balanced:
 		raise JobsLost(
 			f"{len(account.lost)} of {account.total} jobs lost: {', '.join(account.lost[:10])}."
-			" All processes were restarted, the queue moves.",
+			" All processes were restarted, the queue is running.",
 			hint="Type bench doctor --fix: it puts back those that no worker started. The journal lists them all.",
 		)
 	if stopped := left_stopped(operation, relays):
@@ -201,7 +201,7 @@ def audit(operation: Operation, relays: list[Replacement]) -> None:
 
 
 def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: str) -> ProcessFault:
-	"""Somebody may serve the sites by hand in place of the stopped program: that one is not restarted by anybody."""
+	"""Someone may serve the sites by hand in place of the stopped program: that one is not restarted by anybody."""
 	names, command = ", ".join(stopped), operation.bench.processes.start_command(stopped)
 	start, without = f"Start it: {command}.", "To restart the bench without web, add --no-web."
 	text = f"Web does not answer: {names} is stopped, and was left alone."
@@ -229,7 +229,7 @@ def fence_fault(report: Report) -> FenceFault:
 			effect = f"These workers with old code were alive then, and may have run jobs: {', '.join(report.old_workers)}."
 			look_at = " Look at the jobs of that time."
 	return FenceFault(
-		f"The fence had lapsed {names}. {effect} Every process was restarted, and the queue moves.",
+		f"The fence had lapsed {names}. {effect} Every process was restarted, and the queue is running.",
 		hint=f"Nothing needs to be repeated.{look_at} Either this process stood still, or Redis lost its data: look at both"
 		" with bench doctor.",
 	)

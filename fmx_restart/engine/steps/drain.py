@@ -69,8 +69,8 @@ class Parking:
 			names = ", ".join(f"{worker.name} (pid {worker.pid}, {worker.state.value})" for worker in here)
 			raise DrainTimeout(
 				f"These workers did not leave the queue within {PATIENCE.timeout:.0f} s: {names}."
-				" Nothing was restarted; the queue goes on.",
-				hint="Look at what they do, e.g. py-spy dump --pid PID; a stopped process needs kill -CONT PID.",
+				" Nothing was restarted; the queue keeps running.",
+				hint="Check what they are doing, e.g. py-spy dump --pid PID; a stopped process needs kill -CONT PID.",
 			)
 		for worker in silent:
 			self.operation.unanswering.add(worker.name)
@@ -98,7 +98,7 @@ def see_drained(operation: Operation) -> None:
 		operation.fence_stood = True
 		operation.wait(draining.is_settled, Patience(draining.left(), LOOK_EVERY))
 		if not draining.is_over and draining.left() > 0 and not draining.must_end:
-			continue  # somebody gave it more time meanwhile
+			continue  # someone gave it more time meanwhile
 		if not draining.is_over:
 			use_force(operation, draining)
 		operation.insist(operation.bench.queue.recall)
@@ -218,9 +218,9 @@ class Draining(Parking):
 		waits = options.strategy is Strategy.WAIT_WORKERS
 		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
 		longer = f"Try again later, or give them longer: {option} {max(1, self.operation.requests.drain_timeout) * 2:.0f}"
-		why = f" Not waited any longer: {self.full}." if self.full else ""
+		why = f" Stopped waiting: {self.full}." if self.full else ""
 		return DrainTimeout(
-			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue goes on.",
+			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue keeps running.",
 			hint="Try again when fewer jobs wait." if self.full else longer,
 		)
 

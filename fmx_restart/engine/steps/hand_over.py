@@ -27,7 +27,7 @@ from fmx_restart.engine.workers import live_workers, local_workers
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
-#: RQ's own limit ends a job, so this ends by itself; a job without a limit is somebody's decision
+#: RQ's own limit ends a job, so this ends by itself; a job without a limit is someone's decision
 WITHOUT_END = Patience(timeout=math.inf, poll=0.2)
 
 
@@ -55,12 +55,12 @@ def running_ids(operation: Operation) -> set[str]:
 
 
 def have_left(operation: Operation, relays: list[Replacement]) -> bool:
-	"""The old process is gone, whoever starts the next one. Raises Interrupted when somebody wants no more of it."""
+	"""The old process is gone, whoever starts the next one. Raises Interrupted when someone wants no more of it."""
 	if operation.stop_requested.is_set():
 		left = ", ".join(relay.old.name for relay in relays if relay.leg is not Stage.UP)
 		raise Interrupted(
-			f"Stopped on request. {left}: each leaves when its own job ends, and nobody watches it any more.",
-			hint="Look with supervisorctl status whether each has come back.",
+			f"Stopped on request. {left}: each leaves when its own job ends, and it is no longer watched.",
+			hint="Check with supervisorctl status that each has come back.",
 		)
 	follow(operation, relays)
 	return not any(operation.bench.host.alive(relay.family[:1]) for relay in relays)
@@ -240,7 +240,7 @@ class Rolling:
 
 	def timeout(self) -> DrainTimeout:
 		return DrainTimeout(
-			f"The time is over. {self.left_over()}",
+			f"Timeout reached. {self.left_over()}",
 			hint="Type the same command again to replace the rest, without --wait-workers-timeout for no limit.",
 		)
 

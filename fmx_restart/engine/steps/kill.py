@@ -54,7 +54,7 @@ def finish_ending(
 ) -> tuple[list[str], list[str]]:
 	"""
 	What end_jobs had left to do when its operation died: the fields of JobsCondemned tell it. Can be repeated. Returns
-	those that were ended, and those of them that were put back. One that somebody works on was not killed, or runs
+	those that were ended, and those of them that were put back. One that someone works on was not killed, or runs
 	again already; it is left alone, as all are whose horse may be one that lost its worker.
 	"""
 	look = look_at(bench, bench.processes.list)

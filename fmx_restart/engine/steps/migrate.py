@@ -97,7 +97,7 @@ def still_alive(operation: Operation, relays: list[Replacement]) -> ProcessFault
 	return ProcessFault(
 		f"These programs did not stop, and their old code would meet the new schema:"
 		f" {', '.join(relay.old.name for relay in up)} (pid {', '.join(map(str, pids)) or 'unknown'}).",
-		hint="Look at what they do, e.g. py-spy dump --pid PID, stop them, and type the same command again.",
+		hint="Check what they are doing, e.g. py-spy dump --pid PID, stop them, and type the same command again.",
 	)
 
 
@@ -233,9 +233,7 @@ def held_up_by(operation: Operation, site: str) -> list[str]:
 		findings = operation.bench.migrations.inspect(site, operation.options.migration)
 	except OperationError as error:
 		return [str(error)]
-	return [
-		f"When its time was over: {found.text}" for found in findings if found.gravity is Gravity.TRANSIENT
-	]
+	return [f"At the timeout: {found.text}" for found in findings if found.gravity is Gravity.TRANSIENT]
 
 
 def is_at_end(operation: Operation, run: Run, output: Output) -> bool:
@@ -286,12 +284,12 @@ def back_up(operation: Operation) -> None:
 def backup_failed(attempt: SiteMigration, log: str) -> MigrationFailed:
 	how = "named no file that is there" if attempt.result is Result.DONE else f"{attempt.result.value}"
 	return MigrationFailed(
-		f"The backup of {attempt.site} {how}. Nothing was migrated and nothing restarted; the queue goes on.",
+		f"The backup of {attempt.site} {how}. Nothing was migrated and nothing restarted; the queue keeps running.",
 		hint="\n".join([*attempt.last_lines, f"All it printed: {log}"]),
 	)
 
 
-IN_SERVICE = "The bench is back in service: every process is new, the queue moves, {settings}."
+IN_SERVICE = "The bench is back in service: every process is new, the queue is running, {settings}."
 RESUME = "bench safe-restart --migrate --resume"
 
 
@@ -312,7 +310,7 @@ def migrations_judged(operation: Operation) -> Iterator[None]:
 
 def in_service(operation: Operation) -> str:
 	left = [kept.found.key for kept in operation.report.settings if kept.reason]
-	settings = f"but could not put back {', '.join(left)}" if left else "settings are as they were found"
+	settings = f"but could not put back {', '.join(left)}" if left else "settings are restored"
 	return IN_SERVICE.format(settings=settings)
 
 
@@ -343,11 +341,11 @@ def what_happened(migration: SiteMigration) -> str:
 def way_on(migration: SiteMigration) -> str:
 	"""The end of what it printed, where all of it is, the backup, and what to type next."""
 	if migration.result is Result.NOT_TRIED:
-		return f"Go on with: {RESUME}"
+		return f"To continue, type: {RESUME}"
 	lines = (
 		["The last lines:", *(f"  {line}" for line in migration.last_lines)] if migration.last_lines else []
 	)
 	lines += [f"All of it: {migration.log}"] if migration.log else []
 	lines += [f"The backup from before: {migration.backup}"] if migration.backup else []
 	longer = " (with a larger --migrate-timeout)" if migration.result is Result.TIMED_OUT else ""
-	return "\n".join([*lines, f"Put the cause right, then go on with: {RESUME}{longer}"])
+	return "\n".join([*lines, f"Fix the cause, then type: {RESUME}{longer}"])

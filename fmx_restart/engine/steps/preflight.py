@@ -89,7 +89,7 @@ def make_plan(
 	if not restart and not any(process.kind is ProcessKind.WEB for process in left_alone):
 		raise WrongEnvironment(
 			"The process manager runs no program of this bench. Nothing was changed.",
-			hint="Start the bench first; a restart does not start what somebody stopped on purpose.",
+			hint="Start the bench first; a restart does not start programs that were stopped on purpose.",
 		)
 	running = running_jobs(look)
 	described = bench.queue.describe(job.id for job in running).values()
@@ -168,7 +168,7 @@ def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple
 	return tuple(name for pid, name in names.items() if pid in busy)
 
 
-OLD_CODE = "Old code on a changed schema means errors and spoilt data. --force does it all the same."
+OLD_CODE = "Old code on a changed schema means errors and corrupt data. --force migrates anyway."
 PASSING_BY = Patience(timeout=10.0, poll=1.0)  # what web requests leave behind ends by itself
 
 
@@ -195,15 +195,15 @@ def inspect_sites(
 def unsafe_options(options: Options) -> list[Finding]:
 	findings = []
 	if options.strategy is Strategy.ROLLING:
-		text = "rolling keeps old and new workers at work side by side; there is no moment to migrate in"
+		text = "rolling runs old and new workers side by side, so there is no moment for a migration"
 		findings.append(
 			Finding("", Gravity.BLOCKS, text, "Leave --rolling out: --migrate waits for running jobs.")
 		)
 	elif options.strategy not in DRAINING:
-		text = f"{options.strategy.value} does not wait for running jobs: they would go on while the schema changes"
+		text = f"{options.strategy.value} does not wait for running jobs: they would keep running while the schema changes"
 		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave it out: --migrate waits. {OLD_CODE}"))
 	if not options.web:
-		text = "web would go on with old code on the new schema (--no-web)"
+		text = "web would keep running old code on the new schema (--no-web)"
 		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave --no-web out. {OLD_CODE}"))
 	return findings
 
@@ -224,7 +224,7 @@ def judge(operation: Operation, findings: Iterable[Finding], *, is_drained: bool
 	findings = list(findings)
 	if refused := refusals(operation.options, findings, is_drained=is_drained):
 		names = "; ".join(sentence(finding) for finding in refused)
-		changed = "Nothing was restarted; the queue goes on." if is_drained else "Nothing was changed."
+		changed = "Nothing was restarted; the queue keeps running." if is_drained else "Nothing was changed."
 		remedies = dict.fromkeys(finding.remedy for finding in refused if finding.remedy)
 		raise WrongEnvironment(f"Not migrated: {names}. {changed}", hint=" ".join(remedies))
 	told = operation.plan.findings if is_drained else ()
@@ -348,11 +348,11 @@ def judge_code(operation: Operation, faults: Iterable[CodeFault]) -> None:
 		names = "; ".join(f"{fault.module}: {fault.error}" for fault in operation.code_faults)
 		raise WrongEnvironment(
 			f"Web and workers could not load the code as it is now. {names}. {unchanged(operation)}",
-			hint="Put it right and type the same command again, or restart all the same: --force.",
+			hint="Fix it and type the same command again, or restart anyway with --force.",
 		)
 
 
 def unchanged(operation: Operation) -> str:
 	if operation.phase is Phase.PREFLIGHT:
 		return "Nothing was changed."
-	return "Nothing was restarted; the queue goes on."
+	return "Nothing was restarted; the queue keeps running."

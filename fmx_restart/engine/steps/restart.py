@@ -74,7 +74,7 @@ def see_down(operation: Operation, relays: list[Replacement], *, force_after: fl
 def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Process]:
 	"""
 	A process may have another pid than in the plan: it crashed or was killed while we waited, and its manager brought
-	it back. One that somebody has stopped since then is left so. Those that are held down are not among them.
+	it back. One that someone has stopped since then is left so. Those that are held down are not among them.
 	"""
 	held = {relay.old.name for relay in operation.held}
 	processes = [process for process in processes if process.name not in held]

@@ -25,7 +25,7 @@ TELL_AGAIN = 1.0  # seconds between two of these facts, however often things cha
 
 
 def verify(operation: Operation, relays: list[Replacement]) -> None:
-	"""Records what is wrong on the relays; the audit step raises, after the queue moves again."""
+	"""Records what is wrong on the relays; the audit step raises, after the queue runs again."""
 	operation.enter(Phase.VERIFY)
 	see_up(operation, relays)
 	operation.report.web_outage = web_outage(operation, relays)

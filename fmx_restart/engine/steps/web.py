@@ -38,8 +38,8 @@ def migration_findings(fault: WebFault | None, options: Options) -> list[Finding
 	"""A web server that nobody restarts would meet the new schema with old code."""
 	if fault is None or not fault.is_stray or options.migration is None:
 		return []
-	text = f"web would go on with old code on the new schema, as it cannot be restarted: {fault}"
-	return [Finding("", Gravity.DOUBTFUL, text, f"{fault.remedy} --force migrates in spite of it.")]
+	text = f"web would keep running old code on the new schema, as it cannot be restarted: {fault}"
+	return [Finding("", Gravity.DOUBTFUL, text, f"{fault.remedy} --force migrates anyway.")]
 
 
 def begin_watch(operation: Operation, processes: Iterable[Process]) -> None:

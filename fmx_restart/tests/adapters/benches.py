@@ -77,7 +77,7 @@ def make_bench(folder: Path) -> Path:
 
 
 def worker_in_terminal(case: unittest.TestCase, bench: Path) -> subprocess.Popen:
-	"""One that somebody started by hand in make_bench's folder; it has begun."""
+	"""One that someone started by hand in make_bench's folder; it has begun."""
 	words = [bench / "env/bin/bench", "worker", "waits"]
 	process = subprocess.Popen(words, cwd=bench / "sites", stdout=subprocess.PIPE)
 	case.addCleanup(process.communicate)

@@ -40,7 +40,7 @@ class LeaseContract:
 	def test_being_refused_does_not_prolong_the_other_ones_lease(self):
 		self.new_lease("operation-1", seconds=self.short).hold()
 		other = self.new_lease("operation-2")
-		self.eventually(lambda: other.hold() is Hold.TAKEN, "it is free, though somebody kept asking")
+		self.eventually(lambda: other.hold() is Hold.TAKEN, "it is free, though someone kept asking")
 
 	def test_a_released_lease_is_free(self):
 		lease = self.new_lease("operation-1")
@@ -66,7 +66,7 @@ class LeaseContract:
 		self.assertIs(lease.hold(), Hold.TAKEN)
 
 	def test_an_owner_that_slept_too_long_neither_takes_nor_releases_the_next_ones(self):
-		# Given a lease that ran out and was taken by somebody else
+		# Given a lease that ran out and was taken by someone else
 		slow, next_one = self.new_lease("slow", seconds=self.short), self.new_lease("next")
 		slow.hold()
 		self.eventually(lambda: next_one.hold() is Hold.TAKEN, "the next one has it")

@@ -104,7 +104,7 @@ class ProcessesContract:
 		self.stop_when_ready(self.STUBBORN)
 		self.clock.sleep(0.2)
 		self.assertIs(self.look(self.STUBBORN).state, ProcessState.STOPPING)
-		# When somebody kills it
+		# When someone kills it
 		self.end_from_outside(self.STUBBORN)
 		# Then it counts as stopped, as it was told to
 		self.reach(self.STUBBORN, ProcessState.STOPPED)

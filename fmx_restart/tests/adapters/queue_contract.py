@@ -81,8 +81,8 @@ class QueueContract(QueueWaits):
 		self.assertEqual(self.queue.look().depths, {"short": 0, "default": 0})
 
 	def test_the_suspension_is_seen_with_its_value(self):
-		self.suspend("somebody")
-		self.assertEqual(self.queue.look().suspension, "somebody")
+		self.suspend("someone")
+		self.assertEqual(self.queue.look().suspension, "someone")
 
 	# a Redis that loses its data
 

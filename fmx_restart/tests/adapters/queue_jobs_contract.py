@@ -221,7 +221,7 @@ class QueueJobsContract(QueueWaits):
 		self.queue.requeue(["job-1"], "killed once")
 		pid = self.start_worker("short", "default")
 		self.wait_until_running("job-1")
-		# When somebody repeats what was done after the first time
+		# When someone repeats what was done after the first time
 		self.queue.fail(["job-1"], "killed once")
 		self.queue.requeue(["job-1"], "killed once")
 		# Then it still runs, and waits nowhere
@@ -234,7 +234,7 @@ class QueueJobsContract(QueueWaits):
 
 	def test_a_job_that_failed_for_another_reason_is_not_requeued(self):
 		self.kill_while_it_runs("job-1")
-		self.queue.fail(["job-1"], "killed by somebody else")
+		self.queue.fail(["job-1"], "killed by someone else")
 		self.assertEqual(self.queue.requeue(["job-1"], "killed by operation-1"), [])
 		self.assertEqual(self.waiting("short"), [])
 

@@ -22,7 +22,7 @@ PASSWORD = "s3cret"
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-	"""Root may open every socket; as somebody else we are refused like any bench user."""
+	"""Root may open every socket; as someone else we are refused like any bench user."""
 	if os.geteuid() != 0:
 		yield
 		return
@@ -132,12 +132,12 @@ class TestWhatItsOwnProcessesName(DiscoveryCase):
 	def test_what_another_users_processes_name_is_not_asked(self):
 		self.run_supervisord(self.home / "s", self.bench)
 		if os.geteuid() != 0:
-			self.skipTest("only root can look as somebody else")
+			self.skipTest("only root can look as someone else")
 		with as_nobody():
 			self.assertIn("no config file names one", str(self.refusal()))
 
 	def start_by_hand(self, url: str) -> None:
-		"""A worker of this bench, in whose environment somebody has put that."""
+		"""A worker of this bench, in whose environment someone has put that."""
 		process = subprocess.Popen(
 			[self.bench / "env/bin/bench", "worker", "waits"],
 			cwd=self.bench / "sites",
@@ -149,7 +149,7 @@ class TestWhatItsOwnProcessesName(DiscoveryCase):
 		process.stdout.readline()
 
 	def test_a_supervisord_that_started_none_of_them_is_not_theirs(self):
-		# Given one that has a program of this bench, which does not run, and a worker that somebody else started
+		# Given one that has a program of this bench, which does not run, and a worker that someone else started
 		folder = self.home / "s"
 		folder.mkdir()
 		text = program("w", f"{self.bench}/env/bin/bench worker waits", folder=self.bench, autostart="false")

@@ -306,7 +306,7 @@ class TestThisHost(HostContract, unittest.TestCase):
 		self.assertEqual((told.pid, told.parent, told.is_over), (read.pid, read.parent, read.is_over))
 		self.assertIsNone(stat_from_psutil(2**22 + 1))
 
-	@unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+	@unittest.skipUnless(os.geteuid() == 0, "only root can become someone else")
 	def test_a_process_of_another_user_that_cannot_be_ended_is_a_fault_and_not_silence(self):
 		worker, _ = self.start_worker()
 		process = self.host.process(worker)

@@ -1,4 +1,4 @@
-"""The journal: locked while somebody works on it, read back fact by fact, pruned."""
+"""The journal: locked while someone works on it, read back fact by fact, pruned."""
 
 from __future__ import annotations
 

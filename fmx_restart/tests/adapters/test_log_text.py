@@ -60,7 +60,7 @@ class TestWithoutJobs(unittest.TestCase):
 			self.assertEqual(without_jobs(text, is_shared=False), text.rstrip("\n"))
 
 	def test_of_a_shared_log_tracebacks_are_shown_and_nothing_behind_them(self):
-		printed = f"{START}somebody printed {SECRET}\n{BROKEN}somebody printed {SECRET}\n"
+		printed = f"{START}someone printed {SECRET}\n{BROKEN}someone printed {SECRET}\n"
 		self.assertEqual(without_jobs(printed, is_shared=True), BROKEN.rstrip("\n"))
 		told = without_jobs(CHAINED, is_shared=True)
 		self.assertEqual(told.count("ModuleNotFoundError"), 2)

@@ -200,7 +200,7 @@ class TestUser(unittest.TestCase):
 				with mock.patch("getpass.getuser", side_effect=error):
 					self.assertEqual(who_types(), f"uid {os.getuid()}")
 
-	@unittest.skipIf(os.getuid() != 0, "only root can become somebody without a name")
+	@unittest.skipIf(os.getuid() != 0, "only root can become someone without a name")
 	def test_so_it_has_in_a_container_that_runs_with_a_number(self):
 		code = "import os; os.setuid(54321); from fmx_restart.adapters.process_table import who_types; print(who_types())"
 		done = subprocess.run(

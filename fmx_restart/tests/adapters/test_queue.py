@@ -123,7 +123,7 @@ class TestRedisQueue(QueueContract, QueueJobsContract, RedisTestCase):
 		# When each gets one wake-up
 		self.suspend("us")
 		self.queue.wake(idle)
-		# Then all are suspended: no wake-up was taken by somebody who did not need it
+		# Then all are suspended: no wake-up was taken by someone who did not need it
 		self.wait_for_workers(6, WorkerState.SUSPENDED)
 		self.assertEqual((self.queue.recall(), self.traces()), (0, set()))
 

@@ -346,7 +346,7 @@ class TestPutBackIntoALongQueue(QueueTestCase):
 		self.assert_each_ghost_stands_once()
 
 	def test_where_it_is_never_the_same_for_long_enough_it_is_searched_at_once(self):
-		# Given somebody who takes so many jobs out of its end that there is a gap before each page, and one that waits
+		# Given someone who takes so many jobs out of its end that there is a gap before each page, and one that waits
 		self.admin.linsert(self.list, "BEFORE", self.ids[-3 * ghosts.PAGE], "b")
 
 		def many_are_taken(beat: int) -> None:

@@ -106,7 +106,7 @@ class TestTwoFencesOnOneRedis(RedisTestCase):
 		statuses = {id: status for queue in queues.values() for id, status in queue.statuses(JOBS).items()}
 		self.assertEqual(statuses, dict.fromkeys(JOBS, "queued"))
 		self.assertIs(self.fences[self.ben].hold("note"), Hold.KEPT)
-		# And the queue moves when both have ended
+		# And the queue is running when both have ended
 		self.fences[self.ben].release()
 		eventually(
 			lambda: queues[self.ben].statuses(JOBS) == dict.fromkeys(JOBS, "finished"), "both have run"

@@ -217,7 +217,7 @@ class TestWhoAnswers(BenchCase):
 		self.addCleanup(boots.kill)
 		fault = self.web_for().fault(self.host.family(boots.pid))
 		self.assertEqual(
-			(fault.reason, fault.is_taken), (f"its process (pid {boots.pid}) listens nowhere yet", False)
+			(fault.reason, fault.is_taken), (f"its process (pid {boots.pid}) does not listen yet", False)
 		)
 
 	def test_a_stranger_at_the_address_is_named_and_not_to_be_killed(self):

@@ -39,7 +39,7 @@ STRATEGIES = {
 	"rolling": ("--rolling",),
 	"migrate": MIGRATE,
 }
-#: Where both die here, workers may be stopped, and nobody is left who would start them: somebody must say recover.
+#: Where both die here, workers may be stopped, and nobody is left who would start them: someone must say recover.
 NEEDS_RECOVERY = {"Migrate", "Restart", "Lift", "Verify"}
 #: Every phase that some strategy has, with one that has it.
 BORDERS = (

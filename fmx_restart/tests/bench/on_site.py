@@ -85,7 +85,7 @@ def plant(name: str, **values) -> None:
 
 
 def forge(operation: str, command: str) -> None:
-	"""As `plant`: everything in a row that somebody might believe."""
+	"""As `plant`: everything in a row that someone might believe."""
 	options = json.dumps({"migration": {"command": ["sh", "-c", "id"]}})
 	frappe.db.sql(
 		"""UPDATE `tabRestart Operation` SET command=%s, options=%s, origin='Terminal', strategy='fast', sites='all',

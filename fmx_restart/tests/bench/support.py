@@ -125,7 +125,7 @@ def wait_until_at_rest(bench: Bench) -> None:
 		are_up = all(info["statename"] == "RUNNING" for info in process_info(bench))
 		return are_up and is_silent(bench) and not suspension(bench)
 
-	eventually(is_at_rest, "all programs run, no job waits or runs, the queue moves", deadline=REST)
+	eventually(is_at_rest, "all programs run, no job waits or runs, the queue is running", deadline=REST)
 
 
 def forget_dead_workers(connection: redis.Redis) -> None:

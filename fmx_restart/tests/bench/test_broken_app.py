@@ -89,9 +89,9 @@ class TestBrokenApp(BenchTestCase):
 		with self.broken("hooks.py", NEVER_CLOSED):
 			held.let_go()
 			done = command.finish()
-		# Then nothing was restarted, and the queue moves
+		# Then nothing was restarted, and the queue is running
 		self.assertEqual((done.code, done.report["outcome"]), (WRONG_ENVIRONMENT, "Aborted"), done.text)
-		self.assertIn("Nothing was restarted; the queue goes on", done.errors)
+		self.assertIn("Nothing was restarted; the queue keeps running", done.errors)
 		self.assert_untouched()
 		self.assertEqual(self.scratch_jobs.work().wait_for_end().starts, 1)
 

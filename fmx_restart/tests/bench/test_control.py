@@ -44,7 +44,7 @@ class TestTwoAtOnce(ControlTest):
 		self.assert_nothing_restarted(before)
 		status = self.run_command("status")
 		self.assertIn(operation, status.output)
-		# When somebody cancels it
+		# When someone cancels it
 		cancelled = self.run_command("cancel")
 		done = command.finish()
 		# Then it is undone, and both are told
@@ -79,7 +79,7 @@ class TestDetached(ControlTest):
 		# Given an operation that was let go
 		started = self.run_command("--wait-workers", "--detach")
 		self.assertEqual(started.code, 0, started.text)
-		self.assertIn("goes on in the background. Watch it: bench safe-restart attach", started.output)
+		self.assertIn("continues in the background. Watch it: bench safe-restart attach", started.output)
 		operation = crashed_operation_in(
 			max((self.bench.path / "logs" / "fmx_restart").glob("*.jsonl"))
 		).operation
@@ -131,7 +131,7 @@ class TestInterruptedTwice(ControlTest):
 		command.wait_for_fact("ProcessDown")
 		left = self.leave(command)
 		self.assertEqual(left.code, STOPPED)
-		self.assertIn(f"Operation {operation} was asked to stop, and is still at work", left.errors)
+		self.assertIn(f"Operation {operation} was asked to stop and is still running", left.errors)
 		self.assertEqual(self.wait_for_end(operation), Phase.DONE)
 		self.assert_all_up_and_nothing_left()
 

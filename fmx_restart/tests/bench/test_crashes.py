@@ -24,7 +24,7 @@ class CrashesCase(BenchTestCase):
 			for crash in planned:
 				with self.subTest(str(crash)):
 					outcome = crashes.run(crash)
-					# Then the queue moves within one lease, and everything is as it should be
+					# Then the queue is running within one lease, and everything is as it should be
 					self.assertEqual(outcome.faults, [])
 					self.assertLess(outcome.moved_after, LEASE + SLACK)
 					if outcome.died_in:

@@ -15,13 +15,13 @@ class TestRestartFromDesk(DeskTestCase):
 		with Workload(self.bench, self.folder / "load.jsonl", Mix(rate=1, long_share=0)) as load:
 			# Given a bench at work, and one job that takes long
 			held = self.jobs.hold("long")
-			# When somebody looks at what a restart would do
+			# When someone looks at what a restart would do
 			desk.open("restart-operation", LIST)
 			desk.click(LIST)
 			self.look_at_the_preview()
 			# And starts it
 			desk.click(PRIMARY, "Restart…")
-			desk.see(".restart-consequences", "If one still runs then, nothing is restarted")
+			desk.see(".restart-consequences", "If one is still running then, nothing is restarted")
 			desk.click(PRIMARY, "Restart Now")
 			# Then its form shows who is waited for
 			self.see_phase("Drain")
@@ -51,7 +51,7 @@ class TestRestartFromDesk(DeskTestCase):
 			self.desk.see(".restart-actions button", button)
 
 	def read_the_report(self) -> None:
-		"""Loaded anew, as somebody reads it a month later."""
+		"""Loaded anew, as someone reads it a month later."""
 		self.desk.page.reload()
 		self.desk.see(".restart-headline", "Done in")
 		self.assertRegex(self.desk.text(".restart-headline"), r"0 of \d+ jobs lost")
@@ -90,6 +90,6 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see(".restart-table tr", METHOD)
 		desk.click(".restart-actions button", "Force…")
 		desk.see(".modal.show .restart-jobs", METHOD)
-		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Go On")
+		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Continue")
 		self.see_status("Done")
 		self.assertIn("Interrupted", desk.text('.restart-table[aria-label="Named jobs"]'))

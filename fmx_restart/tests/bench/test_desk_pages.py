@@ -35,7 +35,7 @@ class TestPages(DeskTestCase):
 		desk.see(f"{WORKERS} tr", METHOD)
 		held.let_go()
 		desk.see_no(f'{WORKERS} tr:has-text("{METHOD}")')
-		desk.see(".restart-card", "Findings of the Doctor")
+		desk.see(".restart-card", "Health Findings")
 		desk.see(".restart-chart, .restart-empty")
 		# And when it is left, it is silent
 		desk.page.evaluate("frappe.set_route('List', 'Restart Operation')")
@@ -77,7 +77,7 @@ class TestPages(DeskTestCase):
 		return bool(states) and {"STOPPED", "FATAL"}.issuperset(states)
 
 	def test_what_comes_from_elsewhere_is_shown_as_text_in_both_themes_and_on_a_phone(self):
-		# Given an operation that somebody of a strange name asked for, and that gave up
+		# Given an operation that someone of a strange name asked for, and that gave up
 		self.jobs.hold("long")
 		operation = new_operation_id()
 		wanted = restart_options(Strategy.WAIT_WORKERS, limit=0.5, requested_by=MARKUP, origin="api")
@@ -107,7 +107,7 @@ class TestPages(DeskTestCase):
 
 
 class TestStrangers(DeskTestCase):
-	"""Somebody with a desk of their own, and without the role."""
+	"""Someone with a desk of their own, and without the role."""
 
 	MANAGER, USER = "desk-manager@example.com", "desk-stranger@example.com"
 

@@ -36,5 +36,5 @@ class TestGhosts(BenchTestCase):
 		self.assertEqual((account["requeued"], account["lost"], account["older_ghosts"]), (2, [], 1))
 		self.assertEqual((self.redis.hget(f"rq:job:{older.id}", "status"), older.starts), ("queued", 0))
 		self.redis.delete(f"rq:job:{older.id}")
-		eventually(lambda: self.jobs.work().wait_for_end(), "the queue moves")
+		eventually(lambda: self.jobs.work().wait_for_end(), "the queue is running")
 		self.assertEqual([job.starts for job in lost], [1, 1])

@@ -35,7 +35,7 @@ class TestGivingUp(BenchTestCase):
 		# Then it is named, and what was not done is said, and what can be
 		self.assertEqual(done.code, TIMED_OUT, done.text)
 		self.assertRegex(done.errors, rf"{self.bench.site}: {METHOD}, for \d+ s, limit {LIMIT} s")
-		self.assertIn("Nothing was restarted; the queue goes on", done.errors)
+		self.assertIn("Nothing was restarted; the queue keeps running", done.errors)
 		self.assertIn("--wait-workers-timeout 4", done.errors)
 		self.assertNotIn("an-argument-nobody-may-read", done.text)
 
@@ -71,7 +71,7 @@ class TestGivingUp(BenchTestCase):
 		first = self.start("--wait-workers", "--wait-workers-timeout", "60", "--json")
 		operation = first.wait_for_fact("OperationStarted")["operation"]
 		first.wait_for_fact("StillRunning")
-		# When somebody else wants the same
+		# When someone else wants the same
 		second = self.run_command("--wait-workers")
 		# Then it is told about the first, which goes on
 		self.assertEqual(second.code, BUSY, second.text)

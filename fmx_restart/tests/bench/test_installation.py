@@ -62,7 +62,7 @@ class TestInstallation(BenchTestCase):
 		self.assertIn(APP, self.on_site("list-apps"))
 		self.addCleanup(self.install_if_missing)
 		self.addCleanup(forget_clients, self.bench)  # its users lose the role
-		# When somebody tries what taking it out would do, it keeps all of it
+		# When someone tries what taking it out would do, it keeps all of it
 		before = self.run_on_site(LEFT_BEHIND)
 		self.on_site("uninstall-app", APP, "--yes", "--no-backup", "--dry-run")
 		self.assertEqual(self.run_on_site(LEFT_BEHIND), before)

@@ -1,4 +1,4 @@
-"""Workers that somebody kills while they work, workers that are gone, and jobs that do what no job should."""
+"""Workers that someone kills while they work, workers that are gone, and jobs that do what no job should."""
 
 from __future__ import annotations
 

@@ -50,12 +50,12 @@ class TestSupervisordIsKilled(ScratchCase):
 		# Then the job has ended well, nothing was stopped, and the programs that live on are named
 		self.assertEqual((done.code, done.report["outcome"]), (WRONG_ENVIRONMENT, "Aborted"), done.text)
 		self.assertIn("supervisor did not answer", done.errors)
-		self.assertIn("Nothing was restarted; the queue goes on", done.errors)
+		self.assertIn("Nothing was restarted; the queue keeps running", done.errors)
 		self.assertIn("kill ", done.errors)
 		for pid in before.values():
 			self.assertRegex(done.errors, rf"\b{pid}\b")
 		self.assertEqual({process.pid for process in orphans if process.is_running()}, set(before.values()))
-		# And the queue moves, by the workers that are still there
+		# And the queue is running, by the workers that are still there
 		self.assertEqual(self.scratch.keys_of_ours(), [])
 		self.assertEqual(self.scratch_jobs.work().wait_for_end().starts, 1)
 		# And when supervisord is back, with a second worker of each, a restart names those that it has lost
@@ -122,7 +122,7 @@ class TestTroubledPrograms(ScratchCase):
 
 	def test_one_that_had_failed_before_gets_its_chance_and_both_are_told(self):
 		fact = self.failed["fatal"]
-		self.assertIn("before the restart it was down already", fact["reason"])
+		self.assertIn("it was already down before the restart", fact["reason"])
 		self.assertIn("No such option", fact["log_tail"])
 		states = {change["name"]: change["old_state"] for change in self.done.report["processes"]}
 		self.assertEqual((states["short"], states["fatal"]), ("running", "failed"))

@@ -1,4 +1,4 @@
-"""Workers of all kinds: a pool, a queue of their own, and one that somebody started by hand."""
+"""Workers of all kinds: a pool, a queue of their own, and one that someone started by hand."""
 
 from __future__ import annotations
 

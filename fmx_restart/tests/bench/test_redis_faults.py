@@ -38,7 +38,7 @@ class RedisFaultCase(BenchTestCase):
 		return command
 
 	def assert_done(self, done: Finished) -> None:
-		"""Nothing of ours is left, every process is up and a new one, and the queue moves."""
+		"""Nothing of ours is left, every process is up and a new one, and the queue is running."""
 		self.assertEqual((done.code, done.report["outcome"]), (0, "Done"), done.text)
 		self.assert_in_service(done)
 

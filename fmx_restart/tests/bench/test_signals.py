@@ -23,7 +23,7 @@ class TestSignals(BenchTestCase):
 				done = command.finish()
 				# Then it is undone
 				self.assertEqual(done.code, STOPPED, done.text)
-				self.assertIn("Nothing was restarted; the queue goes on", done.errors)
+				self.assertIn("Nothing was restarted; the queue keeps running", done.errors)
 				self.assertNotIn("Traceback", done.text)
 				self.assertEqual(self.keys_of_ours(), [])
 				self.assert_queue_moves()

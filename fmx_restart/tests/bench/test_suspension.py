@@ -1,4 +1,4 @@
-"""Somebody else has suspended the queue: that is said, respected, and left to them."""
+"""Someone else has suspended the queue: that is said, respected, and left to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class TestForeignSuspension(BenchTestCase):
 		self.addCleanup(self.redis.delete, "rq:suspended")
 
 	def test_it_is_told_and_still_there_afterwards(self):
-		# Given a queue that somebody suspended, as rq suspend does
+		# Given a queue that someone suspended, as rq suspend does
 		self.redis.set("rq:suspended", "1")
 		# When the bench is restarted, and a job comes meanwhile
 		command = self.start("--wait-workers", "--json")

@@ -64,7 +64,7 @@ class TestWhatRuns(UntrustedRowsTestCase):
 		row = self.row(operation)
 		self.assertNotIn("migrate-command", row["command"] + row["options"])
 		self.assertIn("--wait-workers-timeout=0", row["command"])
-		# When somebody changes the row in the database too, and it is launched
+		# When someone changes the row in the database too, and it is launched
 		on_site(self.bench, "forge", operation=operation, command=self.forged)
 		self.assertIn(str(self.proof), self.row(operation)["command"])
 		self.short.let_go()

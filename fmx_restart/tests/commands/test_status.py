@@ -29,7 +29,7 @@ class TestStatus(ManagedBench):
 		self.assertRegex(self.line(text, WORKER), r"worker +running +\d+ +[\d.]+ s +\d+ MB$")
 		self.assertRegex(self.line(text, BROKEN), r"worker +stopped +- +- +-$")
 		self.assertRegex(self.line(text, "short "), r" busy .* one.localhost / app.tasks.work, for [\d.]+ s$")
-		self.assertIn("No operation holds this bench.\nThe queue moves.\n", text)
+		self.assertIn("No operation holds this bench.\nThe queue is running.\n", text)
 		self.assertIn("Queued: short 0", text)
 		# and the same as JSON
 		output = self.output("status", "--json")

@@ -116,7 +116,7 @@ class TestNobodyReads(ViewerCase):
 		eventually(lambda: self.journal.exists() and self.journal.stat().st_size > 200_000, "a full pipe")
 		self.assert_works_on()
 		self.assert_ends_by_itself()
-		# When somebody reads it at last
+		# When someone reads it at last
 		lines = pipe.stdout.read().decode().splitlines()
 		# Then no fact is missing
 		self.assertEqual(lines, self.journal.read_text().splitlines())
@@ -230,7 +230,7 @@ class TestAskedToStop(ViewerCase):
 		# Then the terminal is free, and knows how to come back; the operation goes on
 		self.assertEqual(terminal.process.wait(timeout=SOON), STOPPED)
 		terminal.finish()
-		self.assertIn(f"Operation {ID} was asked to stop, and is still at work", terminal.text)
+		self.assertIn(f"Operation {ID} was asked to stop and is still running", terminal.text)
 		self.assertIn("bench safe-restart attach", terminal.text)
 		self.assertTrue(operation.is_running())
 		self.assert_works_on()
@@ -265,7 +265,7 @@ class TestLeaving(ViewerCase):
 		done = command.finish()
 		self.assertEqual(done.code, 0, done.text)
 		self.assertIn(
-			f"Operation {ID} goes on in the background. Watch it: bench safe-restart attach", done.output
+			f"Operation {ID} continues in the background. Watch it: bench safe-restart attach", done.output
 		)
 		self.assertNotIn("Everything else is new", done.output)
 		self.assert_works_on()

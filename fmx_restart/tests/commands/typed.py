@@ -1,4 +1,4 @@
-"""What becomes of words that somebody types after `bench safe-restart`, read by click itself."""
+"""What becomes of words that someone types after `bench safe-restart`, read by click itself."""
 
 from __future__ import annotations
 

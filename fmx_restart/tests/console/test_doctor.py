@@ -42,7 +42,7 @@ class TestDoctorReport(unittest.TestCase):
 		lines = shown(report(examination(ERROR, WARNING))).splitlines()
 		self.assertEqual(lines[0], "Not healthy: 1 error, 1 warning. 2 checks in 0.4 s.")
 		self.assertEqual(
-			lines[2:5], ["ERROR   ghost-jobs (short)", "  2 jobs [are] lost.", "  To do: bench doctor --fix"]
+			lines[2:5], ["ERROR   ghost-jobs (short)", "  2 jobs [are] lost.", "  Fix: bench doctor --fix"]
 		)
 		self.assertIn("WARNING old-code", lines)
 

@@ -122,7 +122,7 @@ class TestPlanSentence(unittest.TestCase):
 		self.assertIn("Already stopped, left alone: text.", plan_sentence(self.plan))
 
 	def test_it_says_that_web_stays_down_where_nothing_else_answers_in_its_place(self):
-		# Given web among what somebody stopped
+		# Given web among what someone stopped
 		web = replace(self.plan.left_alone[0], kind=ProcessKind.WEB)
 		other = replace(self.plan.restart[0], kind=ProcessKind.WORKER)
 		stopped = replace(self.plan, left_alone=(web,), restart=(other,))

@@ -1,4 +1,4 @@
-"""Sites that nobody named, or that somebody named wrongly."""
+"""Sites that nobody named, or that someone named wrongly."""
 
 from __future__ import annotations
 

@@ -85,10 +85,10 @@ class TestPutBack(FixTestCase):
 		self.addCleanup(process.resume)
 		self.ghost("lost")
 		(step,) = self.steps("put-back")
-		# When somebody wants it put back
+		# When someone wants it put back
 		with self.assertRaises(DrainTimeout) as caught:
 			step.act()
-		# Then it is not, and the queue moves as before
+		# Then it is not, and the queue is running as before
 		self.assertIn(f"pid {pid}", str(caught.exception))
 		self.assertEqual(self.waiting(), [])
 		self.assert_nothing_of_ours_is_left()
@@ -143,7 +143,7 @@ class TestStaleFence(FixTestCase):
 	def test_it_is_lifted(self):
 		self.fence(OPERATION).hold(dead_note(OPERATION))
 		(step,) = self.steps("stale-fence")
-		self.assertEqual(step.act(), "The queue moves.")
+		self.assertEqual(step.act(), "The queue is running.")
 		self.assertFalse(self.admin.exists(SUSPENDED))
 
 	def test_one_that_an_operation_has_taken_over_meanwhile_stays(self):
@@ -152,14 +152,14 @@ class TestStaleFence(FixTestCase):
 		RedisLease(self.admin, lock_key(self.rq.id), "20261122-120001-cafe", seconds=30).hold()
 		stem = f"fmx_restart:{self.rq.id}:"
 		RedisFence(self.admin, f"{stem}20261122-120001-cafe", seconds=30, replaces=stem).hold()
-		self.assertEqual(step.act(), "It is gone already.")
+		self.assertEqual(step.act(), "It is already gone.")
 		self.assertTrue(self.admin.exists(SUSPENDED))
 
 	def test_one_whose_operation_came_back_meanwhile_stays(self):
 		self.fence(OPERATION).hold(dead_note(OPERATION))
 		(step,) = self.steps("stale-fence")
 		RedisLease(self.admin, lock_key(self.rq.id), OPERATION, seconds=30).hold()
-		self.assertEqual(step.act(), "It is gone already.")
+		self.assertEqual(step.act(), "It is already gone.")
 		self.assertTrue(self.admin.exists(SUSPENDED))
 
 	def test_the_fence_of_another_bench_stays_and_its_time_too(self):
@@ -188,7 +188,7 @@ class TestUnfinishedOperation(FixTestCase):
 		asked = []
 		self.ways["recover"] = asked.append
 		(step,) = self.steps("unfinished-operation")
-		self.assertEqual(step.act(), "Somebody else has done it.")
+		self.assertEqual(step.act(), "Another process has already recovered it.")
 		self.assertEqual(asked, [OPERATION])
 
 	def test_one_that_runs_is_left_alone(self):

@@ -28,7 +28,7 @@ class TestQueues(DoctorTestCase):
 		self.assertEqual(self.finding("queue-near-limit").severity, "error")
 
 	def test_a_queues_name_that_others_chose_is_safe_to_paste(self):
-		# Given a queue that somebody with access to this Redis made
+		# Given a queue that someone with access to this Redis made
 		self.ways["queue_limit"] = lambda: 1
 		job = self.rq.enqueue("one", "x; $(id)")
 		self.admin.hset(job.key, "enqueued_at", "2020-01-01T00:00:00.000000Z")

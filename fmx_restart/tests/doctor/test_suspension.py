@@ -74,7 +74,7 @@ class TestSuspension(DoctorTestCase):
 		suspend(self.admin)
 		self.assertEqual({found.check for found in self.findings(*CHECKS)}, set(CHECKS))
 		by = [row.by for row in self.examine().details["suspension"]]
-		self.assertEqual(by, ["somebody else", f"an operation of bench {self.rq.id}"])
+		self.assertEqual(by, ["someone else", f"an operation of bench {self.rq.id}"])
 
 	def test_a_fence_of_an_older_version_counts_by_its_value(self):
 		self.admin.set(SUSPENDED, f"fmx_restart:{self.rq.id}:{OPERATION} {dead_note(OPERATION)}", px=20_000)

@@ -233,7 +233,7 @@ class TestRecovery(ClockCase):
 					)
 					clock.sleep(10)
 					self.queue.step_clock(step)
-					# When somebody sees it to its end
+					# When someone sees it to its end
 					see_migration_end(Recovery(self.bench.port("dead"), remains, lambda fact: None))
 					self.assertEqual(run.signals, signals)
 					self.assertAlmostEqual(clock.now(), ends, delta=1)

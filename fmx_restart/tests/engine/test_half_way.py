@@ -34,7 +34,7 @@ class TestHalfWay(unittest.TestCase):
 
 		def refused(asked: str) -> None:
 			if asked == name:
-				raise ProcessFault(f"supervisor would not {order} {name}: NO_FILE")
+				raise ProcessFault(f"supervisor refused to {order} {name}: NO_FILE")
 			act(asked)
 
 		setattr(self.bench.processes, order, refused)

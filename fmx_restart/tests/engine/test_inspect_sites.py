@@ -36,7 +36,7 @@ class TestFindings(MigrationTest):
 		self.find(Gravity.TRANSIENT, "a transaction of 90 s")
 		run = self.run_with()
 		error = self.fail(run, WrongEnvironment)
-		self.assertRegex(str(error), "a transaction of 90 s. Nothing was restarted; the queue goes on")
+		self.assertRegex(str(error), "a transaction of 90 s. Nothing was restarted; the queue keeps running")
 		self.assertEqual(run.operation.report.outcome, Phase.ABORTED)
 		self.assertIsNone(self.bench.queue.look().suspension)
 

@@ -374,7 +374,7 @@ class Interleavings(World):
 			self.check_report(actor)
 
 	def check_task(self, task: Task) -> None:
-		"""Each has finished, but for those that were killed: by a stranger, or because somebody asked for it."""
+		"""Each has finished, but for those that were killed: by a stranger, or because someone asked for it."""
 		if task.id not in self.crashed | self.condemned():
 			assert task.status == "finished", task
 		assert task.runs >= 1, task

@@ -49,7 +49,7 @@ class TestManager(LastLook):
 		self.go_away(after=5)
 		run, error = self.refused()
 		self.assertEqual(task.status, "finished")
-		self.assertIn("Nothing was restarted; the queue goes on", str(error))
+		self.assertIn("Nothing was restarted; the queue keeps running", str(error))
 		self.assertIn(f"kill {' '.join(pids)}", error.hint)
 		self.assertEqual(len(run.of(events.ManagerAway)), 1)
 

@@ -147,7 +147,7 @@ class TestMigrationsThatFail(MigrationTest):
 			self.bench.migrations.findings = [Finding("a.localhost", Gravity.TRANSIENT, "connection 7 waits")]
 
 		self.scripts["a.localhost"] = Script(seconds=HANGS, on_start=lock)
-		self.assertIn("When its time was over: connection 7 waits", self.fail(self.run_with(timeout=60)).hint)
+		self.assertIn("At the timeout: connection 7 waits", self.fail(self.run_with(timeout=60)).hint)
 
 	def test_one_that_ignores_term_is_killed_within_the_lease(self):
 		self.scripts["a.localhost"] = Script(seconds=HANGS, ignores_term=True)

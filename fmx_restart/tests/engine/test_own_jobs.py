@@ -1,4 +1,4 @@
-"""Jobs of this app itself: never killed or lost, and never told as somebody's."""
+"""Jobs of this app itself: never killed or lost, and never told as someone's."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class TestForgotten(RedisFaults):
 		self.assertEqual((report.outcome, task.status, task.runs), (Phase.DONE, "finished", 1))
 		self.assertGreater(sum(p.seconds for p in report.phases if p.phase is Phase.DRAIN), 25)
 		self.assertEqual(self.bench.host.killed, [])
-		# And the queue moves
+		# And the queue is running
 		later = self.queue.enqueue("later", queue="short")
 		self.clock.sleep(5)
 		self.assertEqual(later.runs, 1)

@@ -225,7 +225,7 @@ class TestAWorkerThatDoesNotComeBack(unittest.TestCase):
 				)
 
 	def test_a_request_to_stop_after_a_failure_is_a_failure(self):
-		# Given a rolling restart that may go on after a failure, and somebody who stops it then
+		# Given a rolling restart that may go on after a failure, and someone who stops it then
 		self.break_workers()
 		run = Run(self.bench, Options(Strategy.ROLLING, rolling_max_failures=4))
 		run.operation.listen(

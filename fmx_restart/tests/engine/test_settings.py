@@ -91,7 +91,7 @@ class TestSettings(unittest.TestCase):
 
 	def test_it_comes_back_after_a_failed_migration_and_after_an_abort(self):
 		self.bench.migrations.scripts[SITE] = Script(exit_code=1)
-		with self.assertRaisesRegex(MigrationFailed, "settings are as they were found"):
+		with self.assertRaisesRegex(MigrationFailed, "settings are restored"):
 			self.run_with(Phase.MIGRATE).go()
 		self.assertEqual(self.file, {"db_name": "_a"})
 		self.bench.queue.enqueue("endless", seconds=HANGS)

@@ -1,4 +1,4 @@
-"""Web that somebody stopped on purpose: left alone, unless the person wants it started; never passed over in silence."""
+"""Web that someone stopped on purpose: left alone, unless the person wants it started; never passed over in silence."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ class TestStoppedWeb(unittest.TestCase):
 			Run(self.bench).go()
 
 	def test_web_that_answers_from_elsewhere_is_not_missed(self):
-		# Given an address at which somebody answers of whom nothing can be seen: another container
+		# Given an address at which someone answers of whom nothing can be seen: another container
 		self.bench.web.hidden = "its sockets are in another container"
 		self.bench.web.orphan = self.bench.host.me()
 		self.assertIs(Run(self.bench).go().outcome, Phase.DONE)
 
 	def test_who_serves_in_its_place_is_named_and_nobody_says_that_web_does_not_answer(self):
-		# Given web that was stopped, and somebody who serves the sites by hand
+		# Given web that was stopped, and someone who serves the sites by hand
 		self.bench.web.orphan = HostProcess(77, "by hand")
 		# When the bench is restarted
 		with self.assertRaises(ProcessFault) as raised:

@@ -7,6 +7,7 @@ import unittest
 from fmx_restart.engine import events
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.strategies import PHASES, PHASES_WITHOUT_WORKERS
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
@@ -24,6 +25,18 @@ class TestStories(unittest.TestCase):
 				self.assertEqual({name for _, name in bench.processes.orders}, {"web"})
 				self.assertEqual({Phase.FENCE, Phase.PARK, Phase.HANDOVER} & set(run.phases), set())
 				self.assertEqual(task.status, "started")
+
+	def test_each_goes_through_the_phases_that_are_expected_of_it(self):
+		for strategy in Strategy:
+			for workers in (True, False):
+				with self.subTest(strategy.value, workers=workers):
+					bench = InMemoryBench(TWO_WORKERS)
+					bench.queue.enqueue("running", queue="short", seconds=20)
+					run = Run(bench, Options(strategy, workers=workers))
+					run.go()
+					expected = (Phase.PREFLIGHT, *(PHASES[strategy] if workers else PHASES_WITHOUT_WORKERS))
+					shown = [phase for phase in expected if phase not in (Phase.BACKUP, Phase.MIGRATE)]
+					self.assertEqual(run.phases, shown)
 
 	def test_workers_alone_leave_web_in_peace(self):
 		for strategy in Strategy:

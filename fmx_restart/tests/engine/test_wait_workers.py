@@ -123,7 +123,7 @@ class TestWaitWorkers(unittest.TestCase):
 		# When the bench is to be restarted
 		with self.assertRaises(DrainTimeout) as raised:
 			run.go()
-		# Then no process was touched, the queue moves again, and the job is named with its site and limit
+		# Then no process was touched, the queue runs again, and the job is named with its site and limit
 		self.assertEqual(self.bench.processes.orders, [])
 		self.assertIsNone(self.bench.queue.look().suspension)
 		self.assertRegex(str(raised.exception), r"a\.localhost: app\.forever, for 30 s, limit 300 s")
@@ -187,7 +187,7 @@ class TestWaitWorkers(unittest.TestCase):
 		# When the bench is restarted
 		with self.assertRaisesRegex(ProcessFault, "long") as raised:
 			run.go()
-		# Then everything else is up, the queue moves, and the end of its log is told
+		# Then everything else is up, the queue is running, and the end of its log is told
 		states = {process.name: process.state for process in self.bench.processes.list()}
 		self.assertEqual((states["web"], states["short"]), (ProcessState.RUNNING, ProcessState.RUNNING))
 		self.assertIsNone(self.bench.queue.look().suspension)
@@ -324,7 +324,7 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 		self.bench.clock.sleep(1)
 		# When one lease and one poll of the workers have passed
 		self.bench.clock.sleep(31)
-		# Then the queue moves
+		# Then the queue is running
 		self.assertIsNone(self.bench.queue.look().suspension)
 
 	def test_a_fence_that_lapsed_is_put_up_again_and_the_drain_looks_again(self):

@@ -1,4 +1,4 @@
-"""A bench and all who act on it, under the eyes of somebody who knows what was promised."""
+"""A bench and all who act on it, under the eyes of someone who knows what was promised."""
 
 from __future__ import annotations
 

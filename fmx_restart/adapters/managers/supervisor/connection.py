@@ -237,9 +237,9 @@ def asking(what: str, *, fine: Collection[int] = ()) -> Iterator[None]:
 	except Fault as fault:
 		if fault.faultCode not in fine:
 			hint = HINTS.get(fault.faultCode, "")
-			raise ProcessFault(f"supervisor would not {what}: {fault.faultString}", hint=hint) from fault
+			raise ProcessFault(f"supervisor refused to {what}: {fault.faultString}", hint=hint) from fault
 	except ProtocolError as error:
-		raise ProcessFault(f"supervisor would not {what}: HTTP {error.errcode} {error.errmsg}") from error
+		raise ProcessFault(f"supervisor refused to {what}: HTTP {error.errcode} {error.errmsg}") from error
 	except (OSError, HTTPException, ExpatError) as error:
 		raise ProcessFault(f"supervisor did not answer when asked to {what}: {error}") from error
 	except (

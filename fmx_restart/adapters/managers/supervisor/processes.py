@@ -118,7 +118,7 @@ def shown(entry: list[str], *, is_shared: bool) -> list[str]:
 
 
 def traceback_in(entry: list[str]) -> Iterator[str]:
-	"""The frames and the line of each exception: what somebody else wrote behind it is left out."""
+	"""The frames and the line of each exception: what someone else wrote behind it is left out."""
 	is_inside = False
 	for line in entry:
 		if line.startswith(TRACEBACK):

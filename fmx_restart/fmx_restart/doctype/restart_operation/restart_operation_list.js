@@ -6,14 +6,8 @@ frappe.listview_settings["Restart Operation"] = {
 
 	formatters: {
 		strategy(value) {
-			const labels = {
-				"wait-workers": __("Wait for running jobs"),
-				rolling: __("One worker after the other"),
-				"no-wait-workers": __("Now, busy workers later"),
-				"suspend-rq": __("Suspend the queue and restart"),
-				fast: __("Fast, by force"),
-			};
-			return labels[value] || frappe.utils.escape_html(value);
+			const known = (frappe.boot.fmx_restart?.strategies || []).find(({ strategy }) => strategy === value);
+			return frappe.utils.escape_html(known?.label || value);
 		},
 	},
 

@@ -25,7 +25,7 @@ export function actions_for(poll) {
 
 function confirm_cancel({ doc }, request) {
 	frappe.confirm(
-		__("Cancel this operation? What it has changed is put back, and the queue goes on."),
+		__("Cancel this operation? Its changes are undone, and the queue keeps running."),
 		() => request("cancel", { operation: doc.name })
 	);
 }
@@ -38,7 +38,7 @@ function ask_for_time({ doc }, request) {
 		options: ["1", "5", "15", "30", "60"],
 		default: "5",
 		reqd: 1,
-		description: __("Running jobs get that much longer before the operation gives up."),
+		description: __("Running jobs get this much more time."),
 	};
 	frappe.prompt(
 		minutes,
@@ -54,16 +54,16 @@ function confirm_force({ doc, live }, request) {
 	const fate =
 		parsed(doc.options).on_timeout === "requeue"
 			? __("They are killed now, and put back to the front of their queues: they will run again from the beginning.")
-			: __("They are killed now, and named in the report. They are not run again by themselves.");
+			: __("They are killed now, and named in the report. They are not run again automatically.");
 	const list = jobs.map((job) => `<li>${job_text(job)}</li>`).join("");
 	const message = jobs.length
 		? `<p>${__("These jobs are running:")}</p><ul class="restart-jobs">${list}</ul><p>${fate}</p>`
-		: `<p>${__("No job is running any more. Whatever begins meanwhile is killed.")}</p>`;
+		: `<p>${__("No job is running any more. Any job that starts in the meantime is killed.")}</p>`;
 	frappe.warn(
 		__("Kill running jobs?"),
 		message,
 		() => request("force", { operation: doc.name }),
-		__("Kill and Go On")
+		__("Kill and Continue")
 	);
 }
 
@@ -77,5 +77,5 @@ function escaped(text) {
 }
 
 function text_of(error) {
-	return error instanceof Away ? __("The web server does not answer just now. Try again.") : error.message;
+	return error instanceof Away ? __("The web server does not answer right now. Try again.") : error.message;
 }

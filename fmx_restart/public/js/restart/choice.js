@@ -1,14 +1,9 @@
-/** What somebody chose in the dialog, and the arguments that fmx_restart.api takes for it. */
+/** What someone chose in the dialog, and the arguments that fmx_restart.api takes for it. */
 
-/** Option → the strategies that it means something to. The others get what the server takes without it. */
-const MEANS_SOMETHING_TO = {
-	wait_workers_timeout: ["wait-workers", "rolling"],
-	on_timeout: ["wait-workers", "fast"],
-	force_kill_timeout: ["fast", "suspend-rq"],
-	rolling_share: ["rolling"],
-	migrate: ["wait-workers"],
-};
-const ONLY_WITH_MIGRATE = ["sites", "migrate_timeout", "backup", "skip_failing"];
+import { OPTIONS_WITH_MIGRATION, STRATEGIES, strategy_named } from "./words";
+
+/** Options that only some strategies have. The others get what the server takes without it. */
+const OF_SOME = new Set(STRATEGIES.flatMap(({ options }) => options));
 
 export function first_choice() {
 	return {
@@ -30,19 +25,20 @@ export function first_choice() {
 }
 
 export function applies(option, choice) {
-	if (ONLY_WITH_MIGRATE.includes(option)) {
-		return applies("migrate", choice) && choice.migrate;
+	if (OPTIONS_WITH_MIGRATION.includes(option)) {
+		return migrates(choice);
 	}
-	return !MEANS_SOMETHING_TO[option] || MEANS_SOMETHING_TO[option].includes(choice.strategy);
+	return !OF_SOME.has(option) || Boolean(strategy_named(choice.strategy)?.options.includes(option));
+}
+
+function migrates(choice) {
+	return applies("migrate", choice) && choice.migrate;
 }
 
 /** The phases in which the sites can be closed, with this choice. */
 export function closable_phases(choice) {
-	return [
-		...(["wait-workers", "fast"].includes(choice.strategy) ? ["drain"] : []),
-		...(applies("migrate", choice) && choice.migrate ? ["migrate"] : []),
-		"restart",
-	];
+	const phases = strategy_named(choice.strategy)?.closable || [];
+	return phases.filter((phase) => phase !== "migrate" || migrates(choice));
 }
 
 export function arguments_of(choice) {

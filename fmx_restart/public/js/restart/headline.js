@@ -1,12 +1,12 @@
 /** An operation in one sentence. */
-import { PHASES, phase_label, span } from "./words";
+import { phase_label, phase_text, span } from "./words";
 
 export function headline_of(doc) {
 	switch (doc.status) {
 		case "Queued":
-			return PHASES.Queued.text;
+			return phase_text("Queued");
 		case "Running":
-			return PHASES[doc.phase]?.text || doc.phase;
+			return phase_text(doc.phase) || doc.phase;
 		case "Done":
 			return done(doc);
 		default:

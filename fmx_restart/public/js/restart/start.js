@@ -60,8 +60,8 @@ class Start {
 	async take_preview(args) {
 		try {
 			const preview = await ask("preview", args);
-			const on_timeout = args.on_timeout || "";
-			Object.assign(this.state, { preview: { ...preview, on_timeout }, is_away: false, trouble: "" });
+			const asked = JSON.stringify(args);
+			Object.assign(this.state, { preview: { ...preview, asked }, is_away: false, trouble: "" });
 			this.state.choice.strategy ||= preview.recommended;
 		} catch (error) {
 			const is_away = error instanceof Away;
@@ -89,9 +89,16 @@ class Start {
 		const is_forceful = step === "confirm" && this.state.choice.strategy === "fast";
 		this.dialog
 			.get_primary_btn()
-			.prop("disabled", !preview || Boolean(preview.holder) || Boolean(trouble) || is_away || step === "starting")
+			.prop("disabled", !this.is_shown(step) || Boolean(preview.holder) || Boolean(trouble) || is_away)
 			.toggleClass("btn-danger", is_forceful)
 			.toggleClass("btn-primary", !is_forceful);
+	}
+
+	/** Whether what is confirmed is what the preview tells of: another choice may have overtaken it. */
+	is_shown(step) {
+		const { preview, choice } = this.state;
+		const is_current = preview?.asked === JSON.stringify(arguments_of(choice));
+		return step === "choose" ? Boolean(preview) : step === "confirm" && is_current;
 	}
 
 	/** The key makes it one operation, however often it has to be asked for. */

@@ -1,69 +1,42 @@
-/** What things are called on the screen, and how durations, sizes and times are written. */
+/** What the server calls things, and how durations, sizes and times are written. */
 
-export const PHASES = {
-	Queued: { label: __("Queued"), text: __("Waiting for a worker to launch it") },
-	Preflight: { label: __("Preflight"), text: __("Looking whether everything is as it should be") },
-	Fence: { label: __("Fence"), text: __("From now on no worker starts a job") },
-	Park: { label: __("Park"), text: __("Idle workers leave their queues") },
-	Drain: { label: __("Drain"), text: __("Waiting until no job runs") },
-	Backup: { label: __("Backup"), text: __("Backing up each database") },
-	Migrate: { label: __("Migrate"), text: __("Migrating one site after the other") },
-	Restart: { label: __("Restart"), text: __("Stopping and starting the processes") },
-	Lift: { label: __("Lift"), text: __("The queue moves again") },
-	Verify: { label: __("Verify"), text: __("Waiting until every process is up and web answers") },
-	Handover: { label: __("Handover"), text: __("Each busy worker is replaced when its own job ends") },
-	Audit: { label: __("Audit"), text: __("Comparing the jobs before and after") },
-	Done: { label: __("Done"), text: __("Done") },
-	Aborted: { label: __("Aborted"), text: __("Aborted: nothing was changed, or it was all put back") },
-	Failed: { label: __("Failed"), text: __("Failed: it needs somebody's attention") },
-	Recovered: { label: __("Recovered"), text: __("Its process died; what it left was put right") },
+/** The server's words and rules (desk/vocabulary.py): strategies in order, phases by name. */
+const vocabulary = frappe.boot.fmx_restart || {
+	strategies: [],
+	phases: {},
+	phases_without_workers: [],
+	options_with_migration: [],
 };
 
-export const STRATEGIES = {
-	"wait-workers": {
-		label: __("Wait for running jobs"),
-		line: __("Running jobs finish first, then everything is restarted side by side."),
-	},
-	rolling: {
-		label: __("One worker after the other"),
-		line: __("Web and scheduler at once, each worker when it is free; the queue keeps running."),
-	},
-	"no-wait-workers": {
-		label: __("Now, busy workers later"),
-		line: __("Web, scheduler and idle workers at once; each busy worker when its own job ends."),
-	},
-	"suspend-rq": {
-		label: __("Suspend the queue and restart"),
-		line: __("Everything is told to stop at once; a job that takes too long is killed, and named."),
-	},
-	fast: {
-		label: __("Fast, by force"),
-		line: __("Running jobs get a short grace; what still runs then is killed, and named."),
-	},
-};
+export const STRATEGIES = vocabulary.strategies;
+export const OPTIONS_WITH_MIGRATION = vocabulary.options_with_migration;
 
-const WITH_FENCE = ["Fence", "Park"];
-const ORDER = {
-	"wait-workers": [...WITH_FENCE, "Drain", "Backup", "Migrate", "Restart", "Lift", "Verify", "Audit"],
-	fast: [...WITH_FENCE, "Drain", "Restart", "Lift", "Verify", "Audit"],
-	"suspend-rq": [...WITH_FENCE, "Migrate", "Restart", "Lift", "Verify", "Audit"],
-	"no-wait-workers": [...WITH_FENCE, "Migrate", "Restart", "Lift", "Verify", "Handover", "Audit"],
-	rolling: ["Restart", "Verify", "Handover", "Audit"],
-};
+export function strategy_named(name) {
+	return STRATEGIES.find((known) => known.strategy === name);
+}
 
 /** The phases that an operation goes through when all goes well. */
 export function expected_phases({ strategy, migrate }, { workers = true, migration } = {}) {
-	const order = workers ? ORDER[strategy] || [] : ["Restart", "Verify", "Audit"];
+	const order = workers ? strategy_named(strategy)?.phases || [] : vocabulary.phases_without_workers;
 	const left_out = new Set([migrate ? "" : "Migrate", migration?.backup ? "" : "Backup"]);
 	return ["Preflight", ...order.filter((phase) => !left_out.has(phase)), "Done"];
 }
 
 export function phase_label(phase) {
-	return PHASES[phase]?.label || phase;
+	return vocabulary.phases[phase]?.label || phase;
+}
+
+export function phase_text(phase) {
+	return vocabulary.phases[phase]?.text || "";
+}
+
+/** Whether running jobs are waited for in this phase. */
+export function waits_for_jobs(phase) {
+	return Boolean(vocabulary.phases[phase]?.waits_for_jobs);
 }
 
 export function strategy_label(strategy) {
-	return STRATEGIES[strategy]?.label || strategy;
+	return strategy_named(strategy)?.label || strategy;
 }
 
 /** A duration in seconds as people say it. */

@@ -1,4 +1,4 @@
-/** The page Bench Workers: one request every two seconds while somebody looks at it, none when nobody does. */
+/** The page Bench Workers: one request every two seconds while someone looks at it, none when nobody does. */
 import { createApp, reactive } from "vue";
 import BenchWorkers from "./BenchWorkers.vue";
 import { ask, Away } from "./api";
@@ -57,7 +57,7 @@ class WorkersPage {
 		}
 	}
 
-	/** Takes seconds, so it is asked for once, and whenever somebody wants it. */
+	/** Takes seconds, so it is asked for once, and whenever someone wants it. */
 	async examine() {
 		if (this.state.is_examining) {
 			return;

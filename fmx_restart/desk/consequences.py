@@ -1,0 +1,68 @@
+"""What a restart with these options will do to jobs, sites and users: one sentence each, in the order in which it happens."""
+
+from __future__ import annotations
+
+import frappe
+from frappe import _
+
+from fmx_restart.engine.format import span
+from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.plan import Plan
+
+#: They replace each busy worker when its own job ends
+PATIENT = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
+
+
+def consequences(options: Options, plan: Plan) -> list[str]:
+	about_jobs = (
+		of_jobs(options, plan) if options.touches_jobs else [_("Workers and their jobs are left alone.")]
+	)
+	return [*about_jobs, *of_migration(options), *of_processes(options, plan)]
+
+
+def of_jobs(options: Options, plan: Plan) -> list[str]:
+	waiting = (
+		[_("New jobs wait in their queues in the meantime; none is lost.")] if options.stops_queue else []
+	)
+	return [*waiting, *(of_running(options, plan) if plan.jobs else [_("No job is running now.")])]
+
+
+def of_running(options: Options, plan: Plan) -> list[str]:
+	number = len(plan.jobs)
+	running = _("One job is running") if number == 1 else _("{0} jobs are running").format(number)
+	if options.strategy in PATIENT:
+		return [_("{0}: each of their workers is replaced when its own job ends.").format(running)]
+	limit = span(options.drain_timeout)
+	if options.strategy is Strategy.SUSPEND_RQ:
+		return [_("{0}: jobs that take longer than {1} are killed and named.").format(running, limit)]
+	return [
+		_("{0}; they get at most {1} to finish.").format(running, limit),
+		at_the_deadline(options.on_timeout),
+	]
+
+
+def at_the_deadline(on_timeout: OnTimeout) -> str:
+	return {
+		OnTimeout.ABORT: _("If one is still running then, nothing is restarted and the queue keeps running."),
+		OnTimeout.REQUEUE: _(
+			"Jobs still running then are killed and put back into their queue: they run again from the beginning."
+		),
+		OnTimeout.KILL: _("Jobs still running then are killed and named in the report."),
+	}[on_timeout]
+
+
+def of_migration(options: Options) -> list[str]:
+	if not options.migration:
+		return []
+	names = ", ".join(options.sites) or frappe.local.site
+	backup = [_("The database of {0} is backed up.").format(names)] if options.migration.backup else []
+	return [*backup, _("{0} is migrated before any worker with new code starts.").format(names)]
+
+
+def of_processes(options: Options, plan: Plan) -> list[str]:
+	number = len(plan.restart)
+	restarted = (
+		_("One process is restarted.") if number == 1 else _("{0} processes are restarted.").format(number)
+	)
+	away = [_("Desk does not answer for some seconds; unsaved input is kept.")] if options.web else []
+	return [restarted, *away]

@@ -1,0 +1,119 @@
+"""
+What strategies, phases and options are called in Desk, and which options a strategy has: translated here, so that Desk
+only shows it. Part of Desk's boot data; the strategies are in each preview as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import frappe
+from frappe import _
+
+from fmx_restart.desk.access import MANAGER, OPERATOR
+from fmx_restart.engine.options import CLOSABLE, DRAIN_TIMEOUT, DRAINING, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.requests import WAITING
+from fmx_restart.engine.strategies import PHASES, PHASES_WITHOUT_WORKERS
+
+QUEUED = "Queued"  # before the first phase
+
+#: Option → the strategies that have it. Those that no row names have no such limit.
+STRATEGIES_WITH = {
+	"wait_workers_timeout": {Strategy.WAIT_WORKERS, Strategy.ROLLING},
+	"on_timeout": DRAINING,
+	"force_kill_timeout": {Strategy.FAST, Strategy.SUSPEND_RQ},
+	"rolling_share": {Strategy.ROLLING},
+	"migrate": {Strategy.WAIT_WORKERS},
+}
+WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing")
+
+
+def extend_boot(bootinfo: frappe._dict) -> None:
+	"""For hooks.py: frappe.boot.fmx_restart, only for people who may see operations."""
+	if {MANAGER, OPERATOR} & set(frappe.get_roles()):
+		bootinfo.fmx_restart = {
+			"strategies": offered_strategies(),
+			"phases": phases(),
+			"phases_without_workers": [phase.value for phase in PHASES_WITHOUT_WORKERS],
+			"options_with_migration": list(WITH_MIGRATION),
+		}
+
+
+def offered_strategies() -> list[dict[str, Any]]:
+	"""In the order in which Desk offers them, the gentlest first."""
+	return [
+		{
+			"strategy": strategy.value,
+			"label": label,
+			"line": line,
+			"phases": [phase.value for phase in PHASES[strategy]],
+			"options": [name for name, having in STRATEGIES_WITH.items() if strategy in having],
+			"closable": [name for name, phase in CLOSABLE.items() if can_close(strategy, phase)],
+			"patience": DRAIN_TIMEOUT if strategy is Strategy.WAIT_WORKERS else None,
+		}
+		for strategy, (label, line) in texts().items()
+	]
+
+
+def can_close(strategy: Strategy, phase: Phase) -> bool:
+	"""With a migration, where the phase is one of it."""
+	if phase is Phase.DRAIN:
+		return strategy in DRAINING
+	return phase is Phase.RESTART or strategy in STRATEGIES_WITH["migrate"]
+
+
+def texts() -> dict[Strategy, tuple[str, str]]:
+	"""Label and line."""
+	return {
+		Strategy.WAIT_WORKERS: (
+			_("Wait for running jobs"),
+			_("Running jobs finish first, then everything is restarted side by side."),
+		),
+		Strategy.ROLLING: (
+			_("One worker after the other"),
+			_("Web and scheduler at once, each worker when it is free; the queue keeps running."),
+		),
+		Strategy.NO_WAIT_WORKERS: (
+			_("Restart now, busy workers when free"),
+			_("Web, scheduler and idle workers at once; each busy worker when its own job ends."),
+		),
+		Strategy.SUSPEND_RQ: (
+			_("Suspend the queue and restart"),
+			_("Every process gets the stop order at once; jobs that take too long are killed and named."),
+		),
+		Strategy.FAST: (
+			_("Restart now, kill running jobs"),
+			_("Running jobs get a short grace period; jobs still running then are killed and named."),
+		),
+	}
+
+
+def phases() -> dict[str, dict[str, Any]]:
+	"""`waits_for_jobs`: more time can be given there, or none."""
+	waiting = {phase.value for phase in WAITING}
+	return {
+		name: {"label": _(name), "text": text, "waits_for_jobs": name in waiting}
+		for name, text in phase_texts().items()
+	}
+
+
+def phase_texts() -> dict[str, str]:
+	return {
+		QUEUED: _("Waiting for a worker to launch it"),
+		Phase.PREFLIGHT.value: _("Running pre-flight checks"),
+		Phase.FENCE.value: _("From now on no worker starts a job"),
+		Phase.PARK.value: _("Idle workers leave their queues"),
+		Phase.DRAIN.value: _("Waiting for running jobs to end"),
+		Phase.BACKUP.value: _("Backing up each database"),
+		Phase.MIGRATE.value: _("Migrating one site after the other"),
+		Phase.RESTART.value: _("Stopping and starting the processes"),
+		Phase.LIFT.value: _("The queue runs again"),
+		Phase.VERIFY.value: _("Waiting until every process is up and web answers"),
+		Phase.HANDOVER.value: _("Each busy worker is replaced when its own job ends"),
+		Phase.AUDIT.value: _("Comparing the jobs before and after"),
+		Phase.DONE.value: _("Done"),
+		Phase.ABORTED.value: _("Aborted: nothing was changed, or all changes were undone"),
+		Phase.FAILED.value: _("Failed: it needs attention"),
+		Phase.RECOVERED.value: _("Its process died; what it left was cleaned up"),
+	}
