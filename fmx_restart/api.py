@@ -1,6 +1,6 @@
 """
 What Desk and other machines may ask of this app, at /api/method/fmx_restart.api.<function>. docs/api.md shows each with
-an example answer. Guard, delegate, answer: the work is done in record/.
+an example answer. Guard, delegate, answer: the work is done in desk/.
 
 No `from __future__ import annotations` here: Frappe checks arguments by their annotations, and skips those that are text.
 """
@@ -71,7 +71,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 
 	:param strategy: fast, wait-workers, no-wait-workers, suspend-rq or rolling; without one: wait-workers.
 	:param wait_workers_timeout: seconds that running jobs get; 300 unless told, no limit with rolling.
-	:param on_timeout: abort, requeue or kill; abort with wait-workers unless told.
+	:param on_timeout: abort, requeue or kill; by default abort with wait-workers and rolling, else kill.
 	:param force_kill_timeout: seconds that running jobs get where nobody waits for them.
 	:param rolling_share: percentage of a queue's workers that may be away at once, "25%".
 	:param rolling_max_failures: rolling stops when so many processes did not come back; 1 unless told.

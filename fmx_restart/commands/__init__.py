@@ -43,12 +43,12 @@ EXIT_CODES = {
 }
 
 
-def without_subcommand(context: click.Context, **given) -> None:
+def without_subcommand(context: click.Context, **parameters) -> None:
 	if context.invoked_subcommand is not None:
 		return
 	from fmx_restart.commands.restart import run
 
-	run(context, given)
+	run(context, parameters)
 
 
 safe_restart = SectionedGroup(
@@ -73,10 +73,10 @@ def by_flag(
 ) -> None:
 	"""A subcommand that does what the restart's own flag of that name does."""
 
-	def run_with_flag(context: click.Context, **given) -> None:
+	def run_with_flag(context: click.Context, **parameters) -> None:
 		from fmx_restart.commands.restart import run
 
-		run(context.parent, {**context.parent.params, **given, flag: True})
+		run(context.parent, {**context.parent.params, **parameters, flag: True})
 
 	callback = click.pass_context(run_with_flag)
 	safe_restart.add_command(

@@ -65,10 +65,10 @@ EXIT_CODES = {
 }
 
 
-def doctor(context: click.Context, **given) -> None:
+def doctor(context: click.Context, **parameters) -> None:
 	from fmx_restart.commands.doctor import run
 
-	run(context, given)
+	run(context, parameters)
 
 
 def doctor_command(name: str) -> click.Command:

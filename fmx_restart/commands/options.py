@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-SECONDS = click.FloatRange(min=0)
+#: Defaults and bounds are the engine's (engine/options.py); the texts here tell them, and a test compares
+SECONDS = click.FLOAT
 
 STRATEGY = (
 	click.Option(
@@ -30,14 +31,12 @@ STRATEGY = (
 	),
 	click.Option(
 		["--rolling-share"],
-		default="0%",
 		metavar="PERCENT",
 		help="With --rolling: replace this share of a queue's workers at once, e.g. 25%; at least one.",
 	),
 	click.Option(
 		["--rolling-max-failures"],
-		type=click.IntRange(min=1),
-		default=1,
+		type=click.INT,
 		metavar="N",
 		help="With --rolling: stop after N failed starts (default: 1).",
 	),
@@ -53,7 +52,6 @@ TIME = (
 	click.Option(
 		["--force-kill-timeout"],
 		type=SECONDS,
-		default=30.0,
 		metavar="SECONDS",
 		help="Give them this long without --wait-workers (default: 30).",
 	),
@@ -62,12 +60,11 @@ TIME = (
 		type=click.Choice(["abort", "requeue", "kill"]),
 		metavar="ACTION",
 		help="At the timeout: abort (restart nothing), requeue (kill the jobs and put them back first in their queue)"
-		" or kill. Default: abort with --wait-workers, else kill.",
+		" or kill. Default: abort with --wait-workers and --rolling, else kill.",
 	),
 	click.Option(
 		["--wait-workers-poll"],
-		type=click.FloatRange(min=0.1),
-		default=5.0,
+		type=SECONDS,
 		metavar="SECONDS",
 		help="Report running jobs this often (default: 5).",
 	),
@@ -85,8 +82,7 @@ MIGRATION = (
 	click.Option(["--resume"], is_flag=True, help="Migrate the sites that the last migration left over."),
 	click.Option(
 		["--migrate-timeout"],
-		type=click.FloatRange(min=1),
-		default=600.0,
+		type=SECONDS,
 		metavar="SECONDS",
 		help="Give each site this long, and its backup too (default: 600).",
 	),

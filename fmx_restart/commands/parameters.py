@@ -17,6 +17,7 @@ import click
 from fmx_restart import wiring
 from fmx_restart.adapters.bench import is_site, named_sites
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import (
 	InvalidOptions,
 	OnTimeout,
@@ -89,15 +90,8 @@ def ordered(context: click.Context) -> str | None:
 def options(context: click.Context, parameters: Parameters) -> Options:
 	"""Raises UsageError, and WrongEnvironment for a site that this bench does not have."""
 	with wrong_usage(context):
-		migration = migration_options(
-			parameters["migrate"] or parameters["resume"],
-			timeout=parameters["migrate_timeout"],
-			command=words(parameters["migrate_command"]),
-			skip_failing=parameters["skip_failing"],
-			backup=parameters["backup"],
-			force=parameters["force"],
-		)
-		before = typed_before(context)
+		migration, share = migration_of(parameters), parameters["rolling_share"]
+		web_sites, sites = sites_from(context, parameters, migrates=migration is not None)
 		return restart_options(
 			Strategy(parameters["strategy"]) if parameters["strategy"] else None,
 			limit=parameters["wait_workers_timeout"],
@@ -106,18 +100,39 @@ def options(context: click.Context, parameters: Parameters) -> Options:
 			force_kill_timeout=parameters["force_kill_timeout"],
 			web=parameters["web"],
 			workers=parameters["workers"],
-			rolling_share=share_of(parameters["rolling_share"]),
+			rolling_share=None if share is None else share_of(share),
 			rolling_max_failures=parameters["rolling_max_failures"],
-			web_sites=must_answer(parameters["site"] or [before]),
-			sites=left_over(parameters["site"])
-			if parameters["resume"]
-			else chosen_sites(parameters["site"], sites_of(context), before, migrates=migration is not None),
+			web_sites=web_sites,
+			sites=sites,
 			maintenance=phases_named(parameters["maintenance_mode"]),
 			# without Frappe it is typed for a bench that is broken, and known to be
 			ignore_code_faults=parameters["force"] or not wiring.is_imported(),
 			report_every=parameters["wait_workers_poll"],
 			requested_by=wiring.requester(),
 		)
+
+
+def migration_of(parameters: Parameters) -> MigrationOptions | None:
+	"""Raises InvalidOptions and BadParameter."""
+	return migration_options(
+		parameters["migrate"] or parameters["resume"],
+		timeout=parameters["migrate_timeout"],
+		command=words(parameters["migrate_command"]),
+		skip_failing=parameters["skip_failing"],
+		backup=parameters["backup"],
+		force=parameters["force"],
+	)
+
+
+def sites_from(
+	context: click.Context, parameters: Parameters, *, migrates: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+	"""Those whose web must answer, and those that are meant by everything else. Raises UsageError and WrongEnvironment."""
+	typed, before = parameters["site"], typed_before(context)
+	if parameters["resume"]:
+		return must_answer([before]), left_over(typed)
+	chosen = chosen_sites(typed, sites_of(context), before, migrates=migrates)
+	return must_answer(typed or [before]), chosen
 
 
 @contextmanager

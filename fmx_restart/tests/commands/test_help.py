@@ -9,13 +9,27 @@ from click.testing import CliRunner
 
 from fmx_restart.__main__ import main
 from fmx_restart.commands import commands, safe_restart
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import (
+	CLOSABLE,
+	OnTimeout,
+	Options,
+	Strategy,
+	restart_options,
+	usual_on_timeout,
+)
 from fmx_restart.tests.commands.test_subcommands import SubcommandCase
+from fmx_restart.tests.commands.typed import context_of
 
 COLUMNS, SCREEN = 100, 45  # columns and lines
 
 
+def option_named(option: str) -> click.Option:
+	return next(parameter for parameter in safe_restart.params if option in parameter.opts)
+
+
 def help_of(option: str) -> str:
-	return next(parameter.help for parameter in safe_restart.params if option in parameter.opts)
+	return option_named(option).help
 
 
 class HelpCase(SubcommandCase):
@@ -30,6 +44,29 @@ class TestHelp(HelpCase):
 		self.assertRegex(help_of("--suspend-rq"), r"--force-kill-timeout \(30 s\).* killed")
 		text = " ".join(self.help("safe-restart").split())
 		self.assertIn("get --force-kill-timeout (30 s) to finish, then they are killed", text)
+
+	def test_it_tells_the_defaults_and_the_choices_that_the_engine_has(self):
+		usual, fast = Options(), restart_options()
+		for option, number in (
+			("--wait-workers-timeout", usual.drain_timeout),
+			("--force-kill-timeout", fast.drain_timeout),
+			("--wait-workers-poll", usual.report_every),
+			("--rolling-max-failures", usual.rolling_max_failures),
+			("--migrate-timeout", MigrationOptions().timeout),
+		):
+			self.assertIn(f"default: {number:g}", help_of(option), option)
+			self.assertIsNone(
+				context_of().params[option_named(option).name], f"{option}: the engine knows it"
+			)
+		self.assertEqual(list(option_named("--on-timeout").type.choices), [what.value for what in OnTimeout])
+		self.assertEqual(list(option_named("--maintenance-mode").type.choices), list(CLOSABLE))
+		strategies = {it.flag_value for it in safe_restart.params if it.name == "strategy"}
+		self.assertEqual(strategies, {strategy.value for strategy in Strategy} - {"fast"})
+		for strategy in Strategy:
+			said = "abort" if usual_on_timeout(strategy) is OnTimeout.ABORT else "kill"
+			name = f"--{strategy.value}"
+			expected = "abort" if name in help_of("--on-timeout").partition("Default: ")[2] else "kill"
+			self.assertEqual(said, expected, strategy)
 
 	def test_every_option_that_is_shown_is_explained(self):
 		for command in (*commands, *safe_restart.commands.values()):
