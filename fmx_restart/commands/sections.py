@@ -12,7 +12,7 @@ import click
 WIDTH = 100  # columns that a help page uses at most
 LONGEST_NAME = 30  # columns of an option; the text of a longer one begins on the next line
 MARGIN = 20  # columns that a text gets at least, however narrow the terminal is
-BENCH_GROUP = "bench frappe "  # how Frappe nests the commands of all apps; nobody types it
+BENCH_GROUP = ["bench", "frappe"]  # how Frappe nests the commands of all apps; nobody types it
 
 Rows = list[tuple[str, str]]
 
@@ -22,8 +22,10 @@ class ShortPath(click.Context):
 
 	@property
 	def command_path(self) -> str:
-		path = super().command_path
-		return f"bench {path.removeprefix(BENCH_GROUP)}" if path.startswith(BENCH_GROUP) else path
+		words = super().command_path.split()
+		if words[:2] == BENCH_GROUP:
+			words = ["bench", *words[2:]]
+		return " ".join(words)  # the group's name is empty once its callback has run
 
 
 class SectionedCommand(click.Command):

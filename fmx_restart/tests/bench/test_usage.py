@@ -1,10 +1,12 @@
-"""What the command does not take."""
+"""What the command does not take, and what its subcommands show of a real bench."""
 
 from __future__ import annotations
 
-from fmx_restart.tests.bench.support import BenchTestCase
+import json
 
-USAGE = 2  # click's exit code
+from fmx_restart.tests.bench.support import BenchTestCase, own_programs
+
+USAGE, WRONG_ENVIRONMENT = 2, 7  # exit codes
 
 
 class TestUsage(BenchTestCase):
@@ -16,6 +18,9 @@ class TestUsage(BenchTestCase):
 			(("--wait-workers", "--wait-workers-poll", "0"), "--wait-workers-poll"),
 			(("--wait-workers", "--no-such-option"), "--no-such-option"),
 			(("--wait-workers", "--no-web", "--no-workers"), "nothing to restart"),
+			(("statsu",), "Did you mean: bench safe-restart status?"),
+			(("--wait-workers", "now", "--yes"), "There is no command 'now'"),
+			(("--rolling", "status"), "--rolling stands before status"),
 		):
 			with self.subTest(" ".join(options)):
 				done = self.run_command(*options)
@@ -27,8 +32,39 @@ class TestUsage(BenchTestCase):
 		self.assertEqual(self.keys_of_ours(), [])
 		self.assertEqual(set((self.bench.path / "logs" / "fmx_restart").glob("*")), journals)
 
-	def test_help_tells_the_examples_and_the_exit_codes(self):
+	def test_help_tells_the_examples_and_the_exit_codes_under_the_name_that_was_typed(self):
 		done = self.run_command("--help")
 		self.assertEqual(done.code, 0, done.text)
 		for part in ("--wait-workers-timeout SECONDS", "Examples:", "Exit codes:"):
 			self.assertIn(part, done.output)
+		self.assertIn("Usage: bench safe-restart [OPTIONS] [COMMAND]\n", done.output)
+		self.assertIn("Usage: bench safe-restart plan [OPTIONS]\n", self.run_command("plan", "--help").output)
+
+
+class TestLooking(BenchTestCase):
+	def test_status_and_logs_name_every_program_of_the_bench_and_no_other(self):
+		own = {
+			name: pid
+			for name, pid in self.pids().items()
+			if name.partition(":")[0] in own_programs(self.bench)
+		}
+		status = self.run_command("status", "--json")
+		self.assertEqual(status.code, 0, status.text)
+		programs = json.loads(status.output)["programs"]
+		self.assertEqual({row["name"]: row["pid"] for row in programs}, own)
+		self.assertEqual([row for row in programs if row["state"] != "running" or row["age"] is None], [])
+		self.assertGreater(min(row["memory"] for row in programs), 2**20)
+		logs = self.run_command("logs", "--tail", "2")
+		self.assertEqual(logs.code, 0, logs.text)
+		self.assertEqual([name for name in own if name not in logs.output], [])
+		unknown = self.run_command("logs", "nobody")
+		self.assertEqual(unknown.code, WRONG_ENVIRONMENT)
+		self.assertEqual([name for name in own if name not in unknown.errors], [])
+
+	def test_history_begins_with_the_operation_that_ended_last(self):
+		done = self.run_command("--rolling", "--no-web", "--json")
+		told = json.loads(self.run_command("history", "--limit", "1", "--json").output)
+		self.assertEqual([row["operation"] for row in told], [done.report["operation"]])
+		self.assertEqual(
+			(told[0]["strategy"], told[0]["outcome"], told[0]["exit_code"]), ("rolling", "Done", 0)
+		)

@@ -18,11 +18,16 @@ FORMER = {"status": "--status", "attach": "--attach", "cancel": "--cancel", "rec
 
 def bench_group() -> click.Group:
 	"""Frappe's nesting: `bench --site x safe-restart` reaches us as `bench frappe --site x safe-restart`."""
+
+	@click.pass_context
+	def app_group(context: click.Context, site: str | None) -> None:
+		context.info_name = ""
+
 	frappe = click.Group(
 		"frappe",
 		commands={command.name: command for command in commands},
 		params=[click.Option(["--site"])],
-		callback=lambda site: None,
+		callback=app_group,
 	)
 	return click.Group(commands={"frappe": frappe})
 
