@@ -35,7 +35,7 @@ def fact_in(line: str, before: float = 0.0) -> Fact:
 		time = instant(fields.pop("time"))
 		return time, decoder_of(kind_named(fields.pop("event")))(fields)
 	except json.JSONDecodeError:
-		return time, events.NotUnderstood("no JSON")
+		return time, events.NotUnderstood("not JSON")
 	except KeyError as error:
 		return time, events.NotUnderstood(f"no field {error}")
 	except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""This machine or container: its clock, its identity, its memory, and what its kernel killed for want of memory."""
+"""This machine or container: its clock, its identity, its memory, and what its kernel killed because memory ran out."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def attach(listener: Listener, moment: Moment) -> None:
 	if has_ended:
 		click.echo("No operation is under way. The last one:")
 	viewer = Viewer(listener, moment, None if has_ended else MigrationLogs())
-	with left_by_interrupt(f"Operation {journal.stem} goes on. Watch it: bench safe-restart attach"):
+	with left_by_interrupt(f"Operation {journal.stem} continues. Watch it: bench safe-restart attach"):
 		failure = viewer.watch(JournalSource(journal))
 	if failure:
 		raise click.exceptions.Exit(exit_code_of(failure.type))
@@ -108,7 +108,7 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 
 	output = journal_folder() / "recovery.log"
 	process = start(work, output)
-	with left_by_interrupt("The recovery goes on. Check its outcome with: bench safe-restart status"):
+	with left_by_interrupt("The recovery continues. Check its outcome with: bench safe-restart status"):
 		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
 
 

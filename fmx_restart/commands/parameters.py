@@ -183,7 +183,7 @@ def left_over(typed: Iterable[str]) -> tuple[str, ...]:
 	found = wiring.unfinished_sites()
 	if not found:
 		raise WrongEnvironment(
-			"There is no migration to go on with: none failed, or its journal is gone. Nothing was changed.",
+			"There is no migration to continue: none failed, or its journal is gone. Nothing was changed.",
 			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
 		)
 	return named_sites(found)

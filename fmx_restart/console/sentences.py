@@ -334,7 +334,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.SettingChanged: setting_changed,
 	events.SettingWasOn: "{key} of {site} is already on, and stays on",
 	events.SettingRestored: setting_restored,
-	events.SettingLeft: "someone changed {found.key} of {found.site} in the meantime; it was left as it is.",
+	events.SettingLeft: "someone changed {found.key} of {found.site} in the meantime; their value stays.",
 	events.SettingFault: setting_fault,
 	events.BackupStarted: "Backing up {site}",
 	events.BackupEnded: backup_ended,

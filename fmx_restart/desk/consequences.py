@@ -36,7 +36,7 @@ def of_running(options: Options, plan: Plan) -> list[str]:
 	if options.strategy is Strategy.SUSPEND_RQ:
 		return [_("{0}: jobs that take longer than {1} are killed and named.").format(running, limit)]
 	return [
-		_("{0}; they get at most {1} to finish.").format(running, limit),
+		_("{0}; at most {1} to finish.").format(running, limit),
 		at_the_deadline(options.on_timeout),
 	]
 

@@ -47,7 +47,7 @@ def notify_of_new_errors(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def names_in(kept: str | None) -> set[str]:
-	"""Empty for what is no list of names: then everything is news."""
+	"""Empty for what is not a list of names: then everything is news."""
 	try:
 		found = json.loads(kept or "[]")
 	except (ValueError, TypeError, RecursionError):

@@ -45,7 +45,7 @@ def of_dataclass(kind: type, *, strict: bool) -> Decode:
 
 	def decode(value: Any) -> Any:
 		if not isinstance(value, dict):
-			raise NotDecodable(f"{kind.__name__} is no object")
+			raise NotDecodable(f"{kind.__name__} is not an object")
 		if missing := required - value.keys():
 			raise NotDecodable(f"{kind.__name__} has no {min(missing)}")
 		if strict and (unknown := value.keys() - known):
@@ -62,14 +62,14 @@ def of_enum(kind: type[Enum]) -> Decode:
 		try:
 			return members[value]
 		except (KeyError, TypeError):
-			raise NotDecodable(f"{str(value)[:40]!r} is no {kind.__name__}") from None
+			raise NotDecodable(f"{str(value)[:40]!r} is not a {kind.__name__}") from None
 
 	return decode
 
 
 def of_number(value: Any) -> float:
 	if type(value) not in (int, float):
-		raise NotDecodable(f"{str(value)[:40]!r} is no number")
+		raise NotDecodable(f"{str(value)[:40]!r} is not a number")
 	try:
 		return float(value)
 	except OverflowError:
@@ -79,7 +79,7 @@ def of_number(value: Any) -> float:
 def of_plain(kind: type) -> Decode:
 	def decode(value: Any) -> Any:
 		if type(value) is not kind:
-			raise NotDecodable(f"{str(value)[:40]!r} is no {kind.__name__}")
+			raise NotDecodable(f"{str(value)[:40]!r} is not a {kind.__name__}")
 		return value
 
 	return decode
@@ -117,7 +117,7 @@ def of_union(parts: tuple, *, strict: bool) -> Decode:
 def of_list(kind: type, part: Decode) -> Decode:
 	def decode(value: Any) -> Any:
 		if not isinstance(value, list):
-			raise NotDecodable(f"{str(value)[:40]!r} is no list")
+			raise NotDecodable(f"{str(value)[:40]!r} is not a list")
 		return kind([part(item) for item in value])
 
 	return decode
@@ -126,7 +126,7 @@ def of_list(kind: type, part: Decode) -> Decode:
 def of_mapping(key: Decode, part: Decode) -> Decode:
 	def decode(value: Any) -> Any:
 		if not isinstance(value, dict):
-			raise NotDecodable(f"{str(value)[:40]!r} is no object")
+			raise NotDecodable(f"{str(value)[:40]!r} is not an object")
 		return {key(name): part(item) for name, item in value.items()}
 
 	return decode

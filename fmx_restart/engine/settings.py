@@ -52,7 +52,7 @@ class KeptSettings:
 			names = "; ".join(f"{kept.found.key} of {kept.found.site}: {kept.reason}" for kept in left)
 			raise SettingsFault(
 				f"All was restarted, but these settings could not be restored: {names}",
-				hint="Look at the site's site_config.json; the journal has the former values.",
+				hint="Check the site's site_config.json; the journal has the former values.",
 			)
 
 	def adopt(self, found: Iterable[Setting]) -> None:

@@ -44,7 +44,7 @@ def redis_border() -> Iterator[None]:
 		if code := writes_nothing(error):
 			raise QueueUnreachable(
 				f"Redis refuses to write ({code}): {told(error)}.",
-				hint="Look at Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
+				hint="Check Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
 				" redis-cli -u <redis_queue in sites/common_site_config.json> info.",
 			) from error
 		raise WrongEnvironment(

@@ -60,7 +60,7 @@ class RedisLease:
 		return None if value is None else value.decode(errors="replace").strip()
 
 
-NO_TEXT = "something that is no text"
+NO_TEXT = "something that is not text"
 DIGITS = 15  # of an instant in milliseconds: 30,000 years
 OWNERS = (Path(__file__).parent / "owners.lua").read_text()
 #: ARGV: owner, note, milliseconds, beginning of owners that are replaced ("" for none). Returns whether the fence has stood

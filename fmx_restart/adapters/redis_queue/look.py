@@ -173,7 +173,7 @@ class QueueSurvey:
 def survey(
 	connection: Redis, bench_id: str, queues: Collection[str], unreadable: Unreadable | None = None
 ) -> list[QueueSurvey]:
-	"""A few round trips, whatever waits; none of them keeps Redis busy for long. What is no list counts as empty."""
+	"""A few round trips, whatever waits; none of them keeps Redis busy for long. What is not a list counts as empty."""
 	odd = unreadable or Unreadable()
 	with redis_border():
 		script = connection.register_script(SURVEY)

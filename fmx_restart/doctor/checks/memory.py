@@ -110,7 +110,7 @@ def kernel_oom(view: BenchView) -> Iterator[Finding]:
 	kills = oom_kills(now - DAY) or []
 	if kills:
 		newest_first = sorted(kills, key=lambda kill: -kill.time)
-		text = f"In the last day the kernel killed for want of memory: {listed([told(kill, now) for kill in newest_first])}."
+		text = f"In the last day the kernel killed processes because memory ran out: {listed([told(kill, now) for kill in newest_first])}."
 		yield Finding("kernel-oom", Severity.WARNING, "", text, REMEDY)
 
 

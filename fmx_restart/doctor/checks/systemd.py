@@ -69,7 +69,7 @@ def oom_policy_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 	if unit.oom_policy not in ("stop", "kill"):
 		return None
 	what = "supervisor and so the whole bench" if unit.is_supervisor else "all of it"
-	text = f"When the kernel kills one of its processes for want of memory, systemd stops {what} (OOMPolicy={unit.oom_policy})."
+	text = f"When the kernel kills one of its processes because memory ran out, systemd stops {what} (OOMPolicy={unit.oom_policy})."
 	return UnitAdvice(text, "OOMPolicy=continue")
 
 

@@ -92,7 +92,7 @@ def silent_workers(view: BenchView) -> Iterator[Finding]:
 	for worker in local_workers(view.look):
 		row, silence = rows.get(worker.pid), silence_of(worker, view.look)
 		if row and row.is_stopped:
-			text = f"Worker {worker_name(worker)} is stopped: it takes no job, and a job that it runs does not go on."
+			text = f"Worker {worker_name(worker)} is stopped: it takes no job, and a job that it runs makes no progress."
 			yield Finding("silent-workers", Severity.ERROR, worker.name, text, f"kill -CONT {worker.pid}")
 		elif silence > LATE[worker.state]:
 			text = f"Worker {worker_name(worker)} gave no sign of life for {span(silence)}: it hangs."

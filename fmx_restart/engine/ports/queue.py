@@ -225,7 +225,7 @@ class Fence(Protocol):
 		"""
 
 	def release(self) -> bool:
-		"""Be an owner no more; the queue is running when none is left. False where it was none any more."""
+		"""Be an owner no more; the queue runs again when none is left. False where it was none any more."""
 
 	def holder(self) -> str | None:
 		"""The value of the suspension: the note of one of its owners, or what a stranger wrote. None when there is none."""

@@ -272,7 +272,7 @@ class TestWhatIsInTheWay(DiscoveryCase):
 	def test_the_setting_is_no_address(self):
 		for url in ("/run/supervisor.sock", f"https://frappe:{PASSWORD}@localhost", f"http://x:{PASSWORD}"):
 			with self.subTest(url):
-				self.assertIn("is no address", str(self.refusal(url=url)))
+				self.assertIn("is not an address", str(self.refusal(url=url)))
 
 	def test_the_config_file_cannot_be_understood(self):
 		for text in (

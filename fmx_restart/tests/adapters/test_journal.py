@@ -139,14 +139,14 @@ class TestReading(JournalTest):
 STRANGE = {
 	'{"event": "Unheard", "time": 1}': "unknown fact 'Unheard'",
 	'{"event": "Options", "time": 1}': "unknown fact 'Options'",
-	'{"event": "PhaseEntered", "time": 1, "phase": "Unheard"}': "'Unheard' is no Phase",
+	'{"event": "PhaseEntered", "time": 1, "phase": "Unheard"}': "'Unheard' is not a Phase",
 	'{"event": "PhaseEntered", "time": 1}': "PhaseEntered has no phase",
 	'{"event": "PhaseEntered", "phase": "Drain"}': "no field 'time'",
 	'{"event": "PhaseEntered", "time": NaN, "phase": "Drain"}': "no instant",
 	'{"event": "PhaseEntered", "time": "noon", "phase": "Drain"}': "no instant",
-	'{"event": "PhaseEnt': "no JSON",
+	'{"event": "PhaseEnt': "not JSON",
 	"[1]": "no fact",
-	"": "no JSON",
+	"": "not JSON",
 }
 
 

@@ -135,7 +135,7 @@ class TestAPatchThatRaises(MigrateTestCase):
 		self.assertEqual([migration["site"] for migration in self.migrations(done)], [self.bench.site])
 		again = self.run_command("--resume")
 		self.assertEqual(again.code, 7, again.text)
-		self.assertIn("no migration to go on with", again.errors)
+		self.assertIn("no migration to continue", again.errors)
 
 
 class TestAPatchThatHangs(MigrateTestCase):

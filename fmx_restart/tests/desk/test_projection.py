@@ -218,7 +218,7 @@ class TestProjection(unittest.TestCase):
 		row = operation.row()
 		kept = [line for line in row["log"].splitlines() if "cannot be read" not in line]
 		self.assertEqual({**row, "log": "\n".join(kept) + "\n"}, whole)
-		for reason in ("unknown fact 'NobodyKnowsThis'", "no JSON"):
+		for reason in ("unknown fact 'NobodyKnowsThis'", "not JSON"):
 			self.assertEqual(row["log"].count(f"an event cannot be read ({reason})"), 1, row["log"])
 
 

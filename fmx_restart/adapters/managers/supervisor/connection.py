@@ -74,7 +74,7 @@ def parse_url(url: object, source: str) -> Address | Unusable:
 		is_usable = False
 	if not is_usable:
 		return Unusable(
-			f"{source} is no address of a supervisord",
+			f"{source} is not an address of a supervisord",
 			"Write it as unix:///path/to/supervisor.sock or as http://host:port.",
 		)
 	host = f"[{host}]" if ":" in host else host

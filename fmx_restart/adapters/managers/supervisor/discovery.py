@@ -165,7 +165,7 @@ def explain(error: BaseException | None, address: Address) -> Refusal:
 	if isinstance(error, Fault):
 		message = f"supervisord at {address.url} refuses to list its programs: {error.faultString}"
 		return Refusal(Obstacle.ODD, message, "Wait until supervisorctl status answers, then try again.")
-	message = f"what answers at {address.url} is no supervisord ({type(error).__name__})"
+	message = f"what answers at {address.url} is not a supervisord ({type(error).__name__})"
 	return Refusal(Obstacle.ODD, message, f"Correct the address in {address.source}.")
 
 
