@@ -210,7 +210,7 @@ class TestStrangeLines(JournalTest):
 		self.write("operation-0", events.MigrationsPlanned(("old.localhost",)), ended())
 		self.assertEqual(unfinished_sites(self.folder), ("one.localhost",))
 		self.path.write_text(self.path.read_text().replace("MigrationsPlanned", "MigrationsListed"))
-		with self.assertRaisesRegex(JournalUnreadable, "Line 2 of .* Which sites are left") as raised:
+		with self.assertRaisesRegex(JournalUnreadable, "Line 2 of .* unknown which sites are left") as raised:
 			unfinished_sites(self.folder)
 		self.assertIn("--site NAME", raised.exception.hint)
 

@@ -92,7 +92,7 @@ class TestDetached(ControlTest):
 		leaving.process.send_signal(signal.SIGINT)
 		left = leaving.finish()
 		self.assertEqual(left.code, STOPPED)
-		self.assertIn(f"Operation {operation} goes on", left.errors)
+		self.assertIn(f"Operation {operation} continues", left.errors)
 		attached = self.start("attach")
 		attached.wait_for_line("Waiting for 1 job")
 		held.let_go()
