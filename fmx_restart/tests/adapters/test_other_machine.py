@@ -167,7 +167,9 @@ class TestOtherMachine(RedisTestCase):
 			fcntl.flock(file, fcntl.LOCK_EX)
 			# Then nobody is told that none has died
 			done = self.command("recover")
-		self.assert_refused(done, 75, "Another process is already recovering it", OPERATION, "safe-restart attach")
+		self.assert_refused(
+			done, 75, "Another process is already recovering it", OPERATION, "safe-restart attach"
+		)
 		self.assertNotIn("Nothing to recover", done.stdout)
 		self.assert_untouched(journal)
 

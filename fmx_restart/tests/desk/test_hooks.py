@@ -17,3 +17,14 @@ class TestHooks(unittest.TestCase):
 		doctypes = {json.loads(path.read_text())["name"] for path in FOLDERS.glob("*/*.json")}
 		self.assertIn("Restart Operation Job", doctypes)
 		self.assertEqual(set(hooks.permission_query_conditions), doctypes)
+
+
+class TestWorkspace(unittest.TestCase):
+	def test_each_card_and_shortcut_on_the_page_exists(self):
+		"""The page names them by their labels; one that does not exist is shown as nothing at all."""
+		page = json.loads((FOLDERS.parent / "workspace" / "restarts" / "restarts.json").read_text())
+		shown = [block["data"] for block in json.loads(page["content"])]
+		cards = {link["label"] for link in page["links"] if link["type"] == "Card Break"}
+		self.assertEqual({block["card_name"] for block in shown if "card_name" in block}, cards)
+		shortcuts = {shortcut["label"] for shortcut in page["shortcuts"]}
+		self.assertEqual({block["shortcut_name"] for block in shown if "shortcut_name" in block}, shortcuts)
