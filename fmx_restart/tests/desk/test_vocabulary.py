@@ -1,0 +1,94 @@
+"""What Desk shows of strategies, phases and options is the server's: complete, and nowhere else."""
+
+from __future__ import annotations
+
+import unittest
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from fmx_restart import hooks
+from fmx_restart.desk.start_arguments import KINDS
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import OnTimeout, Strategy, restart_options
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.plan import Plan
+from fmx_restart.tests.console.samples import sample
+
+APP = Path(hooks.__file__).parent
+SCRIPTS = [*(APP / "public" / "js").rglob("*.*"), *(APP / "fmx_restart").rglob("*.js")]
+
+
+class TestScripts(unittest.TestCase):
+	def test_no_script_names_a_strategy_or_an_option_that_only_some_have(self):
+		names = [
+			strategy.value for strategy in Strategy if strategy is not Strategy.FAST
+		]  # its button is red
+		self.assertGreater(len(SCRIPTS), 20)
+		for path in SCRIPTS:
+			for name in names:
+				self.assertNotIn(f'"{name}"', path.read_text(), path.name)
+
+
+@unittest.skipUnless(find_spec("frappe"), "translating needs Frappe")
+class TestVocabulary(unittest.TestCase):
+	def setUp(self):
+		from fmx_restart.desk import vocabulary
+
+		self.vocabulary = vocabulary
+		self.offered = {row["strategy"]: row for row in vocabulary.offered_strategies()}
+
+	def test_each_strategy_and_each_phase_has_its_words(self):
+		self.assertEqual(self.offered.keys(), {strategy.value for strategy in Strategy})
+		phases = self.vocabulary.phases()
+		self.assertEqual(phases.keys(), {"Queued", *(phase.value for phase in Phase)})
+		self.assertTrue(all(row["label"] and row["text"] for row in phases.values()))
+
+	def test_each_option_of_a_strategy_is_one_that_start_takes(self):
+		named = {name for row in self.offered.values() for name in row["options"]}
+		self.assertLessEqual({*named, *self.vocabulary.WITH_MIGRATION}, KINDS.keys())
+
+	def test_sites_can_be_closed_in_the_phases_that_the_engine_takes(self):
+		for row in self.offered.values():
+			strategy = Strategy(row["strategy"])
+			for name in row["closable"]:
+				migration = MigrationOptions() if name == "migrate" else None
+				restart_options(strategy, migration=migration, maintenance=frozenset({Phase(name.title())}))
+
+
+@unittest.skipUnless(find_spec("frappe"), "translating needs Frappe")
+class TestConsequences(unittest.TestCase):
+	def setUp(self):
+		from fmx_restart.desk.consequences import consequences
+
+		self.plan: Plan = sample(Plan)
+		self.consequences = consequences
+
+	def of(self, strategy: Strategy, **options) -> str:
+		return " ".join(self.consequences(restart_options(strategy, **options), self.plan))
+
+	def test_what_happens_to_running_jobs_follows_the_strategy(self):
+		text = self.of(Strategy.WAIT_WORKERS, limit=60)
+		self.assertIn("One job is running; at most 1 min", text)
+		self.assertIn("If one is still running then, nothing is restarted", text)
+		self.assertIn("are killed and named in the report", self.of(Strategy.FAST))
+		self.assertIn("put back into their queue", self.of(Strategy.FAST, on_timeout=OnTimeout.REQUEUE))
+		self.assertIn("jobs that take longer than 30 s are killed", self.of(Strategy.SUSPEND_RQ))
+		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
+			self.assertIn("replaced when its own job ends", self.of(strategy))
+
+	def test_new_jobs_wait_only_where_the_queue_is_stopped(self):
+		waiting = {strategy: "New jobs wait" in self.of(strategy) for strategy in Strategy}
+		self.assertEqual(waiting, {strategy: strategy is not Strategy.ROLLING for strategy in Strategy})
+		self.assertIn("Workers and their jobs are left alone.", self.of(Strategy.FAST, workers=False))
+
+	def test_a_migration_and_its_backup_are_named_with_the_site(self):
+		text = self.of(
+			Strategy.WAIT_WORKERS, migration=MigrationOptions(backup=True), sites=("erp.example.com",)
+		)
+		self.assertIn("The database of erp.example.com is backed up. erp.example.com is migrated", text)
+
+	def test_an_idle_bench_is_said_to_be_idle(self):
+		self.plan = replace(self.plan, jobs=())
+		self.assertIn("No job is running now.", self.of(Strategy.FAST))
+		self.assertNotIn("Desk does not answer", self.of(Strategy.FAST, web=False))
