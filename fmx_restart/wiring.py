@@ -173,6 +173,11 @@ def read_status() -> Status:
 	return Status(view.lock_note, holding, hosts, plain_look, jobs, programs, tuple(workers(view)), fault)
 
 
+def read_programs() -> tuple[tuple[ProgramRow, ...], Failure | None]:
+	"""As in Status, for a bench whose Redis does not answer. Raises WrongEnvironment outside of a bench."""
+	return programs_in(bench_view())
+
+
 def programs_in(view: BenchView) -> tuple[tuple[ProgramRow, ...], Failure | None]:
 	try:
 		return tuple(program_rows(view)), None

@@ -30,7 +30,7 @@ from fmx_restart.engine.format import span
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.plan import Plan
-from fmx_restart.wiring import journal_folder, next_operation_id, plan_restart, read_status
+from fmx_restart.wiring import journal_folder, next_operation_id, plan_restart
 
 ORDER_AGAIN = "Start it again in Desk, or type: bench safe-restart --wait-workers"
 GOES_ON = (
@@ -58,7 +58,7 @@ def look_after(called: Invocation) -> None:
 	"""What is done about an operation that there is already."""
 	moment = Moment()
 	if called.action is Action.STATUS:
-		show_status(read_status(), called.as_json)
+		show_status(called.as_json)
 	elif called.action is Action.ATTACH:
 		control.attach(listener(called, moment), moment)
 	elif called.action is Action.CANCEL:

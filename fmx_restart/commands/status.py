@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 
 import click
@@ -12,16 +12,25 @@ from fmx_restart.console.columns import columns
 from fmx_restart.console.listeners import say
 from fmx_restart.doctor.checks.workers import WorkerRow
 from fmx_restart.doctor.programs import ProgramRow
+from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
-from fmx_restart.wiring import Status
+from fmx_restart.engine.report import Failure
+from fmx_restart.wiring import Status, read_programs, read_status
 
 PROGRAM_HEAD = ("PROGRAM", "KIND", "STATE", "PID", "AGE", "MEMORY")
 WORKER_HEAD = ("WORKER'S QUEUES", "HOST", "PID", "STATE", "AGE", "MEMORY", "JOB")
 NUMBERS = ("PID", "AGE", "MEMORY")
 
 
-def show_status(status: Status, as_json: bool) -> None:
+def show_status(as_json: bool) -> None:
+	"""Raises what keeps the queue from being read; the programs are shown even then."""
+	try:
+		status = read_status()
+	except QueueUnreachable:
+		if not as_json:
+			say("\n".join(program_lines(*read_programs())))
+		raise
 	if as_json:
 		click.echo(json.dumps(asdict(status)))
 	else:
@@ -35,23 +44,23 @@ def lines(status: Status) -> Iterator[str]:
 	for operation, host in status.unfinished.items():
 		where = f" on {host}" if host else ""
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
-	yield from program_lines(status)
+	yield ""
+	yield from program_lines(status.programs, status.manager_fault)
 	yield from worker_lines(status)
 	depths = ", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items()))
 	yield f"\nQueued: {depths or '-'}"
 
 
-def program_lines(status: Status) -> Iterator[str]:
-	yield ""
-	if fault := status.manager_fault:
+def program_lines(programs: Collection[ProgramRow], fault: Failure | None) -> Iterator[str]:
+	if fault:
 		yield f"No process manager answers: {fault.message.rstrip('.')}. {fault.hint}".rstrip()
 		yield (
 			"Processes of this bench that can be seen on this machine:"
-			if status.programs
-			else ("No process of this bench can be seen on this machine.")
+			if programs
+			else "No process of this bench can be seen on this machine."
 		)
-	if status.programs:
-		yield from columns(PROGRAM_HEAD, map(program_cells, status.programs), right=NUMBERS)
+	if programs:
+		yield from columns(PROGRAM_HEAD, map(program_cells, programs), right=NUMBERS)
 
 
 def program_cells(row: ProgramRow) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from fmx_restart.tests.commands.managed_bench import BENCH_ID, BROKEN, WEB, WORK
 from fmx_restart.wiring import bench_view
 
 HOLDER = Holder("20261101-120000-0001", "ada@a.example", "a.example", 42, "Drain", since=1.0)
+WRONG_ENVIRONMENT = 7  # exit code
 SECRET = "a-token-in-an-argument"
 
 
@@ -54,6 +55,18 @@ class TestStatus(ManagedBench):
 		self.assertIn(f"Operation {HOLDER.operation} by ada@a.example, since ", text)
 		self.assertIn("in Drain (pid 42 on a.example)", text)
 		self.assertIn("The queue is suspended by: a person", text)
+
+	def test_where_redis_does_not_answer_it_shows_the_programs_and_says_so(self):
+		self.start_manager()
+		self.configure(
+			redis_queue="redis://127.0.0.1:1",
+			fmx_restart_supervisor_url=f"unix://{self.bench}/supervisor.sock",
+		)
+		done = self.command("status")
+		self.assertEqual(done.exit_code, WRONG_ENVIRONMENT, done.output)
+		self.assertRegex(self.line(done.output, WEB), r"web +running +\d+ +[\d.]+ s +\d+ MB$")
+		self.assertIn("Error: Redis", done.output)
+		self.assertEqual(self.command("status", "--json").exit_code, WRONG_ENVIRONMENT)
 
 	def test_without_a_manager_it_says_so_and_shows_what_processes_are_known(self):
 		pid = self.rq.start_worker("short", "long")
