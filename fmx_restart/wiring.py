@@ -30,7 +30,7 @@ from fmx_restart.adapters.journals import OthersAtWork, journals_of, prune
 from fmx_restart.adapters.journals import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.absent import AbsentManager
-from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
+from fmx_restart.adapters.managers.discovery import find_manager
 from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.process_table import who_types
 from fmx_restart.adapters.redis_queue import RedisQueue
@@ -233,7 +233,7 @@ def this_bench(
 
 def manager(path: str, config: dict, *, recovers: bool) -> Processes:
 	try:
-		return find_supervisor(path, url=config.get("fmx_restart_supervisor_url"))
+		return find_manager(path, config)
 	except WrongEnvironment as error:
 		if recovers:
 			return AbsentManager(error)
@@ -336,7 +336,6 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> Bench
 	"""`sites`: look at these only; none means all. `recover`: finishes an operation whose process died, for the fix of that. Raises WrongEnvironment outside a bench. Opens nothing yet."""
 	from fmx_restart.adapters import bench
 	from fmx_restart.adapters.host import ThisHost
-	from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
 	from fmx_restart.adapters.redis_queue.connection import connect
 
 	config = bench.read_config()
@@ -345,7 +344,7 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> Bench
 		config=bench.read_config,
 		sites=lambda: list(sites) or bench.sites(),
 		connection=lambda: connect(config, bench_id),
-		processes=lambda: find_supervisor(path, url=config.get("fmx_restart_supervisor_url")),
+		processes=lambda: find_manager(path, config),
 		host=lambda: ThisHost(path),
 		queue_limit=in_frappe(queue_limit),
 		site_config=site_config,

@@ -11,7 +11,7 @@ import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import is_worker_command, split_words
-from fmx_restart.adapters.managers.supervisor.programs import Trace, kind_of
+from fmx_restart.adapters.managers.supervisor.programs import SERVER, Trace, kind_of
 from fmx_restart.adapters.managers.systemd import is_main_process
 from fmx_restart.adapters.process_table import ProcessTable, Row, is_numbered_here
 from fmx_restart.engine.ports import ProcessKind
@@ -101,7 +101,7 @@ def places_in_environment(pid: int) -> list[str]:
 SYSTEM_INITS = {"systemd", "init"}
 #: They start one program and adopt whatever loses its parent.
 CONTAINER_INITS = {"tini", "tini-static", "docker-init", "dumb-init", "catatonit"}
-SUPERVISOR = "supervisord"
+MANAGERS = {SERVER}  # a container may run one as its PID 1
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ class Orphan:
 
 def find_orphans(bench: BenchFolder, table: ProcessTable, managed: Collection[int] | None) -> list[Orphan]:
 	"""
-	`managed`: the pids that supervisord says are its own; None where it does not answer. Where PID 1 itself starts
+	`managed`: the pids that the process manager says are its own; None where it does not answer. Where PID 1 itself starts
 	processes and nobody can tell those from adopted ones, none is found: better none than a wrong one.
 	"""
-	if managed is None and table.init and table.init.name == SUPERVISOR:
+	if managed is None and table.init and table.init.name in MANAGERS:
 		return []
 	candidates = [row for row in adopted(table) if row.pid not in (managed or ())]
 	if not candidates:
@@ -140,7 +140,7 @@ def adopted(table: ProcessTable) -> list[Row]:
 	if init is None:
 		return []
 	children = sorted(table.children.get(init.pid, ()), key=lambda row: (row.began, row.pid))
-	if not table.is_whole_machine and init.name not in {*SYSTEM_INITS, SUPERVISOR}:
+	if not table.is_whole_machine and init.name not in SYSTEM_INITS | MANAGERS:
 		# the oldest is what the container was started for
 		children = children[1:] if init.name in CONTAINER_INITS else []
 	sessions = [row for row in table.rows.values() if row.name == "systemd" and row.pid != init.pid]

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import redis
 
+from fmx_restart.adapters.managers.setting_names import ADDRESS
 from fmx_restart.engine.errors import WrongEnvironment
 
 HIGHEST_PORT = 65535
@@ -168,7 +169,7 @@ RULES: Mapping[str, Callable[[object], str]] = {
 	"db_type": a_text,
 	"db_user": a_text,
 	"default_site": a_text,
-	"fmx_restart_supervisor_url": a_secret,
+	ADDRESS: a_secret,
 	"max_queued_jobs": a_number,
 	"redis_cache": url_fault,
 	"redis_queue": url_fault,

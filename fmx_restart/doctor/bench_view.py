@@ -14,7 +14,7 @@ from redis import Redis
 from fmx_restart.adapters.bench import Change, last_change
 from fmx_restart.adapters.journals import Unfinished, journals_of, unfinished
 from fmx_restart.adapters.machine import SystemClock
-from fmx_restart.adapters.managers.supervisor.configuration import sign_of_supervisor
+from fmx_restart.adapters.managers.discovery import SETUP, sign_of_manager
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import redis_border
@@ -265,16 +265,30 @@ class BenchView:
 		try:
 			return self.ways.processes()
 		except WrongEnvironment as error:
-			if sign := self._sign_of_supervisor():
+			if sign := self._sign_of_manager():
 				text = f"{str(error).rstrip('.')}. It should run this bench: {sign}."
 				raise WrongEnvironment(text, hint=error.hint) from error
 			raise NoManager(str(error), hint=error.hint) from error
 
-	def _sign_of_supervisor(self) -> str:
+	def _sign_of_manager(self) -> str:
 		config: Mapping = {}
 		with suppress(WrongEnvironment):  # a finding of its own
 			config = self.config
-		return sign_of_supervisor(str(self.path), config, self.process_table)
+		return sign_of_manager(str(self.path), config, self.process_table)
+
+	@property
+	def setup_command(self) -> str:
+		"""What a person types to write the process manager's configuration from that of the bench."""
+		with suppress(OperationError):
+			return self.manager.setup_command()
+		return SETUP
+
+	@property
+	def status_command(self) -> str:
+		"""What a person types to see which programs run."""
+		with suppress(OperationError):
+			return self.manager.status_command()
+		return "bench safe-restart status"
 
 	@part
 	def process_table(self) -> ProcessTable:

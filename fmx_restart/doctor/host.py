@@ -8,27 +8,23 @@ from dataclasses import replace
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import Orphan, Role, find_orphans, processes_of
-from fmx_restart.adapters.managers.supervisor.configuration import ProgramSettings, Settings, read_settings
-from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_server import RedisServer, connect, look
 from fmx_restart.adapters.setting_rules import COMMON, checked_url
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.engine.errors import OperationError
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ManagerSettings, ProcessKind, ProgramSettings
 
 
-def settings(view: BenchView) -> Settings | None:
-	"""None where something else than supervisor runs the bench."""
+def settings(view: BenchView) -> ManagerSettings | None:
+	"""None where the process manager has no such settings."""
 	manager = view.manager
-	if not isinstance(manager, SupervisorProcesses):
-		return None
-	return view.parts.get("settings", lambda: read_settings(manager.address, str(view.path)))
+	return view.parts.get("settings", manager.settings)
 
 
 def managed_pids(view: BenchView) -> frozenset[int] | None:
-	"""Of everything that supervisord runs. None where none answers."""
+	"""Of everything that the process manager runs. None where none answers."""
 	with suppress(OperationError):
 		found = settings(view)
 		return found.pids if found else None

@@ -131,7 +131,9 @@ def no_manager(error: NoManager) -> Finding:
 		f"No process manager of this bench answers ({str(error).rstrip('.')}). Its programs, their settings and orphans below a manager"
 		" were not checked."
 	)
-	remedy = "None if bench start or a container runs this bench. If supervisor should run it: " + error.hint
+	remedy = (
+		"None if bench start or a container runs this bench. If a process manager should run it: " + error.hint
+	)
 	return Finding(NO_MANAGER, Severity.NOTE, "", text, remedy)
 
 

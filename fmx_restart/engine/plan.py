@@ -53,20 +53,16 @@ WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}
 def chosen(processes: Iterable[Process], *, web: bool, workers: bool) -> list[Process]:
 	"""Scheduler and workers go together, socketio goes with web; anything else goes with its group."""
 	processes = list(processes)
-	web_groups = {group_of(p) for p in processes if p.kind is ProcessKind.WEB}
+	web_groups = {(p.manager, p.group) for p in processes if p.kind is ProcessKind.WEB}
 
 	def is_web(process: Process) -> bool:
 		if process.runs_jobs and process.kind is not ProcessKind.WEB:
 			return False
 		if process.kind is ProcessKind.OTHER:
-			return group_of(process) in web_groups
+			return (process.manager, process.group) in web_groups
 		return process.kind in WEB_KINDS
 
 	return [process for process in processes if (web if is_web(process) else workers)]
-
-
-def group_of(process: Process) -> str:
-	return process.name.partition(":")[0]
 
 
 def split_processes(

@@ -12,6 +12,7 @@ from fmx_restart.engine.ports import (
 	HostProcess,
 	Likeness,
 	LogTail,
+	ManagerSettings,
 	Process,
 	ProcessKind,
 	ProcessState,
@@ -150,6 +151,7 @@ class Program:
 
 	name: str
 	kind: ProcessKind = ProcessKind.OTHER
+	group: str = ""  # empty: it is alone in its own
 	stop_takes: float = 0.0  # seconds from the order to the end
 	start_takes: float = 0.0  # seconds from the order until it counts as running
 	refuses_to_stop: bool = False
@@ -199,6 +201,7 @@ class InMemoryProcesses:
 				program.started,
 				program.detail,
 				incarnation=self._incarnation(program),
+				group=program.group or program.name,
 			)
 			for program in self._programs.values()
 		]
@@ -234,6 +237,16 @@ class InMemoryProcesses:
 				except ProcessFault as fault:
 					faults[name] = fault
 		return faults
+
+	def settings(self) -> ManagerSettings:
+		pids = {program.pid for program in self._programs.values() if program.pid}
+		return ManagerSettings((), frozenset(pids))
+
+	def status_command(self) -> str:
+		return "in-memory status"
+
+	def setup_command(self) -> str:
+		return "in-memory setup"
 
 	def start_command(self, names: Collection[str]) -> str:
 		return f"in-memory start {' '.join(names)}"

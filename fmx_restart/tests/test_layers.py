@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import unittest
@@ -29,6 +30,9 @@ FLOORS = (
 )
 #: Former paths, which Redis and Scheduled Job Types may still name: nothing of ours imports them
 FORMER = ("record", "pill", "tick", "doctor.daily")
+#: Where the name of a process manager may stand
+ABOUT_A_MANAGER = ("adapters/managers/", "doctor/checks/supervisor.py", "tests/")
+IMPORT = re.compile(r"\s*(from|import) ")
 COMMANDS_BOUND = 0.030  # seconds that `import fmx_restart.commands` may add to one that has click already
 
 
@@ -93,6 +97,15 @@ class TestLayers(unittest.TestCase):
 	def test_no_module_imports_itself_by_a_detour(self):
 		# Given every import of the product, those inside functions and those for types only included
 		self.assertEqual(circles(graph()), [])
+
+	def test_no_room_but_that_of_the_managers_names_one_of_them(self):
+		# Given every line of the product outside of the managers' room and of the check that is about one of them
+		for file in sorted(PACKAGE.rglob("*.py")):
+			name = str(file.relative_to(PACKAGE))
+			if not name.startswith(ABOUT_A_MANAGER):
+				for number, line in enumerate(file.read_text().splitlines(), start=1):
+					if not IMPORT.match(line):
+						self.assertNotIn("supervis", line.lower(), f"{name}:{number}")
 
 	def test_frappe_finds_the_commands_without_anything_heavy(self):
 		loaded = loaded_by("import click; known = set(sys.modules); import fmx_restart.commands", "known")

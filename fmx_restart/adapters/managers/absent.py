@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
-from fmx_restart.engine.ports import LogTail, Process
+from fmx_restart.engine.ports import LogTail, ManagerSettings, Process
 
 
 class AbsentManager:
@@ -14,12 +14,6 @@ class AbsentManager:
 		self.error = error
 
 	def list(self) -> list[Process]:
-		self._refuse()
-
-	def stop(self, name: str) -> None:
-		self._refuse()
-
-	def start(self, name: str) -> None:
 		self._refuse()
 
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
@@ -34,8 +28,17 @@ class AbsentManager:
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
 		self._refuse()
 
+	def settings(self) -> ManagerSettings | None:
+		self._refuse()
+
 	def start_command(self, names: Collection[str]) -> str:
 		self._refuse()
+
+	def status_command(self) -> str:
+		return "bench safe-restart status"
+
+	def setup_command(self) -> str:
+		return "bench setup"
 
 	def _refuse(self) -> NoReturn:
 		raise ProcessFault(str(self.error), hint=self.error.hint)

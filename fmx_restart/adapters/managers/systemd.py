@@ -158,7 +158,7 @@ class Unit:
 		return bench_command(list(self.words)) in WORKER_COMMANDS
 
 	@property
-	def is_supervisor(self) -> bool:
+	def is_manager(self) -> bool:
 		return self.name in SUPERVISORS
 
 	def written_score(self) -> tuple[str, str] | None:
@@ -181,7 +181,7 @@ def units_of(bench: BenchFolder, more: Iterable[str] = ()) -> list[Unit]:
 
 def units_in(answers: Iterable[Mapping[str, str]], bench: BenchFolder) -> list[Unit]:
 	loaded = (unit_from(answer) for answer in answers if answer.get("LoadState") == "loaded")
-	return [unit for unit in dict.fromkeys(loaded) if unit.is_supervisor or is_ours(unit, bench)]
+	return [unit for unit in dict.fromkeys(loaded) if unit.is_manager or is_ours(unit, bench)]
 
 
 def is_ours(unit: Unit, bench: BenchFolder) -> bool:

@@ -38,7 +38,7 @@ def redis_border() -> Iterator[None]:
 		raise QueueUnreachable(
 			f"Redis does not answer: {told(error)}.",
 			hint="Check redis_queue in sites/common_site_config.json, and that Redis runs:"
-			" supervisorctl status, or redis-cli -u <redis_queue> ping.",
+			" redis-cli -u <redis_queue> ping.",
 		) from error
 	except exceptions.ResponseError as error:
 		if code := writes_nothing(error):

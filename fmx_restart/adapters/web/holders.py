@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import Role, adopted, processes_of
-from fmx_restart.adapters.managers.supervisor.configuration import is_supervisord
-from fmx_restart.adapters.managers.systemd import is_main_process
+from fmx_restart.adapters.managers.discovery import SETUP, is_managed
 from fmx_restart.adapters.process_table import ProcessTable, Row, user_name
 from fmx_restart.adapters.web.addresses import PROC, Endpoint, Listener, printable, sockets_of
 from fmx_restart.engine.ports import HostProcess
@@ -75,7 +74,7 @@ def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | Non
 	if role is not Role.WEB:
 		text = f"pid {row.pid} ({name}), which is not a web server of this bench,"
 		remedy = (
-			"It is left alone. Stop it, or let web listen elsewhere (webserver_port, then bench setup supervisor), then"
+			f"It is left alone. Stop it, or let web listen elsewhere (webserver_port, then {SETUP}), then"
 			f" type {RESTART_WEB}."
 		)
 		return Holder(listener.endpoint, process, text, remedy)
@@ -88,12 +87,6 @@ def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | Non
 	fix = " (or bench doctor --fix)" if is_orphan else ""
 	remedy = f"End it: kill {row.pid}{fix}. Then type {RESTART_WEB}."
 	return Holder(listener.endpoint, process, text, remedy, is_stray=True)
-
-
-def is_managed(table: ProcessTable, row: Row) -> bool:
-	"""By its parent, or as the main process of a systemd unit."""
-	parent = table.rows.get(row.parent)
-	return (parent is not None and is_supervisord(parent)) or is_main_process(row.pid)
 
 
 def hidden(listener: Listener) -> Holder:

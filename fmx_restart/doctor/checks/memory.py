@@ -52,7 +52,7 @@ def too_many_workers(view: BenchView) -> Iterator[Finding]:
 			f"If each of {count(appetite.workers, 'worker')} runs a job of {size(appetite.job)}, as one does now or may, the "
 			f"bench takes {size(appetite.possible)} of {size(memory.total)}{limit(memory)}."
 		)
-		remedy = "fewer background_workers in common_site_config.json, then bench setup supervisor"
+		remedy = f"fewer background_workers in common_site_config.json, then {view.setup_command}"
 		yield Finding("too-many-workers", Severity.WARNING, "", text, remedy)
 
 
@@ -70,7 +70,7 @@ def too_few_workers(view: BenchView) -> Iterator[Finding]:
 				f"A job has waited {span(waited)} in {queue.name} while its {count(len(workers), 'worker')} were busy and half of "
 				"the memory unused."
 			)
-			remedy = "more background_workers in common_site_config.json, then bench setup supervisor"
+			remedy = f"more background_workers in common_site_config.json, then {view.setup_command}"
 			yield Finding("too-few-workers", Severity.WARNING, queue.name, text, remedy)
 
 

@@ -27,7 +27,7 @@ def redis_cache(view: BenchView) -> Iterator[Finding]:
 		yield Finding("redis-cache", Severity.ERROR, "redis_cache", str(error), error.hint)
 	except (RedisError, OSError, ValueError) as error:
 		text = f"redis_cache does not answer ({type(error).__name__}): every request is slow or fails."
-		remedy = "supervisorctl status, and redis_cache in sites/common_site_config.json"
+		remedy = f"{view.status_command}, and redis_cache in sites/common_site_config.json"
 		yield Finding("redis-cache", Severity.ERROR, "redis_cache", text, remedy)
 
 

@@ -61,7 +61,9 @@ def scheduler_process(view: BenchView) -> Iterator[Finding]:
 	text = f"No scheduler runs, so nothing is scheduled on {count(len(waiting), 'site')}"
 	text += f"; the last event ran {span(time.time() - last)} ago." if last else "."
 	names = " ".join(process.name for process in known)
-	remedy = f"supervisorctl start {names}" if known else "bench setup supervisor, or bench schedule"
+	remedy = f"{view.setup_command}, or bench schedule"
+	if known:
+		remedy = view.manager.start_command([process.name for process in known])
 	yield unless_operation_works(view, Finding("scheduler-process", Severity.ERROR, names, text, remedy))
 
 

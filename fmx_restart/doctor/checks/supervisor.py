@@ -9,13 +9,12 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 
 from fmx_restart.adapters.bench import queue_limits, served_queues
-from fmx_restart.adapters.managers.supervisor.configuration import ProgramSettings
 from fmx_restart.adapters.process_table import catches
 from fmx_restart.adapters.setting_rules import number
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table, programs, with_queues
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix, write_for_administrator
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ProcessKind, ProgramSettings
 
 SLACK = 60  # seconds on top of a job's own time, as bench's own template gives them
 GRACEFUL = 30.0  # seconds; gunicorn's own default

@@ -1,4 +1,4 @@
-"""What systemd should know about the bench's units, or about supervisor's, and why; and the fix that writes it."""
+"""What systemd should know about the bench's units, or about its process manager's, and why; and the fix that writes it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Rule = Callable[[Unit, Need], UnitAdvice | None]
 
 def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 	"""A job's process has a session of its own, but no cgroup of its own: systemd finds it."""
-	if unit.kill_mode != "control-group" or not (unit.is_worker or unit.is_supervisor):
+	if unit.kill_mode != "control-group" or not (unit.is_worker or unit.is_manager):
 		return None
 	if unit.is_worker:
 		text = "systemd tells every process of it to stop (KillMode=control-group): a stop or restart kills the running job."
 		return UnitAdvice(text, "KillMode=mixed", Severity.ERROR)
-	text = "When supervisor is stopped, systemd tells every process below it to stop at once: running jobs are killed."
+	text = f"When {unit.name} is stopped, systemd tells every process below it to stop at once: running jobs are killed."
 	return UnitAdvice(text, "KillMode=mixed")
 
 
@@ -56,7 +56,7 @@ def stop_timeout_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 	if (
 		unit.stop_seconds is None
 		or unit.stop_seconds >= need.seconds
-		or not (unit.is_worker or unit.is_supervisor)
+		or not (unit.is_worker or unit.is_manager)
 	):
 		return None
 	text = f"systemd kills it {span(unit.stop_seconds)} after the stop order, but {need.what} {span(need.seconds)}."
@@ -68,7 +68,7 @@ def oom_policy_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 	"""stop is systemd's default (systemd.service(5))."""
 	if unit.oom_policy not in ("stop", "kill"):
 		return None
-	what = "supervisor and so the whole bench" if unit.is_supervisor else "all of it"
+	what = f"{unit.name} and so the whole bench" if unit.is_manager else "all of it"
 	text = f"When the kernel kills one of its processes because memory ran out, systemd stops {what} (OOMPolicy={unit.oom_policy})."
 	return UnitAdvice(text, "OOMPolicy=continue")
 
@@ -98,7 +98,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def need_of(unit: Unit, limits: Mapping[str, int], programs: Mapping[str, float]) -> Need:
-	"""`programs`: those of supervisor, and how long each may take to stop."""
+	"""`programs`: those of the process manager, and how long each may take to stop."""
 	if unit.is_worker:
 		longest = max((limits.get(queue, 0) for queue in served_queues(unit.words, limits)), default=0)
 		return Need(longest, "its jobs may run for")
@@ -109,13 +109,13 @@ FIX = "systemd-drop-in"
 
 
 def units(view: BenchView) -> list[Unit]:
-	"""Empty where there is no systemd. Supervisor's only where it runs this bench."""
+	"""Empty where there is no systemd. A process manager's only where it runs this bench."""
 
 	def read() -> list[Unit]:
 		files = (Path(f"/proc/{pid}/cgroup") for pid in bench_processes(view))
 		named = {name for name, is_users in map(unit_of, files) if name and not is_users}
 		found = units_of(BenchFolder(str(view.path)), sorted(named))
-		return [unit for unit in found if not unit.is_supervisor or runs_this_bench(view, unit)]
+		return [unit for unit in found if not unit.is_manager or runs_this_bench(view, unit)]
 
 	return view.parts.get("units", read)
 

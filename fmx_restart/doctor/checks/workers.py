@@ -27,8 +27,11 @@ LATE = {
 }
 #: Seconds that Redis remembers a worker after a heartbeat.
 REMEMBERED = {state: 90.0 if state is WorkerState.BUSY else 480.0 for state in WorkerState}
-LOOK = "supervisorctl status, or systemctl status, and the worker's log in logs/"
 RESTART = "bench safe-restart --wait-workers"
+
+
+def look_at(view: BenchView) -> str:
+	return f"{view.status_command}, and the worker's log in logs/"
 
 
 @check("no-workers")
@@ -37,7 +40,7 @@ def no_workers(view: BenchView) -> Iterator[Finding]:
 		return
 	waiting = sum(view.look.depths.values())
 	text = f"No worker of this bench runs; {count(waiting, 'job')} wait."
-	yield unless_operation_works(view, Finding("no-workers", Severity.ERROR, "", text, LOOK))
+	yield unless_operation_works(view, Finding("no-workers", Severity.ERROR, "", text, look_at(view)))
 
 
 @check("unserved-queues")
@@ -52,7 +55,9 @@ def unserved_queues(view: BenchView) -> Iterator[Finding]:
 			continue
 		severity = Severity.ERROR if waiting else Severity.WARNING
 		text = f"No worker listens to the queue {queue}; {count(waiting, 'job')} wait in it."
-		remedy = f"bench worker --queue {quote(queue)}, as a program of the process manager: bench setup supervisor"
+		remedy = (
+			f"bench worker --queue {quote(queue)}, as a program of the process manager: {view.setup_command}"
+		)
 		if waiting or queue in configured(view):
 			yield Finding("unserved-queues", severity, queue, text, remedy)
 
@@ -74,15 +79,12 @@ def stale_workers(view: BenchView) -> Iterator[Finding]:
 			continue
 		ago = span(max(0.0, view.look.time - worker.heartbeat))
 		text = f"Worker {worker_name(worker)} is registered, but it is gone; its last sign of life was {ago} ago."
-		yield Finding("stale-workers", Severity.WARNING, worker.name, text, why_it_died(worker))
+		yield Finding("stale-workers", Severity.WARNING, worker.name, text, why_it_died(view, worker))
 
 
-def why_it_died(worker: Worker) -> str:
-	if not worker.pid:
-		return f"{LOOK}; its record expires in 8 minutes"
-	return (
-		f"journalctl -k | grep -i 'killed process {worker.pid}', and {LOOK}; its record expires in 8 minutes"
-	)
+def why_it_died(view: BenchView, worker: Worker) -> str:
+	kernel = f"journalctl -k | grep -i 'killed process {worker.pid}', and " if worker.pid else ""
+	return f"{kernel}{look_at(view)}; its record expires in 8 minutes"
 
 
 @check("silent-workers")

@@ -1,6 +1,6 @@
 """
 What the engine needs from the outside, in the engine's words. Adapters implement these; the in-memory
-twins in adapters/in_memory pass the same contract tests as the real ones.
+twins in testing/ pass the same contract tests as the real ones.
 """
 
 from fmx_restart.engine.ports.bench import Bench as Bench
@@ -12,10 +12,12 @@ from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
 from fmx_restart.engine.ports.processes import HostProcess as HostProcess
 from fmx_restart.engine.ports.processes import LogTail as LogTail
+from fmx_restart.engine.ports.processes import ManagerSettings as ManagerSettings
 from fmx_restart.engine.ports.processes import Process as Process
 from fmx_restart.engine.ports.processes import Processes as Processes
 from fmx_restart.engine.ports.processes import ProcessKind as ProcessKind
 from fmx_restart.engine.ports.processes import ProcessState as ProcessState
+from fmx_restart.engine.ports.processes import ProgramSettings as ProgramSettings
 from fmx_restart.engine.ports.queue import LONGEST_EXTENSION as LONGEST_EXTENSION
 from fmx_restart.engine.ports.queue import Fence as Fence
 from fmx_restart.engine.ports.queue import Hold as Hold

@@ -41,7 +41,7 @@ class ProcessState(str, Enum):
 
 @dataclass(frozen=True)
 class Process:
-	name: str  # as the manager calls it, group included
+	name: str  # as people tell the manager, and unlike that of any other process
 	kind: ProcessKind
 	state: ProcessState
 	pid: int | None = None
@@ -51,6 +51,18 @@ class Process:
 	detail: str = ""  # the manager's own words about a failure
 	incarnation: str = ""  # the identity of the process that it is (HostProcess); empty while it is down or where nobody knows
 	has_workers: bool = False  # a registered RQ worker is in its process tree, whatever its command says
+	group: str = ""  # what its manager starts and stops together with it
+	host: str = ""  # the machine that it runs on, as RQ writes it into a worker's hash; empty: this one
+	manager: str = ""  # the name of the manager that runs it
+
+	@property
+	def local_pid(self) -> int | None:
+		"""Its pid in the process table of this machine; None while it is down, and on another machine."""
+		return None if self.host else self.pid
+
+	def is_at(self, host: str, pid: int | None) -> bool:
+		"""Whether it is the process of that machine with that pid, where it runs on another machine than this."""
+		return bool(self.host) and (self.host, self.pid) == (host, pid)
 
 	@property
 	def runs_jobs(self) -> bool:
@@ -61,6 +73,36 @@ class Process:
 		"""Whether it was not started since then."""
 		is_known = self.incarnation and earlier.incarnation
 		return self.pid == earlier.pid and (not is_known or self.incarnation == earlier.incarnation)
+
+
+@dataclass(frozen=True)
+class ProgramSettings:
+	"""What a manager is told about one process of this bench. None where nobody tells."""
+
+	name: str  # as in Process
+	group: str
+	kind: ProcessKind
+	words: tuple[str, ...]  # of its command; never to be shown: they may hold Redis' password
+	pid: int = 0
+	stop_seconds: float | None = None  # from the order to stop until it is killed
+	stop_signal: int | None = None
+	kills_group: bool | None = None  # the kill reaches its whole process group
+	stops_group: bool | None = None  # so does the order to stop
+	restarts: str | None = None  # when it ended: true, false, unexpected
+	section: str = ""  # of the file: "program:x"
+	file: str = ""
+	queues: tuple[str, ...] = ()  # of registered workers below a program whose command is no worker's
+
+	@property
+	def runs_jobs(self) -> bool:
+		"""To stop it is to stop a worker."""
+		return self.kind is ProcessKind.WORKER or bool(self.queues)
+
+
+@dataclass(frozen=True)
+class ManagerSettings:
+	programs: tuple[ProgramSettings, ...]  # this bench's only
+	pids: frozenset[int]  # of everything that the manager runs on this machine, itself included
 
 
 @dataclass(frozen=True)
@@ -77,14 +119,14 @@ class Processes(Protocol):
 
 	def list(self) -> list[Process]: ...
 
-	def stop(self, name: str) -> None:
-		"""Order it to stop and return at once. A process that is down already is fine."""
-
-	def start(self, name: str) -> None:
-		"""Order it to start and return at once. A process that is up already is fine."""
-
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
-		"""All of it in one conversation, however slow the manager is. Returns what it would not do, by name."""
+		"""
+		Orders these to stop and those to start, and returns at once: all of it in one conversation, however slow the
+		manager is. What is down or up already is fine. Returns what it would not do, by name.
+		"""
+
+	def settings(self) -> ManagerSettings | None:
+		"""What it is told about the bench's programs; None where it has no such settings. Raises ProcessFault."""
 
 	def mark_log(self, name: str) -> None:
 		"""Its old process has ended: what is in its log from now on is of its successor."""
@@ -100,3 +142,9 @@ class Processes(Protocol):
 
 	def start_command(self, names: Collection[str]) -> str:
 		"""What a person types to start these programs. Asks nobody."""
+
+	def status_command(self) -> str:
+		"""What a person types to see how its programs stand. Asks nobody."""
+
+	def setup_command(self) -> str:
+		"""What a person types to write its configuration from that of the bench. Asks nobody."""

@@ -60,7 +60,7 @@ def have_left(operation: Operation, relays: list[Replacement]) -> bool:
 		left = ", ".join(relay.old.name for relay in relays if relay.leg is not Stage.UP)
 		raise Interrupted(
 			f"Stopped on request. {left}: each leaves when its own job ends, and it is no longer watched.",
-			hint="Check with supervisorctl status that each has come back.",
+			hint=f"Check that each has come back: {operation.bench.processes.status_command()}",
 		)
 	follow(operation, relays)
 	return not any(operation.bench.host.alive(relay.family[:1]) for relay in relays)

@@ -6,8 +6,14 @@ import shlex
 from typing import ClassVar
 
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
+from fmx_restart.engine.ports import Process, Processes, ProcessKind, ProcessState
 from fmx_restart.engine.waiting import Patience, wait_until
+
+
+def give(processes: Processes, **orders: list[str]) -> None:
+	"""Raises the fault of an order that the manager would not follow."""
+	for fault in processes.order(**orders).values():
+		raise fault
 
 
 class ProcessesContract:
@@ -34,7 +40,13 @@ class ProcessesContract:
 
 	def stop_when_ready(self, name: str) -> None:
 		self.assertTrue(wait_until(lambda: "ready" in self.log_of(name), Patience(15, 0.02), self.clock))
-		self.processes.stop(name)
+		self.stop(name)
+
+	def stop(self, name: str) -> None:
+		give(self.processes, stop=[name])
+
+	def start(self, name: str) -> None:
+		give(self.processes, start=[name])
 
 	def log_of(self, name: str) -> str:
 		"""All of it, old and new."""
@@ -74,7 +86,7 @@ class ProcessesContract:
 		# When it is stopped and started
 		self.stop_when_ready(self.WEB)
 		self.assertEqual(self.reach(self.WEB, ProcessState.STOPPED).incarnation, "")
-		self.processes.start(self.WEB)
+		self.start(self.WEB)
 		# Then it runs again as a younger process
 		after = self.reach(self.WEB, ProcessState.RUNNING)
 		self.assertNotEqual(after.pid, before.pid)
@@ -83,13 +95,13 @@ class ProcessesContract:
 
 	def test_starting_what_runs_leaves_it_alone(self):
 		before = self.reach(self.WEB, ProcessState.RUNNING)
-		self.processes.start(self.WEB)
+		self.start(self.WEB)
 		self.assertEqual(self.look(self.WEB), before)
 
 	def test_stopping_what_is_down_is_fine(self):
 		self.stop_when_ready(self.WEB)
 		self.reach(self.WEB, ProcessState.STOPPED)
-		self.processes.stop(self.WEB)
+		self.stop(self.WEB)
 		self.assertIs(self.look(self.WEB).state, ProcessState.STOPPED)
 
 	def test_starting_what_is_still_stopping_is_refused_rather_than_forgotten(self):
@@ -97,7 +109,7 @@ class ProcessesContract:
 		self.stop_when_ready(self.STUBBORN)
 		# When we start it all the same, then we are told
 		with self.assertRaisesRegex(ProcessFault, "still stopping"):
-			self.processes.start(self.STUBBORN)
+			self.start(self.STUBBORN)
 
 	def test_a_program_that_refuses_to_stop_is_stopped_once_it_is_killed(self):
 		# Given a worker that was told to stop and refuses
@@ -110,16 +122,33 @@ class ProcessesContract:
 		self.reach(self.STUBBORN, ProcessState.STOPPED)
 
 	def test_a_program_that_crashes_at_start_has_failed_and_says_why(self):
-		self.processes.start(self.CRASHING)
+		self.start(self.CRASHING)
 		crashed = self.reach(self.CRASHING, ProcessState.FAILED)
 		self.assertIn("Exited too quickly", crashed.detail)
 		self.assertIsNone(crashed.pid)
 
 	def test_a_failed_program_can_be_told_to_stop(self):
-		self.processes.start(self.CRASHING)
+		self.start(self.CRASHING)
 		self.reach(self.CRASHING, ProcessState.FAILED)
-		self.processes.stop(self.CRASHING)
+		self.stop(self.CRASHING)
 		self.assertNotIn(self.look(self.CRASHING).state, {ProcessState.RUNNING, ProcessState.STARTING})
+
+	def test_a_program_belongs_to_a_group(self):
+		groups = {process.name: process.group for process in self.processes.list()}
+		self.assertEqual(groups, {name: name.partition(":")[0] for name in self.KINDS})
+
+	def test_a_person_is_told_what_to_type(self):
+		for command in (
+			self.processes.start_command([self.WEB]),
+			self.processes.status_command(),
+			self.processes.setup_command(),
+		):
+			self.assertEqual(shlex.join(shlex.split(command)), command)
+		self.assertIn(self.WEB, self.processes.start_command([self.WEB]))
+
+	def test_its_settings_name_all_that_it_runs_on_this_machine(self):
+		pids = {process.pid for process in self.processes.list() if process.pid}
+		self.assertLessEqual(pids, self.processes.settings().pids)
 
 	def test_orders_for_several_programs_are_given_at_once_and_each_refusal_is_told(self):
 		# Given two running programs, one of which was told to stop and refuses
@@ -157,7 +186,7 @@ class ProcessesContract:
 		self.processes.mark_log(self.WEB)
 		self.assertEqual(self.processes.log_tail(self.WEB), "")
 		# When its successor writes the same
-		self.processes.start(self.WEB)
+		self.start(self.WEB)
 		self.reach(self.WEB, ProcessState.RUNNING)
 		is_told = wait_until(lambda: self.processes.log_tail(self.WEB), Patience(15, 0.02), self.clock)
 		# Then that is told once

@@ -27,7 +27,7 @@ from fmx_restart.tests.adapters.benches import (
 	program,
 	short_folder,
 )
-from fmx_restart.tests.adapters.processes_contract import ProcessesContract
+from fmx_restart.tests.adapters.processes_contract import ProcessesContract, give
 from fmx_restart.tests.adapters.waiting import eventually
 
 
@@ -36,10 +36,16 @@ class TestInMemoryProcesses(ProcessesContract, unittest.TestCase):
 		self.clock = FakeClock()
 		self.processes = InMemoryProcesses(
 			self.clock,
-			Program(self.WEB, ProcessKind.WEB, stop_takes=0.5, start_takes=1, log="ready"),
-			Program(self.SLOW, ProcessKind.WORKER, stop_takes=30, log="ready"),
-			Program(self.STUBBORN, ProcessKind.WORKER, refuses_to_stop=True, log="ready"),
-			Program(self.CRASHING, ProcessKind.SCHEDULER, crashes_at_start=True, state=ProcessState.STOPPED),
+			Program(self.WEB, ProcessKind.WEB, group="web", stop_takes=0.5, start_takes=1, log="ready"),
+			Program(self.SLOW, ProcessKind.WORKER, group="workers", stop_takes=30, log="ready"),
+			Program(self.STUBBORN, ProcessKind.WORKER, group="workers", refuses_to_stop=True, log="ready"),
+			Program(
+				self.CRASHING,
+				ProcessKind.SCHEDULER,
+				group="workers",
+				crashes_at_start=True,
+				state=ProcessState.STOPPED,
+			),
 		)
 
 	def reach(self, name, state):
@@ -184,7 +190,11 @@ class TestWhatOnlySupervisorDoes(unittest.TestCase):
 		processes = self.run_programs(self.worker("waits"))
 		processes.list()
 		self.supervisord.stop()
-		for order in (processes.list, lambda: processes.stop("w"), lambda: processes.start("w")):
+		for order in (
+			processes.list,
+			lambda: give(processes, stop=["w"]),
+			lambda: give(processes, start=["w"]),
+		):
 			with self.assertRaisesRegex(ProcessFault, "did not answer"):
 				order()
 
@@ -207,7 +217,7 @@ class TestWhatOnlySupervisorDoes(unittest.TestCase):
 		eventually(lambda: self.state(processes) is ProcessState.RETRYING, "it waits for another attempt")
 		self.assertIn("Exited too quickly", processes.list()[0].detail)
 		# When it is stopped
-		processes.stop("w")
+		give(processes, stop=["w"])
 		# Then it stays down (an attempt may just have begun, then it is stopped too)
 		eventually(lambda: self.state(processes) is ProcessState.STOPPED, "it is stopped")
 
@@ -224,14 +234,14 @@ class TestWhatOnlySupervisorDoes(unittest.TestCase):
 		command = f"{self.bench}/env/bin/missing frappe.app:application"
 		processes = self.run_programs(program("w", command, folder=self.bench, autostart="false"))
 		with self.assertRaisesRegex(ProcessFault, "missing") as caught:
-			processes.start("w")
+			give(processes, start=["w"])
 		self.assertIn("command", caught.exception.hint)
 
 	def test_the_log_tail_is_the_end_of_a_long_log_without_colours_and_control_characters(self):
 		# Given a program with a long log that holds what XML cannot carry
 		processes = self.run_programs(self.worker("talks", autostart="false"))
 		processes.mark_log("w")
-		processes.start("w")
+		give(processes, start=["w"])
 		tail = eventually(lambda: processes.log_tail("w"), "it has written")
 		# Then we get the last 4 kB of it as plain text
 		self.assertTrue(tail.endswith("xxthe last line"), tail[-30:])
@@ -240,7 +250,7 @@ class TestWhatOnlySupervisorDoes(unittest.TestCase):
 	def test_a_log_that_is_cut_inside_a_character_is_still_shown(self):
 		processes = self.run_programs(self.worker("umlauts", autostart="false"))
 		processes.mark_log("w")
-		processes.start("w")
+		give(processes, start=["w"])
 		tail = eventually(lambda: processes.log_tail("w"), "it has written")
 		self.assertTrue(tail.endswith("\u00fcend"), tail[-30:])
 

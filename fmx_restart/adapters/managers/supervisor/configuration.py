@@ -12,8 +12,9 @@ from pathlib import Path, PurePath
 import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.bench_processes import SUPERVISOR, adopted, processes_of
+from fmx_restart.adapters.bench_processes import adopted, processes_of
 from fmx_restart.adapters.command_line import split_words
+from fmx_restart.adapters.managers.setting_names import ADDRESS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	SYSTEM_WIDE,
 	Address,
@@ -23,6 +24,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 	expand,
 )
 from fmx_restart.adapters.managers.supervisor.programs import (
+	SERVER,
 	Program,
 	Trace,
 	full_name,
@@ -31,7 +33,7 @@ from fmx_restart.adapters.managers.supervisor.programs import (
 	running_trace,
 )
 from fmx_restart.adapters.process_table import ProcessTable, Row
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ManagerSettings, ProgramSettings
 
 SECTIONS = ("program:", "fcgi-program:")
 OPTIONS = ("-c", "--configuration")
@@ -145,37 +147,7 @@ def expanded(value: str, expansions: Mapping[str, str]) -> str:
 TIMEOUT = 1.5  # seconds
 
 
-@dataclass(frozen=True)
-class ProgramSettings:
-	"""One process that supervisor runs, or would run, for this bench. None where nobody tells."""
-
-	name: str  # as supervisorctl writes it, group included
-	group: str
-	kind: ProcessKind
-	words: tuple[str, ...]  # of its command; never to be shown: they may hold Redis' password
-	pid: int = 0
-	stop_seconds: float | None = None  # stopwaitsecs
-	stop_signal: int | None = None
-	kills_group: bool | None = None  # killasgroup
-	stops_group: bool | None = None  # stopasgroup
-	restarts: str | None = None  # autorestart: true, false, unexpected
-	section: str = ""  # of the file: "program:x"
-	file: str = ""
-	queues: tuple[str, ...] = ()  # of registered workers below a program whose command is no worker's
-
-	@property
-	def runs_jobs(self) -> bool:
-		"""To stop it is to stop a worker."""
-		return self.kind is ProcessKind.WORKER or bool(self.queues)
-
-
-@dataclass(frozen=True)
-class Settings:
-	programs: tuple[ProgramSettings, ...]  # this bench's only
-	pids: frozenset[int]  # of everything this supervisord runs, itself included
-
-
-def read_settings(address: Address, bench_path: str, *, timeout: float = TIMEOUT) -> Settings:
+def read_settings(address: Address, bench_path: str, *, timeout: float = TIMEOUT) -> ManagerSettings:
 	"""On a connection of its own. Raises ProcessFault."""
 	server = connect(address, timeout)
 	try:
@@ -183,7 +155,7 @@ def read_settings(address: Address, bench_path: str, *, timeout: float = TIMEOUT
 			pid, infos = server.supervisor.getPID(), server.supervisor.getAllProcessInfo()
 			configs = {full_name(config): config for config in server.supervisor.getAllConfigInfo()}
 			written = written_settings(config_file_of(pid, address.source))
-			return Settings(
+			return ManagerSettings(
 				programs=tuple(programs_of(infos, configs, written, BenchFolder(bench_path))),
 				pids=frozenset({pid, *(info["pid"] for info in infos)} - {0}),
 			)
@@ -232,7 +204,7 @@ def with_file(settings: ProgramSettings, found: Written) -> ProgramSettings:
 
 
 #: Keys of common_site_config.json that only a bench under supervisor needs.
-SETTINGS = ("fmx_restart_supervisor_url", "restart_supervisor_on_update")
+SETTINGS = (ADDRESS, "restart_supervisor_on_update")
 #: supervisord puts it into the environment of everything that it starts.
 CHILD = "SUPERVISOR_ENABLED"
 
@@ -289,7 +261,7 @@ def signs_in_processes(bench: BenchFolder, table: ProcessTable) -> Iterator[str]
 def is_supervisord(row: Row) -> bool:
 	"""By its name, or by its words where python runs it: supervisord, -m supervisor.supervisord."""
 	names = {PurePath(word).name.rpartition(".")[2] for word in row.words[:3]}
-	return row.name == SUPERVISOR or SUPERVISOR in names
+	return row.name == SERVER or SERVER in names
 
 
 def is_started_by_supervisor(pid: int) -> bool:

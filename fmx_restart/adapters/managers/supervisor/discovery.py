@@ -14,6 +14,7 @@ import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import processes_of
+from fmx_restart.adapters.managers.setting_names import ADDRESS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	TIMEOUT,
 	Address,
@@ -55,7 +56,7 @@ def is_started_by(pids: Iterable[int], programs: Collection[int]) -> bool:
 	return any(nearest(pid, programs) is not None for pid in pids)
 
 
-SETTING = "fmx_restart_supervisor_url"
+SETTING = ADDRESS
 #: bench config set-common-config takes no URL: it reads the value as Python.
 NAME_IT = f"bench set-config -g {SETTING} unix:///path/supervisor.sock"
 

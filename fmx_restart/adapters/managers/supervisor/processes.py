@@ -14,11 +14,12 @@ from supervisor.xmlrpc import Faults
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.log_end import last_lines
+from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.adapters.process_table import identity_of
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.ports import LogTail, Process, ProcessKind, ProcessState
+from fmx_restart.engine.ports import LogTail, ManagerSettings, Process, ProcessKind, ProcessState
 
 
 @dataclass(frozen=True)
@@ -175,15 +176,11 @@ class SupervisorProcesses:
 				if (kind := self._kinds.get(name))
 			]
 
-	def stop(self, name: str) -> None:
-		self._insist(stop=[name])
-
-	def start(self, name: str) -> None:
-		"""Raises ProcessFault while it is still stopping: supervisor would say yes and do nothing."""
-		self._insist(start=[name])
-
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
-		"""One request for all (supervisor's system.multicall), which it answers when the last one is ordered."""
+		"""
+		One request for all (supervisor's system.multicall), which it answers when the last one is ordered. A start while
+		the program is still stopping is a fault: supervisor would say yes and do nothing.
+		"""
 		orders = [Order.stop(name) for name in stop] + [Order.start(name) for name in start]
 		if not orders:
 			return {}
@@ -217,18 +214,26 @@ class SupervisorProcesses:
 		return [self._end_of(name, stream, path, count) for path, stream in streams.items()]
 
 	def start_command(self, names: Collection[str]) -> str:
+		return self._command("start", *names)
+
+	def status_command(self) -> str:
+		return self._command("status")
+
+	def setup_command(self) -> str:
+		return "bench setup supervisor"
+
+	def settings(self) -> ManagerSettings:
+		return read_settings(self.address, self._bench.path)
+
+	def _command(self, *words: str) -> str:
 		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
 		address, source = self.address, self.address.source
 		where = ["-c", source] if address.username and source.startswith("/") else ["-s", address.url]
-		return shlex.join(["supervisorctl", *([] if source in SYSTEM_WIDE else where), "start", *names])
+		return shlex.join(["supervisorctl", *([] if source in SYSTEM_WIDE else where), *words])
 
 	def close(self) -> None:
 		"""Hang up. The next call connects again."""
 		self._server("close")()
-
-	def _insist(self, **order: list[str]) -> None:
-		for fault in self.order(**order).values():
-			raise fault
 
 	def _logs_of(self, name: str) -> dict[str, str]:
 		"""Stream → file, the more telling one first."""
@@ -289,6 +294,7 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 		state=state,
 		pid=info["pid"] or None,
 		started=float(info["start"]) or None,
+		group=program.group,
 		detail=(info["spawnerr"] or info["statename"]) if failed else "",
 		# not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back
 		incarnation=identity_of(info["pid"]) if info["pid"] else "",

@@ -21,6 +21,7 @@ KINDS = {
 	"socketio": ProcessKind.SOCKETIO,
 }
 GUNICORN = {"gunicorn", "gunicorn:"}  # with the colon: the title it gives itself
+SERVER = "supervisord"  # the name of its own process
 DATA_STORES = ("redis", "valkey", "keydb", "mariadb", "mysqld", "postgres")
 NOT_SET = {"none", "auto"}  # supervisor's words for a setting that is absent
 
