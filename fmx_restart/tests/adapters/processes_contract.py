@@ -166,8 +166,8 @@ class ProcessesContract:
 
 	def test_a_program_that_does_not_exist_cannot_be_told_anything(self):
 		for order in (
-			self.processes.stop,
-			self.processes.start,
+			self.stop,
+			self.start,
 			self.processes.log_tail,
 			self.processes.mark_log,
 		):
