@@ -132,7 +132,8 @@ def no_manager(error: NoManager) -> Finding:
 		" were not checked."
 	)
 	remedy = (
-		"None if bench start or a container runs this bench. If a process manager should run it: " + error.hint
+		"None if bench start or a container runs this bench. If a process manager should run it: "
+		+ error.hint
 	)
 	return Finding(NO_MANAGER, Severity.NOTE, "", text, remedy)
 
