@@ -55,7 +55,7 @@ from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, is_worth_naming
-from fmx_restart.engine.ports import Bench, Job, Look, Processes
+from fmx_restart.engine.ports import Bench, Job, Look, Processes, ProcessManagers
 from fmx_restart.engine.report import Failure
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
@@ -114,6 +114,9 @@ def site_config(site: str) -> dict:
 		f"Frappe cannot read the configuration of {site} ({kind}).",
 		hint=f"bench doctor --check odd-settings names what is wrong in sites/{site}/site_config.json.",
 	)
+
+
+THIS_MACHINE = "this machine"  # the name of its process manager, the only one that is looked for as yet
 
 
 def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
@@ -210,7 +213,7 @@ def this_bench(
 		id=id,
 		path=path,
 		queue=RedisQueue(connection, id, operation),
-		processes=manager(path, config, recovers=recovers),
+		processes=ProcessManagers({THIS_MACHINE: manager(path, config, recovers=recovers)}),
 		host=ThisHost(path),
 		web=web(path, config, named, recovers=recovers),
 		lock=RedisLease(

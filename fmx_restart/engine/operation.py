@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,14 +12,13 @@ from fmx_restart.engine.errors import (
 	JournalFault,
 	LockLost,
 	OperationError,
-	ProcessFault,
 )
 from fmx_restart.engine.held import Held
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Bench, CodeFault, HostProcess, Job, Look, Process
+from fmx_restart.engine.ports import Bench, CodeFault, HostProcess, Job, Look, Process, Survey
 from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
@@ -58,7 +56,7 @@ class Operation(Held):
 		] = []  # programs that were stopped for a migration, down until the restart
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
-		self.unmanaged_since: float | None = None  # when the process manager stopped answering
+		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering
 		self.code_faults: list[CodeFault] = []  # told already
 		self.code_seen_at = bench.clock.now()
 		self.managed: Sequence[Process] = ()  # as the process manager told last
@@ -152,14 +150,18 @@ class Operation(Held):
 
 	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
 		"""Job processes without a worker. Reading the process table takes milliseconds: not for every look."""
-		managed = {process.pid for process in self.managed_now() if process.pid}
+		managed = {process.local_pid for process in self.managed_now() if process.local_pid}
 		return tuple(self.bench.host.orphan_horses(look.local.pids | managed))
 
 	def managed_now(self) -> Sequence[Process]:
 		"""What the process manager runs, or ran when it answered last."""
-		with suppress(ProcessFault):
-			self.managed = self.as_planned(self.bench.processes.list())
+		self.note_managed(self.bench.processes.survey())
 		return self.managed
+
+	def note_managed(self, survey: Survey) -> None:
+		"""Of a manager that does not answer, what it told last."""
+		known = [process for process in self.managed if process.manager in survey.away]
+		self.managed = [*self.as_planned(survey.processes), *known]
 
 	def as_planned(self, processes: Iterable[Process]) -> list[Process]:
 		"""With what the plan found out about them: the manager does not know who has workers."""

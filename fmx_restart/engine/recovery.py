@@ -160,7 +160,7 @@ class Recovery(Operation):
 		leaving = {worker.pid for worker in local_workers(self.look()) if worker.is_leaving}
 		gone = {process.name for process in self._now(self._told()) if not self._runs_as_before(process)}
 		gone -= {relay.old.name for relay in seen_to}
-		left = [process for process in self._told() if process.pid in leaving or process.name in gone]
+		left = [process for process in self._told() if process.local_pid in leaving or process.name in gone]
 		relays = relays_for(self, left, Farewell.OTHERS)
 		self.wait(lambda: have_left(self, relays), UNTIL_GONE)
 		self._see_back(relays)
@@ -168,7 +168,7 @@ class Recovery(Operation):
 
 	def _may_be_leaving(self) -> bool:
 		"""Where several records claim one process that was told, and one of them leaves: that may be the process."""
-		look, told = self.look(), {process.pid for process in self._told()}
+		look, told = self.look(), {process.local_pid for process in self._told()}
 		claimed = {process.pid for name, process in look.local.running.items() if name in look.local.doubtful}
 		return any(worker.is_leaving and worker.pid in claimed & told for worker in look.workers)
 

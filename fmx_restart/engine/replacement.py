@@ -59,7 +59,7 @@ class Replacement:
 		self.old, self.bench, self.emit = process, bench, emit
 		self.keeps_down, self.state = keeps_down, process.state
 		self.change = ProcessChange(process.name, process.kind, process.pid, old_state=process.state)
-		self.family = bench.host.family(process.pid) if process.pid else []
+		self.family = bench.host.family(process.local_pid) if process.local_pid else []
 		self.leg = Stage.STOPPING
 		self.order = Order.STOP if farewell is Farewell.STOP else None  # what the manager is still to be told
 		self.in_vain = 0  # how often it was told that already
@@ -117,7 +117,10 @@ class Replacement:
 		"""Its manager, or someone, has started it meanwhile."""
 		self.old, self.leg, self.order, self.in_vain = process, Stage.STOPPING, Order.STOP, 0
 		host = self.bench.host
-		self.family = [*host.alive(self.family), *(host.family(process.pid) if process.pid else [])]
+		self.family = [
+			*host.alive(self.family),
+			*(host.family(process.local_pid) if process.local_pid else []),
+		]
 		self.stopped_at = self.bench.clock.now()
 		self.emit(events.ProcessStopping(process.name, process.kind, process.pid))
 

@@ -103,7 +103,7 @@ class Locator:
 
 	def _pids_below(self, managed: Iterable[Process], look: Look) -> set[int]:
 		"""The whole process table is read once for the same programs and the same workers."""
-		heads = frozenset(process.pid for process in managed if process.pid)
+		heads = frozenset(process.local_pid for process in managed if process.local_pid)
 		question = heads, frozenset(worker.name for worker in look.workers)
 		if question != self._trees[0]:
 			self._trees = question, {process.pid for process in self._host.family(*heads)}
@@ -184,18 +184,32 @@ def local_workers(look: Look) -> list[Worker]:
 	return [worker for worker in look.workers if worker.name in look.local.running]
 
 
-def workers_outside(look: Look, pids: Collection[int]) -> list[Worker]:
-	"""Live workers that are none of these processes of this machine."""
-	inside = {name for name, process in look.local.running.items() if process.pid in pids}
+def workers_outside(bench: Bench, look: Look, processes: Iterable[Process]) -> list[Worker]:
+	"""Live workers that none of these processes is, or has in its tree."""
+	inside = runners(processes, look, bench.host)
 	return [worker for worker in live_workers(look) if worker.name not in inside]
 
 
 def with_workers(processes: Iterable[Process], look: Look, host: Host) -> list[Process]:
 	"""Which of the manager's processes have a registered worker in their tree, whatever their commands say."""
 	processes = list(processes)
-	heads = {process.pid for process in processes if process.pid}
-	holding = {host.head(process.pid, heads) for process in look.local.running.values()} - {None}
-	return [replace(process, has_workers=process.pid in holding) for process in processes]
+	holding = {process.name for process in runners(processes, look, host).values()}
+	return [replace(process, has_workers=process.name in holding) for process in processes]
+
+
+def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, Process]:
+	"""
+	By a worker's name: the one of these processes that it is, or descends from. Here the process table tells, of another
+	machine its record.
+	"""
+	processes = list(processes)
+	heads = {process.local_pid: process for process in processes if process.local_pid}
+	found = {name: heads.get(host.head(local.pid, heads)) for name, local in look.local.running.items()}
+	for worker in look.workers:
+		if worker.name not in look.local.running:
+			there = (process for process in processes if process.is_at(worker.host, worker.pid))
+			found[worker.name] = next(there, None)
+	return {name: process for name, process in found.items() if process is not None}
 
 
 def restless(workers: Iterable[Worker]) -> list[Worker]:
@@ -235,7 +249,7 @@ def stray_horses(host: Host, look: Look, managed: Iterable[Process]) -> list[Hos
 	"""
 	managed = list(managed)
 	known = look.local.pids
-	orphans = host.orphan_horses(known | {process.pid for process in managed if process.pid})
+	orphans = host.orphan_horses(known | {process.local_pid for process in managed if process.local_pid})
 	return [*orphans, *unrecorded_horses(host, look, managed)]
 
 
@@ -247,8 +261,8 @@ def unrecorded_horses(host: Host, look: Look, managed: Iterable[Process]) -> lis
 	known = {worker.pid for worker in local_workers(look) if worker.is_recorded}
 	found = []
 	for process in managed:
-		if process.runs_jobs and process.pid and process.pid not in known:
-			family = {member.pid for member in host.family(process.pid)}
+		if process.runs_jobs and process.local_pid and process.local_pid not in known:
+			family = {member.pid for member in host.family(process.local_pid)}
 			if family.isdisjoint(known):  # the workers of a pool are its children
-				found += host.horses(process.pid)
+				found += host.horses(process.local_pid)
 	return found

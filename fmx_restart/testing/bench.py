@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import (
 	CodeFault,
 	HostProcess,
 	ProcessKind,
+	ProcessManagers,
 	ProcessState,
 	Setting,
 	WebFault,
@@ -42,6 +43,7 @@ class InMemoryBench:
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
 		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
+		self.managers: dict[str, InMemoryProcesses] = {"": self.processes}
 		self.web = InMemoryWeb(self.processes, self.clock)
 		self.code = InMemoryCode(self.clock)
 		for program in programs:
@@ -56,7 +58,7 @@ class InMemoryBench:
 			id="in-memory",
 			path="/in-memory",
 			queue=self.queue,
-			processes=self.processes,
+			processes=ProcessManagers(self.managers),
 			host=self.host,
 			web=self.web,
 			lock=InMemoryLease(self.clock, self.lock_slot, operation),
@@ -67,6 +69,32 @@ class InMemoryBench:
 			code=self.code,
 			requests=self.requests,
 		)
+
+	def add_host(
+		self, name: str, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5
+	) -> InMemoryProcesses:
+		"""
+		Another machine with a process manager and a process table of its own: none of its pids means anything here. Both
+		managers go by the names of their machines from then on.
+		"""
+		host = InMemoryHost(name)
+		programs = [Program(worker, ProcessKind.WORKER, start_takes=boot) for worker in workers]
+		there = InMemoryProcesses(self.clock, *programs, host=host, is_elsewhere=True)
+		self.managers = {self.host.name: self.processes, name: there}
+		for program in programs:
+			program.is_at_work = lambda program=program: self.queue.is_at_work(
+				f"{name}/{worker_name(program)}"
+			)
+			program.on_start = lambda program=program: self.queue.add_worker(
+				f"{name}/{worker_name(program)}",
+				program.pid or 0,
+				workers[program.name],
+				host=name,
+				is_unseen=True,
+			)
+			program.on_stop = lambda program=program: self._stop_workers(f"{name}/{program.name}@")
+			program.on_start()
+		return there
 
 	def _terminate(self, pid: int) -> None:
 		"""A worker leaves when its job is done; the manager does not bring it back (autorestart=unexpected)."""
@@ -87,8 +115,11 @@ class InMemoryBench:
 		self.queue.add_worker(worker_name(program), program.pid or 0, queues)
 
 	def _stop(self, program: Program) -> None:
+		self._stop_workers(f"{program.name}@")
+
+	def _stop_workers(self, prefix: str) -> None:
 		for worker in list(self.queue.workers.values()):
-			if worker.name.startswith(f"{program.name}@"):
+			if worker.name.startswith(prefix):
 				self.queue.stop_worker(worker.name)
 
 

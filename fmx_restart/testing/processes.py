@@ -170,12 +170,20 @@ class Program:
 
 
 class InMemoryProcesses:
-	"""All programs are running at first. `orders` holds every order as ("stop", name) or ("start", name)."""
+	"""All programs are running at first. `orders` holds every order as ("stop", name) or ("start", name). It answers unless `is_away`."""
 
-	def __init__(self, clock: FakeClock, *programs: Program, host: InMemoryHost | None = None) -> None:
+	def __init__(
+		self,
+		clock: FakeClock,
+		*programs: Program,
+		host: InMemoryHost | None = None,
+		is_elsewhere: bool = False,
+	) -> None:
 		self.orders: list[tuple[str, str]] = []
 		self._clock = clock
 		self._host = host or InMemoryHost()
+		self._is_elsewhere = is_elsewhere
+		self.is_away = False
 		self._pids = count(1001)
 		self._programs = {program.name: program for program in programs}
 		self.when_changed: Callable[[], object] = nothing  # a program came up or went down
@@ -192,6 +200,7 @@ class InMemoryProcesses:
 		return tuple(program for program in self._programs.values() if program.kind is kind)
 
 	def list(self) -> list[Process]:
+		self._answer()
 		return [
 			Process(
 				program.name,
@@ -202,6 +211,7 @@ class InMemoryProcesses:
 				program.detail,
 				incarnation=self._incarnation(program),
 				group=program.group or program.name,
+				host=self._host.name if self._is_elsewhere else "",
 			)
 			for program in self._programs.values()
 		]
@@ -229,6 +239,8 @@ class InMemoryProcesses:
 		self._spawn_again(program)
 
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		if self.is_away:
+			return {name: ProcessFault("it did not answer") for name in (*stop, *start)}
 		faults = {}
 		for order, names in ((self.stop, stop), (self.start, start)):
 			for name in names:
@@ -265,6 +277,10 @@ class InMemoryProcesses:
 	def end(self, name: str, state: ProcessState = ProcessState.STOPPED, detail: str = "") -> None:
 		"""It ends without an order: killed from outside, crashed (FAILED) or done (EXITED)."""
 		self._end(self._named(name), state, detail)
+
+	def _answer(self) -> None:
+		if self.is_away:
+			raise ProcessFault("it did not answer")
 
 	def _incarnation(self, program: Program) -> str:
 		process = self._host.process(program.pid) if program.pid else None

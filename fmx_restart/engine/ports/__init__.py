@@ -10,6 +10,8 @@ from fmx_restart.engine.ports.bench import Likeness as Likeness
 from fmx_restart.engine.ports.bench import OtherOperation as OtherOperation
 from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
+from fmx_restart.engine.ports.managers import ProcessManagers as ProcessManagers
+from fmx_restart.engine.ports.managers import Survey as Survey
 from fmx_restart.engine.ports.processes import HostProcess as HostProcess
 from fmx_restart.engine.ports.processes import LogTail as LogTail
 from fmx_restart.engine.ports.processes import ManagerSettings as ManagerSettings

@@ -8,7 +8,8 @@ from enum import IntEnum
 from typing import Protocol
 
 from fmx_restart.engine.identity import Machine
-from fmx_restart.engine.ports.processes import HostProcess, Processes
+from fmx_restart.engine.ports.managers import ProcessManagers
+from fmx_restart.engine.ports.processes import HostProcess
 from fmx_restart.engine.ports.queue import Fence, Lease, Queue, Requests, Worker
 from fmx_restart.engine.ports.sites import Code, Migrations, SiteSettings, Web
 from fmx_restart.engine.waiting import Clock
@@ -102,7 +103,7 @@ class Bench:
 	id: str
 	path: str
 	queue: Queue
-	processes: Processes
+	processes: ProcessManagers
 	host: Host
 	web: Web
 	lock: Lease

@@ -13,7 +13,7 @@ from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.report import JobWait
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Outage, Patience
-from fmx_restart.engine.workers import live_workers, restless, running_jobs, stray_horses
+from fmx_restart.engine.workers import live_workers, restless, runners, running_jobs, stray_horses
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -64,7 +64,8 @@ class Parking:
 	def give_up(self) -> None:
 		"""A silent worker elsewhere is as good as gone; one on this machine could still take a job."""
 		silent = restless(self.live)
-		here = [worker for worker in silent if worker in self.look.local]
+		ours = runners(self.operation.managed, self.look, self.bench.host)
+		here = [worker for worker in silent if worker in self.look.local or worker.name in ours]
 		if here:
 			names = ", ".join(f"{worker.name} (pid {worker.pid}, {worker.state.value})" for worker in here)
 			raise DrainTimeout(

@@ -29,8 +29,8 @@ from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import (
 	live_workers,
-	local_workers,
 	look_at,
+	runners,
 	running_jobs,
 	with_workers,
 	workers_outside,
@@ -45,7 +45,7 @@ ONE_BY_ONE = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 
 def preflight(operation: Operation) -> None:
 	"""Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now."""
-	operation.managed = operation.bench.processes.list()
+	operation.managed = everything_managed(operation.bench)
 	look = operation.located(operation.bench.queue.look())
 	operation.managed = with_workers(operation.managed, look, operation.bench.host)
 	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options, operation.each)
@@ -67,11 +67,20 @@ def preflight(operation: Operation) -> None:
 
 def plan_of(bench: Bench, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing. Raises what preflight raises before it has a plan."""
-	listed = bench.processes.list()
+	listed = everything_managed(bench)
 	look = look_at(bench, lambda: listed)
 	plan = make_plan(bench, look, with_workers(listed, look, bench.host), options)
 	unreadable = bench.queue.unreadable()
 	return replace(plan, unreadable=unreadable if unreadable.count else None)
+
+
+def everything_managed(bench: Bench) -> list[Process]:
+	"""Raises WrongEnvironment where a process manager does not answer: it would not follow an order either."""
+	try:
+		return bench.processes.list()
+	except ProcessFault as fault:
+		hint = fault.hint or "Start it again, or wait until its machine answers; then type the same command."
+		raise WrongEnvironment(f"{str(fault).rstrip('.')}. Nothing was changed.", hint=hint) from fault
 
 
 def make_plan(
@@ -133,6 +142,13 @@ def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
 	Raises WrongEnvironment where one program runs web and workers (gunicorn's companions), and one of the two is not to be
 	touched: neither can be restarted without the other.
 	"""
+	afar = [process.name for process in listed if process.host and process.runs_jobs]
+	if afar and options.workers and options.strategy in ONE_BY_ONE:
+		raise WrongEnvironment(
+			f"{', '.join(afar)} runs on another machine, and cannot be kept in service until its own jobs end. Nothing was"
+			" changed.",
+			hint="Use --wait-workers instead.",
+		)
 	both = [process.name for process in listed if process.kind is ProcessKind.WEB and process.has_workers]
 	refused, hint = "", ""
 	if both and not options.touches_jobs:
@@ -153,19 +169,15 @@ def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
 
 def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
 	"""A worker-pool's children are known by their parent."""
-	pids = {process.pid for process in listed if process.pid}
-	if not workers_outside(look, pids):
-		return ()
-	families = (bench.host.family(pid) for pid in pids - look.local.pids)
-	return tuple(workers_outside(look, pids | {member.pid for family in families for member in family}))
+	return tuple(workers_outside(bench, look, listed))
 
 
 def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple[str, ...]:
 	"""A worker-pool is busy when any of its children is."""
-	names = {process.pid: process.name for process in processes if process.pid}
-	at_work = (worker.pid for worker in local_workers(look) if worker.state is WorkerState.BUSY)
-	busy = {host.head(pid, names) for pid in at_work}
-	return tuple(name for pid, name in names.items() if pid in busy)
+	at_work = {worker.name for worker in look.workers if worker.state is WorkerState.BUSY}
+	found = runners(processes, look, host)
+	busy = {process.name for name, process in found.items() if name in at_work}
+	return tuple(process.name for process in processes if process.name in busy)
 
 
 OLD_CODE = "Old code on a changed schema means errors and corrupt data. --force migrates anyway."
@@ -210,8 +222,7 @@ def unsafe_options(options: Options) -> list[Finding]:
 
 def strangers(bench: Bench, look: Look, restart: Iterable[Process]) -> list[Finding]:
 	"""Workers that this operation will not replace: on other machines, started by hand, or left out on purpose."""
-	ours = {member.pid for process in restart if process.pid for member in bench.host.family(process.pid)}
-	left = workers_outside(look, ours)
+	left = workers_outside(bench, look, restart)
 	if not left:
 		return []
 	names = ", ".join(f"pid {worker.pid} on {worker.host}" for worker in left)
@@ -303,7 +314,9 @@ def see_manager(operation: Operation) -> None:
 
 
 def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:
-	noted = [HostProcess(p.pid, p.incarnation) for p in operation.plan.restart if p.pid]
+	away = operation.bench.processes.survey().away
+	programs = [p for p in operation.plan.restart if p.local_pid and p.manager in away]
+	noted = [HostProcess(p.pid, p.incarnation) for p in programs]
 	pids = " ".join(str(process.pid) for process in operation.bench.host.alive(noted))
 	hint = "Start it again, then type the same command."
 	if pids:

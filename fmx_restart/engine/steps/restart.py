@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import OperationError, ProcessFault
+from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Look, Process, ProcessState, Worker, WorkerState
+from fmx_restart.engine.ports import Look, Process, ProcessState, Survey, Worker, WorkerState
 from fmx_restart.engine.replacement import Farewell, Replacement, Stage, give_orders
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.web import watch
@@ -79,9 +79,9 @@ def as_they_are(operation: Operation, processes: Iterable[Process]) -> list[Proc
 	held = {relay.old.name for relay in operation.held}
 	processes = [process for process in processes if process.name not in held]
 	to_start = {process.name for process in processes if process.state is ProcessState.STOPPED}
-	with suppress(ProcessFault):
-		now = {process.name: process for process in operation.as_planned(operation.bench.processes.list())}
-		processes = [now.get(process.name, process) for process in processes]
+	survey = operation.bench.processes.survey()
+	now = {process.name: process for process in operation.as_planned(survey.processes)}
+	processes = [now.get(process.name, process) for process in processes]
 	stopped = [it for it in processes if it.state is ProcessState.STOPPED and it.name not in to_start]
 	left_alone = operation.report.left_alone
 	left_alone += [process.name for process in stopped if process.name not in left_alone]
@@ -117,7 +117,7 @@ def end_parked(operation: Operation, relays: Iterable[Replacement]) -> bool:
 	look = operation.look()
 	parked = {worker.pid for worker in local_workers(look) if is_surely_parked(worker, look)}
 	for relay in relays:
-		if relay.leg is Stage.STOPPING and relay.old.pid in parked and operation.fence_stood:
+		if relay.leg is Stage.STOPPING and relay.old.local_pid in parked and operation.fence_stood:
 			operation.bench.host.end(relay.family)
 	return True
 
@@ -141,8 +141,10 @@ def still_works(operation: Operation, relay: Replacement, look: Look) -> bool:
 	its = [worker for worker in local_workers(look) if worker.pid in family]
 	if any(worker.state is WorkerState.BUSY for worker in its):
 		return True
+	if relay.old.local_pid is None:
+		return False
 	is_certain = any(worker.is_recorded and worker.name not in look.local.doubtful for worker in its)
-	return not is_certain and relay.old.runs_jobs and bool(operation.bench.host.horses(relay.old.pid))
+	return not is_certain and relay.old.runs_jobs and bool(operation.bench.host.horses(relay.old.local_pid))
 
 
 def relays_for(
@@ -190,9 +192,9 @@ def busy_pids(operation: Operation) -> set[int]:
 
 def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
 	"""A worker-pool is busy when any of its children is."""
-	if not process.runs_jobs or process.pid is None:
+	if not process.runs_jobs or process.local_pid is None:
 		return False
-	return bool(busy & {member.pid for member in operation.bench.host.family(process.pid)})
+	return bool(busy & {member.pid for member in operation.bench.host.family(process.local_pid)})
 
 
 def hand_on(operation: Operation, relays: list[Replacement], patience: Patience) -> bool:
@@ -217,20 +219,41 @@ def follow(operation: Operation, relays: list[Replacement]) -> None:
 	for relay in relays:
 		if relay.old.name in processes:
 			relay.follow(processes[relay.old.name])
-	give_orders(operation.bench, relays)
+	away = operation.away_since
+	give_orders(operation.bench, [relay for relay in relays if relay.old.manager not in away])
+	for relay in relays:
+		if not relay.is_settled and is_gone(operation, relay.old.manager):
+			give_up(operation, relay)
+
+
+def is_gone(operation: Operation, manager: str) -> bool:
+	since = operation.away_since.get(manager)
+	return since is not None and operation.bench.clock.now() - since > MANAGER_RETURNS
+
+
+def give_up(operation: Operation, relay: Replacement) -> None:
+	"""Its manager alone could start it. The processes of the others are restarted all the same."""
+	processes = operation.bench.processes
+	relay.fail(f"its process manager ({relay.old.manager}) has not answered for {MANAGER_RETURNS:.0f} s")
+	relay.remedy = (
+		f"When that process manager answers again, type: {processes.start_command([relay.old.name])}."
+		" Then type bench safe-restart again."
+	)
 
 
 def listed(operation: Operation) -> list[Process]:
-	"""Empty while the manager does not answer. Raises ProcessFault when that lasts."""
-	now = operation.bench.clock.now()
-	try:
-		processes = operation.bench.processes.list()
-	except ProcessFault as fault:
-		if operation.unmanaged_since is None:
-			operation.unmanaged_since = now
-			operation.emit(events.ManagerAway(str(fault)))
-		elif now - operation.unmanaged_since > MANAGER_RETURNS:
-			raise
-		return []
-	operation.unmanaged_since, operation.managed = None, operation.as_planned(processes)
-	return processes
+	"""Of the managers that answer. Raises ProcessFault where none of them has answered for too long."""
+	survey = operation.bench.processes.survey()
+	note_away(operation, survey)
+	if survey.away and not survey.processes and all(is_gone(operation, name) for name in survey.away):
+		raise next(iter(survey.away.values()))
+	operation.note_managed(survey)
+	return survey.processes
+
+
+def note_away(operation: Operation, survey: Survey) -> None:
+	"""Since when each of those managers does not answer; told once each time."""
+	now, before = operation.bench.clock.now(), operation.away_since
+	for name in survey.away.keys() - before.keys():
+		operation.emit(events.ManagerAway(str(survey.away[name])))
+	operation.away_since = {name: before.get(name, now) for name in survey.away}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import HostProcess, ProcessKind
+from fmx_restart.engine.ports import HostProcess, ProcessKind, Worker
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.restart import follow
 from fmx_restart.engine.steps.web import WebCheck
@@ -64,6 +64,7 @@ class Verification:
 		self.operation, self.bench, self.relays = operation, operation.bench, relays
 		self.web = WebCheck(operation, relays)
 		self.registered: set[int] = set()
+		self.workers: tuple[Worker, ...] = ()
 		self.tell_at = self.bench.clock.now() + SILENCE
 		self.told: events.StillVerifying | None = None
 
@@ -83,7 +84,7 @@ class Verification:
 
 	def registered_pids(self) -> set[int]:
 		"""Pids of this machine's workers that RQ knows, or knew: a record can expire when a clock is set."""
-		self.operation.look()
+		self.workers = self.operation.look().workers
 		return {process.pid for process in self.operation.registered}
 
 	def is_settled(self, relay: Replacement) -> bool:
@@ -97,9 +98,14 @@ class Verification:
 		if not relay.old.runs_jobs or relay.leg is not Stage.UP:
 			return False
 		pid = relay.change.new_pid
+		if relay.old.host:
+			return relay.old.has_workers and not self.is_registered_there(relay.old.host, pid)
 		if pid in self.registered or self.is_forgotten(relay):
 			return False
 		return not self.registered & {process.pid for process in self.bench.host.family(pid)}
+
+	def is_registered_there(self, host: str, pid: int | None) -> bool:
+		return any((worker.host, worker.pid) == (host, pid) for worker in self.workers)
 
 	def is_forgotten(self, relay: Replacement) -> bool:
 		"""Redis' clock was set forward, and its record expired before we saw it: RQ writes none again. It stays up."""

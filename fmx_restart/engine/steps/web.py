@@ -25,7 +25,7 @@ def web_programs(processes: Iterable[Process]) -> list[Process]:
 
 
 def family_of(bench: Bench, process: Process) -> list[HostProcess]:
-	return bench.host.family(process.pid) if process.pid else []
+	return bench.host.family(process.local_pid) if process.local_pid else []
 
 
 def taken(bench: Bench, processes: Iterable[Process]) -> WebFault | None:
@@ -69,7 +69,7 @@ class WebCheck:
 
 	def __init__(self, operation: Operation, relays: Iterable[Replacement]) -> None:
 		self.operation, self.bench = operation, operation.bench
-		self.relays = [relay for relay in relays if relay.old.kind is ProcessKind.WEB]
+		self.relays = [it for it in relays if it.old.kind is ProcessKind.WEB and not it.old.host]
 		self.faults: dict[str, WebFault] = {}  # program → what was wrong with its last answer
 		self.since: dict[tuple[str, str], float] = {}  # program and kind of fault → when it was first seen
 		self.answered: set[str] = set()  # programs

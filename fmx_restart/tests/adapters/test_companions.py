@@ -10,7 +10,7 @@ from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.workers import Locator, with_workers, workers_outside
+from fmx_restart.engine.workers import Locator, runners, with_workers
 from fmx_restart.tests.adapters.benches import Supervisord, make_bench, program, short_folder
 from fmx_restart.tests.adapters.redis_server import CHECKOUT, RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
@@ -72,4 +72,6 @@ class TestCompanions(RedisTestCase):
 			# And web is a worker too
 			[web] = with_workers(listed, look, host)
 			self.assertEqual((web.kind, web.has_workers, web.runs_jobs), (ProcessKind.WEB, True, True))
-			self.assertEqual(workers_outside(look, {process.pid for process in host.family(web.pid)}), [])
+			self.assertEqual(
+				[it.name for it in look.workers if it.name not in runners([web], look, host)], []
+			)

@@ -24,7 +24,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench
+from fmx_restart.engine.ports import Bench, ProcessManagers
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench
@@ -76,7 +76,7 @@ class TestWebPrograms(unittest.TestCase):
 		asked = AskedSites.of(self.sites, (), [SITE], None)
 		return replace(
 			InMemoryBench({}).port(),
-			processes=self.processes,
+			processes=ProcessManagers({"": self.processes}),
 			host=ThisHost(str(self.bench)),
 			web=BenchWeb(str(self.bench), asked, Endpoint("127.0.0.1", self.port)),
 			clock=SystemClock(),

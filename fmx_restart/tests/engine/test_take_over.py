@@ -13,7 +13,7 @@ from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, ProcessKind, ProcessState
+from fmx_restart.engine.ports import Bench, ProcessKind, ProcessManagers, ProcessState
 from fmx_restart.engine.recovery import TakeOver
 from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
 from fmx_restart.testing.leases import InMemoryLease
@@ -51,7 +51,7 @@ class TestTakeOver(unittest.TestCase):
 		return replace(
 			self.bench.port(),
 			host=InMemoryHost("host-2"),
-			processes=self.here,
+			processes=ProcessManagers({"": self.here}),
 			lock=InMemoryLease(clock, self.bench.lock_slot, owner),
 			fence=InMemoryLease(
 				clock, self.bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER

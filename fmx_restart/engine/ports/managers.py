@@ -1,0 +1,107 @@
+"""Several process managers as one: each may stop answering by itself, and the others go on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports.processes import LogTail, ManagerSettings, Process, Processes
+
+BETWEEN = "/"  # a manager's name and its program's: host-2/worker-short
+
+
+@dataclass(frozen=True)
+class Survey:
+	processes: list[Process] = field(default_factory=list)  # of the managers that answered
+	away: Mapping[str, ProcessFault] = field(default_factory=dict)  # by name: those that did not
+
+
+class ProcessManagers:
+	"""
+	`managers`: by name. Where there is only one, its programs keep their names; where there are more, the manager's name
+	stands before the program's, as two machines may well call theirs alike.
+	"""
+
+	def __init__(self, managers: Mapping[str, Processes]) -> None:
+		self._managers = dict(managers)
+		self._is_alone = len(self._managers) == 1
+
+	def survey(self) -> Survey:
+		"""What runs, as far as managers answer. Raises nothing."""
+		found, away = [], {}
+		for name, manager in self._managers.items():
+			try:
+				found += [self._named(name, process) for process in manager.list()]
+			except ProcessFault as fault:
+				away[name] = self._told(name, fault)
+		return Survey(found, away)
+
+	def list(self) -> list[Process]:
+		"""Raises ProcessFault where one of them does not answer: then nobody knows everything."""
+		survey = self.survey()
+		for fault in survey.away.values():
+			raise fault
+		return survey.processes
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		stops, starts, faults = self._by_manager(stop), self._by_manager(start), {}
+		for name in dict.fromkeys([*stops, *starts]):
+			refused = self._managers[name].order(stop=stops.get(name, ()), start=starts.get(name, ()))
+			faults |= {self._full(name, it): self._told(name, fault) for it, fault in refused.items()}
+		return faults
+
+	def settings(self) -> ManagerSettings | None:
+		found = [settings for one in self._managers.values() if (settings := one.settings())]
+		if not found:
+			return None
+		programs = tuple(program for settings in found for program in settings.programs)
+		return ManagerSettings(programs, frozenset().union(*(settings.pids for settings in found)))
+
+	def mark_log(self, name: str) -> None:
+		manager, program = self._split(name)
+		self._managers[manager].mark_log(program)
+
+	def log_tail(self, name: str) -> str:
+		manager, program = self._split(name)
+		return self._managers[manager].log_tail(program)
+
+	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		manager, program = self._split(name)
+		return self._managers[manager].log_tails(program, count)
+
+	def start_command(self, names: Collection[str]) -> str:
+		split = self._by_manager(names)
+		return "; ".join(self._managers[name].start_command(programs) for name, programs in split.items())
+
+	def status_command(self) -> str:
+		return "; ".join(dict.fromkeys(one.status_command() for one in self._managers.values()))
+
+	def setup_command(self) -> str:
+		return "; ".join(dict.fromkeys(one.setup_command() for one in self._managers.values()))
+
+	def _named(self, manager: str, process: Process) -> Process:
+		return replace(process, name=self._full(manager, process.name), manager=manager)
+
+	def _full(self, manager: str, program: str) -> str:
+		return program if self._is_alone else f"{manager}{BETWEEN}{program}"
+
+	def _told(self, manager: str, fault: ProcessFault) -> ProcessFault:
+		return fault if self._is_alone else ProcessFault(f"{manager}: {fault}", hint=fault.hint)
+
+	def _split(self, name: str) -> tuple[str, str]:
+		"""Manager and program. Raises ProcessFault for a manager that is not known."""
+		if self._is_alone:
+			return next(iter(self._managers)), name
+		manager, _, program = name.partition(BETWEEN)
+		if manager not in self._managers:
+			raise ProcessFault(f"no process manager runs {name}")
+		return manager, program
+
+	def _by_manager(self, names: Collection[str]) -> dict[str, list[str]]:
+		found: dict[str, list[str]] = defaultdict(list)
+		for name in names:
+			manager, program = self._split(name)
+			found[manager].append(program)
+		return found
