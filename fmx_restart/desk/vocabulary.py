@@ -10,7 +10,7 @@ from typing import Any
 import frappe
 from frappe import _
 
-from fmx_restart.desk.access import MANAGER, OPERATOR
+from fmx_restart.desk.access import MANAGER, OPERATOR, told
 from fmx_restart.engine.options import CLOSABLE, DRAIN_TIMEOUT, DRAINING, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.requests import WAITING
@@ -33,6 +33,7 @@ def extend_boot(bootinfo: frappe._dict) -> None:
 	"""For hooks.py: frappe.boot.fmx_restart, only for people who may see operations."""
 	if {MANAGER, OPERATOR} & set(frappe.get_roles()):
 		bootinfo.fmx_restart = {
+			"access": told(),
 			"strategies": offered_strategies(),
 			"phases": phases(),
 			"phases_without_workers": [phase.value for phase in PHASES_WITHOUT_WORKERS],

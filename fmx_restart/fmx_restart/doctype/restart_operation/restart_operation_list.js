@@ -14,6 +14,10 @@ frappe.listview_settings["Restart Operation"] = {
 	onload(listview) {
 		// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
 		listview.set_primary_action = () => {
+			if (!frappe.boot.fmx_restart?.access?.may_start) {
+				listview.page.clear_primary_action();
+				return;
+			}
 			listview.page.set_primary_action(__("Restart…"), async () => {
 				await frappe.require(["fmx_restart.bundle.css", "fmx_restart.bundle.js"]);
 				fmx_restart.open_start_dialog();
