@@ -38,7 +38,9 @@ class TestTwoManagers(unittest.TestCase):
 		self.assertEqual({task.status for task in tasks}, {"finished"})
 
 	def test_no_process_of_this_machine_is_taken_for_one_of_the_other_that_has_its_pid(self):
-		self.assertEqual(self.there["short"].pid, self.bench.processes["web"].pid)
+		self.assertEqual(self.there["long"].pid, self.bench.processes["short"].pid)
+		self.bench.queue.enqueue("running", queue="short", seconds=2)
+		self.assertEqual(plan_of(self.bench.port(), Options()).busy, ("host-1/short",))
 		Run(self.bench).go()
 		self.assertEqual(self.bench.host.killed, [])
 
