@@ -135,7 +135,7 @@ def describe(view: BenchView, batch: Sequence[LostJob]) -> str:
 def push(view: BenchView, ids: Sequence[str]) -> str:
 	"""Only those that are still in no list then: the script looks and pushes in one act (adapters put_back)."""
 	with idle_moment(view) as held:
-		outcome = view.queue.put_back(ids, held.fence, held.beat)
+		outcome = view.queue.put_back(ids, held.bench.fence, held.keep_alive)
 	others = len(ids) - len(outcome.pushed) - len(outcome.refused)
 	rest = f"; {count(others, 'job')} had been put back or removed by someone else" if others else ""
 	refused = (

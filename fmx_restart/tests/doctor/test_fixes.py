@@ -93,6 +93,16 @@ class TestPutBack(FixTestCase):
 		self.assertEqual(self.waiting(), [])
 		self.assert_nothing_of_ours_is_left()
 
+	def test_nothing_is_put_back_while_a_worker_elsewhere_does_not_answer(self):
+		worker = self.rq.register("short")
+		self.admin.hset(worker.key, mapping={"hostname": "erp-2", "state": "idle"})
+		self.ghost("lost")
+		(step,) = self.steps("put-back")
+		with self.assertRaisesRegex(DrainTimeout, worker.name):
+			step.act()
+		self.assertEqual(self.waiting(), [])
+		self.assert_nothing_of_ours_is_left()
+
 	def test_nothing_is_put_back_while_an_operation_runs(self):
 		self.ghost("lost")
 		RedisLease(self.admin, lock_key(self.rq.id), OPERATION, seconds=30).hold("anna")
