@@ -29,6 +29,10 @@ OF_THE_NETWORK = re.compile(
 	r"Failed to load resource|WebSocket connection to|net::ERR_|Error connecting to socket\.io"
 )
 
+#: Bootstrap ignores hide() while a dialog fades in, so a click in that moment would leave it open
+NO_DIALOG_MOVES = """() => [...document.querySelectorAll(".modal.show")]
+	.every((modal) => !window.jQuery(modal).data("bs.modal")?._isTransitioning)"""
+
 
 class Browser:
 	"""One Chromium for several people, each in a window that knows nothing of the others."""
@@ -146,7 +150,9 @@ class Desk:
 		self.page.locator(selector).first.wait_for(state="hidden")
 
 	def click(self, selector: str, text: str | None = None) -> None:
-		self.see(selector, text).click()
+		found = self.see(selector, text)
+		self.page.wait_for_function(NO_DIALOG_MOVES)
+		found.click()
 
 	def text(self, selector: str) -> str:
 		return self.see(selector).inner_text()
