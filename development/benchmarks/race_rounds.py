@@ -20,7 +20,14 @@ from fmx_workload.jobs import note
 from fmx_restart.engine import events
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WorkerState
+from fmx_restart.engine.ports import (
+	Bench,
+	ProcessKind,
+	ProcessManagers,
+	ProcessState,
+	Survey,
+	WorkerState,
+)
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.wiring import new_operation_id, this_bench
 
@@ -68,24 +75,18 @@ class Arrivals:
 		note(journal, token, "enqueued", name)
 
 
-class WorkersOnly:
-	"""The bench's process manager, but for everything that is no worker: the race is about workers."""
+class WorkersOnly(ProcessManagers):
+	"""The bench's process managers, but for everything that is no worker: the race is about workers."""
 
-	def __init__(self, processes) -> None:
-		self._processes = processes
-
-	def __getattr__(self, name: str) -> object:
-		"""All but the list is the manager's own."""
-		return getattr(self._processes, name)
-
-	def list(self) -> list[Process]:
-		return [process for process in self._processes.list() if process.kind is ProcessKind.WORKER]
+	def survey(self) -> Survey:
+		found = super().survey()
+		return replace(found, processes=[it for it in found.processes if it.kind is ProcessKind.WORKER])
 
 
 def workers_only(site: str) -> tuple[str, Bench]:
 	id = new_operation_id()
 	bench = this_bench(id, site)
-	return id, replace(bench, processes=WorkersOnly(bench.processes))
+	return id, replace(bench, processes=WorkersOnly({"this machine": bench.processes}))
 
 
 def safe_round(site: str, arrivals: Arrivals, journal: str) -> int:
@@ -107,14 +108,18 @@ def plain_round(site: str, arrivals: Arrivals, journal: str) -> int:
 	processes = bench.processes.list()
 	arrivals.burst(len(processes), journal)
 	time.sleep(random.uniform(0, SPREAD / 1000))
-	for process in processes:
-		bench.processes.stop(process.name)
+	give(bench, stop=[process.name for process in processes])
 	down = {ProcessState.STOPPED, ProcessState.EXITED}
 	stuck = wait_for_stops(bench, down)
 	wait(lambda: all(process.state in down for process in bench.processes.list()))
-	for process in processes:
-		bench.processes.start(process.name)
+	give(bench, start=[process.name for process in processes])
 	return stuck
+
+
+def give(bench: Bench, **orders: list[str]) -> None:
+	"""Raises the ProcessFault of the first order that is refused."""
+	for fault in bench.processes.order(**orders).values():
+		raise fault
 
 
 def wait_for_stops(bench: Bench, down: set[ProcessState]) -> int:

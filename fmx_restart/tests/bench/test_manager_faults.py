@@ -130,7 +130,7 @@ class TestTroubledPrograms(ScratchCase):
 
 	def test_one_that_is_started_again_and_again_is_not_waited_for_without_end(self):
 		fact = self.failed["retried"]
-		self.assertIn("again and again", fact["reason"])
+		self.assertIn("keeps being restarted", fact["reason"])
 		self.assertIn("No such option", fact["log_tail"])
 		self.assertLess(self.done.report["seconds"], 60)
 
