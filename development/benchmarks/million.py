@@ -99,7 +99,7 @@ def count(url: str, arrived: int, ghosts: list[str], pipe) -> None:
 	import_module("fmx_restart.wiring")
 	from fmx_restart.adapters.machine import SystemClock
 	from fmx_restart.engine.options import Options
-	from fmx_restart.engine.ports import Bench, ProcessManagers
+	from fmx_restart.engine.ports import Bench
 	from fmx_restart.engine.steps.audit import close_ledger, open_ledger
 	from fmx_restart.testing.bench import InMemoryBench
 
@@ -110,7 +110,7 @@ def count(url: str, arrived: int, ghosts: list[str], pipe) -> None:
 		id=BENCH_ID,
 		path="/",
 		queue=RedisQueue(connection, BENCH_ID, OPERATION),
-		processes=ProcessManagers({"this machine": twin.processes}),
+		processes=twin.processes,
 		host=twin.host,
 		web=twin.web,
 		lock=RedisLease(connection, keys.lock_key(BENCH_ID), OPERATION, seconds=LEASE),
