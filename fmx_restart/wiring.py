@@ -336,7 +336,10 @@ def not_here(operation: str) -> None:
 
 
 def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> BenchView:
-	"""`sites`: look at these only; none means all. `recover`: finishes an operation whose process died, for the fix of that. Raises WrongEnvironment outside a bench. Opens nothing yet."""
+	"""
+	`sites`: look at these only; none means all. `recover`: finishes an operation whose process died, for the fix of that.
+	Raises WrongEnvironment outside a bench. Opens nothing yet.
+	"""
 	from fmx_restart.adapters import bench
 	from fmx_restart.adapters.host import ThisHost
 	from fmx_restart.adapters.redis_queue.connection import connect

@@ -44,9 +44,9 @@ print(json.dumps({{**told, "memory": peak() - before, "said": said.getvalue()}})
 WAYS = {
 	"Frappe's own": ("from frappe.utils.doctor import doctor", "doctor(None)"),
 	"bench doctor": (
-		"from fmx_restart.doctor import examine; from fmx_restart.doctor.check import CHECKS\n"
-		"from fmx_restart.doctor.detail import DETAILS; CHECKS.all(), DETAILS.all(); import frappe.utils.background_jobs\n"
-		"import fmx_restart.recovering, fmx_restart.doctor.examining, fmx_restart.wiring",
+		"from fmx_restart.wiring import examine; from fmx_restart.doctor.registry import CHECKS, DETAILS\n"
+		"CHECKS.all(), DETAILS.all(); import frappe.utils.background_jobs\n"
+		"import fmx_restart.recover, fmx_restart.doctor.runner",
 		"print(json.dumps(examine().as_dict()))",
 	),
 }

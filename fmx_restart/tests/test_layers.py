@@ -107,6 +107,14 @@ class TestLayers(unittest.TestCase):
 					if not IMPORT.match(line):
 						self.assertNotIn("supervis", line.lower(), f"{name}:{number}")
 
+	def test_scripts_that_stand_in_strings_import_what_exists(self):
+		# They run in processes of their own, so nothing else notices that a module was moved
+		for file, module, name in imports_in_strings():
+			source = source_of(module)
+			self.assertTrue(source.exists(), f"{file} imports {module}")
+			is_there = source_of(f"{module}.{name}").exists() or re.search(rf"\b{name}\b", source.read_text())
+			self.assertTrue(not name or is_there, f"{file} imports {name} from {module}")
+
 	def test_frappe_finds_the_commands_without_anything_heavy(self):
 		loaded = loaded_by("import click; known = set(sys.modules); import fmx_restart.commands", "known")
 		self.assertEqual({name.partition(".")[0] for name in loaded} & HEAVY, set())
@@ -177,6 +185,23 @@ def imports_of(file: Path) -> Iterator[tuple[str, str]]:
 			yield from ((name, alias.name) for alias in node.names)
 		elif isinstance(node, ast.ImportFrom):
 			yield from ((name, f"{absolute(file, node)}.{alias.name}") for alias in node.names)
+
+
+def imports_in_strings() -> Iterator[tuple[str, str, str]]:
+	"""File, module of ours, and the name that is imported from it, or none."""
+	checkout = PACKAGE.parent
+	for file in [*PACKAGE.rglob("*.py"), *(checkout / "development").rglob("*.py")]:
+		for node in ast.walk(ast.parse(file.read_text())):
+			text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+			for module, names in re.findall(r"from (fmx_restart[\w.]*) import (\w+(?:, \w+)*)", text):
+				yield from ((file.name, module, name) for name in names.split(", "))
+			for modules in re.findall(r"(?<!\w )\bimport (fmx_restart[\w.]*(?:, fmx_restart[\w.]*)*)", text):
+				yield from ((file.name, module, "") for module in modules.split(", "))
+
+
+def source_of(module: str) -> Path:
+	path = PACKAGE.parent.joinpath(*module.split("."))
+	return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def absolute(file: Path, node: ast.ImportFrom) -> str:

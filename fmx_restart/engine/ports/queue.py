@@ -48,7 +48,7 @@ class StartedJob:
 
 @dataclass(frozen=True)
 class LocalWorkers:
-	"""Where the workers of a look are, by their names. How that is known stands in engine/local_workers.py."""
+	"""Where the workers of a look are, by their names. How that is known stands in engine/workers.py."""
 
 	running: Mapping[str, HostProcess] = field(default_factory=dict)  # on this machine
 	ended: frozenset[str] = frozenset()  # they were processes of this machine

@@ -204,7 +204,7 @@ class TestUser(unittest.TestCase):
 	def test_so_it_has_in_a_container_that_runs_with_a_number(self):
 		code = "import os; os.setuid(54321); from fmx_restart.adapters.process_table import who_types; print(who_types())"
 		done = subprocess.run(
-			[sys.executable, "-c", f"from fmx_restart.adapters import process_table as user_names; {code}"],
+			[sys.executable, "-c", f"from fmx_restart.adapters import process_table; {code}"],
 			cwd=CHECKOUT,
 			env={"PATH": os.environ["PATH"]},
 			capture_output=True,

@@ -151,9 +151,8 @@ class TestThreads(OddSettingsCase):
 		def examine(names):
 			raise RuntimeError(SECRET)
 
-		if True:
-			doctor = in_background.BackgroundExamination(examine)
-			[trouble] = eventually(doctor.troubles, "the doctor has looked")
+		doctor = in_background.BackgroundExamination(examine)
+		[trouble] = eventually(doctor.troubles, "the doctor has looked")
 		self.assertEqual(trouble.check, "check-failed")
 		self.assertIn("RuntimeError", trouble.text)
 		self.assertNotIn(SECRET, trouble.text)

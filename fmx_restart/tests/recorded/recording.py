@@ -3,7 +3,7 @@ Journals of operations on the in-memory bench, as this version writes them:
 
 	python -m fmx_restart.tests.recorded.recording FOLDER
 
-The folders beside this file hold those of each format; tests/record/test_recorded.py reads them. Record a new
+The folders beside this file hold those of each format; tests/desk/test_recorded.py reads them. Record a new
 folder with each new format, and leave the older ones as they are.
 """
 

@@ -15,7 +15,7 @@ CHILD_TABLES = ("phases", "processes", "jobs", "migrations", "settings")
 
 class RestartOperation(Document):
 	"""
-	One safe restart, as its journal tells it. Nobody saves one: record/rows.py writes below the document's hooks. A flag
+	One safe restart, as its journal tells it. Nobody saves one: desk/rows.py writes below the document's hooks. A flag
 	that lets some callers save would be there for a site's own scripts too.
 	"""
 
