@@ -114,17 +114,17 @@ by_flag(
 )
 
 
-def show_logs(context: click.Context, program: str | None, count: int) -> None:
+def show_logs(context: click.Context, program: str | None, count: int, as_json: bool) -> None:
 	from fmx_restart.commands.logs import run
 
-	run(program, count)
+	run(program, count, as_json)
 
 
 safe_restart.add_command(
 	SectionedCommand(
 		"logs",
 		callback=click.pass_context(show_logs),
-		sections={"Options": (option.TAIL,)},
+		sections={"Options": (option.TAIL, option.JSON)},
 		params=[option.PROGRAM],
 		help="Show the end of every program's log, or of one program's.",
 	)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+
+import click
 
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.listeners import say
@@ -11,12 +15,28 @@ from fmx_restart.engine.ports import LogTail, Process
 from fmx_restart.wiring import process_manager
 
 
-def run(program: str | None, count: int) -> None:
+@dataclass(frozen=True)
+class Log:
+	"""`programs`: those that write into it."""
+
+	programs: tuple[str, ...]
+	source: str
+	lines: tuple[str, ...]
+	fault: str  # why it cannot be read; empty otherwise
+
+
+def run(program: str | None, count: int, as_json: bool) -> None:
 	"""`program`: a name or a group; None for all of them. Exits with 7 where there is none of that name, or no manager."""
 	with exit_on_error():
 		manager = process_manager()
 		names = chosen(program, manager.list())
-		say("\n".join(lines({name: manager.log_tails(name, count) for name in names})))
+		tails = {name: manager.log_tails(name, count) for name in names}
+	if as_json:
+		click.echo(
+			json.dumps({"logs": [asdict(log) for log in logs_of(tails)], "without_log": silent(tails)})
+		)
+	else:
+		say("\n".join(lines(tails)))
 
 
 def chosen(wanted: str | None, programs: Collection[Process]) -> list[str]:
@@ -33,24 +53,33 @@ def chosen(wanted: str | None, programs: Collection[Process]) -> list[str]:
 	return found
 
 
-def lines(tails: dict[str, list[LogTail]]) -> Iterator[str]:
-	"""Programs may share a log: it is shown once, with all their names."""
+def logs_of(tails: dict[str, list[LogTail]]) -> list[Log]:
+	"""Programs may share a log: it is there once, with all their names."""
 	owners: dict[str, list[str]] = {}
 	logs: dict[str, LogTail] = {}
 	for name, found in tails.items():
 		for tail in found:
 			owners.setdefault(tail.source, []).append(name)
 			logs[tail.source] = tail
-	for source, tail in logs.items():
-		yield from ("", *shown(tail, owners[source]))
-	if silent := [name for name, found in tails.items() if not found]:
-		yield f"\nNo log of its own: {', '.join(silent)}."
+	return [Log(tuple(owners[source]), source, tail.lines, tail.fault) for source, tail in logs.items()]
 
 
-def shown(tail: LogTail, names: Iterable[str]) -> Iterator[str]:
-	yield f"==> {tail.source} ({', '.join(names)})"
-	if tail.fault:
-		yield f"(cannot be read: {tail.fault})"
-	elif not tail.lines:
+def silent(tails: dict[str, list[LogTail]]) -> list[str]:
+	"""Programs without a log of their own."""
+	return [name for name, found in tails.items() if not found]
+
+
+def lines(tails: dict[str, list[LogTail]]) -> Iterator[str]:
+	for log in logs_of(tails):
+		yield from ("", *shown(log))
+	if names := silent(tails):
+		yield f"\nNo log of its own: {', '.join(names)}."
+
+
+def shown(log: Log) -> Iterator[str]:
+	yield f"==> {log.source} ({', '.join(log.programs)})"
+	if log.fault:
+		yield f"(cannot be read: {log.fault})"
+	elif not log.lines:
 		yield "(empty)"
-	yield from tail.lines
+	yield from log.lines

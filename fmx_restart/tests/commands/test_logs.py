@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -36,6 +37,14 @@ class TestLogs(ManagedBench):
 		self.assertNotIn("worker", web)
 		self.assertEqual(self.output("logs", "bench-web"), web)
 		self.assertNotIn("web.error.log", self.output("logs", "bench-workers", "--tail", "1"))
+		# the same as JSON
+		told = json.loads(self.output("logs", "--tail", "2", "--json"))
+		of_web = next(log for log in told["logs"] if log["source"].endswith("/web.error.log"))
+		self.assertEqual((of_web["programs"], of_web["fault"]), ([WEB], ""))
+		self.assertEqual(len(of_web["lines"]), 2)
+		of_workers = [log["programs"] for log in told["logs"] if log["source"].endswith("/worker.error.log")]
+		self.assertEqual(of_workers, [[BROKEN, WORKER]])
+		self.assertEqual(told["without_log"], [])
 		# and of none
 		for name in ("bench-workers:shrot", "", "bench", "--"):
 			done = self.command("logs", *([name] if name != "--" else ["--", "-x"]))
