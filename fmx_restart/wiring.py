@@ -47,9 +47,9 @@ from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.checks.workers import WorkerRow, workers
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.in_background import BackgroundExamination
-from fmx_restart.doctor.programs import ProgramRow, known_processes, program_rows
+from fmx_restart.doctor.programs import ProgramRow, Programs, programs_of
 from fmx_restart.engine.emitter import Emitter, Listener
-from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
@@ -156,11 +156,10 @@ class Status:
 	]  # operations whose process died and that nobody has recovered: id → host; "" for this one
 	look: Look
 	jobs: dict[str, Job]  # those that run, by id, without short ones of this app itself
-	programs: tuple[
-		ProgramRow, ...
-	]  # of the process manager; without one, the bench's processes that are seen
+	programs: tuple[ProgramRow, ...]  # as in Programs
 	workers: tuple[WorkerRow, ...]
 	manager_fault: Failure | None  # why no process manager answers
+	managers_away: tuple[Failure, ...]  # where some answer: why each of the others does not
 
 
 def read_status() -> Status:
@@ -171,21 +170,23 @@ def read_status() -> Status:
 	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
 	left = [left for left in view.unfinished if not left.is_held(holding)]
 	hosts = {one.operation: "" if one.is_ours else one.host for one in left}
-	programs, fault = programs_in(view)
-	plain_look = replace(look, local=None)
-	return Status(view.lock_note, holding, hosts, plain_look, jobs, programs, tuple(workers(view)), fault)
+	programs = programs_of(view)
+	return Status(
+		holder=view.lock_note,
+		holding=holding,
+		unfinished=hosts,
+		look=replace(look, local=None),
+		jobs=jobs,
+		programs=programs.rows,
+		workers=tuple(workers(view)),
+		manager_fault=programs.fault,
+		managers_away=programs.away,
+	)
 
 
-def read_programs() -> tuple[tuple[ProgramRow, ...], Failure | None]:
-	"""As in Status, for a bench whose Redis does not answer. Raises WrongEnvironment outside of a bench."""
-	return programs_in(bench_view())
-
-
-def programs_in(view: BenchView) -> tuple[tuple[ProgramRow, ...], Failure | None]:
-	try:
-		return tuple(program_rows(view)), None
-	except OperationError as error:
-		return tuple(known_processes(view)), Failure(type(error).__name__, str(error), error.hint)
+def read_programs() -> Programs:
+	"""For a bench whose Redis does not answer. Raises WrongEnvironment outside of a bench."""
+	return programs_of(bench_view())
 
 
 def lock_holder() -> Holder | None:
@@ -350,7 +351,7 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> Bench
 		config=bench.read_config,
 		sites=lambda: list(sites) or bench.sites(),
 		connection=lambda: connect(config, bench_id),
-		processes=lambda: find_manager(path, config),
+		processes=lambda: ProcessManagers({THIS_MACHINE: find_manager(path, config)}),
 		host=lambda: ThisHost(path),
 		queue_limit=in_frappe(queue_limit),
 		site_config=site_config,

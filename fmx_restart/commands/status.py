@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
@@ -11,7 +11,7 @@ import click
 from fmx_restart.console.columns import columns
 from fmx_restart.console.listeners import say
 from fmx_restart.doctor.checks.workers import WorkerRow
-from fmx_restart.doctor.programs import ProgramRow
+from fmx_restart.doctor.programs import ProgramRow, Programs
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
@@ -29,7 +29,7 @@ def show_status(as_json: bool) -> None:
 		status = read_status()
 	except QueueUnreachable:
 		if not as_json:
-			say("\n".join(program_lines(*read_programs())))
+			say("\n".join(program_lines(read_programs())))
 		raise
 	if as_json:
 		click.echo(json.dumps(asdict(status)))
@@ -45,22 +45,28 @@ def lines(status: Status) -> Iterator[str]:
 		where = f" on {host}" if host else ""
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
 	yield ""
-	yield from program_lines(status.programs, status.manager_fault)
+	yield from program_lines(Programs(status.programs, status.manager_fault, status.managers_away))
 	yield from worker_lines(status)
 	depths = ", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items()))
 	yield f"\nQueued: {depths or '-'}"
 
 
-def program_lines(programs: Collection[ProgramRow], fault: Failure | None) -> Iterator[str]:
-	if fault:
-		yield f"No process manager answers: {fault.message.rstrip('.')}. {fault.hint}".rstrip()
+def program_lines(programs: Programs) -> Iterator[str]:
+	for fault in programs.away:
+		yield f"A process manager does not answer, and its programs are not shown: {told(fault)}"
+	if programs.fault:
+		yield f"No process manager answers: {told(programs.fault)}"
 		yield (
 			"Processes of this bench that can be seen on this machine:"
-			if programs
+			if programs.rows
 			else "No process of this bench can be seen on this machine."
 		)
-	if programs:
-		yield from columns(PROGRAM_HEAD, map(program_cells, programs), right=NUMBERS)
+	if programs.rows:
+		yield from columns(PROGRAM_HEAD, map(program_cells, programs.rows), right=NUMBERS)
+
+
+def told(fault: Failure) -> str:
+	return f"{fault.message.rstrip('.')}. {fault.hint}".rstrip()
 
 
 def program_cells(row: ProgramRow) -> tuple[str, ...]:

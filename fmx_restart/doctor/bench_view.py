@@ -26,7 +26,7 @@ from fmx_restart.adapters.redis_queue.records import Unreadable
 from fmx_restart.doctor.concurrency import Parts, part
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.identity import Holder, describe
-from fmx_restart.engine.ports import Bench, Host, HostProcess, Job, Look, Process, Processes, Worker
+from fmx_restart.engine.ports import Bench, Host, HostProcess, Job, Look, Process, ProcessManagers, Worker
 from fmx_restart.engine.workers import Locator, live_workers, running_jobs
 
 SETTLING = 0.7  # seconds between the two looks
@@ -163,7 +163,7 @@ class BenchAccess:
 	config: Callable[[], Mapping]  # sites/common_site_config.json, read strictly
 	sites: Callable[[], list[str]]
 	connection: Callable[[], Redis]  # to redis_queue, with a time-out for each answer
-	processes: Callable[[], Processes]
+	processes: Callable[[], ProcessManagers]
 	host: Callable[[], Host]
 	queue_limit: Callable[[], int | None]  # the depth at which frappe.enqueue begins to raise
 	site_config: Callable[[str], Mapping]  # of a site, by Frappe's rules (both files, environment)
@@ -260,8 +260,8 @@ class BenchView:
 		return self.ways.host()
 
 	@part
-	def manager(self) -> Processes:
-		"""The process manager. Raises NoManager where nothing says that this bench has one."""
+	def manager(self) -> ProcessManagers:
+		"""What runs the bench's programs. Raises NoManager where nothing says that this bench has one."""
 		try:
 			return self.ways.processes()
 		except WrongEnvironment as error:

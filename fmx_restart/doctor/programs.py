@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table
+from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.ports import Process, ProcessState
+from fmx_restart.engine.report import Failure
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,35 @@ class ProgramRow:
 	detail: str = ""  # the manager's own words about a failure
 
 
-def program_rows(view: BenchView) -> list[ProgramRow]:
-	"""By name. Raises an OperationError where no process manager answers."""
+@dataclass(frozen=True)
+class Programs:
+	rows: tuple[
+		ProgramRow, ...
+	]  # of the managers that answer; where none does, the bench's processes that are seen
+	fault: Failure | None = None  # why no process manager answers
+	away: tuple[Failure, ...] = ()  # where some answer: why each of the others does not
+
+
+def programs_of(view: BenchView) -> Programs:
+	"""By name. Raises an OperationError where this machine's processes cannot be looked at."""
+	try:
+		survey = view.manager.survey()
+	except OperationError as error:
+		return Programs(tuple(known_processes(view)), failure_of(error))
+	away = tuple(map(failure_of, survey.away.values()))
+	if away and not survey.processes:
+		return Programs(tuple(known_processes(view)), away[0])
 	table = process_table(view)
-	listed = sorted(view.processes, key=lambda process: process.name)
-	return [row_of(process, table) for process in listed]
+	listed = sorted(survey.processes, key=lambda process: process.name)
+	return Programs(tuple(row_of(process, table) for process in listed), away=away)
+
+
+def failure_of(error: OperationError) -> Failure:
+	return Failure(type(error).__name__, str(error), error.hint)
 
 
 def row_of(process: Process, table: ProcessTable) -> ProgramRow:
-	row = table.rows.get(process.pid) if process.pid else None
+	row = table.rows.get(process.local_pid) if process.local_pid else None
 	if row and process.incarnation and row.identity != process.incarnation:
 		row = None  # it was started again in between
 	return ProgramRow(
