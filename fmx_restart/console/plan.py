@@ -1,28 +1,20 @@
-"""What a restart would do: the story of a strategy, the order of the processes, and the plan as one sentence."""
+"""What a restart would do: what its strategy does, the order of the processes, and the plan as one sentence."""
 
 from __future__ import annotations
 
+from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import ProcessState
 
-#: What a strategy does, in the order in which it does it: for the dry run
-STORIES = {
-	Strategy.FAST: "Running jobs get a short grace period, then they are killed; everything is restarted side by side.",
-	Strategy.WAIT_WORKERS: "Running jobs finish first, then everything is restarted side by side.",
-	Strategy.NO_WAIT_WORKERS: "Web, scheduler and idle workers are restarted at once; each busy worker when its own job ends.",
-	Strategy.SUSPEND_RQ: "The queue is suspended and every process gets the stop order at once; running jobs get a grace"
-	" period, then they are killed.",
-	Strategy.ROLLING: "Web and scheduler are restarted at once, then one worker after the other; the queue keeps running.",
-}
 MIGRATION_STORY = "The sites are migrated before the restart. {}"
 DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
 
 
 def story(options: Options) -> str:
 	"""What an operation with these options does."""
-	text = STORIES[options.strategy]
+	text = STRATEGY_TEXTS[options.strategy].line
 	return MIGRATION_STORY.format(text) if options.migration else text
 
 
@@ -35,7 +27,7 @@ def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 	steps = {
 		Strategy.NO_WAIT_WORKERS: [("at once", others + idle), ("when its own job ends", busy)],
 		Strategy.ROLLING: [("at once", others), ("one at a time", idle), ("when its own job ends", busy)],
-	}.get(strategy, [("side by side", others + workers)])
+	}.get(strategy, [("in parallel", others + workers)])
 	return [(when, names) for when, names in steps if names]
 
 

@@ -43,12 +43,23 @@ def of_running(options: Options, plan: Plan) -> list[str]:
 
 def at_the_deadline(on_timeout: OnTimeout) -> str:
 	return {
-		OnTimeout.ABORT: _("If one is still running then, nothing is restarted and the queue keeps running."),
+		OnTimeout.ABORT: _(
+			"If a job is still running then, nothing is restarted and the queue keeps running."
+		),
 		OnTimeout.REQUEUE: _(
 			"Jobs still running then are killed and put back into their queue: they run again from the beginning."
 		),
 		OnTimeout.KILL: _("Jobs still running then are killed and named in the report."),
 	}[on_timeout]
+
+
+def if_forced(on_timeout: OnTimeout) -> str:
+	"""What becomes of running jobs when someone ends the wait. An operation that would abort kills them as well."""
+	if on_timeout is OnTimeout.REQUEUE:
+		return _(
+			"They are killed now and put back at the front of their queues: they run again from the beginning."
+		)
+	return _("They are killed now and named in the report. They are not run again automatically.")
 
 
 def of_migration(options: Options) -> list[str]:

@@ -10,8 +10,10 @@ from typing import Any
 import frappe
 from frappe import _
 
+from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.desk.access import MANAGER, OPERATOR, told
-from fmx_restart.engine.options import CLOSABLE, DRAIN_TIMEOUT, DRAINING, Strategy
+from fmx_restart.desk.consequences import at_the_deadline, if_forced
+from fmx_restart.engine.options import CLOSABLE, DRAIN_TIMEOUT, DRAINING, OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.requests import WAITING
 from fmx_restart.engine.strategies import PHASES, PHASES_WITHOUT_WORKERS
@@ -38,22 +40,23 @@ def extend_boot(bootinfo: frappe._dict) -> None:
 			"phases": phases(),
 			"phases_without_workers": [phase.value for phase in PHASES_WITHOUT_WORKERS],
 			"options_with_migration": list(WITH_MIGRATION),
+			"at_deadline": at_deadlines(),
 		}
 
 
 def offered_strategies() -> list[dict[str, Any]]:
-	"""In the order in which Desk offers them, the gentlest first."""
+	"""In the order in which Desk offers them."""
 	return [
 		{
 			"strategy": strategy.value,
-			"label": label,
-			"line": line,
+			"label": _(text.label),
+			"line": _(text.line),
 			"phases": [phase.value for phase in PHASES[strategy]],
 			"options": [name for name, having in STRATEGIES_WITH.items() if strategy in having],
 			"closable": [name for name, phase in CLOSABLE.items() if can_close(strategy, phase)],
 			"patience": DRAIN_TIMEOUT if strategy is Strategy.WAIT_WORKERS else None,
 		}
-		for strategy, (label, line) in texts().items()
+		for strategy, text in STRATEGY_TEXTS.items()
 	]
 
 
@@ -64,29 +67,16 @@ def can_close(strategy: Strategy, phase: Phase) -> bool:
 	return phase is Phase.RESTART or strategy in STRATEGIES_WITH["migrate"]
 
 
-def texts() -> dict[Strategy, tuple[str, str]]:
-	"""Label and line."""
+def at_deadlines() -> dict[str, dict[str, str]]:
+	"""What becomes of jobs that are still running at the deadline: as a choice, as a sentence, and if it comes now."""
+	choices = {
+		OnTimeout.ABORT: _("keep running: nothing is restarted"),
+		OnTimeout.REQUEUE: _("are killed and put back into their queue"),
+		OnTimeout.KILL: _("are killed"),
+	}
 	return {
-		Strategy.WAIT_WORKERS: (
-			_("Wait for running jobs"),
-			_("Running jobs finish first, then everything is restarted side by side."),
-		),
-		Strategy.ROLLING: (
-			_("One worker after the other"),
-			_("Web and scheduler at once, each worker when it is free; the queue keeps running."),
-		),
-		Strategy.NO_WAIT_WORKERS: (
-			_("Restart now, busy workers when free"),
-			_("Web, scheduler and idle workers at once; each busy worker when its own job ends."),
-		),
-		Strategy.SUSPEND_RQ: (
-			_("Suspend the queue and restart"),
-			_("Every process gets the stop order at once; jobs that take too long are killed and named."),
-		),
-		Strategy.FAST: (
-			_("Restart now, kill running jobs"),
-			_("Running jobs get a short grace period; jobs still running then are killed and named."),
-		),
+		action.value: {"label": label, "line": at_the_deadline(action), "if_forced": if_forced(action)}
+		for action, label in choices.items()
 	}
 
 

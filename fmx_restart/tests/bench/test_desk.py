@@ -21,7 +21,7 @@ class TestRestartFromDesk(DeskTestCase):
 			self.look_at_the_preview()
 			# And starts it
 			desk.click(PRIMARY, "Restart…")
-			desk.see(".restart-consequences", "If one is still running then, nothing is restarted")
+			desk.see(".restart-consequences", "If a job is still running then, nothing is restarted")
 			desk.click(PRIMARY, "Restart Now")
 			# Then its form shows who is waited for
 			self.see_phase("Drain")

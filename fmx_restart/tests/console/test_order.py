@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.console.plan import order
-from fmx_restart.engine.options import Strategy
+from fmx_restart.console.plan import order, story
+from fmx_restart.console.strategies import STRATEGY_TEXTS
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import Strategy, restart_options
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
@@ -29,6 +31,16 @@ PLAN = Plan(
 )
 
 
+class TestStory(unittest.TestCase):
+	def test_each_strategy_has_a_label_and_a_line_and_a_plan_shows_the_line(self):
+		self.assertEqual(STRATEGY_TEXTS.keys(), set(Strategy))
+		for strategy, text in STRATEGY_TEXTS.items():
+			self.assertTrue(text.label, strategy)
+			self.assertEqual(story(restart_options(strategy)), text.line)
+		migrating = story(restart_options(Strategy.WAIT_WORKERS, migration=MigrationOptions()))
+		self.assertRegex(migrating, r"^The sites are migrated before the restart\. Running jobs finish first")
+
+
 class TestOrder(unittest.TestCase):
 	def test_rolling_takes_idle_workers_first_and_each_busy_one_when_it_is_free(self):
 		steps = [("at once", ["web"]), ("one at a time", ["idle"]), ("when its own job ends", ["busy"])]
@@ -38,6 +50,6 @@ class TestOrder(unittest.TestCase):
 		steps = [("at once", ["web", "idle"]), ("when its own job ends", ["busy"])]
 		self.assertEqual(order(PLAN, Strategy.NO_WAIT_WORKERS), steps)
 
-	def test_all_others_restart_everything_side_by_side(self):
+	def test_all_others_restart_everything_in_parallel(self):
 		for strategy in (Strategy.FAST, Strategy.WAIT_WORKERS, Strategy.SUSPEND_RQ):
-			self.assertEqual(order(PLAN, strategy), [("side by side", ["web", "busy", "idle"])])
+			self.assertEqual(order(PLAN, strategy), [("in parallel", ["web", "busy", "idle"])])

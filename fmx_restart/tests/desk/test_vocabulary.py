@@ -20,9 +20,9 @@ SCRIPTS = [*(APP / "public" / "js").rglob("*.*"), *(APP / "fmx_restart").rglob("
 
 
 class TestScripts(unittest.TestCase):
-	def test_no_script_names_a_strategy_or_an_option_that_only_some_have(self):
+	def test_no_script_names_a_strategy_or_what_becomes_of_jobs_at_the_deadline(self):
 		names = [
-			strategy.value for strategy in Strategy if strategy is not Strategy.FAST
+			one.value for one in (*Strategy, *OnTimeout) if one is not Strategy.FAST
 		]  # its button is red
 		self.assertGreater(len(SCRIPTS), 20)
 		for path in SCRIPTS:
@@ -43,6 +43,15 @@ class TestVocabulary(unittest.TestCase):
 		phases = self.vocabulary.phases()
 		self.assertEqual(phases.keys(), {"Queued", *(phase.value for phase in Phase)})
 		self.assertTrue(all(row["label"] and row["text"] for row in phases.values()))
+
+	def test_each_ending_of_the_wait_has_its_words(self):
+		texts = self.vocabulary.at_deadlines()
+		self.assertEqual(texts.keys(), {action.value for action in OnTimeout})
+		for action, text in texts.items():
+			self.assertTrue(text["label"], action)
+			self.assertIn("still running then", text["line"])
+			is_run_again = action == OnTimeout.REQUEUE.value
+			self.assertEqual("run again from the beginning" in text["if_forced"], is_run_again)
 
 	def test_each_option_of_a_strategy_is_one_that_start_takes(self):
 		named = {name for row in self.offered.values() for name in row["options"]}
@@ -70,7 +79,7 @@ class TestConsequences(unittest.TestCase):
 	def test_what_happens_to_running_jobs_follows_the_strategy(self):
 		text = self.of(Strategy.WAIT_WORKERS, limit=60)
 		self.assertIn("One job is running; at most 1 min", text)
-		self.assertIn("If one is still running then, nothing is restarted", text)
+		self.assertIn("If a job is still running then, nothing is restarted", text)
 		self.assertIn("are killed and named in the report", self.of(Strategy.FAST))
 		self.assertIn("put back into their queue", self.of(Strategy.FAST, on_timeout=OnTimeout.REQUEUE))
 		self.assertIn("jobs that take longer than 30 s are killed", self.of(Strategy.SUSPEND_RQ))

@@ -1,7 +1,7 @@
 /** What people can ask of an operation that is under way. */
 import { act, Away } from "./api";
 import { parsed } from "./options";
-import { span } from "./words";
+import { AT_DEADLINE, span } from "./words";
 
 /** @param poll looks again as soon as something was asked */
 export function actions_for(poll) {
@@ -51,10 +51,7 @@ function ask_for_time({ doc }, request) {
 /** Names the jobs that would be killed. */
 function confirm_force({ doc, live }, request) {
 	const jobs = (live?.workers || []).map((worker) => worker.job).filter(Boolean);
-	const fate =
-		parsed(doc.options).on_timeout === "requeue"
-			? __("They are killed now, and put back to the front of their queues: they will run again from the beginning.")
-			: __("They are killed now, and named in the report. They are not run again automatically.");
+	const fate = AT_DEADLINE[parsed(doc.options).on_timeout]?.if_forced || "";
 	const list = jobs.map((job) => `<li>${job_text(job)}</li>`).join("");
 	const message = jobs.length
 		? `<p>${__("These jobs are running:")}</p><ul class="restart-jobs">${list}</ul><p>${fate}</p>`

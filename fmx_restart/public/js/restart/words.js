@@ -6,10 +6,13 @@ const vocabulary = frappe.boot.fmx_restart || {
 	phases: {},
 	phases_without_workers: [],
 	options_with_migration: [],
+	at_deadline: {},
 };
 
 export const STRATEGIES = vocabulary.strategies;
 export const OPTIONS_WITH_MIGRATION = vocabulary.options_with_migration;
+/** What becomes of jobs that are still running at the deadline, by the value of on_timeout. */
+export const AT_DEADLINE = vocabulary.at_deadline;
 
 export function strategy_named(name) {
 	return STRATEGIES.find((known) => known.strategy === name);
