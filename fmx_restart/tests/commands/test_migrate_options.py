@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import unittest
+from unittest.mock import patch
 
 import click
 
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.migration import Result, SiteMigration
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.tests.commands.test_history import HistoryCase
 from fmx_restart.tests.commands.typed import options_of
 
 
@@ -53,3 +59,26 @@ class TestMigrateOptions(unittest.TestCase):
 	def test_maintenance_may_be_asked_for_in_several_phases(self):
 		options = options_of("--migrate", "--maintenance-mode", "drain", "--maintenance-mode", "restart")
 		self.assertEqual(options.maintenance, {Phase.DRAIN, Phase.RESTART})
+
+
+class TestResume(HistoryCase):
+	def setUp(self) -> None:
+		super().setUp()
+		environment = patch.dict(os.environ, FRAPPE_BENCH_ROOT=str(self.bench))
+		environment.start()
+		self.addCleanup(environment.stop)
+
+	def test_resume_migrates_what_the_last_migration_left_over(self):
+		for site in ("a", "b", "c"):
+			(self.bench / "sites" / site).mkdir()
+			(self.bench / "sites" / site / "site_config.json").write_text("{}")
+		done = events.MigrationEnded(SiteMigration("a", Result.DONE))
+		self.write(1, events.MigrationsPlanned(("a", "c", "b")), done)
+		options = options_of("--resume")
+		self.assertIsNotNone(options.migration)
+		self.assertEqual((options.strategy, options.sites), (Strategy.WAIT_WORKERS, ("c", "b")))
+
+	def test_resume_without_anything_left_over_is_refused(self):
+		with self.assertRaisesRegex(WrongEnvironment, "no migration to continue") as raised:
+			options_of("--resume")
+		self.assertIn("--migrate --site NAME", raised.exception.hint)

@@ -144,7 +144,16 @@ class TestStartArguments(unittest.TestCase):
 
 	def test_a_client_can_send_each_option_that_an_order_may_have_and_no_other(self):
 		self.assertEqual(set(CHECKS) - set(vars(Options())), set())
-		self.assertNotIn("migrate_command", KINDS)
+		of_a_shell = {
+			"migrate_command",
+			"resume",
+			"recover",
+			"detach",
+			"dry_run",
+			"order",
+			"start_stopped_web",
+		}
+		self.assertEqual(KINDS.keys() & {*of_a_shell, "operation", "origin", "requested_by"}, set())
 		for strategy in Strategy:
 			self.assertIs(options(strategy=strategy.value).strategy, strategy)
 		for what in OnTimeout:

@@ -124,6 +124,13 @@ class TestStartOrder(unittest.TestCase):
 				self.change(options={**OPTIONS.to_json(), **values})
 				self.refused("cannot be used")
 
+	def test_who_asked_for_it_is_a_name_and_never_an_option(self):
+		options = replace(OPTIONS, requested_by="--migrate-command=id")
+		start_order.remove(self.folder, ID)
+		start_order.write(self.folder, replace(ORDER, options=options))
+		found = start_order.read(self.folder, ID).options
+		self.assertEqual((found.requested_by, found.migration), ("--migrate-command=id", None))
+
 	def test_one_that_an_older_version_wrote_is_refused_with_a_sentence(self):
 		self.path.write_text(json.dumps(OLDER))
 		self.refused("Another version of fmx_restart wrote it")
