@@ -90,10 +90,10 @@ def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None
 	with closing(Journal(journal.parent, operation)) as held:
 		if is_closed(journal):
 			return None
-		remains = crashed_operation_to_recover(journal)
+		crashed = crashed_operation_to_recover(journal)
 		emit = Emitter(held, listeners)
 		try:
-			recovery = Recovery(this_bench(operation, recovers=True), remains, emit)
+			recovery = Recovery(this_bench(operation, recovers=True), crashed, emit)
 			return run(recovery)
 		except OperationError as error:
 			if not is_closed(journal):
@@ -115,9 +115,9 @@ def take_over(left: Unfinished, listeners: Iterable[Listener] = ()) -> Report | 
 	with closing(journal):
 		if is_closed(left.journal):
 			return None
-		remains = crashed_operation_to_recover(left.journal)
+		crashed = crashed_operation_to_recover(left.journal)
 		bench = this_bench(left.operation, recovers=True, takes_over=True)
-		return TakeOver(bench, remains, Emitter(journal, listeners)).run()
+		return TakeOver(bench, crashed, Emitter(journal, listeners)).run()
 
 
 def run(recovery: Recovery) -> Report:

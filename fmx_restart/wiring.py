@@ -55,7 +55,7 @@ from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, is_worth_naming
-from fmx_restart.engine.ports import Bench, Job, Look, Processes, ProcessManagers
+from fmx_restart.engine.ports import Bench, Job, Look, NoRequests, Processes, ProcessManagers, Unexamined
 from fmx_restart.engine.report import Failure
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
@@ -228,8 +228,8 @@ def this_bench(
 		clock=SystemClock(),
 		migrations=BenchMigrations(path, operation, site_config),
 		settings=SiteConfigFiles(path),
-		health=None if recovers else BackgroundExamination(examine),
-		requests=None if recovers else RedisRequests(connection, id, operation),
+		health=Unexamined() if recovers else BackgroundExamination(examine),
+		requests=NoRequests() if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
 		others=OthersAtWork(journals_of(path), operation),
 	)

@@ -11,8 +11,9 @@ import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import is_worker_command, split_words
-from fmx_restart.adapters.managers.supervisor.programs import SERVER, Trace, kind_of
+from fmx_restart.adapters.managers.names import SERVERS
 from fmx_restart.adapters.managers.systemd import is_main_process
+from fmx_restart.adapters.process_kinds import Trace, kind_of, working_directory
 from fmx_restart.adapters.process_table import ProcessTable, Row, is_numbered_here
 from fmx_restart.engine.ports import ProcessKind
 
@@ -82,14 +83,6 @@ def belongs_to(bench: BenchFolder, pid: int, words: Iterable[str]) -> bool:
 	return any(bench.owns(path) for path in paths) and is_numbered_here(pid)
 
 
-def working_directory(pid: int) -> str:
-	"""Empty where the process is gone, or is another user's."""
-	try:
-		return psutil.Process(pid).cwd()
-	except (psutil.Error, OSError):  # OSError: psutil's answer for one that is ending at this moment
-		return ""
-
-
 def places_in_environment(pid: int) -> list[str]:
 	try:
 		environment = psutil.Process(pid).environ()
@@ -101,7 +94,6 @@ def places_in_environment(pid: int) -> list[str]:
 SYSTEM_INITS = {"systemd", "init"}
 #: They start one program and adopt whatever loses its parent.
 CONTAINER_INITS = {"tini", "tini-static", "docker-init", "dumb-init", "catatonit"}
-MANAGERS = {SERVER}  # a container may run one as its PID 1
 
 
 @dataclass(frozen=True)
@@ -119,7 +111,7 @@ def find_orphans(bench: BenchFolder, table: ProcessTable, managed: Collection[in
 	`managed`: the pids that the process manager says are its own; None where it does not answer. Where PID 1 itself starts
 	processes and nobody can tell those from adopted ones, none is found: better none than a wrong one.
 	"""
-	if managed is None and table.init and table.init.name in MANAGERS:
+	if managed is None and table.init and table.init.name in SERVERS:  # a container may run one as its PID 1
 		return []
 	candidates = [row for row in adopted(table) if row.pid not in (managed or ())]
 	if not candidates:
@@ -140,7 +132,7 @@ def adopted(table: ProcessTable) -> list[Row]:
 	if init is None:
 		return []
 	children = sorted(table.children.get(init.pid, ()), key=lambda row: (row.began, row.pid))
-	if not table.is_whole_machine and init.name not in SYSTEM_INITS | MANAGERS:
+	if not table.is_whole_machine and init.name not in SYSTEM_INITS | SERVERS:
 		# the oldest is what the container was started for
 		children = children[1:] if init.name in CONTAINER_INITS else []
 	sessions = [row for row in table.rows.values() if row.name == "systemd" and row.pid != init.pid]

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of, working_directory
+from fmx_restart.adapters.bench_processes import Role, belongs_to, role_of
 from fmx_restart.adapters.command_line import is_worker_command, split_words, titled_worker
 from fmx_restart.adapters.machine import this_machine
+from fmx_restart.adapters.process_kinds import working_directory
 from fmx_restart.adapters.process_table import (
 	PROC,
 	Stat,

@@ -128,9 +128,9 @@ def jobs_still_running(line: str) -> frozenset[str] | None:
 
 def crashed_operation_in(journal: Path) -> CrashedOperation:
 	"""For showing: what is known of it, as far as it is understood."""
-	remains = crashed_operation_of(facts_of(journal))
-	remains.operation = remains.operation or journal.stem
-	return remains
+	crashed = crashed_operation_of(facts_of(journal))
+	crashed.operation = crashed.operation or journal.stem
+	return crashed
 
 
 def crashed_operation_to_recover(journal: Path) -> CrashedOperation:

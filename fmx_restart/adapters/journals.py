@@ -113,18 +113,18 @@ class Unfinished:
 		return not is_certain and holder is not None and holder.operation == self.operation
 
 	def refusal(self) -> OtherMachine:
-		remains = crashed_operation_in(self.journal)
-		left = "; ".join(remains.left()) or "nothing permanent"
+		crashed = crashed_operation_in(self.journal)
+		left = "; ".join(crashed.left()) or "nothing permanent"
 		return OtherMachine(
-			f"Operation {self.operation} ran on {self.host} and died there in {remains.phase.value}. It left: {left}."
+			f"Operation {self.operation} ran on {self.host} and died there in {crashed.phase.value}. It left: {left}."
 			" Only that machine can see its programs. Nothing was changed here.",
 			hint=f"On {self.host}, type: bench safe-restart recover. If that machine is gone for good, type here:"
 			" bench safe-restart recover --take-over.",
 		)
 
 	def leaves_something(self) -> bool:
-		remains = crashed_operation_in(self.journal)
-		return bool(remains.left()) or remains.needs_new_workers or remains.not_understood > 0
+		crashed = crashed_operation_in(self.journal)
+		return bool(crashed.left()) or crashed.needs_new_workers or crashed.not_understood > 0
 
 
 def unfinished(folder: Path) -> list[Unfinished]:

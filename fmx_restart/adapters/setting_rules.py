@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import redis
 
-from fmx_restart.adapters.managers.setting_names import ADDRESS
+from fmx_restart.adapters.managers.names import ADDRESS
 from fmx_restart.engine.errors import WrongEnvironment
 
 HIGHEST_PORT = 65535

@@ -21,7 +21,7 @@ from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Bench, ProcessManagers
-from fmx_restart.engine.steps.drain import see_parked
+from fmx_restart.engine.steps.drain import wait_until_parked
 from fmx_restart.engine.strategies import operation_for
 
 
@@ -35,7 +35,7 @@ def idle_moment(view: BenchView) -> Iterator[Operation]:
 	operation = operation_for(bench_of(view, id), Options(requested_by=who), tell_nobody, id)
 	operation.managed = tuple(view.managed())
 	with operation.locked(), operation.fenced():
-		see_parked(operation)
+		wait_until_parked(operation)
 		refuse_unanswering(operation)
 		yield operation
 

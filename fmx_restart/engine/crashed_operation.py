@@ -43,16 +43,19 @@ class CrashedOperation:
 	)  # programs that are new already, name → new pid
 	migrating: events.MigrationStarted | None = None
 	migration_begun: bool = False
-	condemned: events.JobsCondemned | None = None  # jobs that were to be killed, and are not noted as ended
+	jobs_to_kill: events.JobsCondemned | None = (
+		None  # jobs that were to be killed, and are not noted as ended
+	)
 	is_recovered: bool = False
 
 	@property
 	def is_closed(self) -> bool:
-		"""Nothing is left to do: it ended by itself, or someone put things right."""
+		"""Nothing is left to do: it ended by itself, or was recovered."""
 		return self.report is not None or self.is_recovered
 
 	@property
 	def has_changed_anything(self) -> bool:
+		"""Past the preflight, or a setting or a program was touched."""
 		return self.phase is not Phase.PREFLIGHT or bool(self.settings or self.stopping)
 
 	@property
@@ -62,6 +65,7 @@ class CrashedOperation:
 
 	@property
 	def may_be_fenced(self) -> bool:
+		"""Its fence, or a wake-up of it, may still stand in Redis."""
 		return self.phase in FENCED and self.strategy != Strategy.ROLLING.value
 
 	def unfinished(self) -> list[Process]:
@@ -70,19 +74,20 @@ class CrashedOperation:
 		return [process for process in planned if process.name not in self.replaced]
 
 	def without_programs(self) -> CrashedOperation:
-		"""What another machine can see to: all but programs, and what only the machine knows that they run on."""
+		"""What another machine can clean up: all but programs and migrations, which only their own machine can see."""
 		names = ("operation", "strategy", "host", "process", "machine", "options", "started", "last")
-		names = (*names, "phase", "phase_began", "phases", "settings", "condemned")
+		names = (*names, "phase", "phase_began", "phases", "settings", "jobs_to_kill")
 		return CrashedOperation(**{name: getattr(self, name) for name in names})
 
 	def left(self) -> list[str]:
-		"""What stays until someone sees to it, in words."""
-		found = [f"stopped: {', '.join(self.stopping)}"] if self.stopping else []
-		found += [f"{key} of {site} changed" for site, key in self.settings]
-		found += [f"the migration of {self.migrating.site} was not seen to its end"] if self.migrating else []
-		return found
+		"""What stays until someone cleans it up, in words."""
+		parts = [f"stopped: {', '.join(self.stopping)}"] if self.stopping else []
+		parts += [f"{key} of {site} changed" for site, key in self.settings]
+		parts += [f"the migration of {self.migrating.site} was not seen to its end"] if self.migrating else []
+		return parts
 
 	def add(self, event: events.Event, time: float) -> None:
+		"""`time`: seconds since the epoch. Facts come in the order in which they were emitted."""
 		self.last = time
 		if note := NOTES.get(type(event)):
 			note(self, event, time)
@@ -90,82 +95,82 @@ class CrashedOperation:
 
 def crashed_operation_of(facts: Iterable[tuple[float, events.Event]]) -> CrashedOperation:
 	"""`facts`: instants in seconds since the epoch, and what was told then, in that order."""
-	remains = CrashedOperation()
+	crashed = CrashedOperation()
 	for time, event in facts:
-		remains.add(event, time)
-	return remains
+		crashed.add(event, time)
+	return crashed
 
 
-def _started(remains: CrashedOperation, event: events.OperationStarted, time: float) -> None:
-	remains.operation, remains.strategy, remains.started = event.operation, event.strategy, time
-	remains.host, remains.process = event.host, event.process
-	remains.machine = event.machine or Machine(event.host)
-	remains.options = event.options or Options()
-	remains.phase_began = time
+def _started(crashed: CrashedOperation, event: events.OperationStarted, time: float) -> None:
+	crashed.operation, crashed.strategy, crashed.started = event.operation, event.strategy, time
+	crashed.host, crashed.process = event.host, event.process
+	crashed.machine = event.machine or Machine(event.host)
+	crashed.options = event.options or Options()
+	crashed.phase_began = time
 
 
-def _entered(remains: CrashedOperation, event: events.PhaseEntered, time: float) -> None:
-	remains.phases.append(PhaseTime(remains.phase, time - remains.phase_began))
-	remains.phase, remains.phase_began = event.phase, time
+def _entered(crashed: CrashedOperation, event: events.PhaseEntered, time: float) -> None:
+	crashed.phases.append(PhaseTime(crashed.phase, time - crashed.phase_began))
+	crashed.phase, crashed.phase_began = event.phase, time
 
 
-def _planned(remains: CrashedOperation, event: events.Planned, time: float) -> None:
-	remains.plan = event.plan
+def _planned(crashed: CrashedOperation, event: events.Planned, time: float) -> None:
+	crashed.plan = event.plan
 
 
-def _went(remains: CrashedOperation, event: events.WentIntoBackground, time: float) -> None:
-	remains.process = event.process
+def _went_into_background(crashed: CrashedOperation, event: events.WentIntoBackground, time: float) -> None:
+	crashed.process = event.process
 
 
-def _changed(remains: CrashedOperation, event: events.SettingChanged, time: float) -> None:
-	remains.settings[event.found.site, event.found.key] = event.found
+def _setting_changed(crashed: CrashedOperation, event: events.SettingChanged, time: float) -> None:
+	crashed.settings[event.found.site, event.found.key] = event.found
 
 
-def _settled(
-	remains: CrashedOperation, event: events.SettingRestored | events.SettingLeft, time: float
+def _setting_done(
+	crashed: CrashedOperation, event: events.SettingRestored | events.SettingLeft, time: float
 ) -> None:
-	remains.settings.pop((event.found.site, event.found.key), None)
+	crashed.settings.pop((event.found.site, event.found.key), None)
 
 
-def _stopping(remains: CrashedOperation, event: events.ProcessStopping, time: float) -> None:
-	remains.stopping[event.name] = event.pid
-	remains.incarnations[event.name] = event.incarnation
+def _process_stopping(crashed: CrashedOperation, event: events.ProcessStopping, time: float) -> None:
+	crashed.stopping[event.name] = event.pid
+	crashed.incarnations[event.name] = event.incarnation
 
 
-def _up(remains: CrashedOperation, event: events.ProcessUp, time: float) -> None:
-	remains.stopping.pop(event.name, None)
-	remains.replaced[event.name] = event.new_pid
+def _process_up(crashed: CrashedOperation, event: events.ProcessUp, time: float) -> None:
+	crashed.stopping.pop(event.name, None)
+	crashed.replaced[event.name] = event.new_pid
 
 
-def _condemned(remains: CrashedOperation, event: events.JobsCondemned, time: float) -> None:
-	remains.condemned = event
+def _jobs_condemned(crashed: CrashedOperation, event: events.JobsCondemned, time: float) -> None:
+	crashed.jobs_to_kill = event
 
 
-def _interrupted(remains: CrashedOperation, event: events.JobsInterrupted, time: float) -> None:
-	remains.condemned = None
+def _jobs_interrupted(crashed: CrashedOperation, event: events.JobsInterrupted, time: float) -> None:
+	crashed.jobs_to_kill = None
 
 
-def _migrations(remains: CrashedOperation, event: events.MigrationsPlanned, time: float) -> None:
-	remains.migration_begun = True
+def _migrations_planned(crashed: CrashedOperation, event: events.MigrationsPlanned, time: float) -> None:
+	crashed.migration_begun = True
 
 
-def _migrating(remains: CrashedOperation, event: events.MigrationStarted, time: float) -> None:
-	remains.migrating = event
+def _migration_started(crashed: CrashedOperation, event: events.MigrationStarted, time: float) -> None:
+	crashed.migrating = event
 
 
-def _migrated(remains: CrashedOperation, event: events.MigrationEnded, time: float) -> None:
-	remains.migrating = None
+def _migration_ended(crashed: CrashedOperation, event: events.MigrationEnded, time: float) -> None:
+	crashed.migrating = None
 
 
-def _ended(remains: CrashedOperation, event: events.Ended, time: float) -> None:
+def _ended(crashed: CrashedOperation, event: events.Ended, time: float) -> None:
 	if event.report.is_left_open:
 		return
-	remains.report, remains.phase = event.report, event.report.outcome
-	remains.is_recovered = event.report.outcome is Phase.RECOVERED
+	crashed.report, crashed.phase = event.report, event.report.outcome
+	crashed.is_recovered = event.report.outcome is Phase.RECOVERED
 
 
-def _not_understood(remains: CrashedOperation, event: events.NotUnderstood, time: float) -> None:
-	remains.not_understood += 1
+def _not_understood(crashed: CrashedOperation, event: events.NotUnderstood, time: float) -> None:
+	crashed.not_understood += 1
 
 
 NOTES = {
@@ -173,16 +178,16 @@ NOTES = {
 	events.OperationStarted: _started,
 	events.PhaseEntered: _entered,
 	events.Planned: _planned,
-	events.WentIntoBackground: _went,
-	events.SettingChanged: _changed,
-	events.SettingRestored: _settled,
-	events.SettingLeft: _settled,
-	events.ProcessStopping: _stopping,
-	events.ProcessUp: _up,
-	events.JobsCondemned: _condemned,
-	events.JobsInterrupted: _interrupted,
-	events.MigrationsPlanned: _migrations,
-	events.MigrationStarted: _migrating,
-	events.MigrationEnded: _migrated,
+	events.WentIntoBackground: _went_into_background,
+	events.SettingChanged: _setting_changed,
+	events.SettingRestored: _setting_done,
+	events.SettingLeft: _setting_done,
+	events.ProcessStopping: _process_stopping,
+	events.ProcessUp: _process_up,
+	events.JobsCondemned: _jobs_condemned,
+	events.JobsInterrupted: _jobs_interrupted,
+	events.MigrationsPlanned: _migrations_planned,
+	events.MigrationStarted: _migration_started,
+	events.MigrationEnded: _migration_ended,
 	events.Ended: _ended,
 }

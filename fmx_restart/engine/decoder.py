@@ -38,6 +38,7 @@ def decoder_of(kind: Any, *, strict: bool = False) -> Decode:
 
 
 def of_dataclass(kind: type, *, strict: bool) -> Decode:
+	"""From an object; fields with defaults may be missing."""
 	hints = get_type_hints(kind)
 	parts = [(field.name, decoder_of(hints[field.name], strict=strict)) for field in fields(kind)]
 	known = {name for name, _ in parts}
@@ -56,6 +57,7 @@ def of_dataclass(kind: type, *, strict: bool) -> Decode:
 
 
 def of_enum(kind: type[Enum]) -> Decode:
+	"""From a member's value."""
 	members = {member.value: member for member in kind}
 
 	def decode(value: Any) -> Any:
@@ -68,6 +70,7 @@ def of_enum(kind: type[Enum]) -> Decode:
 
 
 def of_number(value: Any) -> float:
+	"""From a whole number, too; true and false are none."""
 	if type(value) not in (int, float):
 		raise NotDecodable(f"{str(value)[:40]!r} is not a number")
 	try:
@@ -77,6 +80,8 @@ def of_number(value: Any) -> float:
 
 
 def of_plain(kind: type) -> Decode:
+	"""Of exactly that type: no number in place of a text."""
+
 	def decode(value: Any) -> Any:
 		if type(value) is not kind:
 			raise NotDecodable(f"{str(value)[:40]!r} is not a {kind.__name__}")
@@ -86,6 +91,7 @@ def of_plain(kind: type) -> Decode:
 
 
 def of_parts(origin: Any, parts: tuple, *, strict: bool) -> Decode:
+	"""Of a type that is made of others: a union, a list, a mapping. Raises TypeError for any other, a slip of ours."""
 	if origin in (Union, types.UnionType):
 		return of_union(parts, strict=strict)
 	if origin in (tuple, list, frozenset):
@@ -115,6 +121,8 @@ def of_union(parts: tuple, *, strict: bool) -> Decode:
 
 
 def of_list(kind: type, part: Decode) -> Decode:
+	"""A list, tuple or frozenset, each item decoded by `part`."""
+
 	def decode(value: Any) -> Any:
 		if not isinstance(value, list):
 			raise NotDecodable(f"{str(value)[:40]!r} is not a list")
@@ -124,6 +132,8 @@ def of_list(kind: type, part: Decode) -> Decode:
 
 
 def of_mapping(key: Decode, part: Decode) -> Decode:
+	"""From an object, whose names are decoded as well."""
+
 	def decode(value: Any) -> Any:
 		if not isinstance(value, dict):
 			raise NotDecodable(f"{str(value)[:40]!r} is not an object")

@@ -17,13 +17,15 @@ OperationError                the base; caught at the edges and nowhere else
 ├── FenceFault        exit 4  the fence lapsed when nothing could be undone any more; everything was restarted
 ├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
 ├── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
-└── ProcessDied       exit 4  the operation's process died; another one put things right
+└── ProcessDied       exit 4  the operation's process died; another one cleaned up
 """
 
 from __future__ import annotations
 
 
 class OperationError(Exception):
+	"""`hint`: what to type next; it may be empty."""
+
 	exit_code = 1
 
 	def __init__(self, message: str, *, hint: str = "") -> None:

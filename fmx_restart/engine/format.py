@@ -13,19 +13,21 @@ def span(seconds: float | None) -> str:
 	if seconds < 10:
 		text = f"{seconds:.1f}" if seconds >= 0.1 or seconds == 0 else f"{seconds:.2f}"
 		return f"{text.removesuffix('.0')} s"
-	whole = round(seconds)
-	for size, unit, small, part in UNITS:
-		if whole >= size:
-			rest = whole % size // small
-			return f"{whole // size} {unit} {rest} {part}" if rest else f"{whole // size} {unit}"
-	return f"{whole} s"
+	rounded = round(seconds)
+	for size, unit, smaller, smaller_unit in UNITS:
+		if rounded >= size:
+			rest = rounded % size // smaller
+			return f"{rounded // size} {unit} {rest} {smaller_unit}" if rest else f"{rounded // size} {unit}"
+	return f"{rounded} s"
 
 
 def count(number: int, noun: str) -> str:
+	"""1 job, 2,000 jobs."""
 	return f"{number:,} {noun if number == 1 else plural(noun)}"
 
 
 def plural(noun: str) -> str:
+	"""For the regular nouns that this app counts."""
 	return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 

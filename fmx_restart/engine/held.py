@@ -33,6 +33,8 @@ STRANGER_BEAT = 0.2  # seconds between two renewals while a stranger's suspensio
 
 
 class Held(State):
+	"""Lock and fence of an operation. Whatever waits does so with `wait`, which renews both."""
+
 	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
 		super().__init__(bench, options, emit, id)
 		self.requests = PendingRequests(self)
@@ -41,12 +43,12 @@ class Held(State):
 		self.has_lost_lock = False  # another operation has the bench: nothing may be touched any more
 		self.fence_stood = True  # since the last time that every worker was seen parked or at work
 		self._last_beat = self._next_beat = 0.0
-		self._stranger_told = self._neighbour_told = False
+		self._stranger_reported = self._neighbour_reported = False
 
 	def wait(self, condition: Callable[[], bool], patience: Patience) -> bool:
 		"""
 		wait_until that keeps lock and fence alive, heeds a request to stop, and outlasts a Redis restart. While all can
-		still be undone nobody's time runs out because of Redis: raises QueueUnreachable when it stays away.
+		still be undone no time limit runs out because of Redis: raises QueueUnreachable when it stays away.
 		"""
 		outage = Outage(self.bench.clock, lambda error: self.emit(events.QueueAway(str(error))))
 
@@ -73,8 +75,8 @@ class Held(State):
 
 	def each(self, items: Iterable[T], *, heeds_stop: bool = True) -> Iterator[T]:
 		"""
-		One after the other, with lock and fence renewed between two: what is done for one site may take a second, and
-		there may be hundreds. Raises LockLost, and Interrupted while all can still be undone.
+		Yield one item after the other, and renew lock and fence between two: the work for one site may take a second, and
+		there may be hundreds of sites. Raises LockLost, and Interrupted while all can still be undone.
 		"""
 		for item in items:
 			if heeds_stop:
@@ -83,32 +85,32 @@ class Held(State):
 			yield item
 
 	def renew(self, now: bool = True) -> None:
-		"""keep_alive where Redis answers. Raises LockLost."""
+		"""keep_alive, for which Redis may be away. Raises LockLost."""
 		Outage(self.bench.clock, lambda error: self.emit(events.QueueAway(str(error)))).outlast(
 			lambda: self.keep_alive(now)
 		)
 
 	def keep_alive(self, now: bool = False, phase: Phase | None = None) -> bool:
 		"""
-		Renew what we hold, a few times per lease. False when the fence had lapsed before. Raises LockLost when
+		Renew lock and fence, a few times per lease. False when the fence had lapsed before. Raises LockLost when
 		another operation has the bench: then nothing of ours may be touched any more, also when the other one has ended.
 		"""
 		clock, lock, fence = self.bench.clock, self.bench.lock, self.bench.fence
 		if clock.now() < self._next_beat and not now:
 			return True
 		note = self.note(phase)
-		held = Hold.FOREIGN if self.has_lost_lock else lock.hold(note)
-		if held is Hold.FOREIGN:
+		lock_state = Hold.FOREIGN if self.has_lost_lock else lock.hold(note)
+		if lock_state is Hold.FOREIGN:
 			self.has_lost_lock = True
 			raise self._lock_lost(describe(lock.holder() or "it has ended since"))
-		self.lock_stood &= held is Hold.KEPT
-		fence_is = self._hold_fence(note) if self.is_fenced else None
-		if fence_is is Hold.TAKEN:
+		self.lock_stood &= lock_state is Hold.KEPT
+		fence_state = self._hold_fence(note) if self.is_fenced else None
+		if fence_state is Hold.TAKEN:
 			self._note_lapse(clock.now() - self._last_beat)
 		beat = min(lock.seconds, fence.seconds) / BEATS_PER_LEASE
 		self._last_beat = clock.now()
-		self._next_beat = self._last_beat + (STRANGER_BEAT if fence_is is Hold.FOREIGN else beat)
-		return fence_is is not Hold.TAKEN
+		self._next_beat = self._last_beat + (STRANGER_BEAT if fence_state is Hold.FOREIGN else beat)
+		return fence_state is not Hold.TAKEN
 
 	def _note_lapse(self, seconds: float) -> None:
 		self.fence_stood = False
@@ -130,7 +132,7 @@ class Held(State):
 		)
 
 	def note(self, phase: Phase | None = None) -> str:
-		"""What stands in Redis beside the lock and the fence."""
+		"""The text that stands in Redis beside the lock and the fence: who we are, and in which phase."""
 		me, options = self.bench.host.me(), self.options
 		return Holder(
 			operation=self.id,
@@ -144,7 +146,7 @@ class Held(State):
 		).note()
 
 	def insist(self, act: Callable[[], None]) -> None:
-		"""Do it as soon as Redis answers: an act that must not be skipped because Redis restarts just now."""
+		"""Act as soon as Redis answers. For what must not be skipped because Redis restarts just now. Raises QueueUnreachable."""
 		done: list[None] = []
 		if not self.wait(lambda: done.append(act()) or True, REDIS_RETURNS):
 			raise QueueUnreachable(
@@ -158,31 +160,31 @@ class Held(State):
 		self.is_fenced = True
 		try:
 			self._hold_fence(self.note())
-			self._tell_neighbour()
+			self._report_neighbour()
 			yield
 		finally:
 			self.unfence()
 
 	def _hold_fence(self, note: str) -> Hold:
-		held = self.bench.fence.hold(note)
-		if held is Hold.FOREIGN and not self._stranger_told:
+		state = self.bench.fence.hold(note)
+		if state is Hold.FOREIGN and not self._stranger_reported:
 			self.emit(events.ForeignSuspension(describe(self.bench.fence.holder() or "")))
-		self._stranger_told = held is Hold.FOREIGN
-		return held
+		self._stranger_reported = state is Hold.FOREIGN
+		return state
 
-	def _tell_neighbour(self) -> None:
-		"""Once: the queue runs again only when that operation has released it as well."""
+	def _report_neighbour(self) -> None:
+		"""Emit once that another bench's operation fences the queue too: it runs again only when both have released it."""
 		holder = Holder.parse(self.bench.fence.holder())
-		if holder and holder.operation != self.id and not self._neighbour_told:
-			self._neighbour_told = True
+		if holder and holder.operation != self.id and not self._neighbour_reported:
+			self._neighbour_reported = True
 			self.emit(events.FenceShared(str(holder)))
 
 	def unfence(self) -> None:
-		"""When Redis is away the fence ends by itself: that must not hide why we are here."""
+		"""Lift our own fence. Where Redis is away it expires by itself, and the error that brought us here must stay visible."""
 		if not self.is_fenced or self.has_lost_lock:
 			return
 		self.is_fenced = False
-		for give_back in (self.bench.queue.recall, self.bench.fence.release, self._tell_neighbour):
+		for give_back in (self.bench.queue.recall, self.bench.fence.release, self._report_neighbour):
 			try:
 				give_back()
 			except OperationError as error:
@@ -190,11 +192,12 @@ class Held(State):
 
 	@contextmanager
 	def locked(self) -> Iterator[None]:
+		"""The bench is ours inside the block. Raises BenchBusy where another operation holds it."""
 		if self.bench.lock.hold(self.note()) is Hold.FOREIGN:
-			held = self.bench.lock.holder() or ""
+			note = self.bench.lock.holder() or ""
 			raise BenchBusy(
-				f"Another operation holds this bench: {describe(held)}. Nothing was changed.",
-				hint=f"{how_to_wait(Holder.parse(held))} If its process died on another machine, its lock ends by itself"
+				f"Another operation holds this bench: {describe(note)}. Nothing was changed.",
+				hint=f"{how_to_wait(Holder.parse(note))} If its process died on another machine, its lock ends by itself"
 				f" within {self.bench.lock.seconds:.0f} seconds.",
 			)
 		self._last_beat = self.bench.clock.now()
@@ -212,7 +215,7 @@ class Held(State):
 		longer than its lock lasts may go on at any moment, with whatever it was about to do.
 		"""
 		others = self.bench.others
-		if others is None or wait_until(lambda: others.at_work() is None, OTHER_ENDS, self.bench.clock):
+		if wait_until(lambda: others.at_work() is None, OTHER_ENDS, self.bench.clock):
 			return
 		if other := others.at_work():
 			raise BenchBusy(

@@ -28,6 +28,7 @@ def new_operation_id(newest: str = "") -> str:
 
 
 def is_operation_id(text: object) -> bool:
+	"""Whether it has the form of the ids that new_operation_id makes."""
 	return isinstance(text, str) and ID.fullmatch(text) is not None
 
 
@@ -62,7 +63,7 @@ LATEST = 1e11  # seconds since the epoch: the year 5138; what lies beyond is no 
 
 @dataclass(frozen=True)
 class Holder:
-	"""Instants are seconds since the epoch."""
+	"""Who holds a lock or a fence, as its note tells. Instants are seconds since the epoch."""
 
 	operation: str
 	requested_by: str
@@ -70,10 +71,11 @@ class Holder:
 	pid: int
 	phase: str
 	since: float  # when the operation began
-	is_recovery: bool = False  # its process died, another one puts things right
+	is_recovery: bool = False  # it cleans up after that operation, whose process died
 	identity: str = ""  # of that process (HostProcess); empty in notes of older versions
 
 	def note(self) -> str:
+		"""The text that parse reads."""
 		return json.dumps(asdict(self))
 
 	@classmethod
@@ -87,7 +89,9 @@ class Holder:
 		_, brace, rest = (value or "").partition("{")
 		try:
 			note = json.loads(brace + rest)
-			holder = cls(**{name: cleaned(one) for name, one in note.items() if name in names})
+			holder = cls(
+				**{name: cleaned(field_value) for name, field_value in note.items() if name in names}
+			)
 		except (ValueError, TypeError, AttributeError, RecursionError):
 			return None
 		return holder if holder._is_sound() else None
@@ -109,6 +113,7 @@ class Holder:
 
 
 def cleaned(value: object) -> object:
+	"""A text cut to what can be shown; anything else as it is."""
 	return printable(value, MOST_SHOWN) if isinstance(value, str) else value
 
 

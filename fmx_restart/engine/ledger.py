@@ -40,6 +40,7 @@ def text_of(id: bytes) -> str:
 
 
 def id_of(text: str) -> bytes:
+	"""The inverse of text_of."""
 	return text.encode(errors="surrogateescape")
 
 
@@ -52,6 +53,7 @@ class Ids:
 		self._waiting = 0
 
 	def add(self, ids: Collection[bytes]) -> None:
+		"""The newest are kept as they are, and packed when there are many."""
 		buckets = self._unpacked
 		for id in ids:
 			buckets[hash(id) % BUCKETS].append(id)
@@ -60,13 +62,14 @@ class Ids:
 			self._pack()
 
 	def bucket(self, number: int) -> set[bytes]:
-		found = set(self._unpacked[number])
+		"""One of BUCKETS parts of all ids, by their hash: so that not all have to be unpacked at once."""
+		members = set(self._unpacked[number])
 		for ids in self._packed[number]:
-			found.update(marshal.loads(zlib.decompress(ids)))
-		return found
+			members.update(marshal.loads(zlib.decompress(ids)))
+		return members
 
 	def discard(self, number: int, ids: Collection[bytes]) -> None:
-		"""Those ids leave that bucket."""
+		"""Take these ids out of that bucket."""
 		left = self.bucket(number).difference(ids)
 		self._unpacked[number] = []
 		self._packed[number] = [packed(left)] if left else []
@@ -84,7 +87,7 @@ def packed(ids: Iterable[bytes]) -> bytes:
 
 
 class Places:
-	"""Id → place."""
+	"""Id of a job → the list it stands in, for a million of them."""
 
 	def __init__(self, places: Mapping[str, Place] | None = None) -> None:
 		self._ids = {place: Ids() for place in Place}
@@ -92,35 +95,36 @@ class Places:
 			self.add(place, [id_of(id)])
 
 	def add(self, place: Place, ids: Collection[bytes]) -> None:
+		"""Of an id that is added to several places the last one of Place counts."""
 		self._ids[place].add(ids)
 
 	def waiting(self, number: int) -> set[bytes]:
-		"""Of that bucket."""
+		"""Ids of that bucket that wait in a queue."""
 		return self._ids[Place.WAITING].bucket(number)
 
-	def bucket(self, number: int, but: Collection[bytes] = ()) -> dict[bytes, Place]:
-		"""All ids of it `but` for those."""
-		found: dict[bytes, Place] = {}
+	def bucket(self, number: int, without: Collection[bytes] = ()) -> dict[bytes, Place]:
+		"""Id → place of that bucket, `without` these ids."""
+		places: dict[bytes, Place] = {}
 		for place, ids in self._ids.items():
-			found.update(dict.fromkeys(ids.bucket(number).difference(but), place))
-		return found
+			places.update(dict.fromkeys(ids.bucket(number).difference(without), place))
+		return places
 
 	def as_dict(self) -> dict[str, Place]:
-		"""All at once: for a few."""
+		"""Everything at once: only for a few ids."""
 		buckets = map(self.bucket, range(BUCKETS))
 		return {text_of(id): place for bucket in buckets for id, place in bucket.items()}
 
 	def of(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, Place]:
-		"""Those of them that stand anywhere."""
+		"""Id → place of those that stand in any list."""
 		wanted = Ids()
 		wanted.add(list(map(id_of, ids)))
-		found = {}
+		places = {}
 		for number in range(BUCKETS):
-			if some := wanted.bucket(number):
+			if ids_here := wanted.bucket(number):
 				beat()
 				bucket = self.bucket(number)
-				found.update((text_of(id), bucket[id]) for id in some & bucket.keys())
-		return found
+				places.update((text_of(id), bucket[id]) for id in ids_here & bucket.keys())
+		return places
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Account:
 	waiting: int = 0
 	running: int = 0
 	requeued: int = 0  # put back: ghosts, and jobs that were killed on purpose
-	interrupted: list[str] = field(default_factory=list)  # started, and nobody runs them any more
+	interrupted: list[str] = field(default_factory=list)  # started, and no worker runs them any more
 	removed: int = 0  # deleted by someone, or expired: RQ keeps no trace of a job with result_ttl=0
 	lost: list[str] = field(default_factory=list)  # ghosts that could not be put back
 	gone: list[str] = field(default_factory=list)  # Redis lost its data, and these with it
@@ -164,10 +168,12 @@ class Account:
 
 	@property
 	def total(self) -> int:
+		"""Jobs that have to be accounted for."""
 		return self.before + self.arrived
 
 	@property
 	def is_balanced(self) -> bool:
+		"""Every job has exactly one outcome."""
 		outcomes = self.finished + self.failed + self.waiting + self.running + self.requeued + self.removed
 		return self.total == outcomes + len(self.interrupted) + len(self.lost) + len(self.gone)
 
@@ -186,6 +192,8 @@ class Comparison:
 
 
 class Ledger:
+	"""Compares where each job stands before the fence and after it, and accounts for every one."""
+
 	def __init__(self, before: Inventory, abandoned: Collection[str] = ()) -> None:
 		"""`abandoned`: RQ lists them as running, and nobody had worked on them any more when the operation began."""
 		self.before, self.abandoned = before, frozenset(abandoned)
@@ -196,45 +204,52 @@ class Ledger:
 		self, after: Inventory, *, abandoned: Collection[str] = (), beat: Beat = no_beat
 	) -> Comparison:
 		"""`abandoned`: RQ lists them as running, and nobody works on them."""
-		found, dead = Comparison(), set(map(id_of, abandoned))
+		comparison, dead = Comparison(), set(map(id_of, abandoned))
 		older, requeued = set(map(id_of, self.abandoned)), set(map(id_of, self.requeued))
 		for number in range(BUCKETS):
 			beat()
 			still = self.before.places.waiting(number) & after.places.waiting(number)
 			still -= dead | older | requeued  # nearly all of a long queue: counted at once
-			found.before += len(still)
-			found.placed["waiting"] += len(still)
+			comparison.before += len(still)
+			comparison.placed["waiting"] += len(still)
 			before, now = self.before.places.bucket(number, still), after.places.bucket(number, still)
-			self._compare({id: place for id, place in before.items() if id not in older}, now, dead, found)
-		return found
+			self._compare(
+				{id: place for id, place in before.items() if id not in older}, now, dead, comparison
+			)
+		return comparison
 
 	def _compare(
-		self, before: Mapping[bytes, Place], now: Mapping[bytes, Place], dead: set[bytes], found: Comparison
+		self,
+		before: Mapping[bytes, Place],
+		now: Mapping[bytes, Place],
+		dead: set[bytes],
+		comparison: Comparison,
 	) -> None:
-		"""One by one, those that do not simply wait."""
+		"""Add to `comparison` the jobs that do not simply wait, one by one."""
 		older = set(map(id_of, self.abandoned))
 		opened = {id for id, place in before.items() if place in OPEN}
-		come = {id for id, place in now.items() if before.get(id) is not place} - older - opened
-		found.before += len(opened)
-		found.arrived += len(come)
-		for id in chain(opened, come):
+		new = {id for id, place in now.items() if before.get(id) is not place} - older - opened
+		comparison.before += len(opened)
+		comparison.arrived += len(new)
+		for id in chain(opened, new):
 			place, name = now.get(id, Place.STRANDED), text_of(id)
 			if place is Place.STRANDED:
-				found.unplaced.add(name)
+				comparison.unplaced.add(name)
 			elif id in dead:
-				found.interrupted.append(name)
+				comparison.interrupted.append(name)
 			else:
 				is_back = place is Place.WAITING and name in self.requeued
-				found.placed["requeued" if is_back else LISTED[place]] += 1
+				comparison.placed["requeued" if is_back else LISTED[place]] += 1
 
 	def discard_known(self, hashes: Ids, beat: Beat = no_beat) -> None:
-		"""Of jobs that waited before the comparison tells."""
+		"""Take out of `hashes` the jobs that waited before: the comparison accounts for them."""
 		for number in range(BUCKETS):
 			beat()
 			hashes.discard(number, self.before.places.waiting(number))
 
 	@staticmethod
 	def unlisted(hashes: Ids, after: Inventory, beat: Beat = no_beat) -> Iterator[str]:
+		"""Ids that have a hash and stand in no list."""
 		for number in range(BUCKETS):
 			if left := hashes.bucket(number):
 				beat()
@@ -264,7 +279,7 @@ class Ledger:
 		return account
 
 	def judge(self, account: Account, id: str, status: str | None) -> None:
-		"""A job that stands in no list, by what its hash says."""
+		"""Count a job that stands in no list, by the status in its hash."""
 		if status == "queued":
 			account.lost.append(id)
 		elif status == "started":
@@ -278,4 +293,5 @@ class Ledger:
 
 
 def count(account: Account, outcome: str, number: int = 1) -> None:
+	"""Add to one of the account's numbers; `outcome` is the name of its field."""
 	setattr(account, outcome, getattr(account, outcome) + number)

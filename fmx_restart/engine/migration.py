@@ -41,6 +41,8 @@ class Finding:
 
 
 class Result(str, Enum):
+	"""What became of one site."""
+
 	DONE = "done"
 	FAILED = "failed"
 	TIMED_OUT = "timed out"
@@ -84,7 +86,7 @@ def masked(line: str) -> str:
 
 
 class Output:
-	"""Fed with text in pieces of any size. Progress bars redraw a line with \\r: a few of their states are enough."""
+	"""A run's output, fed in pieces of any size. A progress bar redraws its line with \\r: a few of its states are shown."""
 
 	def __init__(self, site: str) -> None:
 		self.site = site

@@ -8,11 +8,7 @@ from typing import Protocol
 
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT
-from fmx_restart.engine.errors import (
-	JournalFault,
-	LockLost,
-	OperationError,
-)
+from fmx_restart.engine.errors import JournalFault, LockLost, OperationError
 from fmx_restart.engine.held import Held
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
@@ -29,7 +25,8 @@ from fmx_restart.engine.workers import Locator
 class Story(Protocol):
 	"""What an operation does, in which order: see strategies.py."""
 
-	def tell(self, operation: Operation) -> None: ...
+	def run(self, operation: Operation) -> None:
+		"""Carry out all steps. Raises an OperationError where they do not end well."""
 
 	def pass_gate(self, operation: Operation) -> None:
 		"""Before the first act that cannot be undone: nothing may have run since every worker was seen parked or at work."""
@@ -51,15 +48,14 @@ class Operation(Held):
 		self.ledger: Ledger | None = None
 		self.ledger_opened = 0.0  # on the clock that nobody can set
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
-		self.held: list[
-			Replacement
-		] = []  # programs that were stopped for a migration, down until the restart
+		#: programs that were stopped for a migration, down until the restart
+		self.held: list[Replacement] = []
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering
-		self.code_faults: list[CodeFault] = []  # told already
+		self.code_faults: list[CodeFault] = []  # reported already
 		self.code_seen_at = bench.clock.now()
-		self.managed: Sequence[Process] = ()  # as the process manager told last
+		self.managed: Sequence[Process] = ()  # by the process manager's last answer
 		self.locator = Locator(bench.host, bench.queue, bench.clock)
 		self.registered: set[HostProcess] = set()  # workers of this machine that Redis knew at any look
 		self.clock_steps = ClockSteps()
@@ -70,9 +66,9 @@ class Operation(Held):
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
 		try:
 			self.emit(self._beginning())
-			self.tell_troubles()  # nothing yet: it sets the doctor going
+			self.report_troubles()  # none yet: the first question starts the doctor
 			with self.locked(), self.settings:
-				self._story.tell(self)
+				self._story.run(self)
 			self._end(Phase.DONE)
 		except BaseException as error:
 			self.report.is_left_open = self.has_lost_lock and self.has_changed_anything
@@ -96,11 +92,11 @@ class Operation(Held):
 		)
 
 	def enter(self, phase: Phase) -> None:
-		"""The only way from one phase to the next: checked, stamped, told before the act it announces."""
+		"""The only way from one phase to the next: checked, timed, and emitted before the act it announces."""
 		check_move(self.phase, phase)
 		self.settings.follow(phase)
-		self.tell_troubles()
-		self.tell_unreadable()
+		self.report_troubles()
+		self.report_unreadable()
 		before = self.phase
 		if before.can_be_undone and not phase.can_be_undone:
 			self._story.pass_gate(self)
@@ -116,7 +112,7 @@ class Operation(Held):
 		self._stamp(before)
 
 	def _renew_for(self, phase: Phase) -> None:
-		"""So that whoever looks at the lock sees the phase that begins now."""
+		"""Renew the lock, so that whoever reads its note sees the phase that begins now."""
 		try:
 			self.keep_alive(now=True, phase=phase)
 		except OperationError as error:
@@ -141,11 +137,12 @@ class Operation(Held):
 		return look
 
 	def note_time(self, time: float, before: float) -> None:
-		"""`time`: Redis' own, read since `before`."""
+		"""Emit when Redis' clock was set. `time`: that clock's; `before`: ours, when the question was asked."""
 		if step := self.clock_steps.note(time, before, self.bench.clock.now()):
 			self.emit(events.ClockSet(step))
 
 	def located(self, look: Look) -> Look:
+		"""The same look, with where its workers are."""
 		return self.locator.locate(look, lambda: self.managed)
 
 	def orphans(self, look: Look) -> tuple[HostProcess, ...]:
@@ -159,22 +156,25 @@ class Operation(Held):
 		return self.managed
 
 	def note_managed(self, survey: Survey) -> None:
-		"""Of a manager that does not answer, what it told last."""
+		"""Remember the survey. For a manager that does not answer, its last answer stays."""
 		known = [process for process in self.managed if process.manager in survey.away]
 		self.managed = [*self.as_planned(survey.processes), *known]
 
 	def as_planned(self, processes: Iterable[Process]) -> list[Process]:
-		"""With what the plan found out about them: the manager does not know who has workers."""
+		"""Add what the plan knows of them: a manager does not know which of its programs have workers."""
 		plan = (*self.plan.restart, *self.plan.left_alone) if self.plan else ()
-		have = {process.name for process in plan if process.has_workers}
-		return [replace(it, has_workers=it.has_workers or it.name in have) for it in processes]
+		with_workers = {process.name for process in plan if process.has_workers}
+		return [
+			replace(process, has_workers=process.has_workers or process.name in with_workers)
+			for process in processes
+		]
 
 	def _end(self, outcome: Phase, error: BaseException | None = None) -> None:
-		if not self.is_recovery:  # that one ends wherever the dead one stood
+		if not self.is_recovery:  # a recovery ends in whatever phase the dead operation stood
 			check_move(self.phase, outcome)
 		self._stamp(self.phase)
 		self.phase = self.report.outcome = outcome
-		self.tell_unreadable()
+		self.report_unreadable()
 		self.report.seconds = self.bench.clock.now() - self._began
 		if error is not None:
 			hint = error.hint if isinstance(error, OperationError) else ""

@@ -22,6 +22,8 @@ class InvalidOptions(ValueError):
 
 
 class Strategy(str, Enum):
+	"""How running jobs are treated: docs/strategies.md."""
+
 	FAST = "fast"
 	WAIT_WORKERS = "wait-workers"
 	NO_WAIT_WORKERS = "no-wait-workers"
@@ -44,7 +46,7 @@ class OnTimeout(str, Enum):
 
 
 def usual_on_timeout(strategy: Strategy) -> OnTimeout:
-	"""With this strategy, unless someone says otherwise."""
+	"""What happens with this strategy unless the person says otherwise."""
 	return OnTimeout.ABORT if strategy in (Strategy.WAIT_WORKERS, Strategy.ROLLING) else OnTimeout.KILL
 
 
@@ -55,6 +57,8 @@ ORIGINS = ("terminal", "desk", "api", "schedule")
 
 @dataclass(frozen=True)
 class Options:
+	"""Built once, by restart_options or from_json, and never changed. Durations are seconds."""
+
 	strategy: Strategy = Strategy.WAIT_WORKERS
 	drain_timeout: float = DRAIN_TIMEOUT  # seconds that running jobs get to finish
 	on_timeout: OnTimeout = OnTimeout.ABORT
@@ -84,12 +88,13 @@ class Options:
 
 	@property
 	def stops_queue(self) -> bool:
+		"""The queue is fenced for a while: no worker on this Redis starts a job then."""
 		return self.touches_jobs and self.strategy is not Strategy.ROLLING
 
 	def checked(self) -> Options:
 		"""
-		Itself. Raises InvalidOptions. For what is going to be done, not for what a journal tells: that was done, whatever
-		this version would say of it.
+		These options. Raises InvalidOptions. For an operation that is going to run, not for one in a journal: that one ran,
+		whatever this version would say of its options.
 		"""
 		for problem in problems(self):
 			raise InvalidOptions(problem)
@@ -176,7 +181,7 @@ def share_of(value: str | float) -> float:
 
 
 def phases_named(names: Iterable[str]) -> frozenset[Phase]:
-	"""Those of --maintenance-mode. Raises InvalidOptions."""
+	"""The phases of --maintenance-mode, by their lower-case names. Raises InvalidOptions."""
 	names = list(names)
 	if unknown := [name for name in names if name not in list(CLOSABLE)]:
 		raise InvalidOptions(f"--maintenance-mode: {unknown[0]!r} is none of {', '.join(CLOSABLE)}.")
@@ -196,7 +201,7 @@ LONGEST_SITE = 255  # characters
 
 
 def problems(options: Options) -> Iterator[str]:
-	"""A sentence for each rule that is broken."""
+	"""A sentence for each rule that these options break."""
 	for field, option, least, most in BOUNDS:
 		yield from out_of_bounds(option, getattr(options, field), least, most)
 	if not options.web and not options.workers:
@@ -225,6 +230,7 @@ def is_site_name(name: str) -> bool:
 
 
 def problems_of_maintenance(options: Options) -> Iterator[str]:
+	"""Phases of --maintenance-mode that this operation does not have."""
 	if not options.maintenance <= set(CLOSABLE.values()):
 		yield f"Sites can be closed in these phases only: {', '.join(CLOSABLE)}."
 	if Phase.MIGRATE in options.maintenance and not options.migration:
@@ -234,6 +240,7 @@ def problems_of_maintenance(options: Options) -> Iterator[str]:
 
 
 def problems_of_migration(options: Options, migration: MigrationOptions) -> Iterator[str]:
+	"""Options of a migration that contradict each other, or where the operation comes from."""
 	yield from out_of_bounds("--migrate-timeout", migration.timeout, 1)
 	if options.strategy is Strategy.FAST:
 		yield "A migration waits for running jobs: it cannot be fast."

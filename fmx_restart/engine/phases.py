@@ -6,6 +6,8 @@ from enum import Enum
 
 
 class Phase(str, Enum):
+	"""Values are shown to people and stand in journals."""
+
 	PREFLIGHT = "Preflight"
 	FENCE = "Fence"
 	PARK = "Park"
@@ -20,10 +22,11 @@ class Phase(str, Enum):
 	DONE = "Done"
 	ABORTED = "Aborted"
 	FAILED = "Failed"
-	RECOVERED = "Recovered"  # its process died; another one put things right
+	RECOVERED = "Recovered"  # its process died; another one cleaned up
 
 	@property
 	def is_final(self) -> bool:
+		"""No phase follows."""
 		return not NEXT[self]
 
 	@property
@@ -35,7 +38,7 @@ class Phase(str, Enum):
 UNDOABLE = {Phase.PREFLIGHT, Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.BACKUP}
 
 NEXT = {
-	# the early ones fail where another operation took the bench: then nobody undoes what they changed
+	# the early ones fail where another operation took the bench: what they changed is left to the recovery
 	Phase.PREFLIGHT: {Phase.FENCE, Phase.RESTART, Phase.ABORTED, Phase.FAILED},
 	Phase.FENCE: {Phase.PARK, Phase.ABORTED, Phase.FAILED},
 	Phase.PARK: {Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.ABORTED, Phase.FAILED},

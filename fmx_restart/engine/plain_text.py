@@ -16,6 +16,7 @@ def printable_lines(text: str) -> str:
 
 
 def escaped(text: str, kept: str) -> str:
+	"""The text with an escape for every character that cannot be printed, but for those in `kept`."""
 	if text.isprintable():
 		return text
 	return "".join(char if char.isprintable() or char in kept else escape(char) for char in text)

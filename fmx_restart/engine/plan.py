@@ -20,6 +20,8 @@ from fmx_restart.engine.ports import (
 
 @dataclass(frozen=True)
 class Plan:
+	"""Everything that is known before the first act. Durations are seconds."""
+
 	restart: tuple[Process, ...]
 	left_alone: tuple[Process, ...]  # someone stopped these on purpose, and they stay so
 	busy: tuple[str, ...]  # names of worker programs that are at work now
@@ -51,7 +53,7 @@ WEB_KINDS = {ProcessKind.WEB, ProcessKind.SOCKETIO}
 
 
 def chosen(processes: Iterable[Process], *, web: bool, workers: bool) -> list[Process]:
-	"""Scheduler and workers go together, socketio goes with web; anything else goes with its group."""
+	"""The processes that are to be restarted: scheduler and workers go together, socketio goes with web, any other with its group."""
 	processes = list(processes)
 	web_groups = {(p.manager, p.group) for p in processes if p.kind is ProcessKind.WEB}
 
@@ -90,16 +92,17 @@ def most_left(job: Job, now: float) -> float | None:
 
 
 def elapsed(job: Job, now: float) -> float:
+	"""Seconds since the job started; 0 where that is not known."""
 	return max(0.0, now - job.started) if job.started else 0.0
 
 
 def is_worth_naming(job: Job, now: float) -> bool:
-	"""Nobody enqueued a job of this app, and it ends within seconds. One that does not is told like any other."""
+	"""A job of this app itself ends within seconds, and people need not know of it. One that takes longer is named like any other."""
 	return not job.is_own or job.started is None or elapsed(job, now) > OWN_JOBS_TAKE
 
 
 def longest(jobs: Iterable[Job], now: float) -> float | None:
-	"""0 without jobs; None as soon as one of them has no limit."""
+	"""Seconds until RQ has ended the last of these jobs by its limit: 0 without jobs, None as soon as one has no limit."""
 	bounds = [most_left(job, now) for job in jobs]
 	return None if None in bounds else max(bounds, default=0.0)
 

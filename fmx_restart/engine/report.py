@@ -13,6 +13,8 @@ from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting, Un
 
 @dataclass
 class PhaseTime:
+	"""How long a phase lasted."""
+
 	phase: Phase
 	seconds: float
 
@@ -27,6 +29,8 @@ class JobWait:
 
 @dataclass
 class ProcessChange:
+	"""What became of one process. Times are seconds; `new_pid` is None where it did not come back."""
+
 	name: str
 	kind: ProcessKind
 	old_pid: int | None
@@ -54,19 +58,23 @@ class Lapse:
 
 @dataclass
 class Failure:
+	"""Why an operation did not end as Done: the name of its error, what happened, what to type next."""
+
 	type: str
 	message: str
 	hint: str
 
 
 def put_back(interrupted: Iterable[Job], requeued: Iterable[str]) -> list[Job]:
-	"""Of jobs that were killed, those that wait in their queue again."""
+	"""Those of the killed jobs that wait in their queue again."""
 	ids = set(requeued)
 	return [job for job in interrupted if job.id in ids]
 
 
 @dataclass
 class Report:
+	"""Filled while the operation runs, complete when it has ended."""
+
 	operation: str
 	bench: str
 	strategy: str

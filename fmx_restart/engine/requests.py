@@ -24,7 +24,7 @@ NOT_DRAINING = "it does not wait for running jobs now"
 def refusal_to_cancel(phase: Phase | None) -> str:
 	"""
 	Why it cannot be stopped in this phase; "" where it can, because all can be undone or it ends between two workers.
-	None, for a phase that nobody knows: it may be asked, and decides itself.
+	None, for a phase that is unknown here: the operation may be asked, and decides itself.
 	"""
 	if phase is None or phase.can_be_undone or phase is Phase.HANDOVER:
 		return ""
@@ -47,6 +47,8 @@ def how_to_wait(holder: Holder | None) -> str:
 
 
 class PendingRequests:
+	"""What was requested of this operation so far, and what of it changes its course."""
+
 	def __init__(self, operation: State) -> None:
 		self.operation = operation
 		self.extra = 0.0  # seconds that running jobs get beyond the options' time
@@ -61,27 +63,28 @@ class PendingRequests:
 
 	@property
 	def on_timeout(self) -> OnTimeout:
-		"""Who asks for force doesn't want to abort."""
+		"""What happens to jobs whose time is over. A person who asks for force does not want to abort."""
 		chosen = self.operation.options.on_timeout
 		return OnTimeout.KILL if self.is_forced and chosen is OnTimeout.ABORT else chosen
 
 	def heed(self) -> bool:
-		"""Look whether someone asked for anything, a few times a second at most."""
+		"""Read the mailbox, a few times a second at most, and carry out what is allowed now. Always True: it goes into `outlast`."""
 		bench = self.operation.bench
-		if bench.requests is not None and bench.clock.now() >= self._next_look:
+		if bench.clock.now() >= self._next_look:
 			self._next_look = bench.clock.now() + LOOK_EVERY
 			mail = bench.requests.take()
 			if mail.unreadable:
 				reasons = tuple(dict.fromkeys(mail.unreadable))
 				self.operation.emit(events.RequestsIgnored(len(mail.unreadable), reasons))
 			for request in mail.requests:
-				self._grant(request)
+				self._carry_out(request)
 		return True
 
 	def who_stopped(self) -> str:
+		"""The beginning of a sentence that says why the operation was stopped."""
 		return f"Cancelled by {self._cancelled_by}" if self._cancelled_by else "Stopped on request"
 
-	def _grant(self, request: Request) -> None:
+	def _carry_out(self, request: Request) -> None:
 		refusal = refusal_of(request.wish, self.operation.phase)
 		self.operation.emit(events.Requested(request, refusal))
 		if refusal:

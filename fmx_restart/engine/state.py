@@ -6,9 +6,7 @@ import threading
 from collections.abc import Callable
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import (
-	JournalFault,
-)
+from fmx_restart.engine.errors import JournalFault
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
@@ -16,6 +14,8 @@ from fmx_restart.engine.report import KeptSetting, Report
 
 
 class State:
+	"""`emit`: called with each fact, the journal first. `id`: of the operation."""
+
 	is_recovery = False
 
 	def __init__(self, bench: Bench, options: Options, emit: Callable[[events.Event], None], id: str) -> None:
@@ -27,10 +27,10 @@ class State:
 			tuple[str, str], KeptSetting
 		] = {}  # by site and key: on now, to be put back
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
-		self._troubles_told = False
+		self._troubles_reported = False
 
 	def listen(self, listener: Callable[[events.Event], None]) -> None:
-		"""One more, after all others."""
+		"""Add a listener; it hears each fact after all others."""
 		others = self._emit
 
 		def emit(event: events.Event) -> None:
@@ -41,8 +41,8 @@ class State:
 
 	def emit(self, event: events.Event, *, undoable: bool = False) -> None:
 		"""
-		Tell all listeners. Raises JournalFault when the journal cannot be written while all can still be undone; later
-		that is told, and what was begun is finished without it.
+		Hand the fact to all listeners. Raises JournalFault when the journal cannot be written while everything can still be
+		undone; later that fault is only reported, and what was begun is finished without a journal.
 		"""
 		try:
 			self._emit(event)
@@ -53,22 +53,22 @@ class State:
 					f"{fault} Nothing was restarted; the queue keeps running.", hint=fault.hint
 				) from fault
 
-	def tell_troubles(self) -> None:
-		"""Once, as soon as the doctor knows; the phases do not wait for him."""
-		health = self.bench.health
-		if health is None or self._troubles_told or (troubles := health.troubles()) is None:
+	def report_troubles(self) -> None:
+		"""Emit what the doctor found: once, as soon as it has answered. No phase waits for that."""
+		if self._troubles_reported or (troubles := self.bench.health.troubles()) is None:
 			return
-		self._troubles_told = True
+		self._troubles_reported = True
 		for trouble in troubles:
 			self.emit(events.TroubleFound(trouble))
 
-	def tell_unreadable(self) -> None:
-		"""At most once in a phase, and only when there are more than were told."""
-		found, told = self.bench.queue.unreadable(), self.report.unreadable
-		if found.count > (told.count if told else 0):
-			self.report.unreadable = found
-			self.emit(events.RecordsUnreadable(found))
+	def report_unreadable(self) -> None:
+		"""Emit how many records cannot be read: at most once in a phase, and only when there are more than before."""
+		records, reported = self.bench.queue.unreadable(), self.report.unreadable
+		if records.count > (reported.count if reported else 0):
+			self.report.unreadable = records
+			self.emit(events.RecordsUnreadable(records))
 
 	@property
 	def has_changed_anything(self) -> bool:
+		"""Past the preflight, or a setting of a site is changed."""
 		return self.phase is not Phase.PREFLIGHT or bool(self.changed_settings)

@@ -22,7 +22,7 @@ from fmx_restart.engine.steps.verify import verify
 
 @contextmanager
 def under_fence(operation: Operation) -> Iterator[None]:
-	"""Inside the block no idle worker takes a job. At its good end every job is counted, and the queue runs again."""
+	"""Idle workers take no job inside the block. Where it ends well every job is counted, and the queue runs again."""
 	operation.enter(Phase.FENCE)
 	open_ledger(operation)
 	with operation.fenced():
@@ -33,17 +33,19 @@ def under_fence(operation: Operation) -> Iterator[None]:
 
 
 def wait_workers(operation: Operation) -> None:
+	"""Running jobs end first, then everything is restarted. Also the story of the fast strategy, with a short grace."""
 	preflight(operation)
 	with migrations_judged(operation):
 		with under_fence(operation):
 			drain(operation)
 			last_look(operation)
-			relays = migrate_then(operation, lambda: restart(operation))
-		verify(operation, relays)
-		audit(operation, relays)
+			replacements = migrate_then(operation, lambda: restart(operation))
+		verify(operation, replacements)
+		audit(operation, replacements)
 
 
 def no_wait_workers(operation: Operation) -> None:
+	"""Everything idle is restarted now; a busy worker is replaced when its job ends, while the queue runs."""
 	preflight(operation)
 	with migrations_judged(operation):
 		with under_fence(operation):
@@ -52,27 +54,29 @@ def no_wait_workers(operation: Operation) -> None:
 			prompt, lingering = migrate_then(operation, lambda: restart_idle(operation))
 		verify(operation, prompt)
 		if lingering:
-			failed = any(relay.leg is Stage.FAILED for relay in prompt)
+			failed = any(replacement.stage is Stage.FAILED for replacement in prompt)
 			hand_over(operation, lingering, all_is_well=not failed and not operation.report.lapses)
 		audit(operation, [*prompt, *lingering])
 
 
 def suspend_rq(operation: Operation) -> None:
+	"""Everything is told to stop now; a job that still runs after the grace is killed."""
 	preflight(operation)
 	with migrations_judged(operation):
 		with under_fence(operation):
 			last_look(operation)
 			force_after = operation.options.force_kill_timeout
 			# a migration only with --force: running jobs go on meanwhile
-			relays = migrate_then(operation, lambda: restart(operation, force_after=force_after))
-		verify(operation, relays)
-		audit(operation, relays)
+			replacements = migrate_then(operation, lambda: restart(operation, force_after=force_after))
+		verify(operation, replacements)
+		audit(operation, replacements)
 
 
 ESSENTIAL = {ProcessKind.WEB, ProcessKind.SCHEDULER}
 
 
 def rolling(operation: Operation) -> None:
+	"""Web and scheduler at once, then worker after worker, each when it is idle; the queue is never suspended."""
 	preflight(operation)
 	workers = [process for process in operation.plan.restart if process.runs_jobs]
 	refuse_pools(operation, workers)
@@ -80,16 +84,16 @@ def rolling(operation: Operation) -> None:
 	open_ledger(operation)
 	others = restart_all(operation, [process for process in operation.plan.restart if process not in workers])
 	verify(operation, others)
-	relays = roll_workers(operation, others, workers)
+	replacements = roll_workers(operation, others, workers)
 	close_ledger_on_the_move(operation)
-	audit(operation, [*others, *relays])
+	audit(operation, [*others, *replacements])
 
 
 def roll_workers(
 	operation: Operation, others: list[Replacement], workers: list[Process]
 ) -> list[Replacement]:
 	"""No worker is touched when web or the scheduler did not come back, or too many of the other processes."""
-	failed = [relay.old for relay in others if relay.leg is Stage.FAILED]
+	failed = [replacement.old for replacement in others if replacement.stage is Stage.FAILED]
 	is_essential = any(process.kind in ESSENTIAL for process in failed)
 	if is_essential or len(failed) >= operation.options.rolling_max_failures:
 		stop_rolling(operation, failed, workers)
@@ -99,11 +103,12 @@ def roll_workers(
 
 
 def without_workers(operation: Operation) -> None:
+	"""Web alone: no job notices, so the queue is neither fenced nor counted."""
 	preflight(operation)
 	last_look(operation)
-	relays = restart(operation)
-	verify(operation, relays)
-	audit(operation, relays)
+	replacements = restart(operation)
+	verify(operation, replacements)
+	audit(operation, replacements)
 
 
 STORIES = {
@@ -131,9 +136,9 @@ PHASES_WITHOUT_WORKERS = (Phase.RESTART, Phase.VERIFY, Phase.AUDIT)
 
 
 class StrategyStory:
-	"""The Story of an operation: by its options the steps of one strategy."""
+	"""The Story of an operation: the steps of the strategy that its options name."""
 
-	def tell(self, operation: Operation) -> None:
+	def run(self, operation: Operation) -> None:
 		steps = STORIES[operation.options.strategy] if operation.options.touches_jobs else without_workers
 		steps(operation)
 
@@ -142,5 +147,5 @@ class StrategyStory:
 
 
 def operation_for(bench: Bench, options: Options, emit: Callable[[Event], None], id: str) -> Operation:
-	"""One that does what its options say when it runs. `id`: see new_operation_id."""
+	"""An operation that carries out its options when it runs. `id`: see new_operation_id."""
 	return Operation(bench, options, emit, id, StrategyStory())

@@ -10,13 +10,16 @@ from fmx_restart.engine.errors import QueueUnreachable
 
 
 class Clock(Protocol):
+	"""All waiting and all time stamps use it, so that tests need not wait."""
+
 	def now(self) -> float:
 		"""Seconds on a clock that never jumps; only differences mean something."""
 
 	def time(self) -> float:
 		"""Seconds since the epoch, for stamps that people and other processes read."""
 
-	def sleep(self, seconds: float) -> None: ...
+	def sleep(self, seconds: float) -> None:
+		"""Wait at least so long."""
 
 
 LONGEST_PAUSE = 0.25  # seconds between two looks, however long a look takes
@@ -24,6 +27,8 @@ LONGEST_PAUSE = 0.25  # seconds between two looks, however long a look takes
 
 @dataclass(frozen=True)
 class Patience:
+	"""How long, and how often, wait_until looks."""
+
 	timeout: float  # seconds
 	poll: float = 0.05  # seconds between two looks
 
@@ -48,8 +53,8 @@ def wait_until(condition: Callable[[], bool], patience: Patience, clock: Clock) 
 
 class Outage:
 	"""
-	Acts that may find Redis away, within one wait. The time that it was away counts for nobody, and workers may need as
-	long again: RQ asks again after ever longer pauses, each about as long as all before.
+	Acts that may find Redis away, within one wait. The time that Redis was away is added to the wait, and as much again for
+	the workers: RQ asks again after ever longer pauses, each about as long as all before.
 	"""
 
 	LONGEST = 60.0  # seconds after which Redis is not waited for any more
@@ -58,7 +63,7 @@ class Outage:
 	def __init__(self, clock: Clock, tell: Callable[[QueueUnreachable], object]) -> None:
 		self.clock, self.tell = clock, tell
 		self.error: QueueUnreachable | None = None  # of the last look; None when Redis answered it
-		self.is_told = False
+		self.is_reported = False
 		self.lost = self.granted = 0.0  # seconds
 		self.since = 0.0
 
@@ -67,9 +72,9 @@ class Outage:
 		try:
 			return act()
 		except QueueUnreachable as error:
-			if not self.is_told:
+			if not self.is_reported:
 				self.tell(error)
-			self.is_told = True
+			self.is_reported = True
 			return False
 
 	def look(self, condition: Callable[[], bool]) -> bool:
@@ -84,12 +89,12 @@ class Outage:
 				self.error = error
 				raise
 
-		found = self.outlast(note)
+		holds = self.outlast(note)
 		if self.error and not before:
 			self.since = began
 		elif before and not self.error:
 			self.lost += began - self.since
-		return found
+		return holds
 
 	def owed(self) -> float:
 		"""Seconds that whoever waits gets in addition when the time is over. 0 when there is no more."""

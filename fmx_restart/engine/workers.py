@@ -34,12 +34,14 @@ Managed = Callable[[], Iterable[Process]]
 
 
 def no_processes() -> tuple[Process, ...]:
-	"""What a manager runs that nobody has asked."""
+	"""In place of a manager's answer, where none was asked."""
 	return ()
 
 
 @dataclass(frozen=True)
 class Claim:
+	"""The record of a worker that may be this process; of several claims to one process the heaviest wins."""
+
 	worker: Worker
 	process: HostProcess
 	likeness: Likeness
@@ -48,11 +50,12 @@ class Claim:
 
 	@property
 	def weight(self) -> tuple:
+		"""Compares two claims to one process."""
 		return self.likeness, self.was_seen, self.is_by_name
 
 
 class Locator:
-	"""Remembers from look to look whom it saw: one for each operation, or for one question."""
+	"""Tells which process each worker is. Remembers from look to look: one for each operation, or for one question."""
 
 	def __init__(self, host: Host, queue: Queue, clock: Clock) -> None:
 		self._host, self._queue, self._clock = host, queue, clock
@@ -114,7 +117,7 @@ class Locator:
 		ours = [worker for worker in others if worker.host == self._host.name or worker.name in self._seen]
 		ended = {worker.name for worker in ours if self._is_known_to_have_ended(worker)}
 		unknown = {worker.name for worker in ours} - ended
-		if unknown and self._sees_everybody():
+		if unknown and self._knows_all_clients():
 			self._ended.update(dict.fromkeys(unknown))
 			ended |= unknown
 		return ended
@@ -134,7 +137,7 @@ class Locator:
 			return False
 		return True
 
-	def _sees_everybody(self) -> bool:
+	def _knows_all_clients(self) -> bool:
 		if self._clock.now() < self._ask_at:
 			return False
 		self._ask_at = self._clock.now() + ASK_AGAIN
@@ -154,7 +157,7 @@ class Locator:
 
 
 def settled(claims: Iterable[Claim]) -> tuple[list[Claim], frozenset[str]]:
-	"""One for each process, and the names of those that nothing but their births tells from others."""
+	"""One claim for each process, and the names of workers that only their start times tell from others."""
 	best: dict[HostProcess, Claim] = {}
 	doubtful = set()
 	for claim in sorted(claims, key=lambda claim: (claim.weight, claim.worker.born)):
@@ -171,11 +174,12 @@ def look_at(bench: Bench, managed: Managed = no_processes) -> Look:
 
 
 def is_live(worker: Worker, look: Look) -> bool:
-	"""Here or anywhere else."""
+	"""Whether the worker runs, here or on any machine, as far as that can be known."""
 	return worker.name not in look.local.ended and worker.name not in look.local.silent
 
 
 def live_workers(look: Look) -> list[Worker]:
+	"""Those that run, here or elsewhere."""
 	return [worker for worker in look.workers if is_live(worker, look)]
 
 
@@ -193,8 +197,8 @@ def workers_outside(bench: Bench, look: Look, processes: Iterable[Process]) -> l
 def with_workers(processes: Iterable[Process], look: Look, host: Host) -> list[Process]:
 	"""Which of the manager's processes have a registered worker in their tree, whatever their commands say."""
 	processes = list(processes)
-	holding = {process.name for process in runners(processes, look, host).values()}
-	return [replace(process, has_workers=process.name in holding) for process in processes]
+	with_worker = {process.name for process in runners(processes, look, host).values()}
+	return [replace(process, has_workers=process.name in with_worker) for process in processes]
 
 
 def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, Process]:
@@ -204,12 +208,12 @@ def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, P
 	"""
 	processes = list(processes)
 	heads = {process.local_pid: process for process in processes if process.local_pid}
-	found = {name: heads.get(host.head(local.pid, heads)) for name, local in look.local.running.items()}
+	owners = {name: heads.get(host.head(local.pid, heads)) for name, local in look.local.running.items()}
 	for worker in look.workers:
 		if worker.name not in look.local.running:
-			there = (process for process in processes if process.is_at(worker.host, worker.pid))
-			found[worker.name] = next(there, None)
-	return {name: process for name, process in found.items() if process is not None}
+			remote = (process for process in processes if process.is_at(worker.host, worker.pid))
+			owners[worker.name] = next(remote, None)
+	return {name: process for name, process in owners.items() if process is not None}
 
 
 def restless(workers: Iterable[Worker]) -> list[Worker]:
@@ -218,6 +222,7 @@ def restless(workers: Iterable[Worker]) -> list[Worker]:
 
 
 def is_at_work(worker: Worker) -> bool:
+	"""On a job that is known: for some milliseconds a busy worker has none yet."""
 	return worker.state is WorkerState.BUSY and worker.job_id is not None
 
 
@@ -259,10 +264,10 @@ def unrecorded_horses(host: Host, look: Look, managed: Iterable[Process]) -> lis
 	that is just starting has no record yet, and no job process either.
 	"""
 	known = {worker.pid for worker in local_workers(look) if worker.is_recorded}
-	found = []
+	horses = []
 	for process in managed:
 		if process.runs_jobs and process.local_pid and process.local_pid not in known:
 			family = {member.pid for member in host.family(process.local_pid)}
 			if family.isdisjoint(known):  # the workers of a pool are its children
-				found += host.horses(process.local_pid)
-	return found
+				horses += host.horses(process.local_pid)
+	return horses

@@ -92,9 +92,9 @@ def finding_of(left: Unfinished) -> Finding:
 
 
 def text_of(left: Unfinished) -> str:
-	remains = crashed_operation_in(left.journal)
-	what = "; ".join(remains.left()) or "it left nothing behind"
-	return f"Operation {left.operation} ({remains.strategy}) died in {remains.phase.value}; {what}."
+	crashed = crashed_operation_in(left.journal)
+	what = "; ".join(crashed.left()) or "it left nothing behind"
+	return f"Operation {left.operation} ({crashed.strategy}) died in {crashed.phase.value}; {what}."
 
 
 GRACE = 10.0  # seconds between TERM and KILL

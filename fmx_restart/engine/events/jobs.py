@@ -50,6 +50,8 @@ class WorkerDoesNotAnswer(Event):
 
 @dataclass(frozen=True)
 class WorkersParked(Event):
+	"""Every worker that could take a job now waits under the fence."""
+
 	idle: int  # workers that wait under the fence
 	busy: int  # workers that still run a job
 	seconds: float
@@ -68,6 +70,8 @@ class RunningJob:
 
 @dataclass(frozen=True)
 class StillRunning(Event):
+	"""What the drain waits for."""
+
 	workers: tuple[Worker, ...]
 	jobs: tuple[RunningJob, ...]
 	orphans: tuple[int, ...]  # pids of job processes that lost their worker
@@ -77,6 +81,8 @@ class StillRunning(Event):
 
 @dataclass(frozen=True)
 class Drained(Event):
+	"""No job runs any more."""
+
 	seconds: float
 	jobs: int  # how many it waited for
 
@@ -103,6 +109,8 @@ class JobsCondemned(Event):
 
 @dataclass(frozen=True)
 class JobsInterrupted(Event):
+	"""Jobs that were killed on purpose, as their time was over."""
+
 	level = Level.WARNING
 	jobs: tuple[Job, ...]
 	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again

@@ -37,6 +37,8 @@ class Event:
 
 @dataclass(frozen=True)
 class OperationStarted(Event):
+	"""The first fact of every journal: what was asked for, and where it runs."""
+
 	operation: str
 	bench: str
 	strategy: str
@@ -92,7 +94,7 @@ class NotUnderstood(Event):
 
 @dataclass(frozen=True)
 class RecoveryStarted(Event):
-	"""The process of an operation died in this phase; from here on another one puts things right."""
+	"""The process of an operation died in this phase; from here on another one cleans up."""
 
 	operation: str
 	phase: Phase
@@ -129,11 +131,15 @@ class RecoveryFailed(Event):
 
 @dataclass(frozen=True)
 class PhaseEntered(Event):
+	"""Emitted before the first act of the phase."""
+
 	phase: Phase
 
 
 @dataclass(frozen=True)
 class Planned(Event):
+	"""What will be restarted, and what is known about the bench before."""
+
 	plan: Plan
 
 
@@ -157,6 +163,8 @@ class CodeBroken(Event):
 
 @dataclass(frozen=True)
 class CodeNotChecked(Event):
+	"""Whether the code can be loaded is unknown; the restart goes on."""
+
 	level = Level.WARNING
 	reason: str
 
@@ -230,4 +238,6 @@ class ManagerAway(Event):
 
 @dataclass(frozen=True)
 class Ended(Event):
+	"""The last fact of every journal."""
+
 	report: Report

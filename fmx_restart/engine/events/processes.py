@@ -24,6 +24,8 @@ class ProcessStopping(Event):
 
 @dataclass(frozen=True)
 class ProcessDown(Event):
+	"""The old process has ended."""
+
 	name: str
 	pid: int | None
 	seconds: float  # since it was told to stop
@@ -31,6 +33,8 @@ class ProcessDown(Event):
 
 @dataclass(frozen=True)
 class ProcessUp(Event):
+	"""Its successor runs."""
+
 	name: str
 	kind: ProcessKind
 	old_pid: int | None
@@ -50,6 +54,8 @@ class ProcessRetried(Event):
 
 @dataclass(frozen=True)
 class ProcessFailed(Event):
+	"""It did not stop, did not come back, or is not well."""
+
 	level = Level.ERROR
 	name: str
 	reason: str

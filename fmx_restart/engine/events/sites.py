@@ -48,6 +48,8 @@ class SettingWasOn(Event):
 
 @dataclass(frozen=True)
 class SettingRestored(Event):
+	"""It is as it was before the operation."""
+
 	found: Setting
 
 
@@ -62,6 +64,8 @@ class SettingLeft(Event):
 
 @dataclass(frozen=True)
 class SettingFault(Event):
+	"""A setting could not be changed or put back."""
+
 	level = Level.ERROR
 	site: str
 	key: str
@@ -70,12 +74,16 @@ class SettingFault(Event):
 
 @dataclass(frozen=True)
 class BackupStarted(Event):
+	"""A site is being backed up; the output goes to `log`."""
+
 	site: str
 	log: str
 
 
 @dataclass(frozen=True)
 class BackupEnded(Event):
+	"""The backup is written to `file`."""
+
 	site: str
 	file: str
 	seconds: float
@@ -90,6 +98,8 @@ class MigrationsPlanned(Event):
 
 @dataclass(frozen=True)
 class MigrationStarted(Event):
+	"""A site is being migrated; the output goes to `log`."""
+
 	site: str
 	log: str
 	timeout: float  # seconds
@@ -105,6 +115,8 @@ class MigrationOutput(Event):
 
 @dataclass(frozen=True)
 class MigrationEnded(Event):
+	"""What became of one site."""
+
 	migration: SiteMigration
 
 	@property

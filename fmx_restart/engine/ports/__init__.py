@@ -10,6 +10,7 @@ from fmx_restart.engine.ports.bench import Likeness as Likeness
 from fmx_restart.engine.ports.bench import OtherOperation as OtherOperation
 from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
+from fmx_restart.engine.ports.bench import Unexamined as Unexamined
 from fmx_restart.engine.ports.managers import ProcessManagers as ProcessManagers
 from fmx_restart.engine.ports.managers import Survey as Survey
 from fmx_restart.engine.ports.processes import HostProcess as HostProcess
@@ -28,6 +29,7 @@ from fmx_restart.engine.ports.queue import Lease as Lease
 from fmx_restart.engine.ports.queue import LocalWorkers as LocalWorkers
 from fmx_restart.engine.ports.queue import Look as Look
 from fmx_restart.engine.ports.queue import Mail as Mail
+from fmx_restart.engine.ports.queue import NoRequests as NoRequests
 from fmx_restart.engine.ports.queue import PutBack as PutBack
 from fmx_restart.engine.ports.queue import Queue as Queue
 from fmx_restart.engine.ports.queue import Request as Request
@@ -44,5 +46,6 @@ from fmx_restart.engine.ports.sites import Migrations as Migrations
 from fmx_restart.engine.ports.sites import Run as Run
 from fmx_restart.engine.ports.sites import Setting as Setting
 from fmx_restart.engine.ports.sites import SiteSettings as SiteSettings
+from fmx_restart.engine.ports.sites import UncheckedCode as UncheckedCode
 from fmx_restart.engine.ports.sites import Web as Web
 from fmx_restart.engine.ports.sites import WebFault as WebFault

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
 from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.ports.managers import ProcessManagers
 from fmx_restart.engine.ports.processes import HostProcess
-from fmx_restart.engine.ports.queue import Fence, Lease, Queue, Requests, Worker
-from fmx_restart.engine.ports.sites import Code, Migrations, SiteSettings, Web
+from fmx_restart.engine.ports.queue import Fence, Lease, NoRequests, Queue, Requests, Worker
+from fmx_restart.engine.ports.sites import Code, Migrations, NoSettings, SiteSettings, UncheckedCode, Web
 from fmx_restart.engine.waiting import Clock
 
 
@@ -77,14 +77,16 @@ class Trouble:
 
 
 class Health(Protocol):
-	"""The doctor, who looks at the bench while the operation goes its way. Nobody waits for him."""
+	"""The doctor, who examines the bench while the operation runs. Nothing waits for it."""
 
 	def troubles(self) -> list[Trouble] | None:
-		"""None as long as he is still looking. Asking for the first time begins it."""
+		"""None as long as it is still looking. The first question starts it."""
 
 
 @dataclass(frozen=True)
 class OtherOperation:
+	"""An operation at work, and the process that runs it."""
+
 	operation: str
 	pid: int
 
@@ -94,6 +96,20 @@ class OtherOperations(Protocol):
 
 	def at_work(self) -> OtherOperation | None:
 		"""One, besides ourselves, whose process is alive and that has begun to change the bench."""
+
+
+class Unexamined:
+	"""A bench that no doctor looks at: nothing is known to be wrong."""
+
+	def troubles(self) -> list[Trouble]:
+		return []
+
+
+class NoOtherOperations:
+	"""For a bench that only we can be working on."""
+
+	def at_work(self) -> None:
+		return None
 
 
 @dataclass(frozen=True)
@@ -109,9 +125,9 @@ class Bench:
 	lock: Lease
 	fence: Fence
 	clock: Clock
-	migrations: Migrations | None = None
-	settings: SiteSettings | None = None
-	requests: Requests | None = None
-	health: Health | None = None
-	code: Code | None = None
-	others: OtherOperations | None = None
+	migrations: Migrations | None = None  # None: no site can be migrated
+	settings: SiteSettings = field(default_factory=NoSettings)
+	requests: Requests = field(default_factory=NoRequests)
+	health: Health = field(default_factory=Unexamined)
+	code: Code = field(default_factory=UncheckedCode)
+	others: OtherOperations = field(default_factory=NoOtherOperations)

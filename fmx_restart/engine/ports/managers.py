@@ -14,6 +14,8 @@ BETWEEN = "/"  # a manager's name and its program's: host-2/worker-short
 
 @dataclass(frozen=True)
 class Survey:
+	"""What all managers answered at one look, and which of them did not."""
+
 	processes: list[Process] = field(default_factory=list)  # of the managers that answered
 	away: Mapping[str, ProcessFault] = field(default_factory=dict)  # by name: those that did not
 
@@ -30,13 +32,13 @@ class ProcessManagers:
 
 	def survey(self) -> Survey:
 		"""What runs, as far as managers answer. Raises nothing."""
-		found, away = [], {}
+		processes, away = [], {}
 		for name, manager in self._managers.items():
 			try:
-				found += [self._named(name, process) for process in manager.list()]
+				processes += [self._named(name, process) for process in manager.list()]
 			except ProcessFault as fault:
-				away[name] = self._told(name, fault)
-		return Survey(found, away)
+				away[name] = self._with_name(name, fault)
+		return Survey(processes, away)
 
 	def list(self) -> list[Process]:
 		"""Raises ProcessFault where one of them does not answer: then nobody knows everything."""
@@ -46,40 +48,50 @@ class ProcessManagers:
 		return survey.processes
 
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		"""As Processes.order, each manager asked once. Raises ProcessFault for a program of an unknown manager."""
 		stops, starts, faults = self._by_manager(stop), self._by_manager(start), {}
 		for name in dict.fromkeys([*stops, *starts]):
 			refused = self._managers[name].order(stop=stops.get(name, ()), start=starts.get(name, ()))
-			faults |= {self._full(name, it): self._told(name, fault) for it, fault in refused.items()}
+			faults |= {
+				self._full(name, program): self._with_name(name, fault) for program, fault in refused.items()
+			}
 		return faults
 
 	def settings(self) -> ManagerSettings | None:
-		found = [settings for one in self._managers.values() if (settings := one.settings())]
-		if not found:
+		"""Of all managers together; None where none has such settings. Raises ProcessFault."""
+		answers = [settings for manager in self._managers.values() if (settings := manager.settings())]
+		if not answers:
 			return None
-		programs = tuple(program for settings in found for program in settings.programs)
-		return ManagerSettings(programs, frozenset().union(*(settings.pids for settings in found)))
+		programs = tuple(program for settings in answers for program in settings.programs)
+		return ManagerSettings(programs, frozenset().union(*(settings.pids for settings in answers)))
 
 	def mark_log(self, name: str) -> None:
+		"""As Processes.mark_log. Raises ProcessFault."""
 		manager, program = self._split(name)
 		self._managers[manager].mark_log(program)
 
 	def log_tail(self, name: str) -> str:
+		"""As Processes.log_tail. Raises ProcessFault."""
 		manager, program = self._split(name)
 		return self._managers[manager].log_tail(program)
 
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		"""As Processes.log_tails. Raises ProcessFault."""
 		manager, program = self._split(name)
 		return self._managers[manager].log_tails(program, count)
 
 	def start_command(self, names: Collection[str]) -> str:
+		"""One command for each manager that runs some of them, joined by semicolons, as in a shell."""
 		split = self._by_manager(names)
 		return "; ".join(self._managers[name].start_command(programs) for name, programs in split.items())
 
 	def status_command(self) -> str:
-		return "; ".join(dict.fromkeys(one.status_command() for one in self._managers.values()))
+		"""One command for each manager."""
+		return "; ".join(dict.fromkeys(manager.status_command() for manager in self._managers.values()))
 
 	def setup_command(self) -> str:
-		return "; ".join(dict.fromkeys(one.setup_command() for one in self._managers.values()))
+		"""One command for each manager."""
+		return "; ".join(dict.fromkeys(manager.setup_command() for manager in self._managers.values()))
 
 	def _named(self, manager: str, process: Process) -> Process:
 		return replace(process, name=self._full(manager, process.name), manager=manager)
@@ -87,7 +99,7 @@ class ProcessManagers:
 	def _full(self, manager: str, program: str) -> str:
 		return program if self._is_alone else f"{manager}{BETWEEN}{program}"
 
-	def _told(self, manager: str, fault: ProcessFault) -> ProcessFault:
+	def _with_name(self, manager: str, fault: ProcessFault) -> ProcessFault:
 		return fault if self._is_alone else ProcessFault(f"{manager}: {fault}", hint=fault.hint)
 
 	def _split(self, name: str) -> tuple[str, str]:
@@ -100,8 +112,8 @@ class ProcessManagers:
 		return manager, program
 
 	def _by_manager(self, names: Collection[str]) -> dict[str, list[str]]:
-		found: dict[str, list[str]] = defaultdict(list)
+		by_manager: dict[str, list[str]] = defaultdict(list)
 		for name in names:
 			manager, program = self._split(name)
-			found[manager].append(program)
-		return found
+			by_manager[manager].append(program)
+		return by_manager

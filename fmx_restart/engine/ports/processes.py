@@ -22,6 +22,8 @@ class HostProcess:
 
 
 class ProcessKind(str, Enum):
+	"""What a process does for the bench."""
+
 	WEB = "web"
 	WORKER = "worker"
 	SCHEDULER = "scheduler"
@@ -30,6 +32,8 @@ class ProcessKind(str, Enum):
 
 
 class ProcessState(str, Enum):
+	"""How a process stands, in words that every manager's own states are translated to."""
+
 	RUNNING = "running"
 	STARTING = "starting"
 	STOPPING = "stopping"
@@ -41,15 +45,17 @@ class ProcessState(str, Enum):
 
 @dataclass(frozen=True)
 class Process:
+	"""One program of the bench, as its manager lists it."""
+
 	name: str  # as people tell the manager, and unlike that of any other process
 	kind: ProcessKind
 	state: ProcessState
 	pid: int | None = None
-	started: float | None = (
-		None  # seconds since the epoch, by the manager's clock (whole seconds); for people
-	)
+	#: seconds since the epoch, by the manager's clock (whole seconds); for people
+	started: float | None = None
 	detail: str = ""  # the manager's own words about a failure
-	incarnation: str = ""  # the identity of the process that it is (HostProcess); empty while it is down or where nobody knows
+	#: the identity of its process (HostProcess); empty while it is down, and where it is not known
+	incarnation: str = ""
 	has_workers: bool = False  # a registered RQ worker is in its process tree, whatever its command says
 	group: str = ""  # what its manager starts and stops together with it
 	host: str = ""  # the machine that it runs on, as RQ writes it into a worker's hash; empty: this one
@@ -77,7 +83,7 @@ class Process:
 
 @dataclass(frozen=True)
 class ProgramSettings:
-	"""What a manager is told about one process of this bench. None where nobody tells."""
+	"""How a manager is configured to run one process of this bench. A field is None where the manager does not say."""
 
 	name: str  # as in Process
 	group: str
@@ -101,6 +107,8 @@ class ProgramSettings:
 
 @dataclass(frozen=True)
 class ManagerSettings:
+	"""What a manager is configured to do with this bench's programs."""
+
 	programs: tuple[ProgramSettings, ...]  # this bench's only
 	pids: frozenset[int]  # of everything that the manager runs on this machine, itself included
 
@@ -117,7 +125,8 @@ class LogTail:
 class Processes(Protocol):
 	"""The process manager, as far as it runs this bench. Redis is never among them."""
 
-	def list(self) -> list[Process]: ...
+	def list(self) -> list[Process]:
+		"""All of them, running or not. Raises ProcessFault."""
 
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
 		"""

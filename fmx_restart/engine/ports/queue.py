@@ -22,6 +22,8 @@ class WorkerState(str, Enum):
 
 @dataclass(frozen=True)
 class Worker:
+	"""One RQ worker, as its record in Redis tells."""
+
 	name: str
 	host: str
 	pid: int  # 0 where the record does not tell
@@ -63,6 +65,7 @@ class LocalWorkers:
 
 	@property
 	def pids(self) -> set[int]:
+		"""Of those that run on this machine."""
 		return {process.pid for process in self.running.values()}
 
 
@@ -94,6 +97,8 @@ class Job:
 
 @dataclass(frozen=True)
 class PutBack:
+	"""Ids of jobs, by what became of them when they were to be put back."""
+
 	pushed: list[str] = field(default_factory=list)
 	refused: list[str] = field(
 		default_factory=list
@@ -111,6 +116,8 @@ class UnreadableRecord:
 
 @dataclass(frozen=True)
 class UnreadableRecords:
+	"""How many records could not be read, and the first few of them."""
+
 	count: int
 	named: tuple[UnreadableRecord, ...]  # the first of them
 	is_more: bool = False  # there are more than were counted
@@ -187,6 +194,8 @@ class Queue(Protocol):
 
 
 class Hold(str, Enum):
+	"""What an attempt to take or renew a lease came to."""
+
 	TAKEN = "taken"  # it was free and is ours now
 	KEPT = "kept"  # it was ours and stays so
 	FOREIGN = "foreign"  # someone else has it; nothing was written
@@ -244,6 +253,8 @@ class RequestKind(str, Enum):
 
 @dataclass(frozen=True)
 class Request:
+	"""One entry of an operation's mailbox; `by`: the person who asks."""
+
 	wish: RequestKind
 	by: str
 	seconds: float = 0.0  # how much longer, with EXTEND
@@ -251,6 +262,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Mail:
+	"""What was taken out of an operation's mailbox at one look."""
+
 	requests: tuple[Request, ...] = ()  # in the order in which they came
 	unreadable: tuple[str, ...] = ()  # of each entry that is no request: why, in a few words
 
@@ -260,3 +273,10 @@ class Requests(Protocol):
 
 	def take(self) -> Mail:
 		"""Each entry once, and only so many at a time. One that cannot be read keeps no other from being taken."""
+
+
+class NoRequests:
+	"""For an operation that nobody can ask for anything, as a recovery is."""
+
+	def take(self) -> Mail:
+		return Mail()

@@ -6,12 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.migration import Finding, MigrationOptions
 from fmx_restart.engine.ports.processes import HostProcess
 
 
 @dataclass(frozen=True)
 class WebFault:
+	"""Why the web server does not answer as it should."""
+
 	reason: str  # in a few words
 	address: str = ""  # where it was asked: 127.0.0.1:8000, unix:/path
 	site: str = ""  # for which site; empty where it was asked for none
@@ -72,6 +75,8 @@ class Web(Protocol):
 
 @dataclass(frozen=True)
 class CodeFault:
+	"""A module of an app that cannot be imported."""
+
 	module: str  # what cannot be imported
 	error: str  # the exception, in one line
 	traceback: str  # its last lines
@@ -93,7 +98,23 @@ class Code(Protocol):
 		"""Nothing more will come: both parts are done, or it has ended early, or was never begun."""
 
 	def end_check(self) -> None:
-		"""Whoever has seen enough gives the processor back."""
+		"""Stop it: enough is known. Does nothing where none is under way."""
+
+
+class UncheckedCode:
+	"""Where the code on the disk is not checked: nothing is known against it."""
+
+	def start_check(self) -> None:
+		pass
+
+	def faults(self) -> list[CodeFault]:
+		return []
+
+	def is_checked(self) -> bool:
+		return True
+
+	def end_check(self) -> None:
+		pass
 
 
 class Run(Protocol):
@@ -114,7 +135,7 @@ class Run(Protocol):
 		"""KILL to each of its processes that is proved to be its own."""
 
 	def is_gone(self) -> bool:
-		"""No process of it is left, children included."""
+		"""None of its processes is left, children included."""
 
 	def age(self) -> float:
 		"""Seconds since the oldest process began that is left of it, by the kernel's own clock; 0 where none is."""
@@ -152,7 +173,18 @@ class Setting:
 class SiteSettings(Protocol):
 	"""The sites' configuration files. Raises WrongEnvironment for a file that cannot be read or written."""
 
-	def read(self, site: str, key: str) -> Setting: ...
+	def read(self, site: str, key: str) -> Setting:
+		"""The setting as it stands in the site's own file, without that of the whole bench."""
 
 	def replace(self, old: Setting, new: Setting) -> bool:
 		"""Set `new` where `old` stands, and change nothing else. False where neither of both stands."""
+
+
+class NoSettings:
+	"""Where settings of sites cannot be changed: refused before anything is."""
+
+	def read(self, site: str, key: str) -> Setting:
+		raise WrongEnvironment("Settings of sites cannot be changed here. Nothing was changed.")
+
+	def replace(self, old: Setting, new: Setting) -> bool:
+		raise WrongEnvironment("Settings of sites cannot be changed here. Nothing was changed.")

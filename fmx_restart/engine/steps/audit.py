@@ -1,4 +1,4 @@
-"""The ledger: opened before the fence, closed under it, told afterwards."""
+"""The ledger: opened before the fence, closed under it, and the account that comes of it judged afterwards."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ MOST_WITNESSES = 10_000  # of a random choice: a bucket holds what its ids' hash
 
 
 def open_ledger(operation: Operation) -> None:
+	"""Note where every job stands. May take seconds; lock and fence are renewed meanwhile."""
 	older = abandoned_before(operation)
 	operation.ledger_opened = operation.bench.clock.now()
 	operation.ledger = Ledger(operation.bench.queue.inventory(operation.keep_alive), older)
@@ -59,7 +60,7 @@ def close_under_fence(operation: Operation) -> None:
 	account.older_ghosts = len(ghosts.keys() - lost.union(newer))
 	put_back(operation, account, [*account.lost, *newer])
 	operation.report.account = account
-	tell_abandoned(operation, account)
+	report_abandoned(operation, account)
 
 
 def count_under_fence(operation: Operation) -> tuple[Account, dict[str, float], float]:
@@ -89,7 +90,7 @@ def set_back_by(elapsed: float, before: Inventory, after: Inventory) -> float:
 def close_ledger_on_the_move(operation: Operation) -> None:
 	"""
 	Count every job while workers run. A job that is just being popped stands in no list for some milliseconds: whoever
-	is in none is asked for again, and only told, never put back: without a fence it could run twice.
+	is in none is asked for again, and only reported, never put back: without a fence it could run twice.
 	"""
 	queue, ledger, beat = operation.bench.queue, operation.ledger, operation.keep_alive
 	ledger.seen_running |= operation.running.keys()
@@ -109,18 +110,18 @@ def abandoned_jobs(operation: Operation) -> set[str]:
 	look = operation.look()
 	ids = {job.id for job in look.started} - running_ids(look)
 	statuses = operation.bench.queue.statuses(ids) if ids else {}
-	return {
-		id for id, status in statuses.items() if status == "started"
-	}  # RQ can leave entries of others behind
+	# RQ can leave entries of other jobs behind
+	return {id for id, status in statuses.items() if status == "started"}
 
 
 def abandoned_before(operation: Operation) -> set[str]:
-	"""By an accident of earlier. Where a job's process is left without its worker, that may be theirs: then none is."""
-	found = abandoned_jobs(operation)
-	return set() if found and operation.orphans(operation.look()) else found
+	"""Ids of jobs that were abandoned before we began. None while a job's process without its worker runs: it may be theirs."""
+	abandoned = abandoned_jobs(operation)
+	return set() if abandoned and operation.orphans(operation.look()) else abandoned
 
 
-def tell_abandoned(operation: Operation, account: Account) -> None:
+def report_abandoned(operation: Operation, account: Account) -> None:
+	"""Emit which jobs were interrupted by someone else."""
 	killed = {job.id for job in operation.report.interrupted}
 	abandoned = [*account.interrupted, *account.older_interrupted]
 	ids = [id for id in abandoned if id not in killed and id in operation.running]
@@ -177,16 +178,17 @@ def judge_again(operation: Operation, account: Account, ids: set[str], patience:
 			count(account, LISTED[place])
 
 
-def audit(operation: Operation, relays: list[Replacement]) -> None:
+def audit(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Raises ProcessFault, JobsLost or FenceFault when the operation must not be called Done."""
 	operation.enter(Phase.AUDIT)
 	account = operation.report.account or Account()
-	failed = [relay for relay in relays if relay.leg is Stage.FAILED]
+	failed = [replacement for replacement in replacements if replacement.stage is Stage.FAILED]
 	if failed:
 		raise ProcessFault(
-			f"{len(failed)} of {len(relays)} processes failed: {with_reasons(failed)}. {outcome_of_the_rest(operation, relays)}"
+			f"{len(failed)} of {len(replacements)} processes failed: {with_reasons(failed)}. {outcome_of_the_rest(operation, replacements)}"
 			f" The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
-			hint=" ".join(dict.fromkeys(filter(None, (relay.remedy for relay in failed)))) or READ_LOGS,
+			hint=" ".join(dict.fromkeys(filter(None, (replacement.remedy for replacement in failed))))
+			or READ_LOGS,
 		)
 	if account.lost or not account.is_balanced:
 		raise JobsLost(
@@ -194,7 +196,7 @@ def audit(operation: Operation, relays: list[Replacement]) -> None:
 			" All processes were restarted, the queue is running.",
 			hint="Type bench doctor --fix: it puts back those that no worker started. The journal lists them all.",
 		)
-	if stopped := left_stopped(operation, relays):
+	if stopped := left_stopped(operation, replacements):
 		raise web_fault(operation, *stopped, f"{len(account.lost)} of {account.total} jobs were lost")
 	if operation.report.lapses:
 		raise fence_fault(operation.report)
@@ -215,14 +217,12 @@ def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: s
 
 
 def fence_fault(report: Report) -> FenceFault:
-	"""Whatever came of it: a promise was kept by luck, or not at all."""
+	"""An error whatever came of it: that no job met a worker being replaced was luck, or is not so."""
 	names = ", ".join(
 		f"in {lapse.phase.value}, {lapse.seconds:.0f} s after its last renewal" for lapse in report.lapses
 	)
-	effect, look_at = (
-		"Jobs may have started while workers were being replaced.",
-		" Look at the jobs of that time.",
-	)
+	effect = "Jobs may have started while workers were being replaced."
+	look_at = " Look at the jobs of that time."
 	if all(lapse.phase is Phase.MIGRATE for lapse in report.lapses):
 		effect, look_at = "No worker with old code was alive then, so no job ran on the changing schema.", ""
 		if report.old_workers:
@@ -237,16 +237,16 @@ def fence_fault(report: Report) -> FenceFault:
 
 def with_reasons(failed: list[Replacement]) -> str:
 	"""Of the first few; those of all were told when they failed."""
-	first = [f"{relay.old.name} ({relay.reason})" for relay in failed[:REASONS]]
-	return "; ".join([*first, *(relay.old.name for relay in failed[REASONS:])])
+	first = [f"{replacement.old.name} ({replacement.reason})" for replacement in failed[:REASONS]]
+	return "; ".join([*first, *(replacement.old.name for replacement in failed[REASONS:])])
 
 
-def outcome_of_the_rest(operation: Operation, relays: list[Replacement]) -> str:
+def outcome_of_the_rest(operation: Operation, replacements: list[Replacement]) -> str:
 	"""A rolling restart that stopped leaves some processes as they were; every other strategy restarts all."""
 	untouched = operation.report.not_replaced
 	if not untouched:
 		return "All others were restarted."
-	replaced = [relay.old.name for relay in relays if relay.leg is Stage.UP]
+	replaced = [replacement.old.name for replacement in replacements if replacement.stage is Stage.UP]
 	return (
 		f"Replaced: {', '.join(replaced) or 'none'}."
 		f" Not touched, in service with the old code: {', '.join(untouched)}."

@@ -25,11 +25,11 @@ WAKE_AGAIN = 0.1  # seconds after which a worker that is still idle gets another
 def park(operation: Operation) -> None:
 	"""Raises DrainTimeout when a worker of this machine neither parks nor works."""
 	operation.enter(Phase.PARK)
-	see_parked(operation)
+	wait_until_parked(operation)
 
 
-def see_parked(operation: Operation) -> None:
-	"""As park, in whatever phase it is: once more after a lapse."""
+def wait_until_parked(operation: Operation) -> None:
+	"""park without entering a phase: also after a lapse of the fence. Raises DrainTimeout."""
 	parking = Parking(operation)
 	began = operation.bench.clock.now()
 	if not operation.wait(parking.is_done, PATIENCE):
@@ -41,7 +41,7 @@ def see_parked(operation: Operation) -> None:
 
 
 class Parking:
-	"""Wakes idle workers, each again only when it had time to answer. Knows who does not answer."""
+	"""Wakes idle workers until all are suspended; each one again only when it had time to answer."""
 
 	def __init__(self, operation: Operation) -> None:
 		self.operation, self.bench = operation, operation.bench
@@ -49,12 +49,14 @@ class Parking:
 		self.woken: dict[str, float] = {}
 
 	def is_done(self) -> bool:
+		"""Look once, and wake whoever is idle."""
 		self.look = look = self.operation.look()
 		self.live = [w for w in live_workers(look) if w.name not in self.operation.unanswering]
 		self.wake_idle()
 		return not restless(self.live)
 
 	def wake_idle(self) -> None:
+		"""Wake those that had time to answer the last wake-up."""
 		now = self.bench.clock.now()
 		idle = [w for w in self.live if w.state is WorkerState.IDLE and now >= self.woken.get(w.name, now)]
 		if idle:
@@ -62,12 +64,12 @@ class Parking:
 			self.woken.update((worker.name, now + WAKE_AGAIN) for worker in idle)
 
 	def give_up(self) -> None:
-		"""A silent worker elsewhere is as good as gone; one on this machine could still take a job."""
+		"""Raises DrainTimeout for a worker of this machine, which could still take a job. One elsewhere counts as gone."""
 		silent = restless(self.live)
-		ours = runners(self.operation.managed, self.look, self.bench.host)
-		here = [worker for worker in silent if worker in self.look.local or worker.name in ours]
-		if here:
-			names = ", ".join(f"{worker.name} (pid {worker.pid}, {worker.state.value})" for worker in here)
+		managed = runners(self.operation.managed, self.look, self.bench.host)
+		ours = [worker for worker in silent if worker in self.look.local or worker.name in managed]
+		if ours:
+			names = ", ".join(f"{worker.name} (pid {worker.pid}, {worker.state.value})" for worker in ours)
 			raise DrainTimeout(
 				f"These workers did not leave the queue within {PATIENCE.timeout:.0f} s: {names}."
 				" Nothing was restarted; the queue keeps running.",
@@ -87,15 +89,15 @@ LOOK_EVERY = 0.05  # seconds; bounds how long after the last job's end the next 
 def drain(operation: Operation) -> None:
 	"""Raises DrainTimeout when jobs still run after the options' time; nothing was restarted then."""
 	operation.enter(Phase.DRAIN)
-	see_drained(operation)
+	wait_until_drained(operation)
 
 
-def see_drained(operation: Operation) -> None:
-	"""As drain, in whatever phase it is: once more after a lapse, with the whole time for who has started since."""
+def wait_until_drained(operation: Operation) -> None:
+	"""drain without entering a phase: also after a lapse of the fence, with the whole time for jobs that started since."""
 	draining = Draining(operation)
 	began = operation.bench.clock.now()
-	stood = False
-	while not stood:
+	has_stood = False
+	while not has_stood:
 		operation.fence_stood = True
 		operation.wait(draining.is_settled, Patience(draining.left(), LOOK_EVERY))
 		if not draining.is_over and draining.left() > 0 and not draining.must_end:
@@ -104,12 +106,12 @@ def see_drained(operation: Operation) -> None:
 			use_force(operation, draining)
 		operation.insist(operation.bench.queue.recall)
 		operation.insist(lambda: operation.keep_alive(now=True))
-		stood = operation.fence_stood  # one that lapsed meanwhile let workers go: look again
+		has_stood = operation.fence_stood  # one that lapsed meanwhile let workers go: look again
 	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
 
 
 def use_force(operation: Operation, draining: Draining) -> None:
-	"""The time is over: abort, or end what still runs. Jobs of other machines cannot be ended: then none is."""
+	"""Time is up: raise DrainTimeout, or kill what still runs. Jobs of other machines cannot be killed: then none is."""
 	if operation.requests.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
 		raise draining.timeout()
 	end_jobs(operation, operation.bench.clock.now() - draining.began)
@@ -118,16 +120,19 @@ def use_force(operation: Operation, draining: Draining) -> None:
 
 
 class Draining(Parking):
-	"""Parks whoever turns up while it waits: a worker that was just started, or every one after a lapse."""
+	"""Waits until no job runs. Parks workers that turn up meanwhile: one that was just started, or all after a lapse."""
 
 	def __init__(self, operation: Operation) -> None:
 		super().__init__(operation)
 		self.began = self.bench.clock.now()
 		self.jobs: tuple[events.RunningJob, ...] = ()
-		self.named: tuple[events.RunningJob, ...] = ()  # those of them that people are told of
+		self.named: tuple[events.RunningJob, ...] = ()  # those of them that people need to know
 		self.strays: list[HostProcess] = []
 		self.waits: dict[str, JobWait] = {}
-		self.told: tuple[float, object] = (0.0, None)
+		self.reported: tuple[float, object] = (
+			0.0,
+			None,
+		)  # when the next report is due, and the jobs of the last one
 		self.is_over = False
 		self.full = ""  # the queue that came near its limit, in a few words
 
@@ -136,6 +141,7 @@ class Draining(Parking):
 		return self.is_over
 
 	def is_settled(self) -> bool:
+		"""Nothing is left to wait for: no job runs, or waiting has to end."""
 		return self.is_done() or self.is_queue_full() or self.operation.requests.is_forced
 
 	def left(self) -> float:
@@ -144,6 +150,7 @@ class Draining(Parking):
 
 	@property
 	def must_end(self) -> bool:
+		"""Before its time: a queue is nearly full, or someone asked for force."""
 		return bool(self.full) or self.operation.requests.is_forced
 
 	def is_queue_full(self) -> bool:
@@ -159,31 +166,33 @@ class Draining(Parking):
 		return True
 
 	def look_again(self) -> bool:
+		"""True when no job runs: by Redis, and by the process table."""
 		parked = super().is_done()
 		look = self.look
 		self.jobs = self.running(look)
-		self.named = tuple(it for it in self.jobs if is_worth_naming(it.job, look.time))
+		self.named = tuple(running for running in self.jobs if is_worth_naming(running.job, look.time))
 		self.note_waits()
 		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
 		is_quiet = parked and not busy and not self.jobs
 		self.strays = stray_horses(self.bench.host, look, self.operation.managed_now()) if is_quiet else []
 		if is_quiet and not self.strays:
 			return True
-		self.tell(look)
+		self.report(look)
 		return False
 
 	def running(self, look: Look) -> tuple[events.RunningJob, ...]:
+		"""Jobs that a worker works on, and for how long."""
 		workers = {worker.name: worker for worker in look.workers}
-		found = []
+		jobs = []
 		for entry in running_jobs(look):
 			if job := self.operation.running.get(entry.id):
 				worker = workers.get(entry.worker or "")
 				pid = worker.pid if worker else None
-				spent = elapsed(job, look.time)
-				found.append(
-					events.RunningJob(job, entry.worker or "", pid, spent, most_left(job, look.time))
+				seconds = elapsed(job, look.time)
+				jobs.append(
+					events.RunningJob(job, entry.worker or "", pid, seconds, most_left(job, look.time))
 				)
-		return tuple(found)
+		return tuple(jobs)
 
 	def runs_elsewhere(self) -> bool:
 		"""Or perhaps: of a worker that shares host name and pid with another one nothing can be ended either."""
@@ -192,6 +201,7 @@ class Draining(Parking):
 		return any(running.worker in elsewhere for running in self.jobs)
 
 	def note_waits(self) -> None:
+		"""For the report: how long each job was waited for."""
 		seconds = self.bench.clock.now() - self.began
 		for running in self.named:
 			if running.job.id not in self.waits:
@@ -199,20 +209,21 @@ class Draining(Parking):
 				self.operation.report.waited_for.append(self.waits[running.job.id])
 			self.waits[running.job.id].seconds = seconds
 
-	def tell(self, look: Look) -> None:
-		"""At once when jobs came or went, else at the pace the person asked for. Of our own jobs alone nothing."""
+	def report(self, look: Look) -> None:
+		"""Emit StillRunning: at once when jobs came or went, else as often as the options say. Not for our own jobs alone."""
 		if self.jobs and not self.named and not self.strays:
 			return
 		now, jobs = self.bench.clock.now(), frozenset(running.job.id for running in self.named)
-		if jobs == self.told[1] and now < self.told[0]:
+		if jobs == self.reported[1] and now < self.reported[0]:
 			return
-		self.told = (now + self.operation.options.report_every, jobs)
+		self.reported = (now + self.operation.options.report_every, jobs)
 		left = self.left()
 		pids = tuple(process.pid for process in self.strays)
 		workers = tuple(self.live)
 		self.operation.emit(events.StillRunning(workers, self.named, pids, dict(look.depths), max(0.0, left)))
 
 	def timeout(self) -> DrainTimeout:
+		"""The error that names what still runs; the report has it too."""
 		self.operation.report.still_running = [running.job for running in self.named]
 		names = "; ".join([*map(describe, self.named), *self.unnamed()])
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
@@ -226,7 +237,7 @@ class Draining(Parking):
 		)
 
 	def unnamed(self) -> list[str]:
-		"""What else was waited for: a job that nobody can name any more, or a worker that does not come to rest."""
+		"""What else was waited for: a job that cannot be named any more, or a worker that is not idle."""
 		lost = [
 			f"pid {process.pid}, a job process without its worker or its record" for process in self.strays
 		]
@@ -254,9 +265,9 @@ def pass_gate(operation: Operation) -> None:
 	while not is_guarded(operation):
 		operation.fence_stood = True
 		if operation.options.strategy in DRAINING:
-			see_drained(operation)
+			wait_until_drained(operation)
 		else:
-			see_parked(operation)
+			wait_until_parked(operation)
 
 
 def is_guarded(operation: Operation) -> bool:

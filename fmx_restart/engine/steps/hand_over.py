@@ -18,9 +18,9 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
-from fmx_restart.engine.replacement import Farewell, Replacement, Stage
-from fmx_restart.engine.steps.restart import follow, relays_for
-from fmx_restart.engine.steps.verify import see_up
+from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
+from fmx_restart.engine.steps.restart import begin_replacements, follow
+from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import live_workers, local_workers
 
@@ -33,20 +33,20 @@ WITHOUT_END = Patience(timeout=math.inf, poll=0.2)
 
 def hand_over(operation: Operation, lingering: list[Replacement], *, all_is_well: bool) -> None:
 	"""
-	From here on no terminal need wait any more. Stays until the last worker is another one and has registered.
+	From here on no terminal has to wait any more. Stays until the last worker is another one and has registered.
 	`all_is_well`: all that is replaced already came back.
 	"""
 	operation.enter(Phase.HANDOVER)
-	running = [operation.running[id] for id in sorted(running_ids(operation)) if id in operation.running]
+	running = [operation.running[id] for id in sorted(started_ids(operation)) if id in operation.running]
 	jobs = tuple(job for job in running if is_worth_naming(job, operation.bench.clock.time()))
-	names = tuple(relay.old.name for relay in lingering)
+	names = tuple(replacement.old.name for replacement in lingering)
 	operation.emit(events.HandedOver(names, jobs, 0 if all_is_well else ProcessFault.exit_code))
 	operation.wait(lambda: have_left(operation, lingering), WITHOUT_END)
-	see_up(operation, lingering)
+	wait_until_up(operation, lingering)
 
 
-def running_ids(operation: Operation) -> set[str]:
-	"""Only to name them: while Redis is away none is named, and the workers are watched all the same."""
+def started_ids(operation: Operation) -> set[str]:
+	"""Only to name them: empty while Redis is away, and the workers are watched without."""
 	try:
 		return {job.id for job in operation.look().started}
 	except QueueUnreachable as error:
@@ -54,16 +54,18 @@ def running_ids(operation: Operation) -> set[str]:
 		return set()
 
 
-def have_left(operation: Operation, relays: list[Replacement]) -> bool:
-	"""The old process is gone, whoever starts the next one. Raises Interrupted when someone wants no more of it."""
+def have_left(operation: Operation, replacements: list[Replacement]) -> bool:
+	"""The old process is gone, whoever starts the next one. Raises Interrupted when someone asked to stop."""
 	if operation.stop_requested.is_set():
-		left = ", ".join(relay.old.name for relay in relays if relay.leg is not Stage.UP)
+		left = ", ".join(
+			replacement.old.name for replacement in replacements if replacement.stage is not Stage.UP
+		)
 		raise Interrupted(
 			f"Stopped on request. {left}: each leaves when its own job ends, and it is no longer watched.",
 			hint=f"Check that each has come back: {operation.bench.processes.status_command()}",
 		)
-	follow(operation, relays)
-	return not any(operation.bench.host.alive(relay.family[:1]) for relay in relays)
+	follow(operation, replacements)
+	return not any(operation.bench.host.alive(replacement.family[:1]) for replacement in replacements)
 
 
 LOOK_EVERY = 0.05  # seconds
@@ -108,17 +110,19 @@ def roll(
 			QueueUnreachable
 		):  # a pill that stays makes one of the old workers leave, and come back
 			operation.bench.queue.recall()
-	return rolling.relays
+	return rolling.replacements
 
 
 def stop_rolling(operation: Operation, failed: Iterable[Process], not_replaced: Iterable[Process]) -> None:
-	"""The report and the listeners learn who stays in service with the old code."""
+	"""Note and emit which workers stay in service with the old code."""
 	names = [process.name for process in not_replaced]
 	operation.report.not_replaced = names
 	operation.emit(events.RollingStopped(tuple(process.name for process in failed), tuple(names)))
 
 
 class Rolling:
+	"""Replaces workers one after the other, or a share of each queue's workers at once, while the queue runs."""
+
 	def __init__(
 		self, operation: Operation, workers: list[Process], failed_before: Collection[Process] = ()
 	) -> None:
@@ -126,14 +130,15 @@ class Rolling:
 		self.failed_before = tuple(failed_before)
 		self.is_out_of_time = False
 		self.is_stopping = False  # no further worker is made to leave
-		self.relays = relays_for(operation, workers, Farewell.OTHERS)
+		self.replacements = begin_replacements(operation, workers, StopMethod.OTHERS)
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
 		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
 		self.staying: set[int | None] = set()  # pids of registered workers that nobody has told to leave
 
 	def is_done(self) -> bool:
-		follow(self.operation, self.relays)
+		"""Look once, and let the next workers go. Raises Interrupted and ProcessFault."""
+		follow(self.operation, self.replacements)
 		self.heed_stop_request()
 		look = self.operation.look()
 		self.staying = {worker.pid for worker in local_workers(look) if not worker.is_leaving}
@@ -148,14 +153,21 @@ class Rolling:
 			if self.may_go(worker, look):
 				pill = self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old])
 				self.pills[pill] = self.bench.clock.now()
-		return all(relay.leg is Stage.FAILED or self.is_settled(relay) for relay in self.relays)
+		return all(
+			replacement.stage is Stage.FAILED or self.is_settled(replacement)
+			for replacement in self.replacements
+		)
 
 	def failed(self) -> list[Process]:
-		return [*self.failed_before, *(relay.old for relay in self.relays if relay.leg is Stage.FAILED)]
+		"""Processes that did not come back, those from before the rolling included."""
+		return [
+			*self.failed_before,
+			*(replacement.old for replacement in self.replacements if replacement.stage is Stage.FAILED),
+		]
 
 	def waiting(self) -> list[Process]:
 		"""Workers that are still the old ones."""
-		return [relay.old for relay in self.relays if relay.leg is Stage.STOPPING]
+		return [replacement.old for replacement in self.replacements if replacement.stage is Stage.STOPPING]
 
 	def must_stop(self) -> bool:
 		"""Too many failures, one and a request to stop, or no time left. Workers that took no pill keep running."""
@@ -168,24 +180,28 @@ class Rolling:
 		return self.is_stopping
 
 	def are_all_back(self) -> bool:
-		"""A pill that was taken at the last moment shows within TAKES_EFFECT; its worker is seen back first."""
-		return not self.pills and not any(self.is_away(relay) for relay in self.relays)
+		"""A pill that was taken at the last moment shows within TAKES_EFFECT; its worker has to come back first."""
+		return not self.pills and not any(self.is_away(replacement) for replacement in self.replacements)
 
 	def note_not_replaced(self) -> None:
+		"""Where it ended early because of failures."""
 		if self.failed() and self.waiting():
 			stop_rolling(self.operation, self.failed(), self.waiting())
 
 	def heed_stop_request(self) -> None:
-		"""Between two workers it can end at any time; one that is away is seen back first. A failure is reported instead."""
+		"""Between two workers it can end at any time; one that is away has to come back first. A failure is reported instead. Raises Interrupted."""
 		if not self.operation.stop_requested.is_set() or self.failed():
 			return
-		if not any(self.is_away(relay) for relay in self.relays):
+		if not any(self.is_away(replacement) for replacement in self.replacements):
 			raise Interrupted(
 				f"Stopped on request. {self.left_over()}", hint="Type the same command to replace the rest."
 			)
 
 	def old_workers(self, look: Look) -> list[Worker]:
-		pids = {relay.old.pid for relay in self.relays if relay.leg is Stage.STOPPING}
+		"""Those that run the old code, and have not been told to leave."""
+		pids = {
+			replacement.old.pid for replacement in self.replacements if replacement.stage is Stage.STOPPING
+		}
 		old = (worker for worker in local_workers(look) if worker.pid in pids)
 		return [worker for worker in old if worker.queues and not worker.is_leaving]
 
@@ -197,34 +213,38 @@ class Rolling:
 
 	def may_go(self, worker: Worker, look: Look) -> bool:
 		"""A pill may be taken by any old worker of its queue: the most that could be away then must be allowed."""
-		away = len(self.pills) + sum(self.is_away(relay) for relay in self.relays)
+		away = len(self.pills) + sum(self.is_away(replacement) for replacement in self.replacements)
 		return away < min(self.allowed(queue, look) for queue in worker.queues)
 
 	def allowed(self, queue: str, look: Look) -> int:
 		"""How many of a queue's workers may be away at once: the share asked for, never all unless it has just one."""
 		listeners = sum(queue in worker.queues for worker in live_workers(look))
-		listeners += sum(self.is_away(relay) for relay in self.relays)
+		listeners += sum(self.is_away(replacement) for replacement in self.replacements)
 		share = math.floor(self.operation.options.rolling_share * listeners)
 		return max(1, min(share, listeners - 1))
 
-	def is_away(self, relay: Replacement) -> bool:
+	def is_away(self, replacement: Replacement) -> bool:
 		"""On its way out, gone, or not back for long enough."""
-		if relay.leg is Stage.STOPPING:
-			return relay.old.pid not in self.staying
-		return relay.leg is not Stage.FAILED and not self.is_settled(relay)
+		if replacement.stage is Stage.STOPPING:
+			return replacement.old.pid not in self.staying
+		return replacement.stage is not Stage.FAILED and not self.is_settled(replacement)
 
-	def is_settled(self, relay: Replacement) -> bool:
-		since = self.up_since.get(relay.old.name)
-		return relay.leg is Stage.UP and since is not None and self.bench.clock.now() - since >= STAYS_UP
+	def is_settled(self, replacement: Replacement) -> bool:
+		"""Its new worker has been registered for long enough."""
+		since = self.up_since.get(replacement.old.name)
+		return (
+			replacement.stage is Stage.UP and since is not None and self.bench.clock.now() - since >= STAYS_UP
+		)
 
 	def note_new_workers(self, look: Look) -> None:
+		"""A program that runs, and registers no worker in time, has failed."""
 		now = self.bench.clock.now()
 		pids = look.local.pids
-		for relay in self.relays:
-			if relay.leg is Stage.UP and relay.change.new_pid in pids:
-				self.up_since.setdefault(relay.old.name, now)
-			elif relay.leg is Stage.UP and now - relay.started_at > REGISTERS_WITHIN:
-				relay.fail("it runs, but no worker of it has registered with Redis")
+		for replacement in self.replacements:
+			if replacement.stage is Stage.UP and replacement.change.new_pid in pids:
+				self.up_since.setdefault(replacement.old.name, now)
+			elif replacement.stage is Stage.UP and now - replacement.started_at > REGISTERS_WITHIN:
+				replacement.fail("it runs, but no worker of it has registered with Redis")
 
 	def check_pills(self) -> None:
 		"""One that was taken is forgotten a moment later: by then it shows who leaves, if anybody does."""
@@ -239,11 +259,13 @@ class Rolling:
 		self.pills = {id: seen for id, seen in self.pills.items() if now - seen < TAKES_EFFECT}
 
 	def timeout(self) -> DrainTimeout:
+		"""The error for a time limit that is over."""
 		return DrainTimeout(
 			f"Timeout reached. {self.left_over()}",
 			hint="Type the same command again to replace the rest, without --wait-workers-timeout for no limit.",
 		)
 
 	def left_over(self) -> str:
+		"""Which workers are still the old ones, in a sentence; the report has them too."""
 		self.operation.report.not_replaced = left = [process.name for process in self.waiting()]
 		return f"Not replaced: {', '.join(left) or 'none'}. They keep running with the old code; all others are new."

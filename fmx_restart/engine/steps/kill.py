@@ -22,15 +22,14 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	"""
 	Kill every running job of this machine, wait until its worker has noticed, then write down why, and put it back
 	where the options say so. A job that just ended by itself is left as it ended, and one that runs elsewhere is not
-	touched: nobody killed it, so putting it back would run it twice. Which ones is told before they are killed: whoever
-	cleans up after us finishes the rest with finish_ending.
+	touched: nobody killed it, so putting it back would run it twice. Their ids are emitted before: a recovery finishes
+	the rest with finish_ending.
 	"""
 	bench, requeue = operation.bench, operation.requests.on_timeout is OnTimeout.REQUEUE
-	victims, ids = condemned(operation)
+	victims, ids = jobs_to_kill(operation)
 	operation.endings += 1
-	again = (
-		f" (for the {operation.endings}. time)" if operation.endings > 1 else ""
-	)  # else it counts as ended before
+	# a reason that was used before would tell that the job has been dealt with
+	again = f" (for the {operation.endings}. time)" if operation.endings > 1 else ""
 	reason = REASON.format(operation=operation.id, seconds=seconds, again=again)
 	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
 	bench.host.end(victims)
@@ -38,7 +37,7 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 
 	def record() -> None:
 		killed = ids if operation.fence_stood else not_running(operation, ids)
-		note(operation, *record_ending(bench, killed, requeue=requeue, reason=reason))
+		note_killed(operation, *record_ending(bench, killed, requeue=requeue, reason=reason))
 
 	operation.insist(record)
 
@@ -67,7 +66,7 @@ def finish_ending(
 def record_ending(
 	bench: Bench, ids: Collection[str], *, requeue: bool, reason: str
 ) -> tuple[list[str], list[str]]:
-	"""Nobody works on these any more. Returns those that did not finish after all, and those that were put back."""
+	"""For jobs that no worker works on any more. Returns those that did not finish after all, and those that were put back."""
 	before = bench.queue.requeue(ids, reason) if requeue else []  # of an earlier attempt
 	ended = still_owed(bench, [id for id in ids if id not in before])
 	bench.queue.fail(ended, reason)
@@ -75,7 +74,7 @@ def record_ending(
 	return [*before, *ended], [*before, *requeued]
 
 
-def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
+def jobs_to_kill(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 	"""What runs jobs on this machine, all children included, and the ids of these jobs. Changes nothing."""
 	host = operation.bench.host
 	look = operation.look()
@@ -84,9 +83,9 @@ def condemned(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 	spared = set()
 	for worker in local_workers(look):
 		if worker.state is WorkerState.BUSY:
-			found = job_processes(host, worker, look)
-			victims += found
-			spared |= set() if found else {worker.name}
+			processes = job_processes(host, worker, look)
+			victims += processes
+			spared |= set() if processes else {worker.name}
 	return list(dict.fromkeys(victims)), job_ids(look, spared, with_orphans=bool(stray))
 
 
@@ -126,7 +125,8 @@ def still_owed(bench: Bench, ids: Collection[str]) -> list[str]:
 	return [id for id in ids if statuses[id] in ("failed", "started", "stopped")]
 
 
-def note(operation: Operation, ended: Collection[str], requeued: Collection[str]) -> None:
+def note_killed(operation: Operation, ended: Collection[str], requeued: Collection[str]) -> None:
+	"""In the report and the ledger: jobs that were killed, and those of them that were put back."""
 	jobs = [operation.running[id] for id in ended if id in operation.running]
 	operation.report.interrupted += jobs
 	operation.report.requeued += requeued

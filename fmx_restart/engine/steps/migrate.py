@@ -21,7 +21,14 @@ from fmx_restart.engine.plan import chosen
 from fmx_restart.engine.ports import HostProcess, Process, Run
 from fmx_restart.engine.replacement import Replacement, Stage, give_orders
 from fmx_restart.engine.steps.preflight import OLD_CODE, inspect_again
-from fmx_restart.engine.steps.restart import as_they_are, pass_on, relays_of, see_down, split_busy, start_all
+from fmx_restart.engine.steps.restart import (
+	advance,
+	as_they_are_now,
+	make_replacements,
+	split_busy,
+	start_all,
+	wait_until_down,
+)
 from fmx_restart.engine.steps.web import watch
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import live_workers
@@ -36,23 +43,23 @@ STARTED = Patience(timeout=30.0, poll=0.05)
 
 def stop_old_programs(operation: Operation) -> None:
 	"""
-	Everything that is restarted but web (and that too where it runs workers). Where one does not stop, or a worker is left that is not ours to stop, those that
-	stopped are started again and a ProcessFault or WrongEnvironment is raised: no schema was changed.
+	Stop everything that is restarted, but for web that runs no workers. Where one does not stop, or a worker is left that is
+	not ours to stop, those that stopped are started again. Raises ProcessFault and WrongEnvironment; no schema was changed.
 	"""
 	processes = to_stop(operation)
 	watch(operation, processes)
-	relays = operation.held = relays_of(operation, processes, keeps_down=True)
+	replacements = operation.held = make_replacements(operation, processes, keeps_down=True)
 	try:
-		give_orders(operation.bench, relays)
-		see_down(operation, relays)
+		give_orders(operation.bench, replacements)
+		wait_until_down(operation, replacements)
 		keep_stopped(operation)
 		check_old_workers(operation)
 	except OperationError as error:
 		if operation.has_lost_lock:
 			raise
-		raise started_again(operation, relays, error) from error
+		raise started_again(operation, replacements, error) from error
 	except BaseException:
-		start_all(operation, relays)
+		start_all(operation, replacements)
 		raise
 
 
@@ -62,7 +69,7 @@ def to_stop(operation: Operation) -> list[Process]:
 	others = chosen(planned, web=False, workers=True)
 	processes = [process for process in planned if process.runs_jobs or process in others]
 	if operation.options.strategy in DRAINING:
-		return as_they_are(operation, processes)
+		return as_they_are_now(operation, processes)
 	_, others = split_busy(operation, processes)
 	return others
 
@@ -70,44 +77,51 @@ def to_stop(operation: Operation) -> list[Process]:
 def keep_stopped(operation: Operation) -> None:
 	"""Also before each further site. Raises LockLost; ProcessFault where one cannot be kept down."""
 	operation.renew()
-	relays = operation.held
-	if operation.wait(lambda: is_all_down(operation, relays) or has_failed(relays), HELD) and not has_failed(
-		relays
-	):
+	replacements = operation.held
+	if operation.wait(
+		lambda: is_all_down(operation, replacements) or has_failed(replacements), HELD
+	) and not has_failed(replacements):
 		return
-	if operation.fence_stood:  # it belongs to a program that is down, and runs no job
-		operation.bench.host.end(left_of(operation, relays))
-		wait_until(lambda: not left_of(operation, relays), AFTER_STOP, operation.bench.clock)
-	if not is_all_down(operation, relays):
-		raise still_alive(operation, relays)
+	if operation.fence_stood:  # what is left belongs to programs that are down, and runs no job
+		operation.bench.host.end(leftovers_of(operation, replacements))
+		wait_until(lambda: not leftovers_of(operation, replacements), AFTER_STOP, operation.bench.clock)
+	if not is_all_down(operation, replacements):
+		raise still_alive(operation, replacements)
 
 
-def is_all_down(operation: Operation, relays: list[Replacement]) -> bool:
-	"""By the manager and by the process table."""
-	return pass_on(operation, relays) and all(relay.is_held for relay in relays)
+def is_all_down(operation: Operation, replacements: list[Replacement]) -> bool:
+	"""Whether all have ended for good, by their manager and by the process table."""
+	return advance(operation, replacements) and all(replacement.is_held for replacement in replacements)
 
 
-def has_failed(relays: list[Replacement]) -> bool:
-	return any(relay.leg is Stage.FAILED for relay in relays)
+def has_failed(replacements: list[Replacement]) -> bool:
+	"""Whether any of them has."""
+	return any(replacement.stage is Stage.FAILED for replacement in replacements)
 
 
-def still_alive(operation: Operation, relays: list[Replacement]) -> ProcessFault:
-	up = [relay for relay in relays if not relay.is_held or operation.bench.host.alive(relay.family)]
-	pids = [process.pid for relay in up for process in operation.bench.host.alive(relay.family)]
+def still_alive(operation: Operation, replacements: list[Replacement]) -> ProcessFault:
+	"""The error that names what did not stop."""
+	up = [
+		replacement
+		for replacement in replacements
+		if not replacement.is_held or operation.bench.host.alive(replacement.family)
+	]
+	pids = [process.pid for replacement in up for process in operation.bench.host.alive(replacement.family)]
 	return ProcessFault(
 		f"These programs did not stop, and their old code would meet the new schema:"
-		f" {', '.join(relay.old.name for relay in up)} (pid {', '.join(map(str, pids)) or 'unknown'}).",
+		f" {', '.join(replacement.old.name for replacement in up)} (pid {', '.join(map(str, pids)) or 'unknown'}).",
 		hint="Check what they are doing, e.g. py-spy dump --pid PID, stop them, and type the same command again.",
 	)
 
 
-def left_of(operation: Operation, relays: list[Replacement]) -> list[HostProcess]:
-	down = [relay for relay in relays if relay.is_held]
-	return operation.bench.host.alive(member for relay in down for member in relay.family)
+def leftovers_of(operation: Operation, replacements: list[Replacement]) -> list[HostProcess]:
+	"""Processes below programs that are down."""
+	down = [replacement for replacement in replacements if replacement.is_held]
+	return operation.bench.host.alive(member for replacement in down for member in replacement.family)
 
 
 def check_old_workers(operation: Operation) -> None:
-	"""Whoever is alive now was started since the drain, or is known and left on purpose (--force)."""
+	"""A worker that lives now was started since the drain, or is left on purpose (--force). Raises WrongEnvironment."""
 	left = [f"pid {worker.pid} on {worker.host}" for worker in live_workers(operation.look())]
 	if left and not operation.options.migration.force:
 		raise WrongEnvironment(
@@ -117,21 +131,24 @@ def check_old_workers(operation: Operation) -> None:
 	operation.report.old_workers = left
 
 
-def started_again(operation: Operation, relays: list[Replacement], error: OperationError) -> OperationError:
-	"""The same error, which says also what was and what was not changed."""
-	start_all(operation, relays)
-	wait_until(lambda: are_settled(operation, relays), STARTED, operation.bench.clock)
+def started_again(
+	operation: Operation, replacements: list[Replacement], error: OperationError
+) -> OperationError:
+	"""Start what was stopped. Returns the same error, which now says also what was and what was not changed."""
+	start_all(operation, replacements)
+	wait_until(lambda: are_settled(operation, replacements), STARTED, operation.bench.clock)
 	operation.held = []
-	up = [relay.old.name for relay in relays if relay.leg is Stage.UP]
-	down = [relay.old.name for relay in relays if relay.leg is not Stage.UP]
+	up = [replacement.old.name for replacement in replacements if replacement.stage is Stage.UP]
+	down = [replacement.old.name for replacement in replacements if replacement.stage is not Stage.UP]
 	parts = [f"Not migrated: {error} No schema was changed, and web was not restarted."]
 	parts += [f"Started again, with the code that is on the disk now: {', '.join(up)}."] if up else []
 	parts += [f"Not up: {', '.join(down)}."] if down else []
 	return type(error)(" ".join(parts), hint=error.hint)
 
 
-def are_settled(operation: Operation, relays: list[Replacement]) -> bool:
-	return pass_on(operation, relays) and all(relay.is_settled for relay in relays)
+def are_settled(operation: Operation, replacements: list[Replacement]) -> bool:
+	"""Each has come back or failed."""
+	return advance(operation, replacements) and all(replacement.is_settled for replacement in replacements)
 
 
 T = TypeVar("T")
@@ -143,8 +160,8 @@ AFTER_KILL = Patience(timeout=5.0, poll=0.05)
 
 def migrate_then(operation: Operation, restart: Callable[[], T]) -> T:
 	"""
-	Once a schema may have changed every process is replaced, whatever ends the migration: unless the bench is not ours any
-	more.
+	Migrate, then restart. Once a schema may have changed every process is replaced, however the migration ends, unless
+	another operation has the bench.
 	"""
 	try:
 		migrate(operation)
@@ -159,8 +176,8 @@ def migrate_then(operation: Operation, restart: Callable[[], T]) -> T:
 
 def migrate(operation: Operation) -> None:
 	"""
-	Nothing to do without options for it. What became of each site stands in the report; a failure is raised by
-	judge_migrations, when the bench is back in service.
+	Back up and migrate all sites, where the options say so. The report has what became of each; a failure is raised by
+	migrations_judged, when the bench is back in service.
 	"""
 	options = operation.options
 	if options.migration is None:
@@ -178,6 +195,7 @@ def migrate(operation: Operation) -> None:
 
 
 def migrate_sites(operation: Operation, migrations: list[SiteMigration]) -> None:
+	"""One after the other, until one fails or someone asks to stop."""
 	for position, migration in enumerate(migrations):
 		if operation.stop_requested.is_set():
 			operation.emit(events.MigrationsStopped(tuple(left.site for left in migrations[position:])))
@@ -189,6 +207,7 @@ def migrate_sites(operation: Operation, migrations: list[SiteMigration]) -> None
 
 
 def migrate_site(operation: Operation, migration: SiteMigration) -> None:
+	"""`migration` is filled. Raises LockLost."""
 	options = operation.options.migration
 	migration.result = Result.FAILED  # until it is proved done
 	try:
@@ -206,7 +225,7 @@ def migrate_site(operation: Operation, migration: SiteMigration) -> None:
 
 def follow(operation: Operation, run: Run, migration: SiteMigration, timeout: float) -> None:
 	"""
-	However this ends, the run has ended: nothing of it goes on behind our back. Only where another operation took the
+	Wait for the run, and fill `migration`. However this returns, the run has ended and none of its processes is left. Only where another operation took the
 	bench it is left to the recovery, which sees it to its end.
 	"""
 	output, clock = Output(migration.site), operation.bench.clock
@@ -222,33 +241,35 @@ def follow(operation: Operation, run: Run, migration: SiteMigration, timeout: fl
 			if not is_over or run.exit_code():
 				end_run(operation, run)
 			is_at_end(operation, run, output)
-			tell(operation, output.site, output.close())
+			emit_lines(operation, output.site, output.close())
 	migration.seconds, migration.exit_code = clock.now() - began, run.exit_code() if is_over else None
 	note_result(migration, output)
 
 
 def held_up_by(operation: Operation, site: str) -> list[str]:
-	"""Asked while it still hangs: locked tables are the usual reason, and free again when it has ended."""
+	"""Why the run hangs, asked while it does: tables that are locked now are free again when it has ended."""
 	try:
 		findings = operation.bench.migrations.inspect(site, operation.options.migration)
 	except OperationError as error:
 		return [str(error)]
-	return [f"At the timeout: {found.text}" for found in findings if found.gravity is Gravity.TRANSIENT]
+	return [f"At the timeout: {finding.text}" for finding in findings if finding.gravity is Gravity.TRANSIENT]
 
 
 def is_at_end(operation: Operation, run: Run, output: Output) -> bool:
-	"""The exit code is asked first: what was printed before it is read then for certain."""
+	"""Emit what was printed. The exit code is asked first, so that everything printed before the end is read."""
 	is_over = run.exit_code() is not None
-	tell(operation, output.site, output.feed(run.output(), operation.bench.clock.now()))
+	emit_lines(operation, output.site, output.feed(run.output(), operation.bench.clock.now()))
 	return is_over
 
 
-def tell(operation: Operation, site: str, lines: list[str]) -> None:
+def emit_lines(operation: Operation, site: str, lines: list[str]) -> None:
+	"""Each as a fact of its own."""
 	for line in lines:
 		operation.emit(events.MigrationOutput(site, line))
 
 
 def note_result(migration: SiteMigration, output: Output) -> None:
+	"""By the exit code, which is None where the run was ended by us."""
 	if migration.exit_code == 0:
 		migration.result = Result.DONE
 		return
@@ -258,7 +279,7 @@ def note_result(migration: SiteMigration, output: Output) -> None:
 
 
 def end_run(operation: Operation, run: Run) -> None:
-	"""TERM, and KILL for what does not heed it. Not by operation.wait: that may be what just raised."""
+	"""TERM, then KILL for what is still there. Without operation.wait, which may be what just raised."""
 	clock = operation.bench.clock
 	run.terminate()
 	if not wait_until(run.is_gone, AFTER_TERM, clock):
@@ -267,7 +288,7 @@ def end_run(operation: Operation, run: Run) -> None:
 
 
 def back_up(operation: Operation) -> None:
-	"""Raises MigrationFailed while all can still be undone."""
+	"""Back up every site. Raises MigrationFailed while everything can still be undone."""
 	operation.enter(Phase.BACKUP)
 	for migration in operation.report.migrations:
 		attempt = SiteMigration(migration.site, Result.FAILED)
@@ -282,6 +303,7 @@ def back_up(operation: Operation) -> None:
 
 
 def backup_failed(attempt: SiteMigration, log: str) -> MigrationFailed:
+	"""The error for it, with the last lines of what it printed."""
 	how = "named no file that is there" if attempt.result is Result.DONE else f"{attempt.result.value}"
 	return MigrationFailed(
 		f"The backup of {attempt.site} {how}. Nothing was migrated and nothing restarted; the queue keeps running.",
@@ -295,7 +317,7 @@ RESUME = "bench safe-restart --migrate --resume"
 
 @contextmanager
 def migrations_judged(operation: Operation) -> Iterator[None]:
-	"""Around what follows the migrations. A failed one is told first, with what went wrong besides."""
+	"""Around what follows the migrations. Raises MigrationFailed for a failed one, with what else went wrong."""
 	try:
 		yield
 	except LockLost:
@@ -309,26 +331,28 @@ def migrations_judged(operation: Operation) -> Iterator[None]:
 
 
 def in_service(operation: Operation) -> str:
+	"""A sentence for whoever reads of a failed migration: the bench runs."""
 	left = [kept.found.key for kept in operation.report.settings if kept.reason]
 	settings = f"but could not put back {', '.join(left)}" if left else "settings are restored"
 	return IN_SERVICE.format(settings=settings)
 
 
 def verdict(migrations: list[SiteMigration], afterwards: str) -> MigrationFailed | None:
-	"""None when every site is done."""
-	open_ones = [migration for migration in migrations if migration.result is not Result.DONE]
-	if not open_ones:
+	"""The error for sites that are not done; None when all are. `afterwards`: its last sentence."""
+	unfinished = [migration for migration in migrations if migration.result is not Result.DONE]
+	if not unfinished:
 		return None
-	first = open_ones[0]
+	first = unfinished[0]
 	done = [migration.site for migration in migrations if migration.result is Result.DONE]
-	not_tried = [migration.site for migration in open_ones if migration.result is Result.NOT_TRIED]
+	not_tried = [migration.site for migration in unfinished if migration.result is Result.NOT_TRIED]
 	parts = [what_happened(first)]
 	parts += [f"Done: {', '.join(done)}."] if done else []
 	parts += [f"Not tried: {', '.join(not_tried)}."] if not_tried else []
-	return MigrationFailed(" ".join([*parts, afterwards]), hint=way_on(first))
+	return MigrationFailed(" ".join([*parts, afterwards]), hint=next_steps(first))
 
 
 def what_happened(migration: SiteMigration) -> str:
+	"""In a sentence, with the patch or DocType at which it failed where that is known."""
 	if migration.result is Result.NOT_TRIED:
 		return "Stopped on request before every site was migrated."
 	at = f" at {migration.culprit}" if migration.culprit else ""
@@ -338,7 +362,7 @@ def what_happened(migration: SiteMigration) -> str:
 	return f"The migration of {migration.site} failed{at} after {migration.seconds:.0f} s{code}."
 
 
-def way_on(migration: SiteMigration) -> str:
+def next_steps(migration: SiteMigration) -> str:
 	"""The end of what it printed, where all of it is, the backup, and what to type next."""
 	if migration.result is Result.NOT_TRIED:
 		return f"To continue, type: {RESUME}"

@@ -24,7 +24,7 @@ from fmx_restart.engine.ports import (
 	Worker,
 	WorkerState,
 )
-from fmx_restart.engine.steps.restart import as_they_are
+from fmx_restart.engine.steps.restart import as_they_are_now
 from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import (
@@ -142,41 +142,41 @@ def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
 	Raises WrongEnvironment where one program runs web and workers (gunicorn's companions), and one of the two is not to be
 	touched: neither can be restarted without the other.
 	"""
-	afar = [process.name for process in listed if process.host and process.runs_jobs]
-	if afar and options.workers and options.strategy in ONE_BY_ONE:
+	remote = [process.name for process in listed if process.host and process.runs_jobs]
+	if remote and options.workers and options.strategy in ONE_BY_ONE:
 		raise WrongEnvironment(
-			f"{', '.join(afar)} runs on another machine, and cannot be kept in service until its own jobs end. Nothing was"
+			f"{', '.join(remote)} runs on another machine, and cannot be kept in service until its own jobs end. Nothing was"
 			" changed.",
 			hint="Use --wait-workers instead.",
 		)
-	both = [process.name for process in listed if process.kind is ProcessKind.WEB and process.has_workers]
+	combined = [process.name for process in listed if process.kind is ProcessKind.WEB and process.has_workers]
 	refused, hint = "", ""
-	if both and not options.touches_jobs:
+	if combined and not options.touches_jobs:
 		refused, hint = (
 			"restarted without its workers",
 			"Leave out --no-workers; --wait-workers lets running jobs finish.",
 		)
-	elif both and not options.web:
+	elif combined and not options.web:
 		refused, hint = "restarted without web", "Leave out --no-web."
-	elif both and options.strategy in ONE_BY_ONE:
+	elif combined and options.strategy in ONE_BY_ONE:
 		refused, hint = "kept in service until its own jobs end", "Use --wait-workers instead."
 	if refused:
 		raise WrongEnvironment(
-			f"{', '.join(both)} runs web and workers in one process tree, and cannot be {refused}. Nothing was changed.",
+			f"{', '.join(combined)} runs web and workers in one process tree, and cannot be {refused}. Nothing was changed.",
 			hint=hint,
 		)
 
 
 def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
-	"""A worker-pool's children are known by their parent."""
+	"""Live workers that no process manager runs. A worker-pool's children are known by their parent."""
 	return tuple(workers_outside(bench, look, listed))
 
 
 def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple[str, ...]:
-	"""A worker-pool is busy when any of its children is."""
+	"""Names of those whose worker runs a job. A worker-pool is busy when any of its children is."""
 	at_work = {worker.name for worker in look.workers if worker.state is WorkerState.BUSY}
-	found = runners(processes, look, host)
-	busy = {process.name for name, process in found.items() if name in at_work}
+	programs = runners(processes, look, host)
+	busy = {process.name for name, process in programs.items() if name in at_work}
 	return tuple(process.name for process in processes if process.name in busy)
 
 
@@ -205,6 +205,7 @@ def inspect_sites(
 
 
 def unsafe_options(options: Options) -> list[Finding]:
+	"""Options with which old code would meet the new schema."""
 	findings = []
 	if options.strategy is Strategy.ROLLING:
 		text = "rolling runs old and new workers side by side, so there is no moment for a migration"
@@ -231,20 +232,21 @@ def strangers(bench: Bench, look: Look, restart: Iterable[Process]) -> list[Find
 
 
 def judge(operation: Operation, findings: Iterable[Finding], *, is_drained: bool = False) -> None:
-	"""Raises WrongEnvironment for what must not be; tells the rest."""
+	"""Raises WrongEnvironment for findings that forbid the migration; emits the others, each once."""
 	findings = list(findings)
 	if refused := refusals(operation.options, findings, is_drained=is_drained):
 		names = "; ".join(sentence(finding) for finding in refused)
 		changed = "Nothing was restarted; the queue keeps running." if is_drained else "Nothing was changed."
 		remedies = dict.fromkeys(finding.remedy for finding in refused if finding.remedy)
 		raise WrongEnvironment(f"Not migrated: {names}. {changed}", hint=" ".join(remedies))
-	told = operation.plan.findings if is_drained else ()
+	reported = operation.plan.findings if is_drained else ()
 	for finding in findings:
-		if finding not in told:
+		if finding not in reported:
 			operation.emit(events.MigrationFinding(finding))
 
 
 def refusals(options: Options, findings: Iterable[Finding], *, is_drained: bool) -> list[Finding]:
+	"""Those that forbid the migration. What passes by itself forbids it only once no job runs any more."""
 	refused = {Gravity.BLOCKS}
 	if options.migration and not options.migration.force:
 		refused |= {Gravity.DOUBTFUL, Gravity.TRANSIENT} if is_drained else {Gravity.DOUBTFUL}
@@ -252,6 +254,7 @@ def refusals(options: Options, findings: Iterable[Finding], *, is_drained: bool)
 
 
 def sentence(finding: Finding) -> str:
+	"""With the site's name in front, where it is about one."""
 	return f"{finding.site}: {finding.text}" if finding.site else finding.text
 
 
@@ -261,7 +264,9 @@ def inspect_again(operation: Operation) -> None:
 	findings: list[Finding] = []
 
 	def is_clear() -> bool:
-		programs = as_they_are(operation, operation.plan.restart)  # one may have been started again meanwhile
+		programs = as_they_are_now(
+			operation, operation.plan.restart
+		)  # one may have been started again meanwhile
 		findings[:] = inspect_sites(bench, operation.look(), options, programs, operation.each)
 		return not refusals(options, findings, is_drained=True)
 
@@ -270,33 +275,30 @@ def inspect_again(operation: Operation) -> None:
 
 
 MANAGER_ANSWERS = Patience(timeout=10.0, poll=0.5)
-FIRST_PART = Patience(
-	timeout=1.0, poll=0.005
-)  # it runs beside us; who is slower is waited for before the restart
+#: the check runs beside us; one that takes longer is waited for before the restart
+FIRST_PART = Patience(timeout=1.0, poll=0.005)
 CODE_ANSWERS = Patience(timeout=20.0, poll=0.02)
 STALE = 5.0  # seconds after which the code may have been changed, as a deploy does while a drain waits
 
 
 def first_look(bench: Bench) -> tuple[CodeFault, ...]:
 	"""What is known about the code within a moment. Changes nothing."""
-	if bench.code is None:
-		return ()
 	try:
 		bench.code.start_check()
 	except OSError:
-		return ()  # the last look tells it
+		return ()  # the last look reports it
 	wait_until(lambda: has_answered(bench.code), FIRST_PART, bench.clock)
 	return tuple(bench.code.faults() or ())
 
 
 def last_look(operation: Operation) -> None:
-	"""Raises WrongEnvironment while all can still be left as it was."""
-	see_manager(operation)
-	see_code(operation)
+	"""The manager and the code once more, before anything is touched. Raises WrongEnvironment."""
+	check_manager(operation)
+	check_code(operation)
 
 
-def see_manager(operation: Operation) -> None:
-	"""Its programs live on when it dies; told to stop they could be, started again they could not."""
+def check_manager(operation: Operation) -> None:
+	"""Raises WrongEnvironment where the process manager does not answer: its programs could be stopped, but not started again."""
 	faults: list[ProcessFault] = []
 
 	def answers() -> bool:
@@ -314,6 +316,7 @@ def see_manager(operation: Operation) -> None:
 
 
 def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:
+	"""The error for it: what lives on without its manager, and what to type."""
 	away = operation.bench.processes.survey().away
 	programs = [p for p in operation.plan.restart if p.local_pid and p.manager in away]
 	noted = [HostProcess(p.pid, p.incarnation) for p in programs]
@@ -327,11 +330,9 @@ def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironme
 	return WrongEnvironment(f"{fault}. {unchanged(operation)}", hint=hint)
 
 
-def see_code(operation: Operation) -> None:
-	"""Looks once more where the first look is some time ago."""
+def check_code(operation: Operation) -> None:
+	"""Check the code again where the first check is some time ago. Raises WrongEnvironment where it cannot be loaded."""
 	code, clock = operation.bench.code, operation.bench.clock
-	if code is None:
-		return
 	try:
 		is_unknown = code.is_checked() and code.faults() is None
 		if is_unknown or clock.now() - operation.code_seen_at > STALE:
@@ -348,11 +349,12 @@ def see_code(operation: Operation) -> None:
 
 
 def has_answered(code: Code) -> bool:
+	"""Whether the first part of the check is done, or the check has ended."""
 	return code.faults() is not None or code.is_checked()
 
 
 def judge_code(operation: Operation, faults: Iterable[CodeFault]) -> None:
-	"""Raises WrongEnvironment unless the person wants it all the same; each fault is told once."""
+	"""Emit each fault once. Raises WrongEnvironment unless the options ignore such faults."""
 	new = [fault for fault in faults if fault not in operation.code_faults]
 	operation.code_faults += new
 	for fault in new:
@@ -366,6 +368,7 @@ def judge_code(operation: Operation, faults: Iterable[CodeFault]) -> None:
 
 
 def unchanged(operation: Operation) -> str:
+	"""What was not changed, as an error's last sentence says it."""
 	if operation.phase is Phase.PREFLIGHT:
 		return "Nothing was changed."
 	return "Nothing was restarted; the queue keeps running."

@@ -19,38 +19,42 @@ if TYPE_CHECKING:
 
 PATIENCE = Patience(timeout=90.0, poll=0.02)
 STAYS_UP = 2.0  # seconds that a process must run which proves itself in no other way: one that crashes in a loop does not
-SILENCE = 2.0  # seconds after which it is told what is waited for
+SILENCE = 2.0  # seconds after which a person learns what is waited for
 NOTHING = events.StillVerifying((), (), (), ())
-TELL_AGAIN = 1.0  # seconds between two of these facts, however often things change
+REPORT_AGAIN = 1.0  # seconds between two of these facts, however often things change
 
 
-def verify(operation: Operation, relays: list[Replacement]) -> None:
-	"""Records what is wrong on the relays; the audit step raises, after the queue runs again."""
+def verify(operation: Operation, replacements: list[Replacement]) -> None:
+	"""Records what is wrong on the replacements; the audit step raises, after the queue runs again."""
 	operation.enter(Phase.VERIFY)
-	see_up(operation, relays)
-	operation.report.web_outage = web_outage(operation, relays)
-	tell_orphans(operation)
+	wait_until_up(operation, replacements)
+	operation.report.web_outage = web_outage(operation, replacements)
+	report_orphans(operation)
 
 
-def web_outage(operation: Operation, relays: list[Replacement]) -> float | None:
-	"""That an old server answers in place of a new one that failed is not worth praise."""
+def web_outage(operation: Operation, replacements: list[Replacement]) -> float | None:
+	"""Seconds; None where a web program failed: that an old server answers in its place proves nothing."""
 	seconds = operation.bench.web.outage()
-	has_failed = any(relay.leg is Stage.FAILED for relay in relays if relay.old.kind is ProcessKind.WEB)
+	has_failed = any(
+		replacement.stage is Stage.FAILED
+		for replacement in replacements
+		if replacement.old.kind is ProcessKind.WEB
+	)
 	return None if has_failed else seconds
 
 
-def see_up(operation: Operation, relays: list[Replacement]) -> None:
-	"""Waits until all is as it should be; what is not in the end is a failure of its relay."""
-	verification = Verification(operation, relays)
+def wait_until_up(operation: Operation, replacements: list[Replacement]) -> None:
+	"""Wait until every process proves that it is well. One that does not in time has failed."""
+	verification = Verification(operation, replacements)
 	operation.wait(verification.is_done, PATIENCE)
-	for relay, reason, remedy in verification.faults():
-		relay.fail(reason)
-		relay.remedy = remedy
+	for replacement, reason, remedy in verification.faults():
+		replacement.fail(reason)
+		replacement.remedy = remedy
 	verification.explain_failures()
 
 
-def tell_orphans(operation: Operation) -> None:
-	"""Job processes of an earlier life of this bench: they go on with old code. Told, not touched."""
+def report_orphans(operation: Operation) -> None:
+	"""Emit job processes of this bench that lost their worker: they go on with old code, and are not touched."""
 	with suppress(OperationError):
 		if orphans := operation.orphans(operation.look()):
 			operation.emit(events.OrphansFound(tuple(process.pid for process in orphans)))
@@ -60,26 +64,28 @@ FORGOTTEN_AFTER = 10.0  # seconds that a worker has been up by then
 
 
 class Verification:
-	def __init__(self, operation: Operation, relays: list[Replacement]) -> None:
-		self.operation, self.bench, self.relays = operation, operation.bench, relays
-		self.web = WebCheck(operation, relays)
+	"""Whether each new process proves that it is well, and what it still has to prove."""
+
+	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
+		self.operation, self.bench, self.replacements = operation, operation.bench, replacements
+		self.web = WebCheck(operation, replacements)
 		self.registered: set[int] = set()
 		self.workers: tuple[Worker, ...] = ()
-		self.tell_at = self.bench.clock.now() + SILENCE
-		self.told: events.StillVerifying | None = None
+		self.report_at = self.bench.clock.now() + SILENCE
+		self.reported: events.StillVerifying | None = None
 
 	def is_done(self) -> bool:
 		"""Web is asked last: while it boots, every look at it costs it time."""
-		follow(self.operation, self.relays)
+		follow(self.operation, self.replacements)
 		self.registered = self.registered_pids()
 		is_done = (
-			all(self.is_settled(relay) for relay in self.relays)
-			and not any(self.is_unregistered(relay) for relay in self.relays)
-			and not any(self.leftovers(relay) for relay in self.relays)
+			all(self.is_settled(replacement) for replacement in self.replacements)
+			and not any(self.is_unregistered(replacement) for replacement in self.replacements)
+			and not any(self.leftovers(replacement) for replacement in self.replacements)
 			and self.web.is_done()
 		)
 		if not is_done:
-			self.tell()
+			self.report()
 		return is_done
 
 	def registered_pids(self) -> set[int]:
@@ -87,73 +93,90 @@ class Verification:
 		self.workers = self.operation.look().workers
 		return {process.pid for process in self.operation.registered}
 
-	def is_settled(self, relay: Replacement) -> bool:
+	def is_settled(self, replacement: Replacement) -> bool:
 		"""A worker proves itself when it registers; everything else by staying up."""
-		if relay.leg is Stage.UP and relay.up_at is not None and relay.old.kind is not ProcessKind.WORKER:
-			return self.bench.clock.now() - relay.up_at >= STAYS_UP
-		return relay.is_settled
+		if (
+			replacement.stage is Stage.UP
+			and replacement.up_at is not None
+			and replacement.old.kind is not ProcessKind.WORKER
+		):
+			return self.bench.clock.now() - replacement.up_at >= STAYS_UP
+		return replacement.is_settled
 
-	def is_unregistered(self, relay: Replacement) -> bool:
+	def is_unregistered(self, replacement: Replacement) -> bool:
 		"""A worker-pool registers its children instead of itself."""
-		if not relay.old.runs_jobs or relay.leg is not Stage.UP:
+		if not replacement.old.runs_jobs or replacement.stage is not Stage.UP:
 			return False
-		pid = relay.change.new_pid
-		if relay.old.host:
-			return relay.old.has_workers and not self.is_registered_there(relay.old.host, pid)
-		if pid in self.registered or self.is_forgotten(relay):
+		pid = replacement.change.new_pid
+		if replacement.old.host:
+			return replacement.old.has_workers and not self.is_registered_there(replacement.old.host, pid)
+		if pid in self.registered or self.is_forgotten(replacement):
 			return False
 		return not self.registered & {process.pid for process in self.bench.host.family(pid)}
 
 	def is_registered_there(self, host: str, pid: int | None) -> bool:
+		"""For a process of another machine: by the record in Redis."""
 		return any((worker.host, worker.pid) == (host, pid) for worker in self.workers)
 
-	def is_forgotten(self, relay: Replacement) -> bool:
+	def is_forgotten(self, replacement: Replacement) -> bool:
 		"""Redis' clock was set forward, and its record expired before we saw it: RQ writes none again. It stays up."""
-		has_time = self.operation.clock_steps.forward and relay.up_at is not None
-		return bool(has_time) and self.bench.clock.now() - relay.up_at >= FORGOTTEN_AFTER
+		has_time = self.operation.clock_steps.forward and replacement.up_at is not None
+		return bool(has_time) and self.bench.clock.now() - replacement.up_at >= FORGOTTEN_AFTER
 
-	def leftovers(self, relay: Replacement) -> list[HostProcess]:
-		return self.bench.host.alive(relay.family)
+	def leftovers(self, replacement: Replacement) -> list[HostProcess]:
+		"""Old processes that still run."""
+		return self.bench.host.alive(replacement.family)
 
-	def tell(self) -> None:
-		"""Whoever watches a restart must not wonder what it waits for."""
+	def report(self) -> None:
+		"""Emit what it waits for, when it takes longer than a moment, and when that changes."""
 		now = self.bench.clock.now()
-		if now < self.tell_at:
+		if now < self.report_at:
 			return
 		waiting = self.waiting()
-		if waiting not in (self.told, NOTHING):
-			self.tell_at, self.told = now + TELL_AGAIN, waiting
+		if waiting not in (self.reported, NOTHING):
+			self.report_at, self.reported = now + REPORT_AGAIN, waiting
 			self.operation.emit(waiting)
 
 	def waiting(self) -> events.StillVerifying:
-		"""Those that are up, and have to stay up for a moment, are not worth a word."""
-		programs = tuple(relay.old.name for relay in self.relays if not relay.is_settled)
-		unregistered = tuple(relay.old.name for relay in self.relays if self.is_unregistered(relay))
-		old = tuple(process.pid for relay in self.relays for process in self.leftovers(relay))
-		is_next = all(map(self.is_settled, self.relays)) and not unregistered and not old
+		"""What verify waits for. A process that is up and has to stay up for a moment is left out."""
+		programs = tuple(
+			replacement.old.name for replacement in self.replacements if not replacement.is_settled
+		)
+		unregistered = tuple(
+			replacement.old.name for replacement in self.replacements if self.is_unregistered(replacement)
+		)
+		old = tuple(
+			process.pid for replacement in self.replacements for process in self.leftovers(replacement)
+		)
+		is_next = all(map(self.is_settled, self.replacements)) and not unregistered and not old
 		web = tuple(self.web.waits_for()) if is_next else ()
 		return events.StillVerifying(programs, unregistered, old, web)
 
 	def faults(self) -> list[tuple[Replacement, str, str]]:
-		"""What is wrong at the end of our patience, by relay, and what to type. Those that failed already have said so."""
+		"""Replacement, what is wrong when time is up, and what to type. Those that failed before are left out."""
 		return [
-			(relay, *fault)
-			for relay in self.relays
-			if relay.leg is not Stage.FAILED and (fault := self.fault_of(relay))
+			(replacement, *fault)
+			for replacement in self.replacements
+			if replacement.stage is not Stage.FAILED and (fault := self.fault_of(replacement))
 		]
 
-	def fault_of(self, relay: Replacement) -> tuple[str, str] | None:
-		if relay.leg is not Stage.UP:
+	def fault_of(self, replacement: Replacement) -> tuple[str, str] | None:
+		"""What is wrong, and what to type (empty where only a log can tell); None where all is well."""
+		if replacement.stage is not Stage.UP:
 			return "it is not running yet", ""
-		if self.is_unregistered(relay):
+		if self.is_unregistered(replacement):
 			return "it runs, but no worker of it has registered with Redis", ""
-		if old := self.leftovers(relay):
+		if old := self.leftovers(replacement):
 			return f"old processes are still there: pid {', '.join(str(process.pid) for process in old)}", ""
-		return self.web.fault_of(relay) if relay.old.kind is ProcessKind.WEB else None
+		return self.web.fault_of(replacement) if replacement.old.kind is ProcessKind.WEB else None
 
 	def explain_failures(self) -> None:
 		"""A web program whose address is taken ends again and again, and says in its log only that it is in use."""
-		for relay in self.relays:
-			if relay.leg is Stage.FAILED and not relay.remedy and (fault := self.web.taken_by(relay)):
-				relay.reason, relay.remedy = f"{relay.reason}; {fault}", fault.remedy
+		for replacement in self.replacements:
+			if (
+				replacement.stage is Stage.FAILED
+				and not replacement.remedy
+				and (fault := self.web.taken_by(replacement))
+			):
+				replacement.reason, replacement.remedy = f"{replacement.reason}; {fault}", fault.remedy
 				self.operation.emit(events.WebTaken(fault))

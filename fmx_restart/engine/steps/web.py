@@ -21,10 +21,12 @@ TAKEN_LASTS = 3.0  # seconds: the old processes are gone by then, so whoever sti
 
 
 def web_programs(processes: Iterable[Process]) -> list[Process]:
+	"""Those that answer HTTP; socketio is none."""
 	return [process for process in processes if process.kind is ProcessKind.WEB]
 
 
 def family_of(bench: Bench, process: Process) -> list[HostProcess]:
+	"""Its process and all descendants; empty while it is down, and for one of another machine."""
 	return bench.host.family(process.local_pid) if process.local_pid else []
 
 
@@ -54,12 +56,14 @@ def watch(operation: Operation, processes: Iterable[Process]) -> None:
 		operation.bench.web.watch()
 
 
-def left_stopped(operation: Operation, relays: Iterable[Replacement]) -> tuple[list[str], WebFault] | None:
+def left_stopped(
+	operation: Operation, replacements: Iterable[Replacement]
+) -> tuple[list[str], WebFault] | None:
 	"""Names of web programs that were stopped on purpose, and what is wrong without them; None where web is not missed."""
 	plan = operation.plan
 	kinds = {process.name: process.kind for process in (*plan.restart, *plan.left_alone)}
 	names = [name for name in operation.report.left_alone if kinds.get(name) is ProcessKind.WEB]
-	has_web = any(relay.old.kind is ProcessKind.WEB for relay in relays)
+	has_web = any(replacement.old.kind is ProcessKind.WEB for replacement in replacements)
 	fault = operation.bench.web.fault(()) if names and not has_web else None
 	return (names, fault) if fault else None
 
@@ -67,9 +71,13 @@ def left_stopped(operation: Operation, relays: Iterable[Replacement]) -> tuple[l
 class WebCheck:
 	"""Each web program that was restarted answers itself; then each site that answered before does."""
 
-	def __init__(self, operation: Operation, relays: Iterable[Replacement]) -> None:
+	def __init__(self, operation: Operation, replacements: Iterable[Replacement]) -> None:
 		self.operation, self.bench = operation, operation.bench
-		self.relays = [it for it in relays if it.old.kind is ProcessKind.WEB and not it.old.host]
+		self.replacements = [
+			replacement
+			for replacement in replacements
+			if replacement.old.kind is ProcessKind.WEB and not replacement.old.host
+		]
 		self.faults: dict[str, WebFault] = {}  # program → what was wrong with its last answer
 		self.since: dict[tuple[str, str], float] = {}  # program and kind of fault → when it was first seen
 		self.answered: set[str] = set()  # programs
@@ -78,27 +86,29 @@ class WebCheck:
 		self.next_look = 0.0
 
 	def is_done(self) -> bool:
-		"""Also when it is clear that more patience is of no use."""
-		if not self.relays or self.bench.clock.now() < self.next_look:
-			return not self.relays
+		"""True also when it is clear that waiting longer is of no use."""
+		if not self.replacements or self.bench.clock.now() < self.next_look:
+			return not self.replacements
 		self.next_look = self.bench.clock.now() + LOOK_AGAIN
 		self.ask_all()
-		if not all(self.is_settled(relay) for relay in self.relays):
+		if not all(self.is_settled(replacement) for replacement in self.replacements):
 			return False
 		return not self.answered or self.are_sites_settled()
 
 	def ask_all(self) -> None:
-		for relay in self.relays:
-			if relay.leg is Stage.UP and relay.old.name not in self.answered:
-				self.ask(relay)
+		"""Those that run and have not answered yet."""
+		for replacement in self.replacements:
+			if replacement.stage is Stage.UP and replacement.old.name not in self.answered:
+				self.ask(replacement)
 
-	def ask(self, relay: Replacement) -> None:
-		name, family = relay.old.name, self.bench.host.family(relay.change.new_pid)
+	def ask(self, replacement: Replacement) -> None:
+		"""One request, and what came of it noted."""
+		name, family = replacement.old.name, self.bench.host.family(replacement.change.new_pid)
 		fault = self.bench.web.fault(family)
 		if fault is None:
 			self.faults.pop(name, None)
 			self.answered.add(name)
-			self.tell_answer(family)
+			self.report_unproved(family)
 			return
 		self.faults[name] = fault
 		self.note_since(name, fault)
@@ -115,44 +125,50 @@ class WebCheck:
 		else:
 			self.since.pop((name, "taken"), None)
 
-	def tell_answer(self, family: list[HostProcess]) -> None:
+	def report_unproved(self, family: list[HostProcess]) -> None:
+		"""Emit where a good answer may be someone else's."""
 		if reason := self.bench.web.unproved(family):
 			self.operation.emit(events.WebUnproved(self.bench.web.address, reason))
 
-	def is_settled(self, relay: Replacement) -> bool:
-		name = relay.old.name
-		if relay.leg is Stage.FAILED or name in self.answered:
+	def is_settled(self, replacement: Replacement) -> bool:
+		"""It answered, or has failed, or has had the same fault for too long."""
+		name = replacement.old.name
+		if replacement.stage is Stage.FAILED or name in self.answered:
 			return True
 		return self.lasts(name, "errs", ERRORS_LAST) or self.lasts(name, "taken", TAKEN_LASTS)
 
 	def lasts(self, name: str, kind: str, seconds: float) -> bool:
+		"""Whether the program has had this kind of fault for longer than so many seconds."""
 		since = self.since.get((name, kind))
 		return since is not None and self.bench.clock.now() - since > seconds
 
 	def are_sites_settled(self) -> bool:
-		found = self.bench.web.broken_sites()
-		if found is None:
+		"""Every site answered, or some have not for too long."""
+		broken = self.bench.web.broken_sites()
+		if broken is None:
 			return False
 		now = self.bench.clock.now()
-		self.broken, self.next_look = found, now + ASK_AGAIN
+		self.broken, self.next_look = broken, now + ASK_AGAIN
 		self.broken_since = now if self.broken_since is None else self.broken_since
-		return not found or now - self.broken_since > ERRORS_LAST
+		return not broken or now - self.broken_since > ERRORS_LAST
 
 	def waits_for(self) -> list[WebFault]:
-		"""What is wrong as far as it is known; a program that nobody has asked yet is one, too."""
+		"""Faults that are known so far; a program that was not asked yet is one, too."""
 		unasked = WebFault("not asked yet", self.bench.web.address)
-		waiting = [relay.old.name for relay in self.relays if not self.is_settled(relay)]
+		waiting = [
+			replacement.old.name for replacement in self.replacements if not self.is_settled(replacement)
+		]
 		return [*(self.faults.get(name, unasked) for name in waiting), *(self.broken or ())]
 
-	def fault_of(self, relay: Replacement) -> tuple[str, str] | None:
-		"""What is wrong with an answer at the end of our patience, and what to type."""
-		name = relay.old.name
+	def fault_of(self, replacement: Replacement) -> tuple[str, str] | None:
+		"""What is wrong with the answer when time is up, and what to type; None where all is well."""
+		name = replacement.old.name
 		if name not in self.answered:
 			fault = self.faults.get(name) or self.bench.web.fault(
-				self.bench.host.family(relay.change.new_pid)
+				self.bench.host.family(replacement.change.new_pid)
 			)
 			return (f"web does not answer as it should at {fault}", fault.remedy) if fault else None
-		if self.broken and relay is self.relays[0]:
+		if self.broken and replacement is self.replacements[0]:
 			sites = "; ".join(map(str, self.broken))
 			return (
 				f"it answers, but not for each site that it answered before, or that was named: {sites}",
@@ -160,9 +176,9 @@ class WebCheck:
 			)
 		return None
 
-	def taken_by(self, relay: Replacement) -> WebFault | None:
+	def taken_by(self, replacement: Replacement) -> WebFault | None:
 		"""Why a web program that has failed could not come up, where its address is taken."""
-		if relay.old.kind is not ProcessKind.WEB:
+		if replacement.old.kind is not ProcessKind.WEB:
 			return None
 		now = {process.name: process for process in self.operation.managed_now()}
-		return self.bench.web.taken([family_of(self.bench, now.get(relay.old.name, relay.old))])
+		return self.bench.web.taken([family_of(self.bench, now.get(replacement.old.name, replacement.old))])

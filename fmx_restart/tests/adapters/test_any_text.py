@@ -17,7 +17,7 @@ from fmx_restart.adapters.command_line import bench_command, split_words
 from fmx_restart.adapters.managers import systemd
 from fmx_restart.adapters.managers.supervisor import configuration, connection
 from fmx_restart.adapters.managers.supervisor.configuration import ProgramSettings
-from fmx_restart.adapters.managers.supervisor.programs import Trace, kind_of
+from fmx_restart.adapters.process_kinds import Trace, kind_of
 from fmx_restart.adapters.web import addresses
 from fmx_restart.adapters.web.addresses import Endpoint, parse_bind, unix_listeners
 from fmx_restart.doctor.checks import supervisor

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 
 from fmx_restart.adapters.command_line import bench_command, split_words
-from fmx_restart.adapters.managers.supervisor.programs import is_data_store, kind_of
+from fmx_restart.adapters.process_kinds import is_data_store, kind_of
 from fmx_restart.engine.ports import ProcessKind
 
 WEB, WORKER, SCHEDULER, SOCKETIO = (

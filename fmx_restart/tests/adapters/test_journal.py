@@ -118,9 +118,9 @@ class TestReading(JournalTest):
 			events.ProcessStopping("worker", sample(events.ProcessStopping).kind, 6),
 			events.ProcessUp("web", sample(events.ProcessUp).kind, 5, 7, 1.0),
 		)
-		remains = crashed_operation_in(path)
-		self.assertEqual((remains.stopping, remains.replaced), ({"worker": 6}, {"web": 7}))
-		self.assertFalse(remains.is_closed)
+		crashed = crashed_operation_in(path)
+		self.assertEqual((crashed.stopping, crashed.replaced), ({"worker": 6}, {"web": 7}))
+		self.assertFalse(crashed.is_closed)
 
 	def test_only_those_without_an_end_that_nobody_works_on_are_unfinished(self):
 		self.write("operation-1", ended())

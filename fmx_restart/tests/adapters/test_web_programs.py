@@ -24,7 +24,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, ProcessManagers
+from fmx_restart.engine.ports import Bench, ProcessManagers, UncheckedCode
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench
@@ -80,7 +80,7 @@ class TestWebPrograms(unittest.TestCase):
 			host=ThisHost(str(self.bench)),
 			web=BenchWeb(str(self.bench), asked, Endpoint("127.0.0.1", self.port)),
 			clock=SystemClock(),
-			code=None,
+			code=UncheckedCode(),
 		)
 
 	def restart(self) -> Report:

@@ -46,8 +46,8 @@ class TestRecorded(unittest.TestCase):
 
 	def test_an_operation_that_waited_is_done(self):
 		for journal in self.each("wait-workers"):
-			row, remains = self.row(journal), crashed_operation_to_recover(journal)
-			self.assertTrue(remains.is_closed and is_closed(journal))
+			row, crashed = self.row(journal), crashed_operation_to_recover(journal)
+			self.assertTrue(crashed.is_closed and is_closed(journal))
 			self.assertEqual((row["status"], row["strategy"], row["exit_code"]), ("Done", "wait-workers", 0))
 			self.assertEqual((row["requested_by"], row["origin"]), ("ada@example.com", "Desk"))
 			self.assertEqual([(job["part"], job["job_id"]) for job in row["jobs"]], [("Waited For", "job-1")])
@@ -56,15 +56,15 @@ class TestRecorded(unittest.TestCase):
 
 	def test_a_job_that_was_killed_is_back_in_its_queue(self):
 		for journal in self.each("fast"):
-			row, remains = self.row(journal), crashed_operation_to_recover(journal)
+			row, crashed = self.row(journal), crashed_operation_to_recover(journal)
 			self.assertEqual((row["status"], row["jobs_interrupted"], row["jobs_requeued"]), ("Done", 1, 1))
-			self.assertIsNone(remains.condemned)
+			self.assertIsNone(crashed.jobs_to_kill)
 
 	def test_workers_that_were_replaced_one_by_one(self):
 		for journal in self.each("rolling"):
-			row, remains = self.row(journal), crashed_operation_to_recover(journal)
+			row, crashed = self.row(journal), crashed_operation_to_recover(journal)
 			self.assertEqual([phase["phase"] for phase in row["phases"]][-2:], ["Handover", "Audit"])
-			self.assertEqual((remains.stopping, set(remains.replaced)), ({}, {"web", "short", "long"}))
+			self.assertEqual((crashed.stopping, set(crashed.replaced)), ({}, {"web", "short", "long"}))
 
 	def test_a_migration_of_two_sites(self):
 		for journal in self.each("migrate"):
@@ -77,20 +77,20 @@ class TestRecorded(unittest.TestCase):
 
 	def test_what_is_left_of_one_that_died_in_its_second_migration(self):
 		for journal in self.each("migrate-died-in-second-site"):
-			row, remains = self.row(journal), crashed_operation_to_recover(journal)
-			self.assertFalse(remains.is_closed or is_closed(journal))
-			self.assertEqual((remains.phase, remains.migrating.site), (Phase.MIGRATE, SITES[1]))
-			self.assertTrue(remains.needs_new_workers and remains.may_be_fenced)
-			self.assertEqual({site for site, _ in remains.settings}, set(SITES))
-			self.assertEqual({process.name for process in remains.unfinished()}, {"web", "short", "long"})
+			row, crashed = self.row(journal), crashed_operation_to_recover(journal)
+			self.assertFalse(crashed.is_closed or is_closed(journal))
+			self.assertEqual((crashed.phase, crashed.migrating.site), (Phase.MIGRATE, SITES[1]))
+			self.assertTrue(crashed.needs_new_workers and crashed.may_be_fenced)
+			self.assertEqual({site for site, _ in crashed.settings}, set(SITES))
+			self.assertEqual({process.name for process in crashed.unfinished()}, {"web", "short", "long"})
 			self.assertEqual((row["status"], row["phase"]), ("Running", "Migrate"))
 
 	def test_what_is_left_of_one_that_died_when_the_first_program_was_down(self):
 		for journal in self.each("migrate-died-in-restart"):
-			remains = crashed_operation_to_recover(journal)
-			self.assertEqual((remains.phase, remains.migrating), (Phase.RESTART, None))
-			self.assertTrue(remains.needs_new_workers)
-			self.assertEqual(set(remains.stopping), {"web", "short", "long"})
+			crashed = crashed_operation_to_recover(journal)
+			self.assertEqual((crashed.phase, crashed.migrating), (Phase.RESTART, None))
+			self.assertTrue(crashed.needs_new_workers)
+			self.assertEqual(set(crashed.stopping), {"web", "short", "long"})
 
 	def test_who_wrote_it(self):
 		older = crashed_operation_to_recover(FORMATS[0] / "wait-workers.jsonl").machine

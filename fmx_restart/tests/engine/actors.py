@@ -164,7 +164,7 @@ class OthersAlive:
 
 	def at_work(self) -> OtherOperation | None:
 		others = [a for a in self.actors() if a is not self.me and a.is_alive_still and a.holds_journal]
-		begun = [a for a in others if a.remains.has_changed_anything and not a.remains.is_closed]
+		begun = [a for a in others if a.crashed.has_changed_anything and not a.crashed.is_closed]
 		return OtherOperation(begun[0].id, 1) if begun else None
 
 
@@ -188,7 +188,7 @@ class OperationActor(Actor):
 		assert not (self.operation.has_lost_lock and call in TOUCHES), f"{call} by one that lost the bench"
 
 	@property
-	def remains(self) -> CrashedOperation:
+	def crashed(self) -> CrashedOperation:
 		return crashed_operation_of(self.facts)
 
 
@@ -202,19 +202,19 @@ class RecoveryActor(Actor):
 		self.others = OthersAlive(self, actors)
 
 	@property
-	def remains(self) -> CrashedOperation:
-		return self.dead.remains
+	def crashed(self) -> CrashedOperation:
+		return self.dead.crashed
 
 	def act(self) -> None:
-		while not self.dead.remains.is_closed:
-			recovery = Recovery(self.interleaved(self.port()), self.dead.remains, self.tell)
+		while not self.dead.crashed.is_closed:
+			recovery = Recovery(self.interleaved(self.port()), self.dead.crashed, self.tell)
 			self.holds_journal = True
 			try:
 				recovery.run()
 			except QueueUnreachable:
 				recovery.start_what_is_down()
 			except OperationError:
-				if self.dead.remains.is_closed:
+				if self.dead.crashed.is_closed:
 					raise
 			self.holds_journal = False
 			self.clock.sleep(AGAIN_AFTER)

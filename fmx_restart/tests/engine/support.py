@@ -57,12 +57,12 @@ class Run:
 
 	def recovery(self, bench: InMemoryBench) -> Recovery:
 		"""By its guardian, from what its journal tells. Writes on in the same journal."""
-		remains = crashed_operation_of((bench.clock.time(), fact) for fact in self.facts)
+		crashed = crashed_operation_of((bench.clock.time(), fact) for fact in self.facts)
 		owner = f"{self.id}/recovery"
 		lock = InMemoryLease(bench.clock, bench.lock_slot, owner, replaces=self.id)
 		fence = InMemoryFence(bench.queue.suspension, FENCE_OWNER + owner, replaces=FENCE_OWNER)
 		port = replace(bench.port(self.id), lock=lock, fence=fence)
-		return Recovery(port, remains, self.facts.append)
+		return Recovery(port, crashed, self.facts.append)
 
 	@property
 	def phases(self) -> list[Phase]:

@@ -48,7 +48,7 @@ class LockLostTest(unittest.TestCase):
 
 		self.first.when(what, take)
 
-	def remains(self, run: Run):
+	def crashed(self, run: Run):
 		return crashed_operation_of((0.0, fact) for fact in run.facts)
 
 
@@ -82,16 +82,16 @@ class TestTouchesNothing(LockLostTest):
 		self.lose(events.MigrationStarted)
 		with self.assertRaises(LockLost):
 			self.first.go()
-		remains = self.remains(self.first)
-		self.assertEqual((remains.is_closed, remains.phase), (False, Phase.MIGRATE))
-		self.assertTrue(remains.needs_new_workers and remains.settings and remains.migrating)
+		crashed = self.crashed(self.first)
+		self.assertEqual((crashed.is_closed, crashed.phase), (False, Phase.MIGRATE))
+		self.assertTrue(crashed.needs_new_workers and crashed.settings and crashed.migrating)
 		self.assertEqual(self.first.operation.report.outcome, Phase.FAILED)
 
 	def test_one_that_had_changed_nothing_leaves_nothing_open(self):
 		self.lose(events.Planned)
 		with self.assertRaisesRegex(LockLost, "Nothing was changed"):
 			self.first.go()
-		self.assertTrue(self.remains(self.first).is_closed)
+		self.assertTrue(self.crashed(self.first).is_closed)
 		self.assertEqual(self.first.operation.report.outcome, Phase.ABORTED)
 
 
@@ -119,7 +119,7 @@ class TestIsAdopted(LockLostTest):
 		# Then the setting is as it was found at first, and nobody is missing
 		self.assertEqual(self.bench.settings.files, {SITE: {"maintenance_mode": 0}})
 		self.assertEqual({p.state for p in self.bench.processes.list()}, {ProcessState.RUNNING})
-		self.assertTrue(self.remains(self.first).is_closed)
+		self.assertTrue(self.crashed(self.first).is_closed)
 
 	def first_goes_on(self) -> None:
 		"""It looks at its lock, in the middle of the second one's work."""

@@ -139,7 +139,7 @@ class World(RuleBasedStateMachine):
 	def left_over(self) -> list[OperationActor]:
 		"""Those that were killed, or lost the bench to another machine, and that nobody has put right yet."""
 		dead = [a for a in self.actors if isinstance(a, OperationActor) and not a.is_alive_still and a.facts]
-		return [actor for actor in dead if not actor.remains.is_closed]
+		return [actor for actor in dead if not actor.crashed.is_closed]
 
 	def at_work(self) -> list[SimulatedWorker]:
 		return [worker for worker in self.queue.workers.values() if worker.task]

@@ -14,7 +14,7 @@ import psutil
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import adopted, processes_of
 from fmx_restart.adapters.command_line import split_words
-from fmx_restart.adapters.managers.setting_names import ADDRESS
+from fmx_restart.adapters.managers.names import ADDRESS, SERVERS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	SYSTEM_WIDE,
 	Address,
@@ -23,15 +23,8 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 	connect,
 	expand,
 )
-from fmx_restart.adapters.managers.supervisor.programs import (
-	SERVER,
-	Program,
-	Trace,
-	full_name,
-	kind_of,
-	kinds_of,
-	running_trace,
-)
+from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
+from fmx_restart.adapters.process_kinds import Trace, kind_of, running_trace
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.ports import ManagerSettings, ProgramSettings
 
@@ -261,7 +254,7 @@ def signs_in_processes(bench: BenchFolder, table: ProcessTable) -> Iterator[str]
 def is_supervisord(row: Row) -> bool:
 	"""By its name, or by its words where python runs it: supervisord, -m supervisor.supervisord."""
 	names = {PurePath(word).name.rpartition(".")[2] for word in row.words[:3]}
-	return row.name == SERVER or SERVER in names
+	return row.name in SERVERS or not SERVERS.isdisjoint(names)
 
 
 def is_started_by_supervisor(pid: int) -> bool:

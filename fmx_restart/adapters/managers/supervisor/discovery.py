@@ -14,7 +14,7 @@ import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import processes_of
-from fmx_restart.adapters.managers.setting_names import ADDRESS
+from fmx_restart.adapters.managers.names import ADDRESS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	TIMEOUT,
 	Address,

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
-
-import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.adapters.command_line import split_words
+from fmx_restart.adapters.process_kinds import Trace, is_data_store, kind_of, running_trace
 from fmx_restart.engine.ports import ProcessKind
 
-KINDS = {
-	"worker": ProcessKind.WORKER,
-	"worker-pool": ProcessKind.WORKER,
-	"schedule": ProcessKind.SCHEDULER,
-	"serve": ProcessKind.WEB,
-	"socketio": ProcessKind.SOCKETIO,
-}
-GUNICORN = {"gunicorn", "gunicorn:"}  # with the colon: the title it gives itself
-SERVER = "supervisord"  # the name of its own process
-DATA_STORES = ("redis", "valkey", "keydb", "mariadb", "mysqld", "postgres")
 NOT_SET = {"none", "auto"}  # supervisor's words for a setting that is absent
 
 
@@ -51,21 +38,6 @@ class Program:
 			exitcodes=tuple(config.get("exitcodes") or (0,)),
 			pid=info["pid"],
 		)
-
-
-@dataclass(frozen=True)
-class Trace:
-	"""What tells where a program runs and what it is: its configuration, or its running process."""
-
-	words: tuple[str, ...]
-	directory: str
-
-	@property
-	def paths(self) -> list[str]:
-		"""The absolute paths among the words, options such as --chdir=/path included."""
-		values = [word.rpartition("=")[2] for word in self.words]
-		joined = [os.path.join(self.directory, value) for value in values if "/" in value]  # noqa: PTH118
-		return [path for path in joined if path.startswith("/")]
 
 
 @dataclass(frozen=True)
@@ -98,15 +70,6 @@ def look_at(program: Program, bench: BenchFolder) -> Finding | None:
 	return Finding(program, kind, is_ours(program, traces, bench))
 
 
-def kind_of(words: list[str]) -> ProcessKind | None:
-	command = bench_command(words)
-	if command in KINDS:
-		return KINDS[command]
-	if any(_is_web(word) for word in words):
-		return ProcessKind.WEB
-	return ProcessKind.SOCKETIO if any(_is_socketio(word) for word in words) else None
-
-
 def is_ours(program: Program, traces: Iterable[Trace], bench: BenchFolder) -> bool | None:
 	for trace in traces:
 		if trace.directory and bench.owns(trace.directory):
@@ -116,37 +79,6 @@ def is_ours(program: Program, traces: Iterable[Trace], bench: BenchFolder) -> bo
 		if any(bench.owns(path) for path in trace.paths):
 			return True
 	return any(bench.owns(path) for path in program.logfiles) or None
-
-
-def is_data_store(words: Iterable[str]) -> bool:
-	names = (PurePath(word).name for word in words if not word.startswith("-"))
-	return any(store in name for name in names for store in DATA_STORES)
-
-
-def running_trace(pid: int) -> Trace:
-	"""From the process table: a wrapper script's configuration says little. Empty where we may not look."""
-	try:
-		process = psutil.Process(pid) if pid else None
-		words = tuple(split_words(process.cmdline())) if process else ()
-	except (psutil.Error, OSError):
-		return Trace((), "")
-	return Trace(words, _working_directory(process) if process else "")
-
-
-def _working_directory(process: psutil.Process) -> str:
-	try:
-		return process.cwd()
-	except (psutil.Error, OSError):  # another user's process shows its words but not its folder
-		return ""
-
-
-def _is_web(word: str) -> bool:
-	return PurePath(word).name in GUNICORN or word.strip("[]").partition(":")[0] == "frappe.app"
-
-
-def _is_socketio(word: str) -> bool:
-	path = PurePath(word)
-	return path.name == "socketio.js" or (path.suffix in {".js", ".ts"} and "realtime" in path.parts)
 
 
 def full_name(report: Mapping) -> str:

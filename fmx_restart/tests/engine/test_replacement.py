@@ -16,7 +16,7 @@ TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short
 SLOW = 8.0  # seconds for one answer
 
 
-class TestRelay(unittest.TestCase):
+class TestReplacement(unittest.TestCase):
 	def setUp(self):
 		self.bench = InMemoryBench(TWO_WORKERS)
 		self.run_ = Run(self.bench)

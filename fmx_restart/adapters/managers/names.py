@@ -1,0 +1,6 @@
+"""Names of process managers that other rooms have to know: keys of common_site_config.json, and processes."""
+
+#: Where supervisord listens; its URL may hold a password
+ADDRESS = "fmx_restart_supervisor_url"
+#: What a manager's own process is called
+SERVERS = frozenset({"supervisord"})
