@@ -81,7 +81,7 @@ def by_default(folder: Path, config: Mapping, others: Mode, faults: list[AccessF
 		return AccessRule(frozenset(marked), others, tuple(faults))
 	default = config.get("default_site")
 	advice = line_to_type(default if default in marked else marked[0])
-	text = f"The app is on several sites ({', '.join(marked)}), and no control site is named: Desk and the API restart nothing."
+	text = f"The app is on several sites ({', '.join(marked)}), and no control site is named: the bench cannot be restarted from Desk or the API."
 	return AccessRule(frozenset(), others, (*faults, AccessFault("", text, advice)), advice)
 
 

@@ -32,7 +32,7 @@ def start_guardian(operation: str, journal: Path, log: Path) -> subprocess.Popen
 		if has_ended(reading):
 			raise WrongEnvironment(
 				f"The guardian ended as soon as it was started: {last_words(log, began)}. Nothing was changed.",
-				hint=f"It would clean up after an operation whose process dies. Its output is in {log}.",
+				hint=f"The guardian cleans up if an operation's process dies, so no operation begins without one. Its output is in {log}.",
 			)
 	return guardian
 

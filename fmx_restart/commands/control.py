@@ -69,7 +69,7 @@ def cancel() -> None:
 	if journal.exists():
 		wait_for_answer(journal, offset, holding)
 	else:
-		click.echo("Its journal is not on this machine: check its outcome with: bench safe-restart status.")
+		click.echo("Its journal is not on this machine. To see how it ended, type: bench safe-restart status")
 
 
 def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
@@ -80,7 +80,7 @@ def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
 				raise refused(holding, event.refusal)
 			if isinstance(event, events.Ended):
 				click.echo(
-					event.report.failure.message if event.report.failure else "It had just ended: done."
+					event.report.failure.message if event.report.failure else "It had already ended: done."
 				)
 				return
 		if not facts and time.monotonic() > until:

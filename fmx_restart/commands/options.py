@@ -53,7 +53,7 @@ TIME = (
 		["--force-kill-timeout"],
 		type=SECONDS,
 		metavar="SECONDS",
-		help="Give them this long without --wait-workers (default: 30).",
+		help="Without --wait-workers: give running jobs this long (default: 30).",
 	),
 	click.Option(
 		["--on-timeout"],
@@ -89,7 +89,7 @@ MIGRATION = (
 	click.Option(
 		["--migrate-command"],
 		metavar="COMMAND",
-		help="Run this, not bench migrate; {site} is replaced; no shell.",
+		help="Run this instead of bench migrate; {site} is replaced; no shell.",
 	),
 	click.Option(
 		["--skip-failing"], is_flag=True, help="Continue after a patch that fails, as bench migrate does."
@@ -125,13 +125,15 @@ DRY_RUN = click.Option(
 	["--dry-run"], is_flag=True, help="Show what would be done and change nothing, as plan does."
 )
 DETACH = click.Option(
-	["--detach"], is_flag=True, help="Return after the preflight; the operation runs on by itself."
+	["--detach"], is_flag=True, help="Return after the preflight; the operation continues in the background."
 )
 YES = click.Option(["--yes"], is_flag=True, help="Skip the confirmation prompt.")
 JSON_LINES = click.Option(
 	["--json", "as_json"], is_flag=True, help="Emit JSON Lines; the last line is the report."
 )
-VERBOSE = click.Option(["--wait-workers-verbose"], is_flag=True, help="Show idle workers too while waiting.")
+VERBOSE = click.Option(
+	["--wait-workers-verbose"], is_flag=True, help="Show parked workers too while waiting."
+)
 
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Emit JSON.")
 LIMIT = click.Option(

@@ -113,7 +113,9 @@ def workers_parked(event: events.WorkersParked) -> str:
 def still_running(event: events.StillRunning) -> str:
 	if not event.jobs:
 		waiting_for = (
-			f"orphaned job processes {event.orphans}" if event.orphans else "a worker to become idle"
+			f"orphaned job processes: pid {', '.join(map(str, event.orphans))}"
+			if event.orphans
+			else "a worker to become idle"
 		)
 		return f"Waiting for {waiting_for}, {span(event.left)} left"
 	jobs = "; ".join(running_job(running) for running in event.jobs)
@@ -202,8 +204,8 @@ def orphans_found(event: events.OrphansFound) -> str:
 
 
 def jobs_not_put_back(event: events.JobsNotPutBack) -> str:
-	jobs = count(len(event.ids), "job")
-	return f"{jobs} in no queue not put back: the fence had lapsed, so a worker may be taking them right now."
+	jobs = f"{count(len(event.ids), 'job')} {'is' if len(event.ids) == 1 else 'are'}"
+	return f"{jobs} in no queue and not put back: the fence had lapsed, so a worker may be taking them right now."
 
 
 def jobs_put_back(event: events.JobsPutBack) -> str:
@@ -215,7 +217,7 @@ def requested(event: events.Requested) -> str:
 	text = {
 		RequestKind.CANCEL: f"{request.by} asks it to stop",
 		RequestKind.EXTEND: f"{request.by} gives running jobs {span(request.seconds)} more",
-		RequestKind.FORCE: f"{request.by} gives running jobs no more time",
+		RequestKind.FORCE: f"{request.by} asks it to kill the running jobs now",
 	}[request.wish]
 	return f"{text}. Refused: {event.refusal}." if event.refusal else text
 
@@ -287,7 +289,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.JournalLost: "{reason}",
 	events.NotUnderstood: "an event cannot be read ({reason}): another version wrote it, or its line is damaged",
 	events.RecoveryStarted: "Operation {operation} died in {phase.value}: cleaning up after it (pid {by.pid})",
-	events.TakenOver: "{by} takes over operation {operation} of {host}; the programs of {host} are not looked at",
+	events.TakenOver: "{by} takes over operation {operation} of {host}; the programs of {host} are not examined",
 	events.LeftElsewhere: "operation {operation} died on {host} and left nothing behind."
 	" To close it, type on {host}: bench safe-restart recover",
 	events.RecoveryFailed: "recovery failed; it will be retried: {reason} To retry now, type: bench safe-restart recover",

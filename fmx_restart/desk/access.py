@@ -57,9 +57,9 @@ class Access:
 		if self.is_control:
 			return ""
 		if self.advice:
-			return _("No control site is named, so Desk restarts nothing. On the bench, type: {0}").format(
-				self.advice
-			)
+			return _(
+				"No control site is named, so nobody can restart the bench from Desk. On the bench, type: {0}"
+			).format(self.advice)
 		return _(
 			"This site does not command the bench. You see its own jobs; those of other sites are only counted."
 		)
@@ -139,7 +139,7 @@ def refusal_to_start(access: Access, options: Options) -> str:
 	if may_kill(options):
 		return _("This site may not kill jobs.")
 	if not {*options.sites, *options.web_sites} <= {access.site}:
-		return _("This site may not migrate or close another one.")
+		return _("This site may not migrate or close another site.")
 	return refusal_of_patience(options)
 
 
@@ -155,7 +155,7 @@ def refusal_of_patience(options: Options) -> str:
 	waits = options.strategy is Strategy.WAIT_WORKERS and options.drain_timeout > LONGEST_WAIT
 	if waits or (options.migration is not None and options.migration.timeout > LONGEST_MIGRATION):
 		text = _(
-			"This site may keep the queues waiting for at most {0} seconds, and for {1} seconds of migration."
+			"This site may give running jobs at most {0} seconds, and its migration at most {1} seconds."
 		)
 		return text.format(f"{LONGEST_WAIT:g}", f"{LONGEST_MIGRATION:g}")
 	return ""

@@ -31,15 +31,19 @@ def cancel(operation: str) -> dict[str, Any]:
 def extend(operation: str, seconds: float) -> dict[str, Any]:
 	check_control()
 	if not 0 < seconds <= LONGEST_EXTENSION:
-		refuse(_("Give it more than 0 seconds, and a day at most."))
+		refuse(_("Give it more than 0 seconds and at most a day."))
 	return put(
-		operation, Request(RequestKind.EXTEND, frappe.session.user, seconds), _("Asked to wait longer.")
+		operation,
+		Request(RequestKind.EXTEND, frappe.session.user, seconds),
+		_("Asked to give running jobs more time."),
 	)
 
 
 def force(operation: str) -> dict[str, Any]:
 	check_control()
-	return put(operation, Request(RequestKind.FORCE, frappe.session.user), _("Asked to wait no longer."))
+	return put(
+		operation, Request(RequestKind.FORCE, frappe.session.user), _("Asked to kill the running jobs now.")
+	)
 
 
 def put(operation: str, request: Request, told: str) -> dict[str, Any]:

@@ -75,7 +75,11 @@ def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 		refuse(_("An idempotency key has at most {0} characters.").format(LONGEST_KEY))
 	catch_up()
 	if known := key and frappe.db.get_value(rows.DOCTYPE, {"idempotency_key": key}):
-		return launched_from_web(known) if from_web else answer(known, _("This key was used before."))
+		return (
+			launched_from_web(known)
+			if from_web
+			else answer(known, _("This idempotency key was used before."))
+		)
 	if held := bench.held():
 		return answer(held.operation, _("Another operation holds the bench: {0}").format(holder_text(held)))
 	return queue(asked, key, from_web=from_web)

@@ -238,9 +238,9 @@ class TakeOver(Recovery):
 			f"The process of this operation died in {self.original.phase.value} on {host}; {this} took it over."
 		]
 		parts.append("Settings of sites are restored; the queue keeps running.")
-		parts.append(f"Not looked at, and perhaps down on {host}: {', '.join(failed)}." if failed else "")
+		parts.append(f"Not examined, and perhaps down on {host}: {', '.join(failed)}." if failed else "")
 		hints = [f"Start them on {host}, e.g. type there: bench safe-restart."] if failed else []
 		if migrating := self.original.migrating:
-			parts.append(f"The migration of {migrating.site} may have been broken off.")
+			parts.append(f"The migration of {migrating.site} may have been interrupted.")
 			hints.append(f"Look at {migrating.log}. To continue, type: bench safe-restart --migrate --resume")
 		return Failure("ProcessDied", " ".join(filter(None, parts)), " ".join(hints))

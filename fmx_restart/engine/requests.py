@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.state import State
 
 LOOK_EVERY = 0.5  # seconds
-MIGRATING = "a migration is under way: to stop it would leave the schema half changed"
+MIGRATING = "a migration is under way: stopping it would leave the schema half changed"
 RESTARTING = "processes are being restarted already: it ends by itself within a minute or two"
 #: In these running jobs are waited for, so they can be given more time, or none
 WAITING = frozenset({Phase.FENCE, Phase.PARK, Phase.DRAIN})

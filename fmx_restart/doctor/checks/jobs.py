@@ -29,7 +29,9 @@ def ghost_jobs(view: BenchView) -> Iterator[Finding]:
 		yield Finding("ghost-jobs", Severity.ERROR, queues(lost.ghosts), text, PUT_BACK, fix="put-back")
 	if not lost.is_complete:
 		text = f"More than {MOST_KEYS:,} jobs are in Redis; not all of them were examined."
-		yield Finding("ghost-jobs", Severity.WARNING, "", text, "bench doctor, once the queues are shorter")
+		yield Finding(
+			"ghost-jobs", Severity.WARNING, "", text, "run bench doctor again when the queues are shorter"
+		)
 
 
 @check("stranded-jobs")

@@ -48,8 +48,8 @@ def sentence(orphan: Orphan, *, is_job: bool) -> str:
 	harm = "runs its job to the end with the code it was started with" if is_job else HARM.get(orphan.role)
 	others = f" with {count(orphan.members - 1, 'descendant')}" if orphan.members > 1 else ""
 	return (
-		f"A {what}{others} has lost its parent, so no process manager stops or restarts it. It {harm or 'takes memory'}: "
-		f"{size(orphan.memory)}, for {span(orphan.age)} so far."
+		f"A {what}{others} has lost its parent, so no process manager stops or restarts it. "
+		f"{f'It {harm}. ' if harm else ''}It has run for {span(orphan.age)} and uses {size(orphan.memory)}."
 	)
 
 

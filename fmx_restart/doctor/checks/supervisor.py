@@ -71,7 +71,7 @@ def stop_as_group_advice(program: ProgramSettings, limits: Mapping[str, int]) ->
 	if not program.stops_group or "worker-pool" not in program.words:
 		return None
 	text = (
-		"supervisor tells the pool's workers to stop, and so does the pool: RQ takes the second time for an order to kill "
+		"supervisor tells the pool's workers to stop, and so does the pool: RQ takes the second TERM as an order to kill "
 		"the running job."
 	)
 	return Advice(text, "stopasgroup", "false")

@@ -46,7 +46,7 @@ def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 	if unit.kill_mode != "control-group" or not (unit.is_worker or unit.is_manager):
 		return None
 	if unit.is_worker:
-		text = "systemd tells every process of it to stop (KillMode=control-group): a stop or restart kills the running job."
+		text = "systemd tells every process of this unit to stop (KillMode=control-group): a stop or restart kills the running job."
 		return UnitAdvice(text, "KillMode=mixed", Severity.ERROR)
 	text = f"When {unit.name} is stopped, systemd tells every process below it to stop at once: running jobs are killed."
 	return UnitAdvice(text, "KillMode=mixed")

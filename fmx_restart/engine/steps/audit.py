@@ -210,7 +210,7 @@ def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: s
 	if fault.is_taken:
 		end = f"kill {fault.holder.pid}" if fault.holder else "sudo ss -ltnp names it"
 		text = f"{names} is stopped, and was left alone. Another process has its address: {fault}. It was not restarted."
-		start = f"To have web back, end that process ({end}), then start web: {command}."
+		start = f"To bring web back, end that process ({end}), then start web: {command}."
 	return ProcessFault(
 		f"{text} All others were restarted. The queue keeps running; {jobs}.", hint=f"{start} {without}"
 	)
@@ -230,8 +230,8 @@ def fence_fault(report: Report) -> FenceFault:
 			look_at = " Look at the jobs of that time."
 	return FenceFault(
 		f"The fence had lapsed {names}. {effect} Every process was restarted, and the queue is running.",
-		hint=f"Nothing needs to be repeated.{look_at} Either this process stood still, or Redis lost its data: look at both"
-		" with bench doctor.",
+		hint=f"Nothing needs to be repeated.{look_at} Either the operation's process was paused for longer than the fence"
+		" lasts, or Redis lost its data. Check the bench with: bench doctor",
 	)
 
 

@@ -251,7 +251,7 @@ class Rolling:
 		statuses = self.bench.queue.statuses(self.pills)
 		if "failed" in statuses.values():
 			raise ProcessFault(
-				"A worker could not run the pill: it was started before fmx_restart was installed.",
+				"A worker does not know the order to leave: it was started before fmx_restart was installed.",
 				hint="Restart once with --wait-workers; from then on --rolling works.",
 			)
 		now = self.bench.clock.now()

@@ -29,7 +29,7 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	victims, ids = jobs_to_kill(operation)
 	operation.endings += 1
 	# a reason that was used before would tell that the job has been dealt with
-	again = f" (for the {operation.endings}. time)" if operation.endings > 1 else ""
+	again = f" (attempt {operation.endings})" if operation.endings > 1 else ""
 	reason = REASON.format(operation=operation.id, seconds=seconds, again=again)
 	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
 	bench.host.end(victims)

@@ -304,10 +304,10 @@ def back_up(operation: Operation) -> None:
 
 def backup_failed(attempt: SiteMigration, log: str) -> MigrationFailed:
 	"""The error for it, with the last lines of what it printed."""
-	how = "named no file that is there" if attempt.result is Result.DONE else f"{attempt.result.value}"
+	how = "ended without a backup file" if attempt.result is Result.DONE else f"{attempt.result.value}"
 	return MigrationFailed(
 		f"The backup of {attempt.site} {how}. Nothing was migrated and nothing restarted; the queue keeps running.",
-		hint="\n".join([*attempt.last_lines, f"All it printed: {log}"]),
+		hint="\n".join([*attempt.last_lines, f"Full output: {log}"]),
 	)
 
 
@@ -369,7 +369,7 @@ def next_steps(migration: SiteMigration) -> str:
 	lines = (
 		["The last lines:", *(f"  {line}" for line in migration.last_lines)] if migration.last_lines else []
 	)
-	lines += [f"All of it: {migration.log}"] if migration.log else []
-	lines += [f"The backup from before: {migration.backup}"] if migration.backup else []
+	lines += [f"Full output: {migration.log}"] if migration.log else []
+	lines += [f"Backup made before it: {migration.backup}"] if migration.backup else []
 	longer = " (with a larger --migrate-timeout)" if migration.result is Result.TIMED_OUT else ""
 	return "\n".join([*lines, f"Fix the cause, then type: {RESUME}{longer}"])

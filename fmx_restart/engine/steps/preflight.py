@@ -324,7 +324,7 @@ def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironme
 	hint = "Start it again, then type the same command."
 	if pids:
 		hint = (
-			"If it was killed, its programs live on without it, and a new one starts each a second time: end them first"
+			"If it was killed, its programs keep running without it, and a new one would start each of them a second time: end them first"
 			f" (kill {pids}; a worker finishes its job), then start it, then type the same command."
 		)
 	return WrongEnvironment(f"{fault}. {unchanged(operation)}", hint=hint)

@@ -130,7 +130,7 @@ class TestOtherMachine(RedisTestCase):
 	def test_taking_over_opens_the_sites_and_names_the_programs_that_nobody_looked_at(self):
 		self.die(events.PhaseEntered(Phase.RESTART), CLOSED, DOWN)
 		done = self.command("recover", "--take-over")
-		self.assert_refused(done, 4, "Not looked at, and perhaps down on a.example: bench-web:web")
+		self.assert_refused(done, 4, "Not examined, and perhaps down on a.example: bench-web:web")
 		self.assertEqual(json.loads(self.config.read_text()), {})
 		self.assertTrue(is_closed(self.path))
 		self.assertEqual(crashed_operation_in(self.path).phase, Phase.FAILED)

@@ -90,7 +90,7 @@ class TestSentences(unittest.TestCase):
 
 	def test_while_nothing_runs_the_drain_says_what_else_it_waits_for(self):
 		still = replace(sample(events.StillRunning), jobs=())
-		self.assertIn("orphaned job processes", sentence(still))
+		self.assertIn("orphaned job processes: pid 1, 2,", sentence(replace(still, orphans=(1, 2))))
 		self.assertIn("a worker to become idle", sentence(replace(still, orphans=())))
 
 	def test_a_job_without_a_limit_is_said_to_have_none(self):

@@ -93,7 +93,7 @@ class TestTakeOver(unittest.TestCase):
 		self.assertEqual(self.here.orders, [])
 		self.assertEqual(take_over.report.processes, [])
 		self.assertEqual((take_over.report.outcome, raised.exception.exit_code), (Phase.FAILED, 4))
-		self.assertIn("Not looked at, and perhaps down on host-1: web, short", str(raised.exception))
+		self.assertIn("Not examined, and perhaps down on host-1: web, short", str(raised.exception))
 		self.assertIn("host-1", raised.exception.hint)
 
 	def test_one_that_had_touched_no_program_is_recovered(self):
@@ -110,7 +110,7 @@ class TestTakeOver(unittest.TestCase):
 		take_over = self.take_over()
 		with suppress(ProcessFault):  # where its workers were stopped for the migration
 			take_over.run()
-		self.assertIn(f"The migration of {SITE} may have been broken off", take_over.report.failure.message)
+		self.assertIn(f"The migration of {SITE} may have been interrupted", take_over.report.failure.message)
 		self.assertIn("--resume", take_over.report.failure.hint)
 		self.assertEqual(self.here.orders, [])
 		self.assertTrue(all(process.state is ProcessState.RUNNING for process in self.here.list()))

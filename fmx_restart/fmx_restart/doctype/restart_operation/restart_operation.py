@@ -21,11 +21,11 @@ class RestartOperation(Document):
 
 	def validate(self) -> None:
 		frappe.throw(
-			_("A Restart Operation tells what happened. It cannot be changed."), frappe.PermissionError
+			_("A Restart Operation records what happened. It cannot be changed."), frappe.PermissionError
 		)
 
 	def before_rename(self, *_args) -> None:
-		frappe.throw(_("A Restart Operation is called as its journal is."), frappe.PermissionError)
+		frappe.throw(_("A Restart Operation keeps the name of its journal."), frappe.PermissionError)
 
 	def on_trash(self) -> None:
 		if self.status in rows.OPEN:

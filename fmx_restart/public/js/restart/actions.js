@@ -25,7 +25,7 @@ export function actions_for(poll) {
 
 function confirm_cancel({ doc }, request) {
 	frappe.confirm(
-		__("Cancel this operation? Its changes are undone, and the queue keeps running."),
+		__("Cancel this operation? Its changes will be undone, and the queue keeps running."),
 		() => request("cancel", { operation: doc.name })
 	);
 }
@@ -34,7 +34,7 @@ function ask_for_time({ doc }, request) {
 	const minutes = {
 		fieldname: "minutes",
 		fieldtype: "Select",
-		label: __("Minutes more"),
+		label: __("Additional Minutes"),
 		options: ["1", "5", "15", "30", "60"],
 		default: "5",
 		reqd: 1,
