@@ -54,8 +54,8 @@ def bench_folder(view: BenchView) -> Iterator[Finding]:
 	link = view.path / "apps" / "frappe"
 	why = f", because apps/frappe is a link to {link.readlink()}" if link.is_symlink() else ""
 	text = (
-		f"Frappe takes {frappes} for the folder of this bench{why}. This app takes {view.path}, where the sites are; the names"
-		f" of the queues go by Frappe: they begin with {view.bench_id}."
+		f"Frappe takes {frappes} for the folder of this bench{why}. This app takes {view.path}, where the sites are; the queues"
+		f" are named by Frappe's rule: their names begin with {view.bench_id}."
 	)
 	remedy = (
 		f"bench set-config -g bench_id {view.bench_id}, which keeps the names of the queues; then FRAPPE_BENCH_ROOT={view.path}"

@@ -58,7 +58,7 @@ class TestOrphans(OrphansCase):
 		self.assertEqual(set(texts), {f"pid {pid}" for pid in launched})
 		for pid, expected in launched.items():
 			self.assertTrue(texts[f"pid {pid}"].startswith(expected), texts)
-			self.assertRegex(texts[f"pid {pid}"], r"\d+ MB, for [\d.]+ s so far")
+			self.assertRegex(texts[f"pid {pid}"], r"It has run for [\d.]+ s and uses \d+ MB\.$")
 
 	def test_a_worker_that_redis_knows_takes_jobs_and_is_an_error(self):
 		pid = self.launch(*HELPER, "worker")
