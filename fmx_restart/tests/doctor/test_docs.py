@@ -35,9 +35,12 @@ class TestDocs(unittest.TestCase):
 		linked = re.findall(r"\[([a-z-]+)\]\(doctor/\1\.md\)", (PAGES.parent / "doctor.md").read_text())
 		self.assertEqual(sorted(linked), sorted(page.stem for page in PAGES.glob("*.md")))
 
-	def test_each_page_says_what_to_do(self):
+	def test_each_page_has_the_same_parts_in_the_same_order(self):
 		for page in PAGES.glob("*.md"):
-			self.assertIn("**What to do.**", page.read_text(), page.name)
+			title, *rest = page.read_text().splitlines()
+			self.assertEqual(title, f"# {page.stem}")
+			parts = [part for line in rest for part in re.findall(r"^\*\*(Severity|Confirm|What to do)\.\*\*", line)]
+			self.assertEqual(parts, ["Severity", "Confirm", "What to do"], page.name)
 
 	def test_what_a_document_imports_can_be_imported(self):
 		shown = [found for page in documents() for found in IMPORTED.findall(page.read_text())]
