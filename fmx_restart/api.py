@@ -1,6 +1,6 @@
 """
-What Desk and other machines may ask of this app, at /api/method/fmx_restart.api.<function>. docs/api.md shows each with
-an example answer. Guard, delegate, answer: the work is done in desk/.
+The HTTP API, at /api/method/fmx_restart.api.<function>. docs/api.md shows each function with an example answer. Each one
+guards, delegates to desk/, and answers.
 
 No `from __future__ import annotations` here: Frappe checks arguments by their annotations, and skips those that are text.
 """
@@ -67,18 +67,18 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 ) -> dict:
 	"""
 	Start an operation, by a small job that launches it as a process of its own. Returns at once: its name and status,
-	`is_new`, and a sentence. While another one holds the bench, or waits to be launched, that one's name is answered.
+	`is_new`, and a sentence. While another operation holds the bench or waits to be launched, the answer names that one.
 
 	:param strategy: fast, wait-workers, no-wait-workers, suspend-rq or rolling; without one: wait-workers.
-	:param wait_workers_timeout: seconds that running jobs get; 300 unless told, no limit with rolling.
+	:param wait_workers_timeout: seconds that running jobs get; 300 by default, no limit with rolling.
 	:param on_timeout: abort, requeue or kill; by default abort with wait-workers and rolling, else kill.
-	:param force_kill_timeout: seconds that running jobs get where nobody waits for them.
-	:param rolling_share: percentage of a queue's workers that may be away at once, "25%".
-	:param rolling_max_failures: rolling stops when so many processes did not come back; 1 unless told.
-	:param migrate: migrate `sites` between drain and restart; without any: this site. System Manager only.
+	:param force_kill_timeout: seconds that running jobs get without wait-workers; 30 by default.
+	:param rolling_share: percentage of a queue's workers that is replaced at once, "25%".
+	:param rolling_max_failures: rolling stops when this many processes did not come back; 1 by default.
+	:param migrate: migrate `sites` between drain and restart; by default this site. System Manager only.
 	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed.
 	:param idempotency_key: the same key names the same operation, however often it is sent.
-	:param from_web: launch it from the web process; also one that waits in vain for a free worker.
+	:param from_web: launch it from the web process; also an operation that no worker is free to launch.
 	"""
 	return start_operation(StartArguments.of(locals()), idempotency_key, from_web=bool(from_web))
 
@@ -86,7 +86,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 @frappe.whitelist(methods=READ)
 @for_operators
 def status(operation: str = "") -> dict:
-	"""Where an operation stands; without a name the one that holds the bench, else the last one."""
+	"""The status of an operation; by default of the one that holds the bench, else of the last one."""
 	catch_up()
 	return status_of(operation)
 
@@ -113,21 +113,21 @@ def history(limit: int = 20, offset: int = 0, status: str = "") -> dict:
 @frappe.whitelist(methods=ACT)
 @for_operators
 def cancel(operation: str) -> dict:
-	"""Stop an operation: one that waits to be launched at once, a running one as Ctrl-C would."""
+	"""Stop an operation: at once if it waits to be launched, else as Ctrl-C does."""
 	return requests.cancel(operation)
 
 
 @frappe.whitelist(methods=ACT)
 @for_operators
 def extend(operation: str, seconds: float) -> dict:
-	"""Give the drain of a running operation that many more seconds."""
+	"""Give the running jobs of an operation's drain this many more seconds."""
 	return requests.extend(operation, seconds)
 
 
 @frappe.whitelist(methods=ACT)
 @for_operators
 def force(operation: str) -> dict:
-	"""Wait no longer: the jobs that a running operation waits for are killed, and named. `preview` names them before."""
+	"""Kill the jobs that a running operation waits for, and name them. `workers` lists them before."""
 	return requests.force(operation)
 
 

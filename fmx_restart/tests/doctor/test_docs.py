@@ -39,7 +39,11 @@ class TestDocs(unittest.TestCase):
 		for page in PAGES.glob("*.md"):
 			title, *rest = page.read_text().splitlines()
 			self.assertEqual(title, f"# {page.stem}")
-			parts = [part for line in rest for part in re.findall(r"^\*\*(Severity|Confirm|What to do)\.\*\*", line)]
+			parts = [
+				part
+				for line in rest
+				for part in re.findall(r"^\*\*(Severity|Confirm|What to do)\.\*\*", line)
+			]
 			self.assertEqual(parts, ["Severity", "Confirm", "What to do"], page.name)
 
 	def test_what_a_document_imports_can_be_imported(self):
