@@ -122,7 +122,7 @@ class TestWhatItsOwnProcessesName(DiscoveryCase):
 		text = f"[inet_http_server]\nport = 127.0.0.1:{port}\nusername = anna\npassword = {PASSWORD}\n"
 		address = Address(f"http://127.0.0.1:{port}", "anna", PASSWORD)
 		self.run_supervisord(self.home / "s", self.bench, server=text, address=address)
-		self.assertIn("another login", str(self.refusal()))
+		self.assertIn("without a password", str(self.refusal()))
 
 	def test_what_another_benchs_processes_name_is_not_asked(self):
 		other = make_bench(self.home / "other")
@@ -205,7 +205,7 @@ class TestLogin(DiscoveryCase):
 
 	def test_a_missing_login_is_told(self):
 		error = self.refusal(SUPERVISOR_SERVER_URL=self.url)
-		self.assertIn("no user and password", str(error))
+		self.assertIn("refuses a request without a password", str(error))
 
 
 class TestWhatIsInTheWay(DiscoveryCase):

@@ -105,7 +105,7 @@ class TestRolling(unittest.TestCase):
 		statuses = self.bench.queue.statuses
 		self.bench.queue.statuses = lambda ids: dict.fromkeys(statuses(ids), "failed")
 		# When the operation ends, then none of them makes a worker leave later
-		with self.assertRaisesRegex(ProcessFault, "pill"):
+		with self.assertRaisesRegex(ProcessFault, "order to leave"):
 			run.go()
 		self.assertEqual(self.bench.queue.tasks, {})
 

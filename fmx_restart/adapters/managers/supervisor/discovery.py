@@ -195,13 +195,11 @@ def no_permission(address: Address) -> Refusal:
 
 def wrong_password(address: Address) -> Refusal:
 	given = (
-		f"user {address.username} and the password"
-		if address.username
-		else "a request without a password, as"
+		f"user {address.username} and the password" if address.username else "a request without a password"
 	)
 	return Refusal(
 		Obstacle.LOCKED,
-		f"supervisord at {address.url} refuses {given} from {address.source}",
+		f"supervisord at {address.url} refuses {given} (by {address.source})",
 		"Write username and password, as in its [unix_http_server] or [inet_http_server], into [supervisorctl] of "
 		"supervisord.conf.",
 	)
