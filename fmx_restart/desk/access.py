@@ -215,8 +215,8 @@ def holder_text(held: bench.Held | None) -> str | None:
 	return _("{0}, in {1}").format(held.operation, held.phase)
 
 
-def told() -> dict[str, object]:
-	"""For Desk, which shows only what the server would do."""
+def for_desk() -> dict[str, object]:
+	"""What this user may do on this site, for Desk: it offers only what the server would allow."""
 	access = current()
 	strategies = gentle_names() if not access.is_control else [strategy.value for strategy in Strategy]
 	return {

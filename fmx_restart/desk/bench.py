@@ -104,8 +104,8 @@ def was_launched(operation: str) -> bool:
 def is_over(operation: str) -> bool:
 	"""True when it was launched by adapters/own_session.py and its process has ended; False also where nothing is known."""
 	try:
-		with output_of(operation).open() as told:
-			fcntl.flock(told, fcntl.LOCK_SH | fcntl.LOCK_NB)
+		with output_of(operation).open() as output:
+			fcntl.flock(output, fcntl.LOCK_SH | fcntl.LOCK_NB)
 	except OSError:
 		return False
 	return True

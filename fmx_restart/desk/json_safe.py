@@ -8,12 +8,15 @@ from typing import Any
 from fmx_restart.engine.plain_text import printable_lines
 
 
-def finite(value: Any) -> Any:
-	"""JSON knows no infinity: "no limit" is null. Bytes that are no text, in names that other programs chose, are escapes."""
+def json_safe(value: Any) -> Any:
+	"""
+	The same value with what JSON and a database can hold: None for an infinite number ("no limit"), lists for tuples, and
+	escapes for characters that cannot be printed, such as bytes that are no text in names that other programs chose.
+	"""
 	if isinstance(value, dict):
-		return {finite(key): finite(item) for key, item in value.items()}
+		return {json_safe(key): json_safe(item) for key, item in value.items()}
 	if isinstance(value, (list, tuple)):
-		return [finite(item) for item in value]
+		return [json_safe(item) for item in value]
 	if isinstance(value, str):
 		return printable_lines(value)
 	return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.jobs import failed_counts, newest_failed
 from fmx_restart.desk import access, bench, rows, samples
 from fmx_restart.desk.bench import cached
-from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import own_findings, own_workers
 from fmx_restart.desk.queries import job_entry
 from fmx_restart.engine.errors import OperationError
@@ -37,29 +37,29 @@ def charts(hours: float) -> dict[str, Any]:
 
 
 def depths(since: float) -> dict[str, Any]:
-	found = samples.depths_since(since)
-	found = found[:: max(1, -(-len(found) // MOST_POINTS))]
-	names = sorted({name for sample in found for name in sample["depths"]})
-	queues = {name: [sample["depths"].get(name, 0) for sample in found] for name in names}
-	return {"times": [sample["time"] for sample in found], "queues": queues}
+	recorded = samples.depths_since(since)
+	points = recorded[:: max(1, -(-len(recorded) // MOST_POINTS))]
+	names = sorted({name for sample in points for name in sample["depths"]})
+	queues = {name: [sample["depths"].get(name, 0) for sample in points] for name in names}
+	return {"times": [sample["time"] for sample in points], "queues": queues}
 
 
 def throughput(since: float) -> dict[str, Any]:
-	found = samples.throughput_since(since)
-	times, finished, failed = zip(*found, strict=True) if found else ((), (), ())
+	points = samples.throughput_since(since)
+	times, finished, failed = zip(*points, strict=True) if points else ((), (), ())
 	return {"times": list(times), "finished": list(finished), "failed": list(failed)}
 
 
 def durations() -> list[dict[str, Any]]:
 	"""Of the last operations that ran, the oldest first."""
-	found = frappe.get_all(
+	operations = frappe.get_all(
 		rows.DOCTYPE,
 		filters={"status": ("in", ("Done", "Aborted", "Failed"))},
 		fields=["name", *DURATION],
 		order_by="started desc",
 		limit_page_length=OPERATIONS,
 	)
-	return [{"operation": row.pop("name"), **row} for row in reversed(found)]
+	return [{"operation": row.pop("name"), **row} for row in reversed(operations)]
 
 
 WORKERS_FOR, FINDINGS_FOR = 1, 10  # seconds that an answer is given again
@@ -69,8 +69,8 @@ SEARCHED = 200  # failed jobs among which a site finds its own
 
 def workers() -> dict[str, Any]:
 	"""As they were at most a second ago, however many people watch them."""
-	told = cached(f"workers:{audience()}", WORKERS_FOR, shown_workers)
-	return {**told, "access": access.told()}
+	answer = cached(f"workers:{audience()}", WORKERS_FOR, shown_workers)
+	return {**answer, "access": access.for_desk()}
 
 
 def audience() -> str:
@@ -80,13 +80,13 @@ def audience() -> str:
 
 
 def shown_workers() -> dict[str, Any]:
-	told = finite(look_at_workers())
+	answer = json_safe(look_at_workers())
 	site = access.current()
 	if site.is_control:
-		return told
-	names = [queue["queue"] for queue in told["queues"] if queue["failed"]]
+		return answer
+	names = [queue["queue"] for queue in answer["queues"] if queue["failed"]]
 	failed = [job for job in failed_entries(bench.bench_id(), names, SEARCHED) if job["site"] == site.site]
-	return own_workers(told, site.site, failed[:MOST_FAILED], access.holder_text(bench.held()))
+	return own_workers(answer, site.site, failed[:MOST_FAILED], access.holder_text(bench.held()))
 
 
 def look_at_workers() -> dict[str, Any]:
@@ -137,9 +137,9 @@ def memory(pid: int) -> int | None:
 	except OSError:
 		children = []
 	sizes = []
-	for one in (pid, *map(int, children)):
+	for process in (pid, *map(int, children)):
 		with contextlib.suppress(psutil.Error):
-			sizes.append(psutil.Process(one).memory_info().rss)
+			sizes.append(psutil.Process(process).memory_info().rss)
 	return sum(sizes) if sizes else None
 
 
@@ -183,7 +183,7 @@ def examine_bench() -> dict[str, Any]:
 
 	began = time.monotonic()
 	try:
-		found = [asdict(finding) for finding in examine().findings]
+		problems = [asdict(finding) for finding in examine().findings]
 	except OperationError as error:
 		return {"findings": [], "error": f"{error} {error.hint}".strip(), "seconds": time.monotonic() - began}
-	return {"findings": found, "error": None, "seconds": time.monotonic() - began}
+	return {"findings": problems, "error": None, "seconds": time.monotonic() - began}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from fmx_restart.adapters.journal import Fact
 from fmx_restart.engine import events
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
@@ -29,7 +30,6 @@ FAILURES = {
 	"JobsLost": "Not every job could be accounted for.",
 }
 FAILED = "It did not succeed."
-Told = tuple[float, events.Event]
 
 
 class OwnView:
@@ -39,8 +39,9 @@ class OwnView:
 		self.site, self.is_starter = site, is_starter
 		self._aliases: dict[str, str] = {}
 
-	def facts(self, told: Iterable[Told]) -> Iterator[Told]:
-		for time, fact in told:
+	def facts(self, facts: Iterable[Fact]) -> Iterator[Fact]:
+		"""Those that this site sees, each as it sees it."""
+		for time, fact in facts:
 			if (shown := self.fact(fact)) is not None:
 				yield time, shown
 
@@ -218,20 +219,20 @@ SHOWN: dict[type[events.Event], Callable[[OwnView, events.Event], events.Event |
 Answer = dict[str, Any]
 
 
-def own_workers(told: Answer, site: str, failed_jobs: list[Answer], holder: str | None) -> Answer:
-	"""`failed_jobs`: the newest of this site."""
+def own_workers(answer: Answer, site: str, failed_jobs: list[Answer], holder: str | None) -> Answer:
+	"""The part of a control site's `answer` that this site may see. `failed_jobs`: the newest of this site."""
 	return {
-		"time": told["time"],
+		"time": answer["time"],
 		"bench": BENCH,
-		"suspension": told["suspension"] and NOT_SHOWN,
-		"suspended_by_us": told["suspended_by_us"],
+		"suspension": answer["suspension"] and NOT_SHOWN,
+		"suspended_by_us": answer["suspended_by_us"],
 		"holder": holder,
-		"operation": told["operation"],
-		"workers": [own_worker(worker, site, number) for number, worker in enumerate(told["workers"], 1)],
-		"queues": told["queues"],
+		"operation": answer["operation"],
+		"workers": [own_worker(worker, site, number) for number, worker in enumerate(answer["workers"], 1)],
+		"queues": answer["queues"],
 		"failed_jobs": failed_jobs,
 		"other_benches": {},
-		"scheduler": told["scheduler"],
+		"scheduler": answer["scheduler"],
 	}
 
 
@@ -245,13 +246,13 @@ def own_worker(worker: Answer, site: str, number: int) -> Answer:
 	return {**{name: worker[name] for name in kept}, **hidden, "job": job}
 
 
-def own_findings(told: Answer, site: str) -> Answer:
-	"""What is about this site. `others`: how many there are besides."""
-	own = [finding for finding in told["findings"] if finding["subject"] == site]
-	error = told["error"] and "The bench cannot be examined now."
+def own_findings(answer: Answer, site: str) -> Answer:
+	"""The findings about this site. `others`: how many other findings there are."""
+	own = [finding for finding in answer["findings"] if finding["subject"] == site]
+	error = answer["error"] and "The bench cannot be examined now."
 	return {
 		"findings": own,
-		"others": len(told["findings"]) - len(own),
+		"others": len(answer["findings"]) - len(own),
 		"error": error,
-		"seconds": told["seconds"],
+		"seconds": answer["seconds"],
 	}

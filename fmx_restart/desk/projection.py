@@ -11,10 +11,10 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from fmx_restart.adapters.journal import facts_in, without_repetitions
+from fmx_restart.adapters.journal import Fact, facts_in, without_repetitions
 from fmx_restart.console.report import ending
 from fmx_restart.console.sentences import sentence
-from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import OwnView
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import exit_code_of
@@ -48,13 +48,16 @@ class OperationLog:
 		return "".join([*self._first, *middle, *self._last])
 
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # fields of a Restart Operation; instants in seconds since the epoch
 MOST_WAITED = 200  # jobs that were waited for and are named; jobs_waited_for counts them all
 
 
 def report_fields(report: Report, before: Row) -> Row:
-	"""`before`: what single facts told. They know when a process failed, and which ghosts were put back."""
-	told = {
+	"""
+	Row fields of a finished operation. `before`: the row that its single facts gave; only they know when a process failed,
+	and which ghosts were put back.
+	"""
+	fields = {
 		"requested_by": report.requested_by or before.get("requested_by"),
 		"web_outage": report.web_outage or 0.0,  # a column holds no null; where nobody knows nothing is shown
 		"phases": phase_rows(report),
@@ -69,7 +72,7 @@ def report_fields(report: Report, before: Row) -> Row:
 			for kept in report.settings
 		],
 	}
-	return told | (counts(report.account) if report.account else {})
+	return fields | (counts(report.account) if report.account else {})
 
 
 def counts(account: Account) -> Row:
@@ -128,9 +131,9 @@ def job_row(job: Job, part: str) -> Row:
 	return {"part": part, "site": job.site, "method": job.method, "queue": job.queue, "job_id": job.id}
 
 
-def setting_row(found: Setting) -> Row:
-	value = str(found.value) if found.is_present else "not set"
-	return {"site": found.site, "setting": found.key, "found": value}
+def setting_row(setting: Setting) -> Row:
+	value = str(setting.value) if setting.is_present else "not set"
+	return {"site": setting.site, "setting": setting.key, "found": value}
 
 
 def migration_row(migration: SiteMigration) -> Row:
@@ -138,17 +141,15 @@ def migration_row(migration: SiteMigration) -> Row:
 	return {"result": migration.result.value, **{name: getattr(migration, name) for name in names}}
 
 
-Told = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
 ORIGINS = {"terminal": "Terminal", "desk": "Desk", "api": "API", "schedule": "Schedule"}
-Row = dict[str, Any]  # fields of a Restart Operation; instants in seconds since the epoch
 
 
-def project(facts: Iterable[Told], zone: tzinfo | None = None) -> Row:
+def project(facts: Iterable[Fact], zone: tzinfo | None = None) -> Row:
 	"""`zone`: of the clock times in the log. A journal without a beginning gives a row without one."""
-	tale = RowBuilder(zone)
+	builder = RowBuilder(zone)
 	for time, fact in facts:
-		tale.hear(time, fact)
-	return tale.as_row()
+		builder.add(time, fact)
+	return builder.as_row()
 
 
 class RowBuilder:
@@ -166,13 +167,13 @@ class RowBuilder:
 	def as_row(self) -> Row:
 		return {**self.row, "log": self.log.text()}
 
-	def hear(self, time: float, fact: events.Event) -> None:
+	def add(self, time: float, fact: events.Event) -> None:
 		if change := CHANGES.get(type(fact)):
 			change(self, fact, time)
-		self.tell(fact, time)
+		self.write_log(fact, time)
 
-	def tell(self, fact: events.Event, time: float) -> None:
-		"""A waiting that goes on is told once, until someone else is waited for; what is not understood, once a reason."""
+	def write_log(self, fact: events.Event, time: float) -> None:
+		"""Writes a wait that goes on once, until it is for others; what is not understood, once for each reason."""
 		if isinstance(fact, events.NotUnderstood):
 			if fact.reason in self.not_understood:
 				return
@@ -218,8 +219,8 @@ class RowBuilder:
 		self.program(fact.name).update(old_pid=fact.pid, outcome="Starting")
 
 	def process_up(self, fact: events.ProcessUp, _time: float) -> None:
-		told = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
-		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **told)
+		pids = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
+		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **pids)
 
 	def process_failed(self, fact: events.ProcessFailed, _time: float) -> None:
 		self.program(fact.name).update(outcome="Failed", reason=fact.reason)
@@ -316,7 +317,7 @@ class JournalProjection:
 	"""
 
 	def __init__(self, path: Path, zone: tzinfo | None = None, view: OwnView | None = None) -> None:
-		self.path, self.tale, self.view = path, RowBuilder(zone), view
+		self.path, self.builder, self.view = path, RowBuilder(zone), view
 		self.size = 0  # bytes of the journal at the last reading
 		self.is_complete = False  # whether the row told all that the journal held at the last reading
 		self._offset = 0  # where the first line begins that was not read as a whole
@@ -335,8 +336,8 @@ class JournalProjection:
 		lines = whole.decode(errors="replace").split("\n")[:-1]
 		facts = facts_in(without_repetitions(lines))
 		for time, fact in self.view.facts(facts) if self.view else facts:
-			self.tale.hear(time, fact)
-		return self.tale.as_row()
+			self.builder.add(time, fact)
+		return self.builder.as_row()
 
 
 def end_of(fact: events.Ended) -> list[str]:
@@ -350,5 +351,5 @@ def option_fields(options: Options) -> Row:
 		"origin": ORIGINS.get(options.origin, "Terminal"),
 		"migrate": bool(options.migration),
 		"sites": "\n".join(options.sites),
-		"options": json.dumps(finite(asdict(options)), indent=1, default=sorted),
+		"options": json.dumps(json_safe(asdict(options)), indent=1, default=sorted),
 	}

@@ -15,9 +15,9 @@ from fmx_restart.adapters.journal import fact_in
 from fmx_restart.console.plan import order, plan_sentence
 from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.desk import access, bench, rows
-from fmx_restart.desk.access import current, holder_text, told
+from fmx_restart.desk.access import current, for_desk, holder_text
 from fmx_restart.desk.consequences import consequences
-from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import BENCH, OwnView
 from fmx_restart.desk.projection import end_of
 from fmx_restart.desk.start import StartArguments
@@ -62,8 +62,8 @@ def facts_since(operation: str, cursor: int) -> tuple[list[dict], int]:
 		return [], cursor
 	whole = text[: text.rfind(b"\n") + 1]
 	view, lines = access.view_of(operation), whole.decode(errors="replace").split("\n")[:-1]
-	told = [feed_line(line, view) for line in lines]
-	return [line for line in told if line], cursor + len(whole)
+	entries = [feed_line(line, view) for line in lines]
+	return [entry for entry in entries if entry], cursor + len(whole)
 
 
 def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
@@ -74,7 +74,7 @@ def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
 			return None
 		line = json_line(fact, time)
 	text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
-	fields = {} if isinstance(fact, events.NotUnderstood) else finite(json.loads(line))
+	fields = {} if isinstance(fact, events.NotUnderstood) else json_safe(json.loads(line))
 	answer = {"time": time or None, "event": type(fact).__name__, "level": fact.level.value}
 	return {**answer, "sentence": text, "fact": fields}
 
@@ -89,7 +89,7 @@ def preview_of(asked: StartArguments) -> dict[str, Any]:
 	answer = {
 		"bench": bench.bench_id() if is_control else BENCH,
 		"holder": holder_text(bench.held()),
-		"access": told(),
+		"access": for_desk(),
 		"sentence": plan_sentence(plan),
 		"command": asked.command,
 		"steps": [{"when": when, "processes": names} for when, names in order(plan, options.strategy)],
@@ -109,7 +109,7 @@ def preview_of(asked: StartArguments) -> dict[str, Any]:
 		"consequences": consequences(options, plan),
 		"strategies": offered_strategies(),
 	}
-	return finite(answer)
+	return json_safe(answer)
 
 
 def job_entry(job: Job, now: float) -> dict[str, Any]:
@@ -148,23 +148,23 @@ def status_of(operation: str) -> dict[str, Any]:
 	held = held_by()
 	name = operation or (held.operation if held else newest())
 	if not name:
-		return {"operation": None, "holder": None, "access": access.told()}
+		return {"operation": None, "holder": None, "access": access.for_desk()}
 	row = row_of(name)
-	told = {field: row.get(field) for field in (*STATUS, *FAILURE)} | {"phase": phase_of(row, held)}
+	fields = {field: row.get(field) for field in (*STATUS, *FAILURE)} | {"phase": phase_of(row, held)}
 	if not row.finished:
-		told |= {"finished": None}
+		fields |= {"finished": None}
 	if not row.finished or row.failure == rows.NEVER_LAUNCHED:
-		told |= {"duration": None, "exit_code": None}
+		fields |= {"duration": None, "exit_code": None}
 	waited = queued_for(row)
 	return {
 		"operation": row.name,
-		**told,
+		**fields,
 		"is_over": row.is_over,
 		"succeeded": row.status == "Done",
 		"queued_for": waited,
 		"may_start_from_web": waited is not None and waited > PATIENCE,
 		"holder": access.holder_text(held),
-		"access": access.told(),
+		"access": access.for_desk(),
 	}
 
 

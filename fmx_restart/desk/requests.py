@@ -46,15 +46,18 @@ def force(operation: str) -> dict[str, Any]:
 	)
 
 
-def put(operation: str, request: Request, told: str) -> dict[str, Any]:
-	"""Into its mailbox. Whether it does so it says itself, within a second, in the feed: `Requested`, with `refusal`."""
+def put(operation: str, request: Request, sentence: str) -> dict[str, Any]:
+	"""
+	Puts the request into the operation's mailbox. The operation answers in the feed within a second: `Requested`, with
+	`refusal`. Raises frappe.ValidationError where it does not run, or refuses such a request in its phase.
+	"""
 	row, held = row_of(operation), bench.held()
 	if held is None or held.operation != row.name:
 		refuse(_("{0} is not running.").format(row.name))
 	if reason := refusal_of(request.wish, phase_named(held.phase)):
 		refuse(_("{0} is not possible now: {1}").format(request.wish.value, reason))
 	RedisRequests(bench.connection(), bench.bench_id(), operation).put(request)
-	return answer(operation, told)
+	return answer(operation, sentence)
 
 
 def answer(operation: str, message: str) -> dict[str, Any]:

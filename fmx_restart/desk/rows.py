@@ -18,7 +18,7 @@ from fmx_restart.engine.plain_text import printable_lines
 
 
 def run(operation: str, before: Document | None = None) -> None:
-	"""`before`: the row before it was updated; None for a new one. Ends with a commit, or with a rollback of their work."""
+	"""`before`: the row before it was updated; None for a new document. Ends with a commit, or with a rollback of their work."""
 	try:
 		doc = frappe.get_doc(DOCTYPE, operation)
 		doc._action, doc._doc_before_save = "save", before
@@ -93,15 +93,15 @@ def update(operation: str, values: Row) -> Document:
 
 def update_children(doctype: str, new: list[Document], old: list[Document]) -> None:
 	"""All of one table or nothing of it: there may be hundreds, and mostly none has changed."""
-	if list(map(told_by, new)) == list(map(told_by, old)):
+	if list(map(stored_values, new)) == list(map(stored_values, old)):
 		return
 	if old:  # by name: where other rows stand nothing is locked
 		frappe.db.delete(doctype, {"name": ("in", [row.name for row in old])})
 	insert_children(new)
 
 
-def told_by(child: Document) -> list[Any]:
-	"""Without its name, and who wrote it when. A number has as many digits as the database keeps."""
+def stored_values(child: Document) -> list[Any]:
+	"""Its fields without its name, and who wrote it when. A number has as many digits as the database keeps."""
 	values = child.get_valid_dict(convert_dates_to_str=True)
 	kept = [values.get(field.fieldname) or 0 for field in child.meta.fields]
 	return [round(value, 6) if isinstance(value, float) else value for value in kept]
@@ -122,11 +122,11 @@ def fill(doc: Document, values: Row) -> None:
 	doc.set_parent_in_children()
 	doc.set_name_in_children()
 	doc.modified, doc.modified_by = frappe.utils.now(), frappe.session.user
-	for one in (doc, *doc.get_all_children()):
-		one.creation, one.owner = one.creation or doc.creation, one.owner or doc.owner
-		one.modified, one.modified_by = doc.modified, doc.modified_by
-		one._validate_selects()
-		one._sanitize_content()
+	for document in (doc, *doc.get_all_children()):
+		document.creation, document.owner = document.creation or doc.creation, document.owner or doc.owner
+		document.modified, document.modified_by = doc.modified, doc.modified_by
+		document._validate_selects()
+		document._sanitize_content()
 
 
 def set_fields(doc: Document, values: Row) -> None:

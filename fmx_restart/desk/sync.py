@@ -36,23 +36,30 @@ def settle() -> list[str]:
 		waiting, held = bench.ticket().waiting(), bench.held()
 	except OperationError:
 		return []
-	coming = {thing.operation for thing in (waiting, held) if thing}
-	found = frappe.get_all(rows.DOCTYPE, {"status": ("in", rows.OPEN)}, ["name", "status"])
-	fates = {
-		row.name: fate(row.name, row.status, row.name in coming) for row in found if is_operation_id(row.name)
+	coming = {ticket.operation for ticket in (waiting, held) if ticket}
+	open_rows = frappe.get_all(rows.DOCTYPE, {"status": ("in", rows.OPEN)}, ["name", "status"])
+	outcomes = {
+		row.name: outcome(row.name, row.status, row.name in coming)
+		for row in open_rows
+		if is_operation_id(row.name)
 	}
-	return [name for name, values in fates.items() if values and close_row(name, values)]
+	return [name for name, values in outcomes.items() if values and close_row(name, values)]
 
 
-def fate(operation: str, status: str, is_coming: bool) -> rows.Row | None:
+def outcome(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 	"""How it ended, as far as can be told without its journal's end. None while it may still go on."""
 	journal = bench.journal_of(operation)
 	was_launched = bench.output_of(operation).exists()  # such a one has ended when its process has
 	is_hopeless = bench.is_over(operation) or not (is_coming or was_launched)
 	if status == "Queued" and not journal.exists() and is_hopeless:
-		return never_launched(why_not(operation))
+		return never_launched(launch_failure(operation))
 	if status == "Running" and not is_coming and is_abandoned(journal):
-		return {"status": "Failed", "failure": "ProcessDied", "finished": time.time(), **why_dead(journal)}
+		return {
+			"status": "Failed",
+			"failure": "ProcessDied",
+			"finished": time.time(),
+			**death_reason(journal),
+		}
 	return None
 
 
@@ -63,16 +70,16 @@ def close_row(operation: str, values: rows.Row) -> bool:
 	return True
 
 
-def why_not(operation: str) -> str:
-	"""What it printed may name hosts, paths and other sites."""
-	told = own_account(operation)
-	if told and not current().is_control:
+def launch_failure(operation: str) -> str:
+	"""Why it did not begin. What it printed may name hosts, paths and other sites, so only a control site sees that."""
+	printed = own_account(operation)
+	if printed and not current().is_control:
 		return COULD_NOT_BEGIN
-	return told or NOBODY
+	return printed or NOBODY
 
 
-def why_dead(journal: Path) -> rows.Row:
-	"""On which host, and what to type there, is for control sites."""
+def death_reason(journal: Path) -> rows.Row:
+	"""Fields `reason` and `remedy`. Only a control site sees on which host it died, and what to type there."""
 	if not current().is_control:
 		return {"reason": FAILURES["ProcessDied"], "remedy": REMEDY}
 	return {"reason": DIED.format(where=where(journal)), "remedy": RECOVER.format(where=where(journal))}
@@ -87,8 +94,8 @@ def own_account(operation: str) -> str:
 
 def where(journal: Path) -> str:
 	"""Empty for this machine. Any other has to recover it itself."""
-	left = left_by(journal) if journal.exists() else None
-	return "" if left is None or left.is_ours else f" on {left.host}"
+	operation = left_by(journal) if journal.exists() else None
+	return "" if operation is None or operation.is_ours else f" on {operation.host}"
 
 
 def is_abandoned(journal: Path) -> bool:
@@ -125,14 +132,14 @@ def catch_up() -> list[str]:
 
 def behind() -> dict[str, Path]:
 	"""Journals that say more than their rows, or have none: operation → path."""
-	found = {path.stem: path for path in bench.journal_folder().glob("*.jsonl")}
-	known, current = rows.known(found), current_operation()
-	new = [name for name in found if name not in known]
+	journals = {path.stem: path for path in bench.journal_folder().glob("*.jsonl")}
+	known, current = rows.known(journals), current_operation()
+	new = [name for name in journals if name not in known]
 	unwanted = rows.deleted() if new else set()
 	oldest = time.time() - rows.retention_days() * DAY if new else 0.0
 	return {
 		name: path
-		for name, path in sorted(found.items())
+		for name, path in sorted(journals.items())
 		if not has_failed(name, path)
 		and (is_behind(known[name], path, current) if name in known else is_wanted(path, unwanted, oldest))
 	}
@@ -173,7 +180,7 @@ def size(path: Path) -> int:
 
 
 def write_journal(operation: str, path: Path) -> bool:
-	"""One journal that cannot be told must not keep the others from being told."""
+	"""Whether its row was written. One journal that cannot be recorded does not keep the others from being recorded."""
 	try:
 		values = values_of(path)
 		if values is None:

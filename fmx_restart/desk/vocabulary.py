@@ -11,7 +11,7 @@ import frappe
 from frappe import _
 
 from fmx_restart.console.strategies import STRATEGY_TEXTS
-from fmx_restart.desk.access import MANAGER, OPERATOR, told
+from fmx_restart.desk.access import MANAGER, OPERATOR, for_desk
 from fmx_restart.desk.consequences import at_the_deadline, if_forced
 from fmx_restart.engine.options import CLOSABLE, DRAIN_TIMEOUT, DRAINING, OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
@@ -35,7 +35,7 @@ def extend_boot(bootinfo: frappe._dict) -> None:
 	"""For hooks.py: frappe.boot.fmx_restart, only for people who may see operations."""
 	if {MANAGER, OPERATOR} & set(frappe.get_roles()):
 		bootinfo.fmx_restart = {
-			"access": told(),
+			"access": for_desk(),
 			"strategies": offered_strategies(),
 			"phases": phases(),
 			"phases_without_workers": [phase.value for phase in PHASES_WITHOUT_WORKERS],

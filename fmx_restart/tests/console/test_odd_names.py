@@ -14,7 +14,7 @@ from rich.console import Console
 from fmx_restart.console.doctor import report
 from fmx_restart.console.listeners import LiveTerminal, PlainLines
 from fmx_restart.console.sentences import sentence
-from fmx_restart.desk.json_safe import finite
+from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import Finding, Severity
 from fmx_restart.engine import events
@@ -66,7 +66,7 @@ class TestOddNames(unittest.TestCase):
 		self.assert_harmless(json.dumps(examination.as_dict(), ensure_ascii=False))
 
 	def test_answers_of_the_api_hold_no_bytes_that_are_no_text(self):
-		self.assert_harmless(json.dumps(finite({ODD: [ODD, {"x": ODD}]}), ensure_ascii=False))
+		self.assert_harmless(json.dumps(json_safe({ODD: [ODD, {"x": ODD}]}), ensure_ascii=False))
 
 	def test_text_of_people_stays_as_it_is(self):
 		for text in ("Müller & Söhne, São Paulo, 東京, 🚀", "", "a b"):
