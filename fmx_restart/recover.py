@@ -34,7 +34,7 @@ def unfinished_operations() -> list[Unfinished]:
 
 def own_unfinished_operations() -> list[str]:
 	"""Ids of those that ran on this machine."""
-	return [left.operation for left in unfinished_operations() if left.is_ours]
+	return [operation.operation for operation in unfinished_operations() if operation.is_ours]
 
 
 def recover_unfinished_operations(
@@ -47,32 +47,32 @@ def recover_unfinished_operations(
 	where one of them left something that stays; the next operation would end as if all were well otherwise. Returns how
 	many had died.
 	"""
-	found = unfinished_operations()
-	ours = [left for left in found if left.is_ours]
-	for left in ours:
+	operations = unfinished_operations()
+	ours = [operation for operation in operations if operation.is_ours]
+	for operation in ours:
 		try:
-			recover(left.operation, [listener])
+			recover(operation.operation, [listener])
 		except OperationError:
-			if is_wanted or not is_closed(left.journal):
+			if is_wanted or not is_closed(operation.journal):
 				raise
-	elsewhere = died_on_another_machine(found)
-	for left in elsewhere:
+	elsewhere = died_on_another_machine(operations)
+	for operation in elsewhere:
 		if takes_over:
-			take_over(left, [listener])
-		elif is_wanted or left.leaves_something():
-			raise left.refusal()
+			take_over(operation, [listener])
+		elif is_wanted or operation.leaves_something():
+			raise operation.refusal()
 		else:
-			listener(events.LeftElsewhere(left.operation, left.host))
+			listener(events.LeftElsewhere(operation.operation, operation.host))
 	return len(ours) + len(elsewhere)
 
 
-def died_on_another_machine(found: Iterable[Unfinished]) -> list[Unfinished]:
+def died_on_another_machine(operations: Iterable[Unfinished]) -> list[Unfinished]:
 	"""Not those that still hold the bench: they live, and whoever begins something meets their lock."""
-	elsewhere = [left for left in found if not left.is_ours]
+	elsewhere = [operation for operation in operations if not operation.is_ours]
 	if not elsewhere:
 		return []
 	holder = lock_holder()
-	return [left for left in elsewhere if not left.is_held(holder)]
+	return [operation for operation in elsewhere if not operation.is_held(holder)]
 
 
 def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None:
@@ -82,11 +82,11 @@ def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None
 	tried again, or when a process did not come back.
 	"""
 	journal = journal_folder() / f"{operation}.jsonl"
-	left = left_by(journal) if journal.exists() else None
-	if left is None or is_closed(journal):
+	dead = left_by(journal) if journal.exists() else None
+	if dead is None or is_closed(journal):
 		return None
-	if not left.is_ours:
-		raise left.refusal()
+	if not dead.is_ours:
+		raise dead.refusal()
 	with closing(Journal(journal.parent, operation)) as held:
 		if is_closed(journal):
 			return None
@@ -101,22 +101,22 @@ def recover(operation: str, listeners: Iterable[Listener] = ()) -> Report | None
 			raise
 
 
-def take_over(left: Unfinished, listeners: Iterable[Listener] = ()) -> Report | None:
+def take_over(operation: Unfinished, listeners: Iterable[Listener] = ()) -> Report | None:
 	"""
 	See to what an operation left whose machine is gone for good. Raises BenchBusy where it lives, or someone works on it.
 	"""
 	try:
-		journal = Journal(left.journal.parent, left.operation, waits=False)
+		journal = Journal(operation.journal.parent, operation.operation, waits=False)
 	except BlockingIOError as error:
 		raise BenchBusy(
-			f"Operation {left.operation} of {left.host} is already being recovered. Nothing was changed.",
+			f"Operation {operation.operation} of {operation.host} is already being recovered. Nothing was changed.",
 			hint="Watch it: bench safe-restart attach",
 		) from error
 	with closing(journal):
-		if is_closed(left.journal):
+		if is_closed(operation.journal):
 			return None
-		crashed = crashed_operation_to_recover(left.journal)
-		bench = this_bench(left.operation, recovers=True, takes_over=True)
+		crashed = crashed_operation_to_recover(operation.journal)
+		bench = this_bench(operation.operation, recovers=True, takes_over=True)
 		return TakeOver(bench, crashed, Emitter(journal, listeners)).run()
 
 

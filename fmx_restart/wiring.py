@@ -168,8 +168,8 @@ def read_status() -> Status:
 	look, holding = view.look, Holder.parse(view.lock_note)
 	running = view.queue.describe(job.id for job in look.started)
 	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
-	left = [left for left in view.unfinished if not left.is_held(holding)]
-	hosts = {one.operation: "" if one.is_ours else one.host for one in left}
+	dead = [operation for operation in view.unfinished if not operation.is_held(holding)]
+	hosts = {operation.operation: "" if operation.is_ours else operation.host for operation in dead}
 	programs = programs_of(view)
 	return Status(
 		holder=view.lock_note,
@@ -332,11 +332,11 @@ def examine(names: Collection[str] | None = None) -> Examination:
 	return run_checks(bench_view(), names)
 
 
-def not_here(operation: str) -> None:
+def refuse_to_recover(operation: str) -> None:
 	raise AssertionError(f"nothing recovers {operation} in an examination without fixes")
 
 
-def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> BenchView:
+def bench_view(sites: Sequence[str] = (), recover: Callable = refuse_to_recover) -> BenchView:
 	"""
 	`sites`: look at these only; none means all. `recover`: finishes an operation whose process died, for the fix of that.
 	Raises WrongEnvironment outside a bench. Opens nothing yet.
@@ -347,7 +347,7 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> Bench
 
 	config = bench.read_config()
 	bench_id, path = identity(config)
-	ways = BenchAccess(
+	access = BenchAccess(
 		config=bench.read_config,
 		sites=lambda: list(sites) or bench.sites(),
 		connection=lambda: connect(config, bench_id),
@@ -361,7 +361,7 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = not_here) -> Bench
 		new_operation_id=new_operation_id,
 		recover=recover,
 	)
-	return BenchView(path, bench_id, ways)
+	return BenchView(path, bench_id, access)
 
 
 def in_frappe(read: Callable[[], T]) -> Callable[[], T]:
@@ -386,12 +386,12 @@ def scheduler_lines(site: str) -> list[str]:
 	frappe.init(site)
 	try:
 		frappe.connect()
-		found = {
+		states = {
 			"Scheduler disabled for": is_scheduler_disabled(verbose=False),
 			"Maintenance mode on for": frappe.local.conf.maintenance_mode,
 			"Scheduler paused for": frappe.local.conf.pause_scheduler,
 			"Scheduler inactive for": is_scheduler_inactive(verbose=False),
 		}
-		return [f"{line} {site}" for line, is_so in found.items() if is_so]
+		return [f"{line} {site}" for line, is_so in states.items() if is_so]
 	finally:
 		frappe.destroy()

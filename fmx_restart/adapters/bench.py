@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from fmx_restart.adapters.setting_rules import (
-	a_port,
-	a_text_or_number,
 	odd_settings,
+	port_fault,
 	port_number,
 	read_object,
+	text_or_number_fault,
 	whole_number,
 )
 from fmx_restart.engine.errors import WrongEnvironment
@@ -105,7 +105,7 @@ def bench_id(config: dict, path: str) -> str:
 	if "bench_id" not in config:
 		return path.strip("/").replace("/", "-")
 	value = config["bench_id"]
-	if value in (None, "", False) or a_text_or_number(value):
+	if value in (None, "", False) or text_or_number_fault(value):
 		raise odd("bench_id", "is not a name, and the names of this bench's queues begin with it")
 	return str(value)
 
@@ -115,7 +115,7 @@ def web_port(config: Mapping) -> int:
 	value = config.get("webserver_port") or 8000
 	if port := port_number(value):
 		return port
-	raise odd("webserver_port", a_port(value), "Correct it: bench set-config -gp webserver_port 8000")
+	raise odd("webserver_port", port_fault(value), "Correct it: bench set-config -gp webserver_port 8000")
 
 
 def check_workers(config: Mapping) -> None:

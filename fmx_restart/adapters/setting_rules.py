@@ -21,10 +21,10 @@ LARGEST = 1 << 53  # what JSON, and Redis' scores, can count
 def number(text: str) -> float | None:
 	"""Any finite number."""
 	try:
-		found = float(text)
+		value = float(text)
 	except (ValueError, OverflowError):
 		return None
-	return found if math.isfinite(found) else None
+	return value if math.isfinite(value) else None
 
 
 def whole_number(value: object) -> int | None:
@@ -40,24 +40,24 @@ def whole_number(value: object) -> int | None:
 
 
 def port_number(value: object) -> int | None:
-	found = whole_number(value)
-	return found if found and 0 < found <= HIGHEST_PORT else None
+	port = whole_number(value)
+	return port if port and 0 < port <= HIGHEST_PORT else None
 
 
 def read_object(path: Path) -> tuple[dict, str]:
 	"""What it holds, and its text. Raises OSError, and ValueError with none of its contents."""
 	try:
 		text = path.read_text()
-		found = json.loads(text)
+		values = json.loads(text)
 	except json.JSONDecodeError as error:
 		raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
 	except UnicodeDecodeError as error:
 		raise ValueError(f"byte {error.start} is not text") from None
 	except RecursionError:
 		raise ValueError("it is nested too deeply") from None
-	if not isinstance(found, dict):
+	if not isinstance(values, dict):
 		raise ValueError("it is not a JSON object")
-	return found, text
+	return values, text
 
 
 COMMON = "sites/common_site_config.json"
@@ -119,31 +119,31 @@ class OddSetting:
 		return f"{self.key} {self.reason}"
 
 
-def a_number(value: object) -> str:
-	found = whole_number(value)
-	return "" if found is not None and found >= 0 else "is not a number"
+def number_fault(value: object) -> str:
+	whole = whole_number(value)
+	return "" if whole is not None and whole >= 0 else "is not a number"
 
 
-def a_port(value: object) -> str:
+def port_fault(value: object) -> str:
 	return "" if port_number(value) else f"is not a port number (1 to {HIGHEST_PORT})"
 
 
-def a_text(value: object) -> str:
+def text_fault(value: object) -> str:
 	if not isinstance(value, str):
 		return "is not text"
 	return "" if value.isprintable() else "holds a character that cannot be written"
 
 
-def a_text_or_number(value: object) -> str:
-	return "" if whole_number(value) is not None else a_text(value)
+def text_or_number_fault(value: object) -> str:
+	return "" if whole_number(value) is not None else text_fault(value)
 
 
-def a_secret(value: object) -> str:
+def secret_fault(value: object) -> str:
 	return "" if isinstance(value, str) else "is not text"
 
 
-def a_host(value: object) -> str:
-	if fault := a_text(value):
+def host_fault(value: object) -> str:
+	if fault := text_fault(value):
 		return fault
 	try:
 		_ = ":" in value or value.encode("idna")  # as the resolver does; it cannot do that with db..internal
@@ -152,7 +152,7 @@ def a_host(value: object) -> str:
 	return ""
 
 
-def custom_queues(value: object) -> str:
+def queues_fault(value: object) -> str:
 	"""frappe.utils.background_jobs.get_queues_timeout: Frappe's own workers cannot start with anything else."""
 	if not isinstance(value, Mapping) or not all(isinstance(queue, Mapping) for queue in value.values()):
 		return "does not map each queue's name to its settings"
@@ -160,25 +160,25 @@ def custom_queues(value: object) -> str:
 
 
 RULES: Mapping[str, Callable[[object], str]] = {
-	"bench_id": a_text_or_number,
-	"db_host": a_host,
-	"db_name": a_text,
-	"db_password": a_secret,
-	"db_port": a_port,
-	"db_socket": a_text,
-	"db_type": a_text,
-	"db_user": a_text,
-	"default_site": a_text,
-	ADDRESS: a_secret,
-	"max_queued_jobs": a_number,
+	"bench_id": text_or_number_fault,
+	"db_host": host_fault,
+	"db_name": text_fault,
+	"db_password": secret_fault,
+	"db_port": port_fault,
+	"db_socket": text_fault,
+	"db_type": text_fault,
+	"db_user": text_fault,
+	"default_site": text_fault,
+	ADDRESS: secret_fault,
+	"max_queued_jobs": number_fault,
 	"redis_cache": url_fault,
 	"redis_queue": url_fault,
-	"rq_job_failure_ttl": a_number,
-	"rq_results_ttl": a_number,
-	"scheduler_interval": a_number,
-	"scheduler_tick_interval": a_number,
-	"webserver_port": a_port,
-	"workers": custom_queues,
+	"rq_job_failure_ttl": number_fault,
+	"rq_results_ttl": number_fault,
+	"scheduler_interval": number_fault,
+	"scheduler_tick_interval": number_fault,
+	"webserver_port": port_fault,
+	"workers": queues_fault,
 }
 
 

@@ -118,19 +118,19 @@ def site_of_frappe_lines(call: Call, named: list[str]) -> str | None:
 
 def with_frappe_lines(view: BenchView, site: str | None) -> Examination:
 	"""Asked for at the same time as the checks, printed before them. What does not answer in time is left out."""
-	errands = [
+	probes = [
 		Probe("scheduler", lambda view: scheduler_lines(view, [site] if site else view.sites)),
 		Probe("workers", worker_line),
 		Probe("queues", lambda view: queue_lines(view, site)),
 	]
-	for errand in errands:
-		errand.start(view)
+	for probe in probes:
+		probe.start(view)
 	deadline = time.monotonic() + patience()
 	examination = run_checks(view)
 	click.echo(HEAD)
-	for errand in errands:
-		errand.is_over(deadline)
-		for line in tuple(errand.found):
+	for probe in probes:
+		probe.is_over(deadline)
+		for line in tuple(probe.answers):
 			click.echo(line)
 	click.echo()
 	return examination

@@ -38,9 +38,9 @@ def unless_operation_works(view: BenchView, finding: Finding) -> Finding:
 
 def died_with_programs_stopped(view: BenchView) -> str:
 	"""The first operation of this machine that did; empty where none did."""
-	for left in view.unfinished:
-		if left.is_ours and crashed_operation_in(left.journal).stopping:
-			return left.operation
+	for operation in view.unfinished:
+		if operation.is_ours and crashed_operation_in(operation.journal).stopping:
+			return operation.operation
 	return ""
 
 

@@ -113,25 +113,27 @@ class Suspension:
 	@property
 	def is_foreign(self) -> bool:
 		"""Someone suspended the queue who is no operation."""
-		return not any(self.value == one.name or self.value.startswith(f"{one.name} ") for one in self.owners)
+		return not any(
+			self.value == owner.name or self.value.startswith(f"{owner.name} ") for owner in self.owners
+		)
 
 	@property
 	def stale(self) -> list[FenceOwner]:
-		return [one for one in self.owners if one.is_stale]
+		return [owner for owner in self.owners if owner.is_stale]
 
 
 def read_suspension(connection: Redis) -> Suspension | None:
 	"""Few round trips: the fence first, so that one that is lifted in between is not called stale."""
 	with redis_border():
-		value, left = connection.pipeline().get(SUSPENDED).pttl(SUSPENDED).execute()
+		value, milliseconds = connection.pipeline().get(SUSPENDED).pttl(SUSPENDED).execute()
 	if value is None:
 		return None
-	told, until = text_of(value), left / 1000 if left >= 0 else None
+	holder, until = text_of(value), milliseconds / 1000 if milliseconds >= 0 else None
 	known = owners(connection)
-	if told.startswith(OURS) and not any(told.startswith(one.name) for one in known):
-		name, _, note = told.partition(" ")  # an older version knows no owners beside the value
+	if holder.startswith(OURS) and not any(holder.startswith(owner.name) for owner in known):
+		name, _, note = holder.partition(" ")  # an older version knows no owners beside the value
 		known.append(Owner(name, until, note))
-	return Suspension(told, until, tuple(with_locks(connection, known)))
+	return Suspension(holder, until, tuple(with_locks(connection, known)))
 
 
 def with_locks(connection: Redis, known: Iterable[Owner]) -> Iterable[FenceOwner]:
@@ -176,22 +178,22 @@ class BenchAccess:
 
 
 class BenchView:
-	def __init__(self, path: str, bench_id: str, ways: BenchAccess) -> None:
-		self.path, self.bench_id, self.ways = Path(path), bench_id, ways
+	def __init__(self, path: str, bench_id: str, access: BenchAccess) -> None:
+		self.path, self.bench_id, self.access = Path(path), bench_id, access
 		self.parts = Parts()
 
 	@part
 	def config(self) -> Mapping:
-		return self.ways.config()
+		return self.access.config()
 
 	@part
 	def sites(self) -> list[str]:
-		return self.ways.sites()
+		return self.access.sites()
 
 	@part
 	def connection(self) -> Redis:
 		"""To redis_queue. It does not decode responses."""
-		return self.ways.connection()
+		return self.access.connection()
 
 	@part
 	def queue(self) -> RedisQueue:
@@ -253,17 +255,17 @@ class BenchView:
 
 	@part
 	def queue_limit(self) -> int | None:
-		return self.ways.queue_limit()
+		return self.access.queue_limit()
 
 	@part
 	def host(self) -> Host:
-		return self.ways.host()
+		return self.access.host()
 
 	@part
 	def manager(self) -> ProcessManagers:
 		"""What runs the bench's programs. Raises NoManager where nothing says that this bench has one."""
 		try:
-			return self.ways.processes()
+			return self.access.processes()
 		except WrongEnvironment as error:
 			if sign := self._sign_of_manager():
 				text = f"{str(error).rstrip('.')}. It should run this bench: {sign}."
@@ -301,7 +303,7 @@ class BenchView:
 		return self.manager.list()
 
 	def site_config(self, site: str) -> Mapping:
-		return self.parts.get(f"site_config {site}", lambda: self.ways.site_config(site))
+		return self.parts.get(f"site_config {site}", lambda: self.access.site_config(site))
 
 	def close(self) -> None:
 		"""What it opened, as far as it did."""

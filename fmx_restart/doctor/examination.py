@@ -52,7 +52,9 @@ class Examination:
 			"warnings": len(self.warnings),
 			"notes": len(self.notes),
 			"checks": list(self.checks),
-			"findings": [{**asdict(found), "severity": found.severity.value} for found in self.findings],
+			"findings": [
+				{**asdict(finding), "severity": finding.severity.value} for finding in self.findings
+			],
 			"details": {name: [shown(row) for row in rows] for name, rows in self.details.items()},
 		}
 

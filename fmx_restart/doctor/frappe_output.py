@@ -19,7 +19,7 @@ def scheduler_lines(view: BenchView, sites: Sequence[str]) -> Iterator[str]:
 	"""Site by site. One whose database does not answer is said so; Frappe's own ends there."""
 	for site in sites:
 		try:
-			yield from view.ways.scheduler_lines(site)
+			yield from view.access.scheduler_lines(site)
 		except Exception as error:  # noqa: BLE001 - whatever Frappe or the database raises
 			yield f"Scheduler status unknown for {site}: {type(error).__name__}"
 

@@ -26,16 +26,16 @@ def settings(view: BenchView) -> ManagerSettings | None:
 def managed_pids(view: BenchView) -> frozenset[int] | None:
 	"""Of everything that the process manager runs. None where none answers."""
 	with suppress(OperationError):
-		found = settings(view)
-		return found.pids if found else None
+		manager_settings = settings(view)
+		return manager_settings.pids if manager_settings else None
 	return None
 
 
 def programs(view: BenchView, *kinds: ProcessKind) -> list[ProgramSettings]:
 	"""One for each section of the configuration: of numprocs=4 the first."""
-	found = settings(view)
+	manager_settings = settings(view)
 	by_section: dict[str, ProgramSettings] = {}
-	for program in found.programs if found else ():
+	for program in manager_settings.programs if manager_settings else ():
 		if program.kind in kinds:
 			by_section.setdefault(program.section or program.name, program)
 	return list(by_section.values())

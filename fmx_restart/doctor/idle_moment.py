@@ -31,7 +31,7 @@ def idle_moment(view: BenchView) -> Iterator[Operation]:
 	An operation that holds the bench and its queues, and restarts nothing. Raises BenchBusy while another one runs,
 	DrainTimeout where a worker cannot be judged; nothing was changed then.
 	"""
-	id, who = view.ways.new_operation_id(), f"{who_types()}@{view.host.name}"
+	id, who = view.access.new_operation_id(), f"{who_types()}@{view.host.name}"
 	operation = operation_for(bench_of(view, id), Options(requested_by=who), tell_nobody, id)
 	operation.managed = tuple(view.managed())
 	with operation.locked(), operation.fenced():

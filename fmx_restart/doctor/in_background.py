@@ -17,13 +17,13 @@ class BackgroundExamination:
 	def __init__(self, examine: Callable[[Collection[str]], Examination]) -> None:
 		self._examine = examine
 		self._thread: threading.Thread | None = None
-		self._found: list[Trouble] | None = None
+		self._troubles: list[Trouble] | None = None
 
 	def troubles(self) -> list[Trouble] | None:
 		if self._thread is None:
 			self._thread = threading.Thread(target=self._look, name="doctor", daemon=True)
 			self._thread.start()
-		return self._found
+		return self._troubles
 
 	def _look(self) -> None:
 		try:
@@ -32,8 +32,10 @@ class BackgroundExamination:
 			findings = ()
 		except Exception as error:  # noqa: BLE001 - it must not end in a traceback across the operation's own lines
 			text = f"The doctor could not examine this bench ({error_name(error)})."
-			self._found = [Trouble(FAILED, text, "bench doctor")]
+			self._troubles = [Trouble(FAILED, text, "bench doctor")]
 			return
-		self._found = [
-			Trouble(found.check, found.text, found.remedy) for found in findings if found.check in PREFLIGHT
+		self._troubles = [
+			Trouble(finding.check, finding.text, finding.remedy)
+			for finding in findings
+			if finding.check in PREFLIGHT
 		]

@@ -27,11 +27,11 @@ ORDER = list(Severity)
 
 @dataclass
 class Probe:
-	"""One question to the patient, asked in a thread of its own. What it found before it failed counts."""
+	"""One question about the bench, asked in a thread of its own. Answers that came before it failed count."""
 
 	name: str
 	ask: Callable[[BenchView], Iterable[Any]]
-	found: list[Any] = field(default_factory=list)
+	answers: list[Any] = field(default_factory=list)
 	error: BaseException | None = None
 	thread: threading.Thread | None = None
 
@@ -45,8 +45,8 @@ class Probe:
 
 	def _run(self, view: BenchView) -> None:
 		try:
-			for thing in self.ask(view):
-				self.found.append(thing)
+			for answer in self.ask(view):
+				self.answers.append(answer)
 		except BaseException as error:  # noqa: BLE001 - whatever it is, an end of the process too, the other checks go on
 			self.error = error
 
@@ -66,22 +66,22 @@ def run_checks(
 def ask(
 	view: BenchView, checks: Mapping[str, Check], details: Mapping[str, Rows], *, limit: float | None = None
 ) -> Examination:
-	"""Takes `limit` seconds at most, whatever hangs; without one it is patience()."""
+	"""Runs checks and details side by side. Takes `limit` seconds at most, whatever hangs; without one it is patience()."""
 	began, at = time.monotonic(), time.time()
 	deadline = began + (patience() if limit is None else limit)
 	looks = [Probe(name, look) for name, look in checks.items()]
 	tables = [Probe(name, rows) for name, rows in details.items()]
-	for errand in [*looks, *tables]:
-		errand.start(view)
-	problems = [found for errand in [*looks, *tables] for found in trouble(errand, view, deadline)]
-	findings = [found for errand in looks for found in tuple(errand.found)]
+	for probe in [*looks, *tables]:
+		probe.start(view)
+	problems = [problem for probe in [*looks, *tables] for problem in trouble(probe, view, deadline)]
+	findings = [finding for probe in looks for finding in tuple(probe.answers)]
 	return Examination(
 		bench=view.bench_id,
 		time=at,
 		seconds=time.monotonic() - began,
 		checks=tuple(checks),
 		findings=sort([*dict.fromkeys([*problems, *findings])]),
-		details={errand.name: tuple(errand.found) for errand in tables if errand.found},
+		details={probe.name: tuple(probe.answers) for probe in tables if probe.answers},
 	)
 
 
@@ -103,22 +103,22 @@ def chosen(names: Collection[str] | None) -> dict[str, Check]:
 	return {name: run for name, run in known.items() if not names or name in names}
 
 
-def trouble(errand: Probe, view: BenchView, deadline: float) -> list[Finding]:
-	"""Why an errand came back without an answer, or did not come back."""
-	if not errand.is_over(deadline):
-		if part := view.parts.blamed(errand.thread.ident):
+def trouble(probe: Probe, view: BenchView, deadline: float) -> list[Finding]:
+	"""Findings about a probe that failed, or did not end before `deadline` (time.monotonic())."""
+	if not probe.is_over(deadline):
+		if part := view.parts.blamed(probe.thread.ident):
 			return [unreachable(part, "It does not answer.", "")]
-		text = f"The check {errand.name} did not end in time, so its subject was not checked."
-		return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
-	if errand.error is None:
+		text = f"The check {probe.name} did not end in time, so its subject was not checked."
+		return [Finding(FAILED, Severity.ERROR, probe.name, text, repeat(probe.name))]
+	if probe.error is None:
 		return []
-	if isinstance(errand.error, NoManager):
-		return [no_manager(errand.error)]
-	part = view.parts.fault_of(errand.error)
-	if part and isinstance(errand.error, OperationError):
-		return [unreachable(part, str(errand.error), errand.error.hint)]
-	text = f"The check {errand.name} failed: {error_name(errand.error)}. Its subject was not checked."
-	return [Finding(FAILED, Severity.ERROR, errand.name, text, repeat(errand.name))]
+	if isinstance(probe.error, NoManager):
+		return [no_manager(probe.error)]
+	part = view.parts.fault_of(probe.error)
+	if part and isinstance(probe.error, OperationError):
+		return [unreachable(part, str(probe.error), probe.error.hint)]
+	text = f"The check {probe.name} failed: {error_name(probe.error)}. Its subject was not checked."
+	return [Finding(FAILED, Severity.ERROR, probe.name, text, repeat(probe.name))]
 
 
 def unreachable(part: str, text: str, hint: str) -> Finding:
@@ -147,11 +147,11 @@ def sort(findings: list[Finding]) -> tuple[Finding, ...]:
 	return tuple(
 		sorted(
 			findings,
-			key=lambda found: (
-				ORDER.index(found.severity),
-				found.check != UNREACHABLE,
-				found.check,
-				found.subject,
+			key=lambda finding: (
+				ORDER.index(finding.severity),
+				finding.check != UNREACHABLE,
+				finding.check,
+				finding.subject,
 			),
 		)
 	)

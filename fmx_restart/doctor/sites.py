@@ -57,8 +57,8 @@ def databases(view: BenchView) -> dict[str, SiteDatabase]:
 	configs = readable(view)
 
 	def read() -> dict[str, SiteDatabase]:
-		found = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site]), not_asked))
-		return {site: found.get(site, UNKNOWN) for site in configs}
+		answers = dict(ask_each(list(configs), lambda site: look_at_database(site, configs[site]), not_asked))
+		return {site: answers.get(site, UNKNOWN) for site in configs}
 
 	return view.parts.get("databases", read)
 
@@ -71,11 +71,11 @@ def closed_by(view: BenchView) -> set[tuple[str, str]]:
 	"""Site and key of the settings that an operation has changed which nobody has finished: it is told as such."""
 	from fmx_restart.adapters.journal import crashed_operation_in
 
-	found: set[tuple[str, str]] = set()
-	for left in view.unfinished:
+	settings: set[tuple[str, str]] = set()
+	for operation in view.unfinished:
 		with suppress(OSError):
-			found |= {(site, key) for site, key in crashed_operation_in(left.journal).settings}
-	return found
+			settings |= {(site, key) for site, key in crashed_operation_in(operation.journal).settings}
+	return settings
 
 
 TIMEOUT = 1.2  # seconds

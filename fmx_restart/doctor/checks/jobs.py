@@ -102,10 +102,10 @@ def queues(lost: Sequence[LostJob]) -> str:
 def unreadable_records(view: BenchView) -> Iterator[Finding]:
 	"""Everything that the other checks read is read first."""
 	_ = view.look, view.running, view.surveys, view.lost_jobs
-	found = view.queue.unreadable()
-	if found.count:
-		number = f"{found.count:,} or more records" if found.is_more else count(found.count, "record")
-		names = listed([f"{one.kind} {one.name} ({one.reason})" for one in found.named])
+	records = view.queue.unreadable()
+	if records.count:
+		number = f"{records.count:,} or more records" if records.is_more else count(records.count, "record")
+		names = listed([f"{record.kind} {record.name} ({record.reason})" for record in records.named])
 		text = f"{number} in Redis cannot be read, and count as unknown: {names}."
 		remedy = (
 			"redis-cli -u <redis_queue> hgetall rq:job:NAME, or rq:worker:NAME; delete what no program needs"
@@ -130,8 +130,8 @@ def describe(view: BenchView, batch: Sequence[LostJob]) -> str:
 	known = view.queue.describe([job.id for job in batch])
 	names = listed([job_name(known.get(job.id), job.id) for job in batch])
 	ages = sorted({span(time.time() - job.enqueued) for job in (batch[0], batch[-1]) if job.enqueued})
-	told = f", enqueued {' to '.join(ages)} ago" if ages else ""
-	return f"Put {count(len(batch), 'job')} back to the front of {batch[0].queue}{told}: {names}"
+	ago = f", enqueued {' to '.join(ages)} ago" if ages else ""
+	return f"Put {count(len(batch), 'job')} back to the front of {batch[0].queue}{ago}: {names}"
 
 
 def push(view: BenchView, ids: Sequence[str]) -> str:

@@ -30,9 +30,9 @@ HARM = {
 
 @check("orphans")
 def orphans(view: BenchView) -> Iterator[Finding]:
-	found = find_orphans_of(view)
-	registered = registered_pids(view) if found else None
-	for orphan in found:
+	orphans = find_orphans_of(view)
+	registered = registered_pids(view) if orphans else None
+	for orphan in orphans:
 		is_job = orphan.role is Role.WORKER and registered is not None and orphan.pid not in registered
 		severity = Severity.ERROR if orphan.role in HARM and not is_job else Severity.WARNING
 		text, remedy = (
@@ -60,9 +60,9 @@ NAME = "unfinished-operation"
 def check_unfinished_operation(view: BenchView) -> Iterator[Finding]:
 	"""Its process died, and what it left is still there: stopped programs, settings, a half migration."""
 	holder = holder_of(view)
-	for left in view.unfinished:
-		if not left.is_held(holder):
-			yield finding_of(left)
+	for operation in view.unfinished:
+		if not operation.is_held(holder):
+			yield finding_of(operation)
 
 
 def holder_of(view: BenchView) -> Holder | None:
@@ -72,29 +72,29 @@ def holder_of(view: BenchView) -> Holder | None:
 	return None
 
 
-def finding_of(left: Unfinished) -> Finding:
-	severity = Severity.ERROR if left.leaves_something() else Severity.WARNING
-	if not left.is_ours:
-		refusal = left.refusal()
-		return Finding(NAME, severity, left.operation, str(refusal), refusal.hint)
+def finding_of(operation: Unfinished) -> Finding:
+	severity = Severity.ERROR if operation.leaves_something() else Severity.WARNING
+	if not operation.is_ours:
+		refusal = operation.refusal()
+		return Finding(NAME, severity, operation.operation, str(refusal), refusal.hint)
 	try:
-		crashed_operation_to_recover(left.journal)
+		crashed_operation_to_recover(operation.journal)
 	except JournalUnreadable as error:
-		return Finding(NAME, Severity.ERROR, left.operation, str(error), error.hint)
+		return Finding(NAME, Severity.ERROR, operation.operation, str(error), error.hint)
 	return Finding(
 		NAME,
 		severity,
-		left.operation,
-		text_of(left),
+		operation.operation,
+		text_of(operation),
 		"bench safe-restart recover, or bench doctor --fix",
 		fix=NAME,
 	)
 
 
-def text_of(left: Unfinished) -> str:
-	crashed = crashed_operation_in(left.journal)
+def text_of(operation: Unfinished) -> str:
+	crashed = crashed_operation_in(operation.journal)
 	what = "; ".join(crashed.left()) or "it left nothing behind"
-	return f"Operation {left.operation} ({crashed.strategy}) died in {crashed.phase.value}; {what}."
+	return f"Operation {operation.operation} ({crashed.strategy}) died in {crashed.phase.value}; {what}."
 
 
 GRACE = 10.0  # seconds between TERM and KILL
@@ -137,12 +137,12 @@ def wait_for_end(host: Host, family: list[HostProcess], grace: float) -> list[Ho
 
 @fix("unfinished-operation")
 def unfinished_operation(view: BenchView) -> Iterator[Step]:
-	for left in view.unfinished:
-		if left.is_ours:
-			text = f"Recover what operation {left.operation} left"
-			yield Step(text, partial(recover, view, left.operation))
+	for operation in view.unfinished:
+		if operation.is_ours:
+			text = f"Recover what operation {operation.operation} left"
+			yield Step(text, partial(recover, view, operation.operation))
 
 
 def recover(view: BenchView, operation: str) -> str:
-	report = view.ways.recover(operation)
+	report = view.access.recover(operation)
 	return f"{operation}: {report.outcome.value}." if report else "Another process has already recovered it."

@@ -110,11 +110,11 @@ def kernel_oom(view: BenchView) -> Iterator[Finding]:
 	kills = oom_kills(now - DAY) or []
 	if kills:
 		newest_first = sorted(kills, key=lambda kill: -kill.time)
-		text = f"In the last day the kernel killed processes because memory ran out: {listed([told(kill, now) for kill in newest_first])}."
+		text = f"In the last day the kernel killed processes because memory ran out: {listed([kill_text(kill, now) for kill in newest_first])}."
 		yield Finding("kernel-oom", Severity.WARNING, "", text, REMEDY)
 
 
-def told(kill: OomKill, now: float) -> str:
+def kill_text(kill: OomKill, now: float) -> str:
 	memory = f", {size(kill.memory)}" if kill.memory else ""
 	limit = ", at its group's limit" if kill.is_group_limit else ""
 	return f"{kill.name} (pid {kill.pid}{memory}{limit}, {span(max(0.0, now - kill.time))} ago)"

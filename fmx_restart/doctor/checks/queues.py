@@ -148,13 +148,13 @@ def methods(view: BenchView) -> Iterator[MethodRow]:
 @detail("suspension", "Suspended queue")
 def suspended(view: BenchView) -> Iterator[SuspensionRow]:
 	"""Whoever is no operation first, then each operation that holds the queue suspended."""
-	found = view.suspension
-	if found is None:
+	suspension = view.suspension
+	if suspension is None:
 		return
 	now = view.look.time
-	if found.is_foreign:
-		yield SuspensionRow("someone else", "", None, found.left and now + found.left)
-	for owner in found.owners:
+	if suspension.is_foreign:
+		yield SuspensionRow("someone else", "", None, suspension.left and now + suspension.left)
+	for owner in suspension.owners:
 		by = f"an operation of bench {owner.bench}"
 		yield SuspensionRow(by, owner.operation, owner.holder, owner.left and now + owner.left)
 
@@ -172,7 +172,9 @@ def lift(view: BenchView, owner: FenceOwner) -> str:
 	is_gone = not owner.is_dead(view.host)
 	if is_gone or not forget_owner(view.connection, owner.name, owner.bench, owner.operation):
 		return "It is already gone."
-	left = read_suspension(view.connection)
+	suspension = read_suspension(view.connection)
 	return (
-		"The queue is running." if left is None else "It is lifted; the queue is still suspended by others."
+		"The queue is running."
+		if suspension is None
+		else "It is lifted; the queue is still suspended by others."
 	)

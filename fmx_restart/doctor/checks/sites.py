@@ -48,7 +48,7 @@ def site_config(view: BenchView) -> Iterator[Finding]:
 @check("bench-folder")
 def bench_folder(view: BenchView) -> Iterator[Finding]:
 	"""frappe.utils.get_bench_path counts three folders up from where the package really is."""
-	frappes = view.ways.frappes_folder()
+	frappes = view.access.frappes_folder()
 	if Path(frappes).resolve() == view.path.resolve():
 		return
 	link = view.path / "apps" / "frappe"
@@ -103,18 +103,18 @@ SLOW = 0.2  # seconds for an answer that takes a thousandth of that
 
 @check("database")
 def database(view: BenchView) -> Iterator[Finding]:
-	found = databases(view)
-	for site, one in found.items():
-		if not one.is_asked:
-			text = f"Its database could not be asked: {one.fault}."
+	database_of = databases(view)
+	for site, database in database_of.items():
+		if not database.is_asked:
+			text = f"Its database could not be asked: {database.fault}."
 			remedy = f"Correct the settings that begin with db_ in sites/{site}/site_config.json or common_site_config.json"
 			yield Finding("database", Severity.ERROR, site, text, remedy)
-		elif one.fault and one.is_reached and one is not UNKNOWN:
-			text = f"Its database refuses it: {one.fault}."
+		elif database.fault and database.is_reached and database is not UNKNOWN:
+			text = f"Its database refuses it: {database.fault}."
 			remedy = f"db_name, db_password and db_host in sites/{site}/site_config.json"
 			yield Finding("database", Severity.ERROR, site, text, remedy)
-	yield from away(view, [site for site, one in found.items() if not one.is_reached])
-	if unknown := [site for site, one in found.items() if one is UNKNOWN]:
+	yield from away(view, [site for site, database in database_of.items() if not database.is_reached])
+	if unknown := [site for site, database in database_of.items() if database is UNKNOWN]:
 		text = f"The database of {listed(unknown)} was not checked: there was no time to ask."
 		remedy = "run bench doctor again when the machine is less busy"
 		yield Finding("database", Severity.WARNING, "", text, remedy)
@@ -136,11 +136,9 @@ def away(view: BenchView, sites: list[str]) -> Iterator[Finding]:
 
 @check("database-latency")
 def database_latency(view: BenchView) -> Iterator[Finding]:
-	for site, found in databases(view).items():
-		if (found.latency or 0.0) > SLOW:
-			text = (
-				f"Its database takes {found.latency:.2f} s for the shortest answer: it is busy, or far away."
-			)
+	for site, database in databases(view).items():
+		if (database.latency or 0.0) > SLOW:
+			text = f"Its database takes {database.latency:.2f} s for the shortest answer: it is busy, or far away."
 			yield Finding(
 				"database-latency", Severity.WARNING, site, text, "SHOW FULL PROCESSLIST, in MariaDB"
 			)
@@ -149,19 +147,19 @@ def database_latency(view: BenchView) -> Iterator[Finding]:
 @check("long-transactions")
 def long_transactions(view: BenchView) -> Iterator[Finding]:
 	"""They hold up every change of a table, and so a migration. Only told where the site's user may see them."""
-	for site, found in databases(view).items():
-		for one in found.transactions:
-			text = f"In its database, {one.text}."
-			yield Finding("long-transactions", Severity.WARNING, site, text, one.remedy)
+	for site, database in databases(view).items():
+		for transaction in database.transactions:
+			text = f"In its database, {transaction.text}."
+			yield Finding("long-transactions", Severity.WARNING, site, text, transaction.remedy)
 
 
 @check("table-locks")
 def table_locks(view: BenchView) -> Iterator[Finding]:
 	"""Whoever waits for a table's metadata lock holds up all who come after."""
-	for site, found in databases(view).items():
-		for one in found.waiters:
-			text = f"In its database, {one.text}; others wait behind it."
-			yield Finding("table-locks", Severity.WARNING, site, text, one.remedy)
+	for site, database in databases(view).items():
+		for waiter in database.waiters:
+			text = f"In its database, {waiter.text}; others wait behind it."
+			yield Finding("table-locks", Severity.WARNING, site, text, waiter.remedy)
 
 
 RESTART = "bench safe-restart --no-workers, or look at logs/web.error.log"
@@ -174,8 +172,8 @@ def web(view: BenchView) -> Iterator[Finding]:
 	refused = [site for site, answer in answers.items() if answer.fault == REFUSED]
 	if refused and should_run_here(view):
 		text = f"No web server listens at {answers[refused[0]].address}: {listed(refused)} cannot be opened."
-		found = Finding("web", Severity.ERROR, "", text, start_command(view) or RESTART)
-		yield unless_operation_works(view, found)
+		finding = Finding("web", Severity.ERROR, "", text, start_command(view) or RESTART)
+		yield unless_operation_works(view, finding)
 	silent = [site for site, answer in answers.items() if answer.is_silent]
 	if silent:
 		text = (
@@ -262,16 +260,16 @@ class RedisRow:
 def sites(view: BenchView) -> Iterator[SiteRow]:
 	answers = web_answers(view)
 	for site, settings in settings_of(view).items():
-		found = databases(view).get(site, SiteDatabase(fault="unknown"))
-		last, overdue = schedule_of(found.schedule, settings.values)
+		database = databases(view).get(site, SiteDatabase(fault="unknown"))
+		last, overdue = schedule_of(database.schedule, settings.values)
 		yield SiteRow(
 			site=site,
 			status=status_of(settings.values, settings.fault),
-			scheduler=scheduler_of(found.schedule, settings.values),
+			scheduler=scheduler_of(database.schedule, settings.values),
 			last_run=last,
 			overdue=overdue,
-			database=found.fault or "connected",
-			latency=found.latency,
+			database=database.fault or "connected",
+			latency=database.latency,
 			web=web_of(answers.get(site)),
 		)
 

@@ -144,19 +144,21 @@ APPLY = "then, when no job runs: sudo supervisorctl reread && sudo supervisorctl
 def advice(view: BenchView, rule: str) -> Iterator[tuple[ProgramSettings, Advice]]:
 	limits = queue_limits(view.config)
 	for program in (with_queues(view, program) for program in programs(view, *ProcessKind)):
-		if found := RULES[rule](program, limits):
-			yield program, found
+		if advised := RULES[rule](program, limits):
+			yield program, advised
 
 
 def advised(view: BenchView, rule: str) -> Iterator[Finding]:
-	for program, found in advice(view, rule):
-		yield advised_finding(rule, program, found)
+	for program, advised in advice(view, rule):
+		yield advised_finding(rule, program, advised)
 
 
-def advised_finding(check: str, program: ProgramSettings, found: Advice, *, fix: str = FIX) -> Finding:
+def advised_finding(check: str, program: ProgramSettings, advised: Advice, *, fix: str = FIX) -> Finding:
 	where = f"[{program.section}] of {program.file}" if program.section else "its section"
-	remedy = f"{found.key}={found.value} in {where}, {APPLY}"
-	return Finding(check, found.severity, program.name, found.text, remedy, fix if program.section else "")
+	remedy = f"{advised.key}={advised.value} in {where}, {APPLY}"
+	return Finding(
+		check, advised.severity, program.name, advised.text, remedy, fix if program.section else ""
+	)
 
 
 SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"}
@@ -219,10 +221,10 @@ def is_inside_shell(view: BenchView, program: ProgramSettings) -> bool:
 def program_group(view: BenchView) -> Iterator[Finding]:
 	"""bench restart is about the groups <bench>-web and <bench>-workers, and no others where these exist."""
 	usual = {f"{view.path.name}-web", f"{view.path.name}-workers"}
-	found = programs(view, ProcessKind.WORKER, ProcessKind.WEB, ProcessKind.SCHEDULER)
-	if not usual <= {program.group for program in found}:
+	managed_programs = programs(view, ProcessKind.WORKER, ProcessKind.WEB, ProcessKind.SCHEDULER)
+	if not usual <= {program.group for program in managed_programs}:
 		return
-	for program in found:
+	for program in managed_programs:
 		if program.group not in usual:
 			name, group = program.name.rpartition(":")[2], f"{view.path.name}-workers"
 			text = "It is outside the groups that bench restart and bench update restart, so it keeps the old code."
@@ -233,11 +235,11 @@ def program_group(view: BenchView) -> Iterator[Finding]:
 @check("missing-workers")
 def missing_workers(view: BenchView) -> Iterator[Finding]:
 	"""Queues with a worker that someone has started by hand. Those without any are told as unserved-queues."""
-	found = programs(view, ProcessKind.WORKER)
-	if not found:
+	managed_programs = programs(view, ProcessKind.WORKER)
+	if not managed_programs:
 		return
 	limits = queue_limits(view.config)
-	managed = {queue for program in found for queue in served_queues(program.words, limits)}
+	managed = {queue for program in managed_programs for queue in served_queues(program.words, limits)}
 	live, local = view.live_workers, view.look.local
 	here = {queue for worker in live if worker in local for queue in worker.queues}
 	elsewhere = {queue for worker in live if worker not in local for queue in worker.queues}
@@ -267,9 +269,9 @@ def missing_lines(view: BenchView) -> dict[str, dict[str, str]]:
 	"""Section → key → value. Of two rules for one key, such as the longest time, the first counts."""
 	lines: dict[str, dict[str, str]] = {}
 	for rule in RULES:
-		for program, found in advice(view, rule):
+		for program, advised in advice(view, rule):
 			if program.section:
-				lines.setdefault(program.section, {}).setdefault(found.key, found.value)
+				lines.setdefault(program.section, {}).setdefault(advised.key, advised.value)
 	return lines
 
 

@@ -114,37 +114,37 @@ def units(view: BenchView) -> list[Unit]:
 	def read() -> list[Unit]:
 		files = (Path(f"/proc/{pid}/cgroup") for pid in bench_processes(view))
 		named = {name for name, is_users in map(unit_of, files) if name and not is_users}
-		found = units_of(BenchFolder(str(view.path)), sorted(named))
-		return [unit for unit in found if not unit.is_manager or runs_this_bench(view, unit)]
+		units = units_of(BenchFolder(str(view.path)), sorted(named))
+		return [unit for unit in units if not unit.is_manager or runs_this_bench(view, unit)]
 
 	return view.parts.get("units", read)
 
 
 def runs_this_bench(view: BenchView, unit: Unit) -> bool:
 	with suppress(OperationError):
-		found = settings(view)
-		return found is not None and unit.main_pid in found.pids
+		manager = settings(view)
+		return manager is not None and unit.main_pid in manager.pids
 	return False
 
 
 def need(view: BenchView, unit: Unit) -> Need:
 	programs = {}
 	with suppress(OperationError):
-		if found := settings(view):
-			programs = {program.name: program.stop_seconds or 0.0 for program in found.programs}
+		if manager := settings(view):
+			programs = {program.name: program.stop_seconds or 0.0 for program in manager.programs}
 	return need_of(unit, queue_limits(view.config), programs)
 
 
 def advice(view: BenchView, rule: str) -> Iterator[tuple[Unit, UnitAdvice]]:
 	for unit in units(view):
-		if found := RULES[rule](unit, need(view, unit)):
-			yield unit, found
+		if advised := RULES[rule](unit, need(view, unit)):
+			yield unit, advised
 
 
 def advised(view: BenchView, rule: str) -> Iterator[Finding]:
-	for unit, found in advice(view, rule):
-		remedy = f"sudo systemctl edit {unit.name}: [Service], {found.line}; or bench doctor --fix"
-		yield Finding(rule, found.severity, unit.name, found.text, remedy, FIX)
+	for unit, advised in advice(view, rule):
+		remedy = f"sudo systemctl edit {unit.name}: [Service], {advised.line}; or bench doctor --fix"
+		yield Finding(rule, advised.severity, unit.name, advised.text, remedy, FIX)
 
 
 OFTEN = 3  # restarts by itself; one may be an update of the machine
@@ -213,13 +213,13 @@ def systemd_drop_in(view: BenchView) -> Iterator[Step]:
 
 def missing_lines(view: BenchView) -> dict[str, list[str]]:
 	"""Unit → lines. One drop-in serves all instances of a template: worker@1.service and worker@2.service."""
-	found: dict[str, list[str]] = {}
+	lines_of: dict[str, list[str]] = {}
 	for rule in RULES:
 		for unit, advised in advice(view, rule):
-			lines = found.setdefault(template_of(unit.name), [])
+			lines = lines_of.setdefault(template_of(unit.name), [])
 			if advised.line not in lines:
 				lines.append(advised.line)
-	return found
+	return lines_of
 
 
 def template_of(unit: str) -> str:

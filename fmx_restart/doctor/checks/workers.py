@@ -142,8 +142,8 @@ def program_down(view: BenchView) -> Iterator[Finding]:
 		remedy = (
 			f"Read the end of its log, repair the cause, then: {view.manager.start_command([process.name])}"
 		)
-		found = Finding("program-down", Severity.ERROR, process.name, text, remedy)
-		yield unless_operation_works(view, found)
+		finding = Finding("program-down", Severity.ERROR, process.name, text, remedy)
+		yield unless_operation_works(view, finding)
 
 
 @dataclass(frozen=True)

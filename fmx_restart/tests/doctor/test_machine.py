@@ -24,7 +24,7 @@ from fmx_restart.adapters.machine import (
 	records_in,
 )
 from fmx_restart.adapters.redis_queue.look import QueueSurvey
-from fmx_restart.doctor.checks.memory import told
+from fmx_restart.doctor.checks.memory import kill_text
 from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.waiting import eventually
@@ -163,7 +163,7 @@ class TestKernelLog(unittest.TestCase):
 
 	def test_a_kill_is_told_with_its_memory_and_age(self):
 		self.assertEqual(
-			told(kill_in((1000.0, KILLS[1][0])), 8200.0),
+			kill_text(kill_in((1000.0, KILLS[1][0])), 8200.0),
 			"redis-server (pid 77, 0 MB, at its group's limit, 2 h ago)",
 		)
 

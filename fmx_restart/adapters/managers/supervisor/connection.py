@@ -17,7 +17,7 @@ from xmlrpc.client import Error, Fault, ProtocolError, ServerProxy
 
 from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnection
 
-from fmx_restart.adapters.setting_rules import a_host
+from fmx_restart.adapters.setting_rules import host_fault
 from fmx_restart.engine.errors import ProcessFault
 
 BELOW_BENCH = (
@@ -65,7 +65,7 @@ def parse_url(url: object, source: str) -> Address | Unusable:
 			return Address(UNIX + os.path.realpath(Path(url[len(UNIX) :]).expanduser()), source=source)
 		parts = urlsplit(url)
 		host, port = parts.hostname, parts.port or 80
-		is_usable = bool(host) and parts.scheme == "http" and not a_host(host)
+		is_usable = bool(host) and parts.scheme == "http" and not host_fault(host)
 	except (
 		ValueError,
 		AttributeError,
