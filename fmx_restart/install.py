@@ -79,9 +79,9 @@ def remove_log_setting() -> None:
 
 def remove_scheduled_jobs() -> None:
 	"""With what they logged, as Frappe does it when one is deleted."""
-	found = frappe.get_all(JOBS, filters={"method": ("like", f"{APP}.%")}, fields=["name", "method"])
+	jobs = frappe.get_all(JOBS, filters={"method": ("like", f"{APP}.%")}, fields=["name", "method"])
 	# an underscore is any character in SQL
-	names = [job.name for job in found if job.method.startswith(f"{APP}.")]
+	names = [job.name for job in jobs if job.method.startswith(f"{APP}.")]
 	if names:
 		frappe.db.delete("Scheduled Job Log", {"scheduled_job_type": ("in", names)})
 		frappe.db.delete(JOBS, {"name": ("in", names)})

@@ -134,8 +134,8 @@ def odd(key: str, what: str, hint: str = "Correct it, then type the same command
 
 def sites(folder: Path = Path()) -> list[str]:
 	"""By frappe.utils.get_sites: every folder, not a link, that has a configuration."""
-	found = (file.parent for file in folder.glob("*/site_config.json"))
-	return sorted(site.name for site in found if not site.is_symlink())
+	folders = (file.parent for file in folder.glob("*/site_config.json"))
+	return sorted(site.name for site in folders if not site.is_symlink())
 
 
 def is_site(name: str, folder: Path = Path()) -> bool:
@@ -162,9 +162,9 @@ def refuse_unknown_sites(names: Iterable[str], folder: Path = Path()) -> None:
 
 def named_sites(names: Iterable[str], folder: Path = Path()) -> tuple[str, ...]:
 	"""Each once, in the order of the names; `all` stands for every site. Raises WrongEnvironment as refuse_unknown_sites."""
-	found = [site for name in names for site in (sites(folder) if name == "all" else [name])]
-	refuse_unknown_sites(found, folder)
-	return tuple(dict.fromkeys(found))
+	chosen = [site for name in names for site in (sites(folder) if name == "all" else [name])]
+	refuse_unknown_sites(chosen, folder)
+	return tuple(dict.fromkeys(chosen))
 
 
 def apps() -> list[str]:

@@ -74,11 +74,11 @@ class CodeOnDisk:
 		"""What it has told since; at its end it is laid to rest."""
 		while self._pid is not None:
 			try:
-				told = os.read(self._pipe, 65536)
+				piece = os.read(self._pipe, 65536)
 			except BlockingIOError:
 				return
-			self._answer += told
-			if not told:
+			self._answer += piece
+			if not piece:
 				self.end_check()
 
 

@@ -30,12 +30,12 @@ def split_words(command: str | Iterable[str]) -> list[str]:
 
 def bench_command(words: list[str]) -> str | None:
 	"""The command that bench or its helper runs, such as worker or schedule. None where neither is called."""
-	found = None
+	command = None
 	for position, word in enumerate(words):
 		if word == BENCH_HELPER or PurePath(word).name in BENCH_PROGRAMS:
 			# A folder may be called bench too (cd /home/frappe/bench && bench worker): the last call counts.
-			found = _first_argument(words[position + 1 :]) or found
-	return found
+			command = _first_argument(words[position + 1 :]) or command
+	return command
 
 
 def is_worker_command(words: Iterable[str]) -> bool:

@@ -102,8 +102,8 @@ def inspect_database(
 
 	try:
 		with connected(config) as cursor:
-			found = [*transactions(site, cursor, long, idle), *waiters(site, cursor)]
-			return found, sizes(cursor, config)
+			findings = [*transactions(site, cursor, long, idle), *waiters(site, cursor)]
+			return findings, sizes(cursor, config)
 	except (pymysql.MySQLError, OSError) as error:
 		text = f"its database does not answer: {error.args[-1] if error.args else error}"
 		return [Finding(site, Gravity.BLOCKS, text, "Start it, or look at db_host and db_port.")], None
@@ -297,10 +297,10 @@ def moment(value: object) -> datetime | None:
 
 def days(value: object) -> float:
 	try:
-		found = float(str(value or DORMANT_DAYS))
+		number = float(str(value or DORMANT_DAYS))
 	except ValueError:
 		return DORMANT_DAYS
-	return found if math.isfinite(found) else DORMANT_DAYS
+	return number if math.isfinite(number) else DORMANT_DAYS
 
 
 def reason(error: Exception) -> str:

@@ -73,10 +73,10 @@ class ThisHost:
 
 	def likeness(self, process: HostProcess, worker: Worker) -> Likeness:
 		known = self._likenesses.get((process, worker.name))
-		found = known or self._likeness(process.pid, worker)
-		if found >= Likeness.WORKER:
-			self._likenesses[process, worker.name] = found
-		return found
+		result = known or self._likeness(process.pid, worker)
+		if result >= Likeness.WORKER:
+			self._likenesses[process, worker.name] = result
+		return result
 
 	def knows_all_clients(self, address: str) -> bool:
 		_, _, port = address.rpartition(":")

@@ -58,10 +58,10 @@ def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list
 
 def without_journal(folder: Path) -> list[Path]:
 	"""Requests that nobody launched, and what launches printed that began no operation."""
-	found = [
+	files = [
 		(path, path.name.removesuffix(ending)) for ending in LAUNCH for path in folder.glob(f"*{ending}")
 	]
-	return [path for path, operation in found if not (folder / f"{operation}.jsonl").exists()]
+	return [path for path, operation in files if not (folder / f"{operation}.jsonl").exists()]
 
 
 def unfinished_sites(folder: Path) -> tuple[str, ...]:

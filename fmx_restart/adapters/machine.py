@@ -64,8 +64,8 @@ def writable_layer(mounts: Iterable[str]) -> str:
 	"""The folder below an overlay that is mounted as /; "" where / is something else. `mounts`: proc(5), mountinfo."""
 	for line in mounts:
 		words = line.split()
-		if len(words) > 4 and words[4] == "/" and (found := UPPER.search(words[-1])):
-			return found[1]
+		if len(words) > 4 and words[4] == "/" and (match := UPPER.search(words[-1])):
+			return match[1]
 	return ""
 
 
@@ -105,19 +105,19 @@ def read_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/s
 
 def folders(groups: Path, own: Path) -> list[Path]:
 	"""This process' groups and those above: any of them may limit it. In a container its own is the root."""
-	found = [groups, groups / "memory"]
+	paths = [groups, groups / "memory"]
 	try:
 		lines = own.read_text(errors="replace").splitlines()
 	except OSError:
-		return found
+		return paths
 	for line in lines:
 		_, _, rest = line.partition(":")
 		controllers, _, path = rest.partition(":")
 		if controllers in ("", "memory"):
 			root = groups / controllers
 			below = (root / path.lstrip("/")).relative_to(root).parts
-			found += [root.joinpath(*below[:depth]) for depth in range(1, len(below) + 1)]
-	return found
+			paths += [root.joinpath(*below[:depth]) for depth in range(1, len(below) + 1)]
+	return paths
 
 
 def cgroup_number(folder: Path, names: tuple[str, ...]) -> int | None:

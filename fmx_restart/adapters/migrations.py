@@ -199,8 +199,8 @@ class BenchMigrations:
 		return AdoptedRun(log)
 
 	def backup_file(self, site: str, run: Run) -> str | None:
-		found = BACKUP.search(Path(run.log).read_text(errors="replace"))
-		file = self.sites / found["file"] if found else None
+		match = BACKUP.search(Path(run.log).read_text(errors="replace"))
+		file = self.sites / match["file"] if match else None
 		return str(file.resolve()) if file and file.is_file() and file.stat().st_size else None
 
 	def frappe(self, site: str, command: str, *options: str) -> list[str]:

@@ -156,15 +156,15 @@ class ProcessTable:
 	@classmethod
 	def take(cls) -> ProcessTable:
 		"""One pass: a process forked between two would appear to have no parent."""
-		found = ((process, read_stat(process.pid)) for process in psutil.process_iter(FIELDS))
-		return cls(row_of(process, stat) for process, stat in found if stat)
+		processes = ((process, read_stat(process.pid)) for process in psutil.process_iter(FIELDS))
+		return cls(row_of(process, stat) for process, stat in processes if stat)
 
 	@cached_property
 	def children(self) -> dict[int, list[Row]]:
-		found: dict[int, list[Row]] = {}
+		rows_below: dict[int, list[Row]] = {}
 		for row in self.rows.values():
-			found.setdefault(row.parent, []).append(row)
-		return found
+			rows_below.setdefault(row.parent, []).append(row)
+		return rows_below
 
 	@property
 	def init(self) -> Row | None:

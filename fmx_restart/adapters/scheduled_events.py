@@ -76,15 +76,15 @@ class ScheduleRecord:
 
 	def overdue(self, instant: float, *, tolerance: float, config: Mapping) -> list[Overdue]:
 		"""The longest overdue first. Empty for a dormant site, and where croniter, which Frappe brings, is not there."""
-		now, found = self.now(instant), []
+		now, overdue = self.now(instant), []
 		if now is None or self.is_dormant(instant):
 			return []
 		for event in self.events:
 			due = next_run(event, number_of(config, "scheduler_interval", INTERVAL))
 			late = (now - due).total_seconds() if due else 0.0
 			if late > tolerance:
-				found.append(Overdue(event.method, late))
-		return sorted(found, key=lambda overdue: -overdue.seconds)
+				overdue.append(Overdue(event.method, late))
+		return sorted(overdue, key=lambda event: -event.seconds)
 
 	def never_due(self, config: Mapping) -> list[Event]:
 		"""Events whose cron line cannot be read, or matches no day that comes (0 0 31 2 *)."""
@@ -124,8 +124,8 @@ def next_run(event: Event, interval: int) -> datetime | None:
 
 def local_time(instant: float, zone: str) -> datetime | None:
 	"""Naive, as Frappe writes times into its tables. None where nobody knows the zone."""
-	found = zone_named(zone)
-	return None if found is None else datetime.fromtimestamp(instant, found).replace(tzinfo=None)
+	timezone = zone_named(zone)
+	return None if timezone is None else datetime.fromtimestamp(instant, timezone).replace(tzinfo=None)
 
 
 def zone_named(name: str) -> tzinfo | None:

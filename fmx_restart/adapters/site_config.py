@@ -165,12 +165,12 @@ def site_settings(bench_path: Path, site: str, environ: Mapping[str, str] = os.e
 	"""The site's own over the common ones, the environment over both. Raises WrongEnvironment for a broken file."""
 	sites = Path(bench_path, "sites")
 	common = sites / "common_site_config.json"
-	found = parsed(common)[0] if common.exists() else {}
-	found = {**found, **parsed(sites / site / "site_config.json")[0]}
+	settings = parsed(common)[0] if common.exists() else {}
+	settings = {**settings, **parsed(sites / site / "site_config.json")[0]}
 	named = {
 		name: environ[f"FRAPPE_{name.upper()}"] for name in OVERRIDES if environ.get(f"FRAPPE_{name.upper()}")
 	}
-	return {**found, **named}
+	return {**settings, **named}
 
 
 def database_address(config: Mapping) -> str:

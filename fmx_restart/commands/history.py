@@ -21,19 +21,19 @@ HEAD = ("OPERATION", "STARTED", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT CODE"
 def run(limit: int, as_json: bool) -> None:
 	"""Exits with 7 outside of a bench."""
 	with exit_on_error():
-		found = past_operations(journal_folder(), limit + 1)
+		operations = past_operations(journal_folder(), limit + 1)
 	if as_json:
-		click.echo(json.dumps([asdict(operation) for operation in found[:limit]]))
+		click.echo(json.dumps([asdict(operation) for operation in operations[:limit]]))
 	else:
-		say("\n".join(lines(found, limit)))
+		say("\n".join(lines(operations, limit)))
 
 
-def lines(found: list[PastOperation], limit: int) -> list[str]:
-	"""`found`: one more than `limit` where there are older ones."""
-	if not found:
+def lines(operations: list[PastOperation], limit: int) -> list[str]:
+	"""`operations`: one more than `limit` where there are older ones."""
+	if not operations:
 		return ["No operation of this bench has left a journal."]
-	shown = found[:limit]
-	more = [f"Older operations are not shown; --limit {10 * limit} shows more."] if found[limit:] else []
+	shown = operations[:limit]
+	more = [f"Older operations are not shown; --limit {10 * limit} shows more."] if operations[limit:] else []
 	died = [
 		f"Operation {it.operation} died and was not recovered. Type: bench safe-restart recover"
 		for it in shown

@@ -149,12 +149,12 @@ def words(command: str | None) -> tuple[str, ...]:
 	if command is None:
 		return ()
 	try:
-		found = tuple(shlex.split(command))
+		parts = tuple(shlex.split(command))
 	except ValueError as error:
 		raise click.BadParameter(f"{error}: {command}", param_hint="--migrate-command") from error
-	if not found:
+	if not parts:
 		raise click.BadParameter("it is empty", param_hint="--migrate-command")
-	return found
+	return parts
 
 
 def must_answer(typed: Iterable[str | None]) -> tuple[str, ...]:

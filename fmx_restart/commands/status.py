@@ -53,9 +53,9 @@ def lines(status: Status) -> Iterator[str]:
 
 def program_lines(programs: Programs) -> Iterator[str]:
 	for fault in programs.away:
-		yield f"A process manager does not answer, and its programs are not shown: {told(fault)}"
+		yield f"A process manager does not answer, and its programs are not shown: {fault_text(fault)}"
 	if programs.fault:
-		yield f"No process manager answers: {told(programs.fault)}"
+		yield f"No process manager answers: {fault_text(programs.fault)}"
 		yield (
 			"Processes of this bench that can be seen on this machine:"
 			if programs.rows
@@ -65,7 +65,7 @@ def program_lines(programs: Programs) -> Iterator[str]:
 		yield from columns(PROGRAM_HEAD, map(program_cells, programs.rows), right=NUMBERS)
 
 
-def told(fault: Failure) -> str:
+def fault_text(fault: Failure) -> str:
 	return f"{fault.message.rstrip('.')}. {fault.hint}".rstrip()
 
 

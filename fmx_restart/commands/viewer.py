@@ -36,13 +36,13 @@ class MigrationLog:
 
 	def lines(self) -> list[str]:
 		"""Those that are new."""
-		found: list[str] = []
+		lines: list[str] = []
 		with suppress(OSError), self._path.open("rb") as log:
 			log.seek(self._position)
 			while piece := log.read(PIECE):
 				self._position += len(piece)
-				found += self._output.feed(self._decoder.decode(piece), time.monotonic())
-		return found
+				lines += self._output.feed(self._decoder.decode(piece), time.monotonic())
+		return lines
 
 	def rest(self) -> list[str]:
 		"""It has ended: also the last line, when that has no end."""
@@ -114,7 +114,7 @@ class JournalSource:
 		self.notices: list[str] = []
 		self._lines = follow(journal, offset)
 		self._alone_since: float | None = None  # since when no process works on the operation
-		self._told_host = ""  # the other machine on which it runs, once that was told
+		self._other_host = ""  # the other machine on which it runs, once that was told
 
 	def take(self) -> list[Fact]:
 		facts = []
@@ -136,15 +136,15 @@ class JournalSource:
 			)
 
 	def _is_elsewhere(self) -> bool:
-		left = None if self._told_host else left_by(self.journal)
-		if left is not None and not left.is_ours:
-			self._told_host = left.host
+		operation = None if self._other_host else left_by(self.journal)
+		if operation is not None and not operation.is_ours:
+			self._other_host = operation.host
 			self.notices.append(
-				f"Operation {left.operation} runs on {left.host}. This machine cannot see whether its process lives, and"
-				f" shows what it writes to its journal. Ctrl-C ends this view alone. Its state, on {left.host}:"
+				f"Operation {operation.operation} runs on {operation.host}. This machine cannot see whether its process lives, and"
+				f" shows what it writes to its journal. Ctrl-C ends this view alone. Its state, on {operation.host}:"
 				" bench safe-restart status"
 			)
-		return bool(self._told_host)
+		return bool(self._other_host)
 
 
 class ProcessSource:

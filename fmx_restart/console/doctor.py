@@ -64,8 +64,8 @@ WIDE = 240
 
 def console() -> Console:
 	"""For stdout as it is now. A pipe has no width of its own."""
-	found = Console(highlight=False)
-	return found if found.is_terminal else Console(highlight=False, width=WIDE)
+	console = Console(highlight=False)
+	return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
@@ -78,21 +78,21 @@ def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
 
 
 def summary(examination: Examination) -> Text:
-	found = f"{count(len(examination.errors), 'error')}, {count(len(examination.warnings), 'warning')}"
-	found += f", {count(len(examination.notes), 'note')}" if examination.notes else ""
+	counts = f"{count(len(examination.errors), 'error')}, {count(len(examination.warnings), 'warning')}"
+	counts += f", {count(len(examination.notes), 'note')}" if examination.notes else ""
 	checks = f"{count(len(examination.checks), 'check')} in {examination.seconds:.1f} s"
 	state = "Healthy" if examination.is_healthy else "Not healthy"
 	style = "bold green" if examination.is_healthy else "bold red"
-	told = " ".join([f": {found}.", *facts(examination)])
-	return Text.assemble((state, style), told, (f" {checks}.", "dim"))
+	sentences = " ".join([f": {counts}.", *facts(examination)])
+	return Text.assemble((state, style), sentences, (f" {checks}.", "dim"))
 
 
 def facts(examination: Examination) -> Iterator[str]:
 	workers, queues = examination.details.get("workers", ()), examination.details.get("queues", ())
 	if workers:
 		states = [row.state for row in workers]
-		told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-		yield f"{count(len(states), 'worker')}: {told}."
+		by_state = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+		yield f"{count(len(states), 'worker')}: {by_state}."
 	if queues:
 		yield f"{count(sum(row.pending for row in queues), 'job')} waiting, {sum(row.failed for row in queues)} failed."
 

@@ -78,8 +78,8 @@ class LiveTerminal:
 		if isinstance(event, events.Ended):
 			self.console.print(self.report(event))
 		elif text := printable_lines(sentence(event)):
-			told = datetime.fromtimestamp(self.clock())
-			self.console.print(f"[dim]{told:%H:%M:%S}[/]  {self.coloured(event, text)}")
+			time_of_day = datetime.fromtimestamp(self.clock())
+			self.console.print(f"[dim]{time_of_day:%H:%M:%S}[/]  {self.coloured(event, text)}")
 
 	def caught_up(self) -> None:
 		"""No fact is left to be shown: draw the table, where the newest fact is one."""
@@ -116,12 +116,12 @@ class LiveTerminal:
 class DrainTable:
 	"""Drawn anew several times a second, so that running times run. Numbers come from the last fact."""
 
-	def __init__(self, event: events.StillRunning, verbose: bool, told: float) -> None:
-		"""`told`: when the fact happened, in seconds since the epoch."""
-		self.event, self.verbose, self.told = event, verbose, told
+	def __init__(self, event: events.StillRunning, verbose: bool, happened: float) -> None:
+		"""`happened`: when the fact happened, in seconds since the epoch."""
+		self.event, self.verbose, self.happened = event, verbose, happened
 
 	def __rich__(self) -> Group:
-		passed = max(0.0, time.time() - self.told)
+		passed = max(0.0, time.time() - self.happened)
 		depths = "  ".join(f"{queue} {depth}" for queue, depth in sorted(self.event.depths.items()))
 		left = span(max(0.0, self.event.left - passed))
 		queued = Text(f"Queued: {printable_lines(depths)}", "dim")

@@ -103,8 +103,8 @@ def lapses(report: Report) -> list[str]:
 
 def settings(report: Report) -> list[str]:
 	"""Only those that are not as they were found; the rest was told when it happened."""
-	left = [kept for kept in report.settings if kept.reason]
-	lines = [f"    {kept.found.key} of {kept.found.site}: {kept.reason}" for kept in left]
+	not_restored = [kept for kept in report.settings if kept.reason]
+	lines = [f"    {kept.found.key} of {kept.found.site}: {kept.reason}" for kept in not_restored]
 	return ["", "  Settings that could not be put back", *lines] if lines else []
 
 

@@ -49,10 +49,10 @@ def notify_of_new_errors(findings: Iterable[Finding]) -> list[Finding]:
 def names_in(kept: str | None) -> set[str]:
 	"""Empty for what is not a list of names: then everything is news."""
 	try:
-		found = json.loads(kept or "[]")
+		names = json.loads(kept or "[]")
 	except (ValueError, TypeError, RecursionError):
 		return set()
-	return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
+	return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
 def name_of(finding: Finding) -> str:
@@ -84,8 +84,8 @@ def as_html(findings: list[Finding]) -> str:
 
 	escape = frappe.utils.escape_html
 	items = [
-		f"<li><b>{escape(found.check)}</b>: {escape(found.text)}<br>{escape(found.remedy)}</li>"
-		for found in findings[:SHOWN]
+		f"<li><b>{escape(finding.check)}</b>: {escape(finding.text)}<br>{escape(finding.remedy)}</li>"
+		for finding in findings[:SHOWN]
 	]
 	more = len(findings) - SHOWN
 	return f"<ul>{''.join(items)}</ul>" + (f"<p>{more} more: bench doctor</p>" if more > 0 else "")

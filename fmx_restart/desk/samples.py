@@ -114,21 +114,21 @@ def depths_since(instant: float) -> list[dict]:
 	"""Samples, the oldest first."""
 	connection, (samples, _) = bench.connection(), keys()
 	with redis_border():
-		found = [sample_in(sample) for sample in connection.lrange(samples, 0, -1)]
-	return [sample for sample in reversed(found) if sample and sample["time"] >= instant]
+		kept = [sample_in(sample) for sample in connection.lrange(samples, 0, -1)]
+	return [sample for sample in reversed(kept) if sample and sample["time"] >= instant]
 
 
 def throughput_since(instant: float) -> list[tuple[float, int, int]]:
 	"""Minute, jobs that finished, jobs that failed; the oldest first. Minutes that nobody counted are left out."""
 	connection, (_, throughput) = bench.connection(), keys()
 	with redis_border():
-		found = {
+		by_minute = {
 			number_in(minute): counts_in(counts) for minute, counts in connection.hgetall(throughput).items()
 		}
 	return [
 		(minute, *counts)
 		for minute, counts in sorted(
-			(minute, counts) for minute, counts in found.items() if minute and counts
+			(minute, counts) for minute, counts in by_minute.items() if minute and counts
 		)
 		if minute >= instant
 	]

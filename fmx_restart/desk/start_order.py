@@ -141,8 +141,8 @@ def read(folder: Path, operation: str) -> StartOrder:
 def text_in(path: Path) -> str:
 	file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 	with os.fdopen(file, "rb") as opened:
-		found = os.fstat(file)
-		if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+		status = os.fstat(file)
+		if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
 			raise InvalidOrder("It must be a file of this user's that nobody else can read or write.")
 		data = opened.read(LARGEST + 1)
 	if len(data) > LARGEST:

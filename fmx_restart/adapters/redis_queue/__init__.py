@@ -67,7 +67,7 @@ class RedisQueue:
 			return self._stock.inventory(beat)
 
 	def unreadable(self) -> UnreadableRecords:
-		return self.odd.told()
+		return self.odd.summary()
 
 	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		with redis_border():

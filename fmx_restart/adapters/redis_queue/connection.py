@@ -30,25 +30,25 @@ def redis_border() -> Iterator[None]:
 		yield
 	except REFUSED as error:
 		raise WrongEnvironment(
-			f"Redis refuses what this bench needs: {told(error)}.",
+			f"Redis refuses what this bench needs: {error_text(error)}.",
 			hint="Check use_rq_auth, rq_username and rq_password in sites/common_site_config.json"
 			" against config/redis_queue.acl.",
 		) from error
 	except AWAY as error:
 		raise QueueUnreachable(
-			f"Redis does not answer: {told(error)}.",
+			f"Redis does not answer: {error_text(error)}.",
 			hint="Check redis_queue in sites/common_site_config.json, and that Redis runs:"
 			" redis-cli -u <redis_queue> ping.",
 		) from error
 	except exceptions.ResponseError as error:
 		if code := writes_nothing(error):
 			raise QueueUnreachable(
-				f"Redis refuses to write ({code}): {told(error)}.",
+				f"Redis refuses to write ({code}): {error_text(error)}.",
 				hint="Check Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
 				" redis-cli -u <redis_queue in sites/common_site_config.json> info.",
 			) from error
 		raise WrongEnvironment(
-			f"Redis cannot do what this bench needs: {told(error)}.",
+			f"Redis cannot do what this bench needs: {error_text(error)}.",
 			hint="Check redis_queue in sites/common_site_config.json, then Redis' memory, role and version"
 			" (6.0.6 or newer): redis-cli -u <redis_queue> info.",
 		) from error
@@ -59,7 +59,7 @@ def redis_border() -> Iterator[None]:
 		) from None
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
 	"""One line without what was sent: a server that does not know a command repeats its arguments, a password too."""
 	return printable(str(error).partition(", with args beginning with")[0])
 
@@ -68,8 +68,8 @@ def writes_nothing(error: exceptions.ResponseError) -> str | None:
 	"""The code; None for any other refusal. A script or a pipeline puts words before it."""
 	if code := CODES.get(type(error).__name__):
 		return code
-	found = WRITES_NOTHING.search(f"{error} ")
-	return found and found[1]
+	match = WRITES_NOTHING.search(f"{error} ")
+	return match and match[1]
 
 
 TIMEOUT = (
@@ -101,21 +101,21 @@ def credentials(config: Mapping, bench_id: str) -> dict[str, str | None]:
 	return {}
 
 
-def connection_for(config: Mapping, given: Mapping[str, str | None]) -> redis.Redis:
+def connection_for(config: Mapping, arguments: Mapping[str, str | None]) -> redis.Redis:
 	"""Raises WrongEnvironment for a setting that cannot be read."""
 	if config.get("redis_queue_sentinel_enabled"):
-		return by_sentinel(config, given)
+		return by_sentinel(config, arguments)
 	if url := os.environ.get("FRAPPE_REDIS_QUEUE"):
-		return redis.from_url(checked_url(url, "FRAPPE_REDIS_QUEUE", "the environment"), **given)
-	return redis.from_url(checked_url(config.get("redis_queue") or DEFAULT, "redis_queue"), **given)
+		return redis.from_url(checked_url(url, "FRAPPE_REDIS_QUEUE", "the environment"), **arguments)
+	return redis.from_url(checked_url(config.get("redis_queue") or DEFAULT, "redis_queue"), **arguments)
 
 
-def by_sentinel(config: Mapping, given: Mapping[str, str | None]) -> redis.Redis:
+def by_sentinel(config: Mapping, arguments: Mapping[str, str | None]) -> redis.Redis:
 	"""frappe.utils.redis_queue: the nodes are "host:port", the master's credentials stand beside them."""
 	names = {"username": "redis_queue_sentinel_username", "password": "redis_queue_sentinel_password"}
 	sentinel_kwargs = {key: text_of(config, name) for key, name in names.items() if config.get(name)}
 	master = {
-		key: text_of(config, f"redis_queue_master_{key}") or given.get(key)
+		key: text_of(config, f"redis_queue_master_{key}") or arguments.get(key)
 		for key in ("username", "password")
 	}
 	sentinel = Sentinel(nodes_of(config), sentinel_kwargs=sentinel_kwargs, **master)
@@ -128,13 +128,13 @@ def nodes_of(config: Mapping) -> list[tuple[str, int]]:
 	nodes = config.get(key)
 	if not isinstance(nodes, list) or not nodes:
 		raise odd_setting(key, "is not a list of sentinels")
-	found = []
+	addresses = []
 	for node in nodes:
 		host, _, port = str(node).rpartition(":")
 		if not host or not port.isdecimal() or url_fault(f"redis://{node}"):
 			raise odd_setting(key, "has an entry that is not host:port")
-		found.append((host, int(port)))
-	return found
+		addresses.append((host, int(port)))
+	return addresses
 
 
 def text_of(config: Mapping, key: str) -> str | None:
@@ -174,11 +174,11 @@ def reached_at(connection: Redis, settled_after: float = RETRIES_TAKE) -> str:
 	host:port. Empty where it is no TCP server, and where it has not been up for so many seconds: workers that lost it may not
 	be back yet.
 	"""
-	told = connection.connection_pool.connection_kwargs
-	if "path" in told or "host" not in told:
+	arguments = connection.connection_pool.connection_kwargs
+	if "path" in arguments or "host" not in arguments:
 		return ""
 	try:
 		up = whole_number(connection.info("server").get("uptime_in_seconds")) or 0
 	except ResponseError:
 		return ""
-	return f"{told['host']}:{told.get('port', 6379)}" if up >= settled_after else ""
+	return f"{arguments['host']}:{arguments.get('port', 6379)}" if up >= settled_after else ""

@@ -148,8 +148,8 @@ class Interruptions:
 
 	def _jobs(self, ids: Iterable[str]) -> list[KilledJob]:
 		"""Those whose hash is there."""
-		found = hashes(self.connection, ids, FIELDS, self.unreadable)
-		return [self._job(id, fields) for id, fields in found if fields and any(fields)]
+		records = hashes(self.connection, ids, FIELDS, self.unreadable)
+		return [self._job(id, fields) for id, fields in records if fields and any(fields)]
 
 	def _job(self, id: str, fields: list[bytes | None]) -> KilledJob:
 		status, origin, failure_ttl, ttl = map(text, fields)

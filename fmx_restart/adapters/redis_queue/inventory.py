@@ -117,9 +117,9 @@ class Stock:
 		self, queue: str, place: Place, one: List | Registry, answer: Any
 	) -> tuple[list[bytes], bool]:
 		"""The members of a list; none, and that is noted, where its key is of another type."""
-		found = of_its_type(answer)
-		if found is not None:
-			return one.take(found)
+		entries = of_its_type(answer)
+		if entries is not None:
+			return one.take(entries)
 		self.blind.add(queue)
 		name = f"{queue.removeprefix(self.prefix)} ({place.value})"
 		self.unreadable.note("list of a queue", name, ODD_TYPE)
@@ -191,8 +191,8 @@ def job_ids(connection: Redis) -> Iterator[list[bytes]]:
 	stem, cursor = len(keys.JOB_PREFIX), 0
 	while True:
 		cursor, names = connection.scan(cursor, match=keys.JOB_PREFIX + "*", count=SCANNED)
-		found = (name[stem:] for name in names)
-		yield [id for id in found if not id.startswith(WAKE)]
+		ids = (name[stem:] for name in names)
+		yield [id for id in ids if not id.startswith(WAKE)]
 		if not cursor:
 			return
 

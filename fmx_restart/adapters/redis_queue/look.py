@@ -198,17 +198,17 @@ def count(pipe: Pipeline, name: str) -> None:
 
 def sample(script: Script, name: str) -> tuple[int, list]:
 	"""The length of the queue, and its sample, part by part."""
-	found: list = []
+	jobs: list = []
 	while True:
-		arguments = [SAMPLE, LARGEST, keys.JOB_PREFIX, len(found), PART]
+		arguments = [SAMPLE, LARGEST, keys.JOB_PREFIX, len(jobs), PART]
 		try:
 			length, part = script(keys=[keys.queue_key(name)], args=arguments)
 		except ResponseError as error:
 			of_its_type(error)  # raises any other
 			return 0, []
-		found += part
-		if not part or len(found) >= min(length, SAMPLE):
-			return length, found
+		jobs += part
+		if not part or len(jobs) >= min(length, SAMPLE):
+			return length, jobs
 
 
 def surveyed(queue: str, answers: list, unreadable: Unreadable) -> QueueSurvey:

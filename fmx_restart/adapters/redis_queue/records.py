@@ -71,7 +71,7 @@ class Unreadable:
 			if len(self._named) < NAMED:
 				self._named.append(UnreadableRecord(kind, printable(name), reason))
 
-	def told(self) -> UnreadableRecords:
+	def summary(self) -> UnreadableRecords:
 		with self._lock:
 			return UnreadableRecords(len(self._seen), tuple(self._named), is_more=len(self._seen) >= COUNTED)
 
@@ -87,13 +87,13 @@ class Record:
 
 	def instant(self, field: str, value: str | None) -> float | None:
 		"""Seconds since the epoch."""
-		found = instant(value) if value else None
-		if value and found is None:
+		time = instant(value) if value else None
+		if value and time is None:
 			self.note(f"its {field} is not an RQ time stamp")
-		return found
+		return time
 
 	def number(self, field: str, value: str | None) -> float | None:
-		found = number(value) if value else None
-		if value and found is None:
+		parsed = number(value) if value else None
+		if value and parsed is None:
 			self.note(f"its {field} is not a number")
-		return found
+		return parsed

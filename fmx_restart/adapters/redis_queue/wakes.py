@@ -85,10 +85,10 @@ class Wakes:
 		pipe = self.connection.pipeline(transaction=False)
 		for key in ours:
 			pipe.lrange(key, 0, FRONT)
-		found = zip(ours, pipe.execute(raise_on_error=False) if ours else [], strict=True)
+		answers = zip(ours, pipe.execute(raise_on_error=False) if ours else [], strict=True)
 		return [
 			(text(key), text(id))
-			for key, ids in found
+			for key, ids in answers
 			for id in of_its_type(ids) or ()
 			if text(id).startswith(self.id_stem)
 		]
