@@ -14,7 +14,7 @@ from pathlib import Path
 
 from development import state
 from development.command_line import wanted_bench
-from development.copies import up_copies
+from development.copies import ORDINALS, up_copies
 from development.description import CHECKOUT, ROOT, Bench
 from development.errors import DevelopmentError
 from development.lifecycle import build, down, up
@@ -34,7 +34,12 @@ LONG = "FMX_LONG_TESTS"  # set for tests that are too slow for every run
 WANTED = CHECKOUT / "development" / "test-requirements.txt"
 FAST = ROOT / "fast"  # a Python environment without Frappe
 FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz")
-CORES = 2
+#: Tests without a bench wait for Redis, supervisord and workers half of their time.
+PROCESSES = 2 * (os.cpu_count() or 1)
+MOST_BENCHES = 1 + len(ORDINALS)
+BENCH_MEMORY = 1.5e9  # bytes: database, two Redis, web, workers and a browser
+#: Beside the build and the tests on benches, which more depends on.
+ASIDE = ("nice", "-n", "5")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,7 +73,13 @@ def parser() -> argparse.ArgumentParser:
 		"--fast", action="store_true", help="run the tests that need no bench: before each commit"
 	)
 	top.add_argument("--long", action="store_true", help="run the tests too that are too slow for every run")
-	top.add_argument("--benches", type=int, default=3, help="use this many benches side by side; default 3")
+	top.add_argument(
+		"--benches",
+		type=int,
+		default=benches_for_this_machine(),
+		choices=range(1, MOST_BENCHES + 1),
+		help="use this many benches side by side; default: two for each core, as far as memory reaches",
+	)
 	top.add_argument("--name", help="use this development bench; default: the current one")
 	top.add_argument(
 		"--frappe", default="", metavar="PATH_OR_URL[@BRANCH]", help="test with a Frappe of your own"
@@ -77,12 +88,18 @@ def parser() -> argparse.ArgumentParser:
 	return top
 
 
+def benches_for_this_machine() -> int:
+	"""Tests on a bench wait half of their time for processes to boot, for leases and for people's patience."""
+	memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+	return max(1, min(2 * (os.cpu_count() or 1), int(memory / 2 / BENCH_MEMORY), MOST_BENCHES))
+
+
 def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	"""Needs no Frappe and no bench: Redis, supervisord and the rest are started by the tests themselves."""
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
 	chosen = pytest_options or WITHOUT_BENCH
-	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{CORES}", *chosen)))
+	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{PROCESSES}", *chosen)))
 
 
 def fast_environment(progress: Progress) -> dict[str, str]:
@@ -103,7 +120,7 @@ def fast_environment(progress: Progress) -> dict[str, str]:
 
 
 def run_all(options: argparse.Namespace, progress: Progress, pytest_options: list[str]) -> int:
-	"""Tests that need no bench run while the benches are built. What was not up before is stopped at the end."""
+	"""Tests that need no bench run beside everything else. What was not up before is stopped at the end."""
 	bench = wanted_bench(options)
 	with ExitStack() as stack:
 		with state.exclusively(progress):
@@ -117,8 +134,8 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 		with ThreadPoolExecutor(max_workers=1) as aside:
 			quick = aside.submit(run_without_bench, bench, ROOT / "quick.log")
 			benches = bring_up(bench, options.benches, stack, progress)
-			failed = show(quick, ROOT / "quick.log", progress)
-		return int(failed | run_on(benches, progress, (*PYTEST, *ON_BENCHES)))
+			failed = run_on(benches, progress, (*PYTEST, *ON_BENCHES))
+			return int(show(quick, ROOT / "quick.log", progress) | failed)
 
 
 def bring_up(bench: Bench, count: int, stack: ExitStack, progress: Progress) -> list[Bench]:
@@ -159,8 +176,9 @@ def run_without_bench(bench: Bench, log: Path) -> bool:
 			environment,
 			Progress(output),
 			*STYLE,
-			(*PYTEST, f"-n{CORES}", *WITHOUT_BENCH),
+			(*PYTEST, f"-n{PROCESSES // 2 or 1}", *WITHOUT_BENCH),
 			output=output,
+			before=ASIDE,
 		)
 
 
@@ -178,17 +196,24 @@ def run_on(benches: list[Bench], progress: Progress, *commands: Sequence[str]) -
 	*others, tests = commands
 	if len(benches) > 1:
 		environment[BENCHES] = " ".join(bench.name for bench in benches)
-		tests = (*tests, f"-n{len(benches)}", "--dist=loadscope")
+		# in the order of the plugin, the longest first, not those with the most tests
+		tests = (*tests, f"-n{len(benches)}", "--dist=loadscope", "--no-loadscope-reorder")
 	return run(first.python, environment, progress, *others, tests)
 
 
-def run(python: Path, environment: dict, progress: Progress, *commands: Sequence[str], output=None) -> bool:
-	"""Each of them, whatever became of the one before. True when anything failed."""
+def run(
+	python: Path, environment: dict, progress: Progress, *commands: Sequence[str], output=None, before=()
+) -> bool:
+	"""Each of them, whatever became of the one before. True when anything failed. `before`: words such as nice."""
 	failed = False
 	for command in commands:
 		progress.say(" ".join(command))
 		done = subprocess.run(
-			[str(python), "-m", *command], cwd=CHECKOUT, env=environment, stdout=output, stderr=output
+			[*before, str(python), "-m", *command],
+			cwd=CHECKOUT,
+			env=environment,
+			stdout=output,
+			stderr=output,
 		)
 		failed = failed or done.returncode != 0
 	return failed

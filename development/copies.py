@@ -11,13 +11,20 @@ from pathlib import Path
 
 from development import state
 from development.database import run_sql, sql_command
-from development.description import Bench
+from development.description import BENCH_FOLDERS, Bench
 from development.desk_build import installed_apps, link_assets, stamp
 from development.progress import Progress
 
 #: None is the beginning of another: tests find a bench's processes by its path.
-ORDINALS = ("second", "third", "fourth")
+ORDINALS = ("second", "third", "fourth", "fifth", "sixth")
 COPIED_APPS = ("frappe", "fmx_workload")  # tests change files in them
+#: Of a Python environment: what may hold the path of its bench.
+PLACED = (
+	"bin/*",
+	"pyvenv.cfg",
+	"lib/*/site-packages/*.pth",
+	"lib/*/site-packages/*.dist-info/direct_url.json",
+)
 
 
 def copies_of(first: Bench, count: int) -> list[Bench]:
@@ -38,12 +45,48 @@ def up_copies(first: Bench, count: int, progress: Progress) -> list[Bench]:
 	from development.lifecycle import up
 
 	def up_copy(bench: Bench) -> Bench:
+		copy_environment(first, bench)
 		copy_apps(first, bench)
 		return up(bench, progress, template=first)
 
 	wanted = copies_of(first, count)
 	with ThreadPoolExecutor(max_workers=max(1, count)) as together:
 		return list(together.map(up_copy, wanted))
+
+
+def copy_environment(first: Bench, bench: Bench) -> None:
+	"""
+	Its packages and their compiled modules are never changed in place: one file serves all benches. The workload app
+	alone is installed anew, because each bench has its own.
+	"""
+	target = bench.path / "env"
+	if target.exists():
+		return
+	for folder in BENCH_FOLDERS:
+		(bench.path / folder).mkdir(parents=True, exist_ok=True)
+	unfinished = target.with_name(".env.new")
+	shutil.rmtree(unfinished, ignore_errors=True)
+	shutil.copytree(first.path / "env", unfinished, symlinks=True, copy_function=os.link)
+	for file in [file for pattern in PLACED for file in unfinished.glob(pattern)]:
+		put_into_place(file, f"{first.path}/", f"{bench.path}/")
+	for mark in unfinished.glob("*-installed"):
+		replace_file(mark, mark.read_bytes())
+	(unfinished / "fmx_workload-installed").unlink(missing_ok=True)
+	unfinished.rename(target)
+
+
+def put_into_place(file: Path, before: str, after: str) -> None:
+	content = file.read_bytes() if file.is_file() and not file.is_symlink() else b""
+	if before.encode() in content:
+		replace_file(file, content.replace(before.encode(), after.encode()))
+
+
+def replace_file(file: Path, content: bytes) -> None:
+	"""The other bench keeps what it has: the two names were one file."""
+	mode = file.stat().st_mode
+	file.unlink()
+	file.write_bytes(content)
+	file.chmod(mode)
 
 
 def copy_apps(first: Bench, bench: Bench) -> None:

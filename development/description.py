@@ -14,6 +14,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 #: The one ignored folder of the checkout that holds all we download, build and write.
 ROOT = CHECKOUT / ".development"
 DEFAULT_NAME = "fmx-bench"
+#: What every bench has before anything is installed in it.
+BENCH_FOLDERS = ("apps", "sites", "logs", "config/pids")
 #: Apps of ours that every bench gets, in the order they are installed, with their sources.
 OUR_APPS = {"fmx_restart": CHECKOUT, "fmx_workload": CHECKOUT / "development" / "apps" / "fmx_workload"}
 

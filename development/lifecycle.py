@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from development import state
-from development.apps import ensure_frappe, ensure_our_apps
+from development.apps import ensure_frappe, ensure_frappe_source, ensure_our_apps
 from development.configuration import write_bench_configuration, write_supervisord_configuration
 from development.copies import copy_assets
 from development.database import ensure_data_folder, write_database_settings
 from development.description import Bench
-from development.desk_build import ensure_desk, ensure_realtime
+from development.desk_build import ensure_desk, ensure_realtime, has_packages
 from development.progress import Progress
 from development.services import (
 	end_leftovers,
@@ -37,7 +37,7 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench |
 	state.remember(bench)
 	if template is None:
 		state.make_current(bench)
-	has_new_apps = build(bench, progress, log)
+	has_new_apps = build(bench, progress, log, desk=desk)
 	was_running = running_supervisord(bench) is not None
 	if not was_running:
 		bench = start_database(bench, progress, log)
@@ -67,13 +67,26 @@ def fill(bench: Bench, progress: Progress, *, desk: bool, template: Bench | None
 	return is_migrated
 
 
-def build(bench: Bench, progress: Progress, log: Path) -> bool:
+def build(bench: Bench, progress: Progress, log: Path, *, desk: bool = True) -> bool:
 	"""Everything that needs nothing running. True when an app was installed, so that running code is not the newest."""
 	ensure_packages(progress, log, for_a_checkout=bool(bench.frappe))
 	ensure_tools(progress, log)
-	ensure_frappe(bench, progress, log)
+	ensure_frappe_source(bench, progress, log)
+	with ThreadPoolExecutor(
+		max_workers=1
+	) as aside:  # packages of Node and of Python: mostly a wait for the network
+		node = aside.submit(ensure_node_packages, bench, progress, desk=desk)
+		ensure_frappe(bench, progress, log)
+		has_new_apps = ensure_our_apps(bench, progress, log)
+		node.result()
+	return has_new_apps
+
+
+def ensure_node_packages(bench: Bench, progress: Progress, *, desk: bool) -> None:
+	log = bench.log_path / "desk.log"
 	ensure_realtime(bench, progress, log)
-	return ensure_our_apps(bench, progress, log)
+	if desk:
+		has_packages(bench, progress, log)
 
 
 def start_database(bench: Bench, progress: Progress, log: Path) -> Bench:

@@ -16,13 +16,49 @@ import pytest
 
 from development.description import current_bench
 from development.running import last_lines
+from fmx_restart.tests.repetitions import COUNTS
 
 BENCHES = "FMX_DEVELOPMENT_BENCHES"  # names, separated by blanks; one for each process
 BENCH = "FMX_DEVELOPMENT_BENCH"  # the one that tests of this process use
 SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
 BENCH_TESTS = "/tests/bench/"
+REPEATED = "repetitions"
 SLOWEST = 15  # files that are named at the end
 QUOTED_LINES = 60  # of a journal, and of each program's log
+#: Classes that take longest on a bench. They begin first, so that no bench works on one when all others have ended.
+LONGEST = (
+	"TestCrashesAtOtherBorders",
+	"TestAPatchThatRaises",
+	"TestRestartFromDesk",
+	"TestStrategies",
+	"TestCrashesWithTheGuardian",
+	"TestHangs",
+	"TestAPatchThatHangs",
+	"TestWildJobs",
+	"TestKilledWorkers",
+	"TestRequeue",
+	"TestPages",
+	"TestDetached",
+	"TestDatabaseIsDown",
+	"TestStopped",
+	"TestStrangers",
+	"TestAPatchThatWorks",
+	"TestNoWorkerFree",
+	"TestInterruptedTwice",
+	"TestUnderLoad",
+	"TestWithoutFrappe",
+	"TestBrokenApp",
+	"TestNeverLaunched",
+	"TestKilled",
+	"TestTerminal",
+	"TestCrashesAtBorders",
+	"TestTwoAtOnce",
+	"TestMigrating",
+	"TestTwoBenchesOnOneRedis",
+	"TestSupervisordIsKilled",
+	"TestDoctor",
+	"TestInstallation",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,8 +70,27 @@ def pytest_configure(config: pytest.Config) -> None:
 		os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+	ranks = {name: rank for rank, name in enumerate(LONGEST)}
+	items.sort(key=lambda item: ranks.get(item.cls.__name__ if item.cls else "", len(ranks)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+	"""A process of pytest-xdist tells the one that prints what it has repeated."""
+	if hasattr(session.config, "workeroutput"):
+		session.config.workeroutput[REPEATED] = dict(COUNTS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error: object) -> None:
+	COUNTS.update(getattr(node, "workeroutput", {}).get(REPEATED, {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-	"""Which files take the time: set-up, calls and tear-down, of all processes."""
+	"""How often tests with chance were repeated, and which files take the time, in all processes."""
+	if COUNTS:
+		terminalreporter.section("repetitions")
+		terminalreporter.write_line(", ".join(f"{count} {what}" for what, count in COUNTS.items() if count))
 	spent: Counter[str] = Counter()
 	for reports in terminalreporter.stats.values():
 		for report in reports:

@@ -3,7 +3,7 @@ The process that outlives an operation: python -m fmx_restart.guardian OPERATION
 
 It sleeps on the lock of the operation's journal. The kernel wakes it the instant the operation's process is gone, however
 that ended; if the journal has no end then, it recovers what is left. Nothing is imported before that: while it sleeps it
-costs a bare interpreter. READY is the file descriptor of a pipe to whoever started it: a byte there says that it waits.
+costs a bare interpreter, and no more after an operation that ended well, when the bench boots. READY is the file descriptor of a pipe to whoever started it: a byte there says that it waits.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import fcntl
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
+
+from fmx_restart.adapters.journal_end import is_closed
 
 
 def main(operation: str, journal: str, ready: int) -> None:
 	sleep_until_nobody_holds(journal, ready)
+	if not Path(journal).exists() or is_closed(Path(journal)):
+		return
 	from fmx_restart.recover import recover_patiently
 
 	recover_patiently(operation)

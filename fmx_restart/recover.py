@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from fmx_restart.adapters.guardian_process import start_guardian
-from fmx_restart.adapters.journal import Journal, crashed_operation_to_recover, is_closed
+from fmx_restart.adapters.journal import Journal, crashed_operation_to_recover
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.journals import Unfinished, left_by, unfinished
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Emitter, Listener

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fmx_restart.adapters.journal import (
-	facts_in,
-	is_closed,
-	is_worked_on,
-	whole_lines,
-	without_repetitions,
-)
+from fmx_restart.adapters.journal import facts_in, is_worked_on, without_repetitions
+from fmx_restart.adapters.journal_end import is_closed, whole_lines
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
 from fmx_restart.engine.errors import exit_code_of

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fmx_restart.adapters.journal_end import whole_lines
 from fmx_restart.adapters.site_config import write_all
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
@@ -17,13 +18,8 @@ from fmx_restart.engine.emitter import FORMAT, json_line
 from fmx_restart.engine.errors import JournalUnreadable
 
 Fact = tuple[float, events.Event]  # instant (seconds since the epoch) and fact
-TAIL = 65536  # bytes: most Ended facts begin within the last of them
 LAST_INSTANT = 32503680000.0  # seconds since the epoch: the year 3000
 LONGEST_REASON = 120  # characters
-ENDED = '{"event": "Ended"'  # how the line begins that closes a journal, in every format
-LEFT_OPEN = (
-	'"is_left_open": true'  # stands in the line of an operation that lost the bench: that closes nothing
-)
 UPDATE = "Install the version of fmx_restart that wrote it, then type: bench safe-restart recover."
 
 
@@ -68,14 +64,6 @@ def facts_in(lines: Iterable[str]) -> Iterator[Fact]:
 	for line in lines:
 		time, fact = fact_in(line, time)
 		yield time, fact
-
-
-def whole_lines(journal: Path) -> Iterator[str]:
-	"""Without one at the end that is not written to its end: a crash cut it off, or someone writes it just now."""
-	with journal.open("rb") as lines:
-		for line in lines:
-			if line.endswith(b"\n"):
-				yield line.decode(errors="replace")
 
 
 def facts_of(journal: Path) -> Iterator[Fact]:
@@ -148,21 +136,6 @@ def crashed_operation_to_recover(journal: Path) -> CrashedOperation:
 def first_fact_of(journal: Path) -> Fact | None:
 	"""None where not even the first line is whole: an operation that has not told anything has not begun anything."""
 	return next(facts_of(journal), None)
-
-
-def is_closed(journal: Path) -> bool:
-	"""By how its lines begin: an end is one also where its report is not understood. A journal may be long."""
-	with journal.open("rb") as file:
-		file.seek(max(0, file.seek(0, 2) - TAIL))
-		tail = file.read()
-	if not tail.endswith(b"\n"):
-		return False
-	last_lines = tail.decode(errors="replace").split("\n")[1:]
-	return any(map(closes, last_lines)) or any(map(closes, whole_lines(journal)))
-
-
-def closes(line: str) -> bool:
-	return line.startswith(ENDED) and LEFT_OPEN not in line
 
 
 def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:

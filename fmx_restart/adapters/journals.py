@@ -11,10 +11,10 @@ from fmx_restart.adapters.journal import (
 	crashed_operation_in,
 	facts_of,
 	first_fact_of,
-	is_closed,
 	is_worked_on,
 	understood_facts_of,
 )
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from fmx_restart.adapters.journal import is_closed, newest
+from fmx_restart.adapters.journal import newest
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.commands.operation_process import Reporter, let_go_of_closed_streams, start
 from fmx_restart.commands.viewer import JournalSource, MigrationLogs, Moment, ProcessSource, Viewer, batches
 from fmx_restart.engine import events

@@ -13,7 +13,8 @@ from typing import Protocol
 import click
 
 from fmx_restart.adapters.guardian_process import GUARDIAN_WITHIN
-from fmx_restart.adapters.journal import ENDED, Fact, fact_in, follow, is_worked_on
+from fmx_restart.adapters.journal import Fact, fact_in, follow, is_worked_on
+from fmx_restart.adapters.journal_end import ENDED
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.commands.operation_process import OperationProcess
 from fmx_restart.engine import events

@@ -10,7 +10,8 @@ from frappe.utils import now_datetime
 
 from fmx_restart.adapters.control_sites import Mode
 from fmx_restart.adapters.guardian_process import GUARDIAN_WITHIN
-from fmx_restart.adapters.journal import is_closed, is_worked_on
+from fmx_restart.adapters.journal import is_worked_on
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.adapters.site_config import file_lock
 from fmx_restart.desk import access, bench, rows, start_order

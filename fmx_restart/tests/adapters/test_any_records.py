@@ -18,6 +18,7 @@ from fmx_restart.engine.ledger import Place
 from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench
+from fmx_restart.tests.repetitions import repetitions
 
 JOB_FIELDS = ("status", "origin", "data", "enqueued_at", "started_at", "ended_at", "timeout", "worker_name")
 JOB_FIELDS += ("meta", "ttl", "failure_ttl", "exc_info")
@@ -47,7 +48,11 @@ MEMBERS = st.dictionaries(IDS, SCORES, max_size=3)
 
 
 class TestAnyRecords(Ghosts, RedisTestCase):
-	@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+	@settings(
+		max_examples=repetitions("odd job records", 20, long=400),
+		deadline=None,
+		suppress_health_check=[HealthCheck.differing_executors],
+	)
 	@given(st.data())
 	def test_no_reader_raises_and_what_rq_wrote_is_read_exactly(self, data):
 		self.admin.flushall()
@@ -125,7 +130,11 @@ class TestAnyRecords(Ghosts, RedisTestCase):
 
 
 class TestAnyPickle(unittest.TestCase):
-	@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+	@settings(
+		max_examples=repetitions("odd pickles", 200, long=5000),
+		deadline=None,
+		suppress_health_check=[HealthCheck.differing_executors],
+	)
 	@given(st.binary(max_size=200) | PICKLES)
 	def test_any_bytes_give_three_short_printable_names(self, data):
 		for name in label_and_method(data):

@@ -13,10 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 from fmx_restart.adapters.guardian_process import start_guardian
-from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_closed, is_worked_on
+from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_worked_on
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.report import Report
 from fmx_restart.tests.adapters.waiting import eventually
 
 OPERATION = "20261101-120000-0001"
@@ -93,6 +95,24 @@ class TestGuardian(GuardianTest):
 		holder.kill()
 		self.assertEqual(guardian.wait(60), 0, self.log())
 		self.assertEqual(crashed_operation_in(self.path).phase, Phase.RECOVERED)
+
+	def test_after_an_operation_that_ended_well_it_imports_nothing(self):
+		with closing(Journal(self.folder, OPERATION)) as journal:
+			journal(events.OperationStarted(OPERATION, "bench", "fast"))
+			journal(events.Ended(Report(OPERATION, "bench", "fast", 0.0, outcome=Phase.DONE)))
+		code = (
+			"import os, sys\nfrom fmx_restart.guardian import main\n"
+			"main(*sys.argv[1:], os.open(os.devnull, os.O_WRONLY))\n"
+			"print(*{'redis', 'fmx_restart.recover', 'fmx_restart.engine.events'} & set(sys.modules))"
+		)
+		done = subprocess.run(
+			[sys.executable, "-c", code, OPERATION, str(self.path)],
+			cwd=self.sites,
+			env={**os.environ, **self.environ},
+			capture_output=True,
+			text=True,
+		)
+		self.assertEqual((done.returncode, done.stdout), (0, "\n"), done.stderr)
 
 	def test_it_has_the_journal_open_for_writing_as_locks_on_nfs_want_it(self):
 		self.hold()

@@ -17,9 +17,9 @@ from fmx_restart.adapters.journal import (
 	crashed_operation_in,
 	crashed_operation_to_recover,
 	fact_in,
-	is_closed,
 	is_worked_on,
 )
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.journals import prune, unfinished, unfinished_sites
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT, Emitter, json_line

@@ -36,6 +36,7 @@ from fmx_restart.adapters.setting_rules import RULES, number, odd_settings, port
 from fmx_restart.adapters.site_config import parsed
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.migration import Gravity
+from fmx_restart.tests.repetitions import repetitions
 
 CHECKOUT = Path(__file__).parents[3]
 SECRET = "hunter2"
@@ -304,7 +305,7 @@ class TestSchedule(unittest.TestCase):
 class TestAnySettings(unittest.TestCase):
 	"""Whatever stands there: a refusal, a default or a few words."""
 
-	@settings(max_examples=200, deadline=None)
+	@settings(max_examples=repetitions("odd common files", 60, long=1000), deadline=None)
 	@given(st.dictionaries(st.sampled_from([*RULES, "use_rq_auth", "rq_username", "rq_password"]), ANYTHING))
 	def test_the_common_file(self, config):
 		for read in (
@@ -319,7 +320,7 @@ class TestAnySettings(unittest.TestCase):
 		for odd in odd_settings(config):
 			self.assertTrue(str(odd).startswith(odd.key))
 
-	@settings(max_examples=60, deadline=None)
+	@settings(max_examples=repetitions("odd site files", 30, long=500), deadline=None)
 	@given(
 		st.fixed_dictionaries(
 			{"db_host": st.sampled_from(["127.0.0.1", "db..internal", 5, None])},

@@ -14,7 +14,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_closed
+from fmx_restart.adapters.journal import Journal, crashed_operation_in
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.engine import events

@@ -8,7 +8,8 @@ import time
 import unittest
 from contextlib import closing
 
-from fmx_restart.adapters.journal import Journal, is_closed
+from fmx_restart.adapters.journal import Journal
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.journals import OthersAtWork
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase

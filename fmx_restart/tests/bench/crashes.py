@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import psutil
 import redis
 
-from fmx_restart.adapters.journal import crashed_operation_in, is_closed
+from fmx_restart.adapters.journal import crashed_operation_in
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
 from fmx_restart.tests.bench.support import keys_of_ours

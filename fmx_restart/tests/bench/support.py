@@ -19,8 +19,6 @@ from fmx_restart.tests.bench.real_jobs import Jobs
 if TYPE_CHECKING:
 	from development.description import Bench
 
-#: Set by bin/test --long, for what takes too long for every run
-IS_LONG_RUN = "FMX_LONG_TESTS" in os.environ
 #: Seconds for a bench to come to rest: right after it was built, its scheduler has much to do.
 REST = 240.0
 

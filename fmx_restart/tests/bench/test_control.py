@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from fmx_restart.adapters.journal import crashed_operation_in, is_closed
+from fmx_restart.adapters.journal import crashed_operation_in
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command, Finished

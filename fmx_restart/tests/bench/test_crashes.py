@@ -7,7 +7,8 @@ import unittest
 
 from fmx_restart.engine.held import LEASE
 from fmx_restart.tests.bench.crashes import Crash, Crashes, at_borders, at_random
-from fmx_restart.tests.bench.support import IS_LONG_RUN, BenchTestCase
+from fmx_restart.tests.bench.support import BenchTestCase
+from fmx_restart.tests.repetitions import IS_LONG_RUN, repetitions
 
 SLACK = 45.0  # seconds: a suspended worker looks each second; the machine may be busy
 
@@ -56,4 +57,4 @@ class TestCrashesWithTheGuardian(CrashesCase):
 @unittest.skipUnless(IS_LONG_RUN, "takes most of an hour: bin/test --long")
 class TestManyCrashes(CrashesCase):
 	def test_an_operation_that_is_killed_at_any_moment_leaves_a_working_bench(self):
-		self.kill(*at_random(110, random.Random()))
+		self.kill(*at_random(repetitions("crashes at any moment", 0, long=110), random.Random()))

@@ -11,6 +11,7 @@ import psutil
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
+from fmx_restart.tests.bench.site_process import on_site
 from fmx_restart.tests.bench.support import BenchTestCase, wait_until_at_rest
 
 #: Checks of the machine and of what surrounds the bench: on a bench as it is built none of them says anything.
@@ -73,6 +74,7 @@ class TestDoctorHost(BenchTestCase):
 		self.assertEqual(self.findings(*CHECKS), [])
 
 	def test_each_site_and_both_redis_servers_are_shown(self):
+		on_site(self.bench, "note_run")
 		details = self.examine()["details"]
 		(site,) = [row for row in details["sites"] if row["site"] == self.bench.site]
 		self.assertEqual(

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import TestJob
-from fmx_restart.tests.bench.support import IS_LONG_RUN, BenchTestCase, own_programs, wait_until_at_rest
+from fmx_restart.tests.bench.support import BenchTestCase, own_programs, wait_until_at_rest
+from fmx_restart.tests.repetitions import IS_LONG_RUN
 
 STUBBORN = "fmx_restart.tests.bench.jobs.stubborn"
-LONG = 6.0  # seconds of a long job
+LONG = 4.0  # seconds of a long job
+OUTLASTS = 60.0  # seconds of one that is killed, however slowly the command comes as far
 GRACE = "2"  # seconds until force, where a strategy uses it
 MANY = 40  # jobs in a full queue
 PATIENCE = 240.0  # seconds for the operation to end, its background part too
@@ -31,20 +33,23 @@ class Matrix(BenchTestCase):
 	themselves wrote down.
 	"""
 
-	def situations(self) -> dict[str, Callable[[], list[TestJob]]]:
+	def situations(self, expected: Expected) -> dict[str, Callable[[], list[TestJob]]]:
 		"""On an idle bench in a long run only: everything that it asserts is asserted with jobs, too."""
 		idle = {"idle": list} if IS_LONG_RUN else {}
-		return {**idle, "jobs of every kind": self.jobs_of_every_kind}
+		return {
+			**idle,
+			"jobs of every kind": lambda: self.jobs_of_every_kind(OUTLASTS if expected.kills else LONG),
+		}
 
-	def jobs_of_every_kind(self) -> list[TestJob]:
+	def jobs_of_every_kind(self, seconds: float) -> list[TestJob]:
 		"""Each worker runs one that takes long, one of which ignores TERM; short ones and a full queue wait."""
-		long = self.jobs.work("long", seconds=LONG).wait_for_start()
-		stubborn = self.jobs.put(STUBBORN, "short", seconds=LONG).wait_for_start()
+		long = self.jobs.work("long", seconds=seconds).wait_for_start()
+		stubborn = self.jobs.put(STUBBORN, "short", seconds=seconds).wait_for_start()
 		short = [self.jobs.work(queue, seconds=0.1) for queue in QUEUES * 4]
 		return [long, stubborn, *short, *(self.jobs.work(QUEUES[n % 3]) for n in range(MANY))]
 
 	def check(self, options: tuple[str, ...], expected: Expected) -> None:
-		for name, put_jobs in self.situations().items():
+		for name, put_jobs in self.situations(expected).items():
 			with self.subTest(situation=name):
 				wait_until_at_rest(self.bench)
 				before, jobs = self.pids(), put_jobs()

@@ -20,7 +20,8 @@ from unittest.mock import patch
 import psutil
 
 import fmx_restart
-from fmx_restart.adapters.journal import Journal, crashed_operation_in, is_closed
+from fmx_restart.adapters.journal import Journal, crashed_operation_in
+from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.commands import viewer
 from fmx_restart.commands.viewer import JournalSource

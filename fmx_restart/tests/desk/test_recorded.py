@@ -8,13 +8,8 @@ from datetime import timezone
 from pathlib import Path
 
 import fmx_restart.tests.recorded
-from fmx_restart.adapters.journal import (
-	crashed_operation_to_recover,
-	facts_of,
-	is_closed,
-	understood_facts_of,
-	whole_lines,
-)
+from fmx_restart.adapters.journal import crashed_operation_to_recover, facts_of, understood_facts_of
+from fmx_restart.adapters.journal_end import is_closed, whole_lines
 from fmx_restart.desk.projection import project
 from fmx_restart.engine.emitter import FORMAT
 from fmx_restart.engine.identity import Machine

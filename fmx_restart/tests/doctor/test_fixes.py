@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from unittest.mock import patch
 
 import psutil
 
@@ -12,10 +13,13 @@ from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.doctor.registry import FIXES, Step
 from fmx_restart.engine.errors import BenchBusy, DrainTimeout
 from fmx_restart.engine.ports import Hold
+from fmx_restart.engine.steps import drain
+from fmx_restart.engine.waiting import Patience
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 from fmx_restart.tests.doctor.test_operations import journal_in
 
+SHORT = Patience(timeout=1.5, poll=0.01)  # for who never answers
 OPERATION = "20261122-120000-beef"
 
 
@@ -86,7 +90,7 @@ class TestPutBack(FixTestCase):
 		self.ghost("lost")
 		(step,) = self.steps("put-back")
 		# When someone wants it put back
-		with self.assertRaises(DrainTimeout) as caught:
+		with patch.object(drain, "PATIENCE", SHORT), self.assertRaises(DrainTimeout) as caught:
 			step.act()
 		# Then it is not, and the queue is running as before
 		self.assertIn(f"pid {pid}", str(caught.exception))
@@ -98,7 +102,7 @@ class TestPutBack(FixTestCase):
 		self.admin.hset(worker.key, mapping={"hostname": "erp-2", "state": "idle"})
 		self.ghost("lost")
 		(step,) = self.steps("put-back")
-		with self.assertRaisesRegex(DrainTimeout, worker.name):
+		with patch.object(drain, "PATIENCE", SHORT), self.assertRaisesRegex(DrainTimeout, worker.name):
 			step.act()
 		self.assertEqual(self.waiting(), [])
 		self.assert_nothing_of_ours_is_left()

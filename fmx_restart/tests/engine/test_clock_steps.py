@@ -18,12 +18,15 @@ from fmx_restart.engine.recovery import Recovery, see_migration_end
 from fmx_restart.engine.report import Report
 from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
 from fmx_restart.tests.engine.support import Run
+from fmx_restart.tests.repetitions import repetitions
 
 HOUR = 3600.0
 STEPS = (HOUR, -HOUR)
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
 SITE = "a.localhost"
 MIGRATE = Options(Strategy.WAIT_WORKERS, sites=(SITE,), migration=MigrationOptions(backup=True))
+#: At each moment of each strategy; between two moments, and between two strategies, it changes.
+DIRECTIONS = repetitions("directions in which the clock is set at each moment", 1, long=len(STEPS))
 ALL = {
 	**{strategy.value: Options(strategy, drain_timeout=60, force_kill_timeout=60) for strategy in Strategy},
 	"migrate": MIGRATE,
@@ -93,7 +96,7 @@ def told(kind: type) -> Callable[[events.Event], bool]:
 
 class TestEveryPhase(ClockCase):
 	def test_every_process_is_proved_to_be_new_and_every_job_runs_once(self):
-		for name, options in ALL.items():
+		for strategy, (name, options) in enumerate(ALL.items()):
 			run = Run(InMemoryBench(WORKERS), options)
 			run.operation.bench.settings.files[SITE] = {}
 			run.go()
@@ -103,8 +106,8 @@ class TestEveryPhase(ClockCase):
 				("between two processes", told(events.ProcessDown)),
 				("when one is up", told(events.ProcessUp)),
 			]
-			for step in STEPS:
-				for moment, at in moments:
+			for number, (moment, at) in enumerate(moments):
+				for step in (*STEPS, *STEPS)[(strategy + number) % 2 :][:DIRECTIONS]:
 					with self.subTest(strategy=name, step=step, moment=moment):
 						self.setUp()
 						jobs = self.under_load()

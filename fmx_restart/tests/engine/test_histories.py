@@ -1,5 +1,5 @@
 """
-Two hundred random histories of a bench, each reproducible by its number. Jobs arrive, finish and vanish, workers
+Random histories of a bench, each reproducible by its number. Jobs arrive, finish and vanish, workers
 are killed, the fence lapses, at any instant; whatever happens, the promises hold.
 """
 
@@ -17,8 +17,9 @@ from fmx_restart.engine.ports import ProcessState
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.testing.workers import WAKE
 from fmx_restart.tests.engine.support import Run
+from fmx_restart.tests.repetitions import repetitions
 
-HISTORIES = 200
+HISTORIES = repetitions("random histories", 80, long=1000)
 QUEUES = ("short", "default", "long")
 SPAN = 16.0  # seconds in which things happen; a restart takes about 3 when no job runs
 
@@ -166,12 +167,12 @@ class TestHistories(unittest.TestCase):
 		"""Every kind of thing happened at every kind of moment."""
 		histories, runs = self.histories, self.runs
 		outcomes = [run.operation.report.outcome for run in runs]
-		self.assertGreater(outcomes.count(Phase.DONE), 100)
-		self.assertGreater(outcomes.count(Phase.ABORTED), 10)
-		self.assertGreater(sum(bool(history.ours_to_save) for history in histories), 20)
-		self.assertGreater(sum(bool(history.killed) for history in histories), 5)
-		self.assertGreater(sum(bool(run.of(events.FenceLapsed)) for run in runs), 10)
-		self.assertGreater(sum(bool(run.of(events.JobsPutBack)) for run in runs), 20)
+		self.assertGreater(outcomes.count(Phase.DONE), HISTORIES / 2)
+		self.assertGreater(outcomes.count(Phase.ABORTED), HISTORIES / 20)
+		self.assertGreater(sum(bool(history.ours_to_save) for history in histories), HISTORIES / 10)
+		self.assertGreater(sum(bool(history.killed) for history in histories), HISTORIES / 40)
+		self.assertGreater(sum(bool(run.of(events.FenceLapsed)) for run in runs), HISTORIES / 20)
+		self.assertGreater(sum(bool(run.of(events.JobsPutBack)) for run in runs), HISTORIES / 10)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 Whatever happens, in whatever order: jobs come and end, workers and operations are killed, Redis goes and comes, other
 people suspend the queue or want a restart too. After each step every promise of the engine is looked at.
 
-FMX_INTERLEAVINGS=2000 tries that many histories, other ones each time; without it a few, always the same.
+FMX_INTERLEAVINGS=2000 tries that many histories, other ones each time; without it a few, always the same, and 500 in
+`bin/test --long`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
 from fmx_restart.testing.workers import Task
 from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor, run_until
 from fmx_restart.tests.engine.world import BEAT, ELSEWHERE, NEIGHBOUR, SITE, WORKERS, World, phases_of
+from fmx_restart.tests.repetitions import repetitions
 
 QUEUES = ("short", "default", "long")
 RETRY = 1.0  # seconds until the manager starts a program again that died
@@ -390,7 +392,7 @@ class Interleavings(World):
 TestInterleavings = Interleavings.TestCase
 HISTORIES = int(os.environ.get("FMX_INTERLEAVINGS", 0))
 TestInterleavings.settings = settings(
-	max_examples=HISTORIES or 100,
+	max_examples=HISTORIES or repetitions("interleavings", 30, long=500),
 	stateful_step_count=30,
 	deadline=None,
 	derandomize=not HISTORIES,
