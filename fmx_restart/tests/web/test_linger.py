@@ -1,0 +1,293 @@
+"""Real gunicorn, replaced under load: which requests fail, who answers, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import unittest
+from importlib.util import find_spec
+from pathlib import Path
+
+from fmx_restart.adapters.web.linger import GivenOrder, active_at, end_lingering, is_lingering, successor
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
+from fmx_restart.web.files import Order
+
+SYNC = ("-w", "2")
+THREADS = ("-w", "2", "--threads", "4")
+
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class LingerCase(unittest.TestCase):
+	def program(self, *options: str, **settings: str) -> GunicornProgram:
+		web = GunicornProgram(self, *(options or SYNC), **settings)
+		web.start_and_wait()
+		return web
+
+	def see_replaced(self, web: GunicornProgram, *, workers: int = 2) -> None:
+		"""Until the newest master's workers are the only ones."""
+		pid = web.processes[-1].pid
+		eventually(lambda: (it := active_at(web.folder, pid)) and it[1].is_complete, "new workers are ready")
+		eventually(lambda: len(web.workers()) == workers + 1, "old workers have left")
+
+
+class TestReplacement(LingerCase):
+	def replaced_under_load(self, *options: str, keeps: bool = False) -> None:
+		web = self.program(*options)
+		# When web is replaced by new code while people ask it
+		with web.under_load(keeps=keeps) as load:
+			eventually(lambda: load.answers["old"] > 20, "old code answers")
+			web.deploy("new")
+			web.replace("one")
+			self.see_replaced(web)
+			seen = load.answers["new"]
+			eventually(lambda: load.answers["new"] > seen + 20, "new code answers")
+		# Then no request failed, the new code answers, and only its own record is left
+		self.assertEqual(load.failed, {})
+		self.assertEqual(web.ask().split()[0], "new")
+		self.assertEqual(web.left(), ["record"])
+
+	def test_sync_workers_fail_no_request(self):
+		self.replaced_under_load(*SYNC)
+
+	def test_sync_workers_of_a_master_that_has_loaded_the_application_fail_no_request(self):
+		self.replaced_under_load(*SYNC, "--preload")
+
+	def test_workers_with_threads_fail_no_request(self):
+		self.replaced_under_load(*THREADS)
+
+	def test_workers_with_threads_fail_no_request_on_connections_that_stay_open(self):
+		self.replaced_under_load(*THREADS, "--keep-alive", "5", keeps=True)
+
+	def test_a_slow_request_and_an_upload_that_began_on_old_workers_end_there(self):
+		web = self.program(*SYNC)
+		answers: list[str] = []
+		slow = threading.Thread(target=lambda: answers.append(web.ask("/slow?2")))
+		slow.start()
+		time.sleep(0.3)
+		web.deploy("new")
+		web.replace("one")
+		answers.append(web.ask(body=b"x" * 5_000_000))
+		slow.join()
+		self.assertEqual({answer.split()[0] for answer in answers} - {"old", "new"}, set())
+		self.assertIn("old", [answer.split()[0] for answer in answers])
+		self.assertIn("5000000", [answer.split()[2] for answer in answers])
+		self.see_replaced(web)
+
+	def test_a_unix_socket_is_handed_on(self):
+		folder_bind = "unix:web.sock"
+		web = self.program(*SYNC, bind=folder_bind)
+		inode = (web.folder / "web.sock").stat().st_ino
+		web.replace()
+		self.see_replaced(web)
+		self.assertEqual((web.folder / "web.sock").stat().st_ino, inode)
+
+	def test_other_numbers_of_workers_are_waited_for(self):
+		web = self.program(*SYNC)
+		web.options = ("-w", "3")
+		web.replace("one")
+		self.see_replaced(web, workers=3)
+
+
+class TestWhoStays(LingerCase):
+	def test_without_an_order_a_stop_is_a_stop(self):
+		web = self.program()
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		self.assertEqual(web.workers(), [])
+		self.assertFalse(can_connect(web.port))
+		self.assertEqual(web.left(), [])
+
+	def test_an_order_whose_giver_died_counts_for_nothing(self):
+		web = self.program()
+		web.order().let_go()
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		self.assertEqual(web.workers(), [])
+
+	def test_an_order_for_another_master_counts_for_nothing(self):
+		web = self.program()
+		files, record = active_at(web.folder, web.processes[-1].pid)
+		order = GivenOrder.give(files, Order(record.master, record.started + 1))
+		self.addCleanup(order.let_go)
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		self.assertEqual(web.workers(), [])
+
+	def test_two_operations_cannot_both_order(self):
+		web = self.program()
+		order = web.order()
+		self.addCleanup(order.let_go)
+		with self.assertRaises(BlockingIOError):
+			web.order()
+
+	def test_ctrl_c_ends_all_whatever_was_ordered(self):
+		web = self.program()
+		order = web.order()
+		self.addCleanup(order.let_go)
+		web.processes[-1].send_signal(signal.SIGINT)
+		web.processes[-1].wait(20)
+		eventually(lambda: not web.workers(), "all are gone")
+
+	def test_a_master_that_is_killed_leaves_workers_that_serve_until_the_next_one_answers(self):
+		web = self.program()
+		with web.under_load() as load:
+			eventually(lambda: load.answers["old"] > 20, "old code answers")
+			web.processes[-1].kill()
+			web.processes[-1].wait()
+			web.deploy("new")
+			web.start()
+			self.see_replaced(web)
+		self.assertEqual(load.failed, {})
+		self.assertEqual(web.left(), ["record"])
+
+	def test_the_worker_that_holds_the_sockets_may_be_killed(self):
+		web = self.program()
+		first = web.processes[-1]
+		order = web.order()
+		files = web.files
+		first.terminate()
+		first.wait(20)
+		order.let_go()
+		eventually(lambda: is_lingering(files), "an old worker hands its sockets on")
+		log = (web.folder / "web.log").read_text()
+		self.assertIn("left the workers behind", log)
+		os.kill(web.workers()[0], signal.SIGKILL)
+		eventually(lambda: is_lingering(files), "another one does")
+		with web.under_load() as load:
+			web.start()
+			self.see_replaced(web)
+		self.assertEqual(load.failed, {})
+
+	def test_they_leave_when_told_although_nobody_came(self):
+		web = self.program()
+		files, master = web.files, web.processes[-1]
+		order = web.order(seconds=600)
+		master.terminate()
+		master.wait(20)
+		order.let_go()
+		eventually(lambda: is_lingering(files), "an old worker hands its sockets on")
+		end_lingering(files)
+		eventually(lambda: not web.workers(), "all are gone")
+		self.assertFalse(can_connect(web.port))
+
+	def test_they_leave_when_their_time_is_over(self):
+		web = self.program()
+		master = web.processes[-1]
+		order = web.order(seconds=1.0)
+		master.terminate()
+		master.wait(20)
+		order.let_go()
+		self.assertEqual(web.ask().split()[0], "old")
+		eventually(lambda: not web.workers(), "all are gone")
+		self.assertNotIn("order", web.left())
+
+	def test_old_workers_serve_beyond_the_number_of_requests_after_which_a_master_replaces_them(self):
+		web = self.program(*SYNC, "--max-requests", "30")
+		order = web.order()
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		order.let_go()
+		self.assertEqual({web.ask().split()[0] for _ in range(100)}, {"old"})
+
+	def test_a_request_that_hangs_is_ended_as_the_master_would(self):
+		web = self.program(*SYNC, "-t", "2")
+		order = web.order()
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		order.let_go()
+		with self.assertRaises(ConnectionError):
+			web.ask("/slow?25")
+		self.assertEqual(web.ask().split()[0], "old")
+
+	def test_what_an_old_worker_prints_goes_to_the_log_once_nobody_reads_its_pipe(self):
+		read, write = os.pipe()
+		web = GunicornProgram(self)
+		web.log.close()
+		web.log = os.fdopen(write, "wb")
+		web.start_and_wait()
+		files, record = active_at(web.folder, web.processes[-1].pid)
+		logs = (str(web.folder / "out.log"), str(web.folder / "error.log"))
+		order = GivenOrder.give(files, Order(record.master, record.started, seconds=60, logs=logs))
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		os.close(read)
+		order.let_go()
+		self.assertEqual(web.ask("/print").split()[0], "old")
+		self.assertEqual(Path(logs[0]).read_text(), "said\n")
+
+
+class TestNewCode(LingerCase):
+	def test_new_workers_that_err_for_a_site_take_no_request_until_they_answer(self):
+		web = self.program()
+		(web.folder / "broken").write_text("two")
+		web.deploy("new")
+		old = web.processes[-1].pid
+		with web.under_load() as load:
+			files = web.files
+			web.replace("one", "two")
+			fault = eventually(lambda: (it := successor(files, old)) and it.faults, "a fault is recorded")
+			self.assertEqual(fault, ("two: HTTP 500",))
+			self.assertEqual({web.ask().split()[0] for _ in range(30)}, {"old"})
+			# When what was wrong is put right
+			(web.folder / "broken").unlink()
+			self.see_replaced(web)
+		self.assertEqual(load.failed, {})
+		self.assertEqual(web.ask().split()[0], "new")
+
+	def test_code_that_cannot_be_imported_takes_nothing_down_and_the_next_start_takes_over(self):
+		web = self.program()
+		(web.folder / "tiny_app.py").write_text("raise ImportError('no such app')\n")
+		with web.under_load() as load:
+			web.replace("one", seconds=60)
+			web.processes[-1].wait(30)
+			self.assertEqual({web.ask().split()[0] for _ in range(30)}, {"old"})
+			web.deploy("new")
+			web.start()
+			self.see_replaced(web)
+		self.assertEqual(load.failed, {})
+
+	def test_once_old_workers_are_gone_new_ones_serve_what_they_can(self):
+		web = self.program()
+		(web.folder / "broken").write_text("two")
+		web.deploy("new")
+		web.replace("one", "two", seconds=2.0)
+		eventually(lambda: web.ask().split()[0] == "new", "new workers serve")
+		self.assertEqual(web.ask(site="two"), "HTTP 500")
+
+
+class TestHooks(LingerCase):
+	def test_hooks_of_the_file_are_called_too(self):
+		own = "def when_ready(server):\n\topen('own', 'w').close()\n"
+		web = self.program(configuration=own + CONFIGURATION)
+		self.assertTrue((web.folder / "own").exists())
+
+	def test_without_the_app_web_starts_as_always(self):
+		guarded = "try:\n\timport fmx_restart_is_gone\nexcept Exception:\n\tpass\n"
+		web = GunicornProgram(self, configuration=guarded)
+		web.start()
+		eventually(lambda: can_connect(web.port), "web listens")
+		self.assertEqual(web.left(), [])
+
+	def test_a_folder_in_which_nothing_can_be_written_does_not_keep_web_from_starting(self):
+		web = GunicornProgram(self)
+		broken = "import fmx_restart.web.master as m\ndef no(*_):\n\traise OSError(28, 'No space left on device')\nm.write_record = no\n"
+		(web.folder / "gunicorn.conf.py").write_text(broken + CONFIGURATION)
+		web.start()
+		eventually(lambda: can_connect(web.port), "web listens")
+		self.assertEqual(web.ask().split()[0], "old")
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		self.assertEqual(web.workers(), [])
+
+	def test_a_new_configuration_on_hang_up_keeps_them_active(self):
+		web = self.program()
+		web.processes[-1].send_signal(signal.SIGHUP)
+		old = set(web.workers())
+		eventually(lambda: len(set(web.workers()) - old) >= 2, "workers were replaced")
+		with web.under_load() as load:
+			web.replace("one")
+			self.see_replaced(web)
+		self.assertEqual(load.failed, {})

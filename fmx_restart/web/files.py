@@ -1,0 +1,175 @@
+"""The three files by which old and new web processes and an operation find one another, in the folder where gunicorn runs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+PREFIX = ".fmx_restart-web-"
+RECORD = ".record"
+MOST = 1_000_000  # bytes that are read of any of them
+
+
+@dataclass(frozen=True)
+class Files:
+	"""Names for one set of addresses: several gunicorns may run in one folder."""
+
+	folder: str
+	key: str
+
+	@property
+	def record(self) -> str:
+		return self._named(RECORD)
+
+	@property
+	def order(self) -> str:
+		return self._named(".order")
+
+	@property
+	def socket(self) -> str:
+		return self._named(".socket")
+
+	def _named(self, ending: str) -> str:
+		return str(Path(self.folder, f"{PREFIX}{self.key}{ending}"))
+
+
+@dataclass(frozen=True)
+class Record:
+	"""Of a master that runs, or ran last: `started` tells it from a later process with its pid."""
+
+	master: int
+	started: int  # clock ticks since the machine's boot (proc(5), starttime)
+	workers: int  # that it wants
+	adopted: bool = False  # its listening sockets came from old workers
+	ready: frozenset[int] = frozenset()  # pids of its workers that can serve
+	faults: tuple[str, ...] = ()  # why others of its workers cannot yet, the latest last
+
+	@property
+	def is_complete(self) -> bool:
+		"""All that it wants are ready, and live."""
+		return sum(start_time(pid) is not None for pid in self.ready) >= self.workers
+
+	@property
+	def is_alive(self) -> bool:
+		return start_time(self.master) == self.started
+
+
+@dataclass(frozen=True)
+class Order:
+	"""What an operation says to the master that it ends, and to the workers that stay."""
+
+	master: int
+	started: int
+	sites: tuple[str, ...] = ()  # each new worker answers a request for each of them before old ones leave
+	seconds: float = 0.0  # how long old workers stay at most
+	is_over: bool = False  # they are to leave, whatever became of the new ones
+	logs: tuple[str, str] = (
+		"",
+		"",
+	)  # files for what they write to stdout and stderr, once the master's pipes are closed
+
+
+def key_of(addresses: Iterable[object]) -> str:
+	"""The same for all who listen at the same addresses; names and relative paths are resolved first."""
+	resolved = json.dumps([resolve(address) for address in addresses])
+	return hashlib.sha256(resolved.encode()).hexdigest()[:12]
+
+
+def resolve(address: object) -> object:
+	"""As getsockname tells it. `address`: (host, port) or a path, as gunicorn and the socket module write them."""
+	if isinstance(address, (str, bytes)):
+		return str(Path(os.fsdecode(address)).absolute())
+	host, port, *_ = address
+	return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][:2])
+
+
+def start_time(pid: int) -> int | None:
+	"""Clock ticks since boot; None where no such process runs. A zombie does not."""
+	try:
+		fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+	except OSError:
+		return None
+	return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def write_record(files: Files, record: Record) -> int:
+	"""Takes the place of an earlier master's. Returns a descriptor to which workers add their lines."""
+	head = {
+		"master": record.master,
+		"started": record.started,
+		"workers": record.workers,
+		"adopted": record.adopted,
+	}
+	new = Path(f"{files.record}.{record.master}")
+	new.unlink(missing_ok=True)
+	descriptor = os.open(new, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+	os.write(descriptor, json.dumps(head).encode() + b"\n")
+	new.rename(files.record)
+	return descriptor
+
+
+def add_to_record(descriptor: int, **line: object) -> None:
+	"""In one write, so that lines of several workers do not mix."""
+	os.write(descriptor, json.dumps(line).encode() + b"\n")
+
+
+def read_record(path: str) -> Record | None:
+	"""None where there is none that can be read."""
+	try:
+		head, *lines = [json.loads(line) for line in read_own(path).splitlines() if line]
+		record = Record(
+			int(head["master"]), int(head["started"]), int(head["workers"]), bool(head["adopted"])
+		)
+		ready = frozenset(int(line["ready"]) for line in lines if "ready" in line)
+		faults = [str(line["fault"]) for line in lines if "fault" in line]
+	except (OSError, ValueError, KeyError, TypeError):
+		return None
+	return replace(record, ready=ready, faults=tuple(dict.fromkeys(faults)))
+
+
+def records_in(folder: str) -> Iterator[tuple[Files, Record]]:
+	"""All that can be read."""
+	for path in sorted(Path(folder).glob(f"{PREFIX}*{RECORD}")):
+		files = Files(folder, path.name[len(PREFIX) : -len(RECORD)])
+		if record := read_record(files.record):
+			yield files, record
+
+
+def read_order(path: str) -> Order | None:
+	"""None where there is none that can be read."""
+	try:
+		told = json.loads(read_own(path))
+		return Order(**{**told, "sites": tuple(told["sites"]), "logs": tuple(told["logs"])})
+	except (OSError, ValueError, KeyError, TypeError):
+		return None
+
+
+def is_locked(path: str) -> bool:
+	"""Whether whoever wrote it still holds it: a process that died holds nothing."""
+	try:
+		descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+	except OSError:
+		return False
+	try:
+		fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+	except BlockingIOError:
+		return True
+	finally:
+		os.close(descriptor)
+	return False
+
+
+def read_own(path: str) -> bytes:
+	"""Of a file that this user or root has written. Raises OSError, PermissionError for anybody else's."""
+	descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+	with os.fdopen(descriptor, "rb") as file:
+		owners = (os.geteuid(), 0, Path(path).parent.stat().st_uid)
+		if os.fstat(descriptor).st_uid not in owners:
+			raise PermissionError(f"{path} belongs to somebody else")
+		return file.read(MOST)

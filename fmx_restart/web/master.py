@@ -1,0 +1,164 @@
+"""What gunicorn's master does for it: adopt the sockets of old workers, keep a record, leave workers behind when ordered."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmx_restart.web.files import (
+	Files,
+	Record,
+	is_locked,
+	key_of,
+	read_order,
+	read_record,
+	resolve,
+	start_time,
+	write_record,
+)
+from fmx_restart.web.passing import ask_for_sockets
+
+WORKER_CLASSES = ("sync", "gthread")
+HOLDER_COMES = 5.0  # seconds: old workers notice the end of their master at once, on any but a frozen machine
+WORKERS_NOTICE = 1.0  # seconds
+LOOK = 0.05  # seconds
+
+
+@dataclass(frozen=True)
+class Pipes:
+	"""Between one master and its workers. Nobody but the master holds the writing end of `life`."""
+
+	life: tuple[int, int]  # end of file: the master is gone; a byte that nobody takes: it is about to go
+	noticed: tuple[int, int]  # a byte from each worker that has seen that
+	leave: tuple[int, int]  # a byte that nobody takes: old workers may go
+
+
+class Master:
+	"""One per master process; its workers inherit it."""
+
+	def __init__(self) -> None:
+		self.files: Files | None = None  # None: nothing of this is active
+		self.pipes: Pipes | None = None
+		self.record = -1  # descriptor
+		self.note: dict | None = None  # of the old workers whose sockets were adopted
+		self.pid = 0
+		self.has_left_workers = False
+
+	def adopt(self, server: object) -> None:
+		"""Before gunicorn makes its listening sockets: take those of old workers, if there are any at these addresses."""
+		if not is_possible(server):
+			return
+		files = files_of(server)
+		until = time.monotonic() + HOLDER_COMES
+		while not (handed := ask_for_sockets(files.socket)) and time.monotonic() < until:
+			if not is_waited_for(files, server):
+				return
+			time.sleep(LOOK)
+		if handed:
+			self._take(server, *handed)
+
+	def _take(self, server: object, descriptors: list[int], note: dict) -> None:
+		from gunicorn import sock
+
+		wanted = [resolve(address) for address in server.cfg.address]
+		if [resolve(name) for name in names_of(descriptors)] != wanted:
+			for descriptor in descriptors:
+				os.close(descriptor)
+			return
+		server.LISTENERS = sock.create_sockets(server.cfg, server.log, descriptors)
+		self.note = note
+		server.log.info("fmx_restart: took over the listening sockets of the workers that still serve")
+
+	def serve(self, server: object) -> None:
+		"""Once it listens, and before it has a worker."""
+		if not is_possible(server):
+			return
+		pipes = Pipes(os.pipe(), os.pipe(), os.pipe())
+		self.pid, files = os.getpid(), files_of(server)
+		is_adopted = self.note is not None
+		record = Record(self.pid, start_time(self.pid) or 0, server.num_workers, is_adopted)
+		self.record, self.pipes, self.files = write_record(files, record), pipes, files
+		stop = server.stop
+		server.stop = lambda graceful=True: self.stop(server, stop, graceful)
+
+	def stop(self, server: object, stop: Callable[[bool], None], graceful: bool) -> None:
+		"""In gunicorn's place: ends all workers, but where an operation has ordered that they stay."""
+		if graceful and self.is_ordered_to_leave() and self.files == files_of(server):
+			self.has_left_workers = True
+			self._announce(len(server.WORKERS))
+			server.LISTENERS = []  # closed here with that, and not unlinked
+			server.WORKERS.clear()
+			server.log.info("fmx_restart: left the workers behind until new ones answer")
+			return
+		stop(graceful)
+
+	def is_ordered_to_leave(self) -> bool:
+		"""Whoever gave the order still holds it: one that was begun and broken off counts for nothing."""
+		order = read_order(self.files.order)
+		is_mine = order is not None and (order.master, order.started) == (self.pid, start_time(self.pid))
+		return is_mine and is_locked(self.files.order)
+
+	def _announce(self, workers: int) -> None:
+		"""They have a moment to leave our pipes: the process manager closes its end, and what they write would fail."""
+		os.write(self.pipes.life[1], b"x")
+		until = time.monotonic() + WORKERS_NOTICE
+		while workers > 0 and (left := until - time.monotonic()) > 0:
+			if select.select([self.pipes.noticed[0]], [], [], left)[0]:
+				workers -= len(os.read(self.pipes.noticed[0], workers))
+
+	def end_record(self) -> None:
+		"""By whoever is the last of this master and its workers. One that is another master's by now stays."""
+		if (record := read_record(self.files.record)) and record.master == self.pid:
+			with suppress(OSError):
+				Path(self.files.record).unlink()
+
+	def exit(self) -> None:
+		if self.files and not self.has_left_workers:
+			self.end_record()
+
+
+def is_possible(server: object) -> bool:
+	"""Not with sockets that come from elsewhere, or where each process has its own; nor for classes that nobody tried."""
+	is_passed_on = "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ
+	is_tried = server.cfg.worker_class_str in WORKER_CLASSES
+	is_same_user = server.cfg.uid == os.geteuid()
+	return is_tried and is_same_user and not is_passed_on and not server.cfg.reuse_port
+
+
+def files_of(server: object) -> Files:
+	return Files(str(Path.cwd()), key_of(server.cfg.address))
+
+
+def is_waited_for(files: Files, server: object) -> bool:
+	"""Whether old workers still have one of its addresses, so that listening there would fail."""
+	return Path(files.record).exists() and any(map(is_taken, server.cfg.address))
+
+
+def is_taken(address: object) -> bool:
+	is_path = isinstance(address, (str, bytes))
+	if is_path:
+		with socket.socket(socket.AF_UNIX) as attempt:
+			return attempt.connect_ex(os.fsdecode(address)) == 0
+	family, kind, protocol, _, target = socket.getaddrinfo(*address[:2], type=socket.SOCK_STREAM)[0]
+	with socket.socket(family, kind, protocol) as attempt:
+		attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		try:
+			attempt.bind(target)
+		except OSError as error:
+			return error.errno == errno.EADDRINUSE
+	return False
+
+
+def names_of(descriptors: list[int]) -> list[object]:
+	names = []
+	for descriptor in descriptors:
+		with socket.socket(fileno=os.dup(descriptor)) as listener:
+			names.append(listener.getsockname())
+	return names
