@@ -146,4 +146,21 @@ safe_restart.add_command(
 	)
 )
 
+
+def set_up(context: click.Context, what: str, remove: bool, yes: bool) -> None:
+	from fmx_restart.commands.setup import run
+
+	run(removes=remove, yes=yes)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"setup",
+		callback=click.pass_context(set_up),
+		sections={"Options": (option.REMOVE, option.YES)},
+		params=[option.WHAT],
+		help="Let web serve while it restarts: shows what is changed in sites/gunicorn.conf.py, and asks.",
+	)
+)
+
 commands = [safe_restart, *doctor_command.commands]

@@ -56,6 +56,12 @@ TIME = (
 		help="Without --wait-workers: give running jobs this long (default: 30).",
 	),
 	click.Option(
+		["--old-web-timeout"],
+		type=SECONDS,
+		metavar="SECONDS",
+		help="Keep old web workers in service this long while new ones do not answer (default: 3600).",
+	),
+	click.Option(
 		["--on-timeout"],
 		type=click.Choice(["abort", "requeue", "kill"]),
 		metavar="ACTION",
@@ -144,6 +150,8 @@ LIMIT = click.Option(
 	help="Show this many operations (default: 20).",
 )
 PROGRAM = click.Argument(["program"], required=False)
+WHAT = click.Argument(["what"], type=click.Choice(["web"]), default="web", required=False)
+REMOVE = click.Option(["--remove"], is_flag=True, help="Take the change back.")
 TAIL = click.Option(
 	["--tail", "count"],
 	type=click.IntRange(1, 10_000),

@@ -98,6 +98,7 @@ def options(context: click.Context, parameters: Parameters) -> Options:
 			on_timeout=OnTimeout(parameters["on_timeout"]) if parameters["on_timeout"] else None,
 			migration=migration,
 			force_kill_timeout=parameters["force_kill_timeout"],
+			old_web_timeout=parameters["old_web_timeout"],
 			web=parameters["web"],
 			workers=parameters["workers"],
 			rolling_share=None if share is None else share_of(share),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +177,14 @@ def rolling_stopped(event: events.RollingStopped) -> str:
 	)
 
 
+def old_web_serves(event: events.OldWebServes) -> str:
+	until = time.strftime("%H:%M", time.localtime(event.until))
+	text = f"{event.program} runs the old code until {until}: {event.reason}."
+	if not event.not_replaced:
+		return text
+	return f"{text} Not restarted, so that old code runs everywhere: {', '.join(event.not_replaced)}."
+
+
 def handed_over(event: events.HandedOver) -> str:
 	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
 	waiting = f" Still running: {jobs}." if jobs else ""
@@ -329,6 +338,9 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.HandedOver: handed_over,
 	events.WebTaken: "web cannot come up at {fault}. {fault.remedy}",
 	events.WebUnproved: "web answers at {address}, but it is unknown whether the new process answers: {reason}.",
+	events.WebCannotLinger: "{program}: requests fail while it restarts, as {reason}. {remedy}",
+	events.NewWebAnswers: "{program}: new code answers after {seconds:.1f} s; old workers have served until now.",
+	events.OldWebServes: old_web_serves,
 	events.StillVerifying: still_verifying,
 	events.OrphansFound: orphans_found,
 	events.MigrationAdopted: migration_adopted,

@@ -34,6 +34,7 @@ class Strategy(str, Enum):
 #: these end with no job running; the others leave running jobs to themselves
 DRAINING = {Strategy.WAIT_WORKERS, Strategy.FAST}
 DRAIN_TIMEOUT = 300.0  # seconds that --wait-workers gives to running jobs
+OLD_WEB_TIMEOUT = 3600.0  # seconds: time to repair a deploy, and an end to memory that is used twice
 FORCE_KILL_TIMEOUT = 30.0  # seconds that running jobs get where nobody waits for them
 
 
@@ -71,6 +72,9 @@ class Options:
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
 	rolling_timeout: float | None = None  # seconds for all workers; None: no limit
 	rolling_max_failures: int = 1  # rolling stops when so many processes have not come back; at least 1
+	old_web_timeout: float = (
+		OLD_WEB_TIMEOUT  # seconds that old web workers serve while new ones do not answer
+	)
 	web_sites: tuple[str, ...] = ()  # those that someone typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None
@@ -195,6 +199,7 @@ BOUNDS: tuple[tuple[str, str, float, float], ...] = (
 	("rolling_timeout", "--wait-workers-timeout", 0, math.inf),
 	("rolling_max_failures", "--rolling-max-failures", 1, math.inf),
 	("rolling_share", "--rolling-share", 0, 1),
+	("old_web_timeout", "--old-web-timeout", 10, 86400),
 	("report_every", "--wait-workers-poll", 0.1, math.inf),
 )
 LONGEST_SITE = 255  # characters

@@ -14,6 +14,7 @@ from fmx_restart.engine.ports import (
 	ProcessState,
 	UnreadableRecords,
 	WebFault,
+	WebWay,
 	Worker,
 )
 
@@ -36,6 +37,7 @@ class Plan:
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
 	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
 	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
+	web_ways: tuple[tuple[str, WebWay], ...] = ()  # by web program: whether its restart fails no request
 	unreadable: UnreadableRecords | None = (
 		None  # what counts as unknown in this plan; an operation tells it as it goes
 	)

@@ -71,6 +71,7 @@ class Replacement:
 		self.attempts = 0  # how often it was given that order
 		self.stopped_at = self.started_at = bench.clock.now()
 		self.up_at: float | None = None  # when the successor was first seen running
+		self.current_pid = process.pid  # of whichever process it is now
 		self.remedy = ""  # what to type after a failure; empty where only its log can tell
 		self.reason = ""  # of its failure
 		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
@@ -97,7 +98,7 @@ class Replacement:
 
 	def follow(self, process: Process) -> None:
 		"""`process`: as its manager lists it now."""
-		self.state = process.state
+		self.state, self.current_pid = process.state, process.pid
 		if self.attempts and self.is_obeyed(process):
 			self.note_answer(None)
 		if self.stage is Stage.STOPPING and process.state in DOWN:

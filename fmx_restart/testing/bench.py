@@ -6,17 +6,19 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.ports import (
 	Bench,
 	CodeFault,
 	HostProcess,
+	NewWorkers,
 	ProcessKind,
 	ProcessManagers,
 	ProcessState,
 	Setting,
 	WebFault,
+	WebWay,
 )
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease, Slot
@@ -311,6 +313,9 @@ SITE = "one.localhost"
 STRANGER_TEXT = "pid {pid}, a web server of this bench that no process manager runs, listens {how}"
 
 
+WORKERS = 2  # of each web program
+
+
 class InMemoryWeb:
 	"""
 	Every web program of `processes` answers while it runs, but for what a test says: `broken` is what is wrong with all
@@ -325,6 +330,10 @@ class InMemoryWeb:
 		self.orphan: HostProcess | None = None
 		self.is_stray = True  # the orphan is a web server of this bench
 		self.hidden = ""
+		self.web_way = WebWay(False, "not set up")
+		self.refuses_order = ""  # why an order to linger cannot be given
+		self.ordered: list[HostProcess] = []  # masters whose workers were ordered to linger
+		self.new_fault = ""  # what new workers answer with, where old ones linger
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock
 		self._answered: list[str] = []
@@ -368,6 +377,29 @@ class InMemoryWeb:
 	def unproved(self, family: Sequence[HostProcess]) -> str:
 		return self.hidden
 
+	def way(self, family: Sequence[HostProcess]) -> WebWay:
+		return self.web_way
+
+	def order_to_linger(
+		self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]
+	) -> None:
+		if self.refuses_order:
+			raise ProcessFault(self.refuses_order)
+		self.ordered = [*self.ordered, family[0]]
+
+	def new_workers(self, family: Sequence[HostProcess]) -> NewWorkers | None:
+		"""Of a program that took over: up means that all of its workers answer, but for what a test says."""
+		if not self.ordered or not family or family[0] in self.ordered:
+			return None
+		ready = WORKERS if self._runs(family) and not self.new_fault else 0
+		return NewWorkers(ready, WORKERS, (self.new_fault,) if self.new_fault else ())
+
+	def lingering(self) -> bool:
+		return bool(self.ordered) and (bool(self.new_fault) or not self._all_up())
+
+	def end_lingering(self) -> None:
+		self.ordered = []
+
 	def broken_sites(self) -> list[WebFault]:
 		asked = dict.fromkeys([*self.named, *self._answered])
 		return [
@@ -398,7 +430,10 @@ class InMemoryWeb:
 
 	def _is_served(self) -> bool:
 		"""By whomever."""
-		return self.orphan is not None or all(is_up(process.state) for process in self._programs())
+		return self.orphan is not None or bool(self.ordered) or self._all_up()
+
+	def _all_up(self) -> bool:
+		return all(is_up(process.state) for process in self._programs())
 
 	def _programs(self) -> tuple[Program, ...]:
 		return self._processes.of_kind(ProcessKind.WEB)

@@ -274,6 +274,9 @@ class InMemoryProcesses:
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
 		return [LogTail(f"{name}.log", tuple(self._named(name).written.splitlines()[-count:]))]
 
+	def log_files(self, name: str) -> tuple[str, str]:
+		return "", ""
+
 	def end(self, name: str, state: ProcessState = ProcessState.STOPPED, detail: str = "") -> None:
 		"""It ends without an order: killed from outside, crashed (FAILED) or done (EXITED)."""
 		self._end(self._named(name), state, detail)

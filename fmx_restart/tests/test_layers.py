@@ -17,7 +17,7 @@ PACKAGE = Path(fmx_restart.__file__).parent
 HEAVY = {"frappe", "rich", "rq", "redis", "psutil", "supervisor"}
 #: The rooms of the product, from the ground up: a room imports from its own floor and from those below
 FLOORS = (
-	("engine",),
+	("engine", "web"),
 	("adapters", "testing"),
 	("doctor",),
 	("console",),
@@ -51,11 +51,17 @@ class TestLayers(unittest.TestCase):
 			is_standard = name.partition(".")[0] in sys.stdlib_module_names
 			self.assertTrue(is_standard or is_below(name, "fmx_restart.engine"), f"{file} imports {name}")
 
+	def test_what_runs_in_gunicorn_imports_the_standard_library_and_itself(self):
+		for file, name in imports("web"):
+			is_standard = name.partition(".")[0] in sys.stdlib_module_names or is_below(name, "gunicorn")
+			self.assertTrue(is_standard or is_below(name, "fmx_restart.web"), f"{file} imports {name}")
+
 	def test_adapters_know_the_engine_and_one_another_but_no_frappe_and_no_click(self):
 		for file, name in imports("adapters"):
 			self.assertNotIn(name.partition(".")[0], {"frappe", "click"}, file)
 			if is_below(name, "fmx_restart"):
-				is_allowed = is_below(name, "fmx_restart.engine") or is_below(name, "fmx_restart.adapters")
+				rooms = ("engine", "adapters", "web")
+				is_allowed = any(is_below(name, f"fmx_restart.{room}") for room in rooms)
 				self.assertTrue(is_allowed, f"{file} imports {name}")
 
 	def test_the_console_knows_no_adapter_and_no_frappe(self):

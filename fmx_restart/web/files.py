@@ -13,6 +13,7 @@ from pathlib import Path
 
 PREFIX = ".fmx_restart-web-"
 RECORD = ".record"
+SOCKET = ".socket"
 MOST = 1_000_000  # bytes that are read of any of them
 
 
@@ -33,7 +34,7 @@ class Files:
 
 	@property
 	def socket(self) -> str:
-		return self._named(".socket")
+		return self._named(SOCKET)
 
 	def _named(self, ending: str) -> str:
 		return str(Path(self.folder, f"{PREFIX}{self.key}{ending}"))
@@ -53,7 +54,11 @@ class Record:
 	@property
 	def is_complete(self) -> bool:
 		"""All that it wants are ready, and live."""
-		return sum(start_time(pid) is not None for pid in self.ready) >= self.workers
+		return self.alive_workers >= self.workers
+
+	@property
+	def alive_workers(self) -> int:
+		return sum(start_time(pid) is not None for pid in self.ready)
 
 	@property
 	def is_alive(self) -> bool:

@@ -28,6 +28,9 @@ class AbsentManager:
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
 		self._refuse()
 
+	def log_files(self, name: str) -> tuple[str, str]:
+		return "", ""
+
 	def settings(self) -> ManagerSettings | None:
 		self._refuse()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.web.addresses import Endpoint, Listening, listening, meant_endpoints
 from fmx_restart.adapters.web.holders import Holder, find_holders
+from fmx_restart.adapters.web.linger import Hooks
 from fmx_restart.adapters.web.probe import TIMEOUT, AskedSites, PingedWebServer, Question, Watch
-from fmx_restart.engine.ports import HostProcess, WebFault
+from fmx_restart.engine.ports import HostProcess, NewWorkers, WebFault, WebWay
 
 SHORT = 1.0  # seconds for an answer while the old server still serves: nothing waits longer for it
 SITES_TAKE = 20.0  # seconds for all sites; those that did not get their turn are asked in the next round
@@ -54,6 +56,7 @@ class BenchWeb:
 		self._asking_sites: Question[list[WebFault]] | None = None
 		self._asking_before: Question[None] | None = None
 		self._holders: tuple[float, list[Holder]] = (0.0, [])
+		self._hooks = Hooks(Path(bench_path, "sites"))
 
 	# before the restart
 
@@ -67,6 +70,8 @@ class BenchWeb:
 				self._answered.append(site)
 
 	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
+		if self.lingering():
+			return None  # old workers serve until a new one takes their place
 		members = [process for family in families for process in family]
 		for family in families or [()]:
 			found = listening(family)
@@ -151,6 +156,25 @@ class BenchWeb:
 	def address(self) -> str:
 		return str(self._endpoint)
 
+	def way(self, family: Sequence[HostProcess]) -> WebWay:
+		return self._hooks.way(family)
+
+	def order_to_linger(
+		self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]
+	) -> None:
+		if self._asking_before:
+			self._asking_before.is_answered(SHORT)
+		self._hooks.order(family, sites=tuple(self._answered), seconds=seconds, logs=logs)
+
+	def new_workers(self, family: Sequence[HostProcess]) -> NewWorkers | None:
+		return self._hooks.new_workers(family)
+
+	def lingering(self) -> bool:
+		return self._hooks.is_lingering()
+
+	def end_lingering(self) -> None:
+		self._hooks.end_lingering()
+
 	def _answer(self, endpoints: list[Endpoint]) -> Answer:
 		"""A question that is still open is not asked again: a request that is abandoned delays the next one."""
 		if self._asking is None or self._asking[0] != endpoints:
@@ -208,7 +232,9 @@ class BenchWeb:
 
 	def _not_listening(self, found: Listening, family: Sequence[HostProcess]) -> WebFault:
 		endpoints = self._meant(family)
-		if fault := self._held(self._find_holders(found, endpoints, family), is_listening=False):
+		if not self.lingering() and (
+			fault := self._held(self._find_holders(found, endpoints, family), is_listening=False)
+		):
 			return fault
 		reason = f"its process (pid {family[0].pid}) does not listen yet" if family else "it does not run"
 		return WebFault(reason, str(endpoints[0]), self._likely_sites()[0] or "")

@@ -5,12 +5,81 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fmx_restart.web.files import Files, Order, Record, read_order, read_record, records_in
+from fmx_restart.adapters.process_table import clock, read_stat
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports import HostProcess, NewWorkers, WebWay
+from fmx_restart.web.files import PREFIX, SOCKET, Files, Order, Record, read_order, read_record, records_in
 from fmx_restart.web.passing import is_held
+
+YOUNG = 60.0  # seconds: a program may still be importing Frappe
+CONFIGURATION = "gunicorn.conf.py"  # what gunicorn reads from the folder where it starts
+MARK = "fmx_restart.web.hooks"
+SETUP = "bench safe-restart setup web"
+NOT_SET_UP = WebWay(
+	False, "its old workers are not set up to serve until new ones answer", f"To change that: {SETUP}"
+)
+NOT_ACTIVE = WebWay(
+	False, "it was started before that was set up, and is ready for it from the next restart on"
+)
+COMING = WebWay(False, "it is still starting", is_coming=True)
+LINGERS = WebWay(True)
+
+
+class Hooks:
+	"""Of gunicorn, in the web programs of one bench."""
+
+	def __init__(self, sites_folder: Path) -> None:
+		self._folder = sites_folder
+		self._orders: list[GivenOrder] = []  # they count while this process lives
+
+	def way(self, family: Sequence[HostProcess]) -> WebWay:
+		if active_at(self._folder, family[0].pid):
+			return LINGERS
+		if not is_set_up(self._folder):
+			return NOT_SET_UP
+		stat = read_stat(family[0].pid)
+		return COMING if stat and clock() - stat.began < YOUNG else NOT_ACTIVE
+
+	def order(
+		self, family: Sequence[HostProcess], *, sites: tuple[str, ...], seconds: float, logs: tuple[str, str]
+	) -> None:
+		"""Raises ProcessFault."""
+		active = active_at(self._folder, family[0].pid)
+		if active is None:
+			raise ProcessFault("it has ended meanwhile")
+		files, record = active
+		order = Order(record.master, record.started, sites, seconds, logs=logs)
+		try:
+			self._orders.append(GivenOrder.give(files, order))
+		except OSError as error:
+			raise ProcessFault(f"the order to its workers cannot be written: {error.strerror}") from error
+
+	def new_workers(self, family: Sequence[HostProcess]) -> NewWorkers | None:
+		active = active_at(self._folder, family[0].pid) if family else None
+		if active is None or not active[1].adopted:
+			return None
+		_, record = active
+		return NewWorkers(record.alive_workers, record.workers, record.faults)
+
+	def is_lingering(self) -> bool:
+		return any(is_held(str(path)) for path in self._folder.glob(f"{PREFIX}*{SOCKET}"))
+
+	def end_lingering(self) -> None:
+		for path in self._folder.glob(f"{PREFIX}*{SOCKET}"):
+			files = Files(str(self._folder), path.name[len(PREFIX) : -len(SOCKET)])
+			end_lingering(files)
+
+
+def is_set_up(sites_folder: Path) -> bool:
+	"""Whether the configuration that gunicorn reads there calls the hooks."""
+	with suppress(OSError, ValueError):
+		return MARK in (sites_folder / CONFIGURATION).read_text()
+	return False
 
 
 def active_at(sites_folder: str | Path, master: int) -> tuple[Files, Record] | None:
@@ -57,8 +126,11 @@ class GivenOrder:
 
 
 def end_lingering(files: Files) -> None:
-	"""Old workers are to leave now, whatever became of the new ones."""
-	if order := read_order(files.order):
+	"""Old workers are to leave now, whatever became of the new ones; also where their master was killed, and nobody ordered."""
+	order, record = read_order(files.order), read_record(files.record)
+	if order is None and record and not record.is_alive:
+		order = Order(record.master, record.started)
+	if order:
 		new = Path(f"{files.order}.over")
 		new.touch(0o600)
 		new.write_bytes(as_json(replace(order, is_over=True)))

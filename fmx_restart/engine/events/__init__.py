@@ -43,6 +43,8 @@ from fmx_restart.engine.events.operation import TakenOver as TakenOver
 from fmx_restart.engine.events.operation import TroubleFound as TroubleFound
 from fmx_restart.engine.events.operation import WentIntoBackground as WentIntoBackground
 from fmx_restart.engine.events.processes import HandedOver as HandedOver
+from fmx_restart.engine.events.processes import NewWebAnswers as NewWebAnswers
+from fmx_restart.engine.events.processes import OldWebServes as OldWebServes
 from fmx_restart.engine.events.processes import OrphansFound as OrphansFound
 from fmx_restart.engine.events.processes import ProcessDown as ProcessDown
 from fmx_restart.engine.events.processes import ProcessFailed as ProcessFailed
@@ -51,6 +53,7 @@ from fmx_restart.engine.events.processes import ProcessStopping as ProcessStoppi
 from fmx_restart.engine.events.processes import ProcessUp as ProcessUp
 from fmx_restart.engine.events.processes import RollingStopped as RollingStopped
 from fmx_restart.engine.events.processes import StillVerifying as StillVerifying
+from fmx_restart.engine.events.processes import WebCannotLinger as WebCannotLinger
 from fmx_restart.engine.events.processes import WebTaken as WebTaken
 from fmx_restart.engine.events.processes import WebUnproved as WebUnproved
 from fmx_restart.engine.events.sites import BackupEnded as BackupEnded

@@ -104,6 +104,37 @@ class WebUnproved(Event):
 
 
 @dataclass(frozen=True)
+class WebCannotLinger(Event):
+	"""A restart of this program will fail requests: its old workers cannot serve until new ones answer."""
+
+	level = Level.NOTE
+
+	program: str
+	reason: str
+	remedy: str = ""
+
+
+@dataclass(frozen=True)
+class NewWebAnswers(Event):
+	"""The first new worker has answered for itself; the others of its program follow, and old ones leave then."""
+
+	program: str
+	seconds: float  # since the old master was ended
+
+
+@dataclass(frozen=True)
+class OldWebServes(Event):
+	"""New workers do not answer, so old ones stay: no request fails."""
+
+	level = Level.ERROR
+
+	program: str
+	reason: str
+	until: float  # seconds since the epoch
+	not_replaced: tuple[str, ...] = ()  # programs that were left as they are for that
+
+
+@dataclass(frozen=True)
 class StillVerifying(Event):
 	"""What verify waits for: told when it takes more than a moment, and when it changes."""
 

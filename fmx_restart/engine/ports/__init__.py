@@ -43,9 +43,11 @@ from fmx_restart.engine.ports.queue import WorkerState as WorkerState
 from fmx_restart.engine.ports.sites import Code as Code
 from fmx_restart.engine.ports.sites import CodeFault as CodeFault
 from fmx_restart.engine.ports.sites import Migrations as Migrations
+from fmx_restart.engine.ports.sites import NewWorkers as NewWorkers
 from fmx_restart.engine.ports.sites import Run as Run
 from fmx_restart.engine.ports.sites import Setting as Setting
 from fmx_restart.engine.ports.sites import SiteSettings as SiteSettings
 from fmx_restart.engine.ports.sites import UncheckedCode as UncheckedCode
 from fmx_restart.engine.ports.sites import Web as Web
 from fmx_restart.engine.ports.sites import WebFault as WebFault
+from fmx_restart.engine.ports.sites import WebWay as WebWay

@@ -80,6 +80,11 @@ class ProcessManagers:
 		manager, program = self._split(name)
 		return self._managers[manager].log_tails(program, count)
 
+	def log_files(self, name: str) -> tuple[str, str]:
+		"""As Processes.log_files. Raises ProcessFault."""
+		manager, program = self._split(name)
+		return self._managers[manager].log_files(program)
+
 	def start_command(self, names: Collection[str]) -> str:
 		"""One command for each manager that runs some of them, joined by semicolons, as in a shell."""
 		split = self._by_manager(names)

@@ -149,6 +149,9 @@ class Processes(Protocol):
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
 		"""The last `count` lines of each of its logs. Raises ProcessFault for a program that the manager does not know."""
 
+	def log_files(self, name: str) -> tuple[str, str]:
+		"""Of its stdout and its stderr; empty where it has none, or nobody tells."""
+
 	def start_command(self, names: Collection[str]) -> str:
 		"""What a person types to start these programs. Asks nobody."""
 

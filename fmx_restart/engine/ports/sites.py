@@ -29,6 +29,29 @@ class WebFault:
 		return f"{self.address}{about}: {self.reason}" if self.address else self.reason
 
 
+@dataclass(frozen=True)
+class WebWay:
+	"""How a web program can be replaced. Lingering: its old workers serve until new ones answer, and no request fails."""
+
+	is_lingering: bool
+	reason: str = ""  # why it cannot, in a few words
+	remedy: str = ""  # what to type for it
+	is_coming: bool = False  # it is still starting, and may be able to in a moment
+
+
+@dataclass(frozen=True)
+class NewWorkers:
+	"""Of a web program whose old workers linger."""
+
+	ready: int  # so many have answered for themselves
+	wanted: int
+	faults: tuple[str, ...] = ()  # why others take no request yet: site and error
+
+	@property
+	def are_complete(self) -> bool:
+		return self.ready >= self.wanted
+
+
 class Web(Protocol):
 	"""
 	The bench's web server, asked over HTTP where its processes listen. A `family` is a web program's process and all its
@@ -71,6 +94,26 @@ class Web(Protocol):
 	@property
 	def address(self) -> str:
 		"""Where it answered last, or should."""
+
+	def way(self, family: Sequence[HostProcess]) -> WebWay:
+		"""How the program of this family can be replaced, as far as its own processes tell. Changes nothing."""
+
+	def order_to_linger(
+		self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]
+	) -> None:
+		"""
+		When this master ends, its workers stay until new ones have answered each site that is answered now, and `seconds`
+		at most. It counts while this process lives. `logs`: files for their stdout and stderr then. Raises ProcessFault.
+		"""
+
+	def new_workers(self, family: Sequence[HostProcess]) -> NewWorkers | None:
+		"""None where the processes of this family have taken over from nobody, or are not that far yet."""
+
+	def lingering(self) -> bool:
+		"""Whether old workers serve beside, or in place of, a web program."""
+
+	def end_lingering(self) -> None:
+		"""Old workers are to leave now, whether or not new ones answer."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
-from fmx_restart.engine.steps.restart import begin_replacements, follow
+from fmx_restart.engine.steps.follow import begin_replacements, follow
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import live_workers, local_workers

@@ -20,15 +20,10 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import chosen
 from fmx_restart.engine.ports import HostProcess, Process, Run
 from fmx_restart.engine.replacement import Replacement, Stage, give_orders
+from fmx_restart.engine.steps.follow import advance, make_replacements, start_all
+from fmx_restart.engine.steps.linger import end_lingering
 from fmx_restart.engine.steps.preflight import OLD_CODE, inspect_again
-from fmx_restart.engine.steps.restart import (
-	advance,
-	as_they_are_now,
-	make_replacements,
-	split_busy,
-	start_all,
-	wait_until_down,
-)
+from fmx_restart.engine.steps.restart import as_they_are_now, split_busy, wait_until_down
 from fmx_restart.engine.steps.web import watch
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import live_workers
@@ -188,6 +183,7 @@ def migrate(operation: Operation) -> None:
 		back_up(operation)
 	operation.heed_stop_request()
 	operation.enter(Phase.MIGRATE)
+	end_lingering(operation)
 	stop_old_programs(operation)
 	operation.migration_begun = True
 	operation.emit(events.MigrationsPlanned(options.sites))

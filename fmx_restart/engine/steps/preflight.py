@@ -24,8 +24,9 @@ from fmx_restart.engine.ports import (
 	Worker,
 	WorkerState,
 )
+from fmx_restart.engine.steps.linger import way_of
 from fmx_restart.engine.steps.restart import as_they_are_now
-from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken
+from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken, web_programs
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import (
 	live_workers,
@@ -56,6 +57,9 @@ def preflight(operation: Operation) -> None:
 	judge(operation, operation.plan.findings)
 	if operation.plan.web_taken:
 		operation.emit(events.WebTaken(operation.plan.web_taken))
+	for program, way in operation.plan.web_ways:
+		if way.remedy:
+			operation.emit(events.WebCannotLinger(program, way.reason, way.remedy))
 	begin_watch(operation, operation.plan.restart)
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
@@ -124,6 +128,7 @@ def make_plan(
 		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
 		code_faults=code_faults,
 		web_taken=web_taken,
+		web_ways=tuple((it.name, way_of(bench, it, options)) for it in web_programs(restart)),
 	)
 
 

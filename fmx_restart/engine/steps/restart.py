@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fmx_restart.engine import events
-from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Look, Process, ProcessState, Survey, Worker, WorkerState
+from fmx_restart.engine.ports import Look, Process, ProcessState, Worker, WorkerState
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, give_orders
+from fmx_restart.engine.steps.follow import (
+	STOPPING,
+	advance,
+	begin_replacements,
+	make_replacements,
+	never_left_down,
+)
 from fmx_restart.engine.steps.kill import end_jobs
+from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
 from fmx_restart.engine.steps.web import watch
-from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import local_workers
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
-#: gunicorn may take 30 s (--graceful-timeout); a manager kills long before this is over
-STOPPING = Patience(timeout=180.0, poll=0.05)
-MANAGER_RETURNS = 60.0  # seconds
 ONCE = Patience(timeout=0.0)
 #: a parked worker dies within 0.2 s of its TERM
 UNMOVED = Patience(timeout=10.0, poll=0.05)
@@ -48,13 +50,27 @@ def restart_all(
 	return replacements
 
 
-def begin(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
-	"""Order what was held down for a migration to start, and these processes to stop: all in one conversation."""
+def begin(
+	operation: Operation, processes: Iterable[Process], busy: Iterable[Process] = ()
+) -> list[Replacement]:
+	"""
+	Order what was held down for a migration to start, and these processes to stop: all in one conversation. Web whose old
+	workers can linger is first; where its new code does not answer, it is all that is returned, and neither the others nor
+	those in `busy` are touched.
+	"""
 	for replacement in operation.held:
 		replacement.release()
-	replacements = [*operation.held, *make_replacements(operation, processes)]
-	give_orders(operation.bench, replacements)
-	return replacements
+	processes = list(processes)
+	first = replace_lingering(operation, processes)
+	names = {replacement.old.name for replacement in first}
+	others = [process for process in processes if process.name not in names]
+	if any(replacement.stage is Stage.FAILED for replacement in first):
+		keep_old_code(operation, first, [*others, *busy])
+		return first
+	with never_left_down(operation, first):
+		replacements = [*operation.held, *make_replacements(operation, others)]
+		give_orders(operation.bench, replacements)
+	return [*first, *replacements]
 
 
 def wait_until_down(
@@ -93,28 +109,6 @@ def as_they_are_now(operation: Operation, processes: Iterable[Process]) -> list[
 	left_alone = operation.report.left_alone
 	left_alone += [process.name for process in stopped if process.name not in left_alone]
 	return [process for process in processes if process not in stopped]
-
-
-@contextmanager
-def never_left_down(operation: Operation, replacements: list[Replacement]) -> Iterator[None]:
-	"""
-	However the block fails, every process that was ordered to stop is started again, unless another operation has the bench.
-	Needs no Redis.
-	"""
-	try:
-		yield
-	except BaseException:
-		if not operation.has_lost_lock:
-			start_all(operation, replacements)
-		raise
-
-
-def start_all(operation: Operation, replacements: Iterable[Replacement]) -> None:
-	"""Needs no Redis. Waits until no old process can run a job any more; raises nothing for one that does not start."""
-	for replacement in replacements:
-		replacement.release()
-	with suppress(OperationError):
-		wait_until(lambda: advance(operation, replacements), STOPPING, operation.bench.clock)
 
 
 def end_parked(operation: Operation, replacements: Iterable[Replacement]) -> bool:
@@ -164,22 +158,6 @@ def still_works(operation: Operation, replacement: Replacement, look: Look) -> b
 	)
 
 
-def begin_replacements(
-	operation: Operation, processes: Iterable[Process], method: StopMethod = StopMethod.MANAGER
-) -> list[Replacement]:
-	"""Begin to replace these processes now; the report has them."""
-	replacements = make_replacements(operation, processes, method=method)
-	give_orders(operation.bench, replacements)
-	return replacements
-
-
-def make_replacements(operation: Operation, processes: Iterable[Process], **how) -> list[Replacement]:
-	"""Replacements that the report has, and that no manager was told of yet. `how`: as Replacement takes it."""
-	replacements = [Replacement(process, operation.bench, operation.emit, **how) for process in processes]
-	operation.report.processes += [replacement.change for replacement in replacements]
-	return replacements
-
-
 def restart_idle(operation: Operation) -> tuple[list[Replacement], list[Replacement]]:
 	"""
 	Everything but busy workers is restarted; those are asked to leave when their job is done. Under the fence: they
@@ -189,10 +167,11 @@ def restart_idle(operation: Operation) -> tuple[list[Replacement], list[Replacem
 	with never_left_down(operation, operation.held):
 		at_work, others = split_busy(operation, operation.plan.restart)
 		watch(operation, others)
-		lingering = begin_replacements(operation, at_work, StopMethod.TERM)
-		prompt = begin(operation, others)
+		prompt = begin(operation, others, busy=at_work)
+		is_refused = bool(operation.report.not_replaced)
+		leaving = [] if is_refused else begin_replacements(operation, at_work, StopMethod.TERM)
 	wait_until_down(operation, prompt)
-	return prompt, lingering
+	return prompt, leaving
 
 
 def split_busy(operation: Operation, processes: Iterable[Process]) -> tuple[list[Process], list[Process]]:
@@ -218,71 +197,3 @@ def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
 def wait_until_stopped(operation: Operation, replacements: list[Replacement], patience: Patience) -> bool:
 	"""False where an old process that may run a job is left when time is up."""
 	return operation.wait(lambda: advance(operation, replacements), patience)
-
-
-def advance(operation: Operation, replacements: list[Replacement]) -> bool:
-	"""Let every replacement see how its process stands. True when no old worker can run a job any more."""
-	follow(operation, replacements)
-	return all(
-		replacement.stage is not Stage.STOPPING and not is_worker_left(operation, replacement)
-		for replacement in replacements
-	)
-
-
-def is_worker_left(operation: Operation, replacement: Replacement) -> bool:
-	"""Whether an old process is left that could run a job, or must not meet a new schema."""
-	counts = replacement.keeps_down or replacement.old.runs_jobs
-	return counts and bool(operation.bench.host.alive(replacement.family))
-
-
-def follow(operation: Operation, replacements: list[Replacement]) -> None:
-	"""Show each replacement how its process stands now, and give the orders that follow. Raises ProcessFault."""
-	processes = {process.name: process for process in listed(operation)}
-	if not processes:
-		return  # no manager would take an order either
-	for replacement in replacements:
-		if replacement.old.name in processes:
-			replacement.follow(processes[replacement.old.name])
-	away = operation.away_since
-	give_orders(
-		operation.bench, [replacement for replacement in replacements if replacement.old.manager not in away]
-	)
-	for replacement in replacements:
-		if not replacement.is_settled and is_gone(operation, replacement.old.manager):
-			give_up(operation, replacement)
-
-
-def is_gone(operation: Operation, manager: str) -> bool:
-	"""Whether this manager has not answered for too long."""
-	since = operation.away_since.get(manager)
-	return since is not None and operation.bench.clock.now() - since > MANAGER_RETURNS
-
-
-def give_up(operation: Operation, replacement: Replacement) -> None:
-	"""Its manager alone could start it. The processes of other managers are restarted without it."""
-	processes = operation.bench.processes
-	replacement.fail(
-		f"its process manager ({replacement.old.manager}) has not answered for {MANAGER_RETURNS:.0f} s"
-	)
-	replacement.remedy = (
-		f"When that process manager answers again, type: {processes.start_command([replacement.old.name])}."
-		" Then type bench safe-restart again."
-	)
-
-
-def listed(operation: Operation) -> list[Process]:
-	"""Processes of the managers that answer. Raises ProcessFault where none of them has answered for too long."""
-	survey = operation.bench.processes.survey()
-	note_away(operation, survey)
-	if survey.away and not survey.processes and all(is_gone(operation, name) for name in survey.away):
-		raise next(iter(survey.away.values()))
-	operation.note_managed(survey)
-	return survey.processes
-
-
-def note_away(operation: Operation, survey: Survey) -> None:
-	"""Remember since when each of these managers does not answer, and emit it once each time."""
-	now, before = operation.bench.clock.now(), operation.away_since
-	for name in survey.away.keys() - before.keys():
-		operation.emit(events.ManagerAway(str(survey.away[name])))
-	operation.away_since = {name: before.get(name, now) for name in survey.away}

@@ -10,7 +10,7 @@ from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessKind, Worker
 from fmx_restart.engine.replacement import Replacement, Stage
-from fmx_restart.engine.steps.restart import follow
+from fmx_restart.engine.steps.follow import follow
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 PATIENCE = Patience(timeout=90.0, poll=0.02)
+#: old web workers end a request that is under way, which gunicorn gives two minutes by default
+LAST_REQUESTS = Patience(timeout=130.0, poll=0.2)
 STAYS_UP = 2.0  # seconds that a process must run which proves itself in no other way: one that crashes in a loop does not
 SILENCE = 2.0  # seconds after which a person learns what is waited for
 NOTHING = events.StillVerifying((), (), (), ())
@@ -46,7 +48,8 @@ def web_outage(operation: Operation, replacements: list[Replacement]) -> float |
 def wait_until_up(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Wait until every process proves that it is well. One that does not in time has failed."""
 	verification = Verification(operation, replacements)
-	operation.wait(verification.is_done, PATIENCE)
+	if not operation.wait(verification.is_done, PATIENCE) and verification.is_old_web_leaving():
+		operation.wait(verification.is_done, LAST_REQUESTS)
 	for replacement, reason, remedy in verification.faults():
 		replacement.fail(reason)
 		replacement.remedy = remedy
@@ -125,7 +128,14 @@ class Verification:
 
 	def leftovers(self, replacement: Replacement) -> list[HostProcess]:
 		"""Old processes that still run."""
+		if replacement.stage is Stage.FAILED and self.bench.web.lingering():
+			return []  # they serve on purpose
 		return self.bench.host.alive(replacement.family)
+
+	def is_old_web_leaving(self) -> bool:
+		"""Nothing else is waited for than the last requests of old web workers."""
+		left = [replacement for replacement in self.replacements if self.leftovers(replacement)]
+		return bool(left) and all(replacement.old.kind is ProcessKind.WEB for replacement in left)
 
 	def report(self) -> None:
 		"""Emit what it waits for, when it takes longer than a moment, and when that changes."""

@@ -68,6 +68,15 @@ def left_stopped(
 	return (names, fault) if fault else None
 
 
+def not_taken_over(bench: Bench, family: list[HostProcess]) -> WebFault | None:
+	"""While old workers serve, an answer is not proof: each new worker says itself whether it can."""
+	new = bench.web.new_workers(family)
+	if new is None or new.are_complete:
+		return None
+	why = f": {new.faults[-1]}" if new.faults else ""
+	return WebFault(f"{new.ready} of {new.wanted} new workers have answered{why}", bench.web.address)
+
+
 class WebCheck:
 	"""Each web program that was restarted answers itself; then each site that answered before does."""
 
@@ -104,7 +113,7 @@ class WebCheck:
 	def ask(self, replacement: Replacement) -> None:
 		"""One request, and what came of it noted."""
 		name, family = replacement.old.name, self.bench.host.family(replacement.change.new_pid)
-		fault = self.bench.web.fault(family)
+		fault = not_taken_over(self.bench, family) or self.bench.web.fault(family)
 		if fault is None:
 			self.faults.pop(name, None)
 			self.answered.add(name)

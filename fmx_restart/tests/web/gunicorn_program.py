@@ -107,7 +107,7 @@ class GunicornProgram:
 
 	def workers(self) -> list[int]:
 		"""All that live, of every master."""
-		return [process.pid for process in psutil.process_iter() if is_worker(process, self.folder)]
+		return [process.pid for process in gunicorn_processes(self.folder)]
 
 	def left(self) -> list[str]:
 		"""Files of ours."""
@@ -122,30 +122,8 @@ class GunicornProgram:
 
 	@contextmanager
 	def under_load(self, threads: int = 3, *, keeps: bool = False) -> Iterator[Load]:
-		load = Load()
-		asking = [threading.Thread(target=self._ask_on, args=(load, keeps)) for _ in range(threads)]
-		for thread in asking:
-			thread.start()
-		try:
+		with asking(self.port, "one", threads, keeps=keeps) as load:
 			yield load
-		finally:
-			load.is_over.set()
-			for thread in asking:
-				thread.join()
-
-	def _ask_on(self, load: Load, keeps: bool) -> None:
-		connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-		while not load.is_over.is_set():
-			begun = time.monotonic()
-			try:
-				answer = request(connection, "/", "one", b"", keeps=keeps).partition(" ")[0]
-			except (OSError, HTTPException) as error:
-				answer = type(error).__name__
-				connection.close()
-			load.answers[answer] += 1
-			load.slowest = max(load.slowest, time.monotonic() - begun)
-			time.sleep(0.005)
-		connection.close()
 
 	def end(self) -> None:
 		for process in self.processes:
@@ -158,6 +136,36 @@ class GunicornProgram:
 		self.log.close()
 
 
+@contextmanager
+def asking(port: int, site: str, threads: int, *, keeps: bool = False) -> Iterator[Load]:
+	"""Requests without a pause, each on a connection of its own or (`keeps`) on one that stays open."""
+	load = Load()
+	askers = [threading.Thread(target=ask_on, args=(load, port, site, keeps)) for _ in range(threads)]
+	for thread in askers:
+		thread.start()
+	try:
+		yield load
+	finally:
+		load.is_over.set()
+		for thread in askers:
+			thread.join()
+
+
+def ask_on(load: Load, port: int, site: str, keeps: bool) -> None:
+	connection = HTTPConnection("127.0.0.1", port, timeout=30)
+	while not load.is_over.is_set():
+		begun = time.monotonic()
+		try:
+			answer = request(connection, "/", site, b"", keeps=keeps).partition(" ")[0]
+		except (OSError, HTTPException) as error:
+			answer = type(error).__name__
+			connection.close()
+		load.answers[answer] += 1
+		load.slowest = max(load.slowest, time.monotonic() - begun)
+		time.sleep(0.005)
+	connection.close()
+
+
 def request(connection: HTTPConnection, path: str, site: str, body: bytes, *, keeps: bool = False) -> str:
 	"""The answer's text, or "HTTP" and its status. Keep-alive: a connection that the server has closed is opened again."""
 	headers = {"Host": site, **({} if keeps else {"Connection": "close"})}
@@ -167,7 +175,12 @@ def request(connection: HTTPConnection, path: str, site: str, body: bytes, *, ke
 	return text if answer.status == 200 else f"HTTP {answer.status}"
 
 
-def is_worker(process: psutil.Process, folder: Path) -> bool:
+def gunicorn_processes(folder: Path) -> list[psutil.Process]:
+	"""Masters and workers that run there."""
+	return [process for process in psutil.process_iter() if is_gunicorn(process, folder)]
+
+
+def is_gunicorn(process: psutil.Process, folder: Path) -> bool:
 	try:
 		return "gunicorn" in " ".join(process.cmdline()) and process.cwd() == str(folder)
 	except psutil.Error:

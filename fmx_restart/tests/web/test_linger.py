@@ -265,7 +265,7 @@ class TestHooks(LingerCase):
 		self.assertTrue((web.folder / "own").exists())
 
 	def test_without_the_app_web_starts_as_always(self):
-		guarded = "try:\n\timport fmx_restart_is_gone\nexcept Exception:\n\tpass\n"
+		guarded = "try:\n\timport app_that_is_gone\nexcept Exception:\n\tpass\n"
 		web = GunicornProgram(self, configuration=guarded)
 		web.start()
 		eventually(lambda: can_connect(web.port), "web listens")

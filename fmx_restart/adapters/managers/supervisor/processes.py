@@ -213,6 +213,11 @@ class SupervisorProcesses:
 			streams.setdefault(path, stream)
 		return [self._end_of(name, stream, path, count) for path, stream in streams.items()]
 
+	def log_files(self, name: str) -> tuple[str, str]:
+		logs = self._logs_of(name)
+		out = logs.get("stdout", "")
+		return out, logs.get("stderr", out)
+
 	def start_command(self, names: Collection[str]) -> str:
 		return self._command("start", *names)
 

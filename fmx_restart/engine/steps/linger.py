@@ -1,0 +1,169 @@
+"""
+Web programs whose old workers serve until new ones have answered. They are replaced first, while nothing else boots, and
+where new code does not answer nothing else is touched: old code stays in service everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import FenceFault, ProcessFault
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WebWay
+from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
+from fmx_restart.engine.steps.follow import follow, make_replacements, never_left_down
+from fmx_restart.engine.waiting import Patience, wait_until
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+COMING = Patience(timeout=60.0, poll=0.2)  # a program that was just started imports Frappe first
+ANSWERS = Patience(timeout=90.0, poll=0.05)
+ERRS_FOR = 15.0  # seconds: new workers that have answered with errors for so long will not do better
+OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
+MIGRATES = WebWay(False, "old code must not serve while a schema changes")
+ELSEWHERE = WebWay(False, "it runs on another machine")
+IS_DOWN = WebWay(False, "it does not run")
+SETUP = "bench safe-restart setup web"
+
+
+def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
+	"""How this web program is replaced. Changes nothing."""
+	if options.migration is not None:
+		return MIGRATES
+	if process.host:
+		return ELSEWHERE
+	if process.local_pid is None or process.state not in (ProcessState.RUNNING, ProcessState.STARTING):
+		return IS_DOWN
+	if process.has_workers:
+		return WebWay(False, "its process runs workers, too")
+	return bench.web.way(bench.host.family(process.local_pid))
+
+
+def replace_lingering(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
+	"""
+	Replace those of these programs whose workers can linger, until the first new worker of each has answered. One whose new
+	code does not answer has failed. Empty where none can linger. Raises FenceFault where the fence lapsed meanwhile.
+	"""
+	programs = [process for process in processes if can_linger(operation, process)]
+	replacements = [replacement for process in programs if (replacement := begin(operation, process))]
+	if replacements:
+		first_answers = FirstAnswers(operation, replacements)
+		with never_left_down(operation, replacements):
+			operation.wait(first_answers.are_there, ANSWERS)
+			first_answers.judge()
+			check_fence(operation)
+	return replacements
+
+
+def can_linger(operation: Operation, process: Process) -> bool:
+	"""A program that is still starting is waited for."""
+	if process.kind is not ProcessKind.WEB:
+		return False
+	ways = [way_of(operation.bench, process, operation.options)]
+
+	def is_known() -> bool:
+		ways.append(way_of(operation.bench, process, operation.options))
+		return not ways[-1].is_coming
+
+	if ways[-1].is_coming:
+		operation.wait(is_known, COMING)
+	return ways[-1].is_lingering
+
+
+def begin(operation: Operation, process: Process) -> Replacement | None:
+	"""None where the order to linger cannot be given: then it is replaced as all others are."""
+	bench = operation.bench
+	try:
+		logs = bench.processes.log_files(process.name)
+		seconds = operation.options.old_web_timeout
+		bench.web.order_to_linger(bench.host.family(process.local_pid), seconds=seconds, logs=logs)
+	except ProcessFault as fault:
+		operation.emit(events.WebCannotLinger(process.name, str(fault), fault.hint))
+		return None
+	(replacement,) = make_replacements(operation, [process], method=StopMethod.TERM)
+	return replacement
+
+
+class FirstAnswers:
+	"""The first new worker of each program, which has answered each site itself before it takes a request."""
+
+	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
+		self.operation, self.bench, self.replacements = operation, operation.bench, replacements
+		self.begun_at = self.bench.clock.now()
+		self.answered: set[str] = set()  # programs
+		self.faults: dict[str, str] = {}  # program → what is wrong with its new workers
+		self.err_since: dict[str, float] = {}
+
+	def are_there(self) -> bool:
+		"""Also when it is clear that more patience is of no use."""
+		follow(self.operation, self.replacements)
+		for replacement in self.replacements:
+			self.look_at(replacement)
+		return all(map(self.is_settled, self.replacements))
+
+	def look_at(self, replacement: Replacement) -> None:
+		name, pid = replacement.old.name, replacement.current_pid
+		new = self.bench.web.new_workers(self.bench.host.family(pid)) if pid else None
+		if new is None or name in self.answered:
+			return
+		now = self.bench.clock.now()
+		if new.ready:
+			self.answered.add(name)
+			self.operation.emit(events.NewWebAnswers(name, now - self.begun_at))
+		elif new.faults:
+			self.faults[name] = new.faults[-1]
+			self.err_since.setdefault(name, now)
+
+	def is_settled(self, replacement: Replacement) -> bool:
+		name = replacement.old.name
+		errs_long = self.bench.clock.now() - self.err_since.get(name, self.bench.clock.now()) > ERRS_FOR
+		return name in self.answered or replacement.stage is Stage.FAILED or errs_long
+
+	def judge(self) -> None:
+		"""Whoever has not answered has failed."""
+		for replacement in self.replacements:
+			name = replacement.old.name
+			if name not in self.answered and replacement.stage is not Stage.FAILED:
+				why = self.faults.get(name, f"no new worker has answered within {ANSWERS.timeout:.0f} s")
+				replacement.fail(f"new code does not answer: {why}")
+
+
+def check_fence(operation: Operation) -> None:
+	"""Raises FenceFault: workers may have taken jobs again, and must not be stopped."""
+	operation.keep_alive(now=True)
+	if operation.is_fenced and not operation.fence_stood:
+		raise FenceFault(
+			"Web was restarted. Then the fence lapsed, so workers may run jobs: they were not restarted, and no job was"
+			" stopped.",
+			hint="Type the same command again.",
+		)
+
+
+def keep_old_code(
+	operation: Operation, replacements: Iterable[Replacement], others: Iterable[Process]
+) -> None:
+	"""New web does not answer: these others stay as they are. The report and the listeners say so."""
+	names = tuple(process.name for process in others)
+	operation.report.not_replaced = list(names)
+	until = operation.bench.clock.time() + operation.options.old_web_timeout
+	for replacement in replacements:
+		if replacement.stage is Stage.FAILED:
+			event = events.OldWebServes(replacement.old.name, replacement.reason, until, names)
+			operation.emit(event)
+			replacement.remedy = "Repair the code, then type the same command again."
+
+
+def end_lingering(operation: Operation) -> None:
+	"""Before a schema changes: old workers of an earlier restart must not meet it. Raises ProcessFault where some stay."""
+	web, clock = operation.bench.web, operation.bench.clock
+	if not web.lingering():
+		return
+	web.end_lingering()
+	if not wait_until(lambda: not web.lingering(), OLD_LEAVE, clock):
+		raise ProcessFault(
+			"Old web workers of an earlier restart still serve, and would meet the new schema.",
+			hint="Restart web first: bench safe-restart --no-workers",
+		)

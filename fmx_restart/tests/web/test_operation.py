@@ -1,0 +1,126 @@
+"""A whole operation restarts real gunicorn under a real supervisord: what users of the site notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import fmx_restart
+from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation
+from fmx_restart.adapters.web.linger import Hooks
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.report import Report
+from fmx_restart.engine.strategies import operation_for
+from fmx_restart.tests.adapters import test_web_programs
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.web.gunicorn_program import APPLICATION, Load, asking, gunicorn_processes
+
+CHECKOUT = Path(fmx_restart.__file__).parents[1]
+
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class TestOperation(unittest.TestCase):
+	setUp = test_web_programs.TestWebPrograms.setUp
+	words = test_web_programs.TestWebPrograms.words
+	supervise = test_web_programs.TestWebPrograms.supervise
+	port_of_bench = test_web_programs.TestWebPrograms.port_of_bench
+	is_up = test_web_programs.TestWebPrograms.is_up
+
+	def begin(self, *options: str, **settings: str) -> None:
+		self.deploy("old")
+		carry_out(plan_installation(self.sites))
+		# two versions of one size within a second look the same to Python's cache of compiled files
+		settings["environment"] = f'PYTHONPATH="{CHECKOUT}",PYTHONDONTWRITEBYTECODE="1"'
+		self.supervise("-b", f"127.0.0.1:{self.port}", "-w", "2", *options, **settings)
+		eventually(self.is_up, "web answers")
+		self.addCleanup(self.end_workers)
+
+	def deploy(self, version: str) -> None:
+		(self.sites / "tiny_app.py").write_text(APPLICATION.format(version=version))
+
+	def end_workers(self) -> None:
+		for process in gunicorn_processes(self.sites):
+			process.kill()
+
+	def restart(self, **options: object) -> Report:
+		self.facts: list[events.Event] = []
+		wanted = replace(Options(workers=False), **options)
+		return operation_for(self.port_of_bench(), wanted, self.facts.append, "operation-1").run()
+
+	@contextmanager
+	def under_load(self) -> Iterator[Load]:
+		with asking(self.port, "one.localhost", 3) as load:
+			eventually(lambda: load.answers["old"] > 20, "old code answers")
+			yield load
+
+	def check_that_no_request_fails(self, *options: str) -> None:
+		self.begin(*options)
+		with self.under_load() as load:
+			self.deploy("new")
+			report = self.restart()
+			eventually(lambda: load.answers["new"] > 20, "new code answers")
+		self.assertEqual((report.outcome, load.failed), (Phase.DONE, {}))
+		self.assertIn(events.NewWebAnswers, list(map(type, self.facts)))
+		self.assertEqual(len(gunicorn_processes(self.sites)), 3)
+
+	def test_no_request_fails_and_the_new_code_answers(self):
+		self.check_that_no_request_fails()
+
+	def test_no_request_fails_with_threads_and_an_application_that_the_master_loads(self):
+		self.check_that_no_request_fails("--threads", "4", "--preload")
+
+	def test_new_code_that_errs_takes_nothing_down_and_is_told_and_the_next_restart_brings_it(self):
+		self.begin()
+		(self.sites / "broken").write_text("one.localhost")
+		with self.under_load() as load:
+			self.deploy("new")
+			with self.assertRaises(ProcessFault) as raised:
+				self.restart(old_web_timeout=60.0)
+			self.assertIn("new code does not answer: one.localhost: HTTP 500", str(raised.exception))
+			(told,) = [fact for fact in self.facts if isinstance(fact, events.OldWebServes)]
+			self.assertEqual(load.answers["new"], 0)
+			# When the cause is put right and the same command is typed again
+			(self.sites / "broken").unlink()
+			self.assertEqual(self.restart().outcome, Phase.DONE)
+			eventually(lambda: load.answers["new"] > 20, "new code answers")
+		self.assertEqual(load.failed, {})
+		self.assertFalse(Hooks(self.sites).is_lingering())
+		self.assertEqual(told.program, "web")
+
+	def test_code_that_cannot_be_loaded_takes_nothing_down(self):
+		self.begin("--preload", startretries="1")
+		with self.under_load() as load:
+			(self.sites / "tiny_app.py").write_text("raise ImportError('gone')\n")
+			with self.assertRaises(ProcessFault):
+				self.restart(old_web_timeout=60.0)
+			self.deploy("new")
+			self.assertEqual(self.restart().outcome, Phase.DONE)
+			eventually(lambda: load.answers["new"] > 20, "new code answers")
+		self.assertEqual(load.failed, {})
+
+	def test_a_master_that_someone_kills_costs_no_request(self):
+		self.begin()
+		with self.under_load() as load:
+			(web,) = self.processes.list()
+			self.deploy("new")
+			os.kill(web.pid, signal.SIGKILL)
+			eventually(lambda: load.answers["new"] > 20, "new code answers")
+			eventually(lambda: len(gunicorn_processes(self.sites)) == 3, "old workers have left")
+		self.assertEqual(load.failed, {})
+
+	def test_where_the_hooks_are_not_active_the_plan_says_what_to_type(self):
+		self.deploy("old")
+		self.supervise("-b", f"127.0.0.1:{self.port}", "-w", "2")
+		eventually(self.is_up, "web answers")
+		self.assertEqual(self.restart().outcome, Phase.DONE)
+		(told,) = [fact for fact in self.facts if isinstance(fact, events.WebCannotLinger)]
+		self.assertIn("bench safe-restart setup web", told.remedy)
