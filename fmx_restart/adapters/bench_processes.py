@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -16,6 +17,7 @@ from fmx_restart.adapters.managers.systemd import is_main_process
 from fmx_restart.adapters.process_kinds import Trace, kind_of, working_directory
 from fmx_restart.adapters.process_table import ProcessTable, Row, is_numbered_here
 from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.web.files import takes_part
 
 #: What a job starts to make a PDF or a picture.
 BROWSERS = {
@@ -122,8 +124,15 @@ def find_orphans(bench: BenchFolder, table: ProcessTable, managed: Collection[in
 			row.pid, row.identity, roles[row.pid], table.age(row), table.memory(row), len(table.family(row))
 		)
 		for row in candidates
-		if row.pid in roles and not is_main_process(row.pid)
+		if row.pid in roles and not is_main_process(row.pid) and not lingers(row.pid)
 	]
+
+
+def lingers(pid: int) -> bool:
+	"""An old web worker that serves until new ones answer, and leaves by itself."""
+	with suppress(OSError):
+		return takes_part(pid)
+	return False
 
 
 def adopted(table: ProcessTable) -> list[Row]:

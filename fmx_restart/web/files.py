@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,6 +145,15 @@ def records_in(folder: str) -> Iterator[tuple[Files, Record]]:
 		files = Files(folder, path.name[len(PREFIX) : -len(RECORD)])
 		if record := read_record(files.record):
 			yield files, record
+
+
+def takes_part(pid: int) -> bool:
+	"""Whether this process is a master or a worker of ours, also one that lingers: all of them have a record open."""
+	for link in Path(f"/proc/{pid}/fd").iterdir():
+		with suppress(OSError):
+			if PREFIX in str(link.readlink()):
+				return True
+	return False
 
 
 def read_order(path: str) -> Order | None:

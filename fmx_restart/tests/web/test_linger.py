@@ -10,6 +10,7 @@ import unittest
 from importlib.util import find_spec
 from pathlib import Path
 
+from fmx_restart.adapters.bench_processes import lingers
 from fmx_restart.adapters.web.linger import GivenOrder, active_at, end_lingering, is_lingering, successor
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
@@ -160,6 +161,15 @@ class TestWhoStays(LingerCase):
 			web.start()
 			self.see_replaced(web)
 		self.assertEqual(load.failed, {})
+
+	def test_the_doctor_takes_none_of_them_for_an_orphan(self):
+		web = self.program()
+		order = web.order(seconds=60)
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		order.let_go()
+		self.assertEqual([lingers(pid) for pid in web.workers()], [True, True])
+		self.assertFalse(lingers(os.getpid()))
 
 	def test_they_leave_when_told_although_nobody_came(self):
 		web = self.program()

@@ -1,0 +1,111 @@
+"""Web whose old workers serve until new ones answer: it is first, and where it fails nothing else is touched."""
+
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.console.sentences import sentence
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import FenceFault, ProcessFault
+from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import WebWay
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.tests.engine.support import Run
+
+WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+LINGERS = WebWay(True)
+
+
+class LingerCase(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(WORKERS)
+		self.clock, self.web = self.bench.clock, self.bench.web
+		self.web.web_way = LINGERS
+
+	def run_with(self, strategy: Strategy = Strategy.WAIT_WORKERS, **options: object) -> Run:
+		return Run(self.bench, Options(strategy=strategy, **options))
+
+
+class TestWebIsFirst(LingerCase):
+	def test_with_every_strategy_nothing_else_is_stopped_before_new_code_answers_and_no_second_is_without_web(
+		self,
+	):
+		for strategy in Strategy:
+			with self.subTest(strategy=strategy):
+				self.setUp()
+				run = self.run_with(strategy)
+				report = run.go()
+				kinds = [
+					(type(fact), getattr(fact, "name", ""))
+					for fact in run.facts
+					if isinstance(fact, events.ProcessStopping | events.NewWebAnswers)
+				]
+				self.assertEqual(kinds[0], (events.ProcessStopping, "web"))
+				self.assertEqual(kinds[1][0], events.NewWebAnswers)
+				self.assertEqual(report.outcome, Phase.DONE)
+				self.assertEqual(report.web_outage, 0)
+
+	def test_where_it_cannot_linger_all_is_restarted_together_and_why_is_told(self):
+		self.web.web_way = WebWay(
+			False, "its old workers are not set up", "To change that: bench safe-restart setup web"
+		)
+		run = self.run_with()
+		run.go()
+		(told,) = run.of(events.WebCannotLinger)
+		self.assertIn("bench safe-restart setup web", sentence(told))
+		self.assertEqual(run.of(events.NewWebAnswers), [])
+
+	def test_an_order_that_cannot_be_written_is_told_and_web_restarts_as_always(self):
+		self.web.refuses_order = "No space left on device"
+		run = self.run_with()
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		self.assertIn("No space left", sentence(run.of(events.WebCannotLinger)[0]))
+
+	def test_a_migration_lets_no_old_web_worker_stay(self):
+		self.web.ordered = [self.bench.host.process(self.bench.processes["web"].pid)]
+		self.web.new_fault = "x"  # an earlier restart has left old workers in service
+		run = self.run_with(sites=("site1.local",), migration=MigrationOptions())
+		seen: list[bool] = []
+		run.when(events.MigrationStarted, lambda: seen.append(self.web.lingering()))
+		run.go()
+		self.assertEqual(seen, [False])
+		self.assertEqual(run.of(events.NewWebAnswers), [])
+
+
+class TestNewCodeDoesNotAnswer(LingerCase):
+	def setUp(self):
+		super().setUp()
+		self.web.new_fault = "site1.local: HTTP 500"
+
+	def test_with_every_strategy_all_others_keep_running_with_old_code(self):
+		for strategy in Strategy:
+			with self.subTest(strategy=strategy):
+				self.setUp()
+				before = {name: self.bench.processes[name].pid for name in WORKERS}
+				run = self.run_with(strategy)
+				with self.assertRaises(ProcessFault) as raised:
+					run.go()
+				after = {name: self.bench.processes[name].pid for name in WORKERS}
+				self.assertEqual(after, before)
+				self.assertIn("site1.local: HTTP 500", str(raised.exception))
+				self.assertEqual(raised.exception.exit_code, 4)
+				self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_until_when_old_code_runs_and_what_was_left_is_told(self):
+		run = self.run_with(old_web_timeout=600.0)
+		with self.assertRaises(ProcessFault):
+			run.go()
+		(told,) = run.of(events.OldWebServes)
+		self.assertAlmostEqual(told.until, self.clock.time() + 600, delta=120)
+		self.assertLessEqual(set(WORKERS), set(told.not_replaced))
+
+
+class TestTheFenceLapses(LingerCase):
+	def test_while_web_boots_workers_are_not_stopped(self):
+		run = self.run_with()
+		run.stalls(events.NewWebAnswers)
+		with self.assertRaises(FenceFault):
+			run.go()
+		self.assertEqual([fact.name for fact in run.of(events.ProcessStopping)], ["web"])
