@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.ports import (
@@ -37,7 +37,9 @@ class Plan:
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
 	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
 	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
-	web_ways: tuple[tuple[str, WebWay], ...] = ()  # by web program: whether its restart fails no request
+	web_ways: dict[str, WebWay] = field(
+		default_factory=dict
+	)  # by web program: whether its restart fails no request
 	unreadable: UnreadableRecords | None = (
 		None  # what counts as unknown in this plan; an operation tells it as it goes
 	)

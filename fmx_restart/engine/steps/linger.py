@@ -59,9 +59,11 @@ def replace_lingering(operation: Operation, processes: Iterable[Process]) -> lis
 
 
 def can_linger(operation: Operation, process: Process) -> bool:
-	"""A program that is still starting is waited for."""
+	"""A program that is still starting is waited for. One that is down while old workers serve in its place only has to come up."""
 	if process.kind is not ProcessKind.WEB:
 		return False
+	if is_down_while_old_serve(operation, process):
+		return True
 	ways = [way_of(operation.bench, process, operation.options)]
 
 	def is_known() -> bool:
@@ -73,9 +75,18 @@ def can_linger(operation: Operation, process: Process) -> bool:
 	return ways[-1].is_lingering
 
 
+def is_down_while_old_serve(operation: Operation, process: Process) -> bool:
+	"""An earlier restart, or a crash, has left it so. Its manager may start it at any moment: it must not be stopped then."""
+	is_down = way_of(operation.bench, process, operation.options) is IS_DOWN
+	return is_down and operation.bench.web.lingering()
+
+
 def begin(operation: Operation, process: Process) -> Replacement | None:
 	"""None where the order to linger cannot be given: then it is replaced as all others are."""
 	bench = operation.bench
+	if process.local_pid is None:
+		(replacement,) = make_replacements(operation, [process], method=StopMethod.OTHERS)
+		return replacement
 	try:
 		logs = bench.processes.log_files(process.name)
 		seconds = operation.options.old_web_timeout

@@ -57,7 +57,7 @@ def preflight(operation: Operation) -> None:
 	judge(operation, operation.plan.findings)
 	if operation.plan.web_taken:
 		operation.emit(events.WebTaken(operation.plan.web_taken))
-	for program, way in operation.plan.web_ways:
+	for program, way in operation.plan.web_ways.items():
 		if way.remedy:
 			operation.emit(events.WebCannotLinger(program, way.reason, way.remedy))
 	begin_watch(operation, operation.plan.restart)
@@ -128,7 +128,7 @@ def make_plan(
 		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
 		code_faults=code_faults,
 		web_taken=web_taken,
-		web_ways=tuple((it.name, way_of(bench, it, options)) for it in web_programs(restart)),
+		web_ways={it.name: way_of(bench, it, options) for it in web_programs(restart)},
 	)
 
 
