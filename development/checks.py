@@ -38,7 +38,7 @@ FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz")
 PROCESSES = 2 * (os.cpu_count() or 1)
 MOST_BENCHES = 1 + len(ORDINALS)
 BENCH_MEMORY = 1.5e9  # bytes: database, two Redis, web, workers and a browser
-#: Beside the build and the tests on benches, which more depends on.
+#: Beside the build, which more depends on.
 ASIDE = ("nice", "-n", "5")
 
 
@@ -120,7 +120,10 @@ def fast_environment(progress: Progress) -> dict[str, str]:
 
 
 def run_all(options: argparse.Namespace, progress: Progress, pytest_options: list[str]) -> int:
-	"""Tests that need no bench run beside everything else. What was not up before is stopped at the end."""
+	"""
+	Tests that need no bench run while the benches are built, and end before the others begin: they leave orphans, with the
+	bench's Python, which the doctor of a bench would name. What was not up before is stopped at the end.
+	"""
 	bench = wanted_bench(options)
 	with ExitStack() as stack:
 		with state.exclusively(progress):
@@ -134,8 +137,8 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 		with ThreadPoolExecutor(max_workers=1) as aside:
 			quick = aside.submit(run_without_bench, bench, ROOT / "quick.log")
 			benches = bring_up(bench, options.benches, stack, progress)
-			failed = run_on(benches, progress, (*PYTEST, *ON_BENCHES))
-			return int(show(quick, ROOT / "quick.log", progress) | failed)
+			failed = show(quick, ROOT / "quick.log", progress)
+		return int(failed | run_on(benches, progress, (*PYTEST, *ON_BENCHES)))
 
 
 def bring_up(bench: Bench, count: int, stack: ExitStack, progress: Progress) -> list[Bench]:

@@ -98,7 +98,7 @@ class TestWhoStays(LingerCase):
 		web.processes[-1].terminate()
 		web.processes[-1].wait(20)
 		self.assertEqual(web.workers(), [])
-		self.assertFalse(can_connect(web.port))
+		eventually(lambda: not can_connect(web.port), "nobody listens any more")
 		self.assertEqual(web.left(), [])
 
 	def test_an_order_whose_giver_died_counts_for_nothing(self):
@@ -181,7 +181,7 @@ class TestWhoStays(LingerCase):
 		eventually(lambda: is_lingering(files), "an old worker hands its sockets on")
 		end_lingering(files)
 		eventually(lambda: not web.workers(), "all are gone")
-		self.assertFalse(can_connect(web.port))
+		eventually(lambda: not can_connect(web.port), "nobody listens any more")
 
 	def test_they_leave_when_their_time_is_over(self):
 		web = self.program()
