@@ -30,6 +30,8 @@ SETTINGS = """\
 [mariadbd]
 user={user}
 datadir={private}/mariadb
+# a server that starts deletes all temporary tables there, whoever made them
+tmpdir={private}/tmp
 socket={sockets}/mariadb.sock
 pid-file={private}/mariadb.pid
 bind-address=127.0.0.1
@@ -57,6 +59,13 @@ def write_database_settings(bench: Bench) -> None:
 		user=bench.user, private=bench.private_path, sockets=bench.sockets, port=bench.ports.database
 	)
 	(bench.private_path / "mariadb.cnf").write_text(settings)
+	temporary_folder(bench)
+
+
+def temporary_folder(bench: Bench) -> Path:
+	folder = bench.private_path / "tmp"
+	folder.mkdir(exist_ok=True)
+	return folder
 
 
 def sql_command(bench: Bench, program: str) -> list[str]:
@@ -81,6 +90,7 @@ def ensure_data_folder(bench: Bench, progress: Progress, log: Path) -> None:
 		find_program("mariadb-install-db"),
 		"--no-defaults",
 		f"--datadir={unfinished}",
+		f"--tmpdir={temporary_folder(bench)}",
 		f"--user={bench.user}",
 		"--auth-root-authentication-method=normal",
 		"--skip-test-db",
@@ -100,5 +110,5 @@ def set_root_password(bench: Bench, data: Path, log: Path) -> None:
 		f"ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY '{bench.database_root_password}';",
 	]
 	command = [find_program("mariadbd"), "--no-defaults", "--bootstrap"]
-	command += [f"--datadir={data}", f"--user={bench.user}"]
+	command += [f"--datadir={data}", f"--tmpdir={temporary_folder(bench)}", f"--user={bench.user}"]
 	run_logged(command, log, input_text="\n".join(statements) + "\n")
