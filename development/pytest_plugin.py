@@ -23,6 +23,7 @@ BENCH = "FMX_DEVELOPMENT_BENCH"  # the one that tests of this process use
 SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
 BENCH_TESTS = "/tests/bench/"
 REPEATED = "repetitions"
+BEGAN: dict[type | None, float] = {}  # class of tests → seconds since the epoch
 SLOWEST = 15  # files that are named at the end
 QUOTED_LINES = 60  # of a journal, and of each program's log
 #: Classes that take longest on a bench. They begin first, so that no bench works on one when all others have ended.
@@ -101,12 +102,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 		terminalreporter.write_line(f"{seconds:7.1f} s  {file}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+	"""Tests of a class share an operation, and a part of a test that fails knows its own duration alone."""
+	BEGAN.setdefault(item.cls, time.time())
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
 	"""A failure on a bench is understood from the operation's journal and the programs' logs."""
 	report = yield
 	if report.failed and BENCH_TESTS in str(item.path) and BENCH in os.environ:
-		for title, text in written_since(time.time() - call.duration):
+		for title, text in written_since(BEGAN.get(item.cls, time.time() - call.duration)):
 			report.sections.append((title, text))
 	return report
 
