@@ -33,7 +33,9 @@ ON_BENCHES = ("fmx_restart/tests/bench",)
 LONG = "FMX_LONG_TESTS"  # set for tests that are too slow for every run
 WANTED = CHECKOUT / "development" / "test-requirements.txt"
 FAST = ROOT / "fast"  # a Python environment without Frappe
-FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz")
+#: As Frappe pins them; gunicorn 20 imports pkg_resources, which newer setuptools leave out.
+FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz", "PyMySQL==1.0.3")
+FRAPPE_PINS += ("gunicorn==20.1.0", "setuptools<80")
 #: Tests without a bench wait for Redis, supervisord and workers half of their time.
 PROCESSES = 2 * (os.cpu_count() or 1)
 MOST_BENCHES = 1 + len(ORDINALS)
@@ -107,7 +109,7 @@ def fast_environment(progress: Progress) -> dict[str, str]:
 	ensure_redis(progress, log)
 	mark = FAST / "installed"
 	requirements = [CHECKOUT / "requirements.txt", WANTED]
-	wanted = "".join(file.read_text() for file in requirements)
+	wanted = "\n".join([*FRAPPE_PINS, *(file.read_text() for file in requirements)])
 	if not mark.exists() or mark.read_text() != wanted:
 		progress.say("a Python environment without Frappe")
 		run_logged([sys.executable, "-m", "venv", FAST], log)

@@ -10,42 +10,10 @@ from frappe.utils.background_jobs import RQ_JOB_FAILURE_TTL, RQ_RESULTS_TTL
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.jobs import MINUTE, ended_per_minute
 from fmx_restart.adapters.redis_queue.look import Looker
-from fmx_restart.adapters.setting_rules import number, number_of
+from fmx_restart.adapters.setting_rules import number_of
 from fmx_restart.desk import bench
+from fmx_restart.desk.sample_lines import counts_in, number_in, sample_in
 from fmx_restart.engine.ports import Look
-
-
-def sample_in(text: bytes) -> dict | None:
-	"""None for what is no sample: anybody on the same Redis may write there."""
-	sample = read_json(text)
-	if not isinstance(sample, dict) or not isinstance(sample.get("depths"), dict):
-		return None
-	time, depths = number_in(sample.get("time")), sample["depths"]
-	return (
-		{"time": time, "depths": depths}
-		if time and all(isinstance(depth, int) for depth in depths.values())
-		else None
-	)
-
-
-def counts_in(text: bytes) -> list[int] | None:
-	counts = read_json(text)
-	is_pair = (
-		isinstance(counts, list) and len(counts) == 2 and all(isinstance(count, int) for count in counts)
-	)
-	return counts if is_pair else None
-
-
-def number_in(value: object) -> float | None:
-	return number(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
-
-
-def read_json(text: bytes) -> object:
-	try:
-		return json.loads(text)
-	except (ValueError, RecursionError):
-		return None
-
 
 PAUSE = 10.0  # seconds between two samples
 KEPT = 1080  # samples: three hours of them

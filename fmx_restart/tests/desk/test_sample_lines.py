@@ -5,7 +5,7 @@ import unittest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmx_restart.desk.samples import counts_in, number_in, sample_in
+from fmx_restart.desk.sample_lines import counts_in, number_in, sample_in
 
 
 class TestSampleLines(unittest.TestCase):
