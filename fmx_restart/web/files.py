@@ -139,10 +139,15 @@ def read_record(path: str) -> Record | None:
 	return replace(record, ready=ready, faults=tuple(dict.fromkeys(faults)))
 
 
+def files_in(folder: str, ending: str) -> Iterator[Files]:
+	"""Of every set of addresses that has a file with this ending there."""
+	for path in sorted(Path(folder).glob(f"{PREFIX}*{ending}")):
+		yield Files(folder, path.name[len(PREFIX) : -len(ending)])
+
+
 def records_in(folder: str) -> Iterator[tuple[Files, Record]]:
 	"""All that can be read."""
-	for path in sorted(Path(folder).glob(f"{PREFIX}*{RECORD}")):
-		files = Files(folder, path.name[len(PREFIX) : -len(RECORD)])
+	for files in files_in(folder, RECORD):
 		if record := read_record(files.record):
 			yield files, record
 

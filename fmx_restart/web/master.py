@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fmx_restart.web.files import (
 	Files,
+	Order,
 	Record,
 	is_locked,
 	key_of,
@@ -48,7 +49,7 @@ class Master:
 		self.pipes: Pipes | None = None
 		self.record = -1  # descriptor
 		self.note: dict | None = None  # of the old workers whose sockets were adopted
-		self.pid = 0
+		self.pid = self.started = 0
 		self.has_left_workers = False
 
 	def adopt(self, server: object) -> None:
@@ -82,8 +83,8 @@ class Master:
 			return
 		pipes = Pipes(os.pipe(), os.pipe(), os.pipe())
 		self.pid, files = os.getpid(), files_of(server)
-		is_adopted = self.note is not None
-		record = Record(self.pid, start_time(self.pid) or 0, server.num_workers, is_adopted)
+		self.started = start_time(self.pid) or 0
+		record = Record(self.pid, self.started, server.num_workers, adopted=self.note is not None)
 		self.record, self.pipes, self.files = write_record(files, record), pipes, files
 		stop = server.stop
 		server.stop = lambda graceful=True: self.stop(server, stop, graceful)
@@ -101,9 +102,12 @@ class Master:
 
 	def is_ordered_to_leave(self) -> bool:
 		"""Whoever gave the order still holds it: one that was begun and broken off counts for nothing."""
+		return self.order() is not None and is_locked(self.files.order)
+
+	def order(self) -> Order | None:
+		"""What this master was told; an order for an earlier one counts for nothing, also where that had the same pid."""
 		order = read_order(self.files.order)
-		is_mine = order is not None and (order.master, order.started) == (self.pid, start_time(self.pid))
-		return is_mine and is_locked(self.files.order)
+		return order if order and (order.master, order.started) == (self.pid, self.started) else None
 
 	def _announce(self, workers: int) -> None:
 		"""They have a moment to leave our pipes: the process manager closes its end, and what they write would fail."""

@@ -11,17 +11,18 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 
 from fmx_restart.web.draining import drain_on_term
-from fmx_restart.web.files import Order, add_to_record, read_order, read_record
+from fmx_restart.web.files import Order, add_to_record, read_record
 from fmx_restart.web.master import Master
 from fmx_restart.web.passing import SocketHolder, is_held
 from fmx_restart.web.self_check import first_fault
 
 ALONE = 300.0  # seconds that workers stay whose master was killed, with no operation to see it
 LOOK = 0.2  # seconds
-CHECK_AGAIN = (1.0, 2.0, 5.0, 10.0)  # seconds; each failed request may write a traceback to a log
+CHECK_AGAIN = (2.5, 5.0, 10.0)  # seconds; each failed request may write a traceback to a log
 HOLDER_CHANGES = 2.0  # seconds: another old worker takes over from one that died
 LAST_REQUEST = 120.0  # seconds that it may take where gunicorn sets no limit
 ABORT_TAKES = 1.0  # seconds
@@ -31,7 +32,7 @@ def become_ready(master: Master, worker: object) -> None:
 	"""After the application was loaded, before the first request."""
 	if master.files is None:
 		return
-	if master.note is not None:
+	if is_checked(master):
 		answer_for_itself(master, worker)
 	add_to_record(master.record, ready=os.getpid())
 	drain_on_term(worker)
@@ -39,25 +40,39 @@ def become_ready(master: Master, worker: object) -> None:
 	worker.is_parent_alive = lambda: True  # the watch sees to it
 
 
+def is_checked(master: Master) -> bool:
+	"""While old workers serve. One that is forked later, in place of another, has nobody to leave requests to."""
+	record = read_record(master.files.record)
+	return master.note is not None and record is not None and len(record.ready) < record.workers
+
+
 def answer_for_itself(master: Master, worker: object) -> None:
 	"""While old workers serve, one that answers a site with an error that answered before takes no request."""
-	sites, waits, told = tuple(master.note.get("sites", ())), iter(CHECK_AGAIN), ""
-	pause, held_at = CHECK_AGAIN[-1], time.monotonic()
+	sites, told = tuple(master.note.get("sites", ())), ""
+	pauses = chain(CHECK_AGAIN, repeat(CHECK_AGAIN[-1]))
 	while fault := first_fault(worker.wsgi, sites):
 		if fault != told:
 			add_to_record(master.record, fault=fault)
 			worker.log.error("fmx_restart: old workers go on serving, for the new code fails: %s", fault)
 			told = fault
-		until = time.monotonic() + next(waits, pause)
-		while time.monotonic() < until:
-			if not worker.alive or os.getppid() != master.pid:
-				sys.exit(0)
-			worker.notify()
-			time.sleep(LOOK)
-			if is_held(master.files.socket):
-				held_at = time.monotonic()
-			elif time.monotonic() - held_at > HOLDER_CHANGES:
-				return  # nobody else serves any more
+		if not wait_behind_old_workers(master, worker, next(pauses)):
+			return
+
+
+def wait_behind_old_workers(master: Master, worker: object, seconds: float) -> bool:
+	"""False as soon as nobody else serves any more. Ends this worker when it is told to, or its master is gone."""
+	held_at = time.monotonic()
+	until = held_at + seconds
+	while time.monotonic() < until:
+		if not worker.alive or os.getppid() != master.pid:
+			sys.exit(0)
+		worker.notify()
+		time.sleep(LOOK)
+		if is_held(master.files.socket):
+			held_at = time.monotonic()
+		elif time.monotonic() - held_at > HOLDER_CHANGES:
+			return False
+	return True
 
 
 class Watch(threading.Thread):
@@ -96,20 +111,15 @@ class Watch(threading.Thread):
 
 	def _leave_pipes(self) -> None:
 		"""Whoever reads our stdout and stderr goes with the master, and a print would raise BrokenPipeError then."""
-		order = self._order()
+		order = self._master.order()
 		logs = order.logs if order else ("", "")
 		for descriptor, file in zip((1, 2), logs, strict=True):
 			if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or stat.S_ISSOCK(os.fstat(descriptor).st_mode):
 				replace_descriptor(descriptor, file or log_of_bench())
 
-	def _order(self) -> Order | None:
-		"""What was said when this master was told to go; an earlier one's counts for nothing."""
-		order = read_order(self._master.files.order)
-		return order if order and order.master == self._master.pid else None
-
 	def _serve_on(self) -> None:
 		self._worker.max_requests = sys.maxsize  # nobody would fork a successor
-		order = self._order()
+		order = self._master.order()
 		until = time.monotonic() + (order.seconds if order else ALONE)
 		while time.monotonic() < until and not self._may_leave():
 			self._limit.enforce()
@@ -131,7 +141,7 @@ class Watch(threading.Thread):
 		)
 
 	def _is_over(self) -> bool:
-		order = self._order()
+		order = self._master.order()
 		return order is not None and order.is_over
 
 	def _hold_sockets(self, order: Order | None) -> None:
@@ -160,7 +170,7 @@ class Watch(threading.Thread):
 		os.write(self._master.pipes.leave[1], b"x")
 		self._holder.close()
 		self._master.end_record()
-		if self._order() is not None:
+		if self._master.order() is not None:
 			with suppress(OSError):
 				Path(self._master.files.order).unlink()
 
@@ -168,9 +178,8 @@ class Watch(threading.Thread):
 		signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
 		time.sleep(ABORT_TAKES / 2)
 		for listener in self._worker.sockets:
-			replace_descriptor(
-				listener.fileno(), os.devnull
-			)  # a slow request must not keep the port from the next master
+			# a slow request must not keep the port from the next master
+			replace_descriptor(listener.fileno(), os.devnull)
 		until = time.monotonic() + (self._worker.cfg.timeout or LAST_REQUEST)
 		while time.monotonic() < until:
 			time.sleep(LOOK)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from fmx_restart.adapters.site_config import replace_text
-from fmx_restart.adapters.web.linger import CONFIGURATION, MARK
+from fmx_restart.adapters.web.linger import CONFIGURATION, MARK, give_to_owner
 
 BEGIN = "# fmx_restart: old web workers serve until new ones answer. Remove with: bench safe-restart setup web --remove"
 END = "# fmx_restart: end"
@@ -88,6 +87,5 @@ def carry_out(planned: PlannedChange) -> None:
 def create_empty(file: Path) -> None:
 	"""For the user of the bench, also where root types the command. Raises OSError."""
 	file.touch(0o644, exist_ok=False)
-	owner = file.parent.stat()
-	if os.geteuid() == 0 and owner.st_uid != 0:
-		os.chown(file, owner.st_uid, owner.st_gid)
+	with file.open("rb") as empty:
+		give_to_owner(empty.fileno(), str(file.parent))

@@ -13,7 +13,16 @@ from pathlib import Path
 from fmx_restart.adapters.process_table import clock, read_stat
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import HostProcess, NewWorkers, WebWay
-from fmx_restart.web.files import PREFIX, SOCKET, Files, Order, Record, read_order, read_record, records_in
+from fmx_restart.web.files import (
+	SOCKET,
+	Files,
+	Order,
+	Record,
+	files_in,
+	read_order,
+	read_record,
+	records_in,
+)
 from fmx_restart.web.passing import is_held
 
 YOUNG = 60.0  # seconds: a program may still be importing Frappe
@@ -67,11 +76,10 @@ class Hooks:
 		return NewWorkers(record.alive_workers, record.workers, record.faults)
 
 	def is_lingering(self) -> bool:
-		return any(is_held(str(path)) for path in self._folder.glob(f"{PREFIX}*{SOCKET}"))
+		return any(map(is_lingering, files_in(str(self._folder), SOCKET)))
 
 	def end_lingering(self) -> None:
-		for path in self._folder.glob(f"{PREFIX}*{SOCKET}"):
-			files = Files(str(self._folder), path.name[len(PREFIX) : -len(SOCKET)])
+		for files in files_in(str(self._folder), SOCKET):
 			end_lingering(files)
 
 
@@ -112,12 +120,6 @@ class GivenOrder:
 			raise
 		return cls(files, order, descriptor)
 
-	def take_back(self) -> None:
-		"""The master lives, and ends its workers with itself again."""
-		with suppress(OSError):
-			Path(self.files.order).unlink()
-		self.let_go()
-
 	def let_go(self) -> None:
 		"""Once the master is gone: its workers have read it."""
 		if self._descriptor >= 0:
@@ -155,7 +157,7 @@ def as_json(order: Order) -> bytes:
 
 
 def give_to_owner(descriptor: int, folder: str) -> None:
-	"""Where root gives the order, the user of web must be able to read it."""
+	"""Where root has written it, the user of the folder must be able to read it."""
 	owner = Path(folder).stat()
 	if os.geteuid() == 0 and owner.st_uid != 0:
 		os.fchown(descriptor, owner.st_uid, owner.st_gid)

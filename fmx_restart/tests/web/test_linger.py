@@ -259,6 +259,20 @@ class TestNewCode(LingerCase):
 			self.see_replaced(web)
 		self.assertEqual(load.failed, {})
 
+	def test_a_worker_that_is_forked_later_is_not_kept_from_serving_by_a_site_that_errs_since(self):
+		web = self.program()
+		web.deploy("new")
+		web.replace("one", "two")
+		self.see_replaced(web)
+		(web.folder / "broken").write_text("two")
+		master = web.processes[-1].pid
+		os.kill(next(pid for pid in web.workers() if pid != master), signal.SIGKILL)
+		_, record = eventually(
+			lambda: (it := active_at(web.folder, master)) and len(it[1].ready) == 3 and it,
+			"another one is ready",
+		)
+		self.assertEqual(record.faults, ())
+
 	def test_once_old_workers_are_gone_new_ones_serve_what_they_can(self):
 		web = self.program()
 		(web.folder / "broken").write_text("two")
