@@ -3,7 +3,8 @@ The process that outlives an operation: python -m fmx_restart.guardian OPERATION
 
 It sleeps on the lock of the operation's journal. The kernel wakes it the instant the operation's process is gone, however
 that ended; if the journal has no end then, it recovers what is left. Nothing is imported before that: while it sleeps it
-costs a bare interpreter, and no more after an operation that ended well, when the bench boots. READY is the file descriptor of a pipe to whoever started it: a byte there says that it waits.
+costs a bare interpreter, and no more after an operation that ended well, when the bench boots. READY is the file descriptor
+of a pipe to whoever started it: a byte there says that it waits.
 """
 
 from __future__ import annotations

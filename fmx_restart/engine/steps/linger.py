@@ -26,7 +26,6 @@ OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
 MIGRATES = WebWay(False, "old code must not serve while a schema changes")
 ELSEWHERE = WebWay(False, "it runs on another machine")
 IS_DOWN = WebWay(False, "it does not run")
-SETUP = "bench safe-restart setup web"
 
 
 def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
@@ -59,26 +58,20 @@ def replace_lingering(operation: Operation, processes: Iterable[Process]) -> lis
 
 
 def can_linger(operation: Operation, process: Process) -> bool:
-	"""A program that is still starting is waited for. One that is down while old workers serve in its place only has to come up."""
+	"""
+	A program that is still starting is waited for. One that is down while old workers serve in its place, after an earlier
+	restart or a crash, only has to come up: its manager may start it at any moment, so it must not be stopped then.
+	"""
 	if process.kind is not ProcessKind.WEB:
 		return False
-	if is_down_while_old_serve(operation, process):
-		return True
-	ways = [way_of(operation.bench, process, operation.options)]
+	ways: list[WebWay] = []
 
 	def is_known() -> bool:
 		ways.append(way_of(operation.bench, process, operation.options))
 		return not ways[-1].is_coming
 
-	if ways[-1].is_coming:
-		operation.wait(is_known, COMING)
-	return ways[-1].is_lingering
-
-
-def is_down_while_old_serve(operation: Operation, process: Process) -> bool:
-	"""An earlier restart, or a crash, has left it so. Its manager may start it at any moment: it must not be stopped then."""
-	is_down = way_of(operation.bench, process, operation.options) is IS_DOWN
-	return is_down and operation.bench.web.lingering()
+	operation.wait(is_known, COMING)
+	return ways[-1].is_lingering or (ways[-1] is IS_DOWN and operation.bench.web.lingering())
 
 
 def begin(operation: Operation, process: Process) -> Replacement | None:
@@ -159,9 +152,11 @@ def keep_old_code(
 	"""New web does not answer: these others stay as they are. The report and the listeners say so."""
 	names = tuple(process.name for process in others)
 	operation.report.not_replaced = list(names)
-	until = operation.bench.clock.time() + operation.options.old_web_timeout
+	clock = operation.bench.clock
 	for replacement in replacements:
 		if replacement.stage is Stage.FAILED:
+			served = clock.now() - replacement.stopped_at
+			until = clock.time() + operation.options.old_web_timeout - served
 			event = events.OldWebServes(replacement.old.name, replacement.reason, until, names)
 			operation.emit(event)
 			replacement.remedy = "Repair the code, then type the same command again."

@@ -47,8 +47,9 @@ def application(environ, start_response):
 SITE = "one.localhost"
 
 
-@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
-class TestWebPrograms(unittest.TestCase):
+class WebProgramCase(unittest.TestCase):
+	"""A bench whose web program runs under a real supervisord."""
+
 	def setUp(self):
 		self.bench = make_bench(short_folder(self))
 		self.sites, self.port = self.bench / "sites", free_port()
@@ -83,6 +84,14 @@ class TestWebPrograms(unittest.TestCase):
 			code=UncheckedCode(),
 		)
 
+	def is_up(self) -> bool:
+		(web,) = self.processes.list()
+		bench = self.port_of_bench()
+		return bool(web.pid) and bench.web.fault(bench.host.family(web.pid)) is None
+
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class TestWebPrograms(WebProgramCase):
 	def restart(self) -> Report:
 		self.facts = []
 		operation = operation_for(
@@ -130,11 +139,6 @@ class TestWebPrograms(unittest.TestCase):
 		self.assertEqual(report.outcome, Phase.DONE)
 		self.assertGreater(report.web_outage, 0)
 		self.assertLess(report.web_outage, 20)
-
-	def is_up(self) -> bool:
-		(web,) = self.processes.list()
-		bench = self.port_of_bench()
-		return bool(web.pid) and bench.web.fault(bench.host.family(web.pid)) is None
 
 
 def end(pid: int) -> None:

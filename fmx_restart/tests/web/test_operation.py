@@ -20,7 +20,7 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.strategies import operation_for
-from fmx_restart.tests.adapters import test_web_programs
+from fmx_restart.tests.adapters.test_web_programs import WebProgramCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.web.gunicorn_program import APPLICATION, Load, asking, gunicorn_processes
 
@@ -28,13 +28,7 @@ CHECKOUT = Path(fmx_restart.__file__).parents[1]
 
 
 @unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
-class TestOperation(unittest.TestCase):
-	setUp = test_web_programs.TestWebPrograms.setUp
-	words = test_web_programs.TestWebPrograms.words
-	supervise = test_web_programs.TestWebPrograms.supervise
-	port_of_bench = test_web_programs.TestWebPrograms.port_of_bench
-	is_up = test_web_programs.TestWebPrograms.is_up
-
+class TestOperation(WebProgramCase):
 	def begin(self, *options: str, **settings: str) -> None:
 		self.deploy("old")
 		carry_out(plan_installation(self.sites))
