@@ -15,6 +15,8 @@ from pathlib import Path
 PREFIX = ".fmx_restart-web-"
 RECORD = ".record"
 SOCKET = ".socket"
+#: Whatever stands in a file: a number may be infinite, and a text nested as deep as it likes
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 MOST = 1_000_000  # bytes that are read of any of them
 
 
@@ -126,17 +128,23 @@ def add_to_record(descriptor: int, **line: object) -> None:
 
 
 def read_record(path: str) -> Record | None:
-	"""None where there is none that can be read."""
+	"""None where there is none that can be read. A line of a worker that cannot be read, of a full disk, counts for nothing."""
 	try:
-		head, *lines = [json.loads(line) for line in read_own(path).splitlines() if line]
+		first, *lines = read_own(path).splitlines()
+		head = json.loads(first)
 		record = Record(
 			int(head["master"]), int(head["started"]), int(head["workers"]), bool(head["adopted"])
 		)
-		ready = frozenset(int(line["ready"]) for line in lines if "ready" in line)
-		faults = [str(line["fault"]) for line in lines if "fault" in line]
-	except (OSError, ValueError, KeyError, TypeError):
+	except UNREADABLE:
 		return None
-	return replace(record, ready=ready, faults=tuple(dict.fromkeys(faults)))
+	ready = frozenset(pid for pid in values_of("ready", lines) if type(pid) is int)
+	return replace(record, ready=ready, faults=tuple(dict.fromkeys(map(str, values_of("fault", lines)))))
+
+
+def values_of(key: str, lines: Iterable[bytes]) -> Iterator[object]:
+	for line in lines:
+		with suppress(*UNREADABLE):
+			yield json.loads(line)[key]
 
 
 def files_in(folder: str, ending: str) -> Iterator[Files]:
@@ -165,8 +173,11 @@ def read_order(path: str) -> Order | None:
 	"""None where there is none that can be read."""
 	try:
 		told = json.loads(read_own(path))
-		return Order(**{**told, "sites": tuple(told["sites"]), "logs": tuple(told["logs"])})
-	except (OSError, ValueError, KeyError, TypeError):
+		out, error = map(str, told["logs"])
+		sites = tuple(map(str, told["sites"]))
+		seconds, is_over = float(told["seconds"]), bool(told["is_over"])
+		return Order(int(told["master"]), int(told["started"]), sites, seconds, is_over, (out, error))
+	except UNREADABLE:
 		return None
 
 
