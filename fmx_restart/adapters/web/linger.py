@@ -47,18 +47,19 @@ class Hooks:
 		self._orders: list[GivenOrder] = []  # they count while this process lives
 
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
-		if active_at(self._folder, family[0].pid):
+		if self._active_in(family):
 			return LINGERS
 		if not is_set_up(self._folder):
 			return NOT_SET_UP
-		stat = read_stat(family[0].pid)
-		return COMING if stat and clock() - stat.began < YOUNG else NOT_ACTIVE
+		stat = read_stat(family[0].pid) if family else None
+		# one that has ended meanwhile is looked at again: its manager brings the next one
+		return NOT_ACTIVE if stat and clock() - stat.began >= YOUNG else COMING
 
 	def order(
 		self, family: Sequence[HostProcess], *, sites: tuple[str, ...], seconds: float, logs: tuple[str, str]
 	) -> None:
 		"""Raises ProcessFault."""
-		active = active_at(self._folder, family[0].pid)
+		active = self._active_in(family)
 		if active is None:
 			raise ProcessFault("it has ended meanwhile")
 		files, record = active
@@ -69,11 +70,14 @@ class Hooks:
 			raise ProcessFault(f"the order to its workers cannot be written: {error.strerror}") from error
 
 	def new_workers(self, family: Sequence[HostProcess]) -> NewWorkers | None:
-		active = active_at(self._folder, family[0].pid) if family else None
+		active = self._active_in(family)
 		if active is None or not active[1].adopted:
 			return None
 		_, record = active
 		return NewWorkers(record.alive_workers, record.workers, record.faults)
+
+	def _active_in(self, family: Sequence[HostProcess]) -> tuple[Files, Record] | None:
+		return active_at(self._folder, family[0].pid) if family else None
 
 	def is_lingering(self) -> bool:
 		return any(map(is_lingering, files_in(str(self._folder), SOCKET)))

@@ -46,8 +46,11 @@ def replace_lingering(operation: Operation, processes: Iterable[Process]) -> lis
 	Replace those of these programs whose workers can linger, until the first new worker of each has answered. One whose new
 	code does not answer has failed. Empty where none can linger. Raises FenceFault where the fence lapsed meanwhile.
 	"""
-	programs = [process for process in processes if can_linger(operation, process)]
-	replacements = [replacement for process in programs if (replacement := begin(operation, process))]
+	replacements = []
+	for process in processes:
+		current = as_it_lingers(operation, process)
+		if current and (replacement := begin(operation, current)):
+			replacements.append(replacement)
 	if replacements:
 		first_answers = FirstAnswers(operation, replacements)
 		with never_left_down(operation, replacements):
@@ -57,21 +60,26 @@ def replace_lingering(operation: Operation, processes: Iterable[Process]) -> lis
 	return replacements
 
 
-def can_linger(operation: Operation, process: Process) -> bool:
+def as_it_lingers(operation: Operation, process: Process) -> Process | None:
 	"""
-	A program that is still starting is waited for. One that is down while old workers serve in its place, after an earlier
-	restart or a crash, only has to come up: its manager may start it at any moment, so it must not be stopped then.
+	A web program as it is now, where its restart fails no request; else None. One that is still starting is waited for. One
+	that is down while old workers serve in its place, after an earlier restart or a crash, only has to come up: its manager
+	may start it at any moment, so it must not be stopped then.
 	"""
 	if process.kind is not ProcessKind.WEB:
-		return False
-	ways: list[WebWay] = []
+		return None
+	bench, seen = operation.bench, [(process, way_of(operation.bench, process, operation.options))]
 
 	def is_known() -> bool:
-		ways.append(way_of(operation.bench, process, operation.options))
-		return not ways[-1].is_coming
+		"""Its manager may have started another one meanwhile."""
+		current = next((it for it in operation.managed_now() if it.name == process.name), process)
+		seen.append((current, way_of(bench, current, operation.options)))
+		return not seen[-1][1].is_coming
 
-	operation.wait(is_known, COMING)
-	return ways[-1].is_lingering or (ways[-1] is IS_DOWN and operation.bench.web.lingering())
+	if seen[-1][1].is_coming:
+		operation.wait(is_known, COMING)
+	current, way = seen[-1]
+	return current if way.is_lingering or (way is IS_DOWN and bench.web.lingering()) else None
 
 
 def begin(operation: Operation, process: Process) -> Replacement | None:

@@ -10,7 +10,7 @@ from fmx_restart.engine.errors import FenceFault, ProcessFault
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import WebWay
+from fmx_restart.engine.ports import ProcessState, WebWay
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
@@ -56,6 +56,21 @@ class TestWebIsFirst(LingerCase):
 		(told,) = run.of(events.WebCannotLinger)
 		self.assertIn("bench safe-restart setup web", sentence(told))
 		self.assertEqual(run.of(events.NewWebAnswers), [])
+
+	def test_a_program_that_ends_while_it_still_starts_is_never_stopped_as_old_workers_serve_in_its_place(
+		self,
+	):
+		self.web.web_way = WebWay(False, "it is still starting", is_coming=True)
+		run = self.run_with()
+
+		def crash() -> None:
+			self.bench.processes.end("web", ProcessState.FAILED, "exit 3")
+			self.web.ordered = [self.bench.host.add(77)]
+
+		run.when(Phase.RESTART, lambda: self.clock.after(0.5, crash))
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		self.assertNotIn(("stop", "web"), self.bench.processes.orders)
+		self.assertIn(("start", "web"), self.bench.processes.orders)
 
 	def test_an_order_that_cannot_be_written_is_told_and_web_restarts_as_always(self):
 		self.web.refuses_order = "No space left on device"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import HostProcess
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.tests.adapters.test_web_programs import WebProgramCase
@@ -110,6 +113,15 @@ class TestOperation(WebProgramCase):
 			eventually(lambda: load.answers["new"] > 20, "new code answers")
 			eventually(lambda: len(gunicorn_processes(self.sites)) == 3, "old workers have left")
 		self.assertEqual(load.failed, {})
+
+	def test_a_program_that_has_just_ended_may_come_again(self):
+		self.deploy("old")
+		carry_out(plan_installation(self.sites))
+		gone = subprocess.run(
+			[sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+		)
+		for family in ([], [HostProcess(int(gone.stdout))]):
+			self.assertTrue(Hooks(self.sites).way(family).is_coming)
 
 	def test_where_the_hooks_are_not_active_the_plan_says_what_to_type(self):
 		self.deploy("old")
