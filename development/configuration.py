@@ -7,9 +7,10 @@ from pathlib import Path
 
 from development.database import database_program
 from development.description import Bench
+from development.nginx import GROUP as NGINX
+from development.nginx import nginx_program
 from development.running import run_logged
 from development.state import write_atomically
-from development.system_packages import find_program
 
 SUPERVISORD = """\
 ; Private to this bench. Written by development/bench at every start.
@@ -38,18 +39,6 @@ serverurl=unix://{socket}
 files={private}/programs/*.conf
 """
 
-FRONT = """\
-[program:development-front]
-command={node} {server} {port} {web} {socketio} {sites}
-priority=5
-autorestart=true
-redirect_stderr=true
-stdout_logfile={private}/logs/front.log
-
-[group:development-front]
-programs=development-front
-"""
-
 
 def write_bench_configuration(bench: Bench, log: Path) -> None:
 	"""What Frappe, Redis and supervisor read. Keys a developer added to the site config stay."""
@@ -72,6 +61,7 @@ def write_site_config(bench: Bench) -> None:
 			"db_port": bench.ports.database,
 			"default_site": bench.site,
 			"developer_mode": 1,
+			"dns_multitenant": True,
 			"fmx_restart_supervisor_url": bench.supervisor_url,
 			"frappe_user": bench.user,
 			"gunicorn_workers": 2,
@@ -103,22 +93,13 @@ def write_supervisord_configuration(bench: Bench) -> None:
 		localhost_names=Path(__file__).with_name("localhost_names.js"),
 	)
 	write_atomically(bench.supervisor_config, main)
-	write_atomically(programs / "database.conf", database_program(bench))
+	write_atomically(programs / "development-database.conf", database_program(bench))
 
 
 def include_bench(bench: Bench) -> None:
-	"""Link the bench's generated configuration into supervisord's, and add the front server."""
+	"""Link the bench's generated configuration into supervisord's, and add nginx."""
 	programs = bench.private_path / "programs"
 	link = programs / f"{bench.name}.conf"
 	if not link.is_symlink():
 		link.symlink_to(bench.path / "config" / "supervisor.conf")
-	front = FRONT.format(
-		node=find_program("node"),
-		server=Path(__file__).with_name("front.js"),
-		port=bench.ports.front,
-		web=bench.ports.web,
-		socketio=bench.ports.socketio,
-		sites=bench.sites_path,
-		private=bench.private_path,
-	)
-	write_atomically(programs / "front.conf", front)
+	write_atomically(programs / f"{NGINX}.conf", nginx_program(bench))

@@ -25,7 +25,7 @@ class Ports:
 	"""TCP ports on 127.0.0.1, all private to one bench."""
 
 	web: int
-	front: int
+	front: int  # nginx
 	socketio: int
 	redis_cache: int
 	redis_queue: int
@@ -80,6 +80,11 @@ class Bench:
 	@property
 	def state_file(self) -> Path:
 		return self.private_path / "state.json"
+
+	@property
+	def nginx_path(self) -> Path:
+		"""nginx's configuration, pid file and temporary files."""
+		return self.private_path / "nginx"
 
 	@property
 	def log_path(self) -> Path:
@@ -150,7 +155,7 @@ class Bench:
 
 	@property
 	def desk_url(self) -> str:
-		"""For a browser: the small front server that stands where nginx does in production."""
+		"""For a browser: nginx, in front of the bench as in production."""
 		return f"http://{self.site}:{self.ports.front}"
 
 

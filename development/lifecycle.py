@@ -12,6 +12,7 @@ from development.copies import copy_assets
 from development.database import ensure_data_folder, write_database_settings
 from development.description import Bench
 from development.desk_build import ensure_desk, ensure_realtime, has_packages
+from development.nginx import ensure_nginx, write_nginx_configuration
 from development.progress import Progress
 from development.services import (
 	end_leftovers,
@@ -44,7 +45,8 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench |
 	start_redis(bench)
 	has_new_schema = fill(bench, progress, desk=desk, template=template)
 	if not was_running:
-		progress.say("workers, web and realtime")
+		progress.say("workers, web, realtime and nginx")
+		write_nginx_configuration(bench, log)
 	start_workers_and_web(bench)
 	if was_running and (has_new_apps or has_new_schema):
 		restart_workers_and_web(bench, progress, log)
@@ -70,6 +72,7 @@ def fill(bench: Bench, progress: Progress, *, desk: bool, template: Bench | None
 def build(bench: Bench, progress: Progress, log: Path, *, desk: bool = True) -> bool:
 	"""Everything that needs nothing running. True when an app was installed, so that running code is not the newest."""
 	ensure_packages(progress, log, for_a_checkout=bool(bench.frappe))
+	ensure_nginx(progress, log)
 	ensure_tools(progress, log)
 	ensure_frappe_source(bench, progress, log)
 	with ThreadPoolExecutor(

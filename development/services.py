@@ -19,6 +19,8 @@ from development.configuration import include_bench
 from development.database import sql_command
 from development.description import Bench
 from development.errors import NotReady
+from development.nginx import GROUP as NGINX
+from development.nginx import is_nginx_of
 from development.processes import (
 	Process,
 	command_line,
@@ -115,6 +117,12 @@ def wait_until_ready(bench: Bench) -> None:
 		lambda: workers_are_registered(bench), "workers are registered", timeout=PATIENCE, log=worker_log
 	)
 	wait_until(lambda: answers_ping(bench), "web answers ping", timeout=PATIENCE, log=web_log)
+	wait_until(
+		lambda: answers_ping(bench, bench.ports.front),
+		"nginx passes a ping on",
+		timeout=PATIENCE,
+		log=bench.log_path / "nginx.error.log",
+	)
 
 
 def add_group(bench: Bench, group: str) -> None:
@@ -170,8 +178,10 @@ def reply(answers: BinaryIO) -> Iterator[str]:
 		yield rest
 
 
-def answers_ping(bench: Bench) -> bool:
-	request = urllib.request.Request(f"{bench.web_url}/api/method/ping", headers={"Host": bench.site})
+def answers_ping(bench: Bench, port: int | None = None) -> bool:
+	"""`port`: gunicorn's own where none is named."""
+	url = f"http://127.0.0.1:{port or bench.ports.web}/api/method/ping"
+	request = urllib.request.Request(url, headers={"Host": bench.site})
 	try:
 		with urllib.request.urlopen(request, timeout=30) as answer:
 			return json.load(answer) == {"message": "pong"}
@@ -199,7 +209,7 @@ def end_leftovers(bench: Bench, progress: Progress) -> None:
 
 def is_below_our_supervisord(bench: Bench, pid: int) -> bool:
 	"""supervisord tells all it starts where it listens, and that place is ours alone. Redis writes over what it was told."""
-	if f"SUPERVISOR_SERVER_URL={bench.supervisor_url}" in environment(pid):
+	if f"SUPERVISOR_SERVER_URL={bench.supervisor_url}" in environment(pid) or is_nginx_of(bench, pid):
 		return True
 	titles = {f"{bench.root}/bin/redis-server 127.0.0.1:{port}" for port in bench.redis_ports}
 	return any(part.strip() in titles for part in command_line(pid))
@@ -216,7 +226,7 @@ def stop_supervisord(bench: Bench, process: Process, progress: Progress) -> None
 
 def upper_groups(bench: Bench) -> tuple[str, ...]:
 	"""What needs Redis and the database below it."""
-	return f"{bench.name}-workers", f"{bench.name}-web", "development-front"
+	return f"{bench.name}-workers", f"{bench.name}-web", NGINX
 
 
 def stop_groups(bench: Bench, groups: tuple[str, ...]) -> list[Process]:

@@ -41,7 +41,8 @@ function readConfig() {
 /** Ask the site who the cookie belongs to. Pages of other hosts may not use a visitor's cookie here. */
 async function identify(socket) {
 	const { host, origin, cookie } = socket.request.headers;
-	if (origin && new URL(origin).host !== host) {
+	// without the ports, as in Frappe: nginx names its own in the one and none in the other
+	if (origin && new URL(origin).hostname !== new URL(`http://${host}`).hostname) {
 		throw new Error("origin and host differ");
 	}
 	if (!/(^|;\s*)sid=/.test(cookie || "")) {
