@@ -118,7 +118,9 @@ class FirstAnswers:
 
 	def look_at(self, replacement: Replacement) -> None:
 		name, pid = replacement.old.name, replacement.current_pid
-		new = self.bench.web.new_workers(self.bench.host.family(pid)) if pid else None
+		# the old master's workers were new once, in an earlier restart
+		is_new = pid is not None and pid != replacement.old.pid
+		new = self.bench.web.new_workers(self.bench.host.family(pid)) if is_new else None
 		if new is None or name in self.answered:
 			return
 		now = self.bench.clock.now()

@@ -93,6 +93,13 @@ class TestOperation(WebProgramCase):
 		self.assertFalse(Hooks(self.sites).is_lingering())
 		self.assertEqual(told.program, "web")
 
+	def test_workers_of_an_old_master_that_took_over_in_an_earlier_restart_are_no_new_ones(self):
+		self.begin("--preload")
+		for _ in range(2):
+			self.assertEqual(self.restart().outcome, Phase.DONE)
+		told = [type(fact) for fact in self.facts]
+		self.assertLess(told.index(events.ProcessDown), told.index(events.NewWebAnswers))
+
 	def test_code_that_cannot_be_loaded_takes_nothing_down(self):
 		self.begin("--preload", startretries="1")
 		with self.under_load() as load:
