@@ -6,7 +6,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +50,7 @@ from fmx_restart.doctor.in_background import BackgroundExamination
 from fmx_restart.doctor.programs import ProgramRow, Programs, programs_of
 from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
@@ -145,7 +146,7 @@ def plan_restart(options: Options) -> Plan:
 		bench.code.end_check()
 
 
-@dataclass(frozen=True)
+@frozen
 class Status:
 	"""`holder` is None when nobody holds the bench. `holding`: who, as far as the lock's note tells."""
 

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from fmx_restart.adapters.setting_rules import (
 	whole_number,
 )
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 
 
 class BenchFolder:
@@ -224,7 +224,7 @@ BUDGET = 0.7  # seconds for all apps
 AHEAD = 60.0  # seconds; a change in a future farther away than this is a wrong clock's
 
 
-@dataclass(frozen=True)
+@frozen
 class Change:
 	app: str
 	file: str  # relative to the app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 
@@ -16,6 +15,7 @@ from fmx_restart.adapters.managers.names import SERVERS
 from fmx_restart.adapters.managers.systemd import is_main_process
 from fmx_restart.adapters.process_kinds import Trace, kind_of, working_directory
 from fmx_restart.adapters.process_table import ProcessTable, Row, is_numbered_here
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.web.files import takes_part
 
@@ -98,7 +98,7 @@ SYSTEM_INITS = {"systemd", "init"}
 CONTAINER_INITS = {"tini", "tini-static", "docker-init", "dumb-init", "catatonit"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Orphan:
 	pid: int
 	identity: str  # as in HostProcess

@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from fmx_restart.adapters.bench import COMMON, is_site, read_config
+from fmx_restart.engine.frozen import frozen
 
 CONTROL_KEY = "fmx_restart_control_sites"
 OTHERS_KEY = "fmx_restart_other_sites"
@@ -36,7 +36,7 @@ class Mode(str, Enum):
 OTHER_MODES = (Mode.OFF, Mode.OWN, Mode.RESTART)
 
 
-@dataclass(frozen=True)
+@frozen
 class AccessFault:
 	"""A setting that does not mean what someone wanted, or is missing. `subject`: the site or the key."""
 
@@ -46,7 +46,7 @@ class AccessFault:
 	is_error: bool = False  # someone may have less than was meant, or nobody commands the bench
 
 
-@dataclass(frozen=True)
+@frozen
 class AccessRule:
 	control: frozenset[str]
 	others: Mode

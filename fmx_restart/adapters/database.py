@@ -6,13 +6,13 @@ import math
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from fmx_restart.adapters.redis_server import shortest
 from fmx_restart.adapters.scheduled_events import DORMANT_DAYS, Event, ScheduleRecord
 from fmx_restart.adapters.setting_rules import odd_settings, port_number
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import Finding, Gravity
 
 PORTS = {"mariadb": 3306, "postgres": 5432}
@@ -79,7 +79,7 @@ SIZES = """
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Sizes:
 	"""In bytes. `folder` is None when it is not on this machine."""
 
@@ -204,7 +204,7 @@ EVENTS = """
 ACTIVITY = "select max(modified) from `tabActivity Log`"
 
 
-@dataclass(frozen=True)
+@frozen
 class Unwell:
 	"""Something in the database that holds up others; `text` goes on after "its"."""
 
@@ -212,7 +212,7 @@ class Unwell:
 	remedy: str
 
 
-@dataclass(frozen=True)
+@frozen
 class SiteDatabase:
 	"""`fault`: why it cannot be asked; everything else is unknown then."""
 

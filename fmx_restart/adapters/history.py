@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from fmx_restart.adapters.journal_end import is_closed, whole_lines
 from fmx_restart.adapters.journals import left_by
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
 from fmx_restart.engine.errors import exit_code_of
+from fmx_restart.engine.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class PastOperation:
 	"""What is not known is None, or empty where it is text."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from fmx_restart.adapters.journal import (
@@ -19,6 +18,7 @@ from fmx_restart.adapters.machine import this_machine
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import JournalUnreadable, OtherMachine
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Holder, Machine, is_same_machine
 from fmx_restart.engine.migration import Result
 from fmx_restart.engine.ports import HostProcess, OtherOperation
@@ -94,7 +94,7 @@ def migrations_in(journal: Path) -> tuple[tuple[str, ...], set[str]]:
 	return planned, done
 
 
-@dataclass(frozen=True)
+@frozen
 class Unfinished:
 	journal: Path
 	host: str  # where it ran; empty where its first line is not understood

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import psutil
 
 from fmx_restart.adapters.process_table import clock, numbering, read_stat
 from fmx_restart.adapters.setting_rules import number
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Machine
 
 
@@ -84,7 +84,7 @@ LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")  # cgroup v2, v1
 USAGE_FILES = ("memory.current", "memory.usage_in_bytes")
 
 
-@dataclass(frozen=True)
+@frozen
 class Memory:
 	total: int  # bytes
 	available: int  # bytes, without swapping
@@ -140,7 +140,7 @@ KILLED = re.compile(
 RECORD = re.compile(r"(?P<priority>\d+),\d+,(?P<microseconds>\d+),[^;]*;(?P<text>.*)")
 
 
-@dataclass(frozen=True)
+@frozen
 class OomKill:
 	pid: int
 	name: str  # of the program, 15 characters at most

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import PurePath
 
 import psutil
 
 from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind
 
 KINDS = {
@@ -23,7 +23,7 @@ GUNICORN = {"gunicorn", "gunicorn:"}  # with the colon: the title it gives itsel
 DATA_STORES = ("redis", "valkey", "keydb", "mariadb", "mysqld", "postgres")
 
 
-@dataclass(frozen=True)
+@frozen
 class Trace:
 	"""What tells where a program runs and what it is: its configuration, or its running process."""
 

@@ -8,12 +8,13 @@ import pwd
 import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from fmx_restart.engine.frozen import frozen
 
 PROC = Path("/proc")
 BOOT = PROC / "sys/kernel/random/boot_id"
@@ -22,7 +23,7 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 OVER = {"Z", "X", "x"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Stat:
 	pid: int
 	parent: int
@@ -136,7 +137,7 @@ STOPPED = {"T", "t"}
 KERNEL_THREADS = 2  # the pid of kthreadd, where the whole machine can be seen
 
 
-@dataclass(frozen=True)
+@frozen
 class Row:
 	pid: int
 	parent: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from fmx_restart.adapters.setting_rules import whole_number
+from fmx_restart.engine.frozen import frozen
 
 ATTEMPTS = 5
 QUICK = 0.01  # seconds; good enough
@@ -30,7 +30,7 @@ def shortest(ask: Callable[[], object]) -> float:
 TIMEOUT = 1.0  # seconds for each answer, and for the connecting, where nothing else is set
 
 
-@dataclass(frozen=True)
+@frozen
 class RedisServer:
 	"""None where the server does not tell."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fmx_restart.adapters.setting_rules import number_of
+from fmx_restart.engine.frozen import frozen
 
 #: frappe/core/doctype/scheduled_job_type. Other frequencies have a random hour of their own in newer versions.
 CRONS = {
@@ -32,7 +32,7 @@ DORMANT_DAYS = 4.0  # Frappe's own default
 DEFAULT_ZONE = "Asia/Kolkata"  # frappe.utils.get_system_timezone
 
 
-@dataclass(frozen=True)
+@frozen
 class Event:
 	method: str
 	frequency: str
@@ -40,13 +40,13 @@ class Event:
 	last: datetime  # its last execution, else its creation; naive, in the site's time zone
 
 
-@dataclass(frozen=True)
+@frozen
 class Overdue:
 	method: str
 	seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class ScheduleRecord:
 	"""What a site's database tells about its scheduler. Times are naive, in the site's time zone."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -13,6 +12,7 @@ import redis
 
 from fmx_restart.adapters.managers.names import ADDRESS
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 
 HIGHEST_PORT = 65535
 LARGEST = 1 << 53  # what JSON, and Redis' scores, can count
@@ -110,7 +110,7 @@ def has_stray_characters(url: str, parts: SplitResult) -> bool:
 	return "#" in url or "@" in later or not url.isprintable()
 
 
-@dataclass(frozen=True)
+@frozen
 class OddSetting:
 	key: str
 	reason: str  # "is not a number"; without the value

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.listeners import say
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import LogTail, Process
 from fmx_restart.wiring import process_manager
 
 
-@dataclass(frozen=True)
+@frozen
 class Log:
 	"""`programs`: those that write into it."""
 

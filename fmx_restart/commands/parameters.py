@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -17,6 +16,7 @@ import click
 from fmx_restart import wiring
 from fmx_restart.adapters.bench import is_site, named_sites
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import (
 	InvalidOptions,
@@ -43,7 +43,7 @@ class Action(str, Enum):
 	RESTART = "restart"
 
 
-@dataclass(frozen=True)
+@frozen
 class Invocation:
 	"""How a command was called: what it does, what it shows, and whether it asks and stays."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.options import Strategy
 
 
@@ -12,7 +11,7 @@ def _(text: str) -> str:
 	return text
 
 
-@dataclass(frozen=True)
+@frozen
 class StrategyText:
 	label: str
 	line: str  # whole sentences: what happens to running jobs and to the queue

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
@@ -25,6 +24,7 @@ from fmx_restart.adapters.redis_queue.look import QueueSurvey, survey
 from fmx_restart.adapters.redis_queue.records import Unreadable
 from fmx_restart.doctor.concurrency import Parts, part
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Holder, describe
 from fmx_restart.engine.ports import Bench, Host, HostProcess, Job, Look, Process, ProcessManagers, Worker
 from fmx_restart.engine.workers import Locator, live_workers, running_jobs
@@ -36,7 +36,7 @@ MOST_LOST = 1000  # that are looked at a second time
 RANDOM_ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$")
 
 
-@dataclass(frozen=True)
+@frozen
 class LostJobs:
 	jobs: tuple[LostJob, ...]
 	is_complete: bool  # False when there were too many jobs to look at all of them
@@ -76,7 +76,7 @@ def is_deduplicated(id: str) -> bool:
 OURS = "fmx_restart:"  # how the owner of a fence of this app begins: fmx_restart:<bench>:<operation>
 
 
-@dataclass(frozen=True)
+@frozen
 class FenceOwner:
 	"""An operation that holds the queue suspended, of any bench on this Redis."""
 
@@ -104,7 +104,7 @@ class FenceOwner:
 		return self.is_stale and is_here and not host.alive([HostProcess(process.pid, process.identity)])
 
 
-@dataclass(frozen=True)
+@frozen
 class Suspension:
 	value: str
 	left: float | None  # seconds until it ends by itself; None: never
@@ -158,7 +158,7 @@ class NoManager(WrongEnvironment):
 	"""No process manager answers, and nothing says that this bench has one: a development bench, a container."""
 
 
-@dataclass(frozen=True)
+@frozen
 class BenchAccess:
 	"""How each part is reached. Called at most once each, from any thread; raises an OperationError if it cannot be."""
 

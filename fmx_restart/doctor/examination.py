@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from fmx_restart.doctor.registry import Finding, Severity
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.plain_text import printable_lines
 
 
-@dataclass(frozen=True)
+@frozen
 class Examination:
 	bench: str  # its id
 	time: float  # when it began, seconds since the epoch

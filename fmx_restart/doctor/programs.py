@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table
 from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process, ProcessState
 from fmx_restart.engine.report import Failure
 
 
-@dataclass(frozen=True)
+@frozen
 class ProgramRow:
 	name: str  # as the manager calls it; of a process that no manager runs: what it is
 	kind: str
@@ -24,7 +24,7 @@ class ProgramRow:
 	detail: str = ""  # the manager's own words about a failure
 
 
-@dataclass(frozen=True)
+@frozen
 class Programs:
 	rows: tuple[
 		ProgramRow, ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from fmx_restart.adapters.bench import web_port
 from fmx_restart.adapters.bench_processes import Role
@@ -18,6 +17,7 @@ from fmx_restart.doctor.concurrency import ask_each
 from fmx_restart.doctor.host import bench_processes
 from fmx_restart.doctor.words import error_name
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess, ProcessKind
 
 with suppress(ImportError):
@@ -28,7 +28,7 @@ with suppress(ImportError):
 UNKNOWN = SiteDatabase(fault="unknown")
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
 	"""Of a site. `fault`: why its configuration cannot be read."""
 
@@ -83,7 +83,7 @@ AT_ONCE = 4
 REFUSED = "connection refused"
 
 
-@dataclass(frozen=True)
+@frozen
 class WebAnswer:
 	address: str
 	fault: str  # empty: it answered as it should

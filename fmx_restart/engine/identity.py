@@ -7,9 +7,10 @@ import re
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.plain_text import printable
 
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
@@ -32,7 +33,7 @@ def is_operation_id(text: object) -> bool:
 	return isinstance(text, str) and ID.fullmatch(text) is not None
 
 
-@dataclass(frozen=True)
+@frozen
 class Machine:
 	"""A machine or a container. All but `name` are empty where they are not known, or an older version wrote them."""
 
@@ -61,7 +62,7 @@ MOST_SHOWN = 140  # characters of a name that someone else wrote
 LATEST = 1e11  # seconds since the epoch: the year 5138; what lies beyond is no instant
 
 
-@dataclass(frozen=True)
+@frozen
 class Holder:
 	"""Who holds a lock or a fence, as its note tells. Instants are seconds since the epoch."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
 
+from fmx_restart.engine.frozen import frozen
+
 BUCKETS = 64
 UNPACKED = 20_000  # ids of one collection that wait to be packed
 QUICKLY = 1  # zlib's level: ids are half random, more effort gains nothing
@@ -127,7 +129,7 @@ class Places:
 		return places
 
 
-@dataclass(frozen=True)
+@frozen
 class Inventory:
 	"""Every job of this bench that stands in any list."""
 

@@ -7,10 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+from fmx_restart.engine.frozen import frozen
+
 TIMEOUT = 600.0  # seconds for one site
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationOptions:
 	"""Built once at the edge. The sites stand in the operation's own options."""
 
@@ -30,7 +32,7 @@ class Gravity(str, Enum):
 	NOTE = "told"  # a fact worth knowing
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
 	"""Something about a site (or about the whole bench, where `site` is empty) that a migration should know."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
 from fmx_restart.engine.decoder import NotDecodable, decoder_of
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
 from fmx_restart.engine.phases import Phase
 
@@ -56,7 +57,7 @@ CLOSABLE = {phase.value.lower(): phase for phase in (Phase.DRAIN, Phase.MIGRATE,
 ORIGINS = ("terminal", "desk", "api", "schedule")
 
 
-@dataclass(frozen=True)
+@frozen
 class Options:
 	"""Built once, by restart_options or from_json, and never changed. Durations are seconds."""
 

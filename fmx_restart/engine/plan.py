@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.ports import (
 	CodeFault,
@@ -19,7 +20,7 @@ from fmx_restart.engine.ports import (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
 	"""Everything that is known before the first act. Durations are seconds."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.engine.frozen import frozen
 
 
 class Clock(Protocol):
@@ -25,7 +25,7 @@ class Clock(Protocol):
 LONGEST_PAUSE = 0.25  # seconds between two looks, however long a look takes
 
 
-@dataclass(frozen=True)
+@frozen
 class Patience:
 	"""How long, and how often, wait_until looks."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
@@ -38,7 +39,7 @@ def no_processes() -> tuple[Process, ...]:
 	return ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Claim:
 	"""The record of a worker that may be this process; of several claims to one process the heaviest wins."""
 

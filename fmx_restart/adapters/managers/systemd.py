@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import WORKER_COMMANDS, bench_command, split_words
 from fmx_restart.adapters.setting_rules import whole_number
+from fmx_restart.engine.frozen import frozen
 
 USER_MANAGER = "user@"  # units below it are asked from that user's own systemd
 
@@ -140,7 +140,7 @@ ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; ")
 SCORE = re.compile(r"^\s*OOMScoreAdjust\s*=\s*(\S+)", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@frozen
 class Unit:
 	name: str
 	words: tuple[str, ...]  # of its command; never to be shown

@@ -9,7 +9,6 @@ was read: jobs are put in at the ends, and elsewhere only taken out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from redis import Redis
 from redis.commands.core import Script
@@ -17,6 +16,7 @@ from redis.commands.core import Script
 from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.leases import OWNERS, RedisFence
 from fmx_restart.adapters.redis_queue.records import raw
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ledger import Beat
 
 PAGE = 2000  # ids read at once: Redis serves others in between
@@ -62,7 +62,7 @@ return 1
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
 	"""Of a queue: its ends, and which of the ids that someone wants to put back stand in it."""
 

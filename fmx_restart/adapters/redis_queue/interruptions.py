@@ -6,7 +6,6 @@ import time
 import zlib
 from base64 import b64decode
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from redis import Redis
 from redis.client import Pipeline
@@ -26,6 +25,7 @@ from fmx_restart.adapters.redis_queue.records import (
 	text,
 )
 from fmx_restart.adapters.setting_rules import whole_number
+from fmx_restart.engine.frozen import frozen
 
 YEAR = 31_536_000  # seconds; RQ's own default for failures (rq/defaults.py DEFAULT_FAILURE_TTL)
 
@@ -51,7 +51,7 @@ FIELDS = ("status", "origin", "failure_ttl", "ttl")
 LONGEST = 1 << 20  # bytes of a recorded failure that are looked at
 
 
-@dataclass(frozen=True)
+@frozen
 class KilledJob:
 	"""What of a job's hash its end needs. Its arguments and its meta stay unread."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
@@ -15,6 +14,7 @@ from fmx_restart.adapters.redis_queue.ghosts import PUT_BACK, REFUSED, WayBack
 from fmx_restart.adapters.redis_queue.jobs import chunks, hashes
 from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.adapters.redis_queue.records import ODD_TYPE, Record, Unreadable, of_its_type, raw, text
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ledger import BUCKETS, Beat, Ids, Inventory, Place, Places, no_beat
 from fmx_restart.engine.ports import PutBack
 
@@ -200,7 +200,7 @@ def job_ids(connection: Redis) -> Iterator[list[bytes]]:
 OPEN = {"queued", "started"}  # RQ's words for a job that is not over
 
 
-@dataclass(frozen=True)
+@frozen
 class LostJob:
 	id: str
 	status: str  # queued or started, as its hash says

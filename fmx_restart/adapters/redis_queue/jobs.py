@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from statistics import median
 from typing import Any
@@ -16,6 +15,7 @@ from fmx_restart.adapters.redis_queue import keys
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.pickled_names import NoPickle, content_of
 from fmx_restart.adapters.redis_queue.records import ODD_TYPE, Record, Unreadable, instant, of_its_type, text
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import Job
 
@@ -178,7 +178,7 @@ def finished_jobs(
 MINUTE = 60.0
 
 
-@dataclass(frozen=True)
+@frozen
 class FailedJob:
 	"""Why it failed stands in its traceback, which may show arguments: that is for whoever may read RQ Job."""
 

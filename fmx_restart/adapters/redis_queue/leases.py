@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
@@ -10,6 +9,7 @@ from redis import Redis
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, lock_key
 from fmx_restart.adapters.redis_queue.records import of_its_type, raw, text
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Hold
 
 #: KEYS: the key. ARGV: owner, note, milliseconds, prefix of owners that may be replaced ("" for none).
@@ -125,7 +125,7 @@ return was_ours
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Owner:
 	name: str
 	left: float | None  # seconds until it ends by itself; None: never

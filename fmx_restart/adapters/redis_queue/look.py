@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from fmx_restart.adapters.redis_queue.records import (
 	text,
 )
 from fmx_restart.adapters.setting_rules import number
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Look, StartedJob, Worker, WorkerState
 
 LOOK = (Path(__file__).parent / "look.lua").read_text()
@@ -146,7 +147,7 @@ COUNTED = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Method:
 	site: str
 	name: str  # as Desk shows it: a scheduled job's type, a document's method
@@ -154,7 +155,7 @@ class Method:
 	jobs: int
 
 
-@dataclass(frozen=True)
+@frozen
 class QueueSurvey:
 	name: str  # without the bench's prefix
 	pending: int

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from redis import Redis
 
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import requests_key
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import is_operation_id
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Mail, Request, RequestKind
@@ -105,7 +106,7 @@ return 1
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Waiting:
 	operation: str
 	is_launched: bool

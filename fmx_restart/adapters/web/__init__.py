@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder
@@ -12,6 +11,7 @@ from fmx_restart.adapters.web.addresses import Endpoint, Listening, listening, m
 from fmx_restart.adapters.web.holders import Holder, find_holders
 from fmx_restart.adapters.web.linger import Hooks
 from fmx_restart.adapters.web.probe import TIMEOUT, AskedSites, PingedWebServer, Question, Watch
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess, NewWorkers, WebFault, WebWay
 
 SHORT = 1.0  # seconds for an answer while the old server still serves: nothing waits longer for it
@@ -22,7 +22,7 @@ PENDING = "no answer yet"
 HOLDER_SEEN_AGAIN = 0.5  # seconds between two looks at the whole machine
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
 	"""Of one request. `fault` is None for a good one."""
 

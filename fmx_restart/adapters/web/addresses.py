@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ import psutil
 
 from fmx_restart.adapters.command_line import bench_command, split_words
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess
 
 BIND, BIND_LONG = "-b", "--bind"
@@ -85,7 +85,7 @@ ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 HIGHEST_PORT = 65535
 
 
-@dataclass(frozen=True)
+@frozen
 class Endpoint:
 	"""A host and a port, or the path of a unix socket ("@name" for an abstract one)."""
 
@@ -182,7 +182,7 @@ SOCKET = "socket:["
 IPV4_IN_IPV6 = "::ffff:"
 
 
-@dataclass(frozen=True)
+@frozen
 class Listener:
 	"""A socket that takes connections."""
 
@@ -191,7 +191,7 @@ class Listener:
 	uid: int | None = None  # of its owner; /proc tells none for unix sockets
 
 
-@dataclass(frozen=True)
+@frozen
 class Listening:
 	"""
 	What a family of processes listens at. `unknown`: why that cannot be told; empty where it can. `everybody`: all

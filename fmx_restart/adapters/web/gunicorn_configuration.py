@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from fmx_restart.adapters.site_config import replace_text
 from fmx_restart.adapters.web.linger import CONFIGURATION, MARK, give_to_owner
+from fmx_restart.engine.frozen import frozen
 
 BEGIN = "# fmx_restart: old web workers serve until new ones answer. Remove with: bench safe-restart setup web --remove"
 END = "# fmx_restart: end"
@@ -34,7 +34,7 @@ class Change(str, Enum):
 	BY_HAND = "by hand"  # it is not ours to change
 
 
-@dataclass(frozen=True)
+@frozen
 class PlannedChange:
 	"""`text`: the whole file afterwards."""
 

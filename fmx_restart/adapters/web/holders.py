@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import Role, adopted, processes_of
 from fmx_restart.adapters.managers.discovery import SETUP, is_managed
 from fmx_restart.adapters.process_table import ProcessTable, Row, user_name
 from fmx_restart.adapters.web.addresses import PROC, Endpoint, Listener, printable, sockets_of
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess
 
 RESTART_WEB = "bench safe-restart --no-workers"
 
 
-@dataclass(frozen=True)
+@frozen
 class Holder:
 	"""`process`: None where only its socket can be seen. `text`: what it is, in a few words."""
 

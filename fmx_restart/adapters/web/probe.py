@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Generic, TypeVar
 from fmx_restart.adapters.database import database_fault
 from fmx_restart.adapters.setting_rules import read_object
 from fmx_restart.adapters.web.addresses import Endpoint
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import WebFault
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ class PingedWebServer:
 MOST = 20  # sites that are asked around a restart; bench doctor asks all
 
 
-@dataclass(frozen=True)
+@frozen
 class AskedSites:
 	"""`named`: those that someone typed; they must answer. `others`: real ones of this bench, the default site first."""
 

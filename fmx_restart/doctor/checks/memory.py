@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from fmx_restart.adapters.machine import Memory, OomKill, oom_kills, read_memory
 from fmx_restart.doctor.bench_view import BenchView
@@ -13,6 +12,7 @@ from fmx_restart.doctor.host import bench_processes, process_table, registered_p
 from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.doctor.words import listed
 from fmx_restart.engine.format import count, span
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import WorkerState
 
 LOW = 0.05  # of the memory there is
@@ -22,7 +22,7 @@ PATIENCE = 600.0  # seconds that a job waits before someone asks for another wor
 SPARE = 0.5  # of the memory, unused even with one more worker
 
 
-@dataclass(frozen=True)
+@frozen
 class Appetite:
 	"""In bytes."""
 

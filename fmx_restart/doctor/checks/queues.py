@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from shlex import quote
 
@@ -11,6 +11,7 @@ from fmx_restart.adapters.redis_queue.leases import forget_owner
 from fmx_restart.doctor.bench_view import BenchView, FenceOwner, read_suspension
 from fmx_restart.doctor.registry import INSTANT, SECONDS, Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.format import count, span
+from fmx_restart.engine.frozen import frozen
 
 NEAR = 0.8  # of the limit
 LONG = 3600.0  # seconds that a job may wait
@@ -90,7 +91,7 @@ def stale_remedy(view: BenchView, owner: FenceOwner) -> tuple[str, str]:
 MOST_METHODS = 5  # per queue
 
 
-@dataclass(frozen=True)
+@frozen
 class QueueRow:
 	queue: str
 	pending: int
@@ -104,7 +105,7 @@ class QueueRow:
 	limit: int | None  # max_queued_jobs
 
 
-@dataclass(frozen=True)
+@frozen
 class MethodRow:
 	queue: str
 	site: str
@@ -113,7 +114,7 @@ class MethodRow:
 	sample: int  # jobs that were looked at, in even steps through the queue
 
 
-@dataclass(frozen=True)
+@frozen
 class SuspensionRow:
 	by: str
 	operation: str

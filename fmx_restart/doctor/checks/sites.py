@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -34,6 +34,7 @@ from fmx_restart.doctor.sites import (
 from fmx_restart.doctor.words import listed
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.format import span
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind, ProcessState
 
 
@@ -233,7 +234,7 @@ def should_run_here(view: BenchView) -> bool:
 	return Role.WEB in bench_processes(view).values()
 
 
-@dataclass(frozen=True)
+@frozen
 class SiteRow:
 	site: str
 	status: str  # active, maintenance, unreadable
@@ -245,7 +246,7 @@ class SiteRow:
 	web: str  # answers, or why not; unknown where it could not be asked in time
 
 
-@dataclass(frozen=True)
+@frozen
 class RedisRow:
 	redis: str
 	latency: float = field(metadata=SECONDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePath
 
@@ -14,6 +13,7 @@ from fmx_restart.adapters.setting_rules import number
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table, programs, with_queues
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix, write_for_administrator
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind, ProgramSettings
 
 SLACK = 60  # seconds on top of a job's own time, as bench's own template gives them
@@ -23,7 +23,7 @@ GENTLE = {signal.SIGTERM, signal.SIGINT}
 PARENTS = {ProcessKind.WORKER, ProcessKind.WEB}
 
 
-@dataclass(frozen=True)
+@frozen
 class Advice:
 	text: str
 	key: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder, queue_limits, served_queues
@@ -17,13 +16,14 @@ from fmx_restart.doctor.host import bench_processes, process_table, settings
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix, write_for_administrator
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.format import span
+from fmx_restart.engine.frozen import frozen
 
 SLACK = 60  # seconds on top of a job's own time
 SCORES = range(-1000, 1001)  # systemd.exec(5)
 PROTECTED = -900  # what does the work of a lower one: the kernel takes nearly everything else first
 
 
-@dataclass(frozen=True)
+@frozen
 class Need:
 	"""Seconds that a unit must get to stop, and what for."""
 
@@ -31,7 +31,7 @@ class Need:
 	what: str
 
 
-@dataclass(frozen=True)
+@frozen
 class UnitAdvice:
 	text: str
 	line: str  # of the drop-in's [Service]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from shlex import quote
 
 from fmx_restart.adapters.bench import queue_limits
@@ -14,6 +14,7 @@ from fmx_restart.doctor.host import process_table
 from fmx_restart.doctor.registry import BYTES, HIDDEN, SECONDS, Finding, Severity, check, detail
 from fmx_restart.doctor.words import listed, worker_name
 from fmx_restart.engine.format import count, span
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Look, ProcessState, Worker, WorkerState
 from fmx_restart.engine.workers import local_workers
 
@@ -146,7 +147,7 @@ def program_down(view: BenchView) -> Iterator[Finding]:
 		yield unless_operation_works(view, finding)
 
 
-@dataclass(frozen=True)
+@frozen
 class WorkerRow:
 	name: str = field(metadata=HIDDEN)
 	host: str
@@ -159,7 +160,7 @@ class WorkerRow:
 	memory: int | None = field(metadata=BYTES)  # with the process of its job; None on other machines
 
 
-@dataclass(frozen=True)
+@frozen
 class RunningJobRow:
 	id: str = field(metadata=HIDDEN)
 	site: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fmx_restart.engine.events.operation import Event, Level
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Job,
 	UnreadableRecords,
@@ -12,7 +11,7 @@ from fmx_restart.engine.ports import (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class RecordsUnreadable(Event):
 	"""Other programs wrote them. Nothing ends because of them: what they say counts as not known."""
 
@@ -21,14 +20,14 @@ class RecordsUnreadable(Event):
 	records: UnreadableRecords  # all since the beginning
 
 
-@dataclass(frozen=True)
+@frozen
 class NoWorkersFound(Event):
 	"""Redis lists no worker of this bench: there is nothing to drain."""
 
 	level = Level.WARNING
 
 
-@dataclass(frozen=True)
+@frozen
 class WorkersUnmanaged(Event):
 	"""Started by hand, on another machine, or lost by their manager: they are left as they are, with old code."""
 
@@ -37,7 +36,7 @@ class WorkersUnmanaged(Event):
 	workers: tuple[Worker, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class WorkerDoesNotAnswer(Event):
 	"""A worker of another machine took no wake-up: it is gone, or hangs. It is not waited for."""
 
@@ -48,7 +47,7 @@ class WorkerDoesNotAnswer(Event):
 	pid: int
 
 
-@dataclass(frozen=True)
+@frozen
 class WorkersParked(Event):
 	"""Every worker that could take a job now waits under the fence."""
 
@@ -57,7 +56,7 @@ class WorkersParked(Event):
 	seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class RunningJob:
 	"""A job that the drain waits for, and who runs it."""
 
@@ -68,7 +67,7 @@ class RunningJob:
 	most_left: float | None  # seconds until RQ's own limit ends it; None where there is no limit
 
 
-@dataclass(frozen=True)
+@frozen
 class StillRunning(Event):
 	"""What the drain waits for."""
 
@@ -79,7 +78,7 @@ class StillRunning(Event):
 	left: float  # seconds until the drain gives up
 
 
-@dataclass(frozen=True)
+@frozen
 class Drained(Event):
 	"""No job runs any more."""
 
@@ -87,7 +86,7 @@ class Drained(Event):
 	jobs: int  # how many it waited for
 
 
-@dataclass(frozen=True)
+@frozen
 class QueueNearLimit(Event):
 	"""At `limit` waiting jobs frappe.enqueue begins to raise; the time-out's policy applies now."""
 
@@ -98,7 +97,7 @@ class QueueNearLimit(Event):
 	limit: int
 
 
-@dataclass(frozen=True)
+@frozen
 class JobsCondemned(Event):
 	"""Told before they are killed: whoever cleans up after us reads here what is still to be done for them."""
 
@@ -107,7 +106,7 @@ class JobsCondemned(Event):
 	reason: str  # what each of them is told to have failed for
 
 
-@dataclass(frozen=True)
+@frozen
 class JobsInterrupted(Event):
 	"""Jobs that were killed on purpose, as their time was over."""
 
@@ -116,7 +115,7 @@ class JobsInterrupted(Event):
 	requeued: tuple[str, ...]  # ids of those that wait at the front of their queue again
 
 
-@dataclass(frozen=True)
+@frozen
 class JobsAbandoned(Event):
 	"""They had started, someone else killed their workers, and nobody works on them any more."""
 
@@ -125,14 +124,14 @@ class JobsAbandoned(Event):
 	jobs: tuple[Job, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class JobsPutBack(Event):
 	"""Jobs that were popped by a worker that never started them (rq #2236) wait at the front again."""
 
 	ids: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class JobsNotPutBack(Event):
 	"""They stood in no list, and the fence lapsed before they could be put back: a worker may be popping them."""
 

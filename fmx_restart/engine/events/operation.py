@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
@@ -28,14 +28,14 @@ class Level(Enum):
 	ERROR = "error"
 
 
-@dataclass(frozen=True)
+@frozen
 class Event:
 	"""The base of every event; a listener may ask for this type only. `level` follows from the event: no journal holds it."""
 
 	level: ClassVar[Level] = Level.INFO
 
 
-@dataclass(frozen=True)
+@frozen
 class OperationStarted(Event):
 	"""The first fact of every journal: what was asked for, and where it runs."""
 
@@ -49,14 +49,14 @@ class OperationStarted(Event):
 	format: int = 0  # of the journal that begins with this fact; 0 from versions that noted none
 
 
-@dataclass(frozen=True)
+@frozen
 class WentIntoBackground(Event):
 	"""Stands in journals of older versions only: from here on the operation ran in this process."""
 
 	process: HostProcess
 
 
-@dataclass(frozen=True)
+@frozen
 class Requested(Event):
 	"""Someone asked for it while the operation was under way; `refusal` says why it is not done."""
 
@@ -64,7 +64,7 @@ class Requested(Event):
 	refusal: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class RequestsIgnored(Event):
 	"""Entries of the mailbox that are no requests. Nothing of what was written there is told: anyone may have done so."""
 
@@ -74,7 +74,7 @@ class RequestsIgnored(Event):
 	reasons: tuple[str, ...]  # each once
 
 
-@dataclass(frozen=True)
+@frozen
 class JournalLost(Event):
 	"""The journal cannot be written any more. Nothing is begun without it; what was begun is finished."""
 
@@ -83,7 +83,7 @@ class JournalLost(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class NotUnderstood(Event):
 	"""In place of a fact that another version wrote, or whose line is damaged. Only for showing: no journal holds it."""
 
@@ -92,7 +92,7 @@ class NotUnderstood(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class RecoveryStarted(Event):
 	"""The process of an operation died in this phase; from here on another one cleans up."""
 
@@ -101,7 +101,7 @@ class RecoveryStarted(Event):
 	by: HostProcess
 
 
-@dataclass(frozen=True)
+@frozen
 class TakenOver(Event):
 	"""A person said that the operation's machine is gone for good: this one sees to what it can see."""
 
@@ -110,7 +110,7 @@ class TakenOver(Event):
 	by: str  # host name of this machine
 
 
-@dataclass(frozen=True)
+@frozen
 class LeftElsewhere(Event):
 	"""An operation of another machine died there, and left nothing permanent. Its end is for that machine to write."""
 
@@ -120,7 +120,7 @@ class LeftElsewhere(Event):
 	host: str
 
 
-@dataclass(frozen=True)
+@frozen
 class RecoveryFailed(Event):
 	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart recover."""
 
@@ -129,21 +129,21 @@ class RecoveryFailed(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class PhaseEntered(Event):
 	"""Emitted before the first act of the phase."""
 
 	phase: Phase
 
 
-@dataclass(frozen=True)
+@frozen
 class Planned(Event):
 	"""What will be restarted, and what is known about the bench before."""
 
 	plan: Plan
 
 
-@dataclass(frozen=True)
+@frozen
 class TroubleFound(Event):
 	"""The doctor's finding, told beside the restart; it keeps nothing from being restarted."""
 
@@ -152,7 +152,7 @@ class TroubleFound(Event):
 	trouble: Trouble
 
 
-@dataclass(frozen=True)
+@frozen
 class CodeBroken(Event):
 	"""Web and workers could not load it as it is on the disk now."""
 
@@ -161,7 +161,7 @@ class CodeBroken(Event):
 	fault: CodeFault
 
 
-@dataclass(frozen=True)
+@frozen
 class CodeNotChecked(Event):
 	"""Whether the code can be loaded is unknown; the restart goes on."""
 
@@ -169,7 +169,7 @@ class CodeNotChecked(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class OtherBenchesPause(Event):
 	"""rq:suspended is one key per Redis database: the fence stops these workers as well."""
 
@@ -178,7 +178,7 @@ class OtherBenchesPause(Event):
 	benches: dict[str, int]  # bench id → workers
 
 
-@dataclass(frozen=True)
+@frozen
 class ForeignSuspension(Event):
 	"""Someone else suspended the queue. It stays as it is, also afterwards."""
 
@@ -187,14 +187,14 @@ class ForeignSuspension(Event):
 	holder: str
 
 
-@dataclass(frozen=True)
+@frozen
 class FenceShared(Event):
 	"""An operation of another bench on this Redis holds the queue suspended as well."""
 
 	holder: str
 
 
-@dataclass(frozen=True)
+@frozen
 class FenceLapsed(Event):
 	"""
 	The fence had expired before we renewed it; it stands again. While all can be undone the drain looks again, later it
@@ -209,7 +209,7 @@ class FenceLapsed(Event):
 		return Level.WARNING if self.phase.can_be_undone else Level.ERROR
 
 
-@dataclass(frozen=True)
+@frozen
 class ClockSet(Event):
 	"""Redis' clock jumped by so many seconds. Forward: what was to expire in that time is gone, records of workers too."""
 
@@ -218,7 +218,7 @@ class ClockSet(Event):
 	seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class QueueAway(Event):
 	"""Redis does not answer; the operation goes on asking until its time is up."""
 
@@ -227,7 +227,7 @@ class QueueAway(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class ManagerAway(Event):
 	"""The process manager does not answer in the middle of a restart; the operation goes on asking."""
 
@@ -236,7 +236,7 @@ class ManagerAway(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Ended(Event):
 	"""The last fact of every journal."""
 

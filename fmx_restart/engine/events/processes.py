@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fmx_restart.engine.events.operation import Event, Level
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Job,
 	ProcessKind,
@@ -12,7 +11,7 @@ from fmx_restart.engine.ports import (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessStopping(Event):
 	"""Told before it is asked to leave: whoever cleans up after us starts what nobody else will."""
 
@@ -22,7 +21,7 @@ class ProcessStopping(Event):
 	incarnation: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessDown(Event):
 	"""The old process has ended."""
 
@@ -31,7 +30,7 @@ class ProcessDown(Event):
 	seconds: float  # since it was told to stop
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessUp(Event):
 	"""Its successor runs."""
 
@@ -42,7 +41,7 @@ class ProcessUp(Event):
 	seconds: float  # since it went down
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessRetried(Event):
 	"""It ended soon after its start. Its manager tries again, and we wait for that."""
 
@@ -52,7 +51,7 @@ class ProcessRetried(Event):
 	detail: str
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessFailed(Event):
 	"""It did not stop, did not come back, or is not well."""
 
@@ -62,7 +61,7 @@ class ProcessFailed(Event):
 	log_tail: str
 
 
-@dataclass(frozen=True)
+@frozen
 class RollingStopped(Event):
 	"""So many processes did not come back that no further worker is replaced."""
 
@@ -72,7 +71,7 @@ class RollingStopped(Event):
 	not_replaced: tuple[str, ...]  # they stay in service, with the code they were started with
 
 
-@dataclass(frozen=True)
+@frozen
 class HandedOver(Event):
 	"""
 	These processes are replaced when their jobs end; the operation continues in the background. `exit_code`: with which
@@ -84,7 +83,7 @@ class HandedOver(Event):
 	exit_code: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class WebTaken(Event):
 	"""Known before anything is touched: someone keeps web from its address, and the restart will not bring it up."""
 
@@ -93,7 +92,7 @@ class WebTaken(Event):
 	fault: WebFault
 
 
-@dataclass(frozen=True)
+@frozen
 class WebUnproved(Event):
 	"""Web answers, and whether it is the new process that does cannot be known."""
 
@@ -103,7 +102,7 @@ class WebUnproved(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class WebCannotLinger(Event):
 	"""A restart of this program will fail requests: its old workers cannot serve until new ones answer."""
 
@@ -114,7 +113,7 @@ class WebCannotLinger(Event):
 	remedy: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class NewWebAnswers(Event):
 	"""The first new worker has answered for itself; the others of its program follow, and old ones leave then."""
 
@@ -122,7 +121,7 @@ class NewWebAnswers(Event):
 	seconds: float  # since the old master was ended
 
 
-@dataclass(frozen=True)
+@frozen
 class OldWebServes(Event):
 	"""New workers do not answer, so old ones stay: no request fails."""
 
@@ -134,7 +133,7 @@ class OldWebServes(Event):
 	not_replaced: tuple[str, ...] = ()  # programs that were left as they are for that
 
 
-@dataclass(frozen=True)
+@frozen
 class StillVerifying(Event):
 	"""What verify waits for: told when it takes more than a moment, and when it changes."""
 
@@ -144,7 +143,7 @@ class StillVerifying(Event):
 	web: tuple[WebFault, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class OrphansFound(Event):
 	"""Job processes that lost their worker go on with the code they were started with."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fmx_restart.engine.events.operation import Event, Level
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import Finding, Gravity, Result, SiteMigration
 from fmx_restart.engine.ports import (
 	Setting,
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationAdopted(Event):
 	"""A migration whose operation died goes on; the queue stays fenced until it has ended."""
 
@@ -19,7 +18,7 @@ class MigrationAdopted(Event):
 	log: str
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationFinding(Event):
 	"""Known before anything was touched, and gone on in spite of it."""
 
@@ -30,7 +29,7 @@ class MigrationFinding(Event):
 		return Level.NOTE if self.finding.gravity is Gravity.NOTE else Level.WARNING
 
 
-@dataclass(frozen=True)
+@frozen
 class SettingChanged(Event):
 	"""Told before it is written: whoever cleans up after us reads here what was found."""
 
@@ -38,7 +37,7 @@ class SettingChanged(Event):
 	new: Setting
 
 
-@dataclass(frozen=True)
+@frozen
 class SettingWasOn(Event):
 	"""It is on already, and stays so afterwards."""
 
@@ -46,14 +45,14 @@ class SettingWasOn(Event):
 	key: str
 
 
-@dataclass(frozen=True)
+@frozen
 class SettingRestored(Event):
 	"""It is as it was before the operation."""
 
 	found: Setting
 
 
-@dataclass(frozen=True)
+@frozen
 class SettingLeft(Event):
 	"""Someone else changed it since we did. It stays as they set it."""
 
@@ -62,7 +61,7 @@ class SettingLeft(Event):
 	found: Setting
 
 
-@dataclass(frozen=True)
+@frozen
 class SettingFault(Event):
 	"""A setting could not be changed or put back."""
 
@@ -72,7 +71,7 @@ class SettingFault(Event):
 	reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class BackupStarted(Event):
 	"""A site is being backed up; the output goes to `log`."""
 
@@ -80,7 +79,7 @@ class BackupStarted(Event):
 	log: str
 
 
-@dataclass(frozen=True)
+@frozen
 class BackupEnded(Event):
 	"""The backup is written to `file`."""
 
@@ -89,14 +88,14 @@ class BackupEnded(Event):
 	seconds: float
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationsPlanned(Event):
 	"""The first of them starts now; --resume reads this list and what became of each."""
 
 	sites: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationStarted(Event):
 	"""A site is being migrated; the output goes to `log`."""
 
@@ -105,7 +104,7 @@ class MigrationStarted(Event):
 	timeout: float  # seconds
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationOutput(Event):
 	"""A line of its output, secrets hidden. The log holds them all."""
 
@@ -113,7 +112,7 @@ class MigrationOutput(Event):
 	line: str
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationEnded(Event):
 	"""What became of one site."""
 
@@ -124,7 +123,7 @@ class MigrationEnded(Event):
 		return Level.INFO if self.migration.result is Result.DONE else Level.ERROR
 
 
-@dataclass(frozen=True)
+@frozen
 class MigrationsStopped(Event):
 	"""Someone asked us to stop: the migration under way was finished, these sites are not tried."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Protocol
 
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.ports.managers import ProcessManagers
 from fmx_restart.engine.ports.processes import HostProcess
@@ -67,7 +68,7 @@ class Host(Protocol):
 		"""This bench's job processes that lost their worker. `managed`: pids the manager or RQ knows."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Trouble:
 	"""Something that is wrong with the bench, found by the doctor's check of that name."""
 
@@ -83,7 +84,7 @@ class Health(Protocol):
 		"""None as long as it is still looking. The first question starts it."""
 
 
-@dataclass(frozen=True)
+@frozen
 class OtherOperation:
 	"""An operation at work, and the process that runs it."""
 
@@ -112,7 +113,7 @@ class NoOtherOperations:
 		return None
 
 
-@dataclass(frozen=True)
+@frozen
 class Bench:
 	"""One bench, as the engine sees it."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports.processes import LogTail, ManagerSettings, Process, Processes
 
 BETWEEN = "/"  # a manager's name and its program's: host-2/worker-short
 
 
-@dataclass(frozen=True)
+@frozen
 class Survey:
 	"""What all managers answered at one look, and which of them did not."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class HostProcess:
 	"""
 	A process of this machine. `identity` tells it from every other that ever has its pid: an opaque token in which no wall
@@ -43,7 +43,7 @@ class ProcessState(str, Enum):
 	RETRYING = "retrying"  # it ended soon after its start, and the manager will try again
 
 
-@dataclass(frozen=True)
+@frozen
 class Process:
 	"""One program of the bench, as its manager lists it."""
 
@@ -81,7 +81,7 @@ class Process:
 		return self.pid == earlier.pid and (not is_known or self.incarnation == earlier.incarnation)
 
 
-@dataclass(frozen=True)
+@frozen
 class ProgramSettings:
 	"""How a manager is configured to run one process of this bench. A field is None where the manager does not say."""
 
@@ -105,7 +105,7 @@ class ProgramSettings:
 		return self.kind is ProcessKind.WORKER or bool(self.queues)
 
 
-@dataclass(frozen=True)
+@frozen
 class ManagerSettings:
 	"""What a manager is configured to do with this bench's programs."""
 
@@ -113,7 +113,7 @@ class ManagerSettings:
 	pids: frozenset[int]  # of everything that the manager runs on this machine, itself included
 
 
-@dataclass(frozen=True)
+@frozen
 class LogTail:
 	"""The end of one log as it stands there, with all that jobs wrote: for a person with a shell on the bench, and nobody else."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
 
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ledger import Beat, Ids, Inventory, no_beat
 from fmx_restart.engine.ports.processes import HostProcess
 
@@ -20,7 +21,7 @@ class WorkerState(str, Enum):
 	SUSPENDED = "suspended"
 
 
-@dataclass(frozen=True)
+@frozen
 class Worker:
 	"""One RQ worker, as its record in Redis tells."""
 
@@ -39,7 +40,7 @@ class Worker:
 	)
 
 
-@dataclass(frozen=True)
+@frozen
 class StartedJob:
 	"""An entry of RQ's started registry. `worker` is the worker's name as the job's hash tells it."""
 
@@ -48,7 +49,7 @@ class StartedJob:
 	expires: float  # seconds since the epoch: RQ moves the entry to failed after this
 
 
-@dataclass(frozen=True)
+@frozen
 class LocalWorkers:
 	"""Where the workers of a look are, by their names. How that is known stands in engine/workers.py."""
 
@@ -69,7 +70,7 @@ class LocalWorkers:
 		return {process.pid for process in self.running.values()}
 
 
-@dataclass(frozen=True)
+@frozen
 class Look:
 	"""What Redis says about this bench at one instant, read in one round trip."""
 
@@ -82,7 +83,7 @@ class Look:
 	local: LocalWorkers | None = None  # None: nobody has compared it with the process table
 
 
-@dataclass(frozen=True)
+@frozen
 class Job:
 	"""What people may know of a job: never its arguments."""
 
@@ -95,7 +96,7 @@ class Job:
 	is_own: bool = False  # of this app: nobody enqueued it
 
 
-@dataclass(frozen=True)
+@frozen
 class PutBack:
 	"""Ids of jobs, by what became of them when they were to be put back."""
 
@@ -105,7 +106,7 @@ class PutBack:
 	)  # the fence was not ours any more: someone may be popping them
 
 
-@dataclass(frozen=True)
+@frozen
 class UnreadableRecord:
 	"""Something that another program wrote, of which at least one field could not be read. Fit for printing."""
 
@@ -114,7 +115,7 @@ class UnreadableRecord:
 	reason: str  # without anything of its contents
 
 
-@dataclass(frozen=True)
+@frozen
 class UnreadableRecords:
 	"""How many records could not be read, and the first few of them."""
 
@@ -251,7 +252,7 @@ class RequestKind(str, Enum):
 	FORCE = "force"  # their time is over now
 
 
-@dataclass(frozen=True)
+@frozen
 class Request:
 	"""One entry of an operation's mailbox; `by`: the person who asks."""
 
@@ -260,7 +261,7 @@ class Request:
 	seconds: float = 0.0  # how much longer, with EXTEND
 
 
-@dataclass(frozen=True)
+@frozen
 class Mail:
 	"""What was taken out of an operation's mailbox at one look."""
 

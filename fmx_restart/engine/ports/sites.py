@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import Finding, MigrationOptions
 from fmx_restart.engine.ports.processes import HostProcess
 
 
-@dataclass(frozen=True)
+@frozen
 class WebFault:
 	"""Why the web server does not answer as it should."""
 
@@ -29,7 +29,7 @@ class WebFault:
 		return f"{self.address}{about}: {self.reason}" if self.address else self.reason
 
 
-@dataclass(frozen=True)
+@frozen
 class WebWay:
 	"""How a web program can be replaced. Lingering: its old workers serve until new ones answer, and no request fails."""
 
@@ -39,7 +39,7 @@ class WebWay:
 	is_coming: bool = False  # it is still starting, and may be able to in a moment
 
 
-@dataclass(frozen=True)
+@frozen
 class NewWorkers:
 	"""Of a web program whose old workers linger."""
 
@@ -116,7 +116,7 @@ class Web(Protocol):
 		"""Old workers are to leave now, whether or not new ones answer."""
 
 
-@dataclass(frozen=True)
+@frozen
 class CodeFault:
 	"""A module of an app that cannot be imported."""
 
@@ -203,7 +203,7 @@ class Migrations(Protocol):
 		"""The file that a backup which has ended says it wrote, if it is there."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Setting:
 	"""One key of a site's configuration file. An absent key is not the same as one that is null or 0."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePath
 
@@ -26,6 +26,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.adapters.process_kinds import Trace, kind_of, running_trace
 from fmx_restart.adapters.process_table import ProcessTable, Row
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ManagerSettings, ProgramSettings
 
 SECTIONS = ("program:", "fcgi-program:")
@@ -34,7 +35,7 @@ TRUE = {"true", "yes", "on", "1"}
 MOST_PROCESSES = 1000  # of one program; more than that is a slip of the pen
 
 
-@dataclass(frozen=True)
+@frozen
 class Written:
 	section: str  # "program:x"
 	file: str

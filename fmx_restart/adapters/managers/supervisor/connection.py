@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,6 +19,7 @@ from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnect
 
 from fmx_restart.adapters.setting_rules import host_fault
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.frozen import frozen
 
 BELOW_BENCH = (
 	"supervisord.conf",
@@ -31,7 +32,7 @@ EXPANSION = re.compile(r"%%|%\((?P<name>[^)]*)\)s")
 ANY_HOST = {"", "*", "0.0.0.0", "::"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Unusable:
 	"""A place that was named but cannot be asked."""
 
@@ -156,7 +157,7 @@ HINTS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Address:
 	"""Where a supervisord answers. `source` is the file or setting that named it."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from xmlrpc.client import Fault, ProtocolError
@@ -26,6 +25,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.process_table import ProcessTable, nearest, user_name
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process
 
 VARIABLE = "SUPERVISOR_SERVER_URL"
@@ -70,7 +70,7 @@ class Obstacle(IntEnum):
 	LOCKED = 4
 
 
-@dataclass(frozen=True)
+@frozen
 class Refusal:
 	obstacle: Obstacle
 	message: str

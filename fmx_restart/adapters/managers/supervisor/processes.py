@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from xmlrpc.client import Fault
 
@@ -19,10 +18,11 @@ from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIM
 from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.adapters.process_table import identity_of
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import LogTail, ManagerSettings, Process, ProcessKind, ProcessState
 
 
-@dataclass(frozen=True)
+@frozen
 class Order:
 	"""`calls` as system.multicall takes them; they are answered in their order."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import split_words
 from fmx_restart.adapters.process_kinds import Trace, is_data_store, kind_of, running_trace
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind
 
 NOT_SET = {"none", "auto"}  # supervisor's words for a setting that is absent
 
 
-@dataclass(frozen=True)
+@frozen
 class Program:
 	"""One program as supervisor reports it. Empty where supervisor does not say."""
 
@@ -40,7 +40,7 @@ class Program:
 		)
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
 	program: Program
 	kind: ProcessKind | None
