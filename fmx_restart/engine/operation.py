@@ -165,7 +165,9 @@ class Operation(Held):
 		plan = (*self.plan.restart, *self.plan.left_alone) if self.plan else ()
 		with_workers = {process.name for process in plan if process.has_workers}
 		return [
-			replace(process, has_workers=process.has_workers or process.name in with_workers)
+			replace(process, has_workers=True)
+			if process.name in with_workers and not process.has_workers
+			else process
 			for process in processes
 		]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unittest
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -85,15 +86,15 @@ class TestLayers(unittest.TestCase):
 				self.assertTrue(is_allowed, f"{file} imports {name}")
 
 	def test_telling_what_a_journal_says_and_announcing_its_end_need_no_frappe(self):
-		for name in (
+		names = (
 			"desk.projection",
 			"desk.announce",
 			"desk.start_order",
 			"desk.start_arguments",
 			"adapters.own_session",
-		):
-			loaded = loaded_by(f"import fmx_restart.{name}")
-			self.assertNotIn("frappe", {module.partition(".")[0] for module in loaded}, name)
+		)
+		loaded = loaded_by(f"import {', '.join(f'fmx_restart.{name}' for name in names)}")
+		self.assertNotIn("frappe", {module.partition(".")[0] for module in loaded})
 
 	def test_arrows_between_rooms_point_one_way(self):
 		for module, imported in graph().items():
@@ -126,8 +127,9 @@ class TestLayers(unittest.TestCase):
 		self.assertEqual({name.partition(".")[0] for name in loaded} & HEAVY, set())
 
 	def test_finding_the_commands_is_quick(self):
-		best = min(seconds_to_import_the_commands() for _ in range(5))
-		self.assertLess(best, COMMANDS_BOUND)
+		# One of five times is enough: the others may have shared the processor
+		measured = (seconds_to_import_the_commands() for _ in range(5))
+		self.assertTrue(any(seconds < COMMANDS_BOUND for seconds in measured))
 
 
 def graph() -> dict[str, set[str]]:
@@ -186,19 +188,28 @@ def imports(layer: str) -> Iterator[tuple[str, str]]:
 
 def imports_of(file: Path) -> Iterator[tuple[str, str]]:
 	name = str(file.relative_to(PACKAGE))
-	for node in ast.walk(ast.parse(file.read_text())):
+	for node in nodes(file):
 		if isinstance(node, ast.Import):
 			yield from ((name, alias.name) for alias in node.names)
 		elif isinstance(node, ast.ImportFrom):
 			yield from ((name, f"{absolute(file, node)}.{alias.name}") for alias in node.names)
 
 
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+	"""Imports and constants: what the tests here look at."""
+	wanted = (ast.Import, ast.ImportFrom, ast.Constant)
+	return [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, wanted)]
+
+
 def imports_in_strings() -> Iterator[tuple[str, str, str]]:
 	"""File, module of ours, and the name that is imported from it, or none."""
 	checkout = PACKAGE.parent
 	for file in [*PACKAGE.rglob("*.py"), *(checkout / "development").rglob("*.py")]:
-		for node in ast.walk(ast.parse(file.read_text())):
+		for node in nodes(file):
 			text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+			if "fmx_restart" not in text:
+				continue
 			for module, names in re.findall(r"from (fmx_restart[\w.]*) import (\w+(?:, \w+)*)", text):
 				yield from ((file.name, module, name) for name in names.split(", "))
 			for modules in re.findall(r"(?<!\w )\bimport (fmx_restart[\w.]*(?:, fmx_restart[\w.]*)*)", text):

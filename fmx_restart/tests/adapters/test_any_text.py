@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_restart.adapters import machine, process_table
@@ -22,6 +22,7 @@ from fmx_restart.adapters.web import addresses
 from fmx_restart.adapters.web.addresses import Endpoint, parse_bind, unix_listeners
 from fmx_restart.doctor.checks import supervisor
 from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.tests.repetitions import repetitions
 
 TEXT = st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode(errors="surrogateescape"))
 #: Pieces of what the readers look for, so that they get further than the first look
@@ -95,6 +96,7 @@ PIECES = st.lists(
 	max_size=12,
 ).map("".join)
 WORDS = st.lists(PIECES, max_size=6)
+often = settings(max_examples=repetitions("odd texts", 25, long=1000))
 
 
 class TestAnyText(unittest.TestCase):
@@ -107,6 +109,7 @@ class TestAnyText(unittest.TestCase):
 		self.file.write_bytes(text.encode(errors="surrogatepass"))
 		return self.file
 
+	@often
 	@given(PIECES)
 	def test_files_of_the_kernel(self, text):
 		file = self.write(text)
@@ -119,12 +122,14 @@ class TestAnyText(unittest.TestCase):
 		list(machine.journal_records(text.splitlines()))
 		machine.kill_in((0.0, text))
 
+	@often
 	@given(PIECES)
 	def test_answers_of_systemd(self, text):
 		for answer in systemd.parse(text):
 			systemd.unit_from(answer)
 		systemd.seconds(text)
 
+	@often
 	@given(PIECES)
 	def test_files_and_addresses_of_supervisor(self, text):
 		file = self.write(text)
@@ -134,6 +139,7 @@ class TestAnyText(unittest.TestCase):
 		connection.parse_url(f"http://{text}", "a test")
 		connection.parse_url(f"unix://{text}", "a test")
 
+	@often
 	@given(WORDS)
 	def test_command_lines(self, words):
 		words = split_words([word.replace("\0", "") for word in words])
@@ -147,6 +153,7 @@ class TestAnyText(unittest.TestCase):
 		for path in Trace(tuple(words), "/tmp").paths:
 			bench.owns(path)
 
+	@often
 	@given(WORDS, st.integers() | st.none(), st.floats(allow_nan=False) | st.none())
 	def test_rules_for_programs(self, words, number, seconds):
 		for kind in ProcessKind:
@@ -154,11 +161,13 @@ class TestAnyText(unittest.TestCase):
 			for rule in supervisor.RULES.values():
 				rule(program, STANDARD)
 
+	@often
 	@given(PIECES)
 	def test_addresses_of_gunicorn(self, text):
 		parse_bind(text)
 		str(Endpoint(path=text))
 
+	@often
 	@given(st.lists(PIECES, max_size=5))
 	def test_the_kernels_list_of_sockets(self, paths):
 		"""Anybody on the machine may name a socket as they like, with a line's end in it."""

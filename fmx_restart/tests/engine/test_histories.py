@@ -19,7 +19,7 @@ from fmx_restart.testing.workers import WAKE
 from fmx_restart.tests.engine.support import Run
 from fmx_restart.tests.repetitions import repetitions
 
-HISTORIES = repetitions("random histories", 80, long=1000)
+HISTORIES = repetitions("random histories", 30, long=1000)
 QUEUES = ("short", "default", "long")
 SPAN = 16.0  # seconds in which things happen; a restart takes about 3 when no job runs
 

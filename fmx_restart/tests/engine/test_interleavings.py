@@ -392,7 +392,7 @@ class Interleavings(World):
 TestInterleavings = Interleavings.TestCase
 HISTORIES = int(os.environ.get("FMX_INTERLEAVINGS", 0))
 TestInterleavings.settings = settings(
-	max_examples=HISTORIES or repetitions("interleavings", 30, long=500),
+	max_examples=HISTORIES or repetitions("interleavings", 10, long=500),
 	stateful_step_count=30,
 	deadline=None,
 	derandomize=not HISTORIES,

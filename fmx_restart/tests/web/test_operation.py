@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import fmx_restart
 from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation
@@ -22,11 +23,13 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess
 from fmx_restart.engine.report import Report
+from fmx_restart.engine.steps import linger
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.tests.adapters.test_web_programs import WebProgramCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.web.gunicorn_program import APPLICATION, Load, asking, gunicorn_processes
 
+ERRS_FOR = 2.0  # seconds that an operation waits for new code that errs; people have 15
 CHECKOUT = Path(fmx_restart.__file__).parents[1]
 
 
@@ -78,7 +81,7 @@ class TestOperation(WebProgramCase):
 	def test_new_code_that_errs_takes_nothing_down_and_is_told_and_the_next_restart_brings_it(self):
 		self.begin()
 		(self.sites / "broken").write_text("one.localhost")
-		with self.under_load() as load:
+		with patch.object(linger, "ERRS_FOR", ERRS_FOR), self.under_load() as load:
 			self.deploy("new")
 			with self.assertRaises(ProcessFault) as raised:
 				self.restart(old_web_timeout=60.0)
