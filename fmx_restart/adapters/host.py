@@ -17,6 +17,7 @@ from fmx_restart.adapters.machine import this_machine
 from fmx_restart.adapters.process_kinds import working_directory
 from fmx_restart.adapters.process_table import (
 	PROC,
+	RUNNABLE,
 	Stat,
 	clients_of,
 	descendants,
@@ -39,6 +40,7 @@ class ThisHost:
 		"""Raises WrongEnvironment where pids that can be looked up are not those that can be signalled."""
 		self.name = socket.gethostname()
 		self.machine = this_machine()
+		self.processors = len(os.sched_getaffinity(0)) if psutil.LINUX else os.cpu_count() or 1
 		self._bench = BenchFolder(bench_path)
 		self._likenesses: dict[
 			tuple[HostProcess, str], Likeness
@@ -60,6 +62,10 @@ class ThisHost:
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		return [process for process in processes if is_there(process)]
+
+	def is_runnable(self, pid: int) -> bool:
+		stat = read_stat(pid)
+		return stat is not None and stat.state in RUNNABLE
 
 	def terminate(self, process: HostProcess) -> None:
 		send(process, signal.SIGTERM)

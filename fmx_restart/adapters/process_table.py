@@ -21,6 +21,7 @@ BOOT = PROC / "sys/kernel/random/boot_id"
 NAMESPACE = PROC / "self/ns/pid"
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 OVER = {"Z", "X", "x"}
+RUNNABLE = {"R", "D"}
 
 
 @frozen

@@ -18,6 +18,7 @@ from fmx_restart.engine.ports import Bench, CodeFault, HostProcess, Job, Look, P
 from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.settings import KeptSettings
+from fmx_restart.engine.starts import Starts
 from fmx_restart.engine.waiting import ClockSteps
 from fmx_restart.engine.workers import Locator
 
@@ -50,6 +51,7 @@ class Operation(Held):
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
 		#: programs that were stopped for a migration, down until the restart
 		self.held: list[Replacement] = []
+		self.starts = Starts(bench)
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering

@@ -21,6 +21,7 @@ UP = {ProcessState.STARTING, ProcessState.RUNNING}
 class Stage(str, Enum):
 	"""How far a process' replacement has come."""
 
+	WAITING = "waiting"  # it runs on until others are back
 	STOPPING = "stopping"
 	DOWN = "down"  # and it stays so until it is released
 	STARTING = "starting"
@@ -50,7 +51,8 @@ class Replacement:
 
 	`method`: who makes the old process stop. A TERM to a worker at work goes past its manager, which would kill it when the
 	time it gives to stop is over. Where it is not the manager, the manager may start the successor by itself; where it does
-	not, we do. A fault of the manager ends this replacement at most: the others must still be started.
+	not, we do. A fault of the manager ends this replacement at most: the others must still be started. `waits`: nothing is
+	done before begin() is called.
 	"""
 
 	def __init__(
@@ -61,13 +63,14 @@ class Replacement:
 		*,
 		method: StopMethod = StopMethod.MANAGER,
 		keeps_down: bool = False,
+		waits: bool = False,
 	) -> None:
 		self.old, self.bench, self.emit = process, bench, emit
 		self.keeps_down, self.state = keeps_down, process.state
 		self.change = ProcessChange(process.name, process.kind, process.pid, old_state=process.state)
 		self.family = bench.host.family(process.local_pid) if process.local_pid else []
-		self.stage = Stage.STOPPING
-		self.order = Order.STOP if method is StopMethod.MANAGER else None  # what the manager has still to do
+		self.method, self.stage = method, Stage.WAITING
+		self.order: Order | None = None  # what the manager has still to do
 		self.attempts = 0  # how often it was given that order
 		self.stopped_at = self.started_at = bench.clock.now()
 		self.up_at: float | None = None  # when the successor was first seen running
@@ -75,9 +78,17 @@ class Replacement:
 		self.remedy = ""  # what to type after a failure; empty where only its log can tell
 		self.reason = ""  # of its failure
 		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
-		emit(events.ProcessStopping(process.name, process.kind, process.pid, process.incarnation))
-		if method is StopMethod.TERM and self.family:
-			bench.host.terminate(self.family[0])
+		if not waits:
+			self.begin()
+
+	def begin(self) -> None:
+		"""Make the old process stop."""
+		old = self.old
+		self.stage, self.stopped_at = Stage.STOPPING, self.bench.clock.now()
+		self.order = Order.STOP if self.method is StopMethod.MANAGER else None
+		self.emit(events.ProcessStopping(old.name, old.kind, old.pid, old.incarnation))
+		if self.method is StopMethod.TERM and self.family:
+			self.bench.host.terminate(self.family[0])
 
 	@property
 	def is_settled(self) -> bool:
@@ -99,6 +110,8 @@ class Replacement:
 	def follow(self, process: Process) -> None:
 		"""`process`: as its manager lists it now."""
 		self.state, self.current_pid = process.state, process.pid
+		if self.stage is Stage.WAITING:
+			return
 		if self.attempts and self.is_obeyed(process):
 			self.note_answer(None)
 		if self.stage is Stage.STOPPING and process.state in DOWN:

@@ -37,6 +37,8 @@ class Entry:
 class InMemoryHost:
 	def __init__(self, name: str = "host-1") -> None:
 		self.name, self.machine = name, Machine(name, name, f"boot-of-{name}")
+		self.processors = 64
+		self.booting: set[int] = set()  # pids
 		self.killed: list[int] = []
 		self.when_killed: Callable[[int], object] = ignore_kill  # what a test's bench makes of it
 		self.when_terminated: Callable[[int], object] = ignore_kill
@@ -104,6 +106,9 @@ class InMemoryHost:
 			for process in processes
 			if process.identity in ("", now.get(process.pid)) and process.pid in now
 		]
+
+	def is_runnable(self, pid: int) -> bool:
+		return pid in self._entries and pid in self.booting
 
 	def terminate(self, process: HostProcess) -> None:
 		if process.identity and self.alive([process]):
@@ -300,8 +305,11 @@ class InMemoryProcesses:
 		program.started = float(int(self._clock.time()))  # managers keep whole seconds
 		likeness = Likeness.WORKER if program.kind is ProcessKind.WORKER else Likeness.BENCH
 		self._host.add(program.pid, likeness=likeness)
+		if program.state is ProcessState.STARTING:
+			self._host.booting.add(program.pid)
 
 	def _finish_start(self, program: Program) -> None:
+		self._host.booting.discard(program.pid)
 		if program.crashes_at_start:
 			self._crash(program)
 			return

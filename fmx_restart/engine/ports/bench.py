@@ -30,6 +30,7 @@ class Host(Protocol):
 
 	name: str  # as RQ writes it into a worker's hash
 	machine: Machine
+	processors: int  # that this process may use
 
 	def me(self) -> HostProcess:
 		"""The process we are."""
@@ -51,6 +52,9 @@ class Host(Protocol):
 
 	def alive(self, processes: Iterable[HostProcess]) -> list[HostProcess]:
 		"""Those that still run, and are no zombies. One whose identity is not known counts while its pid is taken."""
+
+	def is_runnable(self, pid: int) -> bool:
+		"""Whether it runs, or waits for a processor or a disk, and for nothing else. False where there is no such process."""
 
 	def terminate(self, process: HostProcess) -> None:
 		"""SIGTERM if it is still the same process: a worker at work finishes its job and leaves."""

@@ -45,9 +45,8 @@ def follow(operation: Operation, replacements: list[Replacement]) -> None:
 		if replacement.old.name in processes:
 			replacement.follow(processes[replacement.old.name])
 	away = operation.away_since
-	give_orders(
-		operation.bench, [replacement for replacement in replacements if replacement.old.manager not in away]
-	)
+	reachable = [replacement for replacement in replacements if replacement.old.manager not in away]
+	give_orders(operation.bench, operation.starts.admitted(reachable))
 	for replacement in replacements:
 		if not replacement.is_settled and is_gone(operation, replacement.old.manager):
 			give_up(operation, replacement)
@@ -60,6 +59,12 @@ def advance(operation: Operation, replacements: list[Replacement]) -> bool:
 		replacement.stage is not Stage.STOPPING and not is_worker_left(operation, replacement)
 		for replacement in replacements
 	)
+
+
+def are_all_ordered(operation: Operation, replacements: list[Replacement]) -> bool:
+	"""Let every replacement see how its process stands. True when no start waits for others any more."""
+	follow(operation, replacements)
+	return not operation.starts.held_back
 
 
 def is_worker_left(operation: Operation, replacement: Replacement) -> bool:
@@ -120,6 +125,7 @@ def never_left_down(operation: Operation, replacements: list[Replacement]) -> It
 
 def start_all(operation: Operation, replacements: Iterable[Replacement]) -> None:
 	"""Needs no Redis. Waits until no old process can run a job any more; raises nothing for one that does not start."""
+	operation.starts.let_all()
 	for replacement in replacements:
 		replacement.release()
 	with suppress(OperationError):

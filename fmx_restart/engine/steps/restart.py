@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Look, Process, ProcessState, Worker, WorkerState
+from fmx_restart.engine.ports import Look, Process, ProcessKind, ProcessState, Worker, WorkerState
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, give_orders
 from fmx_restart.engine.steps.follow import (
 	STOPPING,
 	advance,
+	are_all_ordered,
 	begin_replacements,
 	make_replacements,
 	never_left_down,
 )
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
-from fmx_restart.engine.steps.web import watch
+from fmx_restart.engine.steps.web import watch, web_programs
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import local_workers
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 ONCE = Patience(timeout=0.0)
 #: a parked worker dies within 0.2 s of its TERM
 UNMOVED = Patience(timeout=10.0, poll=0.05)
+#: each start waits for others for some seconds at most
+BOOTS = Patience(timeout=120.0, poll=0.05)
 
 
 def restart(operation: Operation, *, force_after: float | None = None) -> list[Replacement]:
@@ -68,9 +71,24 @@ def begin(
 		keep_old_code(operation, first, [*others, *busy])
 		return first
 	with never_left_down(operation, first):
-		replacements = [*operation.held, *make_replacements(operation, others)]
+		replacements = [
+			*operation.held,
+			*make_in_turn(operation, others, has_web=bool(web_programs(processes))),
+		]
 		give_orders(operation.bench, replacements)
 	return [*first, *replacements]
+
+
+def make_in_turn(operation: Operation, processes: Iterable[Process], *, has_web: bool) -> list[Replacement]:
+	"""
+	Replacements that begin now, but for socketio's where web is restarted, too: socketio asks web who a browser is, and one
+	that is refused while web boots does not try again. The verify step begins it when web is back.
+	"""
+	now, later = [], []
+	for process in processes:
+		waits = has_web and process.kind is ProcessKind.SOCKETIO
+		(later if waits else now).append(process)
+	return [*make_replacements(operation, now), *make_replacements(operation, later, waits=True)]
 
 
 def wait_until_down(
@@ -85,6 +103,7 @@ def wait_until_down(
 		if not wait_until_stopped(operation, replacements, STOPPING):
 			operation.wait(lambda: end_all_but_busy(operation, replacements), ONCE)
 			wait_until_stopped(operation, replacements, UNMOVED)
+		operation.wait(lambda: are_all_ordered(operation, replacements), BOOTS)
 	for replacement in replacements:
 		if replacement.stage is Stage.STOPPING:
 			replacement.fail(f"it did not stop within {STOPPING.timeout:.0f} s")

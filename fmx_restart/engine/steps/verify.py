@@ -80,6 +80,7 @@ class Verification:
 	def is_done(self) -> bool:
 		"""Web is asked last: while it boots, every look at it costs it time."""
 		follow(self.operation, self.replacements)
+		self.begin_waiting()
 		self.registered = self.registered_pids()
 		is_done = (
 			all(self.is_settled(replacement) for replacement in self.replacements)
@@ -90,6 +91,15 @@ class Verification:
 		if not is_done:
 			self.report()
 		return is_done
+
+	def begin_waiting(self) -> None:
+		"""Those that run on until web is back, or has failed."""
+		web = [replacement for replacement in self.replacements if replacement.old.kind is ProcessKind.WEB]
+		is_on_the_way = any(replacement.stage in (Stage.STOPPING, Stage.DOWN) for replacement in web)
+		is_back = not is_on_the_way and not any(map(self.operation.starts.boots, web))
+		for replacement in self.replacements:
+			if replacement.stage is Stage.WAITING and is_back:
+				replacement.begin()
 
 	def registered_pids(self) -> set[int]:
 		"""Pids of this machine's workers that RQ knows, or knew: a record can expire when a clock is set."""

@@ -201,6 +201,19 @@ class TestThisHost(HostContract, unittest.TestCase):
 		with suppress(ProcessLookupError):
 			os.kill(horse, signal.SIGKILL)
 
+	def test_one_that_computes_is_runnable_and_one_that_waits_or_is_gone_is_not(self):
+		worker, _ = self.start_worker()
+		eventually(lambda: not self.host.is_runnable(worker), "it waits for a signal")
+		busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+		self.addCleanup(busy.wait)
+		self.addCleanup(busy.kill)
+		eventually(lambda: self.host.is_runnable(busy.pid), "it computes")
+		self.kill(worker)
+		self.assertFalse(self.host.is_runnable(worker))
+
+	def test_its_processors_are_those_that_this_process_may_use(self):
+		self.assertEqual(self.host.processors, len(os.sched_getaffinity(0)))
+
 	def test_its_name_is_what_rq_writes_into_a_workers_hash(self):
 		self.assertEqual(self.host.name, socket.gethostname())
 

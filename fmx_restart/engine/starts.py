@@ -1,0 +1,87 @@
+"""When each program is told to start: web first, then as many at once as the machine has processors for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from fmx_restart.engine.ports import Bench, ProcessKind
+from fmx_restart.engine.replacement import Order, Replacement, Stage
+
+FIRST_TO_LAST = (
+	ProcessKind.WEB,  # people wait for it
+	ProcessKind.WORKER,
+	ProcessKind.OTHER,
+	ProcessKind.SCHEDULER,
+	ProcessKind.SOCKETIO,
+)
+IDLE_FOR = 0.15  # seconds for which a program waits for something other than a processor once it has booted
+BOOTS_FOR = 5.0  # seconds that a boot keeps the others back at most: one that serves at once is never idle
+
+
+class Starts:
+	"""
+	Processes that boot at the same time share the processors, and web is then back when the last of them is. So a start
+	waits while others of this machine boot, but that of web, which waits for nothing.
+	"""
+
+	def __init__(self, bench: Bench) -> None:
+		self._bench = bench
+		self._idle_since: dict[str, float] = {}  # program → when its new process was first seen idle
+		self._admitted_at: dict[
+			str, float
+		] = {}  # program → when its start was let through after it had waited
+		self._is_limited = True
+		self.held_back: list[Replacement] = []  # those that the last look let wait
+
+	def let_all(self) -> None:
+		"""From now on nothing waits: whatever else goes wrong, no program may stay down."""
+		self._is_limited = False
+
+	def admitted(self, replacements: Iterable[Replacement]) -> list[Replacement]:
+		"""Those whose next order may be given now."""
+		replacements = list(replacements)
+		waiting = [replacement for replacement in replacements if self._may_wait(replacement)]
+		others = [replacement for replacement in replacements if replacement not in waiting]
+		room = self._bench.host.processors - sum(map(self.boots, others))
+		waiting = in_order(waiting)
+		room = max(0, room)
+		self._admitted_at |= {it.old.name: self._bench.clock.now() for it in waiting[:room]}
+		self.held_back = waiting[room:]
+		return [replacement for replacement in replacements if replacement not in self.held_back]
+
+	def _may_wait(self, replacement: Replacement) -> bool:
+		is_here = not replacement.old.host
+		is_start = replacement.order is Order.START and not replacement.attempts
+		return self._is_limited and is_here and is_start and replacement.old.kind is not ProcessKind.WEB
+
+	def boots(self, replacement: Replacement) -> bool:
+		"""Whether its new process still needs a processor of this machine to come up, or was just told to start."""
+		if replacement.old.host or replacement.stage not in (Stage.STARTING, Stage.UP):
+			return False
+		now, name = self._bench.clock.now(), replacement.old.name
+		if now - self._admitted_at.get(name, replacement.started_at) > BOOTS_FOR:
+			return False
+		if self._is_at_work(replacement):
+			self._idle_since.pop(name, None)
+			return True
+		return now - self._idle_since.setdefault(name, now) < IDLE_FOR
+
+	def _is_at_work(self, replacement: Replacement) -> bool:
+		"""A worker runs jobs in processes of their own, which are none of its boot."""
+		pid, host = replacement.current_pid, self._bench.host
+		if replacement.order is Order.START or pid is None:
+			return True
+		pids = [pid] if replacement.old.runs_jobs else [process.pid for process in host.family(pid)]
+		return any(map(host.is_runnable, pids))
+
+
+def in_order(replacements: Iterable[Replacement]) -> list[Replacement]:
+	"""Of programs that differ in a number at the end, one of each comes before the second of any."""
+	seen: Counter[str] = Counter()
+	places = {}
+	for replacement in replacements:
+		stem = replacement.old.name.rstrip("0123456789")
+		places[replacement] = (FIRST_TO_LAST.index(replacement.old.kind), seen[stem])
+		seen[stem] += 1
+	return sorted(places, key=places.__getitem__)

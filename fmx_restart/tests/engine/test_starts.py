@@ -1,0 +1,189 @@
+"""Web boots first, the others as the machine has processors for, and socketio once web is back."""
+
+from __future__ import annotations
+
+import unittest
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.engine.replacement import Replacement
+from fmx_restart.engine.starts import in_order
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.processes import Program
+from fmx_restart.tests.engine.support import Run
+
+BOOT = 2.0  # seconds
+WORKERS = {f"worker-{number}": ("short", "default") for number in range(4)}
+TOGETHER = [Strategy.WAIT_WORKERS, Strategy.FAST, Strategy.NO_WAIT_WORKERS, Strategy.SUSPEND_RQ]
+
+
+class StartsCase(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench(WORKERS, boot=BOOT)
+		self.clock, self.host, self.processes = self.bench.clock, self.bench.host, self.bench.processes
+		self.host.processors = 2
+		self.add(Program("schedule", ProcessKind.SCHEDULER, start_takes=BOOT))
+		self.add(Program("socketio", ProcessKind.SOCKETIO, start_takes=0.5))
+		self.pids = {process.name: process.pid for process in self.processes.list()}
+		self.most, self.start = 0, self.processes.start
+		self.processes.start = self.count
+
+	def add(self, program: Program) -> None:
+		program.pid = 500 + len(self.processes._programs)
+		self.host.add(program.pid)
+		self.processes._programs[program.name] = program
+
+	def count(self, name: str) -> None:
+		self.start(name)
+		self.most = max(self.most, len(self.host.booting))
+
+	def starts(self) -> list[str]:
+		return [name for order, name in self.processes.orders if order == "start"]
+
+	def assert_all_new(self) -> None:
+		for process in self.processes.list():
+			self.assertEqual(process.state, ProcessState.RUNNING, process.name)
+			self.assertNotEqual(process.pid, self.pids[process.name], process.name)
+
+
+class TestOrder(StartsCase):
+	def test_web_is_first_and_no_more_boot_at_once_than_there_are_processors(self):
+		for strategy in TOGETHER:
+			with self.subTest(strategy=strategy):
+				self.setUp()
+				Run(self.bench, Options(strategy)).go()
+				self.assert_all_new()
+				self.assertEqual(self.starts()[0], "web")
+				self.assertEqual(self.most, 2)
+
+	def test_with_room_for_all_nothing_waits(self):
+		self.host.processors = 16
+		run = Run(self.bench)
+		run.go()
+		self.assertEqual(self.most, 6)  # but socketio, which has its own moment
+		self.assertLess(run.operation.report.seconds, 2 * BOOT + 6)
+
+	def test_web_never_waits_for_others(self):
+		self.processes["web"].stop_takes = 1.0  # the others are down before it, and boot
+		run = Run(self.bench)
+		run.go()
+		web = next(change for change in run.operation.report.processes if change.kind is ProcessKind.WEB)
+		self.assertAlmostEqual(web.seconds_down, BOOT, delta=0.2)
+
+	def test_one_that_is_never_idle_keeps_the_others_back_for_a_bounded_time(self):
+		self.host.processors = 1
+		self.processes["web"].start_takes = 60.0
+		run = Run(self.bench)
+		run.go()
+		self.assert_all_new()
+		up = [fact.name for fact in run.of(events.ProcessUp)]
+		self.assertLess(up.index("worker-0"), up.index("web"))
+
+	def test_programs_that_differ_by_a_number_take_turns(self):
+		port, names = self.bench.port(), ["long-0", "long-1", "short-0", "short-1", "web"]
+		kinds = {"web": ProcessKind.WEB}
+		listed = [Program(name, kinds.get(name, ProcessKind.WORKER)) for name in names]
+		for program in listed:
+			self.add(program)
+		processes = [process for process in self.processes.list() if process.name in names]
+		replacements = [Replacement(process, port, lambda fact: None) for process in processes]
+		self.assertEqual(
+			[replacement.old.name for replacement in in_order(replacements)],
+			["web", "long-0", "short-0", "long-1", "short-1"],
+		)
+
+
+class TestNothingStaysDown(StartsCase):
+	def held_back(self, run: Run) -> list[str]:
+		return [replacement.old.name for replacement in run.operation.starts.held_back]
+
+	def test_when_anything_goes_wrong_all_are_started(self):
+		for error in (RuntimeError("a fault of ours"), KeyboardInterrupt()):
+			with self.subTest(error=type(error).__name__):
+				self.setUp()
+				run = Run(self.bench)
+				seen: list[list[str]] = []
+				ask = self.processes.list
+
+				def fail(run=run, seen=seen, ask=ask, error=error):
+					waiting = self.held_back(run)
+					if waiting and not seen:
+						seen.append(waiting)
+						raise error
+					return ask()
+
+				self.processes.list = fail
+				with self.assertRaises(type(error)):
+					run.go()
+				self.processes.list = ask
+				self.assertTrue(seen)
+				self.clock.sleep(10)
+				down = [p.name for p in ask() if p.state is not ProcessState.RUNNING]
+				self.assertEqual(down, [])
+
+	def test_the_fence_stands_until_every_start_is_ordered(self):
+		run = Run(self.bench)
+		waiting: list[str] = ["never asked"]
+		run.when(Phase.LIFT, lambda: waiting.__setitem__(slice(None), self.held_back(run)))
+		run.go()
+		self.assertEqual(waiting, [])
+
+	def test_a_recovery_starts_those_that_still_waited(self):
+		run = Run(self.bench)
+
+		def die(fact: events.Event) -> None:
+			if self.held_back(run):
+				run.operation.has_lost_lock = True  # it does nothing any more, as one that was killed
+				raise SystemExit
+
+		run.operation.listen(die)
+		with self.assertRaises(SystemExit):
+			run.go()
+		self.assertTrue(self.held_back(run))
+		run.recovery(self.bench).run()
+		self.clock.sleep(10)
+		self.assertEqual([p.name for p in self.processes.list() if p.state is not ProcessState.RUNNING], [])
+
+
+class TestSocketio(StartsCase):
+	def events_of(self, run: Run, name: str) -> list[type]:
+		return [type(fact) for fact in run.facts if getattr(fact, "name", None) == name]
+
+	def index(self, run: Run, kind: type, name: str) -> int:
+		return next(i for i, fact in enumerate(run.facts) if isinstance(fact, kind) and fact.name == name)
+
+	def test_it_runs_on_until_web_is_back(self):
+		for strategy in Strategy:
+			with self.subTest(strategy=strategy):
+				self.setUp()
+				run = Run(self.bench, Options(strategy))
+				run.go()
+				self.assert_all_new()
+				web_up, stopped = (
+					self.index(run, events.ProcessUp, "web"),
+					self.index(run, events.ProcessStopping, "socketio"),
+				)
+				self.assertLess(web_up, stopped)
+
+	def test_it_is_replaced_where_web_has_failed(self):
+		self.processes["web"].crashes_at_start = True
+		run = Run(self.bench)
+		with self.assertRaises(ProcessFault):
+			run.go()
+		self.assertNotEqual(self.processes["socketio"].pid, self.pids["socketio"])
+
+	def test_it_waits_for_nothing_where_web_stays_as_it_is(self):
+		self.processes.end("web")
+		with self.assertRaises(ProcessFault):  # it does not answer, but that is nobody's doing here
+			Run(self.bench).go()
+		self.assertNotEqual(self.processes["socketio"].pid, self.pids["socketio"])
+		self.assertLess(
+			[name for order, name in self.processes.orders if order == "stop"].index("socketio"), 6
+		)
+
+
+if __name__ == "__main__":
+	unittest.main()
