@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fmx_restart.console.plan import DOWN_ALREADY
 from fmx_restart.console.sentences import unreadable
+from fmx_restart.console.web_answers import web_sentence
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
@@ -15,7 +16,7 @@ NOT_REPLACED = "not replaced, in service with the old code"
 
 def report_lines(report: Report) -> list[str]:
 	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
-	lines += outage(report)
+	lines += [f"  {sentence}" for sentence in map(web_sentence, report.web)]
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
 	lines += waits(report) + interruptions(report) + processes(report)
 	lines += migrations(report) + old_workers(report) + settings(report) + lapses(report)
@@ -24,15 +25,6 @@ def report_lines(report: Report) -> list[str]:
 	if report.unreadable:
 		lines += ["", f"  {unreadable(report.unreadable)}"]
 	return lines + ending(report)
-
-
-def outage(report: Report) -> list[str]:
-	"""As its users saw it; how long the process was down says less."""
-	if report.web_outage is None:
-		return []
-	if report.web_outage == 0:
-		return ["  Web answered all the time"]
-	return [f"  Web did not answer for {span(report.web_outage)}"]
 
 
 def waits(report: Report) -> list[str]:

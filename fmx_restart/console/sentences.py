@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fmx_restart.console.plan import plan_sentence
+from fmx_restart.console.web_answers import web_at
 from fmx_restart.engine import events
 from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import count, following, span
@@ -185,6 +186,14 @@ def old_web_serves(event: events.OldWebServes) -> str:
 	return f"{text} Not restarted, so that old code runs everywhere: {', '.join(event.not_replaced)}."
 
 
+def web_silent(event: events.WebSilent) -> str:
+	return f"{web_at(event.through, event.address)} gives no answer: {event.reason}"
+
+
+def web_answers_again(event: events.WebAnswersAgain) -> str:
+	return f"{web_at(event.through, event.address)} answers again, after {span(event.seconds)}"
+
+
 def handed_over(event: events.HandedOver) -> str:
 	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
 	waiting = f" Still running: {jobs}." if jobs else ""
@@ -336,6 +345,8 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,
 	events.HandedOver: handed_over,
+	events.WebSilent: web_silent,
+	events.WebAnswersAgain: web_answers_again,
 	events.WebTaken: "web cannot come up at {fault}. {fault.remedy}",
 	events.WebUnproved: "web answers at {address}, but it is unknown whether the new process answers: {reason}.",
 	events.WebCannotLinger: "{program}: requests fail while it restarts, as {reason}. {remedy}",

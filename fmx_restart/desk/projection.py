@@ -14,6 +14,7 @@ from typing import Any
 from fmx_restart.adapters.journal import Fact, facts_in, without_repetitions
 from fmx_restart.console.report import ending
 from fmx_restart.console.sentences import sentence
+from fmx_restart.console.web_answers import web_sentence
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import OwnView
 from fmx_restart.engine import events
@@ -24,6 +25,7 @@ from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Job, Setting
 from fmx_restart.engine.report import Report, put_back
+from fmx_restart.engine.web_answers import outage
 
 FIRST, LAST = 500, 1000  # lines that are kept
 
@@ -59,7 +61,9 @@ def report_fields(report: Report, before: Row) -> Row:
 	"""
 	fields = {
 		"requested_by": report.requested_by or before.get("requested_by"),
-		"web_outage": report.web_outage or 0.0,  # a column holds no null; where nobody knows nothing is shown
+		"web_answers": "\n".join(map(web_sentence, report.web)),
+		"web_outage": outage(report.web)
+		or 0.0,  # a column holds no null; where nobody knows nothing is shown
 		"phases": phase_rows(report),
 		"processes": process_rows(report, before["processes"]),
 		"jobs": job_rows(report, before["jobs"]),

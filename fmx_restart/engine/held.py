@@ -56,6 +56,7 @@ class Held(State):
 			outage.outlast(self.requests.heed)
 			self.heed_stop_request()
 			outage.outlast(self.keep_alive)
+			self.report_web()
 			return outage.look(condition)  # also without Redis: whoever was stopped must be started
 
 		done = wait_until(look, patience, self.bench.clock)

@@ -179,6 +179,7 @@ class Operation(Held):
 		self._stamp(self.phase)
 		self.phase = self.report.outcome = outcome
 		self.report_unreadable()
+		self.report.web = list(self.bench.web.end())
 		self.report.seconds = self.bench.clock.now() - self._began
 		if error is not None:
 			hint = error.hint if isinstance(error, OperationError) else ""

@@ -9,6 +9,7 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting, UnreadableRecords
+from fmx_restart.engine.web_answers import WebAnswers
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Report:
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a rolling restart ended before their turn
-	web_outage: float | None = None  # seconds without an answer for users; None where nobody knows
+	web: list[WebAnswers] = field(default_factory=list)  # what its users got, at each address
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back
 	migrations: list[SiteMigration] = field(default_factory=list)

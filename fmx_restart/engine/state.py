@@ -12,6 +12,8 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
 from fmx_restart.engine.report import KeptSetting, Report
 
+SILENCE = 1.0  # seconds without an answer from web after which that is told at once
+
 
 class State:
 	"""`emit`: called with each fact, the journal first. `id`: of the operation."""
@@ -28,6 +30,8 @@ class State:
 		] = {}  # by site and key: on now, to be put back
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._troubles_reported = False
+		#: addresses where web does not answer, as was told → seconds without an answer before that
+		self._silent: dict[str, float] = {}
 
 	def listen(self, listener: Callable[[events.Event], None]) -> None:
 		"""Add a listener; it hears each fact after all others."""
@@ -60,6 +64,17 @@ class State:
 		self._troubles_reported = True
 		for trouble in troubles:
 			self.emit(events.TroubleFound(trouble))
+
+	def report_web(self) -> None:
+		"""Emit where users get no answer from web, when that lasts for more than a moment, and where they get one again."""
+		for answers in self.bench.web.answers():
+			at, told = answers.address, answers.address in self._silent
+			if answers.silence >= SILENCE and not told:
+				self._silent[at] = answers.unanswered - answers.silence
+				self.emit(events.WebSilent(at, answers.through, answers.reason))
+			elif told and not answers.silence:
+				seconds = answers.unanswered - self._silent.pop(at)
+				self.emit(events.WebAnswersAgain(at, answers.through, seconds))
 
 	def report_unreadable(self) -> None:
 		"""Emit how many records cannot be read: at most once in a phase, and only when there are more than before."""

@@ -20,6 +20,7 @@ from fmx_restart.engine.ports import (
 	WebFault,
 	WebWay,
 )
+from fmx_restart.engine.web_answers import Tally, WebAnswers, never
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease, Slot
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
@@ -47,6 +48,7 @@ class InMemoryBench:
 		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
 		self.managers: dict[str, InMemoryProcesses] = {"": self.processes}
 		self.web = InMemoryWeb(self.processes, self.clock)
+		self.web.settings = self.settings
 		self.code = InMemoryCode(self.clock)
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
@@ -310,6 +312,7 @@ def is_same(one: Setting, other: Setting) -> bool:
 
 ADDRESS = "127.0.0.1:8000"
 SITE = "one.localhost"
+CLOSED = "HTTP 503"
 STRANGER_TEXT = "pid {pid}, a web server of this bench that no process manager runs, listens {how}"
 
 
@@ -337,28 +340,38 @@ class InMemoryWeb:
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock
 		self._answered: list[str] = []
-		self._watched_since: float | None = None
-		self._silent_since: float | None = None  # while it is watched
-		self._silence = 0.0  # seconds
+		self.settings: InMemorySettings | None = None
+		self._tally: Tally | None = None  # while it is measured what users get
+		self._watched = ""  # the site for which
+		self._told: str | None = None  # what users got at the last look
+		self._is_ordered: Callable[[str], bool] = never
 		processes.when_changed = self._note
 
 	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
 		return self._taken()
 
-	def begin(self, family: Sequence[HostProcess]) -> None:
+	def begin(self, family: Sequence[HostProcess], is_ordered: Callable[[str], bool] = never) -> None:
 		is_up = self._is_served()
 		self._answered = [site for site in self.sites if is_up and self._reason(site) is None]
-
-	def watch(self) -> None:
-		self._watched_since, self._silent_since, self._silence = self._clock.now(), None, 0.0
-		if not self._is_served() or self.broken:
-			self._watched_since = None
-
-	def outage(self) -> float | None:
+		site = next(iter([*self._answered, *self.sites]))
+		self._tally, self._watched, self._is_ordered = Tally(ADDRESS, site=site), site, is_ordered
+		self._told = None
 		self._note()
-		is_known = self._watched_since is not None and self._silent_since is None
-		self._watched_since = None
-		return self._silence if is_known else None
+
+	def restart_begins(self) -> None:
+		if self._tally:
+			self._tally.restart_begins(self._clock.now())
+
+	def ask_seldom(self) -> None:
+		"""Nothing is asked here: whatever changes is known at once."""
+
+	def answers(self) -> tuple[WebAnswers, ...]:
+		self._note()
+		return (self._tally.answers(self._clock.now()),) if self._tally else ()
+
+	def end(self) -> tuple[WebAnswers, ...]:
+		answers, self._tally = self.answers(), None
+		return answers
 
 	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
 		if self.hidden:
@@ -439,15 +452,26 @@ class InMemoryWeb:
 		return self._processes.of_kind(ProcessKind.WEB)
 
 	def _note(self) -> None:
-		"""A program came up or went down."""
-		if self._watched_since is None:
+		"""A program came up or went down, or may have. Until now users got what they got at the last look."""
+		if self._tally is None:
 			return
-		now, is_served = self._clock.now(), self._is_served() and not self.broken
-		if not is_served and self._silent_since is None:
-			self._silent_since = now
-		elif is_served and self._silent_since is not None:
-			self._silence += now - self._silent_since
-			self._silent_since = None
+		now, before = self._clock.now(), self._told
+		self._told = self._users_get()
+		for told in (before, self._told) if before is not None else (self._told,):
+			if told == "":
+				self._tally.good(now, now)
+			elif told == CLOSED and self._is_ordered(self._watched):
+				self._tally.closed(now)
+			else:
+				self._tally.failed(now, told)
+
+	def _users_get(self) -> str:
+		"""What is wrong with it; empty for a good answer."""
+		if not self._is_served():
+			return "connection refused"
+		if self.settings and self.settings.files.get(self._watched, {}).get("maintenance_mode"):
+			return CLOSED
+		return self._reason(self._watched) or ""
 
 
 def is_up(state: ProcessState) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.web.addresses import Endpoint, Listening, listening, meant_endpoints
 from fmx_restart.adapters.web.holders import Holder, find_holders
 from fmx_restart.adapters.web.linger import Hooks
-from fmx_restart.adapters.web.probe import TIMEOUT, AskedSites, PingedWebServer, Question, Watch
+from fmx_restart.adapters.web.probe import TIMEOUT, AskedSites, PingedWebServer, Question
+from fmx_restart.adapters.web.users import Target, UserProbe
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess, NewWorkers, WebFault, WebWay
+from fmx_restart.engine.web_answers import WebAnswers, never
 
 SHORT = 1.0  # seconds for an answer while the old server still serves: nothing waits longer for it
 SITES_TAKE = 20.0  # seconds for all sites; those that did not get their turn are asked in the next round
@@ -51,7 +53,7 @@ class BenchWeb:
 		self._endpoint = override or expected  # where it answered last, or should
 		self._answered: list[str] = []  # sites that answered before the restart
 		self._confirmed: set[str | None] = set()  # sites that have answered since
-		self._watch: Watch | None = None
+		self._users: UserProbe | None = None
 		self._asking: tuple[list[Endpoint], Question[Answer]] | None = None
 		self._asking_sites: Question[list[WebFault]] | None = None
 		self._asking_before: Question[None] | None = None
@@ -60,14 +62,24 @@ class BenchWeb:
 
 	# before the restart
 
-	def begin(self, family: Sequence[HostProcess]) -> None:
+	def begin(self, family: Sequence[HostProcess], is_ordered: Callable[[str], bool] = never) -> None:
+		self.end()
 		self._endpoint = endpoint = self._endpoints(family)[0]
-		self._asking_before = Question(lambda: self._note_answering(endpoint))
+		self._users = users = UserProbe(is_ordered, timeout=self._timeout)
+		self._asking_before = Question(lambda: self._note_answering(endpoint, users))
 
-	def _note_answering(self, endpoint: Endpoint) -> None:
+	def _note_answering(self, endpoint: Endpoint, users: UserProbe) -> None:
+		"""What users see is measured from the first answer on; where no site answers, by the first one."""
 		for site in self._sites.all:
 			if self._ping(endpoint, site, timeout=self._timeout) is None:
 				self._answered.append(site)
+				if len(self._answered) == 1:
+					users.start(self._targets(endpoint, site))
+		if not self._answered:
+			users.start(self._targets(endpoint, next(iter(self._sites.all), None)))
+
+	def _targets(self, endpoint: Endpoint, site: str | None) -> list[Target]:
+		return [Target(endpoint, site)]
 
 	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
 		if self.lingering():
@@ -82,22 +94,20 @@ class BenchWeb:
 					return fault
 		return None
 
-	def watch(self) -> None:
-		if self._asking_before:
-			self._asking_before.is_answered(SHORT)
-		site = next(iter([*self._answered, *self._sites.all]), None)
-		asks = self._endpoint
+	def restart_begins(self) -> None:
+		if self._users:
+			self._users.restart_begins(SHORT)
 
-		def is_answering(timeout: float) -> bool:
-			return self._ping(asks, site, timeout=timeout) is None
+	def ask_seldom(self) -> None:
+		if self._users:
+			self._users.ask_seldom()
 
-		is_first = iter([SHORT])
-		self._watch = Watch(lambda: is_answering(next(is_first, self._timeout)))
-		self._watch.start()
+	def answers(self) -> tuple[WebAnswers, ...]:
+		return self._users.answers() if self._users else ()
 
-	def outage(self) -> float | None:
-		watch, self._watch = self._watch, None
-		return watch.end() if watch else None
+	def end(self) -> tuple[WebAnswers, ...]:
+		users, self._users = self._users, None
+		return users.end() if users else ()
 
 	# after it
 
@@ -115,8 +125,6 @@ class BenchWeb:
 			return fault
 		self._endpoint = answer.endpoint
 		self._confirmed.add(answer.site)
-		if self._watch:
-			self._watch.note(True)
 		return None
 
 	def unproved(self, family: Sequence[HostProcess]) -> str:

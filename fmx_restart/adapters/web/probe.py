@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from http import HTTPStatus
@@ -50,6 +49,17 @@ UNSENDABLE = "its name cannot be sent over HTTP"
 PING = "/api/method/ping"
 
 
+def reason_of(error: Exception, timeout: float) -> str:
+	"""Why a request got no answer, in a few words."""
+	if isinstance(error, TimeoutError):
+		return f"no answer within {timeout:g} s"
+	if isinstance(error, ConnectionRefusedError):
+		return "connection refused"
+	if isinstance(error, FileNotFoundError):
+		return "the socket does not exist"
+	return f"no HTTP answer ({type(error).__name__})"
+
+
 class UnixConnection(HTTPConnection):
 	"""HTTP over a unix socket. "@name" is an abstract one."""
 
@@ -85,18 +95,10 @@ class PingedWebServer:
 	def fault(self) -> WebFault | None:
 		try:
 			status = self._ping()
-		except TimeoutError:
-			return self._fault(
-				f"no answer within {self._timeout:g} s",
-			)
-		except ConnectionRefusedError:
-			return self._fault("connection refused")
-		except FileNotFoundError:
-			return self._fault("the socket does not exist")
 		except ValueError:  # a character outside Latin-1, or a line break
 			return self._fault(UNSENDABLE)
 		except (OSError, HTTPException) as error:
-			return self._fault(f"no HTTP answer ({type(error).__name__})")
+			return self._fault(reason_of(error, self._timeout))
 		return None if self._is_fine(status) else self._error(status)
 
 	def _ping(self) -> int:
@@ -191,48 +193,3 @@ def is_real(folder: Path) -> Callable[[str], bool]:
 		return False
 
 	return has_database
-
-
-EVERY = 0.25  # seconds between two requests
-
-
-class Watch:
-	"""`ask`: whether the web server answers as users need it. It may take as long as its own time-out."""
-
-	def __init__(self, ask: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic) -> None:
-		self._ask, self._clock = ask, clock
-		self._guard, self._over = threading.Lock(), threading.Event()
-		self._answered_at: float | None = None  # when the last good answer came
-		self._is_out = False
-		self._seconds = 0.0  # of the outages that are over
-
-	def start(self) -> None:
-		"""Returns when the first answer has come, or has not."""
-		self.note(self._ask())
-		threading.Thread(target=self._run, name="web-watch", daemon=True).start()
-
-	def end(self) -> float | None:
-		"""
-		Seconds without an answer, each outage from the last good answer to the next one. None where it did not answer at
-		first, or does not now: then nobody knows.
-		"""
-		self._over.set()
-		with self._guard:
-			return None if self._is_out or self._answered_at is None else self._seconds
-
-	def _run(self) -> None:
-		while not self._over.wait(EVERY):
-			self.note(self._ask())
-
-	def note(self, is_good: bool) -> None:
-		"""An answer that someone got just now."""
-		now = self._clock()
-		with self._guard:
-			if self._over.is_set() or (self._answered_at is None and self._is_out):
-				return
-			if not is_good:
-				self._is_out = True
-				return
-			if self._is_out:
-				self._seconds += now - self._answered_at
-			self._answered_at, self._is_out = now, False

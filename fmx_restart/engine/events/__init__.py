@@ -53,7 +53,9 @@ from fmx_restart.engine.events.processes import ProcessStopping as ProcessStoppi
 from fmx_restart.engine.events.processes import ProcessUp as ProcessUp
 from fmx_restart.engine.events.processes import RollingStopped as RollingStopped
 from fmx_restart.engine.events.processes import StillVerifying as StillVerifying
+from fmx_restart.engine.events.processes import WebAnswersAgain as WebAnswersAgain
 from fmx_restart.engine.events.processes import WebCannotLinger as WebCannotLinger
+from fmx_restart.engine.events.processes import WebSilent as WebSilent
 from fmx_restart.engine.events.processes import WebTaken as WebTaken
 from fmx_restart.engine.events.processes import WebUnproved as WebUnproved
 from fmx_restart.engine.events.sites import BackupEnded as BackupEnded

@@ -103,6 +103,26 @@ class WebUnproved(Event):
 
 
 @frozen
+class WebSilent(Event):
+	"""Users have got no answer from web for more than a moment."""
+
+	level = Level.NOTE
+
+	address: str
+	through: str  # web, or the proxy in front of it
+	reason: str
+
+
+@frozen
+class WebAnswersAgain(Event):
+	"""Users get answers at this address again."""
+
+	address: str
+	through: str
+	seconds: float  # without an answer
+
+
+@frozen
 class WebCannotLinger(Event):
 	"""A restart of this program will fail requests: its old workers cannot serve until new ones answer."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import Finding, MigrationOptions
 from fmx_restart.engine.ports.processes import HostProcess
+from fmx_restart.engine.web_answers import WebAnswers, never
 
 
 @frozen
@@ -64,17 +65,23 @@ class Web(Protocol):
 		manager runs, a stranger. Changes nothing.
 		"""
 
-	def begin(self, family: Sequence[HostProcess]) -> None:
-		"""Find out, beside us, which sites answer before the restart."""
-
-	def watch(self) -> None:
-		"""Measure from now on how long users get no answer. Returns when the old server has answered once, or has not."""
-
-	def outage(self) -> float | None:
+	def begin(self, family: Sequence[HostProcess], is_ordered: Callable[[str], bool] = never) -> None:
 		"""
-		Seconds without an answer since watch, which ends with this. None where it did not answer before, or does not now,
-		or nobody watched.
+		Find out, beside us, which sites answer before the restart, and measure from then on what users get, ten times a second.
+		`is_ordered`: whether we have put a site into maintenance mode.
 		"""
+
+	def restart_begins(self) -> None:
+		"""What does not answer now did not answer before. Returns when users have been asked for once, or within a second."""
+
+	def ask_seldom(self) -> None:
+		"""Web is restarted, and only workers are waited for: measure once a second from now on."""
+
+	def answers(self) -> tuple[WebAnswers, ...]:
+		"""What users got until now, at each address. Empty before the first of them is known."""
+
+	def end(self) -> tuple[WebAnswers, ...]:
+		"""The same; nothing is measured any more."""
 
 	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
 		"""

@@ -24,7 +24,7 @@ from fmx_restart.engine.steps.follow import advance, make_replacements, start_al
 from fmx_restart.engine.steps.linger import end_lingering
 from fmx_restart.engine.steps.preflight import OLD_CODE, inspect_again
 from fmx_restart.engine.steps.restart import as_they_are_now, split_busy, wait_until_down
-from fmx_restart.engine.steps.web import watch
+from fmx_restart.engine.steps.web import restart_begins
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import live_workers
 
@@ -42,7 +42,7 @@ def stop_old_programs(operation: Operation) -> None:
 	not ours to stop, those that stopped are started again. Raises ProcessFault and WrongEnvironment; no schema was changed.
 	"""
 	processes = to_stop(operation)
-	watch(operation, processes)
+	restart_begins(operation, processes)
 	replacements = operation.held = make_replacements(operation, processes, keeps_down=True)
 	try:
 		give_orders(operation.bench, replacements)

@@ -26,7 +26,7 @@ from fmx_restart.engine.ports import (
 )
 from fmx_restart.engine.steps.linger import way_of
 from fmx_restart.engine.steps.restart import as_they_are_now
-from fmx_restart.engine.steps.web import begin_watch, migration_findings, taken, web_programs
+from fmx_restart.engine.steps.web import begin_to_measure, migration_findings, taken, web_programs
 from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import (
 	live_workers,
@@ -60,7 +60,7 @@ def preflight(operation: Operation) -> None:
 	for program, way in operation.plan.web_ways.items():
 		if way.remedy:
 			operation.emit(events.WebCannotLinger(program, way.reason, way.remedy))
-	begin_watch(operation, operation.plan.restart)
+	begin_to_measure(operation, operation.plan.restart)
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
 	if not look.workers:

@@ -18,7 +18,7 @@ from fmx_restart.engine.steps.follow import (
 )
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
-from fmx_restart.engine.steps.web import watch, web_programs
+from fmx_restart.engine.steps.web import restart_begins, web_programs
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import local_workers
 
@@ -47,7 +47,7 @@ def restart_all(
 	operation.enter(Phase.RESTART)
 	with never_left_down(operation, operation.held):
 		processes = as_they_are_now(operation, processes)
-		watch(operation, processes)
+		restart_begins(operation, processes)
 		replacements = begin(operation, processes)
 	wait_until_down(operation, replacements, force_after=force_after)
 	return replacements
@@ -185,7 +185,7 @@ def restart_idle(operation: Operation) -> tuple[list[Replacement], list[Replacem
 	operation.enter(Phase.RESTART)
 	with never_left_down(operation, operation.held):
 		at_work, others = split_busy(operation, operation.plan.restart)
-		watch(operation, others)
+		restart_begins(operation, others)
 		prompt = begin(operation, others, busy=at_work)
 		is_refused = bool(operation.report.not_replaced)
 		leaving = [] if is_refused else begin_replacements(operation, at_work, StopMethod.TERM)

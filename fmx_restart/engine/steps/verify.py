@@ -30,19 +30,8 @@ def verify(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Records what is wrong on the replacements; the audit step raises, after the queue runs again."""
 	operation.enter(Phase.VERIFY)
 	wait_until_up(operation, replacements)
-	operation.report.web_outage = web_outage(operation, replacements)
+	operation.bench.web.ask_seldom()
 	report_orphans(operation)
-
-
-def web_outage(operation: Operation, replacements: list[Replacement]) -> float | None:
-	"""Seconds; None where a web program failed: that an old server answers in its place proves nothing."""
-	seconds = operation.bench.web.outage()
-	has_failed = any(
-		replacement.stage is Stage.FAILED
-		for replacement in replacements
-		if replacement.old.kind is ProcessKind.WEB
-	)
-	return None if has_failed else seconds
 
 
 def wait_until_up(operation: Operation, replacements: list[Replacement]) -> None:

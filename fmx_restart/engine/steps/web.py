@@ -10,6 +10,7 @@ from fmx_restart.engine.migration import Finding, Gravity
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Bench, HostProcess, Process, ProcessKind, WebFault
 from fmx_restart.engine.replacement import Replacement, Stage
+from fmx_restart.engine.settings import MAINTENANCE
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -44,16 +45,20 @@ def migration_findings(fault: WebFault | None, options: Options) -> list[Finding
 	return [Finding("", Gravity.DOUBTFUL, text, f"{fault.remedy} --force migrates anyway.")]
 
 
-def begin_watch(operation: Operation, processes: Iterable[Process]) -> None:
+def begin_to_measure(operation: Operation, processes: Iterable[Process]) -> None:
 	"""In the preflight. Which sites answer is found out while the operation goes on."""
+
+	def is_ordered(site: str) -> bool:
+		return (site, MAINTENANCE) in operation.changed_settings
+
 	if programs := web_programs(processes):
-		operation.bench.web.begin(family_of(operation.bench, programs[0]))
+		operation.bench.web.begin(family_of(operation.bench, programs[0]), is_ordered)
 
 
-def watch(operation: Operation, processes: Iterable[Process]) -> None:
+def restart_begins(operation: Operation, processes: Iterable[Process]) -> None:
 	"""Right before the first process is told to stop."""
 	if web_programs(processes):
-		operation.bench.web.watch()
+		operation.bench.web.restart_begins()
 
 
 def left_stopped(

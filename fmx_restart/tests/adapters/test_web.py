@@ -22,7 +22,7 @@ from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, all_listeners, listeners_of
 from fmx_restart.adapters.web.probe import AskedSites, PingedWebServer
 from fmx_restart.engine.ports import HostProcess, ProcessKind
-from fmx_restart.testing.bench import InMemoryWeb
+from fmx_restart.testing.bench import InMemorySettings, InMemoryWeb
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
 from fmx_restart.tests.adapters.benches import LAUNCHER, free_port, make_bench, short_folder
@@ -78,6 +78,10 @@ class TestInMemoryWeb(WebContract, unittest.TestCase):
 
 	def break_site(self, site, reason):
 		self.web.sites[site] = reason
+
+	def close_site(self, site):
+		self.web.settings = InMemorySettings()
+		self.web.settings.files[site]["maintenance_mode"] = 1
 
 	def stop(self):
 		self.processes.stop("web")
@@ -164,6 +168,10 @@ class TestBenchWeb(WebContract, BenchCase):
 		super().setUp()
 		self.start()
 		self.web = self.web_for()
+		self.addCleanup(lambda: self.web.end())
+
+	def close_site(self, site):
+		self.break_site(site, "HTTP 503")
 
 	def take(self):
 		self.stop()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fmx_restart.engine.ports import WebFault
 from fmx_restart.engine.waiting import Patience, wait_until
+from fmx_restart.engine.web_answers import WebAnswers
 
 
 class WebContract:
 	"""
 	The setUp of each implementation gives `web` and `clock`; its web program serves SITE and OTHER, and `family()` are the
-	program's processes as they are now (none while it does not run). What a test does to it: `break_site(site, reason)` (None: it is well again), `stop()`, `start()`, and `take()`, which stops it and lets an orphan
+	program's processes as they are now (none while it does not run). What a test does to it: `break_site(site, reason)` (None: it is well again), `close_site(site)`: it is
+	in maintenance mode; `stop()`, `start()`, and `take()`, which stops it and lets an orphan
 	listen in its place; that returns the orphan.
 	"""
 
@@ -94,30 +96,48 @@ class WebContract:
 		self.break_site(self.OTHER, None)
 		self.assertEqual(self.broken_sites(), [])
 
-	def test_an_outage_is_measured_from_the_last_good_answer_to_the_next_one(self):
-		self.web.watch()
-		self.clock.sleep(0.5)
+	def users(self) -> WebAnswers:
+		(answers,) = self.web.answers()
+		return answers
+
+	def test_a_time_without_an_answer_is_measured_from_the_last_good_one_to_the_next_one(self):
+		self.begin()
+		self.web.restart_begins()
 		self.stop()
 		self.clock.sleep(1.0)
+		self.assertGreater(self.users().silence, 0.5)
 		self.start()
-		self.assertTrue(wait_until(lambda: self.ask() is None, Patience(15, 0.02), self.clock))
-		outage = self.web.outage()
-		self.assertGreaterEqual(outage, 1.0)
-		self.assertLess(outage, 3.0)
-		self.assertIsNone(self.web.outage())
+		self.assertTrue(wait_until(lambda: self.users().answers_now, Patience(15, 0.02), self.clock))
+		seen = self.users()
+		self.assertGreaterEqual(seen.unanswered, 1.0)
+		self.assertLess(seen.unanswered, 3.0)
+		self.assertEqual((seen.silence, seen.before, seen.address), (0, "", self.web.address))
 
-	def test_without_an_outage_there_are_no_seconds_and_nobody_knows_those_of_one_that_lasts(self):
-		self.web.watch()
+	def test_one_that_answers_each_request_is_flawless_and_one_that_lasts_is_told_as_silent_at_the_end(self):
+		self.begin()
+		self.web.restart_begins()
 		self.clock.sleep(0.6)
-		self.assertEqual(self.web.outage(), 0.0)
-		self.web.watch()
+		self.assertTrue(self.users().is_flawless)
 		self.stop()
 		self.clock.sleep(0.6)
-		self.assertIsNone(self.web.outage())
+		(ended,) = self.web.end()
+		self.assertGreater(ended.silence, 0.3)
+		self.assertFalse(ended.answers_now)
 
-	def test_an_outage_that_began_before_is_not_known(self):
+	def test_a_silence_that_began_before_the_restart_is_none_of_its_own(self):
 		self.stop()
-		self.web.watch()
+		self.begin()
+		self.web.restart_begins()
 		self.start()
-		self.assertTrue(wait_until(lambda: self.ask() is None, Patience(15, 0.02), self.clock))
-		self.assertIsNone(self.web.outage())
+		self.assertTrue(wait_until(lambda: self.users().answers_now, Patience(15, 0.02), self.clock))
+		self.assertEqual((self.users().before, self.users().unanswered), ("connection refused", 0))
+
+	def test_a_site_that_the_operation_closed_is_told_as_closed(self):
+		ordered: set[str] = set()
+		self.web.begin(self.family(), ordered.__contains__)
+		self.clock.sleep(0.3)
+		self.web.restart_begins()
+		ordered.add(self.SITE)
+		self.close_site(self.SITE)
+		self.assertTrue(wait_until(lambda: self.users().closed > 0.3, Patience(15, 0.02), self.clock))
+		self.assertEqual(self.users().unanswered, 0)

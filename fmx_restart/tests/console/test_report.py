@@ -5,12 +5,25 @@ import unittest
 from dataclasses import replace
 
 from fmx_restart.console.report import report_lines
+from fmx_restart.console.web_answers import web_sentence
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, ProcessKind
 from fmx_restart.engine.report import Failure, JobWait, Lapse, PhaseTime, ProcessChange, Report
+from fmx_restart.engine.web_answers import WebAnswers
 
 JOB = Job("one.localhost||42", "one.localhost", "app.tasks.month_end", "long", 1_700_000_000.0, 1500.0)
+
+
+ANSWERS = WebAnswers(
+	"127.0.0.1:8000",
+	requests=90,
+	slowest=0.118,
+	unanswered=5.5,
+	longest=5.5,
+	reason="connection refused",
+	answers_now=True,
+)
 
 
 def done() -> Report:
@@ -27,10 +40,39 @@ def done() -> Report:
 			ProcessChange("bench-web:web", ProcessKind.WEB, 100, 200, 1.2),
 			ProcessChange("bench-workers:short", ProcessKind.WORKER, 101, 201, 1.8),
 		],
-		web_outage=5.5,
+		web=[ANSWERS],
 		left_alone=["bench-workers:long"],
 		account=Account(before=400, arrived=12, finished=2, waiting=410),
 	)
+
+
+class TestWhatUsersSaw(unittest.TestCase):
+	def told(self, **changes: object) -> str:
+		flawless = WebAnswers("127.0.0.1:8000", requests=90, slowest=0.118, answers_now=True)
+		return web_sentence(replace(flawless, **changes))
+
+	def test_a_web_that_answered_each_request_is_told_with_the_slowest_one(self):
+		self.assertEqual(self.told(), "Web at 127.0.0.1:8000 answered throughout, slowest 0.12 s")
+		through = self.told(through="nginx", address="127.0.0.1:80")
+		self.assertEqual(through, "Web through nginx at 127.0.0.1:80 answered throughout, slowest 0.12 s")
+
+	def test_each_time_without_an_answer_is_told_as_what_it_was(self):
+		away = {"unanswered": 2.4, "longest": 2.4, "reason": "HTTP 502"}
+		for changes, told in (
+			(away, "gave no answer for 2.4 s (HTTP 502)"),
+			(away | {"longest": 1.2}, "gave no answer for 2.4 s, 1.2 s of it without a break (HTTP 502)"),
+			(away | {"answers_now": False}, "gave no answer for 2.4 s (HTTP 502); does not answer now"),
+			({"closed": 40}, "was closed by the maintenance mode of this operation for 40 s"),
+			({"unmeasured": 45}, "answered throughout, slowest 0.12 s; was not measured for 45 s"),
+			({"before": "HTTP 500"}, "did not answer before (HTTP 500); answers now"),
+			(
+				{"before": "HTTP 500", "slowest": None, "answers_now": False},
+				"did not answer before (HTTP 500); does not answer now",
+			),
+			({"requests": 0, "slowest": None, "answers_now": False}, "was not measured"),
+		):
+			with self.subTest(changes=changes):
+				self.assertEqual(self.told(**changes), f"Web at 127.0.0.1:8000 {told}")
 
 
 class TestReport(unittest.TestCase):
@@ -44,7 +86,7 @@ class TestReport(unittest.TestCase):
 			"Operation 20250101-120000-beef: Done after 1 min 15 s",
 			"Drain 1 min\n",
 			"1 min one.localhost / app.tasks.month_end (long)",
-			"Web did not answer for 5.5 s",
+			"Web at 127.0.0.1:8000 gave no answer for 5.5 s (connection refused)\n",
 			"bench-web:web 100 → 200\n",
 			"bench-workers:short 101 → 201 down 1.8 s",
 			"bench-workers:long already stopped, left alone",
@@ -59,10 +101,6 @@ class TestReport(unittest.TestCase):
 		text = self.text(report)
 		self.assertIn("may have started\n Migrate: 41 s after its last renewal", text)
 		self.assertIn("not stopped for the migration\n pid 500 on host-2", text)
-
-	def test_a_web_that_answered_all_the_time_and_one_that_nobody_watched(self):
-		self.assertIn("Web answered all the time", self.text(replace(done(), web_outage=0.0)))
-		self.assertNotIn("answer", self.text(replace(done(), web_outage=None)))
 
 	def test_an_aborted_one_tells_why_and_what_to_type_next(self):
 		# Given a drain that gave up

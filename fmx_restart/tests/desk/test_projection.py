@@ -75,6 +75,9 @@ class TestProjection(unittest.TestCase):
 		self.bench.processes["web"].stop_takes = 2.0
 		row = self.recorded().go().row()
 		self.assertAlmostEqual(row["web_outage"], 3.5, delta=0.2)
+		self.assertRegex(
+			row["web_answers"], r"^Web at 127.0.0.1:8000 gave no answer for 3.\d s \(connection refused\)$"
+		)
 
 	def test_its_phases_follow_one_another_without_a_gap(self):
 		row = self.recorded().go().row()

@@ -45,7 +45,8 @@ class TestWebIsFirst(LingerCase):
 				self.assertEqual(kinds[0], (events.ProcessStopping, "web"))
 				self.assertEqual(kinds[1][0], events.NewWebAnswers)
 				self.assertEqual(report.outcome, Phase.DONE)
-				self.assertEqual(report.web_outage, 0)
+				(answers,) = report.web
+				self.assertTrue(answers.is_flawless, answers)
 
 	def test_where_it_cannot_linger_all_is_restarted_together_and_why_is_told(self):
 		self.web.web_way = WebWay(

@@ -6,12 +6,13 @@ import unittest
 
 from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import Interrupted, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, ProcessState
 from fmx_restart.engine.steps.preflight import plan_of
+from fmx_restart.engine.web_answers import WebAnswers
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
@@ -56,7 +57,6 @@ class TestAnOrphanHasTheAddress(WebCase):
 		run = Run(self.bench)
 		self.fails(run)
 		self.assertLess(run.operation.report.seconds, 15)
-		self.assertIsNone(run.operation.report.web_outage)
 
 	def test_a_new_web_that_ends_again_and_again_is_explained_by_it(self):
 		self.crash_loop()
@@ -165,24 +165,77 @@ class TestSites(WebCase):
 		)
 
 
-class TestOutage(WebCase):
+class TestWhatUsersSee(WebCase):
+	def seen(self, run: Run) -> WebAnswers:
+		(answers,) = run.operation.report.web
+		return answers
+
 	def test_it_is_what_users_saw_and_not_how_long_the_process_was_down(self):
 		# Given a web server that takes 2 s to stop and 4 s to boot
 		web = self.bench.processes["web"]
 		web.stop_takes, web.start_takes = 2.0, 4.0
-		report = Run(self.bench).go()
-		(change,) = [change for change in report.processes if change.name == "web"]
-		self.assertAlmostEqual(report.web_outage, 6.0, delta=0.2)
+		run = Run(self.bench)
+		(change,) = [change for change in run.go().processes if change.name == "web"]
+		seen = self.seen(run)
+		self.assertAlmostEqual(seen.unanswered, 6.0, delta=0.2)
+		self.assertEqual((seen.reason, seen.answers_now), ("connection refused", True))
 		self.assertAlmostEqual(change.seconds_down, 4.0, delta=0.2)
 
-	def test_nobody_knows_it_where_web_did_not_answer_before_or_does_not_afterwards(self):
+	def test_a_silence_is_told_while_it_lasts_and_so_is_its_end(self):
+		web = self.bench.processes["web"]
+		web.stop_takes, web.start_takes = 2.0, 4.0
+		run = Run(self.bench)
+		at: dict[type, float] = {}
+		run.operation.listen(lambda fact: at.setdefault(type(fact), self.clock.now()))
+		run.go()
+		((silent,), (again,)) = run.of(events.WebSilent), run.of(events.WebAnswersAgain)
+		self.assertEqual(sentence(silent), "Note: Web at 127.0.0.1:8000 gives no answer: connection refused")
+		self.assertAlmostEqual(again.seconds, 6.0, delta=0.2)
+		self.assertAlmostEqual(at[events.WebAnswersAgain] - at[events.WebSilent], 5.0, delta=0.5)
+
+	def test_one_that_erred_before_the_restart_is_told_as_that(self):
 		self.web.broken = "HTTP 500"
 		run = Run(self.bench)
 		self.fails(run)
-		self.assertIsNone(run.operation.report.web_outage)
+		seen = self.seen(run)
+		self.assertEqual((seen.before, seen.unanswered, seen.answers_now), ("HTTP 500", 0, False))
+
+	def test_one_that_begins_to_err_in_the_drain_did_not_answer_before_either(self):
+		# Given a job that is waited for, and a site that errs before anything is stopped
+		self.bench.queue.enqueue("job-1", queue="short", seconds=20)
+		self.clock.at(5, lambda: setattr(self.web, "broken", "HTTP 500"))
+		self.bench.processes["web"].on_start = lambda: setattr(self.web, "broken", None)
+		run = Run(self.bench)
+		run.go()
+		# Then no second of it is the restart's
+		seen = self.seen(run)
+		self.assertEqual((seen.before, seen.unanswered, seen.answers_now), ("HTTP 500", 0, True))
+
+	def test_the_maintenance_mode_that_the_operation_orders_is_told_as_that(self):
+		self.bench.queue.enqueue("job-1", queue="short", seconds=20)
+		options = Options(sites=("one.localhost",), maintenance=frozenset({Phase.DRAIN}))
+		run = Run(self.bench, options)
+		run.go()
+		self.assertAlmostEqual(self.seen(run).closed, 20, delta=0.5)
+		self.assertAlmostEqual(self.seen(run).unanswered, 1.5, delta=0.2)
+
+	def test_a_maintenance_mode_of_somebody_else_is_none_of_ours(self):
+		self.bench.settings.files["one.localhost"]["maintenance_mode"] = 1
+		run = Run(self.bench)
+		run.go()
+		self.assertEqual((self.seen(run).before, self.seen(run).closed), ("HTTP 503", 0))
+
+	def test_an_operation_that_is_stopped_tells_it_too_and_measures_no_longer(self):
+		self.bench.queue.enqueue("job-1", queue="short", seconds=20)
+		run = Run(self.bench)
+		self.clock.at(5, run.operation.stop_requested.set)
+		with self.assertRaises(Interrupted):
+			run.go()
+		self.assertTrue(self.seen(run).is_flawless)
+		self.assertEqual(self.web.answers(), ())
 
 	def test_without_web_there_is_none(self):
-		self.assertIsNone(Run(self.bench, Options(web=False)).go().web_outage)
+		self.assertEqual(Run(self.bench, Options(web=False)).go().web, [])
 
 
 class TestVerifyIsNotSilent(WebCase):
