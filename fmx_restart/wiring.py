@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from redis import Redis
@@ -33,6 +34,7 @@ from fmx_restart.adapters.managers.absent import AbsentManager
 from fmx_restart.adapters.managers.discovery import find_manager
 from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.process_table import who_types
+from fmx_restart.adapters.realtime import KeptMessages
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.redis_queue.keys import lock_key
@@ -56,7 +58,16 @@ from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, is_worth_naming
-from fmx_restart.engine.ports import Bench, Job, Look, NoRequests, Processes, ProcessManagers, Unexamined
+from fmx_restart.engine.ports import (
+	Bench,
+	Job,
+	Look,
+	NoRealtime,
+	NoRequests,
+	Processes,
+	ProcessManagers,
+	Unexamined,
+)
 from fmx_restart.engine.report import Failure
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
@@ -232,6 +243,7 @@ def this_bench(
 		health=Unexamined() if recovers else BackgroundExamination(examine),
 		requests=NoRequests() if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
+		realtime=NoRealtime() if recovers else KeptMessages(connection, sites(), config, monotonic),
 		others=OthersAtWork(journals_of(path), operation),
 	)
 

@@ -194,6 +194,12 @@ def web_answers_again(event: events.WebAnswersAgain) -> str:
 	return f"{web_at(event.through, event.address)} answers again, after {span(event.seconds)}"
 
 
+def live_messages_sent(event: events.LiveMessagesSent) -> str:
+	messages = f"{event.sent} live message{'s' * (event.sent != 1)}"
+	text = f"socketio: {messages} for browsers came while it restarted, and went out once they were back."
+	return text + (f" {event.dropped} more were lost: too many to keep." if event.dropped else "")
+
+
 def handed_over(event: events.HandedOver) -> str:
 	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
 	waiting = f" Still running: {jobs}." if jobs else ""
@@ -351,6 +357,8 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.WebUnproved: "web answers at {address}, but it is unknown whether the new process answers: {reason}.",
 	events.WebCannotLinger: "{program}: requests fail while it restarts, as {reason}. {remedy}",
 	events.NewWebAnswers: "{program}: new code answers after {seconds:.1f} s; old workers have served until now.",
+	events.LiveMessagesSent: live_messages_sent,
+	events.LiveMessagesNotKept: "what Frappe publishes for browsers while socketio restarts is lost, because {reason}.",
 	events.OldWebServes: old_web_serves,
 	events.StillVerifying: still_verifying,
 	events.OrphansFound: orphans_found,

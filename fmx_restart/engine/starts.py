@@ -28,9 +28,7 @@ class Starts:
 	def __init__(self, bench: Bench) -> None:
 		self._bench = bench
 		self._idle_since: dict[str, float] = {}  # program → when its new process was first seen idle
-		self._admitted_at: dict[
-			str, float
-		] = {}  # program → when its start was let through after it had waited
+		self._admitted_at: dict[str, float] = {}  # program → when its start was let through
 		self._is_limited = True
 		self.held_back: list[Replacement] = []  # those that the last look let wait
 

@@ -12,6 +12,7 @@ from fmx_restart.engine.ports import (
 	Bench,
 	CodeFault,
 	HostProcess,
+	LiveMessages,
 	NewWorkers,
 	ProcessKind,
 	ProcessManagers,
@@ -49,7 +50,7 @@ class InMemoryBench:
 		self.managers: dict[str, InMemoryProcesses] = {"": self.processes}
 		self.web = InMemoryWeb(self.processes, self.clock)
 		self.web.settings = self.settings
-		self.code = InMemoryCode(self.clock)
+		self.code, self.realtime = InMemoryCode(self.clock), InMemoryRealtime(self.clock)
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)
@@ -71,6 +72,7 @@ class InMemoryBench:
 			migrations=self.migrations,
 			settings=self.settings,
 			code=self.code,
+			realtime=self.realtime,
 			requests=self.requests,
 		)
 
@@ -163,6 +165,28 @@ class InMemoryCode:
 
 	def _is_past(self, seconds: float) -> bool:
 		return self._began is not None and self._clock.now() - self._began >= seconds
+
+
+class InMemoryRealtime:
+	"""Browsers are back so many seconds after it began to keep messages."""
+
+	def __init__(self, clock: FakeClock) -> None:
+		self.outcome, self.takes = LiveMessages(), 1.0
+		self.kept_at: float | None = None
+		self.is_open = False
+		self._clock = clock
+
+	def keep(self) -> None:
+		self.kept_at, self.is_open = self._clock.now(), True
+
+	def is_settled(self) -> bool:
+		return self.kept_at is None or self._clock.now() - self.kept_at >= self.takes
+
+	def result(self) -> LiveMessages:
+		return self.outcome
+
+	def end(self) -> None:
+		self.is_open = False
 
 
 HANGS = float("inf")

@@ -43,6 +43,8 @@ from fmx_restart.engine.events.operation import TakenOver as TakenOver
 from fmx_restart.engine.events.operation import TroubleFound as TroubleFound
 from fmx_restart.engine.events.operation import WentIntoBackground as WentIntoBackground
 from fmx_restart.engine.events.processes import HandedOver as HandedOver
+from fmx_restart.engine.events.processes import LiveMessagesNotKept as LiveMessagesNotKept
+from fmx_restart.engine.events.processes import LiveMessagesSent as LiveMessagesSent
 from fmx_restart.engine.events.processes import NewWebAnswers as NewWebAnswers
 from fmx_restart.engine.events.processes import OldWebServes as OldWebServes
 from fmx_restart.engine.events.processes import OrphansFound as OrphansFound

@@ -142,6 +142,23 @@ class NewWebAnswers(Event):
 
 
 @frozen
+class LiveMessagesSent(Event):
+	"""What Frappe published for browsers while socketio was away was kept, and published once more when they were back."""
+
+	sent: int
+	dropped: int = 0  # too many to keep
+
+
+@frozen
+class LiveMessagesNotKept(Event):
+	"""What Frappe publishes for browsers while socketio is away is lost."""
+
+	level = Level.WARNING
+
+	reason: str  # goes on after "because"
+
+
+@frozen
 class OldWebServes(Event):
 	"""New workers do not answer, so old ones stay: no request fails."""
 

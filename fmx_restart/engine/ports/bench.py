@@ -12,6 +12,7 @@ from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.ports.managers import ProcessManagers
 from fmx_restart.engine.ports.processes import HostProcess
 from fmx_restart.engine.ports.queue import Fence, Lease, NoRequests, Queue, Requests, Worker
+from fmx_restart.engine.ports.realtime import NoRealtime, Realtime
 from fmx_restart.engine.ports.sites import Code, Migrations, NoSettings, SiteSettings, UncheckedCode, Web
 from fmx_restart.engine.waiting import Clock
 
@@ -135,4 +136,5 @@ class Bench:
 	requests: Requests = field(default_factory=NoRequests)
 	health: Health = field(default_factory=Unexamined)
 	code: Code = field(default_factory=UncheckedCode)
+	realtime: Realtime = field(default_factory=NoRealtime)
 	others: OtherOperations = field(default_factory=NoOtherOperations)

@@ -11,6 +11,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessKind, Worker
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.follow import follow
+from fmx_restart.engine.steps.live_messages import Companions
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
 
@@ -37,8 +38,11 @@ def verify(operation: Operation, replacements: list[Replacement]) -> None:
 def wait_until_up(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Wait until every process proves that it is well. One that does not in time has failed."""
 	verification = Verification(operation, replacements)
-	if not operation.wait(verification.is_done, PATIENCE) and verification.is_old_web_leaving():
-		operation.wait(verification.is_done, LAST_REQUESTS)
+	try:
+		if not operation.wait(verification.is_done, PATIENCE) and verification.is_old_web_leaving():
+			operation.wait(verification.is_done, LAST_REQUESTS)
+	finally:
+		operation.bench.realtime.end()
 	for replacement, reason, remedy in verification.faults():
 		replacement.fail(reason)
 		replacement.remedy = remedy
@@ -61,6 +65,7 @@ class Verification:
 	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
 		self.operation, self.bench, self.replacements = operation, operation.bench, replacements
 		self.web = WebCheck(operation, replacements)
+		self.companions = Companions(operation, replacements)
 		self.registered: set[int] = set()
 		self.workers: tuple[Worker, ...] = ()
 		self.report_at = self.bench.clock.now() + SILENCE
@@ -69,26 +74,18 @@ class Verification:
 	def is_done(self) -> bool:
 		"""Web is asked last: while it boots, every look at it costs it time."""
 		follow(self.operation, self.replacements)
-		self.begin_waiting()
+		self.companions.follow()
 		self.registered = self.registered_pids()
 		is_done = (
 			all(self.is_settled(replacement) for replacement in self.replacements)
 			and not any(self.is_unregistered(replacement) for replacement in self.replacements)
 			and not any(self.leftovers(replacement) for replacement in self.replacements)
 			and self.web.is_done()
+			and self.companions.is_done()
 		)
 		if not is_done:
 			self.report()
 		return is_done
-
-	def begin_waiting(self) -> None:
-		"""Those that run on until web is back, or has failed."""
-		web = [replacement for replacement in self.replacements if replacement.old.kind is ProcessKind.WEB]
-		is_on_the_way = any(replacement.stage in (Stage.STOPPING, Stage.DOWN) for replacement in web)
-		is_back = not is_on_the_way and not any(map(self.operation.starts.boots, web))
-		for replacement in self.replacements:
-			if replacement.stage is Stage.WAITING and is_back:
-				replacement.begin()
 
 	def registered_pids(self) -> set[int]:
 		"""Pids of this machine's workers that RQ knows, or knew: a record can expire when a clock is set."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unittest
 
+from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.engine.ports import LiveMessages, ProcessKind, ProcessState
 from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.starts import in_order
 from fmx_restart.testing.bench import InMemoryBench
@@ -183,6 +184,43 @@ class TestSocketio(StartsCase):
 		self.assertLess(
 			[name for order, name in self.processes.orders if order == "stop"].index("socketio"), 6
 		)
+
+	def test_what_is_published_meanwhile_is_waited_for_and_told(self):
+		self.bench.realtime.takes = 5.0
+		self.bench.realtime.outcome = LiveMessages(sent=2, dropped=1)
+		stopped_at: list[float] = []
+
+		def note(fact: events.Event) -> None:
+			if isinstance(fact, events.ProcessStopping) and fact.kind is ProcessKind.SOCKETIO:
+				stopped_at.append(self.bench.realtime.kept_at)
+
+		run = Run(self.bench)
+		run.operation.listen(note)
+		run.go()
+		self.assertIsNotNone(stopped_at[0])  # kept from before its stop on
+		self.assertFalse(self.bench.realtime.is_open)
+		(told,) = run.of(events.LiveMessagesSent)
+		self.assertIn("2 live messages", sentence(told))
+		self.assertIn("1 more were lost", sentence(told))
+		self.assertEqual(run.of(events.LiveMessagesNotKept), [])
+
+	def test_why_they_are_lost_is_told_once(self):
+		self.bench.realtime.outcome = LiveMessages(refusal="Redis refuses it")
+		run = Run(self.bench)
+		run.go()
+		(told,) = run.of(events.LiveMessagesNotKept)
+		self.assertIn("is lost, because Redis refuses it", sentence(told))
+
+	def test_nothing_is_kept_where_socketio_is_not_restarted(self):
+		Run(self.bench, Options(web=False)).go()
+		self.assertIsNone(self.bench.realtime.kept_at)
+
+	def test_nothing_is_kept_any_more_after_a_failure(self):
+		run = Run(self.bench)
+		self.bench.realtime.is_settled = lambda: 1 / 0
+		with self.assertRaises(ZeroDivisionError):
+			run.go()
+		self.assertFalse(self.bench.realtime.is_open)
 
 
 if __name__ == "__main__":

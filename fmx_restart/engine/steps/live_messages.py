@@ -1,0 +1,51 @@
+"""socketio is restarted when web is back, and what is published for browsers meanwhile is kept for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.replacement import Replacement, Stage
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+
+class Companions:
+	"""Of web, which run on until web has booted: socketio asks web who a browser is, and refuses those whom web does not know."""
+
+	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
+		self.operation, self.realtime = operation, operation.bench.realtime
+		self.web = [replacement for replacement in replacements if replacement.old.kind is ProcessKind.WEB]
+		self.waiting = [replacement for replacement in replacements if replacement.stage is Stage.WAITING]
+		self.has_told = not self.waiting
+
+	def follow(self) -> None:
+		"""Begin with them as soon as web has booted, or has failed."""
+		if self.waiting and self._is_web_back():
+			if any(replacement.old.kind is ProcessKind.SOCKETIO for replacement in self.waiting):
+				self.realtime.keep()
+			for replacement in self.waiting:
+				replacement.begin()
+			self.waiting = []
+
+	def _is_web_back(self) -> bool:
+		is_away = any(replacement.stage in (Stage.STOPPING, Stage.DOWN) for replacement in self.web)
+		return not is_away and not any(map(self.operation.starts.boots, self.web))
+
+	def is_done(self) -> bool:
+		"""They are told to stop, and what was published meanwhile is with the browsers, as far as that can be."""
+		if self.waiting or not self.realtime.is_settled():
+			return False
+		self._tell()
+		return True
+
+	def _tell(self) -> None:
+		if self.has_told:
+			return
+		self.has_told, result = True, self.realtime.result()
+		if result.sent or result.dropped:
+			self.operation.emit(events.LiveMessagesSent(result.sent, result.dropped))
+		if result.refusal:
+			self.operation.emit(events.LiveMessagesNotKept(result.refusal))
