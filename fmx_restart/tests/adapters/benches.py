@@ -17,6 +17,7 @@ import psutil
 from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.waiting import eventually
 
 BEHAVIOUR = {
@@ -89,6 +90,8 @@ def worker_in_terminal(case: unittest.TestCase, bench: Path) -> subprocess.Popen
 class Supervisord:
 	"""A supervisord in a folder of its own. `server` is the text of its [..._http_server] section."""
 
+	popen = Forked
+
 	def __init__(self, folder: Path, programs: str, *, server: str = "", url: str = "") -> None:
 		self.folder, self.socket = folder, folder / "supervisor.sock"
 		self.url = url or f"unix://{self.socket}"
@@ -108,9 +111,7 @@ class Supervisord:
 	def start(self, address: Address | None = None) -> None:
 		"""Returns when it answers."""
 		command = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "-c", str(self.config)]
-		self._process = subprocess.Popen(
-			command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-		)
+		self._process = self.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 		processes = SupervisorProcesses(address or self.address, str(self.folder))
 		with closing(processes):
 			eventually(lambda: self._answers(processes), "supervisord answers")
@@ -144,6 +145,12 @@ class Supervisord:
 		except ProcessFault:
 			return False
 		return True
+
+
+class ShownSupervisord(Supervisord):
+	"""One that others find by its command line."""
+
+	popen = subprocess.Popen
 
 
 def program(name: str, command: str, *, folder: Path | None = None, **settings: object) -> str:

@@ -19,6 +19,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
+from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.waiting import eventually
 
 OPERATION = "20261101-120000-0001"
@@ -50,7 +51,7 @@ class GuardianTest(unittest.TestCase):
 		self.path = self.folder / f"{OPERATION}.jsonl"
 		self.environ = {"PYTHONPATH": os.pathsep.join(sys.path), "FRAPPE_BENCH_ROOT": str(bench)}
 
-	def hold(self) -> subprocess.Popen:
+	def hold(self, start: type[subprocess.Popen] = Forked) -> subprocess.Popen:
 		"""An operation that has begun and changed nothing, in a process of its own."""
 		code = (
 			"import sys, time\nfrom pathlib import Path\nfrom fmx_restart.adapters.journal import Journal\n"
@@ -60,7 +61,7 @@ class GuardianTest(unittest.TestCase):
 			"print(1, flush=True)\ntime.sleep(300)"
 		)
 		words = [sys.executable, "-c", code, str(self.folder)]
-		holder = subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, **self.environ})
+		holder = start(words, stdout=subprocess.PIPE, env={**os.environ, **self.environ})
 		self.addCleanup(holder.communicate)
 		self.addCleanup(holder.kill)
 		holder.stdout.readline()
@@ -130,7 +131,7 @@ class TestGuardian(GuardianTest):
 		emulation.mkdir()
 		(emulation / "sitecustomize.py").write_text(AS_ON_NFS)
 		self.environ["PYTHONPATH"] = os.pathsep.join([str(emulation), *sys.path])
-		holder = self.hold()
+		holder = self.hold(subprocess.Popen)  # an interpreter of its own reads sitecustomize.py
 		self.assertFalse(
 			is_worked_on(self.path), "the two kinds of locks do not see each other on a local disk"
 		)

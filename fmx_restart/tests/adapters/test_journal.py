@@ -26,6 +26,7 @@ from fmx_restart.engine.emitter import FORMAT, Emitter, json_line
 from fmx_restart.engine.errors import JournalFault, JournalUnreadable
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
+from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.console.samples import event_types, sample
 
@@ -54,7 +55,7 @@ class JournalTest(unittest.TestCase):
 	def hold(self, operation: str) -> subprocess.Popen:
 		"""Another process that works on it."""
 		command = [sys.executable, "-c", HOLD, str(self.folder), operation]
-		holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+		holder = Forked(command, stdout=subprocess.PIPE, text=True)
 		self.addCleanup(holder.communicate)
 		self.addCleanup(holder.kill)
 		holder.stdout.readline()

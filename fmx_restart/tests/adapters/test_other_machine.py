@@ -23,6 +23,7 @@ from fmx_restart.engine.emitter import FORMAT
 from fmx_restart.engine.identity import Holder, Machine
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, Setting
+from fmx_restart.tests.adapters.forked import run_forked
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 
 OPERATION = "20261101-120000-0001"
@@ -69,9 +70,7 @@ class TestOtherMachine(RedisTestCase):
 			"FRAPPE_BENCH_ROOT": str(self.bench),
 		}
 		words = [sys.executable, "-m", "fmx_restart", "safe-restart", *options]
-		return subprocess.run(
-			words, cwd=self.bench / "sites", env=environ, capture_output=True, text=True, timeout=120
-		)
+		return run_forked(words, cwd=self.bench / "sites", env=environ, timeout=120)
 
 	def assert_refused(self, done: subprocess.CompletedProcess, code: int, *texts: str) -> None:
 		self.assertEqual(done.returncode, code, done.stdout + done.stderr)

@@ -16,6 +16,7 @@ from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Setting
 from fmx_restart.testing.bench import InMemorySettings
+from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.settings_contract import ABSENT, KEY, ON, SITE, SettingsContract
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -145,7 +146,7 @@ class TestSiteConfigFiles(SettingsContract, unittest.TestCase):
 
 	def writer(self, key: str, turns: int) -> subprocess.Popen:
 		command = [sys.executable, "-c", ONE_KEY_BACK_AND_FORTH, str(self.bench), key, str(turns)]
-		writer = subprocess.Popen(
+		writer = Forked(
 			command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 		)
 		self.addCleanup(writer.stdout.close)

@@ -39,8 +39,10 @@ class Finished:
 
 
 class Command:
+	popen = subprocess.Popen
+
 	def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
-		self.process = subprocess.Popen(
+		self.process = self.popen(
 			[str(word) for word in words],
 			cwd=cwd,
 			env={**env, "PYTHONUNBUFFERED": "1"},

@@ -25,10 +25,12 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 class Terminal:
 	"""`text` is all that was ever shown, without colours and movements of the cursor."""
 
+	popen = subprocess.Popen
+
 	def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
 		self._ours, theirs = pty.openpty()
 		fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-		self.process = subprocess.Popen(
+		self.process = self.popen(
 			words,
 			cwd=cwd,
 			env={**env, "TERM": "xterm-256color"},

@@ -30,6 +30,7 @@ from fmx_restart.engine.errors import ProcessDied
 from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess
+from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
 from fmx_restart.tests.bench.terminal import Terminal
@@ -39,6 +40,14 @@ ROOT = Path(fmx_restart.__file__).parent.parent
 CTRL_C, CTRL_S, CTRL_Q = "\x03", "\x13", "\x11"
 NOT_BACK, WRONG_ENVIRONMENT, STOPPED = 4, 7, 130  # exit codes
 SOON = 5.0  # seconds; a viewer that waits for a terminal would take for ever
+
+
+class ForkedTerminal(Terminal):
+	popen = Forked
+
+
+class ForkedCommand(Command):
+	popen = Forked
 
 
 class ViewerCase(unittest.TestCase):
@@ -53,12 +62,12 @@ class ViewerCase(unittest.TestCase):
 		return [sys.executable, "-m", "fmx_restart.tests.commands.viewed", str(self.folder), shown, story]
 
 	def terminal(self, story: str = "works", shown: str = "text") -> Terminal:
-		terminal = Terminal(self.words(shown, story), cwd=ROOT, env=os.environ)
+		terminal = ForkedTerminal(self.words(shown, story), cwd=ROOT, env=os.environ)
 		self.addCleanup(terminal.close)
 		return terminal
 
 	def command(self, story: str = "works", shown: str = "text") -> Command:
-		command = Command(self.words(shown, story), cwd=ROOT, env=os.environ)
+		command = ForkedCommand(self.words(shown, story), cwd=ROOT, env=os.environ)
 		self.addCleanup(command.end)
 		return command
 
@@ -108,9 +117,7 @@ class TestNobodyReads(ViewerCase):
 		self.assertIn(f"Operation {ID}: Done", terminal.text)
 
 	def test_a_pipe_that_nobody_reads_does_not_delay_it_either(self):
-		pipe = subprocess.Popen(
-			self.words("json", "works"), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-		)
+		pipe = Forked(self.words("json", "works"), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 		self.addCleanup(pipe.wait)
 		self.addCleanup(pipe.stdout.close)
 		# Given more facts than fit into a pipe

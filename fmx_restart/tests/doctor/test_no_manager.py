@@ -11,7 +11,7 @@ from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.doctor.registry import Finding, Severity
 from fmx_restart.doctor.runner import run_checks
-from fmx_restart.tests.adapters.benches import Supervisord, program, worker_in_terminal
+from fmx_restart.tests.adapters.benches import ShownSupervisord, program, worker_in_terminal
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.host_bench import HostTestCase, kill
 
@@ -104,10 +104,10 @@ class TestABenchThatSupervisorShouldRun(NoManagerCase):
 		self.start_supervisord().socket.unlink()
 		self.is_error("a supervisord (pid ")
 
-	def start_supervisord(self) -> Supervisord:
+	def start_supervisord(self) -> ShownSupervisord:
 		"""At an address that nothing names."""
 		words = f"{self.bench}/env/bin/bench worker waits"
-		supervisord = Supervisord(self.home, program("worker", words, folder=self.bench / "sites"))
+		supervisord = ShownSupervisord(self.home, program("worker", words, folder=self.bench / "sites"))
 		self.addCleanup(supervisord.stop)
 		supervisord.start()
 		eventually(self.is_worker_ready, "the worker is ready")

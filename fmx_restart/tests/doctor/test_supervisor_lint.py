@@ -15,7 +15,7 @@ from fmx_restart.doctor.registry import FIXES
 from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.ports import Worker, WorkerState
 from fmx_restart.tests.adapters.benches import (
-	Supervisord,
+	ShownSupervisord,
 	group,
 	make_bench,
 	program,
@@ -42,13 +42,13 @@ class SupervisorCase(unittest.TestCase):
 			name, f"{self.bench}/env/bin/bench {words} waits", folder=self.bench / "sites", **settings
 		)
 
-	def start(self, programs: str) -> Supervisord:
-		supervisord = Supervisord(self.home, programs)
+	def start(self, programs: str) -> ShownSupervisord:
+		supervisord = ShownSupervisord(self.home, programs)
 		self.addCleanup(supervisord.stop)
 		supervisord.start()
 		return supervisord
 
-	def view(self, supervisord: Supervisord) -> BenchView:
+	def view(self, supervisord: ShownSupervisord) -> BenchView:
 		ways = dict.fromkeys(BenchAccess.__dataclass_fields__)
 		ways["processes"] = lambda: find_supervisor(
 			str(self.bench), url=supervisord.url, environ={}, files=[]
@@ -59,7 +59,7 @@ class SupervisorCase(unittest.TestCase):
 		view.parts.get("look", lambda: look_at(view.host, *self.workers, managed=view.managed))
 		return view
 
-	def findings(self, supervisord: Supervisord) -> dict[str, list]:
+	def findings(self, supervisord: ShownSupervisord) -> dict[str, list]:
 		found: dict[str, list] = {}
 		for finding in run_checks(self.view(supervisord), CHECKS).findings:
 			found.setdefault(finding.check, []).append(finding)
@@ -178,7 +178,7 @@ class TestShell(SupervisorCase):
 		eventually(lambda: self.has_begun(supervisord), "the worker runs")
 		return self.findings(supervisord)
 
-	def has_begun(self, supervisord: Supervisord) -> bool:
+	def has_begun(self, supervisord: ShownSupervisord) -> bool:
 		return any("ready" in log.read_text() for log in Path(supervisord.folder).glob("w-stdout*.log"))
 
 	def test_a_shell_that_waits_for_its_worker_swallows_the_order_to_stop(self):
