@@ -20,15 +20,23 @@ def whole_lines(journal: Path) -> Iterator[str]:
 				yield line.decode(errors="replace")
 
 
-def is_closed(journal: Path) -> bool:
-	"""By how its lines begin: an end is one also where its report is not understood. A journal may be long."""
+def tail_of(journal: Path) -> list[str]:
+	"""Its last lines, without the first of them, which may be a part; nothing where the last one is not whole."""
 	with journal.open("rb") as file:
 		file.seek(max(0, file.seek(0, 2) - TAIL))
 		tail = file.read()
-	if not tail.endswith(b"\n"):
-		return False
-	last_lines = tail.decode(errors="replace").split("\n")[1:]
-	return any(map(closes, last_lines)) or any(map(closes, whole_lines(journal)))
+	return tail.decode(errors="replace").split("\n")[1:] if tail.endswith(b"\n") else []
+
+
+def end_of(journal: Path) -> str:
+	"""The line that closes it, where that is among its last ones; else empty."""
+	return next(filter(closes, reversed(tail_of(journal))), "")
+
+
+def is_closed(journal: Path) -> bool:
+	"""By how its lines begin: an end is one also where its report is not understood. A journal may be long."""
+	last_lines = tail_of(journal)
+	return any(map(closes, last_lines)) or (bool(last_lines) and any(map(closes, whole_lines(journal))))
 
 
 def closes(line: str) -> bool:

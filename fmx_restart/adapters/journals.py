@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from fmx_restart.adapters.journal import (
 	crashed_operation_in,
+	fact_in,
 	facts_of,
 	first_fact_of,
 	is_worked_on,
 	understood_facts_of,
 )
-from fmx_restart.adapters.journal_end import is_closed
+from fmx_restart.adapters.journal_end import end_of, is_closed
 from fmx_restart.adapters.machine import this_machine
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of
@@ -25,6 +27,8 @@ from fmx_restart.engine.ports import HostProcess, OtherOperation
 
 KEPT = 200  # journals
 LAUNCH = (".request.json", "-launch.log")  # ends of the names of what a launch leaves
+RECENT = 20  # journals in which the last outage of web is looked for
+NOTICED = 0.05  # seconds: web that lingers is away for less
 KEPT_FOR = 180 * 86400.0  # seconds
 
 
@@ -156,6 +160,14 @@ class OthersAtWork:
 			is_other = journal.stem != self.operation
 			if is_other and is_worked_on(journal) and (process := process_in(journal)):
 				return OtherOperation(journal.stem, process.pid)
+		return None
+
+	def last_web_outage(self) -> float | None:
+		for journal in islice(sorted(self.folder.glob("*.jsonl"), reverse=True), RECENT):
+			with suppress(OSError):  # pruned meanwhile, or not ours
+				_, fact = fact_in(end_of(journal))
+				if isinstance(fact, events.Ended) and (fact.report.web_outage or 0.0) >= NOTICED:
+					return fact.report.web_outage
 		return None
 
 

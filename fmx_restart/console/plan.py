@@ -32,7 +32,20 @@ def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 
 
 def plan_sentence(plan: Plan) -> str:
-	return " ".join(filter(None, (to_restart(plan), *exceptions(plan), running(plan))))
+	return " ".join(filter(None, (to_restart(plan), *exceptions(plan), about_web(plan), running(plan))))
+
+
+def about_web(plan: Plan) -> str:
+	"""What users notice of it. What keeps it from lingering is a warning of its own (console/sentences.py)."""
+	ways = plan.web_ways.values()
+	if any(way.is_coming for way in ways):
+		return "Web is still starting: whether requests will fail is known when it is up."
+	if ways and all(way.is_lingering for way in ways):
+		return "No web request fails: old workers serve until new ones answer."
+	if not any(way.is_worth_telling for way in ways):
+		return ""
+	last = "" if plan.web_outage is None else f" (last time {span(plan.web_outage)})"
+	return f"Web requests fail for a moment{last}."
 
 
 def to_restart(plan: Plan) -> str:

@@ -44,6 +44,9 @@ def plan_warnings(plan: Plan) -> list[str]:
 	warnings: list[events.Event] = [events.CodeBroken(fault) for fault in plan.code_faults]
 	if plan.web_taken:
 		warnings.append(events.WebTaken(plan.web_taken))
+	for program, way in plan.web_ways.items():
+		if way.is_worth_telling:
+			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy))
 	if plan.unmanaged:
 		warnings.append(events.WorkersUnmanaged(plan.unmanaged))
 	if plan.unreadable:
@@ -176,6 +179,10 @@ def rolling_stopped(event: events.RollingStopped) -> str:
 		f"{', '.join(event.failed)} did not come back, so no further worker is replaced."
 		f" In service with the old code: {', '.join(event.not_replaced)}."
 	)
+
+
+def web_cannot_linger(event: events.WebCannotLinger) -> str:
+	return f"requests fail while {event.program} restarts, as {event.reason}.{following(' ', event.remedy)}"
 
 
 def old_web_serves(event: events.OldWebServes) -> str:
@@ -355,7 +362,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.WebAnswersAgain: web_answers_again,
 	events.WebTaken: "web cannot come up at {fault}. {fault.remedy}",
 	events.WebUnproved: "web answers at {address}, but it is unknown whether the new process answers: {reason}.",
-	events.WebCannotLinger: "{program}: requests fail while it restarts, as {reason}. {remedy}",
+	events.WebCannotLinger: web_cannot_linger,
 	events.NewWebAnswers: "{program}: new code answers after {seconds:.1f} s; old workers have served until now.",
 	events.LiveMessagesSent: live_messages_sent,
 	events.LiveMessagesNotKept: "what Frappe publishes for browsers while socketio restarts is lost, because {reason}.",

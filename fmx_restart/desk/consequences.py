@@ -75,5 +75,11 @@ def of_processes(options: Options, plan: Plan) -> list[str]:
 	restarted = (
 		_("One process is restarted.") if number == 1 else _("{0} processes are restarted.").format(number)
 	)
-	away = [_("Desk does not answer for some seconds; unsaved input is kept.")] if options.web else []
-	return [restarted, *away]
+	return [restarted, *(of_web(plan) if options.web else [])]
+
+
+def of_web(plan: Plan) -> list[str]:
+	ways = plan.web_ways.values()
+	if ways and all(way.is_lingering for way in ways):
+		return [_("Desk keeps answering: old web processes serve until new ones answer.")]
+	return [_("Desk does not answer for some seconds; unsaved input is kept.")]

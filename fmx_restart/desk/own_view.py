@@ -12,7 +12,7 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Job, Process, Request
+from fmx_restart.engine.ports import Job, Process, ProcessKind, Request, WebWay
 from fmx_restart.engine.report import Failure, JobWait, Report
 
 OTHER_SITE = "another site"
@@ -149,6 +149,7 @@ class OwnView:
 			suspension=plan.suspension and NOT_SHOWN,
 			migrate=self.own(plan.migrate),
 			findings=tuple(finding for finding in plan.findings if finding.site == self.site),
+			web_ways=unnamed_ways(plan),
 		)
 
 	def jobs(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
@@ -172,6 +173,15 @@ class OwnView:
 
 def failure(failure: Failure) -> Failure:
 	return Failure(failure.type, FAILURES.get(failure.type, FAILED), REMEDY)
+
+
+def unnamed_ways(plan: Plan) -> dict[str, WebWay]:
+	"""Without a reason, which may name files of the bench."""
+	ways = enumerate(plan.web_ways.values(), 1)
+	return {
+		f"{ProcessKind.WEB.value} {number}": WebWay(way.method, is_coming=way.is_coming)
+		for number, way in ways
+	}
 
 
 def unnamed(process: Process) -> Process:

@@ -77,12 +77,6 @@ def registered_pids(view: BenchView) -> set[int] | None:
 	return None
 
 
-def size(bytes: float) -> str:
-	"""As people say it: 45 MB, 1.5 GB."""
-	gigabytes = bytes / 2**30
-	return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{bytes / 2**20:.0f} MB"
-
-
 def queue_server(view: BenchView) -> RedisServer:
 	"""Raises an OperationError where it does not answer."""
 

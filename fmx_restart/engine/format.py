@@ -1,4 +1,4 @@
-"""Durations, counts and ends of sentences, as people write them."""
+"""Durations, sizes, counts and ends of sentences, as people write them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def span(seconds: float | None) -> str:
 			rest = rounded % size // smaller
 			return f"{rounded // size} {unit} {rest} {smaller_unit}" if rest else f"{rounded // size} {unit}"
 	return f"{rounded} s"
+
+
+def size(bytes: float) -> str:
+	"""As people say it: 45 MB, 1.5 GB."""
+	gigabytes = bytes / 2**30
+	return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{bytes / 2**20:.0f} MB"
 
 
 def count(number: int, noun: str) -> str:

@@ -357,7 +357,7 @@ class InMemoryWeb:
 		self.orphan: HostProcess | None = None
 		self.is_stray = True  # the orphan is a web server of this bench
 		self.hidden = ""
-		self.web_way = WebWay(False, "not set up")
+		self.web_way = WebWay()
 		self.refuses_order = ""  # why an order to linger cannot be given
 		self.ordered: list[HostProcess] = []  # masters whose workers were ordered to linger
 		self.new_fault = ""  # what new workers answer with, where old ones linger

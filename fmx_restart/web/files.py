@@ -14,6 +14,11 @@ from pathlib import Path
 
 PREFIX = ".fmx_restart-web-"
 RECORD = ".record"
+ORDER = ".order"
+FORMAT = (
+	1  # of all three files: to be raised when older hooks could not follow a newer operation, or the reverse
+)
+MOST_REFUSAL = 200  # characters
 SOCKET = ".socket"
 #: Whatever stands in a file: a number may be infinite, and a text nested as deep as it likes
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
@@ -33,7 +38,7 @@ class Files:
 
 	@property
 	def order(self) -> str:
-		return self._named(".order")
+		return self._named(ORDER)
 
 	@property
 	def socket(self) -> str:
@@ -51,6 +56,8 @@ class Record:
 	started: int  # clock ticks since the machine's boot (proc(5), starttime)
 	workers: int  # that it wants
 	adopted: bool = False  # its listening sockets came from old workers
+	refusal: str = ""  # why its workers cannot linger; empty where they can
+	format: int = FORMAT
 	ready: frozenset[int] = frozenset()  # pids of its workers that can serve
 	faults: tuple[str, ...] = ()  # why others of its workers cannot yet, the latest last
 
@@ -66,6 +73,11 @@ class Record:
 	@property
 	def is_alive(self) -> bool:
 		return start_time(self.master) == self.started
+
+	@property
+	def is_active(self) -> bool:
+		"""The hooks are at work, and read and write these files as we do."""
+		return not self.refusal and self.format == FORMAT
 
 
 @dataclass(frozen=True)
@@ -106,14 +118,19 @@ def start_time(pid: int) -> int | None:
 	return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+HEAD = (
+	"master",
+	"started",
+	"workers",
+	"adopted",
+	"refusal",
+	"format",
+)  # its first line; workers write the others
+
+
 def write_record(files: Files, record: Record) -> int:
 	"""Takes the place of an earlier master's. Returns a descriptor to which workers add their lines."""
-	head = {
-		"master": record.master,
-		"started": record.started,
-		"workers": record.workers,
-		"adopted": record.adopted,
-	}
+	head = {name: getattr(record, name) for name in HEAD}
 	new = Path(f"{files.record}.{record.master}")
 	new.unlink(missing_ok=True)
 	descriptor = os.open(new, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
@@ -133,7 +150,12 @@ def read_record(path: str) -> Record | None:
 		first, *lines = read_own(path).splitlines()
 		head = json.loads(first)
 		record = Record(
-			int(head["master"]), int(head["started"]), int(head["workers"]), bool(head["adopted"])
+			int(head["master"]),
+			int(head["started"]),
+			int(head["workers"]),
+			bool(head["adopted"]),
+			str(head.get("refusal", ""))[:MOST_REFUSAL],
+			int(head.get("format", 0)),
 		)
 	except UNREADABLE:
 		return None

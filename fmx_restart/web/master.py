@@ -26,7 +26,8 @@ from fmx_restart.web.files import (
 )
 from fmx_restart.web.passing import ask_for_sockets
 
-WORKER_CLASSES = ("sync", "gthread")
+WORKER_CLASSES = ("sync", "gthread")  # those that were tried
+OLDEST = (20, 1)  # gunicorn's version
 HOLDER_COMES = 5.0  # seconds: old workers notice the end of their master at once, on any but a frozen machine
 WORKERS_NOTICE = 1.0  # seconds
 LOOK = 0.05  # seconds
@@ -46,6 +47,7 @@ class Master:
 
 	def __init__(self) -> None:
 		self.files: Files | None = None  # None: nothing of this is active
+		self.refused: Files | None = None  # where it says why
 		self.pipes: Pipes | None = None
 		self.record = -1  # descriptor
 		self.note: dict | None = None  # of the old workers whose sockets were adopted
@@ -54,7 +56,7 @@ class Master:
 
 	def adopt(self, server: object) -> None:
 		"""Before gunicorn makes its listening sockets: take those of old workers, if there are any at these addresses."""
-		if not is_possible(server):
+		if refusal(server):
 			return
 		files = files_of(server)
 		until = time.monotonic() + HOLDER_COMES
@@ -79,12 +81,15 @@ class Master:
 
 	def serve(self, server: object) -> None:
 		"""Once it listens, and before it has a worker."""
-		if not is_possible(server):
+		self.pid, files, reason = os.getpid(), files_of(server), refusal(server)
+		self.started = start_time(self.pid) or 0
+		is_adopted = self.note is not None
+		record = Record(self.pid, self.started, server.num_workers, is_adopted, refusal=reason)
+		if reason:
+			self.refused = files
+			os.close(write_record(files, record))  # for those who ask why; its workers have no part in it
 			return
 		pipes = Pipes(os.pipe(), os.pipe(), os.pipe())
-		self.pid, files = os.getpid(), files_of(server)
-		self.started = start_time(self.pid) or 0
-		record = Record(self.pid, self.started, server.num_workers, adopted=self.note is not None)
 		self.record, self.pipes, self.files = write_record(files, record), pipes, files
 		stop = server.stop
 		server.stop = lambda graceful=True: self.stop(server, stop, graceful)
@@ -119,21 +124,31 @@ class Master:
 
 	def end_record(self) -> None:
 		"""By whoever is the last of this master and its workers. One that is another master's by now stays."""
-		if (record := read_record(self.files.record)) and record.master == self.pid:
+		files = self.files or self.refused
+		if (record := read_record(files.record)) and record.master == self.pid:
 			with suppress(OSError):
-				Path(self.files.record).unlink()
+				Path(files.record).unlink()
 
 	def exit(self) -> None:
-		if self.files and not self.has_left_workers:
+		if (self.files or self.refused) and not self.has_left_workers:
 			self.end_record()
 
 
-def is_possible(server: object) -> bool:
-	"""Not with sockets that come from elsewhere, or where each process has its own; nor for classes that nobody tried."""
-	is_passed_on = "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ
-	is_tried = server.cfg.worker_class_str in WORKER_CLASSES
-	is_same_user = server.cfg.uid == os.geteuid()
-	return is_tried and is_same_user and not is_passed_on and not server.cfg.reuse_port
+def refusal(server: object) -> str:
+	"""Why its workers cannot linger, as people are told it; empty where they can."""
+	import gunicorn
+
+	settings = server.cfg
+	reasons = {
+		f"gunicorn {gunicorn.__version__} is older than 20.1": gunicorn.version_info < OLDEST,
+		f"its worker class is {settings.worker_class_str}, not sync or gthread": settings.worker_class_str
+		not in WORKER_CLASSES,
+		"its listening sockets come from another program": "GUNICORN_FD" in os.environ
+		or "LISTEN_FDS" in os.environ,
+		"each of its processes has a listening socket of its own (--reuse-port)": settings.reuse_port,
+		"it changes its user": settings.uid != os.geteuid(),
+	}
+	return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def files_of(server: object) -> Files:

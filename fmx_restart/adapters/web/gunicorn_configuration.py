@@ -7,7 +7,8 @@ from enum import Enum
 from pathlib import Path
 
 from fmx_restart.adapters.site_config import replace_text
-from fmx_restart.adapters.web.linger import CONFIGURATION, MARK, give_to_owner
+from fmx_restart.adapters.web.linger import give_to_owner
+from fmx_restart.adapters.web.ways import CONFIGURATION, MARK
 from fmx_restart.engine.frozen import frozen
 
 BEGIN = "# fmx_restart: old web workers serve until new ones answer. Remove with: bench safe-restart setup web --remove"

@@ -6,37 +6,26 @@ import fcntl
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fmx_restart.adapters.process_table import clock, read_stat
+from fmx_restart.adapters.web.ways import LINGERS, free_for, too_little_memory, way_without_hooks
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import HostProcess, NewWorkers, WebWay
 from fmx_restart.web.files import (
+	ORDER,
+	RECORD,
 	SOCKET,
 	Files,
 	Order,
 	Record,
 	files_in,
+	is_locked,
 	read_order,
 	read_record,
 	records_in,
 )
 from fmx_restart.web.passing import is_held
-
-YOUNG = 60.0  # seconds: a program may still be importing Frappe
-CONFIGURATION = "gunicorn.conf.py"  # what gunicorn reads from the folder where it starts
-MARK = "fmx_restart.web.hooks"
-SETUP = "bench safe-restart setup web"
-NOT_SET_UP = WebWay(
-	False, "its old workers are not set up to serve until new ones answer", f"To change that: {SETUP}"
-)
-NOT_ACTIVE = WebWay(
-	False, "it was started before that was set up, and is ready for it from the next restart on"
-)
-COMING = WebWay(False, "it is still starting", is_coming=True)
-LINGERS = WebWay(True)
 
 
 class Hooks:
@@ -48,12 +37,9 @@ class Hooks:
 
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
 		if self._active_in(family):
-			return LINGERS
-		if not is_set_up(self._folder):
-			return NOT_SET_UP
-		stat = read_stat(family[0].pid) if family else None
-		# one that has ended meanwhile is looked at again: its manager brings the next one
-		return NOT_ACTIVE if stat and clock() - stat.began >= YOUNG else COMING
+			return too_little_memory(family, free_for(family[0])) or LINGERS
+		known = record_of(self._folder, family[0].pid) if family else None
+		return way_without_hooks(self._folder, family, known[1] if known else None)
 
 	def order(
 		self, family: Sequence[HostProcess], *, sites: tuple[str, ...], seconds: float, logs: tuple[str, str]
@@ -87,15 +73,14 @@ class Hooks:
 			end_lingering(files)
 
 
-def is_set_up(sites_folder: Path) -> bool:
-	"""Whether the configuration that gunicorn reads there calls the hooks."""
-	with suppress(OSError, ValueError):
-		return MARK in (sites_folder / CONFIGURATION).read_text()
-	return False
-
-
 def active_at(sites_folder: str | Path, master: int) -> tuple[Files, Record] | None:
 	"""Where the hooks are at work in this process (pid); None where they are not, or not yet."""
+	known = record_of(sites_folder, master)
+	return known if known and known[1].is_active else None
+
+
+def record_of(sites_folder: str | Path, master: int) -> tuple[Files, Record] | None:
+	"""What the hooks in this process (pid) have written, also where they do nothing."""
 	for files, record in records_in(str(sites_folder)):
 		if record.master == master and record.is_alive:
 			return files, record
@@ -148,6 +133,28 @@ def end_lingering(files: Files) -> None:
 def is_lingering(files: Files) -> bool:
 	"""Whether old workers still serve."""
 	return is_held(files.socket)
+
+
+def left_behind(sites_folder: str | Path) -> list[Files]:
+	"""Of main processes that are gone with all of their workers: nothing reads these files any more."""
+	folder = str(sites_folder)
+	known = {files for ending in (RECORD, ORDER, SOCKET) for files in files_in(folder, ending)}
+	return sorted(filter(is_left_behind, known), key=lambda files: files.key)
+
+
+def is_left_behind(files: Files) -> bool:
+	record = read_record(files.record)
+	is_used = record is not None and (record.is_alive or record.alive_workers > 0)
+	return not is_used and not is_locked(files.order) and not is_held(files.socket)
+
+
+def remove_left_behind(files: Files) -> bool:
+	"""False where somebody uses them by now. Raises OSError."""
+	if not is_left_behind(files):
+		return False
+	for path in (files.socket, files.order, files.record):
+		Path(path).unlink(missing_ok=True)
+	return True
 
 
 def successor(files: Files, master: int) -> Record | None:

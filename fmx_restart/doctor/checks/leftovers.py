@@ -12,10 +12,10 @@ from fmx_restart.adapters.journal import crashed_operation_in, crashed_operation
 from fmx_restart.adapters.journals import Unfinished
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.doctor.bench_view import BenchView
-from fmx_restart.doctor.host import find_orphans_of, registered_pids, size
+from fmx_restart.doctor.host import find_orphans_of, registered_pids
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix
 from fmx_restart.engine.errors import JournalUnreadable, OperationError
-from fmx_restart.engine.format import count, span
+from fmx_restart.engine.format import count, size, span
 from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.ports import Host, HostProcess
 

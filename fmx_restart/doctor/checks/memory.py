@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from fmx_restart.adapters.machine import Memory, OomKill, oom_kills, read_memory
 from fmx_restart.doctor.bench_view import BenchView
-from fmx_restart.doctor.host import bench_processes, process_table, registered_pids, size
+from fmx_restart.doctor.host import bench_processes, process_table, registered_pids
 from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.doctor.words import listed
-from fmx_restart.engine.format import count, span
+from fmx_restart.engine.format import count, size, span
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import WorkerState
 

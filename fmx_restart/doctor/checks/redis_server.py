@@ -8,9 +8,10 @@ from redis.exceptions import RedisError
 
 from fmx_restart.adapters.redis_server import RedisServer
 from fmx_restart.doctor.bench_view import BenchView
-from fmx_restart.doctor.host import cache_server, queue_server, size
+from fmx_restart.doctor.host import cache_server, queue_server
 from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.format import size
 
 SLOW = 0.2  # seconds for an answer; on one machine it takes less than a thousandth of that
 NEARLY_FULL = 0.9  # of its limit

@@ -7,6 +7,7 @@ from fmx_restart.engine.ports.bench import Bench as Bench
 from fmx_restart.engine.ports.bench import Health as Health
 from fmx_restart.engine.ports.bench import Host as Host
 from fmx_restart.engine.ports.bench import Likeness as Likeness
+from fmx_restart.engine.ports.bench import NoOtherOperations as NoOtherOperations
 from fmx_restart.engine.ports.bench import OtherOperation as OtherOperation
 from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
@@ -53,4 +54,5 @@ from fmx_restart.engine.ports.sites import SiteSettings as SiteSettings
 from fmx_restart.engine.ports.sites import UncheckedCode as UncheckedCode
 from fmx_restart.engine.ports.sites import Web as Web
 from fmx_restart.engine.ports.sites import WebFault as WebFault
+from fmx_restart.engine.ports.sites import WebMethod as WebMethod
 from fmx_restart.engine.ports.sites import WebWay as WebWay

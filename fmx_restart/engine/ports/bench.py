@@ -103,6 +103,9 @@ class OtherOperations(Protocol):
 	def at_work(self) -> OtherOperation | None:
 		"""One, besides ourselves, whose process is alive and that has begun to change the bench."""
 
+	def last_web_outage(self) -> float | None:
+		"""Seconds for which web did not answer in the last operation that stopped it; None where none tells."""
+
 
 class Unexamined:
 	"""A bench that no doctor looks at: nothing is known to be wrong."""
@@ -115,6 +118,9 @@ class NoOtherOperations:
 	"""For a bench that only we can be working on."""
 
 	def at_work(self) -> None:
+		return None
+
+	def last_web_outage(self) -> None:
 		return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from enum import Enum
 from typing import Protocol
 
 from fmx_restart.engine.errors import WrongEnvironment
@@ -30,14 +31,30 @@ class WebFault:
 		return f"{self.address}{about}: {self.reason}" if self.address else self.reason
 
 
+class WebMethod(str, Enum):
+	"""How a web program is replaced. One that lets requests wait meanwhile would be a third: nothing does that yet."""
+
+	LINGER = "linger"  # its old workers serve until new ones answer, and no request fails
+	PLAIN = "plain"  # it is stopped and started: requests fail until it answers again
+
+
 @frozen
 class WebWay:
-	"""How a web program can be replaced. Lingering: its old workers serve until new ones answer, and no request fails."""
+	"""The best method that a web program allows now, and what keeps it from lingering."""
 
-	is_lingering: bool
-	reason: str = ""  # why it cannot, in a few words
-	remedy: str = ""  # what to type for it
+	method: WebMethod = WebMethod.PLAIN
+	reason: str = ""  # why it cannot linger, in a few words; empty where that is of no interest
+	remedy: str = ""  # what to type so that it can, or from when on it can: whole sentences
 	is_coming: bool = False  # it is still starting, and may be able to in a moment
+
+	@property
+	def is_lingering(self) -> bool:
+		return self.method is WebMethod.LINGER
+
+	@property
+	def is_worth_telling(self) -> bool:
+		"""Requests will fail, and it is known why."""
+		return not self.is_lingering and not self.is_coming and bool(self.reason)
 
 
 @frozen

@@ -23,9 +23,10 @@ COMING = Patience(timeout=60.0, poll=0.2)  # a program that was just started imp
 ANSWERS = Patience(timeout=90.0, poll=0.05)
 ERRS_FOR = 15.0  # seconds: new workers that have answered with errors for so long will not do better
 OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
-MIGRATES = WebWay(False, "old code must not serve while a schema changes")
-ELSEWHERE = WebWay(False, "it runs on another machine")
-IS_DOWN = WebWay(False, "it does not run")
+MIGRATES = WebWay(reason="old code must not serve while a schema changes")
+ELSEWHERE = WebWay(reason="it runs on another machine")
+RUNS_WORKERS = WebWay(reason="its process runs workers, too")
+IS_DOWN = WebWay()  # nobody is served, so there is nothing to say
 
 
 def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
@@ -37,8 +38,14 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 	if process.local_pid is None or process.state not in (ProcessState.RUNNING, ProcessState.STARTING):
 		return IS_DOWN
 	if process.has_workers:
-		return WebWay(False, "its process runs workers, too")
+		return RUNS_WORKERS
 	return bench.web.way(bench.host.family(process.local_pid))
+
+
+def tell_way(operation: Operation, program: str, way: WebWay) -> None:
+	"""What keeps this web program from lingering."""
+	if way.is_worth_telling:
+		operation.emit(events.WebCannotLinger(program, way.reason, way.remedy))
 
 
 def replace_lingering(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
@@ -79,6 +86,10 @@ def as_it_lingers(operation: Operation, process: Process) -> Process | None:
 	if seen[-1][1].is_coming:
 		operation.wait(is_known, COMING)
 	current, way = seen[-1]
+	if way.is_coming:
+		way = WebWay(reason=f"it was still starting after {COMING.timeout:.0f} s")
+	if way != operation.plan.web_ways.get(process.name):
+		tell_way(operation, process.name, way)
 	return current if way.is_lingering or (way is IS_DOWN and bench.web.lingering()) else None
 
 

@@ -21,10 +21,11 @@ from fmx_restart.engine.ports import (
 	Look,
 	Process,
 	ProcessKind,
+	WebWay,
 	Worker,
 	WorkerState,
 )
-from fmx_restart.engine.steps.linger import way_of
+from fmx_restart.engine.steps.linger import tell_way, way_of
 from fmx_restart.engine.steps.restart import as_they_are_now
 from fmx_restart.engine.steps.web import begin_to_measure, migration_findings, taken, web_programs
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -58,8 +59,7 @@ def preflight(operation: Operation) -> None:
 	if operation.plan.web_taken:
 		operation.emit(events.WebTaken(operation.plan.web_taken))
 	for program, way in operation.plan.web_ways.items():
-		if way.remedy:
-			operation.emit(events.WebCannotLinger(program, way.reason, way.remedy))
+		tell_way(operation, program, way)
 	begin_to_measure(operation, operation.plan.restart)
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
@@ -109,6 +109,7 @@ def make_plan(
 	jobs = tuple(job for job in described if is_worth_naming(job, look.time))
 	idle = sum(w.state is not WorkerState.BUSY for w in live_workers(look))
 	web_taken = taken(bench, restart)
+	web_ways = {program.name: way_of(bench, program, options) for program in web_programs(restart)}
 	usual = bench.queue.usual_durations({job.method for job in jobs}) if jobs else {}
 	return Plan(
 		restart=restart,
@@ -128,8 +129,14 @@ def make_plan(
 		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
 		code_faults=code_faults,
 		web_taken=web_taken,
-		web_ways={it.name: way_of(bench, it, options) for it in web_programs(restart)},
+		web_ways=web_ways,
+		web_outage=last_web_outage(bench, web_ways.values()),
 	)
+
+
+def last_web_outage(bench: Bench, ways: Iterable[WebWay]) -> float | None:
+	"""Seconds, as the last restart that stopped web has measured; None where nothing tells, or all of web can linger."""
+	return None if all(way.is_lingering for way in ways) else bench.others.last_web_outage()
 
 
 def refuse_stopped(bench: Bench, plan: Plan) -> None:

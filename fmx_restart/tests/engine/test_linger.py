@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
-from fmx_restart.console.sentences import sentence
+from fmx_restart.console.plan import plan_sentence
+from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault, ProcessFault
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState, WebWay
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import NoOtherOperations, ProcessState, WebMethod, WebWay
+from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
-LINGERS = WebWay(True)
+LINGERS = WebWay(WebMethod.LINGER)
 
 
 class LingerCase(unittest.TestCase):
@@ -50,7 +54,7 @@ class TestWebIsFirst(LingerCase):
 
 	def test_where_it_cannot_linger_all_is_restarted_together_and_why_is_told(self):
 		self.web.web_way = WebWay(
-			False, "its old workers are not set up", "To change that: bench safe-restart setup web"
+			reason="its old workers are not set up", remedy="To change that: bench safe-restart setup web"
 		)
 		run = self.run_with()
 		run.go()
@@ -61,7 +65,7 @@ class TestWebIsFirst(LingerCase):
 	def test_a_program_that_ends_while_it_still_starts_is_never_stopped_as_old_workers_serve_in_its_place(
 		self,
 	):
-		self.web.web_way = WebWay(False, "it is still starting", is_coming=True)
+		self.web.web_way = WebWay(reason="it is still starting", is_coming=True)
 		run = self.run_with()
 
 		def crash() -> None:
@@ -88,6 +92,74 @@ class TestWebIsFirst(LingerCase):
 		run.go()
 		self.assertEqual(seen, [False])
 		self.assertEqual(run.of(events.NewWebAnswers), [])
+
+
+class TestTheWayIsTold(LingerCase):
+	"""In the plan, which the preflight, the dry run and Desk show, and again where it changes."""
+
+	def plan(self, **options: object) -> Plan:
+		return plan_of(self.bench.port(), Options(**options))
+
+	def test_where_it_lingers_the_plan_says_that_no_request_fails(self):
+		plan = self.plan()
+		self.assertIn("No web request fails", plan_sentence(plan))
+		self.assertEqual(plan_warnings(plan), [])
+
+	def test_what_keeps_it_from_lingering_is_said_with_what_to_type(self):
+		for way in (
+			WebWay(
+				reason="its workers are not set up", remedy="To change that: bench safe-restart setup web"
+			),
+			WebWay(reason="it was started before", remedy="No request fails from the next restart on."),
+			WebWay(reason="they do not fit into memory together"),
+		):
+			self.web.web_way = way
+			plan = self.plan()
+			self.assertIn("Web requests fail for a moment.", plan_sentence(plan))
+			(warning,) = plan_warnings(plan)
+			self.assertIn(way.reason, warning)
+			self.assertIn(way.remedy, warning)
+
+	def test_a_migration_is_the_reason_where_there_is_one(self):
+		(warning,) = plan_warnings(self.plan(sites=("site1.local",), migration=MigrationOptions()))
+		self.assertIn("a schema changes", warning)
+
+	def test_without_web_nothing_is_said_about_it(self):
+		self.web.web_way = WebWay(reason="its workers are not set up")
+		plan = self.plan(web=False)
+		self.assertNotIn("request", plan_sentence(plan))
+		self.assertEqual(plan_warnings(plan), [])
+
+	def test_what_the_last_restart_has_cost_is_said_only_where_requests_fail(self):
+		port = replace(self.bench.port(), others=Measured())
+		self.assertNotIn("last time", plan_sentence(plan_of(port, Options())))
+		self.web.web_way = WebWay(reason="its workers are not set up")
+		self.assertIn("for a moment (last time 0.8 s)", plan_sentence(plan_of(port, Options())))
+
+	def test_one_that_could_linger_and_no_longer_can_is_told_before_it_is_stopped(self):
+		run = self.run_with()
+
+		def change() -> None:
+			self.web.web_way = WebWay(reason="they do not fit into memory together")
+
+		run.when(Phase.RESTART, change)
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		(told,) = run.of(events.WebCannotLinger)
+		self.assertLess(run.facts.index(told), run.facts.index(run.of(events.ProcessStopping)[0]))
+
+	def test_one_that_starts_for_too_long_is_told_before_it_is_stopped(self):
+		self.web.web_way = WebWay(reason="it is still starting", is_coming=True)
+		self.assertEqual(plan_warnings(self.plan()), [])
+		self.assertIn("Web is still starting", plan_sentence(self.plan()))
+		run = self.run_with()
+		run.go()
+		(told,) = run.of(events.WebCannotLinger)
+		self.assertIn("still starting after 60 s", told.reason)
+
+
+class Measured(NoOtherOperations):
+	def last_web_outage(self) -> float:
+		return 0.8
 
 
 class TestNewCodeDoesNotAnswer(LingerCase):

@@ -11,7 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fmx_restart.adapters.bench_processes import lingers
-from fmx_restart.adapters.web.linger import GivenOrder, active_at, end_lingering, is_lingering, successor
+from fmx_restart.adapters.web.linger import (
+	GivenOrder,
+	active_at,
+	end_lingering,
+	is_lingering,
+	record_of,
+	successor,
+)
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
 from fmx_restart.web.files import Order
@@ -280,6 +287,29 @@ class TestNewCode(LingerCase):
 		web.replace("one", "two", seconds=2.0)
 		eventually(lambda: web.ask().split()[0] == "new", "new workers serve")
 		self.assertEqual(web.ask(site="two"), "HTTP 500")
+
+
+class TestRefusal(LingerCase):
+	"""Where the hooks cannot work, web starts as always, and its record says why."""
+
+	def reason(self, *options: str) -> str:
+		web = GunicornProgram(self, *SYNC, *options)
+		web.start()
+		eventually(lambda: can_connect(web.port), "web listens")
+		_, record = eventually(lambda: record_of(web.folder, web.processes[-1].pid), "a record is written")
+		self.assertEqual({lingers(pid) for pid in web.workers()}, {False})
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		self.assertEqual((web.left(), web.workers()), ([], []))
+		return record.refusal
+
+	def test_sockets_that_are_not_shared_are_no_ground_for_it(self):
+		self.assertIn("--reuse-port", self.reason("--reuse-port"))
+
+	def test_a_worker_class_that_was_not_tried_is_named(self):
+		self.assertIn(
+			"gunicorn.workers.sync.SyncWorker", self.reason("-k", "gunicorn.workers.sync.SyncWorker")
+		)
 
 
 class TestHooks(LingerCase):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,3 +141,22 @@ class TestOperation(WebProgramCase):
 		self.assertEqual(self.restart().outcome, Phase.DONE)
 		(told,) = [fact for fact in self.facts if isinstance(fact, events.WebCannotLinger)]
 		self.assertIn("bench safe-restart setup web", told.remedy)
+
+	def test_once_set_up_it_is_ready_from_the_next_restart_on(self):
+		self.deploy("old")
+		environment = f'PYTHONPATH="{CHECKOUT}",PYTHONDONTWRITEBYTECODE="1"'
+		self.supervise("-b", f"127.0.0.1:{self.port}", "-w", "2", environment=environment)
+		self.addCleanup(self.end_workers)
+		eventually(self.is_up, "web answers")
+		planned = plan_installation(self.sites)
+		carry_out(planned)
+		later = time.time() + 6  # as if it was set up some seconds after the start of web
+		os.utime(planned.file, (later, later))
+		self.assertEqual(self.restart().outcome, Phase.DONE)
+		(told,) = [fact for fact in self.facts if isinstance(fact, events.WebCannotLinger)]
+		self.assertIn("from the next restart on", told.remedy)
+		with self.under_load() as load:
+			self.deploy("new")
+			self.assertEqual(self.restart().outcome, Phase.DONE)
+			eventually(lambda: load.answers["new"] > 20, "new code answers")
+		self.assertEqual(load.failed, {})

@@ -1,0 +1,122 @@
+"""What keeps a web program from lingering, by its processes and by the configuration that they read: the sentences for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePath
+
+from fmx_restart.adapters.machine import read_memory
+from fmx_restart.adapters.process_kinds import GUNICORN, working_directory
+from fmx_restart.adapters.process_table import clock, read_stat
+from fmx_restart.adapters.web.addresses import ARGUMENTS, split, values, words_of
+from fmx_restart.engine.format import size
+from fmx_restart.engine.ports import HostProcess, WebMethod, WebWay
+from fmx_restart.web.files import FORMAT, Record
+
+YOUNG = 60.0  # seconds: a program without workers may still be importing Frappe
+READS_WITHIN = 5.0  # seconds after its start gunicorn has read its configuration
+CONFIGURATION = "gunicorn.conf.py"  # what gunicorn reads from the folder where it starts
+MARK = "fmx_restart.web.hooks"
+SETUP = "bench safe-restart setup web"
+PAGE = "What it works with: docs/web.md."
+NEXT = "No request fails from the next restart on."
+LINGERS = WebWay(WebMethod.LINGER)
+COMING = WebWay(reason="it is still starting", is_coming=True)
+NO_GUNICORN = WebWay(reason="it is no gunicorn")
+NOT_SET_UP = WebWay(
+	reason="its old workers are not set up to serve until new ones answer", remedy=f"To change that: {SETUP}"
+)
+BEFORE = WebWay(reason="it was started before it was set up to linger", remedy=NEXT)
+OTHER_FORMAT = WebWay(reason="it was started with another version of fmx_restart", remedy=NEXT)
+NOT_LOADED = WebWay(
+	reason=f"it was started without the lines in sites/{CONFIGURATION}, or they failed",
+	remedy="To see why: bench doctor --check web-linger",
+)
+
+
+def other_configuration(file: str) -> WebWay:
+	return WebWay(
+		reason=f"it reads its configuration from {file}",
+		remedy=f"Add the lines that {SETUP} shows to that file.",
+	)
+
+
+def other_folder(folder: str) -> WebWay:
+	return WebWay(reason=f"it runs in {folder}, and not in the sites folder of the bench", remedy=PAGE)
+
+
+def way_without_hooks(sites_folder: Path, family: Sequence[HostProcess], record: Record | None) -> WebWay:
+	"""Where the hooks are not at work in the main process. `record`: what they have written there, if they did."""
+	stat = read_stat(family[0].pid) if family else None
+	if stat is None or stat.is_over:
+		return COMING  # its manager brings the next one
+	if record:
+		return OTHER_FORMAT if record.format != FORMAT else WebWay(reason=record.refusal, remedy=PAGE)
+	age, has_workers = clock() - stat.began, len(family) > 1
+	if is_set_up(sites_folder) and age < READS_WITHIN:
+		return COMING  # its words may still be those of its manager
+	if way := way_by_words(sites_folder, stat.pid):
+		return way
+	if not is_set_up(sites_folder):
+		return NOT_SET_UP
+	if stat.began + READS_WITHIN < changed_at(sites_folder / CONFIGURATION):
+		return BEFORE
+	return COMING if age < YOUNG and not has_workers else NOT_LOADED
+
+
+def way_by_words(sites_folder: Path, pid: int) -> WebWay | None:
+	"""What its command line tells already; None where it says nothing against it, or is hidden from this user."""
+	words, environment = words_of(pid)
+	if not words:
+		return None
+	names = [PurePath(word).name for word in words]
+	at = next((at for at, name in enumerate(names) if name in GUNICORN), None)
+	if at is None:
+		return NO_GUNICORN
+	folder = working_directory(pid)
+	for source in (words[at:], split(environment.get(ARGUMENTS, ""))):
+		for file in values(source, "-c", "--config"):
+			is_ours = Path(folder, file.removeprefix("file:")) == sites_folder / CONFIGURATION
+			return None if is_ours else other_configuration(file)
+	is_elsewhere = folder and Path(folder).resolve() != sites_folder.resolve()
+	return other_folder(folder) if is_elsewhere else None
+
+
+def is_set_up(sites_folder: Path) -> bool:
+	"""Whether the configuration that gunicorn reads there calls the hooks."""
+	with suppress(OSError, ValueError):
+		return MARK in (sites_folder / CONFIGURATION).read_text()
+	return False
+
+
+def changed_at(file: Path) -> float:
+	"""When this was last, in seconds on the clock that process_table.clock() shows; 0 where it is gone."""
+	with suppress(OSError):
+		return clock() - (time.time() - file.stat().st_mtime)
+	return 0.0
+
+
+def free_for(process: HostProcess) -> int:
+	"""Bytes that its machine or its control group has left."""
+	return read_memory(own=Path(f"/proc/{process.pid}/cgroup")).available
+
+
+def too_little_memory(family: Iterable[HostProcess], free: int) -> WebWay | None:
+	"""Old and new processes live at the same time. `free`: bytes. None where both fit, or where nobody knows their size."""
+	needed = sum(memory_of(process.pid) for process in family)
+	if needed <= free:
+		return None
+	return WebWay(
+		reason=f"its old and new processes do not fit into memory together: new ones need {size(needed)}, and"
+		f" {size(free)} is free",
+	)
+
+
+def memory_of(pid: int) -> int:
+	"""Bytes: its own, and its share of what several processes have in common. 0 where this user may not see it."""
+	with suppress(OSError, ValueError, IndexError):
+		lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+		return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+	return 0
