@@ -1,0 +1,91 @@
+"""Web that lingers, so that its restart fails no request: whether it is set up and active, and what was left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from fmx_restart.adapters.web.linger import Hooks, left_behind, remove_left_behind
+from fmx_restart.adapters.web.ways import NO_GUNICORN, NOT_LOADED
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
+from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
+from fmx_restart.web.files import Files
+
+NAME = "web-linger"
+LINGERS = "No request fails: old workers serve until new ones answer."
+#: Prints nothing where the app's part of web can be loaded
+TRY = "cd sites && ../env/bin/python -c 'import fmx_restart.web.hooks', and logs/web.error.log"
+
+
+@frozen
+class WebRow:
+	program: str  # as the process manager calls it
+	pid: int
+	way: str  # linger or plain
+	restart: str  # what users notice of a restart, and why
+	remedy: str  # what to type; empty where nothing is to be done
+
+
+@check(NAME)
+def web_linger(view: BenchView) -> Iterator[Finding]:
+	"""Nothing where web is no gunicorn."""
+	for process, way in ways_of(view):
+		if way == NOT_LOADED:
+			yield Finding(NAME, Severity.WARNING, process.name, sentence(way), TRY)
+		elif way.is_worth_telling and way != NO_GUNICORN:
+			yield Finding(NAME, Severity.NOTE, process.name, sentence(way), way.remedy)
+	for files in left_behind(sites_of(view)):
+		text = f"Web processes that are gone have left files behind: {names(files)}. They do no harm."
+		yield Finding(NAME, Severity.NOTE, "", text, "bench doctor --fix", fix=NAME)
+
+
+@detail("web", "Web")
+def web(view: BenchView) -> Iterator[WebRow]:
+	for process, way in ways_of(view):
+		yield WebRow(process.name, process.local_pid, way.method.value, sentence(way), way.remedy)
+
+
+def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
+	"""Each web program of this machine that runs, and how a restart replaces it."""
+	hooks = Hooks(sites_of(view))
+
+	def read() -> list[tuple[Process, WebWay]]:
+		return [(it, hooks.way(view.host.family(it.local_pid))) for it in view.processes if is_web(it)]
+
+	return view.parts.get("web ways", read)
+
+
+def is_web(process: Process) -> bool:
+	runs = process.state is ProcessState.RUNNING and process.local_pid is not None
+	return runs and process.kind is ProcessKind.WEB
+
+
+def sentence(way: WebWay) -> str:
+	"""What users notice of a restart."""
+	if way.is_lingering:
+		return LINGERS
+	return f"Each restart fails requests for a moment, as {way.reason}." if way.reason else "It is starting."
+
+
+def sites_of(view: BenchView) -> Path:
+	return Path(view.path, "sites")
+
+
+def names(files: Files) -> str:
+	paths = [Path(path) for path in (files.record, files.order, files.socket)]
+	return ", ".join(f"sites/{path.name}" for path in paths if path.exists() or path.is_socket())
+
+
+@fix(NAME)
+def remove_files(view: BenchView) -> Iterator[Step]:
+	for files in left_behind(sites_of(view)):
+		yield Step(
+			f"Delete what web processes that are gone have left: {names(files)}", partial(remove, files)
+		)
+
+
+def remove(files: Files) -> str:
+	return "Deleted." if remove_left_behind(files) else "Web uses them again; nothing was deleted."
