@@ -14,7 +14,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
 from fmx_restart.engine.errors import OperationError, QueueUnreachable
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.ports import Bench, OtherOperation
+from fmx_restart.engine.ports import Bench, NoOtherOperations, OtherOperation
 from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import FENCE_OWNER, InMemoryBench
@@ -156,7 +156,7 @@ class Actor(threading.Thread):
 		"""What it does to the outside, before it does it."""
 
 
-class OthersAlive:
+class OthersAlive(NoOtherOperations):
 	"""What the kernel knows of journals that are worked on: the actors that live and have begun something, but for one."""
 
 	def __init__(self, me: Actor, actors: Callable[[], list[Actor]]) -> None:

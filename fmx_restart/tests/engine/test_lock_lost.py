@@ -11,7 +11,7 @@ from fmx_restart.engine.errors import BenchBusy, LockLost
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import OtherOperation, ProcessState
+from fmx_restart.engine.ports import NoOtherOperations, OtherOperation, ProcessState
 from fmx_restart.testing.bench import InMemoryBench, Script
 from fmx_restart.tests.engine.support import Run
 
@@ -158,7 +158,7 @@ class TestIsAdopted(LockLostTest):
 		self.assertEqual(self.bench.settings.files, {SITE: {"maintenance_mode": 0}})
 
 
-class Neighbours:
+class Neighbours(NoOtherOperations):
 	"""Operations of this machine that are alive."""
 
 	def __init__(self, alive: OtherOperation | None = None) -> None:
