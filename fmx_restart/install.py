@@ -1,10 +1,14 @@
 """What a site gets when the app is installed on it, and what is removed when the app leaves the site."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import click
 import frappe
 
 from fmx_restart.adapters.control_sites import mark_site, unmark_site
+from fmx_restart.adapters.web.gunicorn_configuration import advice_at_installation, remove_where_unused
+from fmx_restart.adapters.web.ways import SETUP
 from fmx_restart.desk import daily
 from fmx_restart.desk.access import OPERATOR
 
@@ -21,6 +25,7 @@ def after_install() -> None:
 	make_role()
 	keep_for_a_while()
 	mark_site(*here())
+	say_about_web(advice_at_installation)
 
 
 def after_migrate() -> None:
@@ -43,6 +48,18 @@ def after_uninstall() -> None:
 	remove_scheduled_jobs()
 	frappe.db.delete("DefaultValue", {"parent": "__global", "defkey": daily.KNOWN})
 	frappe.db.commit()  # nosemgrep: Frappe commits an uninstallation before it calls this hook
+	say_about_web(remove_where_unused)
+
+
+def say_about_web(act: Callable[[Path], str]) -> None:
+	"""`act`: what to do with the sites folder; it returns a sentence for the person. Nothing of it may break the hook."""
+	_, sites_folder = here()
+	try:
+		text = act(sites_folder)
+	except Exception as error:  # noqa: BLE001  the app is installed, or gone, whatever it is
+		text = f"Whether web is set up for restarts is unknown ({error!r}). To see it, type: {SETUP}"
+	if text:
+		click.echo(f"fmx_restart: {text}")
 
 
 def here() -> tuple[str, Path]:

@@ -6,9 +6,10 @@ import ast
 from enum import Enum
 from pathlib import Path
 
+from fmx_restart.adapters.control_sites import marked_sites
 from fmx_restart.adapters.site_config import replace_text
 from fmx_restart.adapters.web.linger import give_to_owner
-from fmx_restart.adapters.web.ways import CONFIGURATION, MARK
+from fmx_restart.adapters.web.ways import CONFIGURATION, MARK, SETUP, is_set_up
 from fmx_restart.engine.frozen import frozen
 
 BEGIN = "# fmx_restart: old web workers serve until new ones answer. Remove with: bench safe-restart setup web --remove"
@@ -90,3 +91,29 @@ def create_empty(file: Path) -> None:
 	file.touch(0o644, exist_ok=False)
 	with file.open("rb") as empty:
 		give_to_owner(empty.fileno(), str(file.parent))
+
+
+ABOUT = "Web requests fail while web restarts. To let old web workers serve until new ones answer, type: bench safe-restart setup"
+
+
+def advice_at_installation(sites_folder: Path) -> str:
+	"""What a person should know who has just installed the app on a site; empty where it is set up already."""
+	return "" if is_set_up(sites_folder) else f"Nothing of the bench was changed. {ABOUT}"
+
+
+def remove_where_unused(sites_folder: Path) -> str:
+	"""Take our lines out once no site has the app any more. What was done, or is left to a person; empty for nothing."""
+	file = sites_folder / CONFIGURATION
+	try:
+		if marked_sites(sites_folder) or not is_set_up(sites_folder):
+			return ""
+		planned = plan_removal(sites_folder)
+		if planned.change is Change.BY_HAND:
+			return f"{file} still has lines of fmx_restart, which do nothing without the app: {planned.reason}. Remove them by hand."
+		carry_out(planned)
+	except OSError as error:
+		return (
+			f"{file} still has lines of fmx_restart, which do nothing without the app: {error.strerror}. To remove them, type:"
+			f" {SETUP} --remove"
+		)
+	return f"No site has fmx_restart any more, so its lines in {file} were removed."

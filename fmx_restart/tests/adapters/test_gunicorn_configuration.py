@@ -5,12 +5,15 @@ from __future__ import annotations
 import unittest
 from pathlib import Path
 
+from fmx_restart.adapters.control_sites import mark_site, unmark_site
 from fmx_restart.adapters.web.gunicorn_configuration import (
 	LINES,
 	Change,
+	advice_at_installation,
 	carry_out,
 	plan_installation,
 	plan_removal,
+	remove_where_unused,
 )
 from fmx_restart.tests.adapters.benches import short_folder
 
@@ -66,3 +69,49 @@ class TestConfiguration(unittest.TestCase):
 		namespace: dict = {}
 		exec(gone, namespace)
 		self.assertNotIn("install", namespace)
+
+
+class TestTheAppLeaves(unittest.TestCase):
+	"""The last site takes our lines with it, and nothing of that may keep the app from leaving."""
+
+	def setUp(self):
+		self.sites = short_folder(self)
+		self.file = Path(self.sites, "gunicorn.conf.py")
+		for site in ("one", "two"):
+			(self.sites / site).mkdir()
+			(self.sites / site / "site_config.json").write_text("{}")
+			mark_site(site, self.sites)
+		carry_out(plan_installation(self.sites))
+
+	def leave(self, *sites: str) -> str:
+		for site in sites:
+			unmark_site(site, self.sites)
+		return remove_where_unused(self.sites)
+
+	def test_the_lines_stay_as_long_as_a_site_has_the_app(self):
+		self.assertEqual(self.leave("one"), "")
+		self.assertEqual(self.file.read_text(), LINES)
+
+	def test_they_go_with_the_last_one_and_a_file_of_ones_own_stays(self):
+		self.file.write_text(f"{OWN}\n{LINES}")
+		self.assertIn("were removed", self.leave("one", "two"))
+		self.assertEqual(self.file.read_text(), OWN)
+		self.assertEqual(self.leave("one", "two"), "")
+
+	def test_lines_that_someone_changed_are_left_to_the_person(self):
+		self.file.write_text(LINES.partition("# fmx_restart: end")[0])
+		self.assertIn("by hand", self.leave("one", "two"))
+		self.assertTrue(self.file.exists())
+
+	def test_what_cannot_be_written_is_told_with_what_to_type(self):
+		self.file.write_text(f"{OWN}\n{LINES}")
+		draft = self.sites / ".gunicorn.conf.py.fmx_restart"
+		draft.mkdir()  # what root could not write either
+		self.assertIn("bench safe-restart setup web --remove", self.leave("one", "two"))
+		self.assertIn(LINES, self.file.read_text())
+
+	def test_at_the_installation_the_command_is_told_unless_it_was_typed_already(self):
+		self.assertEqual(advice_at_installation(self.sites), "")
+		self.file.unlink()
+		self.assertIn("bench safe-restart setup", advice_at_installation(self.sites))
+		self.assertFalse(self.file.exists())

@@ -10,6 +10,9 @@ import zipfile
 from pathlib import Path
 
 import fmx_restart
+from fmx_restart.adapters.control_sites import marked_sites
+from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation, plan_removal
+from fmx_restart.adapters.web.ways import is_set_up
 from fmx_restart.tests.bench.http_client import forget_clients
 from fmx_restart.tests.bench.support import BenchTestCase, development_bench
 
@@ -66,16 +69,26 @@ class TestInstallation(BenchTestCase):
 		before = self.run_on_site(LEFT_BEHIND)
 		self.on_site("uninstall-app", APP, "--yes", "--no-backup", "--dry-run")
 		self.assertEqual(self.run_on_site(LEFT_BEHIND), before)
-		# When it is taken out
+		# When it is taken out, where web is set up to serve while it restarts
+		self.set_web_up()
 		self.on_site("uninstall-app", APP, "--yes", "--no-backup")
 		self.assertNotIn(APP, self.on_site("list-apps"))
 		# Then nothing of it is left on the site
 		self.assertEqual(json.loads(self.run_on_site(LEFT_BEHIND).splitlines()[-1]), {})
+		# And web is set up as long as another site has it
+		self.assertEqual(is_set_up(self.bench.sites_path), bool(marked_sites(self.bench.sites_path)))
 		# And the bench can be restarted as before, for that is no site's business
 		self.assertEqual(self.run_command("--wait-workers", "--dry-run").code, 0)
 		# And the site can have it again
-		self.assertIn(f"Installing {APP}", self.install())
+		output = self.install()
+		self.assertIn(f"Installing {APP}", output)
+		self.assertIs("bench safe-restart setup" in output, not is_set_up(self.bench.sites_path))
 		self.assertIn(APP, self.on_site("list-apps"))
+
+	def set_web_up(self) -> None:
+		if not is_set_up(self.bench.sites_path):
+			carry_out(plan_installation(self.bench.sites_path))
+			self.addCleanup(lambda: carry_out(plan_removal(self.bench.sites_path)))
 
 	def run_on_site(self, script: str) -> str:
 		command = [str(self.bench.python), "-c", script, self.bench.site]
