@@ -38,6 +38,9 @@ class CrashedOperation:
 	settings: dict[tuple[str, str], Setting] = field(default_factory=dict)  # changed, as they were found
 	stopping: dict[str, int | None] = field(default_factory=dict)
 	incarnations: dict[str, str] = field(default_factory=dict)  # of those, as they were
+	stopped_at: dict[str, float] = field(
+		default_factory=dict
+	)  # when they were asked, seconds since the epoch
 	replaced: dict[str, int | None] = field(
 		default_factory=dict
 	)  # programs that are new already, name → new pid
@@ -135,6 +138,7 @@ def _setting_done(
 def _process_stopping(crashed: CrashedOperation, event: events.ProcessStopping, time: float) -> None:
 	crashed.stopping[event.name] = event.pid
 	crashed.incarnations[event.name] = event.incarnation
+	crashed.stopped_at[event.name] = time
 
 
 def _process_up(crashed: CrashedOperation, event: events.ProcessUp, time: float) -> None:

@@ -3,7 +3,8 @@ An operation whose process died, finished by another one: whatever it had begun 
 
 What follows from where it died:
 - before any process was touched: the fence is lifted, settings are restored;
-- while processes were restarted: those that it had stopped are started; those that it had not touched stay as they are;
+- while processes were restarted: those that it had stopped are started; those that it had not touched stay as they are,
+  and old web workers serve until new ones answer;
 - once a migration has begun: it is followed to its end, then the programs that were stopped for it are started, and all
   others are replaced;
 - while workers were being replaced one by one: those that leave are followed until they are back.
@@ -21,13 +22,14 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Process, ProcessState
+from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
 from fmx_restart.engine.steps.follow import STOPPING, advance, begin_replacements
 from fmx_restart.engine.steps.hand_over import TAKES_EFFECT, have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note_killed
+from fmx_restart.engine.steps.linger import REPAIR, tell_old_web
 from fmx_restart.engine.steps.migrate import end_run
 from fmx_restart.engine.steps.restart import wait_until_down
 from fmx_restart.engine.steps.verify import wait_until_up
@@ -60,6 +62,8 @@ class Recovery(Operation):
 			with self.locked():  # another operation may need settings as they are: nothing is touched before
 				if not self.crashed.needs_new_workers:
 					self.settings.restore(raises=False)
+				if self.plan:
+					self.bench.web.withdraw_orders()
 				replacements = self._clean_up()
 				self.settings.restore()
 		failed = self._names_of_failed(replacements)
@@ -90,7 +94,15 @@ class Recovery(Operation):
 				wait_until_down(self, replacements)
 			self._finish_ending()
 		wait_until_up(self, replacements)
+		self._tell_old_web(replacements)
 		return [*replacements, *self._wait_for_leavers(replacements)]
+
+	def _tell_old_web(self, replacements: list[Replacement]) -> None:
+		"""Of web programs whose new code does not answer while old workers serve."""
+		if self.bench.web.lingering():
+			for replacement in replacements:
+				if replacement.old.kind is ProcessKind.WEB and replacement.stage is Stage.FAILED:
+					tell_old_web(self, replacement, since=self.crashed.stopped_at[replacement.old.name])
 
 	def _replace_all_old(self) -> list[Replacement]:
 		see_migration_end(self)
@@ -189,9 +201,12 @@ class Recovery(Operation):
 			parts = [
 				f"The process of this operation died in {self.crashed.phase.value}; not up: {', '.join(failed)}."
 			]
+		old_web = failed and self.bench.web.lingering()
+		parts.append("Old web workers go on serving; no request fails." if old_web else "")
 		parts.append(f"Not restarted: {', '.join(old)}." if new and old else "")
 		parts.append("Nothing was restarted; the queue keeps running." if planned and not new else "")
 		hint = "Type the same command again." if old or failed or not planned else ""
+		hint = REPAIR if old_web else hint
 		if self.crashed.migrating:
 			site, log = self.crashed.migrating.site, self.crashed.migrating.log
 			hint = f"{log} says how the migration of {site} ended. To continue, type: bench safe-restart --migrate --resume"

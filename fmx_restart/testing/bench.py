@@ -437,6 +437,10 @@ class InMemoryWeb:
 	def end_lingering(self) -> None:
 		self.ordered = []
 
+	def withdraw_orders(self) -> None:
+		running = {program.pid for program in self._programs() if is_up(program.state)}
+		self.ordered = [master for master in self.ordered if master.pid not in running]
+
 	def broken_sites(self) -> list[WebFault]:
 		asked = dict.fromkeys([*self.named, *self._answered])
 		return [

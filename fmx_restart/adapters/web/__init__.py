@@ -183,6 +183,9 @@ class BenchWeb:
 	def end_lingering(self) -> None:
 		self._hooks.end_lingering()
 
+	def withdraw_orders(self) -> None:
+		self._hooks.withdraw_orders()
+
 	def _answer(self, endpoints: list[Endpoint]) -> Answer:
 		"""A question that is still open is not asked again: a request that is abandoned delays the next one."""
 		if self._asking is None or self._asking[0] != endpoints:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fmx_restart.adapters.web.ways import LINGERS, free_for, too_little_memory, way_without_hooks
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess, NewWorkers, WebWay
 from fmx_restart.web.files import (
 	ORDER,
@@ -71,6 +72,11 @@ class Hooks:
 	def end_lingering(self) -> None:
 		for files in files_in(str(self._folder), SOCKET):
 			end_lingering(files)
+
+	def withdraw_orders(self) -> None:
+		for files in files_in(str(self._folder), ORDER):
+			if is_unfollowed(files):
+				Path(files.order).unlink(missing_ok=True)
 
 
 def active_at(sites_folder: str | Path, master: int) -> tuple[Files, Record] | None:
@@ -135,26 +141,47 @@ def is_lingering(files: Files) -> bool:
 	return is_held(files.socket)
 
 
-def left_behind(sites_folder: str | Path) -> list[Files]:
-	"""Of main processes that are gone with all of their workers: nothing reads these files any more."""
+def is_unfollowed(files: Files) -> bool:
+	"""Nobody holds the order any more, and the master that it names runs on."""
+	order, record = read_order(files.order), read_record(files.record)
+	if order is None or is_locked(files.order):
+		return False
+	return record is not None and record.master == order.master and record.is_alive
+
+
+@frozen
+class LeftBehind:
+	"""Files of a main process that is gone with all of its workers: nothing reads them any more."""
+
+	files: Files
+
+	@property
+	def paths(self) -> list[Path]:
+		paths = [Path(path) for path in (self.files.socket, self.files.order, self.files.record)]
+		return [path for path in paths if path.exists()]
+
+	def remove(self) -> bool:
+		"""False where somebody uses them by now. Raises OSError."""
+		if not is_left_behind(self.files):
+			return False
+		for path in self.paths:
+			path.unlink(missing_ok=True)
+		return True
+
+
+def left_behind(sites_folder: str | Path) -> list[LeftBehind]:
+	"""By their names."""
 	folder = str(sites_folder)
 	known = {files for ending in (RECORD, ORDER, SOCKET) for files in files_in(folder, ending)}
-	return sorted(filter(is_left_behind, known), key=lambda files: files.key)
+	return [
+		LeftBehind(files) for files in sorted(known, key=lambda files: files.key) if is_left_behind(files)
+	]
 
 
 def is_left_behind(files: Files) -> bool:
 	record = read_record(files.record)
 	is_used = record is not None and (record.is_alive or record.alive_workers > 0)
 	return not is_used and not is_locked(files.order) and not is_held(files.socket)
-
-
-def remove_left_behind(files: Files) -> bool:
-	"""False where somebody uses them by now. Raises OSError."""
-	if not is_left_behind(files):
-		return False
-	for path in (files.socket, files.order, files.record):
-		Path(path).unlink(missing_ok=True)
-	return True
 
 
 def successor(files: Files, master: int) -> Record | None:

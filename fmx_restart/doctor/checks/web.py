@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from fmx_restart.adapters.web.linger import Hooks, left_behind, remove_left_behind
+from fmx_restart.adapters.web.linger import Hooks, LeftBehind, left_behind
 from fmx_restart.adapters.web.ways import NO_GUNICORN, NOT_LOADED
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
-from fmx_restart.web.files import Files
 
 NAME = "web-linger"
 LINGERS = "No request fails: old workers serve until new ones answer."
@@ -37,8 +36,8 @@ def web_linger(view: BenchView) -> Iterator[Finding]:
 			yield Finding(NAME, Severity.WARNING, process.name, sentence(way), TRY)
 		elif way.is_worth_telling and way != NO_GUNICORN:
 			yield Finding(NAME, Severity.NOTE, process.name, sentence(way), way.remedy)
-	for files in left_behind(sites_of(view)):
-		text = f"Web processes that are gone have left files behind: {names(files)}. They do no harm."
+	for left in left_behind(sites_of(view)):
+		text = f"Web processes that are gone have left files behind: {names(left)}. They do no harm."
 		yield Finding(NAME, Severity.NOTE, "", text, "bench doctor --fix", fix=NAME)
 
 
@@ -74,18 +73,15 @@ def sites_of(view: BenchView) -> Path:
 	return Path(view.path, "sites")
 
 
-def names(files: Files) -> str:
-	paths = [Path(path) for path in (files.record, files.order, files.socket)]
-	return ", ".join(f"sites/{path.name}" for path in paths if path.exists() or path.is_socket())
+def names(left: LeftBehind) -> str:
+	return ", ".join(f"sites/{path.name}" for path in left.paths)
 
 
 @fix(NAME)
 def remove_files(view: BenchView) -> Iterator[Step]:
-	for files in left_behind(sites_of(view)):
-		yield Step(
-			f"Delete what web processes that are gone have left: {names(files)}", partial(remove, files)
-		)
+	for left in left_behind(sites_of(view)):
+		yield Step(f"Delete what web processes that are gone have left: {names(left)}", partial(remove, left))
 
 
-def remove(files: Files) -> str:
-	return "Deleted." if remove_left_behind(files) else "Web uses them again; nothing was deleted."
+def remove(left: LeftBehind) -> str:
+	return "Deleted." if left.remove() else "Web uses them again; nothing was deleted."

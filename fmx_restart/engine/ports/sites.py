@@ -139,6 +139,12 @@ class Web(Protocol):
 	def end_lingering(self) -> None:
 		"""Old workers are to leave now, whether or not new ones answer."""
 
+	def withdraw_orders(self) -> None:
+		"""
+		After the death of who gave them: orders to linger that no web process has followed. One that old workers serve by
+		stays.
+		"""
+
 
 @frozen
 class CodeFault:

@@ -24,6 +24,7 @@ ANSWERS = Patience(timeout=90.0, poll=0.05)
 ERRS_FOR = 15.0  # seconds: new workers that have answered with errors for so long will not do better
 OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
 MIGRATES = WebWay(reason="old code must not serve while a schema changes")
+REPAIR = "Repair the code, then type the same command again."
 ELSEWHERE = WebWay(reason="it runs on another machine")
 RUNS_WORKERS = WebWay(reason="its process runs workers, too")
 IS_DOWN = WebWay()  # nobody is served, so there is nothing to say
@@ -176,11 +177,17 @@ def keep_old_code(
 	clock = operation.bench.clock
 	for replacement in replacements:
 		if replacement.stage is Stage.FAILED:
-			served = clock.now() - replacement.stopped_at
-			until = clock.time() + operation.options.old_web_timeout - served
-			event = events.OldWebServes(replacement.old.name, replacement.reason, until, names)
-			operation.emit(event)
-			replacement.remedy = "Repair the code, then type the same command again."
+			since = clock.time() - (clock.now() - replacement.stopped_at)
+			tell_old_web(operation, replacement, since=since, others=names)
+
+
+def tell_old_web(
+	operation: Operation, replacement: Replacement, *, since: float, others: tuple[str, ...] = ()
+) -> None:
+	"""`since`: when the old master was ended, seconds since the epoch. `others`: programs that were left as they are for it."""
+	until = since + operation.options.old_web_timeout
+	operation.emit(events.OldWebServes(replacement.old.name, replacement.reason, until, others))
+	replacement.remedy = REPAIR
 
 
 def end_lingering(operation: Operation) -> None:

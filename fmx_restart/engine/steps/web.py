@@ -79,7 +79,8 @@ def not_taken_over(bench: Bench, family: list[HostProcess]) -> WebFault | None:
 	if new is None or new.are_complete:
 		return None
 	why = f": {new.faults[-1]}" if new.faults else ""
-	return WebFault(f"{new.ready} of {new.wanted} new workers have answered{why}", bench.web.address)
+	text = f"{new.ready} of {new.wanted} new workers have answered{why}"
+	return WebFault(text, bench.web.address, is_answer=bool(new.faults))
 
 
 class WebCheck:

@@ -66,10 +66,14 @@ class WebProgramCase(unittest.TestCase):
 		section = program(
 			"web", command, folder=self.sites, autorestart="true", redirect_stderr="true", **settings
 		)
-		supervisord = Supervisord(self.bench, section)
-		self.addCleanup(supervisord.stop)
-		supervisord.start()
-		self.processes = SupervisorProcesses(supervisord.address, str(self.bench))
+		self.supervisord = Supervisord(self.bench, section)
+		self.addCleanup(self.supervisord.stop)
+		self.supervisord.start()
+		self.connect()
+
+	def connect(self) -> None:
+		"""To supervisord, over a connection of this process' own."""
+		self.processes = SupervisorProcesses(self.supervisord.address, str(self.bench))
 		self.addCleanup(self.processes.close)
 
 	def port_of_bench(self) -> Bench:

@@ -197,3 +197,62 @@ class TestTheFenceLapses(LingerCase):
 		with self.assertRaises(FenceFault):
 			run.go()
 		self.assertEqual([fact.name for fact in run.of(events.ProcessStopping)], ["web"])
+
+
+class TestItsProcessDies(LingerCase):
+	"""kill -9 of the operation when the old master was told to end: what the recovery does and says."""
+
+	def killed_after(self, kind: type) -> Run:
+		"""An operation of which its journal tells no more than this event; web went as far, and nothing else was touched."""
+		twin = InMemoryBench(WORKERS)
+		twin.web.web_way = LINGERS
+		run = Run(twin, Options(strategy=Strategy.WAIT_WORKERS, old_web_timeout=600.0))
+		run.go()
+		last = next(n for n, fact in enumerate(run.facts) if type(fact) is kind)
+		run.facts[last + 1 :] = []
+		self.web.order_to_linger(
+			self.bench.host.family(self.bench.processes["web"].pid), seconds=600.0, logs=("", "")
+		)
+		return run
+
+	def replace_web(self) -> None:
+		self.bench.processes.end("web", ProcessState.STOPPED, "")
+		self.bench.processes.start("web")
+
+	def test_new_code_that_answers_ends_well_and_nothing_else_is_stopped(self):
+		run = self.killed_after(events.ProcessStopping)
+		self.replace_web()
+		orders = list(self.bench.processes.orders)
+		self.assertEqual(run.recovery(self.bench).run().outcome, Phase.RECOVERED)
+		self.assertEqual(self.bench.processes.orders, orders)
+		self.assertEqual(run.of(events.OldWebServes), [])
+		self.assertIn("Not restarted: short, long", run.facts[-1].report.failure.message)
+		self.assertFalse(self.web.lingering())
+
+	def test_a_master_that_is_down_is_started(self):
+		run = self.killed_after(events.ProcessStopping)
+		self.bench.processes.end("web", ProcessState.FAILED, "exit 3")
+		self.assertEqual(run.recovery(self.bench).run().outcome, Phase.RECOVERED)
+		self.assertIn(("start", "web"), self.bench.processes.orders)
+		self.assertNotIn("stop", [order for order, _ in self.bench.processes.orders])
+
+	def test_new_code_that_errs_leaves_old_workers_in_service_and_says_until_when(self):
+		run = self.killed_after(events.ProcessStopping)
+		self.web.new_fault = "site1.local: HTTP 500"
+		began = self.clock.time()
+		self.replace_web()
+		with self.assertRaises(ProcessFault) as raised:
+			run.recovery(self.bench).run()
+		self.assertIn("Old web workers go on serving", str(raised.exception))
+		self.assertIn("Repair the code", raised.exception.hint)
+		self.assertEqual(raised.exception.exit_code, 4)
+		(told,) = run.of(events.OldWebServes)
+		self.assertAlmostEqual(told.until, began + 600, delta=60)
+		self.assertTrue(self.web.lingering())
+		self.assertNotIn("stop", [order for order, _ in self.bench.processes.orders])
+
+	def test_an_order_that_nobody_followed_is_withdrawn(self):
+		run = self.killed_after(events.ProcessStopping)
+		pid = self.bench.processes["web"].pid
+		self.assertEqual(run.recovery(self.bench).run().outcome, Phase.RECOVERED)
+		self.assertEqual((self.bench.processes["web"].pid, self.web.ordered), (pid, []))

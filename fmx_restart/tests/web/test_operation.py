@@ -8,34 +8,38 @@ import subprocess
 import sys
 import time
 import unittest
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
 import fmx_restart
+from fmx_restart.adapters.journal import Fact, facts_of
 from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation
 from fmx_restart.adapters.web.linger import Hooks
 from fmx_restart.engine import events
+from fmx_restart.engine.crashed_operation import crashed_operation_of
+from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess
+from fmx_restart.engine.recovery import Recovery
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.steps import linger
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.tests.adapters.test_web_programs import WebProgramCase
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.web.gunicorn_program import APPLICATION, Load, asking, gunicorn_processes
+from fmx_restart.tests.web.gunicorn_program import APPLICATION, Load, asking, gunicorn_processes, request
 
 ERRS_FOR = 2.0  # seconds that an operation waits for new code that errs; people have 15
 CHECKOUT = Path(fmx_restart.__file__).parents[1]
 
 
-@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
-class TestOperation(WebProgramCase):
+class OperationCase(WebProgramCase):
 	def begin(self, *options: str, **settings: str) -> None:
 		self.deploy("old")
 		carry_out(plan_installation(self.sites))
@@ -63,6 +67,9 @@ class TestOperation(WebProgramCase):
 			eventually(lambda: load.answers["old"] > 20, "old code answers")
 			yield load
 
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class TestOperation(OperationCase):
 	def check_that_no_request_fails(self, *options: str) -> None:
 		self.begin(*options)
 		with self.under_load() as load:
@@ -160,3 +167,81 @@ class TestOperation(WebProgramCase):
 			self.assertEqual(self.restart().outcome, Phase.DONE)
 			eventually(lambda: load.answers["new"] > 20, "new code answers")
 		self.assertEqual(load.failed, {})
+
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class TestItsProcessIsKilled(OperationCase):
+	"""kill -9 of the operation: no request fails, and the recovery starts what is down, ends nothing that serves, says what is."""
+
+	def operation_killed_at(self, kind: type[events.Event]) -> Callable[[], list[Fact]]:
+		"""In a process of its own, which waits until the returned function is called; that returns what its journal tells."""
+		journal = self.bench / "journal.jsonl"
+		wait, begin = os.pipe()
+		child = os.fork()
+		if child == 0:
+			with suppress(BaseException):
+				os.read(wait, 1)
+				self.connect()
+				self.run_until(kind, journal)
+			os._exit(1)
+
+		def go() -> list[Fact]:
+			os.write(begin, b"x")
+			_, status = os.waitpid(child, 0)
+			self.assertEqual(os.waitstatus_to_exitcode(status), -signal.SIGKILL)
+			return list(facts_of(journal))
+
+		return go
+
+	def run_until(self, kind: type[events.Event], journal: Path) -> None:
+		def write(event: events.Event) -> None:
+			with journal.open("a") as file:
+				file.write(f"{json_line(event, time.time())}\n")
+			if isinstance(event, kind):
+				os.kill(os.getpid(), signal.SIGKILL)
+
+		options = Options(workers=False, old_web_timeout=60.0)
+		operation_for(self.port_of_bench(), options, write, "operation-1").run()
+
+	def recover(self, facts: list[Fact]) -> Report:
+		self.facts = []
+		return Recovery(self.port_of_bench(), crashed_operation_of(facts), self.facts.append).run()
+
+	def check(self, kind: type[events.Event]) -> str:
+		"""Returns the version that answers in the end."""
+		self.begin()
+		go = self.operation_killed_at(kind)
+		with self.under_load() as load:
+			self.deploy("new")
+			report = self.recover(go())
+			eventually(lambda: len(gunicorn_processes(self.sites)) == 3, "old workers have left, if any were")
+		self.assertEqual((report.outcome, load.failed), (Phase.RECOVERED, {}))
+		self.assertEqual([path.suffix for path in self.sites.glob(".fmx_restart-web-*")], [".record"])
+		return request(HTTPConnection("127.0.0.1", self.port, timeout=10), "/", "one.localhost", b"").split()[
+			0
+		]
+
+	def test_when_it_had_given_its_order_web_runs_on_and_the_order_is_withdrawn(self):
+		self.assertEqual(self.check(events.ProcessStopping), "old")
+
+	def test_when_the_old_master_had_ended_new_code_answers(self):
+		self.assertEqual(self.check(events.ProcessDown), "new")
+
+	def test_when_new_code_had_answered_it_goes_on(self):
+		self.assertEqual(self.check(events.NewWebAnswers), "new")
+
+	def test_when_new_code_errs_old_workers_serve_on_and_until_when_is_told(self):
+		self.begin()
+		(self.sites / "broken").write_text("one.localhost")
+		go = self.operation_killed_at(events.ProcessDown)
+		with self.under_load() as load:
+			self.deploy("new")
+			facts = go()
+			with self.assertRaises(ProcessFault) as raised:
+				self.recover(facts)
+			self.assertEqual((load.failed, load.answers["new"]), ({}, 0))
+		self.assertIn("Old web workers go on serving", str(raised.exception))
+		(told,) = [fact for fact in self.facts if isinstance(fact, events.OldWebServes)]
+		self.assertIn("one.localhost: HTTP 500", told.reason)
+		self.assertAlmostEqual(told.until, facts[-1][0] + 60, delta=10)
+		self.assertTrue(Hooks(self.sites).is_lingering())
