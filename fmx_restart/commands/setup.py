@@ -16,6 +16,7 @@ from fmx_restart.adapters.web.gunicorn_configuration import (
 	plan_installation,
 	plan_removal,
 )
+from fmx_restart.adapters.web.ways import SETUP as COMMAND
 from fmx_restart.commands.restart import exit_on_error, is_terminal
 from fmx_restart.engine.errors import WrongEnvironment
 
@@ -40,7 +41,7 @@ def run(*, removes: bool, yes: bool) -> None:
 			click.echo(ALREADY[removes].format(file=planned.file))
 			return
 		click.echo(f"{WHAT_IT_DOES[planned.change].format(file=planned.file)}\n\n{LINES}")
-		agree(yes)
+		agree(yes, COMMAND + (" --remove" if removes else ""))
 		change(planned)
 	click.echo(DONE[removes])
 
@@ -64,13 +65,14 @@ def plan(*, removes: bool) -> PlannedChange:
 	return planned
 
 
-def agree(yes: bool) -> None:
-	"""Raises WrongEnvironment without a terminal and without --yes, Abort for a no."""
+def agree(yes: bool, command: str) -> None:
+	"""`command`: as it was typed. Raises WrongEnvironment without a terminal and without --yes, Abort for a no."""
 	if yes:
 		return
 	if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
 		raise WrongEnvironment(
-			"Nobody can be asked, and nothing was changed.", hint="Type the same command again with --yes."
+			"There is no terminal to ask on. Nothing was changed.",
+			hint=f"To make this change, type: {command} --yes",
 		)
 	click.confirm("Go on?", default=True, abort=True)
 

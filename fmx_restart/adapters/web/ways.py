@@ -21,7 +21,7 @@ CONFIGURATION = "gunicorn.conf.py"  # what gunicorn reads from the folder where 
 MARK = "fmx_restart.web.hooks"
 SETUP = "bench safe-restart setup web"
 PAGE = "What it works with: docs/web.md."
-NEXT = "No request fails from the next restart on."
+NEXT = "This restart makes it active: later ones fail no request."
 LINGERS = WebWay(WebMethod.LINGER)
 COMING = WebWay(reason="it is still starting", is_coming=True)
 NO_GUNICORN = WebWay(reason="it is no gunicorn")

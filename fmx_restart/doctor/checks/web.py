@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fmx_restart.adapters.web.linger import Hooks, LeftBehind, left_behind
-from fmx_restart.adapters.web.ways import NO_GUNICORN, NOT_LOADED
+from fmx_restart.adapters.web.ways import BEFORE, NO_GUNICORN, NOT_LOADED, OTHER_FORMAT
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
@@ -16,6 +16,7 @@ from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
 NAME = "web-linger"
 LINGERS = "No request fails: old workers serve until new ones answer."
 #: Prints nothing where the app's part of web can be loaded
+ACTIVATE = "bench safe-restart --no-workers makes it active: later restarts fail no request"
 TRY = "cd sites && ../env/bin/python -c 'import fmx_restart.web.hooks', and logs/web.error.log"
 
 
@@ -35,7 +36,7 @@ def web_linger(view: BenchView) -> Iterator[Finding]:
 		if way == NOT_LOADED:
 			yield Finding(NAME, Severity.WARNING, process.name, sentence(way), TRY)
 		elif way.is_worth_telling and way != NO_GUNICORN:
-			yield Finding(NAME, Severity.NOTE, process.name, sentence(way), way.remedy)
+			yield Finding(NAME, Severity.NOTE, process.name, sentence(way), remedy_of(way))
 	for left in left_behind(sites_of(view)):
 		text = f"Web processes that are gone have left files behind: {names(left)}. They do no harm."
 		yield Finding(NAME, Severity.NOTE, "", text, "bench doctor --fix", fix=NAME)
@@ -44,7 +45,7 @@ def web_linger(view: BenchView) -> Iterator[Finding]:
 @detail("web", "Web")
 def web(view: BenchView) -> Iterator[WebRow]:
 	for process, way in ways_of(view):
-		yield WebRow(process.name, process.local_pid, way.method.value, sentence(way), way.remedy)
+		yield WebRow(process.name, process.local_pid, way.method.value, sentence(way), remedy_of(way))
 
 
 def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
@@ -67,6 +68,11 @@ def sentence(way: WebWay) -> str:
 	if way.is_lingering:
 		return LINGERS
 	return f"Each restart fails requests for a moment, as {way.reason}." if way.reason else "It is starting."
+
+
+def remedy_of(way: WebWay) -> str:
+	"""What to type where no restart is planned yet."""
+	return ACTIVATE if way in (BEFORE, OTHER_FORMAT) else way.remedy
 
 
 def sites_of(view: BenchView) -> Path:

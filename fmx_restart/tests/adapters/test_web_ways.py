@@ -68,7 +68,7 @@ class TestWays(unittest.TestCase):
 		self.set_up()
 		before = self.way(family)
 		self.assertIn("started before", before.reason)
-		self.assertIn("from the next restart on", before.remedy)
+		self.assertIn("fail no request", before.remedy)
 		self.set_up(seconds_ago=3600)
 		failed = self.way(family)
 		self.assertIn("or they failed", failed.reason)

@@ -70,7 +70,7 @@ class TestWebLinger(DoctorTestCase):
 		self.run_web("gunicorn", code=FORKS)
 		time.sleep(READS_WITHIN + 0.5)  # until then it may still come to read them
 		carry_out(plan_installation(self.sites))
-		self.assertIn("from the next restart on", self.finding(CHECK).remedy)
+		self.assertIn("fail no request", self.finding(CHECK).remedy)
 		an_hour_ago = time.time() - 3600
 		os.utime(self.sites / "gunicorn.conf.py", (an_hour_ago, an_hour_ago))
 		finding = self.finding(CHECK)

@@ -110,7 +110,7 @@ class TestTheWayIsTold(LingerCase):
 			WebWay(
 				reason="its workers are not set up", remedy="To change that: bench safe-restart setup web"
 			),
-			WebWay(reason="it was started before", remedy="No request fails from the next restart on."),
+			WebWay(reason="it was started before", remedy="This restart makes it active."),
 			WebWay(reason="they do not fit into memory together"),
 		):
 			self.web.web_way = way

@@ -161,7 +161,7 @@ class TestOperation(OperationCase):
 		os.utime(planned.file, (later, later))
 		self.assertEqual(self.restart().outcome, Phase.DONE)
 		(told,) = [fact for fact in self.facts if isinstance(fact, events.WebCannotLinger)]
-		self.assertIn("from the next restart on", told.remedy)
+		self.assertIn("fail no request", told.remedy)
 		with self.under_load() as load:
 			self.deploy("new")
 			self.assertEqual(self.restart().outcome, Phase.DONE)
