@@ -30,6 +30,7 @@ DONE = {
 	True: "Removed. Web restarts as before from its next restart on.",
 	False: "Done. Active from the next start of web on: bench safe-restart --no-workers",
 }
+AGAIN = "Type the same command again."
 ALREADY = {True: "{file} has no lines of fmx_restart.", False: "{file} has the lines already."}
 
 
@@ -42,6 +43,8 @@ def run(*, removes: bool, yes: bool) -> None:
 			return
 		click.echo(f"{WHAT_IT_DOES[planned.change].format(file=planned.file)}\n\n{LINES}")
 		agree(yes, COMMAND + (" --remove" if removes else ""))
+		if plan(removes=removes) != planned:
+			raise WrongEnvironment(f"{planned.file} was changed meanwhile. Nothing was done.", hint=AGAIN)
 		change(planned)
 	click.echo(DONE[removes])
 

@@ -49,48 +49,70 @@ class PlannedChange:
 def plan_installation(sites_folder: Path) -> PlannedChange:
 	"""What `setup web` would do. Changes nothing. Raises OSError where the file cannot be read."""
 	file = sites_folder / CONFIGURATION
+	if is_set_up(sites_folder):
+		return PlannedChange(file, Change.NONE)
 	if file.is_symlink():
 		return PlannedChange(file, Change.BY_HAND, reason="it is a link to another file")
 	if not file.exists():
 		return PlannedChange(file, Change.CREATE, LINES)
 	try:
-		text = file.read_text()
+		text = text_of(file)
 		ast.parse(text)
 	except (ValueError, SyntaxError):
 		return PlannedChange(file, Change.BY_HAND, reason="it is not Python that can be read")
-	if MARK in text:
-		return PlannedChange(file, Change.NONE, text)
-	return PlannedChange(file, Change.APPEND, f"{text.rstrip()}\n\n{LINES}" if text.strip() else LINES)
+	end = "" if text.endswith("\n") else "\n"
+	return PlannedChange(file, Change.APPEND, f"{text}{end}\n{LINES}" if text.strip() else LINES)
 
 
 def plan_removal(sites_folder: Path) -> PlannedChange:
 	"""What `setup web --remove` would do. Changes nothing. Raises OSError where the file cannot be read."""
 	file = sites_folder / CONFIGURATION
-	text = file.read_text() if file.exists() else ""
-	if MARK not in text:
-		return PlannedChange(file, Change.NONE, text)
-	if file.is_symlink() or text.count(BEGIN) != 1 or text.count(END) != 1:
+	if not file.exists() or MARK.encode() not in file.read_bytes():
+		return PlannedChange(file, Change.NONE)
+	if file.is_symlink():
+		return PlannedChange(file, Change.BY_HAND, reason="it is a link to another file")
+	try:
+		before, after = around_lines(text_of(file))
+	except ValueError:
 		return PlannedChange(file, Change.BY_HAND, reason="our lines in it were changed")
+	own = f"{before}{after}"
+	return PlannedChange(file, Change.CUT, own) if own.strip() else PlannedChange(file, Change.DELETE)
+
+
+def around_lines(text: str) -> tuple[str, str]:
+	"""What stands before our lines, and after them. Raises ValueError where they are not as we have written them."""
+	if text.count(BEGIN) != 1 or text.count(END) != 1 or text.count(MARK) != 1:
+		raise ValueError
 	before, _, rest = text.partition(BEGIN)
-	own = f"{before.rstrip()}\n{rest.partition(END)[2].lstrip()}".strip()
-	return PlannedChange(file, Change.CUT, f"{own}\n") if own else PlannedChange(file, Change.DELETE)
+	before = before.removesuffix("\n") if before.endswith("\n\n") else before
+	return before, rest.partition(END)[2].removeprefix("\n")
+
+
+def text_of(file: Path) -> str:
+	"""With its line ends as they are. Raises OSError, and ValueError for what is not UTF-8."""
+	return file.read_bytes().decode()
 
 
 def carry_out(planned: PlannedChange) -> None:
-	"""Raises OSError."""
+	"""Raises OSError: the file is as it was then."""
 	if planned.change is Change.DELETE:
 		planned.file.unlink()
-	elif planned.change in (Change.CREATE, Change.APPEND, Change.CUT):
-		if planned.change is Change.CREATE:
-			create_empty(planned.file)
+	elif planned.change is Change.CREATE:
+		create(planned.file, planned.text)
+	elif planned.change in (Change.APPEND, Change.CUT):
 		replace_text(planned.file, planned.text)
 
 
-def create_empty(file: Path) -> None:
+def create(file: Path, text: str) -> None:
 	"""For the user of the bench, also where root types the command. Raises OSError."""
 	file.touch(0o644, exist_ok=False)
-	with file.open("rb") as empty:
-		give_to_owner(empty.fileno(), str(file.parent))
+	try:
+		with file.open("rb") as empty:
+			give_to_owner(empty.fileno(), str(file.parent))
+		replace_text(file, text)
+	except OSError:
+		file.unlink()
+		raise
 
 
 ABOUT = "Web requests fail while web restarts. To let old web workers serve until new ones answer, type: bench safe-restart setup"

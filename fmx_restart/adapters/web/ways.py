@@ -86,8 +86,9 @@ def way_by_words(sites_folder: Path, pid: int) -> WebWay | None:
 
 def is_set_up(sites_folder: Path) -> bool:
 	"""Whether the configuration that gunicorn reads there calls the hooks."""
-	with suppress(OSError, ValueError):
-		return MARK in (sites_folder / CONFIGURATION).read_text()
+	with suppress(OSError):
+		lines = (sites_folder / CONFIGURATION).read_bytes().splitlines()
+		return any(MARK.encode() in line.partition(b"#")[0] for line in lines)
 	return False
 
 

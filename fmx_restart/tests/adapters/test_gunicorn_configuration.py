@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fmx_restart.adapters.control_sites import mark_site, unmark_site
@@ -15,9 +19,33 @@ from fmx_restart.adapters.web.gunicorn_configuration import (
 	plan_removal,
 	remove_where_unused,
 )
+from fmx_restart.adapters.web.ways import is_set_up
 from fmx_restart.tests.adapters.benches import short_folder
 
 OWN = "workers = 3\n\ndef when_ready(server):\n\tpass\n"
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+	"""No file may grow beyond 10 bytes."""
+	limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+	resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+	try:
+		yield
+	finally:
+		resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+	"""A user who owns nothing there."""
+	if os.geteuid() != 0:
+		raise unittest.SkipTest("needs root to become another user")
+	os.seteuid(65534)
+	try:
+		yield
+	finally:
+		os.seteuid(0)
 
 
 class TestConfiguration(unittest.TestCase):
@@ -42,6 +70,20 @@ class TestConfiguration(unittest.TestCase):
 		carry_out(plan_removal(self.sites))
 		self.assertEqual(self.file.read_text(), OWN)
 
+	def test_every_letter_of_it_is(self):
+		for own in (
+			OWN,
+			"\n\n# only this",
+			"workers = 3\r\nthreads = 4\r\n",
+			"name = 'ä'\n\n\n",
+			"\tx = 1\n"[1:],
+		):
+			self.file.write_bytes(own.encode())
+			carry_out(plan_installation(self.sites))
+			self.assertTrue(is_set_up(self.sites))
+			carry_out(plan_removal(self.sites))
+			self.assertIn(self.file.read_bytes().decode(), (own, f"{own}\n"))
+
 	def test_lines_that_someone_added_below_ours_stay(self):
 		carry_out(plan_installation(self.sites))
 		self.file.write_text(f"{LINES}threads = 4\n")
@@ -54,6 +96,42 @@ class TestConfiguration(unittest.TestCase):
 		self.file.unlink()
 		self.file.symlink_to(self.sites / "elsewhere.py")
 		self.assertIs(plan_installation(self.sites).change, Change.BY_HAND)
+
+	def test_a_link_to_a_file_that_has_the_lines_is_set_up_and_they_are_taken_out_by_hand(self):
+		(self.sites / "elsewhere.py").write_text(OWN + LINES)
+		self.file.symlink_to(self.sites / "elsewhere.py")
+		self.assertIs(plan_installation(self.sites).change, Change.NONE)
+		self.assertIs(plan_removal(self.sites).change, Change.BY_HAND)
+
+	def test_what_is_no_text_is_never_changed(self):
+		self.file.write_bytes(b"\xff\xfe\0x")
+		self.assertIs(plan_installation(self.sites).change, Change.BY_HAND)
+		self.assertIs(plan_removal(self.sites).change, Change.NONE)
+		self.file.write_bytes(b"\xff" + LINES.encode())
+		self.assertIs(plan_removal(self.sites).change, Change.BY_HAND)
+
+	def test_lines_that_are_a_comment_do_nothing(self):
+		self.file.write_text("".join(f"# {line}\n" for line in LINES.splitlines()))
+		self.assertFalse(is_set_up(self.sites))
+		self.assertIs(plan_installation(self.sites).change, Change.APPEND)
+
+	def test_a_full_disk_leaves_everything_as_it_was(self):
+		for own in ("", OWN):
+			if own:
+				self.file.write_text(own)
+			before = {path.name: path.read_text() for path in self.sites.iterdir()}
+			with full_disk(), self.assertRaises(OSError):
+				carry_out(plan_installation(self.sites))
+			self.assertEqual({path.name: path.read_text() for path in self.sites.iterdir()}, before)
+
+	def test_a_folder_in_which_one_may_not_write_and_a_file_of_another_user_stay_as_they_are(self):
+		self.sites.chmod(0o755)
+		for text in ("", OWN):
+			if text:
+				self.file.write_text(text)
+			with nobody(), self.assertRaises(PermissionError):
+				carry_out(plan_installation(self.sites))
+			self.assertEqual([path.read_text() for path in self.sites.iterdir()], [text] if text else [])
 
 	def test_without_our_lines_there_is_nothing_to_remove(self):
 		self.assertIs(plan_removal(self.sites).change, Change.NONE)
