@@ -23,7 +23,9 @@ from fmx_restart.engine.errors import JournalUnreadable, OtherMachine
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Holder, Machine, is_same_machine
 from fmx_restart.engine.migration import Result
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, OtherOperation
+from fmx_restart.engine.web_answers import outage
 
 KEPT = 200  # journals
 LAUNCH = (".request.json", "-launch.log")  # ends of the names of what a launch leaves
@@ -166,8 +168,9 @@ class OthersAtWork:
 		for journal in islice(sorted(self.folder.glob("*.jsonl"), reverse=True), RECENT):
 			with suppress(OSError):  # pruned meanwhile, or not ours
 				_, fact = fact_in(end_of(journal))
-				if isinstance(fact, events.Ended) and (fact.report.web_outage or 0.0) >= NOTICED:
-					return fact.report.web_outage
+				is_done = isinstance(fact, events.Ended) and fact.report.outcome is Phase.DONE
+				if is_done and (seconds := outage(fact.report.web) or 0.0) >= NOTICED:
+					return seconds
 		return None
 
 

@@ -15,6 +15,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, OtherOperation, Setting
 from fmx_restart.engine.report import Report
+from fmx_restart.engine.web_answers import WebAnswers
 from fmx_restart.tests.adapters.test_journal import JournalTest
 
 FIRST, SECOND = "20260101-120000-aaaa", "20260101-120100-bbbb"
@@ -76,21 +77,27 @@ class TestOthersAtWork(JournalTest):
 		self.assertLess(time.monotonic() - started, 0.5)
 
 
+def restarted(unanswered: float | None) -> events.Ended:
+	"""`unanswered`: seconds; None where web was left alone."""
+	web = [] if unanswered is None else [WebAnswers("127.0.0.1:8000", slowest=0.1, unanswered=unanswered)]
+	return events.Ended(Report(FIRST, "bench", "wait-workers", 0.0, outcome=Phase.DONE, web=web))
+
+
 class TestLastOutage(JournalTest):
 	def last(self) -> float | None:
 		return OthersAtWork(self.folder, "20260101-130000-cccc").last_web_outage()
 
 	def test_the_newest_operation_that_stopped_web_tells_it(self):
 		self.assertIsNone(self.last())
-		self.write(FIRST, began(4711), ended(web_outage=1.4))
+		self.write(FIRST, began(4711), restarted(1.4))
 		self.assertEqual(self.last(), 1.4)
-		self.write(SECOND, began(4711), ended(web_outage=0.8))
+		self.write(SECOND, began(4711), restarted(0.8))
 		self.assertEqual(self.last(), 0.8)
 
 	def test_one_whose_old_workers_served_on_or_that_left_web_alone_tells_nothing(self):
-		self.write(FIRST, began(4711), ended(web_outage=1.4))
+		self.write(FIRST, began(4711), restarted(1.4))
 		for number, outage in enumerate((0.0, None)):
-			self.write(f"2026010{number + 2}-120100-bbbb", began(4711), ended(web_outage=outage))
+			self.write(f"2026010{number + 2}-120100-bbbb", began(4711), restarted(outage))
 		self.write("20260104-120100-bbbb", began(4711))
 		(self.folder / "20260105-120100-bbbb.jsonl").write_text('\n{"event": "Ended", "report": 7}\n')
 		self.assertEqual(self.last(), 1.4)
