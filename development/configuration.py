@@ -66,6 +66,7 @@ def write_site_config(bench: Bench) -> None:
 			"frappe_user": bench.user,
 			"gunicorn_workers": 2,
 			"live_reload": False,
+			"max_file_size": 25 * 1024 * 1024,  # as newer Frappes have it by default; 10 MB here
 			"redis_cache": bench.redis_cache_url,
 			"redis_queue": bench.redis_queue_url,
 			"redis_socketio": bench.redis_cache_url,

@@ -1,6 +1,6 @@
 """
-The demonstration: a bench under load is restarted in the middle of it, and every job is counted twice over,
-by the app's own ledger and by a journal that the jobs themselves write outside the site's database.
+The demonstration: a bench under load is restarted in the middle of it. Every job is counted twice over, by the app's own
+ledger and by a journal that the jobs themselves write outside the site's database, and every request of a user is counted.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,10 +20,46 @@ from development.lifecycle import up
 from development.progress import Progress
 from development.running import wait_until
 from development.services import process_info
+from development.web_load import Request, WebLoad, web_load
+from development.web_program import configuration_kept, restart_web, set_up
 from development.workload import Account, Mix, Workload, read_journal
 
 #: Jobs that must have started before we restart, and again afterwards: enough to see that the stream is steady.
 STEADY = 20
+
+
+#: Seconds after the restart in which requests are counted: old web workers leave in them.
+AFTERWARDS = 5.0
+
+
+@dataclass(frozen=True)
+class Requests:
+	"""How many, at gunicorn itself and through nginx."""
+
+	before: int
+	during: int
+	after: int
+	failed: int
+	slowest: float  # seconds
+
+	@classmethod
+	def of(cls, load: WebLoad, begin: float, end: float) -> Requests:
+		"""`begin`, `end`: of the restart, by time.monotonic()."""
+		before, during, after = (
+			[request for request in load.requests if first <= request.ended < last]
+			for first, last in ((0.0, begin), (begin, end), (end, float("inf")))
+		)
+		return cls(
+			len(before), len(during), len(after), sum(map(has_failed, load.requests)), slowest(load.requests)
+		)
+
+
+def has_failed(request: Request) -> bool:
+	return not request.is_answered
+
+
+def slowest(requests: list[Request]) -> float:
+	return max((request.seconds for request in requests), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -32,13 +69,19 @@ class Outcome:
 	exit_code: int
 	report: dict
 	account: Account
+	requests: Requests
 	kept_pids: tuple[str, ...]
 
 	@property
 	def is_good(self) -> bool:
 		account = self.account
 		return not (
-			self.exit_code or account.lost or account.run_twice or account.interrupted or self.kept_pids
+			self.exit_code
+			or account.lost
+			or account.run_twice
+			or account.interrupted
+			or self.kept_pids
+			or self.requests.failed
 		)
 
 
@@ -48,7 +91,11 @@ def main(argv: list[str] | None = None) -> int:
 	try:
 		with state.exclusively(progress):
 			bench = up(wanted_bench(options), progress)
-			outcome = restart_under_load(bench, progress, rate=options.rate)
+			with configuration_kept(bench):
+				progress.say("bench safe-restart setup web: web is set up to fail no request")
+				set_up(bench, is_lingering=True)
+				outcome = restart_under_load(bench, progress, rate=options.rate)
+			restart_web(bench)
 	except DevelopmentError as error:
 		print(f"\n{error}\n{error.hint}", file=sys.stderr)
 		return 1
@@ -73,19 +120,23 @@ def restart_under_load(bench: Bench, progress: Progress, *, rate: float) -> Outc
 	journal.unlink(missing_ok=True)
 	before = pids(bench)
 	progress.say(f"putting {rate:g} real jobs a second on the queues, some of them take seconds")
-	with Workload(bench, journal, Mix(rate=rate, long_share=0.08)) as workload:
+	with Workload(bench, journal, Mix(rate=rate, long_share=0.08)) as workload, web_load(bench) as load:
 		wait_for_starts(journal, STEADY)
 		wait_until(lambda: is_long_job_running(journal), "a long job runs", timeout=60)
 		command = ["--site", bench.site, "safe-restart", "--wait-workers"]
 		progress.say(f"bench {' '.join(command)}\n")
+		begun = time.monotonic()
 		done = bench.run_bench_command(*command, check=False, stdout=None)
+		ended = time.monotonic()
 		print()
 		progress.say("letting the stream run on for a while")
 		wait_for_starts(journal, started(journal) + STEADY)
+		time.sleep(max(0.0, ended + AFTERWARDS - time.monotonic()))
 	account = workload.settle()
 	after = pids(bench)
 	kept = tuple(name for name, pid in before.items() if after.get(name) == pid)
-	return Outcome(done.returncode, last_report(bench), account, kept)
+	requests = Requests.of(load, begun, ended)
+	return Outcome(done.returncode, last_report(bench), account, requests, kept)
 
 
 def pids(bench: Bench) -> dict[str, int]:
@@ -124,14 +175,20 @@ def last_report(bench: Bench) -> dict:
 
 
 def show(bench: Bench, outcome: Outcome) -> None:
-	account, verdict = outcome.account, "as it should be" if outcome.is_good else "NOT as it should be"
+	account, requests = outcome.account, outcome.requests
+	verdict = "as it should be" if outcome.is_good else "NOT as it should be"
 	print(f"""
 What the jobs themselves wrote down, outside the database:
   {account.enqueued} enqueued, {account.started} started, {account.ended} ended
   {len(account.lost)} lost, {len(account.run_twice)} run twice, {len(account.interrupted)} interrupted
   longest time without a job starting: {account.longest_gap:.1f} s
-  processes that kept their old pid: {", ".join(outcome.kept_pids) or "none"}
-  All of it {verdict}.
+
+What users of the site got, at gunicorn itself and through nginx:
+  {requests.before} requests before the restart, {requests.during} during it, {requests.after} after it: {requests.failed} failed
+  slowest answer: {requests.slowest:.2f} s
+
+Processes that kept their old pid: {", ".join(outcome.kept_pids) or "none"}
+All of it is {verdict}.
 
 The bench is still running.
   look at it   {bench.desk_url}  user Administrator, password {bench.admin_password}

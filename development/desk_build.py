@@ -23,7 +23,7 @@ def ensure_realtime(bench: Bench, progress: Progress, log: Path) -> None:
 		ensure_checkout_packages(app, progress, log)
 		return
 	folder = app / "realtime"
-	if not (folder / "node_modules").exists():
+	if not (folder / "node_modules" / "socket.io-client").exists():
 		progress.say("realtime: socket.io from npm")
 		install_locked(HERE / "realtime", folder, log)
 	shutil.copy(HERE / "realtime" / "server.js", folder / "server.js")

@@ -7,6 +7,8 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 900, 360
 LEFT, RIGHT, TOP, BOTTOM = 50, 20, 70, 50
+X_STEPS, Y_STEPS = (1, 2, 5, 10, 20), (2, 5, 10, 20, 50)
+MOST_MARKS = 15
 COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b9770e")
 
 
@@ -44,15 +46,20 @@ class Scale:
 		return HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
 
 
+def step_for(length: float, steps: tuple[int, ...]) -> int:
+	"""The smallest one that gives so few marks that their numbers do not touch."""
+	return next((step for step in steps if length / step <= MOST_MARKS), steps[-1])
+
+
 def axes(scale: Scale, x_label: str) -> list[str]:
 	base, parts = scale.y(0), []
-	step = 10 if scale.last - scale.first < 150 else 20
+	step = step_for(scale.last - scale.first, X_STEPS)
 	for tick in range(int(scale.first // step) * step, int(scale.last) + 1, step):
 		if tick >= scale.first:
 			x = scale.x(tick)
 			parts.append(f'<line x1="{x:.1f}" y1="{base}" x2="{x:.1f}" y2="{base + 5}" stroke="black"/>')
 			parts.append(f'<text x="{x:.1f}" y="{base + 20}" text-anchor="middle">{tick}</text>')
-	for tick in range(0, int(scale.top) + 1, 2):
+	for tick in range(0, int(scale.top) + 1, step_for(scale.top, Y_STEPS)):
 		y = scale.y(tick)
 		parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#dddddd"/>')
 		parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>')
