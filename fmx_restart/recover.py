@@ -11,6 +11,7 @@ from fmx_restart.adapters.guardian_process import start_guardian
 from fmx_restart.adapters.journal import Journal, crashed_operation_to_recover
 from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.journals import Unfinished, left_by, unfinished
+from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import (
@@ -22,7 +23,7 @@ from fmx_restart.engine.errors import (
 )
 from fmx_restart.engine.recovery import Recovery, TakeOver
 from fmx_restart.engine.report import Report
-from fmx_restart.wiring import journal_folder, lock_holder, this_bench
+from fmx_restart.wiring import lock_holder, this_bench
 
 TRIES_FOR = 600.0  # seconds that the guardian tries, e.g. while Redis is away; then others take over
 AGAIN_AFTER = 5.0  # seconds

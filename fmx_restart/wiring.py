@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 import secrets
-import socket
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
 
 from redis import Redis
 
 from fmx_restart.adapters.bench import (
 	apps,
 	bench_folder,
-	bench_id,
-	bench_path,
 	check_workers,
 	read_config,
 	sites,
 	web_port,
 )
 from fmx_restart.adapters.code import CodeOnDisk
+from fmx_restart.adapters.frappe_source import queue_limit
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.journal import Journal, newest
-from fmx_restart.adapters.journals import OthersAtWork, journals_of, prune
+from fmx_restart.adapters.journal import Journal
+from fmx_restart.adapters.journal_files import journals_of
+from fmx_restart.adapters.journals import OthersAtWork, prune
 from fmx_restart.adapters.journals import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.absent import AbsentManager
 from fmx_restart.adapters.managers.discovery import find_manager
 from fmx_restart.adapters.migrations import BenchMigrations
-from fmx_restart.adapters.process_table import who_types
 from fmx_restart.adapters.realtime import KeptMessages
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
-from fmx_restart.adapters.setting_rules import whole_number
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, override_of
 from fmx_restart.adapters.web.probe import AskedSites
+from fmx_restart.current_bench import frappe_is_imported, identity, journal_folder
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.checks.workers import WorkerRow, workers
 from fmx_restart.doctor.examination import Examination
@@ -73,15 +69,10 @@ from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
 
 
-def is_imported() -> bool:
-	"""`python -m fmx_restart` and the guardian never import it: they must work when it cannot be imported."""
-	return "frappe" in sys.modules
-
-
 @cache
 def is_there() -> bool:
 	"""Imported, and fit for use: frappe.init fails where the code of any app cannot be loaded. Then we do without."""
-	if not is_imported():
+	if not frappe_is_imported():
 		return False
 	try:
 		initialise()
@@ -95,21 +86,6 @@ def initialise() -> None:
 
 	if not getattr(frappe.local, "conf", None):
 		frappe.init("")
-
-
-def frappe_queue_limit() -> int | None:
-	"""
-	The depth at which frappe.enqueue begins to raise QueueOverloaded (frappe.utils.background_jobs): Frappe 15 looks
-	only where max_queued_jobs is set, Frappe 16 has a default that grows with the number of sites.
-	"""
-	import frappe
-	from frappe.utils import background_jobs
-
-	if not hasattr(background_jobs, "_check_queue_size"):
-		return None
-	if configured := whole_number(frappe.conf.get("max_queued_jobs")):
-		return configured
-	return 500 + 50 * len(sites()) if int(frappe.__version__.split(".")[0]) >= 16 else None
 
 
 def site_config(site: str) -> dict:
@@ -135,7 +111,7 @@ def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> O
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
 	check_workers(read_config())
 	bench = this_bench(id, options.web_sites)
-	options = replace(options, queue_limit=queue_limit())
+	options = replace(options, queue_limit=queue_limit(read_config(), len(sites())))
 	try:
 		journal = Journal(journals_of(bench.path), id)
 		prune(journals_of(bench.path))
@@ -263,12 +239,6 @@ def process_manager() -> Processes:
 	return manager(identity(config)[1], config, recovers=False)
 
 
-def identity(config: dict) -> tuple[str, str]:
-	"""The bench's id, by Frappe's rule: the names of its queues begin with it. And its folder."""
-	path = bench_path()
-	return bench_id(config, path), bench_folder(path)
-
-
 def queue_connection() -> Redis:
 	"""To the queue's Redis, which answers; raises QueueUnreachable or WrongEnvironment."""
 	config = read_config()
@@ -282,36 +252,9 @@ def mailbox(operation: str) -> RedisRequests:
 	return RedisRequests(connect(config, id), id, operation)
 
 
-def next_operation_id() -> str:
-	"""Sorts after every operation of this bench that has a journal."""
-	last = newest(journal_folder())
-	return new_operation_id(last.stem if last else "")
-
-
-def journal_folder() -> Path:
-	return journals_of(identity(read_config())[1])
-
-
-def launch_log(folder: Path, operation: str) -> Path:
-	"""Beside its journal: what an operation's process printed. It says why where there is no journal; pruned with that."""
-	return folder / f"{operation}-launch.log"
-
-
 def unfinished_sites() -> tuple[str, ...]:
 	"""Those that the last migration left over, in its order."""
 	return unfinished_sites_in(journal_folder())
-
-
-def queue_limit() -> int | None:
-	"""The depth at which frappe.enqueue begins to fail; None where it never does, or where only Frappe could tell."""
-	if is_there():
-		return frappe_queue_limit()
-	return whole_number(read_config().get("max_queued_jobs")) or None
-
-
-def requester() -> str:
-	"""Who typed it, for whoever finds the bench held: sudo's caller rather than root."""
-	return f"{who_types()}@{socket.gethostname()}"
 
 
 def web(path: str, config: dict, named: Iterable[str] = (), *, recovers: bool = False) -> BenchWeb:
@@ -330,9 +273,6 @@ def web(path: str, config: dict, named: Iterable[str] = (), *, recovers: bool = 
 
 def expected_endpoint(config: Mapping) -> Endpoint:
 	return Endpoint("127.0.0.1", web_port(config))
-
-
-T = TypeVar("T")
 
 
 def examine(names: Collection[str] | None = None) -> Examination:
@@ -366,7 +306,7 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = refuse_to_recover)
 		connection=lambda: connect(config, bench_id),
 		processes=lambda: ProcessManagers({THIS_MACHINE: find_manager(path, config)}),
 		host=lambda: ThisHost(path),
-		queue_limit=in_frappe(queue_limit),
+		queue_limit=lambda: queue_limit(config, len(bench.sites())),
 		site_config=site_config,
 		scheduler_lines=scheduler_lines,
 		frappes_folder=bench.bench_path,
@@ -375,17 +315,6 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = refuse_to_recover)
 		recover=recover,
 	)
 	return BenchView(path, bench_id, access)
-
-
-def in_frappe(read: Callable[[], T]) -> Callable[[], T]:
-	"""Each check has a thread of its own, where Frappe is not initialised yet."""
-
-	def initialised() -> T:
-		if is_there():
-			initialise()
-		return read()
-
-	return initialised
 
 
 def scheduler_lines(site: str) -> list[str]:

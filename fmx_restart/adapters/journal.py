@@ -151,10 +151,6 @@ def follow(journal: Path, offset: int = 0) -> Iterator[str | None]:
 				yield None
 
 
-def newest(folder: Path) -> Path | None:
-	return max(folder.glob("*.jsonl"), default=None)
-
-
 class Journal:
 	"""Flushed to disk line by line; readable by its owner only (it names sites and methods)."""
 

@@ -34,11 +34,6 @@ NOTICED = 0.05  # seconds: web that lingers is away for less
 KEPT_FOR = 180 * 86400.0  # seconds
 
 
-def journals_of(bench: str | Path) -> Path:
-	"""The folder in which the journals of a bench lie, and whatever belongs to one operation."""
-	return Path(bench) / "logs" / "fmx_restart"
-
-
 def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list[Path]:
 	"""
 	Delete the oldest, with their logs and requests, when there are too many or they are too old. One that is not finished,

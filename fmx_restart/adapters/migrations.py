@@ -17,7 +17,7 @@ import psutil
 
 from fmx_restart.adapters.command_line import BENCH_HELPER
 from fmx_restart.adapters.database import Sizes, inspect_database
-from fmx_restart.adapters.journals import journals_of
+from fmx_restart.adapters.journal_files import journals_of
 from fmx_restart.adapters.process_table import clock, read_stat
 from fmx_restart.adapters.site_config import is_held
 from fmx_restart.engine.errors import WrongEnvironment

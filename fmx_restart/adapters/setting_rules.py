@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-import redis
-
 from fmx_restart.adapters.managers.names import ADDRESS
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
@@ -84,7 +82,9 @@ def url_fault(url: object) -> str:
 	try:
 		parts = urlsplit(url)
 		check_address(parts)
-		redis.ConnectionPool.from_url(url).make_connection()  # opens nothing yet
+		from redis import ConnectionPool
+
+		ConnectionPool.from_url(url).make_connection()  # opens nothing yet
 	except Exception:  # noqa: BLE001  redis-py hands an option on to whatever class, and each has its own errors
 		return "cannot be read as a Redis URL"
 	return "holds a character that must be escaped" if has_stray_characters(url, parts) else ""

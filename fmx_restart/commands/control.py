@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
-from fmx_restart.adapters.journal import newest
 from fmx_restart.adapters.journal_end import is_closed
+from fmx_restart.adapters.journal_files import newest
 from fmx_restart.commands.operation_process import Reporter, let_go_of_closed_streams, start
 from fmx_restart.commands.viewer import JournalSource, MigrationLogs, Moment, ProcessSource, Viewer, batches
+from fmx_restart.current_bench import journal_folder, requester
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.errors import BenchBusy, OperationError, exit_code_of
@@ -22,7 +23,7 @@ from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import Request, RequestKind
 from fmx_restart.engine.requests import refusal_to_cancel
 from fmx_restart.recover import died_on_another_machine, recover_unfinished_operations, unfinished_operations
-from fmx_restart.wiring import journal_folder, lock_holder, mailbox, requester
+from fmx_restart.wiring import lock_holder, mailbox
 
 ANSWERS_WITHIN = 20.0  # seconds: an operation looks into its mailbox twice a second
 LEFT = 130  # exit code: the viewer was ended by Ctrl-C

@@ -15,7 +15,7 @@ import click
 from fmx_restart.commands.parameters import sites_of, typed_before
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.doctor import console, report
-from fmx_restart.console.listeners import say as show
+from fmx_restart.console.say import say as show
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.frappe_output import HEAD, queue_lines, scheduler_lines, worker_line

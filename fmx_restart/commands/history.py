@@ -11,9 +11,9 @@ import click
 from fmx_restart.adapters.history import PastOperation, past_operations
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.columns import columns
-from fmx_restart.console.listeners import say
+from fmx_restart.console.say import say
+from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine.format import span
-from fmx_restart.wiring import journal_folder
 
 HEAD = ("OPERATION", "STARTED", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT CODE")
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from fmx_restart.commands.restart import exit_on_error
-from fmx_restart.console.listeners import say
+from fmx_restart.console.say import say
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import LogTail, Process

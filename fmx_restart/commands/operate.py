@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from fmx_restart.adapters.managers.systemd import move_out
+from fmx_restart.adapters.journal_files import launch_log
 from fmx_restart.commands.operation_process import (
 	OperationProcess,
 	Reporter,
@@ -21,12 +21,10 @@ from fmx_restart.commands.operation_process import (
 	start,
 )
 from fmx_restart.commands.viewer import ProcessSource, Viewer, error_of
-from fmx_restart.desk.announce import announce
+from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.options import Options
-from fmx_restart.recover import launch_guardian, recover_unfinished_operations
-from fmx_restart.wiring import journal_folder, launch_log, new_operation
 
 ENDS_WITHIN = 5.0  # seconds between an operation's last fact and the end of its process
 SHOW_CURSOR = "\x1b[?25h"  # a live table hides it
@@ -44,6 +42,11 @@ def operate(
 	begins: Callable[[], None] = lambda: None,
 ) -> None:
 	"""`begins` is called once the operation's journal is there. Raises an OperationError when it does not end as Done."""
+	# here, and all of it: this takes most of the time until the first fact, and whoever typed the command waits elsewhere
+	from fmx_restart.desk.announce import announce
+	from fmx_restart.recover import launch_guardian, recover_unfinished_operations
+	from fmx_restart.wiring import new_operation
+
 	try:
 		recover_unfinished_operations(listener)
 		operation = new_operation(id, wanted, [listener])
@@ -73,6 +76,8 @@ def operate_apart(
 	"""
 
 	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
+		from fmx_restart.adapters.managers.systemd import move_out
+
 		if warning := move_out(id):
 			reporter.warning(warning)
 		operate(id, wanted, site, reporter, stop_requested=stop_requested, begins=reporter.begins)

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from fmx_restart import wiring
 from fmx_restart.adapters.bench import is_site, named_sites
+from fmx_restart.current_bench import frappe_is_imported, requester
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import MigrationOptions
@@ -107,9 +107,9 @@ def options(context: click.Context, parameters: Parameters) -> Options:
 			sites=sites,
 			maintenance=phases_named(parameters["maintenance_mode"]),
 			# without Frappe it is typed for a bench that is broken, and known to be
-			ignore_code_faults=parameters["force"] or not wiring.is_imported(),
+			ignore_code_faults=parameters["force"] or not frappe_is_imported(),
 			report_every=parameters["wait_workers_poll"],
-			requested_by=wiring.requester(),
+			requested_by=requester(),
 		)
 
 
@@ -181,7 +181,9 @@ def left_over(typed: Iterable[str]) -> tuple[str, ...]:
 	"""For --resume. Raises UsageError where sites were typed as well, WrongEnvironment where no migration was left over."""
 	if tuple(typed):
 		raise click.UsageError("--resume knows its sites; leave --site out.")
-	found = wiring.unfinished_sites()
+	from fmx_restart.wiring import unfinished_sites
+
+	found = unfinished_sites()
 	if not found:
 		raise WrongEnvironment(
 			"There is no migration to continue: none failed, or its journal is gone. Nothing was changed.",

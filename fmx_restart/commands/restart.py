@@ -1,37 +1,38 @@
-"""What bench safe-restart does: show a plan, begin an operation, or see to the one that there is."""
+"""
+What bench safe-restart does: show a plan, begin an operation, or see to the one that there is. What takes long to import is
+imported once the first line is told (tests/commands/test_first_line.py).
+"""
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TextIO
+from datetime import datetime
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from fmx_restart.adapters.bench import refuse_unknown_sites
-from fmx_restart.commands import control
-from fmx_restart.commands.operate import operate_apart, operate_in_place
 from fmx_restart.commands.parameters import Action, Invocation, Parameters, invocation, options
-from fmx_restart.commands.status import show_status
-from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
-from fmx_restart.console.listeners import JsonLines, PlainLines, say
-from fmx_restart.console.plan import order, plan_sentence, story
-from fmx_restart.console.sentences import plan_warnings, sentence
-from fmx_restart.desk import start_order
-from fmx_restart.desk.start_order import InvalidOrder, StartOrder
-from fmx_restart.engine import events
-from fmx_restart.engine.emitter import Listener
+from fmx_restart.console.say import say
+from fmx_restart.current_bench import journal_folder, next_operation_id
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
-from fmx_restart.engine.events import MigrationFinding
-from fmx_restart.engine.format import span
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plain_text import printable_lines
-from fmx_restart.engine.plan import Plan
-from fmx_restart.wiring import journal_folder, next_operation_id, plan_restart
 
+if TYPE_CHECKING:
+	from fmx_restart.commands.viewer import Viewer
+	from fmx_restart.desk.start_order import StartOrder
+	from fmx_restart.engine import events
+	from fmx_restart.engine.emitter import Listener
+	from fmx_restart.engine.plan import Plan
+
+#: Told before anything is asked that may not answer
+FIRST_LINE = "Preflight: looking at programs, workers and code; nothing is changed yet"
 ORDER_AGAIN = "Start it again in Desk, or type: bench safe-restart --wait-workers"
 GOES_ON = (
 	"Operation {} continues in the background. Watch it: bench safe-restart attach."
@@ -46,8 +47,7 @@ def run(context: click.Context, parameters: Parameters) -> None:
 		if called.order is not None:
 			carry_out(order_of(called.order), called)
 		elif called.action is Action.PLAN:
-			wanted = options(context, parameters)
-			show_plan(plan_restart(wanted), wanted, called.as_json)
+			show_plan(options(context, parameters), called.as_json)
 		elif called.action is Action.RESTART:
 			restart(options(context, parameters), called)
 		else:
@@ -56,6 +56,10 @@ def run(context: click.Context, parameters: Parameters) -> None:
 
 def look_after(called: Invocation) -> None:
 	"""What is done about an operation that there is already."""
+	from fmx_restart.commands import control
+	from fmx_restart.commands.status import show_status
+	from fmx_restart.commands.viewer import Moment
+
 	moment = Moment()
 	if called.action is Action.STATUS:
 		show_status(called.as_json)
@@ -69,6 +73,9 @@ def look_after(called: Invocation) -> None:
 
 def order_of(operation: str) -> StartOrder:
 	"""Raises WrongEnvironment, also for an operation that has begun: its order was carried out."""
+	from fmx_restart.desk import start_order
+	from fmx_restart.desk.start_order import InvalidOrder
+
 	folder = journal_folder()
 	try:
 		order = start_order.read(folder, operation)
@@ -84,24 +91,46 @@ def order_of(operation: str) -> StartOrder:
 
 def carry_out(order: StartOrder, called: Invocation) -> None:
 	"""What Desk or the API ordered, in this process: whoever launched it gave it a session of its own, and no terminal."""
+	from fmx_restart.commands.operate import operate_in_place
+
 	operate_in_place(order.operation, order.options, order.site, listener(called, time.time))
 
 
 def restart(wanted: Options, called: Invocation) -> None:
+	"""Begin an operation, and show it until it ends. Raises its failure."""
+	id = next_operation_id()
+	if not called.as_json:
+		tell_first_line()
 	can_ask = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not called.as_json
 	if can_ask and not called.yes:
+		from fmx_restart.wiring import plan_restart
+
 		wanted = confirmed(wanted, plan_restart)
+	from fmx_restart.commands.operate import operate_apart
 
-	def viewer() -> Viewer:
-		moment = Moment()
-		return Viewer(listener(called, moment), moment, MigrationLogs())
+	operate_apart(id, wanted, next(iter(wanted.sites), None), lambda: viewer(called), leaving(called, id))
 
-	id = next_operation_id()
-	operate_apart(id, wanted, next(iter(wanted.sites), None), viewer, leaving(called, id))
+
+def tell_first_line() -> None:
+	"""Not to a terminal or a pipe that takes nothing just now: that must not keep the operation from beginning."""
+	with suppress(OSError, ValueError):  # standard output was closed
+		if select.select([], [1], [], 0)[1]:
+			time_of_day = click.style(f"{datetime.now():%H:%M:%S}", dim=True)
+			click.echo(f"{time_of_day}  {FIRST_LINE}")
+
+
+def viewer(called: Invocation) -> Viewer:
+	"""What shows the operation, made while its process begins."""
+	from fmx_restart.commands.viewer import MigrationLogs, Moment, Viewer
+
+	moment = Moment()
+	return Viewer(listener(called, moment), moment, MigrationLogs())
 
 
 def confirmed(wanted: Options, planned: Callable[[Options], Plan]) -> Options:
 	"""What the person says yes to. Raises Abort."""
+	from fmx_restart.console.plan import plan_sentence
+
 	plan = planned(wanted)
 	if plan.stopped_web:
 		text = f"Web is stopped ({', '.join(plan.stopped_web)}). Start it too?"
@@ -115,6 +144,7 @@ def confirmed(wanted: Options, planned: Callable[[Options], Plan]) -> Options:
 
 def leaving(called: Invocation, id: str) -> Callable[[events.Event], None]:
 	"""Raises Exit after the fact with which the command lets the terminal go."""
+	from fmx_restart.engine import events
 
 	def after(event: events.Event) -> None:
 		if isinstance(event, events.HandedOver):
@@ -130,10 +160,12 @@ def leaving(called: Invocation, id: str) -> Callable[[events.Event], None]:
 
 def listener(called: Invocation, clock: Callable[[], float]) -> Listener:
 	"""`clock`: when a fact happened, in seconds since the epoch."""
+	from fmx_restart.console.listeners import JsonLines, PlainLines
+
 	if called.as_json:
 		return JsonLines(clock)
 	if is_terminal(sys.stdout) and not called.detach:
-		from fmx_restart.console.listeners import LiveTerminal
+		from fmx_restart.console.live import LiveTerminal
 
 		return LiveTerminal(verbose=called.verbose, clock=clock)
 	return PlainLines(verbose=called.verbose, clock=clock)
@@ -157,24 +189,38 @@ def exit_on_error() -> Iterator[None]:
 		raise click.exceptions.Exit(error.exit_code) from error
 
 
-def show_plan(plan: Plan, wanted: Options, as_json: bool) -> None:
+def show_plan(wanted: Options, as_json: bool) -> None:
+	"""Raises WrongEnvironment where there is none."""
+	from fmx_restart.wiring import plan_restart
+
+	plan = plan_restart(wanted)
 	if as_json:
 		import json
 		from dataclasses import asdict
 
 		click.echo(json.dumps(asdict(plan)))
 		return
-	say(f"{story(wanted)}\n{plan_sentence(plan)}")
+	for line in plan_lines(plan, wanted):
+		say(line)
+
+
+def plan_lines(plan: Plan, wanted: Options) -> Iterator[str]:
+	"""What a person is told of it."""
+	from fmx_restart.console.plan import order, plan_sentence, story
+	from fmx_restart.console.sentences import plan_warnings, sentence
+	from fmx_restart.engine.events import MigrationFinding
+	from fmx_restart.engine.format import span
+
+	yield f"{story(wanted)}\n{plan_sentence(plan)}"
 	for number, (when, names) in enumerate(order(plan, wanted.strategy), start=1):
-		say(f"  {number}. {when}: {', '.join(names)}")
+		yield f"  {number}. {when}: {', '.join(names)}"
 	for finding in plan.findings:
-		say(sentence(MigrationFinding(finding)))
-	for warning in plan_warnings(plan):
-		say(warning)
+		yield sentence(MigrationFinding(finding))
+	yield from plan_warnings(plan)
 	for job in plan.jobs:
 		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
-		say(f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}")
-	say(f"Nothing was changed. Idle workers: {plan.idle_workers}. Queued: {depths(plan)}.")
+		yield f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}"
+	yield f"Nothing was changed. Idle workers: {plan.idle_workers}. Queued: {depths(plan)}."
 
 
 def depths(plan: Plan) -> str:

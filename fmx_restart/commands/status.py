@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from fmx_restart.console.columns import columns
-from fmx_restart.console.listeners import say
+from fmx_restart.console.say import say
 from fmx_restart.doctor.checks.workers import WorkerRow
 from fmx_restart.doctor.programs import ProgramRow, Programs
 from fmx_restart.engine.errors import QueueUnreachable

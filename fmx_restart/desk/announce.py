@@ -8,7 +8,8 @@ from fmx_restart import wiring
 from fmx_restart.adapters.bench import read_config, sites
 from fmx_restart.adapters.control_sites import marked_sites
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket
-from fmx_restart.wiring import identity, queue_connection
+from fmx_restart.current_bench import identity
+from fmx_restart.wiring import queue_connection
 
 CATCH_UP = "fmx_restart.desk.sync.catch_up"
 

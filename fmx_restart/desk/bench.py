@@ -13,12 +13,13 @@ import frappe
 from redis import Redis
 
 from fmx_restart.adapters.bench import read_config
-from fmx_restart.adapters.journals import journals_of
+from fmx_restart.adapters.journal_files import journals_of, launch_log
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket
+from fmx_restart.current_bench import identity
 from fmx_restart.engine.identity import Holder, is_operation_id
-from fmx_restart.wiring import identity, launch_log, queue_connection
+from fmx_restart.wiring import queue_connection
 
 T = TypeVar("T")
 PREFIX = "fmx_restart"

@@ -13,7 +13,7 @@ from frappe import _
 from frappe.rate_limiter import rate_limit
 
 from fmx_restart.adapters.bench import is_site, named_sites
-from fmx_restart.adapters.journal import newest
+from fmx_restart.adapters.journal_files import newest
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket, Waiting
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.desk import bench, launch, rows, start_order

@@ -11,7 +11,8 @@ from pathlib import Path
 from redis import Redis
 
 from fmx_restart.adapters.bench import Change, last_change
-from fmx_restart.adapters.journals import Unfinished, journals_of, unfinished
+from fmx_restart.adapters.journal_files import journals_of
+from fmx_restart.adapters.journals import Unfinished, unfinished
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.discovery import SETUP, sign_of_manager
 from fmx_restart.adapters.process_table import ProcessTable

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fmx_restart.adapters.machine import SystemClock
-from fmx_restart.adapters.process_table import who_types
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
+from fmx_restart.adapters.user import who_types
 from fmx_restart.doctor.bench_view import OURS, BenchView
 from fmx_restart.doctor.words import listed
 from fmx_restart.engine.errors import DrainTimeout

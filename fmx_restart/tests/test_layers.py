@@ -22,6 +22,7 @@ FLOORS = (
 	("adapters", "testing"),
 	("doctor",),
 	("console",),
+	("current_bench",),
 	("wiring",),
 	("recover", "guardian", "leave"),
 	("desk",),

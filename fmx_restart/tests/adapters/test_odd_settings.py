@@ -29,11 +29,11 @@ from fmx_restart.adapters.bench import (
 )
 from fmx_restart.adapters.database import database_fault, days, inspect_database, look_at_database, moment
 from fmx_restart.adapters.managers.supervisor.connection import Unusable, parse_url
-from fmx_restart.adapters.process_table import who_types
 from fmx_restart.adapters.redis_queue.connection import connection_for, credentials
 from fmx_restart.adapters.scheduled_events import Event, ScheduleRecord, local_time
 from fmx_restart.adapters.setting_rules import RULES, number, odd_settings, port_number, whole_number
 from fmx_restart.adapters.site_config import parsed
+from fmx_restart.adapters.user import who_types
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.migration import Gravity
 from fmx_restart.tests.repetitions import repetitions
@@ -175,7 +175,7 @@ class TestFolder(unittest.TestCase):
 		with folder() as top:
 			for name in ("bench/sites", "bench/apps", "elsewhere"):
 				(top / name).mkdir(parents=True)
-			code = "from fmx_restart.wiring import identity; print(*identity({}))"
+			code = "from fmx_restart.current_bench import identity; print(*identity({}))"
 			done = subprocess.run(
 				[sys.executable, "-c", code],
 				cwd=top / "bench" / "sites",
@@ -203,9 +203,11 @@ class TestUser(unittest.TestCase):
 
 	@unittest.skipIf(os.getuid() != 0, "only root can become someone without a name")
 	def test_so_it_has_in_a_container_that_runs_with_a_number(self):
-		code = "import os; os.setuid(54321); from fmx_restart.adapters.process_table import who_types; print(who_types())"
+		code = (
+			"import os; os.setuid(54321); from fmx_restart.adapters.user import who_types; print(who_types())"
+		)
 		done = subprocess.run(
-			[sys.executable, "-c", f"from fmx_restart.adapters import process_table; {code}"],
+			[sys.executable, "-c", f"from fmx_restart.adapters import user; {code}"],
 			cwd=CHECKOUT,
 			env={"PATH": os.environ["PATH"]},
 			capture_output=True,

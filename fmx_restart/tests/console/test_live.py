@@ -9,7 +9,7 @@ from datetime import datetime
 
 from rich.console import Console
 
-from fmx_restart.console.listeners import DrainTable, LiveTerminal
+from fmx_restart.console.live import DrainTable, LiveTerminal
 from fmx_restart.engine import events
 from fmx_restart.engine.ports import WorkerState
 from fmx_restart.tests.console.samples import event_types, sample

@@ -12,7 +12,8 @@ from unittest import mock
 from rich.console import Console
 
 from fmx_restart.console.doctor import report
-from fmx_restart.console.listeners import LiveTerminal, PlainLines
+from fmx_restart.console.listeners import PlainLines
+from fmx_restart.console.live import LiveTerminal
 from fmx_restart.console.sentences import sentence
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.doctor.examination import Examination
