@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -37,6 +38,7 @@ from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.site_config import SiteConfigFiles
+from fmx_restart.adapters.site_config_asked import AskedSiteConfig
 from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, override_of
 from fmx_restart.adapters.web.probe import AskedSites
@@ -79,6 +81,12 @@ def is_there() -> bool:
 	except (Exception, SystemExit):  # noqa: BLE001  whatever an app does when it is imported; the last look tells it
 		return False
 	return True
+
+
+def is_initialised() -> bool:
+	"""As in a request or a job of Frappe's; never in the process of an operation, which does not wait for it."""
+	frappe = sys.modules.get("frappe")
+	return frappe is not None and bool(getattr(frappe.local, "conf", None))
 
 
 def initialise() -> None:
@@ -214,7 +222,7 @@ def this_bench(
 		),
 		fence=RedisFence(connection, fence + owner, seconds=LEASE, replaces=fence),
 		clock=SystemClock(),
-		migrations=BenchMigrations(path, operation, site_config),
+		migrations=BenchMigrations(path, operation, site_config if is_initialised() else AskedSiteConfig()),
 		settings=SiteConfigFiles(path),
 		health=Unexamined() if recovers else BackgroundExamination(examine),
 		requests=NoRequests() if recovers else RedisRequests(connection, id, operation),

@@ -111,7 +111,7 @@ def try_imports(apps: Iterable[str], web: str, writer: int) -> None:
 		os._exit(0)
 
 
-def be_alone(writer: int) -> None:
+def be_alone(*kept: int) -> None:
 	"""No word on the terminal, no hand on the parent's files and connections, no answer to its signals."""
 	gc.disable()
 	signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the parent decides
@@ -120,7 +120,7 @@ def be_alone(writer: int) -> None:
 	signal.alarm(LONGEST)
 	silent = os.open(os.devnull, os.O_RDWR)
 	for file in os.listdir("/proc/self/fd"):  # noqa: PTH208
-		if int(file) not in (writer, silent):
+		if int(file) not in (*kept, silent):
 			with suppress(OSError):  # the one that read this folder
 				os.dup2(silent, int(file))
 	sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115

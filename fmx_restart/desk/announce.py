@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from fmx_restart import wiring
 from fmx_restart.adapters.bench import read_config, sites
+from fmx_restart.adapters.code import be_alone, fork
 from fmx_restart.adapters.control_sites import marked_sites
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket
-from fmx_restart.current_bench import identity
+from fmx_restart.current_bench import frappe_is_imported, identity
 from fmx_restart.wiring import queue_connection
 
 CATCH_UP = "fmx_restart.desk.sync.catch_up"
@@ -21,17 +23,30 @@ def announce(operation: str, site: str | None) -> None:
 	database: a mark in its folder tells that a site has the app installed.
 	"""
 	with suppress(Exception):  # a restart that went well doesn't fail because Redis is away just now
-		config, connection = read_config(), queue_connection()
-		LaunchTicket(connection, identity(config)[0]).give_back(operation)
-		if not wiring.is_there():
-			return
-		site = site or config.get("default_site") or sites()[0]
-		if site in marked_sites():
+		LaunchTicket(queue_connection(), identity(read_config())[0]).give_back(operation)
+	if frappe_is_imported():
+		with suppress(OSError):
+			enqueue_aside(site)
+
+
+def enqueue_aside(site: str | None) -> None:
+	"""In a child that nobody waits for: Frappe takes its time to initialise, and a person waits for the end of the command."""
+	if fork() == 0:
+		try:
+			be_alone()
 			enqueue(site)
+		finally:
+			os._exit(0)
 
 
-def enqueue(site: str) -> None:
+def enqueue(site: str | None) -> None:
+	"""The job that writes the row, where Frappe can be used and the site has the app."""
+	if not wiring.is_there():
+		return
+	chosen = site or read_config().get("default_site") or sites()[0]
+	if chosen not in marked_sites():
+		return
 	import frappe
 
-	frappe.init(site=site, force=True)
+	frappe.init(site=chosen, force=True)
 	frappe.enqueue(CATCH_UP, queue="short", job_id="fmx_restart_record", deduplicate=True)

@@ -24,7 +24,7 @@ FLOORS = (
 	("console",),
 	("current_bench",),
 	("wiring",),
-	("recover", "guardian", "leave"),
+	("recover", "guardian", "leave", "site_config_process"),
 	("desk",),
 	("commands",),
 	("install",),

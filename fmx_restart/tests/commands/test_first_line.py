@@ -8,13 +8,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 import fmx_restart
+from fmx_restart.commands.operate import ENDS_WITHIN
 from fmx_restart.commands.restart import FIRST_LINE
 from fmx_restart.tests.adapters.benches import make_bench
 from fmx_restart.tests.bench.command import Command
+from fmx_restart.tests.commands.managed_bench import ManagedBench
 
 ROOT = Path(fmx_restart.__file__).parent.parent
 WRONG_ENVIRONMENT = 7  # exit code
@@ -161,3 +164,37 @@ class TestFirstLine(FirstLineCase):
 		code = "import os; os.close(1)\nfrom fmx_restart.commands.restart import *; tell_first_line()"
 		done = self.run_code(code)
 		self.assertEqual(done.stderr.count("Traceback"), 0, done.stderr)
+
+
+#: As bench_helper leaves it: imported, and not initialised
+HANGS = """
+import time, types
+local = types.SimpleNamespace()
+def init(*given, **named): time.sleep(600)
+"""
+TYPED = """
+import frappe
+from fmx_restart.__main__ import main
+main(["safe-restart", "--wait-workers", "--yes", "--force", "--json"])
+"""
+
+
+class TestHungFrappe(ManagedBench):
+	def test_an_operation_does_not_wait_for_it(self):
+		# Given a Frappe that is imported, and hangs where it is initialised
+		self.start_manager()
+		(self.bench / "frappe.py").write_text(HANGS)
+		environment = {
+			**os.environ,
+			"PYTHONPATH": f"{self.bench}:{ROOT}",
+			"FRAPPE_BENCH_ROOT": str(self.bench),
+		}
+		command = Command([sys.executable, "-c", TYPED], cwd=self.bench / "sites", env=environment)
+		self.addCleanup(command.end)
+		# Then the operation begins, and the command ends, as without Frappe
+		command.wait_for_fact("Planned")
+		command.process.terminate()
+		command.wait_for_fact("Ended")
+		began = time.monotonic()
+		command.finish()
+		self.assertLess(time.monotonic() - began, ENDS_WITHIN)
