@@ -19,7 +19,7 @@ try:
 	from {MARK} import install
 
 	install(globals())
-except Exception:  # web starts as always where the app is gone or broken
+except (Exception, SystemExit):  # web starts as always where the app is gone or broken
 	pass
 {END}
 """
@@ -125,7 +125,7 @@ def advice_at_installation(sites_folder: Path) -> str:
 
 def remove_where_unused(sites_folder: Path) -> str:
 	"""Take our lines out once no site has the app any more. What was done, or is left to a person; empty for nothing."""
-	file = sites_folder / CONFIGURATION
+	file = f"sites/{CONFIGURATION}"
 	try:
 		if marked_sites(sites_folder) or not is_set_up(sites_folder):
 			return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from fmx_restart.adapters.web.gunicorn_configuration import (
 	plan_removal,
 	remove_where_unused,
 )
-from fmx_restart.adapters.web.ways import is_set_up
+from fmx_restart.adapters.web.ways import MARK, is_set_up
 from fmx_restart.tests.adapters.benches import short_folder
 
 OWN = "workers = 3\n\ndef when_ready(server):\n\tpass\n"
@@ -142,11 +144,23 @@ class TestConfiguration(unittest.TestCase):
 		self.file.write_text(LINES.partition("# fmx_restart: end")[0])
 		self.assertIs(plan_removal(self.sites).change, Change.BY_HAND)
 
-	def test_the_lines_do_nothing_where_the_app_is_gone(self):
-		gone = LINES.replace("fmx_restart.web", "app_that_is_gone.web")
-		namespace: dict = {}
-		exec(gone, namespace)
-		self.assertNotIn("install", namespace)
+	def test_the_lines_do_nothing_and_say_nothing_where_the_app_is_gone_or_broken(self):
+		package = self.sites / "broken_app"
+		package.mkdir()
+		for code in (
+			None,
+			"def (:",
+			"raise RuntimeError",
+			"raise SystemExit(3)",
+			"import app_that_is_gone",
+			"",
+		):
+			if code is not None:
+				(package / "hooks.py").write_text(code)
+			(self.sites / "lines.py").write_text(LINES.replace(MARK, "broken_app.hooks"))
+			words = [sys.executable, "-B", "-c", "import lines; print('as always')"]
+			done = subprocess.run(words, cwd=self.sites, capture_output=True, text=True)
+			self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "as always\n", ""), code)
 
 
 class TestTheAppLeaves(unittest.TestCase):
