@@ -181,6 +181,17 @@ class TestNewCodeDoesNotAnswer(LingerCase):
 				self.assertEqual(raised.exception.exit_code, 4)
 				self.assertIsNone(self.bench.queue.look().suspension)
 
+	def test_the_end_of_its_log_and_what_to_type_are_told(self):
+		self.bench.processes["web"].log = "ImportError: no module named gone\n"
+		run = self.run_with()
+		with self.assertRaises(ProcessFault) as raised:
+			run.go()
+		(failed,) = [fact for fact in run.of(events.ProcessFailed) if fact.name == "web"]
+		self.assertIn("no module named gone", sentence(failed))
+		self.assertIn("Repair the code, then type the same command again.", raised.exception.hint)
+		(told,) = run.of(events.OldWebServes)
+		self.assertRegex(sentence(told), r"web runs the old code until \d\d:\d\d: .*HTTP 500")
+
 	def test_until_when_old_code_runs_and_what_was_left_is_told(self):
 		run = self.run_with(old_web_timeout=600.0)
 		with self.assertRaises(ProcessFault):
