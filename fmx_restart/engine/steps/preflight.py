@@ -192,6 +192,7 @@ def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple
 	return tuple(process.name for process in processes if process.name in busy)
 
 
+OPEN_SITES = "web answers requests with old code while the schema changes; --maintenance-mode migrate closes the sites meanwhile"
 OLD_CODE = "Old code on a changed schema means errors and corrupt data. --force migrates anyway."
 PASSING_BY = Patience(timeout=10.0, poll=1.0)  # what web requests leave behind ends by itself
 
@@ -230,6 +231,8 @@ def unsafe_options(options: Options) -> list[Finding]:
 	if not options.web:
 		text = "web would keep running old code on the new schema (--no-web)"
 		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave --no-web out. {OLD_CODE}"))
+	elif Phase.MIGRATE not in options.maintenance:
+		findings.append(Finding("", Gravity.NOTE, OPEN_SITES))
 	return findings
 
 

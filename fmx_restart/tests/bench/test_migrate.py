@@ -9,10 +9,12 @@ import psutil
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Finished
+from fmx_restart.tests.bench.http_client import Client
 from fmx_restart.tests.bench.patches import HANGS, RAISES, WORKS, Patches
 from fmx_restart.tests.bench.support import BenchTestCase, own_programs, wait_until_at_rest
 
 TELL_WORKER = "fmx_restart.tests.bench.jobs.tell_worker"
+PING = "/api/method/ping"
 HANGING = 25.0  # seconds until a migration that hangs is ended: Frappe itself needs some to come as far
 
 
@@ -59,6 +61,8 @@ class TestAPatchThatWorks(MigrateTestCase):
 		command.wait_for_fact("MigrationOutput", line="waiting at the gate")
 		cls.meanwhile, cls.pids_meanwhile = cls.settings(), cls.pids()
 		cls.alive_meanwhile = {name for name, pid in cls.before.items() if pid and psutil.pid_exists(pid)}
+		asked = Client(cls.bench)
+		cls.answers_meanwhile = {asked.request("GET", PING).status for _ in range(10)}
 		# When jobs arrive, and the patch ends
 		cls.workers = cls.folder / "workers"
 		queues = ("short", "default", "long")
@@ -88,6 +92,10 @@ class TestAPatchThatWorks(MigrateTestCase):
 			elif name.partition(":")[0] in own_programs(self.bench):
 				self.assertEqual(self.pids_meanwhile[name], 0, name)
 				self.assertNotIn(name, self.alive_meanwhile)
+
+	def test_old_web_workers_say_only_that_the_site_is_closed(self):
+		"""As --maintenance-mode migrate asks for: no old code meets the new schema."""
+		self.assertEqual(self.answers_meanwhile, {503})
 
 	def test_settings_are_on_meanwhile_and_every_byte_is_as_found_afterwards(self):
 		self.assertEqual((self.meanwhile["maintenance_mode"], self.meanwhile["pause_scheduler"]), (1, 1))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.migration import Finding, Gravity, Result
-from fmx_restart.engine.options import Strategy
+from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions, Result
+from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.tests.engine.test_migrate import MigrationTest
+from fmx_restart.tests.engine.support import Run
+from fmx_restart.tests.engine.test_migrate import SITES, MigrationTest
 
 
 class TestFindings(MigrationTest):
@@ -24,7 +25,24 @@ class TestFindings(MigrationTest):
 		self.fail(self.run_with(), WrongEnvironment)
 		run = self.run_with(force=True)
 		run.go()
-		self.assertEqual(len(run.of(events.MigrationFinding)), 1)
+		told = [fact.finding.gravity for fact in run.of(events.MigrationFinding)]
+		self.assertEqual(told.count(Gravity.DOUBTFUL), 1)
+
+	def test_sites_that_stay_open_for_old_web_are_told_and_closed_ones_are_not(self):
+		for phases, is_told in (((), True), ((Phase.DRAIN,), True), ((Phase.MIGRATE,), False)):
+			self.setUp()
+			self.bench.settings.files = {site: {} for site in SITES}
+			maintenance = frozenset(phases)
+			options = Options(
+				strategy=Strategy.WAIT_WORKERS,
+				sites=SITES,
+				migration=MigrationOptions(),
+				maintenance=maintenance,
+			)
+			run = Run(self.bench, options)
+			run.go()
+			texts = [fact.finding.text for fact in run.of(events.MigrationFinding)]
+			self.assertEqual(any("--maintenance-mode migrate" in text for text in texts), is_told, phases)
 
 	def test_a_transaction_that_ends_with_its_job_is_told_and_does_not_refuse(self):
 		self.find(Gravity.TRANSIENT)
