@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import CrashedOperation
-from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState
+from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind, ProcessState
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
@@ -66,12 +66,23 @@ class Recovery(Operation):
 					self.bench.web.withdraw_orders()
 				replacements = self._clean_up()
 				self.settings.restore()
+		else:
+			self._free_bench()
 		failed = self._names_of_failed(replacements)
 		self.report.failure = self._what_happened(failed)
 		self._end(Phase.FAILED if failed else Phase.RECOVERED)
 		if failed:
 			raise ProcessFault(self.report.failure.message, hint=self.report.failure.hint)
 		return self.report
+
+	def _free_bench(self) -> None:
+		"""
+		Nothing was changed, and nothing has to be waited for: only the lock of the dead operation may stand, and would refuse
+		the next one for up to half a minute. Whoever recovers knows that it is dead. Another one's lock stays.
+		"""
+		with suppress(OperationError):  # then it ends by itself
+			if self.bench.lock.hold(self.note()) is not Hold.FOREIGN:
+				self.bench.lock.release()
 
 	def _names_of_failed(self, replacements: list[Replacement]) -> list[str]:
 		return [replacement.old.name for replacement in replacements if replacement.stage is Stage.FAILED]
@@ -244,6 +255,9 @@ class TakeOver(Recovery):
 
 	def start_what_is_down(self) -> None:
 		"""No program of this machine belongs to it."""
+
+	def _free_bench(self) -> None:
+		"""It holds the lock itself, to its end."""
 
 	def _names_of_failed(self, replacements: list[Replacement]) -> list[str]:
 		return list(self.original.stopping)
