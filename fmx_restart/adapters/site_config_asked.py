@@ -17,7 +17,8 @@ from typing import Any
 from fmx_restart.engine.errors import WrongEnvironment
 
 MODULE = "fmx_restart.site_config_process"
-ANSWERS_WITHIN = 15.0  # seconds; the lock lasts twice as long, and is renewed between two sites
+#: Seconds: a second where the machine has room. On one that is overloaded the lock may lapse meanwhile, before any change
+ANSWERS_WITHIN = 60.0
 
 
 class AskedSiteConfig:
