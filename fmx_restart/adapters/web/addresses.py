@@ -278,6 +278,8 @@ def all_listeners() -> tuple[Listener, ...]:
 
 def tcp_listeners(table: str) -> Iterator[Listener]:
 	for line in lines_of(table):
+		if f" {TCP_LISTEN} " not in line:
+			continue  # a busy machine has thousands of connections that are about to be forgotten
 		fields = line.split()
 		if fields[3] == TCP_LISTEN:
 			host, _, port = fields[1].partition(":")
