@@ -45,21 +45,21 @@ def chosen(wanted: str | None, programs: Collection[Process]) -> list[str]:
 	names = sorted(program.name for program in programs)
 	if wanted is None:
 		return names
-	found = [name for name in names if wanted == name or wanted in name.split(":")]
-	if not found:
+	matching = [name for name in names if wanted == name or wanted in name.split(":")]
+	if not matching:
 		raise WrongEnvironment(
 			f"This bench has no program {wanted!r}.",
 			hint=f"Its programs: {', '.join(names) or 'none'}. Type one of them, or none for all.",
 		)
-	return found
+	return matching
 
 
 def logs_of(tails: dict[str, list[LogTail]]) -> list[Log]:
 	"""Programs may share a log: it is there once, with all their names."""
 	owners: dict[str, list[str]] = {}
 	logs: dict[str, LogTail] = {}
-	for name, found in tails.items():
-		for tail in found:
+	for name, parts in tails.items():
+		for tail in parts:
 			owners.setdefault(tail.source, []).append(name)
 			logs[tail.source] = tail
 	return [Log(tuple(owners[source]), source, tail.lines, tail.fault) for source, tail in logs.items()]
@@ -67,7 +67,7 @@ def logs_of(tails: dict[str, list[LogTail]]) -> list[Log]:
 
 def silent(tails: dict[str, list[LogTail]]) -> list[str]:
 	"""Programs without a log of their own."""
-	return [name for name, found in tails.items() if not found]
+	return [name for name, parts in tails.items() if not parts]
 
 
 def lines(tails: dict[str, list[LogTail]]) -> Iterator[str]:

@@ -183,13 +183,13 @@ def left_over(typed: Iterable[str]) -> tuple[str, ...]:
 		raise click.UsageError("--resume knows its sites; leave --site out.")
 	from fmx_restart.wiring import unfinished_sites
 
-	found = unfinished_sites()
-	if not found:
+	left = unfinished_sites()
+	if not left:
 		raise WrongEnvironment(
 			"There is no migration to continue: none failed, or its journal is gone. Nothing was changed.",
 			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
 		)
-	return named_sites(found)
+	return named_sites(left)
 
 
 def typed_before(context: click.Context) -> str | None:
@@ -199,5 +199,5 @@ def typed_before(context: click.Context) -> str | None:
 
 def sites_of(context: click.Context) -> list[str]:
 	"""Those that bench_helper found: a dict on Frappe 15, a dataclass on 16."""
-	found = context.obj.get("sites") if isinstance(context.obj, dict) else getattr(context.obj, "sites", None)
-	return list(found or [])
+	sites = context.obj.get("sites") if isinstance(context.obj, dict) else getattr(context.obj, "sites", None)
+	return list(sites or [])

@@ -115,19 +115,16 @@ def account_lines(account: Account) -> list[str]:
 	sums = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name == "lost")
 	lines = ["", "  Jobs", f"    {account.before} before + {account.arrived} arrived = {sums}"]
 	lines.append(f"    {len(account.lost)} of {count(account.total, 'job')} lost")
-	if account.gone:
-		lines.append(
-			f"    {count(len(account.gone), 'job')} gone: Redis lost its data meanwhile; no operation can bring them back"
-		)
-	if account.older_ghosts:
-		lines.append(
-			f"    {count(account.older_ghosts, 'job')} had been lost before this operation (not touched)"
-		)
-	if account.older_interrupted:
-		lines.append(
-			f"    {count(len(account.older_interrupted), 'job')} had been interrupted before this operation (not touched)"
-		)
-	return lines
+	return lines + [f"    {count(number, 'job')} {what}" for number, what in asides(account) if number]
+
+
+def asides(account: Account) -> list[tuple[int, str]]:
+	"""How many jobs, and what is said of them, that belong to no sum."""
+	return [
+		(len(account.gone), "gone: Redis lost its data meanwhile; no operation can bring them back"),
+		(account.older_ghosts, "had been lost before this operation (not touched)"),
+		(len(account.older_interrupted), "had been interrupted before this operation (not touched)"),
+	]
 
 
 def ending(report: Report) -> list[str]:

@@ -81,35 +81,50 @@ def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
 
 def preview_of(asked: StartArguments) -> dict[str, Any]:
 	options = asked.options
-	plan, now = plan_restart(options), time.time()
+	plan = plan_restart(options)
 	is_control = current().is_control
 	if not is_control:
 		plan = OwnView(current().site).plan(plan)
-	strategy, why = recommended(plan, options)
 	answer = {
 		"bench": bench.bench_id() if is_control else BENCH,
 		"holder": holder_text(bench.held()),
 		"access": for_desk(),
-		"sentence": plan_sentence(plan),
 		"command": asked.command,
-		"steps": [{"when": when, "processes": names} for when, names in order(plan, options.strategy)],
+		**preview_of_plan(plan, options.strategy),
+		**preview_of_options(plan, options),
+	}
+	return json_safe(answer)
+
+
+def preview_of_plan(plan: Plan, strategy: Strategy) -> dict[str, Any]:
+	"""What the bench does just now, and what would be done with it."""
+	now = time.time()
+	return {
+		"sentence": plan_sentence(plan),
+		"steps": [{"when": when, "processes": names} for when, names in order(plan, strategy)],
 		"left_alone": [process.name for process in plan.left_alone],
 		"jobs": [job_entry(job, now) for job in plan.jobs],
 		"queued": plan.depths,
 		"idle_workers": plan.idle_workers,
 		"likely": plan.likely,
 		"longest": plan.longest,
-		"drain_timeout": options.drain_timeout,
 		"suspension": plan.suspension,
 		"warnings": plan_warnings(plan),
 		"findings": [asdict(finding) for finding in plan.findings],
+	}
+
+
+def preview_of_options(plan: Plan, options: Options) -> dict[str, Any]:
+	"""What was chosen, what we would choose, and what follows."""
+	strategy, why = recommended(plan, options)
+	return {
+		"drain_timeout": options.drain_timeout,
 		"strategy": options.strategy.value,
 		"recommended": strategy.value,
 		"why": why,
 		"consequences": consequences(options, plan),
 		"strategies": offered_strategies(),
 	}
-	return json_safe(answer)
 
 
 def job_entry(job: Job, now: float) -> dict[str, Any]:
@@ -174,7 +189,7 @@ def phase_of(row: frappe._dict, held: bench.Held | None) -> str:
 
 
 def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:
-	found = frappe.get_all(
+	listed = frappe.get_all(
 		rows.DOCTYPE,
 		filters={"status": status} if status else {},
 		fields=["name", *HISTORY],
@@ -182,7 +197,7 @@ def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:
 		limit_start=max(0, offset),
 		limit_page_length=min(max(1, limit), MOST),
 	)
-	return {"operations": [{"operation": row.pop("name"), **row} for row in found]}
+	return {"operations": [{"operation": row.pop("name"), **row} for row in listed]}
 
 
 def row_of(operation: str) -> frappe._dict:
@@ -226,11 +241,11 @@ def held_by() -> bench.Held | None:
 
 def newest() -> str | None:
 	"""Rows whose name is no operation id are not ours."""
-	found = frappe.get_all(
+	names = frappe.get_all(
 		rows.DOCTYPE,
 		filters={"name": ("like", "________-______-____")},
 		order_by="started desc",
 		limit_page_length=MOST,
 		pluck="name",
 	)
-	return next(filter(is_operation_id, found), None)
+	return next(filter(is_operation_id, names), None)

@@ -100,10 +100,10 @@ def web_answers(view: BenchView) -> dict[str, WebAnswer]:
 	configs = readable(view)
 
 	def ask() -> dict[str, WebAnswer]:
-		found = dict(
+		by_site = dict(
 			ask_each(list(configs), lambda site: ping(view, site, configs[site]), no_answer, threads=AT_ONCE)
 		)
-		return {site: found[site] for site in sorted(found)}
+		return {site: by_site[site] for site in sorted(by_site)}
 
 	return view.parts.get("web answers", ask)
 

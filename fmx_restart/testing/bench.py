@@ -273,10 +273,10 @@ class InMemoryMigrations:
 	runs: dict[str, InMemoryRun] = field(default_factory=dict)
 
 	def inspect(self, site: str, options: MigrationOptions) -> list[Finding]:
-		found = [finding for finding in self.findings if finding.site == site]
+		findings = [finding for finding in self.findings if finding.site == site]
 		if site in self.runs and not self.runs[site].is_gone():
-			found.append(Finding(site, Gravity.BLOCKS, "another migration of it is under way"))
-		return found
+			findings.append(Finding(site, Gravity.BLOCKS, "another migration of it is under way"))
+		return findings
 
 	def start(self, site: str, options: MigrationOptions) -> InMemoryRun:
 		return self._start(site, self.scripts.get(site, Script()))

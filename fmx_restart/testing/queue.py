@@ -239,11 +239,11 @@ class InMemoryQueue(WorkerLoops):
 
 	def hashes(self, beat: Beat = no_beat) -> Ids:
 		self.server.answer()
-		found, names = Ids(), list(self.tasks)
+		ids, names = Ids(), list(self.tasks)
 		for begin in range(0, len(names), PAGE):
-			found.add(ids_of(names[begin : begin + PAGE]))
+			ids.add(ids_of(names[begin : begin + PAGE]))
 			self._turn_page(beat)
-		return found
+		return ids
 
 	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
 		ids = list(ids)

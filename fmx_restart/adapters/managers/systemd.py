@@ -53,8 +53,8 @@ def path_in(file: Path) -> PurePosixPath:
 	except OSError:
 		return PurePosixPath("/")
 	# cgroup v2 has one line, "0::/path"; in v1 systemd's own hierarchy is called name=systemd
-	found = (line.partition(":")[2].partition(":")[::2] for line in lines)
-	paths = (PurePosixPath(path) for controller, path in found if controller in {"", "name=systemd"})
+	hierarchies = (line.partition(":")[2].partition(":")[::2] for line in lines)
+	paths = (PurePosixPath(path) for controller, path in hierarchies if controller in {"", "name=systemd"})
 	return next((path for path in paths if path.suffix in {".service", ".scope"}), PurePosixPath("/"))
 
 
@@ -101,7 +101,7 @@ def show(units: Sequence[str], properties: Iterable[str], *, user: bool = False)
 
 def parse(text: str) -> list[dict[str, str]]:
 	"""Blocks of Name=value lines, an empty line between two units. A name that comes twice keeps both, by lines."""
-	found = []
+	units = []
 	for block in re.split(r"\n\s*\n", text.strip()):
 		unit: dict[str, str] = {}
 		for line in block.splitlines():
@@ -109,8 +109,8 @@ def parse(text: str) -> list[dict[str, str]]:
 			if is_property:
 				unit[name] = f"{unit[name]}\n{value}" if name in unit else value
 		if unit:
-			found.append(unit)
-	return found
+			units.append(unit)
+	return units
 
 
 def seconds(span: str) -> float | None:
@@ -163,14 +163,14 @@ class Unit:
 
 	def written_score(self) -> tuple[str, str] | None:
 		"""OOMScoreAdjust and the file that sets it: systemd ignores a value that is out of range, and tells none."""
-		found = None
+		last = None
 		for file in self.files:
 			try:
 				for value in SCORE.findall(Path(file).read_text()):
-					found = value, file
+					last = value, file
 			except (OSError, ValueError):
 				continue
-		return found
+		return last
 
 
 def units_of(bench: BenchFolder, more: Iterable[str] = ()) -> list[Unit]:
@@ -249,11 +249,11 @@ def ends_with_login() -> bool:
 	"""logind's KillUserProcesses, for this user. False where logind does not answer."""
 	names = "KillUserProcesses", "KillOnlyUsers", "KillExcludeUsers"
 	answer = output_of("loginctl", "show-user", *(f"--property={name}" for name in names))
-	found = dict(line.partition("=")[::2] for line in (answer or "").splitlines())
+	settings = dict(line.partition("=")[::2] for line in (answer or "").splitlines())
 	user = os.environ.get("USER", "")
-	only = found.get("KillOnlyUsers", "").split()
-	is_excluded = user in found.get("KillExcludeUsers", "").split()
-	return found.get("KillUserProcesses") == "yes" and not is_excluded and (not only or user in only)
+	only = settings.get("KillOnlyUsers", "").split()
+	is_excluded = user in settings.get("KillExcludeUsers", "").split()
+	return settings.get("KillUserProcesses") == "yes" and not is_excluded and (not only or user in only)
 
 
 def is_moved(operation: str, cgroup: Path, *, first_users: bool) -> bool:
@@ -277,11 +277,11 @@ def is_moved_by(operation: str, cgroup: Path, *, users: bool) -> bool:
 
 def output_of(program: str, *words: str) -> str | None:
 	"""None where it fails, or does not answer in time."""
-	found = shutil.which(program)
+	path = shutil.which(program)
 	environ = {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **os.environ}
 	try:
 		done = subprocess.run(
-			[found or program, *words],
+			[path or program, *words],
 			capture_output=True,
 			text=True,
 			timeout=SCOPE_TIMEOUT,

@@ -26,37 +26,44 @@ CODES = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY"}  # where redis-
 
 @contextmanager
 def redis_border() -> Iterator[None]:
+	"""What redis-py raises inside becomes QueueUnreachable where it may pass, and WrongEnvironment elsewhere."""
 	try:
 		yield
-	except REFUSED as error:
-		raise WrongEnvironment(
-			f"Redis refuses what this bench needs: {error_text(error)}.",
-			hint="Check use_rq_auth, rq_username and rq_password in sites/common_site_config.json"
-			" against config/redis_queue.acl.",
-		) from error
-	except AWAY as error:
-		raise QueueUnreachable(
-			f"Redis does not answer: {error_text(error)}.",
-			hint="Check redis_queue in sites/common_site_config.json, and that Redis runs:"
-			" redis-cli -u <redis_queue> ping.",
-		) from error
-	except exceptions.ResponseError as error:
-		if code := writes_nothing(error):
-			raise QueueUnreachable(
-				f"Redis refuses to write ({code}): {error_text(error)}.",
-				hint="Check Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
-				" redis-cli -u <redis_queue in sites/common_site_config.json> info.",
-			) from error
-		raise WrongEnvironment(
-			f"Redis cannot do what this bench needs: {error_text(error)}.",
-			hint="Check redis_queue in sites/common_site_config.json, then Redis' memory, role and version"
-			" (6.0.6 or newer): redis-cli -u <redis_queue> info.",
-		) from error
+	except (*REFUSED, *AWAY, exceptions.ResponseError) as error:
+		raise told(error) from error
 	except (exceptions.RedisError, UnicodeError) as error:  # its text may hold what was to be sent
 		raise WrongEnvironment(
 			f"Redis cannot be used ({type(error).__name__}).",
 			hint="Check the settings that begin with redis_queue and rq_ in sites/common_site_config.json.",
 		) from None
+
+
+def told(error: Exception) -> QueueUnreachable | WrongEnvironment:
+	"""The engine's error for this one, whose text is Redis' own."""
+	text = error_text(error)
+	if isinstance(error, REFUSED):
+		return WrongEnvironment(
+			f"Redis refuses what this bench needs: {text}.",
+			hint="Check use_rq_auth, rq_username and rq_password in sites/common_site_config.json"
+			" against config/redis_queue.acl.",
+		)
+	if isinstance(error, AWAY):
+		return QueueUnreachable(
+			f"Redis does not answer: {text}.",
+			hint="Check redis_queue in sites/common_site_config.json, and that Redis runs:"
+			" redis-cli -u <redis_queue> ping.",
+		)
+	if code := writes_nothing(error):
+		return QueueUnreachable(
+			f"Redis refuses to write ({code}): {text}.",
+			hint="Check Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
+			" redis-cli -u <redis_queue in sites/common_site_config.json> info.",
+		)
+	return WrongEnvironment(
+		f"Redis cannot do what this bench needs: {text}.",
+		hint="Check redis_queue in sites/common_site_config.json, then Redis' memory, role and version"
+		" (6.0.6 or newer): redis-cli -u <redis_queue> info.",
+	)
 
 
 def error_text(error: Exception) -> str:

@@ -131,22 +131,22 @@ class Stock:
 
 	def hashes(self, beat: Beat = no_beat) -> Ids:
 		"""SCAN, never KEYS."""
-		found = Ids()
+		ids = Ids()
 		for names in job_ids(self.connection):
 			beat()
-			found.add(names)
-		return found
+			ids.add(names)
+		return ids
 
 	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		return {id: status for id, (status,) in self.fields(ids, "status", beat=beat)}
 
 	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
-		found = {}
+		instants = {}
 		for id, (status, origin, enqueued) in self.fields(ids, "status", "origin", "enqueued_at", beat=beat):
 			if status == "queued" and self.is_ours(origin):
 				record = Record(self.unreadable, "job", id)
-				found[id] = record.instant("enqueued_at", enqueued) or 0.0
-		return found
+				instants[id] = record.instant("enqueued_at", enqueued) or 0.0
+		return instants
 
 	def is_ours(self, origin: str | None) -> bool:
 		"""A job of this bench, of a queue whose lists can all be read."""
@@ -176,8 +176,8 @@ class Stock:
 		"""Of job hashes. None for each field of a key that is gone, or that is none of RQ's hashes."""
 		for chunk in chunks(ids):
 			beat()
-			for id, found in hashes(self.connection, chunk, names, self.unreadable):
-				yield id, [None if value is None else text(value) for value in found or [None] * len(names)]
+			for id, values in hashes(self.connection, chunk, names, self.unreadable):
+				yield id, [None if value is None else text(value) for value in values or [None] * len(names)]
 
 
 def ids(place: Place, members: list[bytes]) -> list[bytes]:

@@ -46,11 +46,11 @@ def hashes_with_data(
 		sizes = dict(answers(pipe, chunk, unreadable))
 		for id in chunk:
 			pipe.hmget(keys.job_key(id), fields if (sizes[id] or 0) > LARGEST else ["data", *fields])
-		for id, found in answers(pipe, chunk, unreadable):
-			if found and len(found) == len(fields):
+		for id, values in answers(pipe, chunk, unreadable):
+			if values and len(values) == len(fields):
 				unreadable.note("job", id, "its data is larger than 4 MB")
-				found = [None, *found]
-			yield id, found and found[0], found and found[1:]
+				values = [None, *values]
+			yield id, values and values[0], values and values[1:]
 
 
 def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
@@ -62,10 +62,10 @@ def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
 def answers(pipe: Pipeline, ids: Sequence[str], unreadable: Unreadable) -> Iterator[tuple[str, Any]]:
 	"""None for a key of another type."""
 	for id, answer in zip(ids, pipe.execute(raise_on_error=False), strict=True):
-		found = of_its_type(answer)
-		if found is None and not id.endswith(OTHERS_OF_RQ):
+		value = of_its_type(answer)
+		if value is None and not id.endswith(OTHERS_OF_RQ):
 			unreadable.note("job", id, ODD_TYPE)
-		yield id, found
+		yield id, value
 
 
 FIELDS = ("origin", "started_at", "timeout")
@@ -168,8 +168,8 @@ def finished_jobs(
 	pipe = connection.pipeline(transaction=False)
 	for queue in queues:
 		pipe.zrevrange(keys.registry_key(FinishedJobRegistry, queue), 0, NEWEST - 1)
-	found = filter(None, map(of_its_type, pipe.execute(raise_on_error=False)))
-	ids = map(text, chain.from_iterable(found))
+	registered = filter(None, map(of_its_type, pipe.execute(raise_on_error=False)))
+	ids = map(text, chain.from_iterable(registered))
 	for _, data, fields in hashes_with_data(connection, ids, ("started_at", "ended_at"), Unreadable()):
 		started, ended = fields or (None, None)
 		yield data, instant(text(started)), instant(text(ended))
@@ -207,10 +207,10 @@ def newest_failed(connection: Redis, bench_id: str, queues: Iterable[str], most:
 		for name in queues:
 			pipe.zrevrange(keys.registry_key(FailedJobRegistry, f"{bench_id}:{name}"), 0, most - 1)
 		ids = [text(id) for id in chain.from_iterable(filled(pipe))]
-		found = list(hashes_with_data(connection, ids, ("origin", "ended_at"), Unreadable()))
+		read = list(hashes_with_data(connection, ids, ("origin", "ended_at"), Unreadable()))
 	jobs = [
 		FailedJob(id, *label(data), text(fields[0]).removeprefix(f"{bench_id}:"), instant(text(fields[1])))
-		for id, data, fields in found
+		for id, data, fields in read
 		if fields and fields[0]
 	]
 	return sorted(jobs, key=lambda job: job.ended or 0.0, reverse=True)[:most]

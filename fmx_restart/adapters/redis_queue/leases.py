@@ -185,9 +185,9 @@ def forget_owner(connection: Redis, owner: str, bench_id: str, operation: str) -
 def owners(connection: Redis) -> list[Owner]:
 	"""Everyone who holds the fence and has not expired. One round trip."""
 	with redis_border():
-		(seconds, microseconds), found = connection.pipeline().time().hgetall(FENCE_OWNERS).execute()
+		(seconds, microseconds), entries = connection.pipeline().time().hgetall(FENCE_OWNERS).execute()
 	now = seconds + microseconds / 1e6
-	read = (owner(name, fields, now) for name, fields in found.items())
+	read = (owner(name, fields, now) for name, fields in entries.items())
 	return sorted((one for one in read if one.left), key=lambda one: one.name)
 
 

@@ -259,10 +259,10 @@ def jobs_that_begin(script: Script, name: str, stems: list[bytes]) -> int:
 	number = read = 0
 	while True:
 		try:
-			size, found = script(keys=[keys.queue_key(name)], args=[-read - PAGE, -read - 1, *stems])
+			size, beginning = script(keys=[keys.queue_key(name)], args=[-read - PAGE, -read - 1, *stems])
 		except ResponseError as error:
 			of_its_type(error)  # raises any other
 			return 0
-		number, read = number + found, read + size
+		number, read = number + beginning, read + size
 		if size < PAGE:
 			return number

@@ -71,8 +71,8 @@ class Reading:
 
 	def above_mark(self) -> list[Any]:
 		mark = self.marks.pop()
-		found, self.stack[mark:] = self.stack[mark:], []
-		return found
+		above, self.stack[mark:] = self.stack[mark:], []
+		return above
 
 	def so_far(self) -> Any:
 		"""Of a pickle that goes on: what is not complete is closed where it stands."""
@@ -104,10 +104,10 @@ class Reading:
 		self.stack.append(Name(f"{module}.{attribute}") if is_known else UNKNOWN)
 
 	def tuple_of(self, size: int) -> None:
-		found = tuple(self.stack[len(self.stack) - size :])
-		if len(found) != size:
+		items = tuple(self.stack[len(self.stack) - size :])
+		if len(items) != size:
 			raise NoPickle
-		self.stack[len(self.stack) - size :] = [found]
+		self.stack[len(self.stack) - size :] = [items]
 
 	def pop(self) -> None:
 		if self.marks and self.marks[-1] == len(self.stack):

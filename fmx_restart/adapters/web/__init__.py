@@ -86,11 +86,11 @@ class BenchWeb:
 			return None  # old workers serve until a new one takes their place
 		members = [process for family in families for process in family]
 		for family in families or [()]:
-			found = listening(family)
-			if found.is_known:
-				endpoints = found.endpoints or self._meant(family)
-				holders = find_holders(self._bench, found.everybody, endpoints, members)
-				if fault := self._held(holders, is_listening=bool(found.listeners)):
+			sockets = listening(family)
+			if sockets.is_known:
+				endpoints = sockets.endpoints or self._meant(family)
+				holders = find_holders(self._bench, sockets.everybody, endpoints, members)
+				if fault := self._held(holders, is_listening=bool(sockets.listeners)):
 					return fault
 		return None
 
@@ -112,15 +112,15 @@ class BenchWeb:
 	# after it
 
 	def fault(self, family: Sequence[HostProcess]) -> WebFault | None:
-		found = listening(family)
+		sockets = listening(family)
 		is_elsewhere = not family and self._override is not None  # in another container, for instance
-		if found.is_known and not found.listeners and not is_elsewhere:
-			return self._not_listening(found, family)
-		answer = self._answer(self._endpoints(family, found))
+		if sockets.is_known and not sockets.listeners and not is_elsewhere:
+			return self._not_listening(sockets, family)
+		answer = self._answer(self._endpoints(family, sockets))
 		if answer.fault:
 			return answer.fault
-		if found.listeners and (
-			fault := self._held(self._find_holders(found, found.endpoints, family), is_listening=True)
+		if sockets.listeners and (
+			fault := self._held(self._find_holders(sockets, sockets.endpoints, family), is_listening=True)
 		):
 			return fault
 		self._endpoint = answer.endpoint
@@ -128,14 +128,14 @@ class BenchWeb:
 		return None
 
 	def unproved(self, family: Sequence[HostProcess]) -> str:
-		found = listening(family)
-		if not found.is_known:
-			return found.unknown
-		if not found.listeners:
+		sockets = listening(family)
+		if not sockets.is_known:
+			return sockets.unknown
+		if not sockets.listeners:
 			return "none of its processes can be seen"
-		if any(endpoint.overlaps(self._endpoint) for endpoint in found.endpoints):
+		if any(endpoint.overlaps(self._endpoint) for endpoint in sockets.endpoints):
 			return ""
-		return f"{self._endpoint} is none of the addresses at which it listens ({', '.join(map(str, found.endpoints))})"
+		return f"{self._endpoint} is none of the addresses at which it listens ({', '.join(map(str, sockets.endpoints))})"
 
 	def broken_sites(self) -> list[WebFault] | None:
 		if self._asking_sites is None:
@@ -225,26 +225,26 @@ class BenchWeb:
 		)
 		return server.fault()
 
-	def _endpoints(self, family: Sequence[HostProcess], found: Listening | None = None) -> list[Endpoint]:
+	def _endpoints(self, family: Sequence[HostProcess], sockets: Listening | None = None) -> list[Endpoint]:
 		"""Where to ask: what was set; else where these processes listen, the configured address first; else their own words."""
 		if self._override:
 			return [self._override]
-		found = found or listening(family)
+		sockets = sockets or listening(family)
 		meant = self._meant(family)
 		likely = [self._expected, *meant]
 
 		def rank(endpoint: Endpoint) -> int:
 			return next((n for n, at in enumerate(likely) if endpoint.overlaps(at)), len(likely))
 
-		return sorted(found.endpoints, key=rank) or list(meant)
+		return sorted(sockets.endpoints, key=rank) or list(meant)
 
 	def _meant(self, family: Sequence[HostProcess]) -> tuple[Endpoint, ...]:
 		return (meant_endpoints(family[0]) if family else ()) or (self._expected,)
 
-	def _not_listening(self, found: Listening, family: Sequence[HostProcess]) -> WebFault:
+	def _not_listening(self, sockets: Listening, family: Sequence[HostProcess]) -> WebFault:
 		endpoints = self._meant(family)
 		if not self.lingering() and (
-			fault := self._held(self._find_holders(found, endpoints, family), is_listening=False)
+			fault := self._held(self._find_holders(sockets, endpoints, family), is_listening=False)
 		):
 			return fault
 		reason = f"its process (pid {family[0].pid}) does not listen yet" if family else "it does not run"
@@ -266,13 +266,13 @@ class BenchWeb:
 		return None
 
 	def _find_holders(
-		self, found: Listening, endpoints: Collection[Endpoint], family: Sequence[HostProcess]
+		self, sockets: Listening, endpoints: Collection[Endpoint], family: Sequence[HostProcess]
 	) -> list[Holder]:
 		"""Not at every look: each reads the sockets of the whole machine."""
 		now = time.monotonic()
 		if now >= self._holders[0]:
 			self._holders = (
 				now + HOLDER_SEEN_AGAIN,
-				find_holders(self._bench, found.everybody, endpoints, family),
+				find_holders(self._bench, sockets.everybody, endpoints, family),
 			)
 		return self._holders[1]

@@ -34,8 +34,8 @@ def meant_endpoints(process: HostProcess) -> tuple[Endpoint, ...]:
 	if bench_command(words) == "serve":
 		return served_at(words)
 	for source in (words, split(environment.get(ARGUMENTS, ""))):
-		if found := tuple(filter(None, map(parse_bind, binds(source)))):
-			return found
+		if endpoints := tuple(filter(None, map(parse_bind, binds(source)))):
+			return endpoints
 	return ()
 
 
@@ -214,11 +214,11 @@ class Listening:
 
 def listening(family: Iterable[HostProcess]) -> Listening:
 	"""By the processes in `family` that still run."""
-	found: dict[int, Listener] = {}
+	by_inode: dict[int, Listener] = {}
 	unknown, everybody = "", all_listeners()
 	for process in family:
 		try:
-			found |= {listener.inode: listener for listener in listeners_of(process.pid, everybody)}
+			by_inode |= {listener.inode: listener for listener in listeners_of(process.pid, everybody)}
 		except PermissionError:
 			unknown = f"this user may not look at the sockets of pid {process.pid}"
 		except OtherNamespace:
@@ -227,7 +227,7 @@ def listening(family: Iterable[HostProcess]) -> Listening:
 			continue
 	if not has_proc():
 		unknown = "this system has no /proc/net"
-	return Listening(tuple(found.values()), unknown, everybody)
+	return Listening(tuple(by_inode.values()), unknown, everybody)
 
 
 class OtherNamespace(Exception):
@@ -257,14 +257,14 @@ def with_folder(listener: Listener, pid: int) -> Listener:
 
 def sockets_of(pid: int) -> set[int]:
 	"""Inodes of the sockets that a process has open. Raises OSError where it is gone or another user's."""
-	found = set()
+	inodes = set()
 	folder = PROC / f"{pid}/fd"
 	for name in os.listdir(folder):  # noqa: PTH208 - no Path object for each descriptor
 		with suppress(FileNotFoundError):  # closed just now
 			target = os.readlink(folder / name)  # noqa: PTH115 - likewise
 			if target.startswith(SOCKET):
-				found.add(int(target[len(SOCKET) : -1]))
-	return found
+				inodes.add(int(target[len(SOCKET) : -1]))
+	return inodes
 
 
 def has_proc() -> bool:

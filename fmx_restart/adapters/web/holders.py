@@ -46,22 +46,22 @@ def find_holders(
 	holding = open_sockets(all_pids())
 	table = ProcessTable.take()
 	roles = processes_of(bench, table)
-	found = []
+	holders = []
 	for inode, listener in wanted.items():
 		pids = holding.get(inode, set()) & table.rows.keys()
 		heads = [table.rows[pid] for pid in sorted(pids) if table.rows[pid].parent not in pids]
-		found += [describe(table, row, listener, roles.get(row.pid)) for row in heads] or [hidden(listener)]
-	return sorted(found, key=lambda holder: not holder.is_stray)
+		holders += [describe(table, row, listener, roles.get(row.pid)) for row in heads] or [hidden(listener)]
+	return sorted(holders, key=lambda holder: not holder.is_stray)
 
 
 def open_sockets(pids: Iterable[int]) -> dict[int, set[int]]:
 	"""Inode → those of these processes that have it open, as far as this user may see."""
-	found: dict[int, set[int]] = {}
+	by_inode: dict[int, set[int]] = {}
 	for pid in pids:
 		with suppress(OSError):  # gone, or another user's
 			for inode in sockets_of(pid):
-				found.setdefault(inode, set()).add(pid)
-	return found
+				by_inode.setdefault(inode, set()).add(pid)
+	return by_inode
 
 
 def all_pids() -> list[int]:
@@ -83,7 +83,7 @@ def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | Non
 		remedy = f"Two programs must not listen at one address: let one of them listen elsewhere, then type {RESTART_WEB}."
 		return Holder(listener.endpoint, process, text, remedy)
 	text = f"pid {row.pid}, a web server of this bench that no process manager runs,"
-	is_orphan = row.pid in {found.pid for found in adopted(table)}
+	is_orphan = row.pid in {orphan.pid for orphan in adopted(table)}
 	fix = " (or bench doctor --fix)" if is_orphan else ""
 	remedy = f"End it: kill {row.pid}{fix}. Then type {RESTART_WEB}."
 	return Holder(listener.endpoint, process, text, remedy, is_stray=True)

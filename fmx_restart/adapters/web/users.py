@@ -77,10 +77,10 @@ class Request:
 		self._answer += part
 		if part and not is_whole(self._answer) and len(self._answer) < LONGEST_ANSWER:
 			return None
-		found = STATUS.match(self._answer)
-		if not found or not is_whole(self._answer, is_ended=not part):
+		status = STATUS.match(self._answer)
+		if not status or not is_whole(self._answer, is_ended=not part):
 			raise NotWhole
-		return int(found[1])
+		return int(status[1])
 
 
 def family_of(at: Endpoint) -> tuple[int, int]:

@@ -170,35 +170,39 @@ RESTART = "bench safe-restart --no-workers, or look at logs/web.error.log"
 def web(view: BenchView) -> Iterator[Finding]:
 	"""Where no web server belongs to this machine, as in a container of workers, nothing is said."""
 	answers = web_answers(view)
+	yield from absent_web(view, answers)
+	yield from silent_web(answers)
+	yield from unasked_web(answers)
+	yield from erring_web(view, answers)
+
+
+def absent_web(view: BenchView, answers: Mapping[str, WebAnswer]) -> Iterator[Finding]:
+	"""Nobody listens."""
 	refused = [site for site, answer in answers.items() if answer.fault == REFUSED]
 	if refused and should_run_here(view):
 		text = f"No web server listens at {answers[refused[0]].address}: {listed(refused)} cannot be opened."
 		finding = Finding("web", Severity.ERROR, "", text, start_command(view) or RESTART)
 		yield unless_operation_works(view, finding)
+
+
+def silent_web(answers: Mapping[str, WebAnswer]) -> Iterator[Finding]:
+	"""Somebody listens, and does not answer in time."""
 	silent = [site for site, answer in answers.items() if answer.is_silent]
 	if silent:
 		text = (
 			f"The web server does not answer in time for {listed(silent)}: all its workers are busy, or hang."
 		)
 		yield Finding("web", Severity.WARNING, "", text, RESTART)
-	yield from unasked_web(answers)
+
+
+def erring_web(view: BenchView, answers: Mapping[str, WebAnswer]) -> Iterator[Finding]:
+	"""Answers that are no pong. Without its database a site can only fail, and that is told by another check."""
 	for site, answer in answers.items():
-		# without its database a site can only fail, and that is told
-		if (
-			answer.fault
-			and answer.is_asked
-			and answer.fault != REFUSED
-			and not answer.is_silent
-			and not databases(view)[site].fault
-		):
+		errs = answer.fault and answer.is_asked and answer.fault != REFUSED and not answer.is_silent
+		if errs and not databases(view)[site].fault:
 			text = f"It does not answer ping as it should: {answer.fault}."
-			yield Finding(
-				"web",
-				Severity.ERROR,
-				site,
-				text,
-				f"logs/web.error.log; curl -H 'Host: {site}' …/api/method/ping",
-			)
+			remedy = f"logs/web.error.log; curl -H 'Host: {site}' …/api/method/ping"
+			yield Finding("web", Severity.ERROR, site, text, remedy)
 
 
 def start_command(view: BenchView) -> str:

@@ -66,13 +66,13 @@ def named_file(words: list[str]) -> str | None:
 def written_settings(file: Path | None) -> dict[str, Written]:
 	"""By the process' name without its group. Empty where a file cannot be read: then nothing is known."""
 	parsers = list(read_all(file)) if file else []
-	found = {}
+	by_name = {}
 	for path, parser in parsers:
 		for section in parser.sections():
 			if section.startswith(SECTIONS):
 				for name in process_names(parser, section, path.parent):
-					found[name] = written(parser, section, path)
-	return found
+					by_name[name] = written(parser, section, path)
+	return by_name
 
 
 def read_all(main: Path) -> Iterator[tuple[Path, configparser.RawConfigParser]]:
@@ -177,8 +177,8 @@ def programs_of(
 			stop_signal=config.get("stopsignal"),
 			kills_group=config.get("killasgroup"),
 		)
-		found = written.get(reported[program.name]["name"])
-		yield settings if found is None else with_file(settings, found)
+		in_file = written.get(reported[program.name]["name"])
+		yield settings if in_file is None else with_file(settings, in_file)
 
 
 def telling_words(program: Program) -> tuple[str, ...]:
@@ -187,13 +187,13 @@ def telling_words(program: Program) -> tuple[str, ...]:
 	return words if kind_of(list(words)) else running_trace(program.pid).words or words
 
 
-def with_file(settings: ProgramSettings, found: Written) -> ProgramSettings:
+def with_file(settings: ProgramSettings, written: Written) -> ProgramSettings:
 	return replace(
 		settings,
-		stops_group=found.stops_group,
-		restarts=found.restarts,
-		section=found.section,
-		file=found.file,
+		stops_group=written.stops_group,
+		restarts=written.restarts,
+		section=written.section,
+		file=written.file,
 	)
 
 
@@ -213,7 +213,7 @@ def sign_of_supervisor(
 	bench = BenchFolder(bench_path)
 	files = config_files(bench_path) if files is None else files
 	signs = (signs_in_settings(config), signs_in_files(bench, files), signs_in_processes(bench, table))
-	return next((sign for found in signs for sign in found), "")
+	return next((sign for one in signs for sign in one), "")
 
 
 def signs_in_settings(config: Mapping) -> Iterator[str]:

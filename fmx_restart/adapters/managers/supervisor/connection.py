@@ -50,9 +50,9 @@ def candidates(url: str | None, environ: Mapping[str, str], files: Iterable[str]
 		)
 		if value
 	]
-	written = [found for file in files for found in read_config(Path(file), environ)]
+	written = [address for file in files for address in read_config(Path(file), environ)]
 	known = {it.url: it for it in written if isinstance(it, Address) and it.username}
-	return list(dict.fromkeys(_with_login(found, known) for found in [*named, *written]))
+	return list(dict.fromkeys(_with_login(address, known) for address in [*named, *written]))
 
 
 def config_files(bench_path: str) -> list[str]:
@@ -137,11 +137,11 @@ def _inet_url(port: str) -> str:
 	return f"http://{'127.0.0.1' if host in ANY_HOST else host}:{number}"
 
 
-def _with_login(found: Address | Unusable, known: Mapping[str, Address]) -> Address | Unusable:
+def _with_login(address: Address | Unusable, known: Mapping[str, Address]) -> Address | Unusable:
 	"""supervisord tells its children its address only; user and password stand in its config file."""
-	if isinstance(found, Address) and not found.username and found.url in known:
-		return known[found.url]
-	return found
+	if isinstance(address, Address) and not address.username and address.url in known:
+		return known[address.url]
+	return address
 
 
 TIMEOUT = 10.0  # seconds; supervisord answers in milliseconds unless it hangs

@@ -36,11 +36,11 @@ def named_addresses(bench_path: str) -> dict[str, set[int]]:
 	URL → the processes that it was given to. Only this bench's and our own user's are asked: what others have in their
 	environment is no word of ours. A URL is nothing but a place to ask; who answers there must have started one of them.
 	"""
-	found: dict[str, set[int]] = {}
+	by_url: dict[str, set[int]] = {}
 	for pid in processes_of(BenchFolder(bench_path), ProcessTable.take()):
 		if url := given_to(pid):
-			found.setdefault(url, set()).add(pid)
-	return found
+			by_url.setdefault(url, set()).add(pid)
+	return by_url
 
 
 def given_to(pid: int) -> str:

@@ -90,8 +90,8 @@ def without_jobs(text: str, *, is_shared: bool, is_cut: bool = False) -> str:
 	`is_shared`: other programs write into the same file. Only whole tracebacks outside of jobs are certain then. `is_cut`:
 	it begins somewhere, perhaps in the middle of what a job wrote.
 	"""
-	found = list(entries(text.splitlines()))[1 if is_cut else 0 :]
-	return "\n".join(line for entry in found for line in shown(entry, is_shared=is_shared))
+	whole = list(entries(text.splitlines()))[1 if is_cut else 0 :]
+	return "\n".join(line for entry in whole for line in shown(entry, is_shared=is_shared))
 
 
 def entries(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -308,8 +308,8 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 
 def logs_in(info: Mapping) -> dict[str, str]:
 	"""Of an entry of getAllProcessInfo: stream → file."""
-	found = {stream: info.get(f"{stream}_logfile") or "" for stream in ("stderr", "stdout")}
-	return {stream: path for stream, path in found.items() if path.startswith("/")}
+	paths = {stream: info.get(f"{stream}_logfile") or "" for stream in ("stderr", "stdout")}
+	return {stream: path for stream, path in paths.items() if path.startswith("/")}
 
 
 def size_of(path: str) -> int | None:
