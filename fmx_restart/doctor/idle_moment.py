@@ -20,7 +20,7 @@ from fmx_restart.engine.events import Event
 from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.ports import Bench, ProcessManagers
+from fmx_restart.engine.ports import Bench, NoWeb, ProcessManagers
 from fmx_restart.engine.steps.drain import wait_until_parked
 from fmx_restart.engine.strategies import operation_for
 
@@ -48,7 +48,7 @@ def bench_of(view: BenchView, id: str) -> Bench:
 		queue=RedisQueue(view.connection, view.bench_id, id),
 		processes=ProcessManagers({}),
 		host=view.host,
-		web=None,  # nobody asks it
+		web=NoWeb(),
 		lock=RedisLease(view.connection, lock_key(view.bench_id), id, seconds=LEASE),
 		fence=RedisFence(view.connection, f"{OURS}{view.bench_id}:{id}", seconds=LEASE),
 		clock=SystemClock(),

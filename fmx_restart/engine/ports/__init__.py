@@ -48,6 +48,7 @@ from fmx_restart.engine.ports.sites import Code as Code
 from fmx_restart.engine.ports.sites import CodeFault as CodeFault
 from fmx_restart.engine.ports.sites import Migrations as Migrations
 from fmx_restart.engine.ports.sites import NewWorkers as NewWorkers
+from fmx_restart.engine.ports.sites import NoWeb as NoWeb
 from fmx_restart.engine.ports.sites import Run as Run
 from fmx_restart.engine.ports.sites import Setting as Setting
 from fmx_restart.engine.ports.sites import SiteSettings as SiteSettings

@@ -146,6 +146,19 @@ class Web(Protocol):
 		"""
 
 
+class NoWeb:
+	"""Where no web program is looked at: all that a step asks which restarts none."""
+
+	def answers(self) -> tuple[WebAnswers, ...]:
+		return ()
+
+	def end(self) -> tuple[WebAnswers, ...]:
+		return ()
+
+	def lingering(self) -> bool:
+		return False
+
+
 @frozen
 class CodeFault:
 	"""A module of an app that cannot be imported."""
