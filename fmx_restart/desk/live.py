@@ -183,7 +183,13 @@ def examine_bench() -> dict[str, Any]:
 
 	began = time.monotonic()
 	try:
-		problems = [asdict(finding) for finding in examine().findings]
+		examination = examine()
 	except OperationError as error:
-		return {"findings": [], "error": f"{error} {error.hint}".strip(), "seconds": time.monotonic() - began}
-	return {"findings": problems, "error": None, "seconds": time.monotonic() - began}
+		text = f"{error} {error.hint}".strip()
+		return {"findings": [], "web": [], "error": text, "seconds": time.monotonic() - began}
+	return {
+		"findings": [asdict(finding) for finding in examination.findings],
+		"web": [asdict(row) for row in examination.details.get("web", ())],
+		"error": None,
+		"seconds": time.monotonic() - began,
+	}

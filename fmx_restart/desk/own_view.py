@@ -262,6 +262,7 @@ def own_findings(answer: Answer, site: str) -> Answer:
 	error = answer["error"] and "The bench cannot be examined now."
 	return {
 		"findings": own,
+		"web": [],
 		"others": len(answer["findings"]) - len(own),
 		"error": error,
 		"seconds": answer["seconds"],

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fmx_restart.adapters.web.linger import Hooks, LeftBehind, left_behind
-from fmx_restart.adapters.web.ways import BEFORE, NO_GUNICORN, NOT_LOADED, OTHER_FORMAT
+from fmx_restart.adapters.web.ways import BEFORE, NO_GUNICORN, NOT_LOADED, NOT_SET_UP, OTHER_FORMAT, SETUP
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
@@ -16,7 +16,8 @@ from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
 NAME = "web-linger"
 LINGERS = "No request fails: old workers serve until new ones answer."
 #: Prints nothing where the app's part of web can be loaded
-ACTIVATE = "bench safe-restart --no-workers makes it active: later restarts fail no request"
+RESTART = "bench safe-restart --no-workers"
+ACTIVATE = f"{RESTART} makes it active: later restarts fail no request"
 TRY = "cd sites && ../env/bin/python -c 'import fmx_restart.web.hooks', and logs/web.error.log"
 
 
@@ -26,7 +27,8 @@ class WebRow:
 	pid: int
 	way: str  # linger or plain
 	restart: str  # what users notice of a restart, and why
-	remedy: str  # what to type; empty where nothing is to be done
+	remedy: str  # what to do; empty where nothing is
+	command: str = ""  # the command in it, if there is one
 
 
 @check(NAME)
@@ -45,7 +47,9 @@ def web_linger(view: BenchView) -> Iterator[Finding]:
 @detail("web", "Web")
 def web(view: BenchView) -> Iterator[WebRow]:
 	for process, way in ways_of(view):
-		yield WebRow(process.name, process.local_pid, way.method.value, sentence(way), remedy_of(way))
+		yield WebRow(
+			process.name, process.local_pid, way.method.value, sentence(way), remedy_of(way), command_of(way)
+		)
 
 
 def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
@@ -73,6 +77,17 @@ def sentence(way: WebWay) -> str:
 def remedy_of(way: WebWay) -> str:
 	"""What to type where no restart is planned yet."""
 	return ACTIVATE if way in (BEFORE, OTHER_FORMAT) else way.remedy
+
+
+def command_of(way: WebWay) -> str:
+	"""As a person can copy it."""
+	commands = {
+		NOT_SET_UP: SETUP,
+		BEFORE: RESTART,
+		OTHER_FORMAT: RESTART,
+		NOT_LOADED: f"bench doctor --check {NAME}",
+	}
+	return commands.get(way, "")
 
 
 def sites_of(view: BenchView) -> Path:

@@ -52,9 +52,12 @@ class TestOwnLive(unittest.TestCase):
 			{"subject": OTHER, "text": "secret"},
 			{"subject": "", "text": "secret"},
 		]
-		shown = own_findings({"findings": found, "error": None, "seconds": 1.0}, OWN)
+		shown = own_findings(
+			{"findings": found, "web": [{"program": "w"}], "error": None, "seconds": 1.0}, OWN
+		)
+		self.assertEqual(shown["web"], [])
 		self.assertEqual((shown["findings"], shown["others"]), (found[:1], 2))
-		failed = own_findings({"findings": [], "error": "redis://secret", "seconds": 1.0}, OWN)
+		failed = own_findings({"findings": [], "web": [], "error": "redis://secret", "seconds": 1.0}, OWN)
 		self.assertNotIn("secret", failed["error"])
 
 

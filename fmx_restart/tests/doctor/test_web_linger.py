@@ -58,6 +58,8 @@ class TestWebLinger(DoctorTestCase):
 		self.assertEqual((finding.severity, finding.subject), ("note", "web"))
 		self.assertIn("bench safe-restart setup web", finding.remedy)
 		self.assertEqual(self.rows(), [("plain", finding.remedy)])
+		(row,) = web(self.view())
+		self.assertEqual(row.command, "bench safe-restart setup web")
 
 	def test_where_it_is_active_there_is_no_finding_and_the_table_says_that_no_request_fails(self):
 		self.record(self.run_web("gunicorn"))
