@@ -360,6 +360,7 @@ class InMemoryWeb:
 		self.web_way = WebWay()
 		self.refuses_order = ""  # why an order to linger cannot be given
 		self.ordered: list[HostProcess] = []  # masters whose workers were ordered to linger
+		self.is_set_up = True  # the next process would take over from old workers
 		self.new_fault = ""  # what new workers answer with, where old ones linger
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock
@@ -433,6 +434,9 @@ class InMemoryWeb:
 
 	def lingering(self) -> bool:
 		return bool(self.ordered) and (bool(self.new_fault) or not self._all_up())
+
+	def may_be_taken_over(self) -> bool:
+		return self.is_set_up
 
 	def end_lingering(self) -> None:
 		self.ordered = []

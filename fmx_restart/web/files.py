@@ -57,6 +57,7 @@ class Record:
 	workers: int  # that it wants
 	adopted: bool = False  # its listening sockets came from old workers
 	refusal: str = ""  # why its workers cannot linger; empty where they can
+	configuration: str = ""  # the file that it has read, and that the next master will read
 	format: int = FORMAT
 	ready: frozenset[int] = frozenset()  # pids of its workers that can serve
 	faults: tuple[str, ...] = ()  # why others of its workers cannot yet, the latest last
@@ -119,6 +120,7 @@ def start_time(pid: int) -> int | None:
 
 
 HEAD = (
+	"configuration",
 	"master",
 	"started",
 	"workers",
@@ -155,6 +157,7 @@ def read_record(path: str) -> Record | None:
 			int(head["workers"]),
 			bool(head["adopted"]),
 			str(head.get("refusal", ""))[:MOST_REFUSAL],
+			str(head.get("configuration", "")),
 			int(head.get("format", 0)),
 		)
 	except UNREADABLE:

@@ -84,7 +84,8 @@ class Master:
 		self.pid, files, reason = os.getpid(), files_of(server), refusal(server)
 		self.started = start_time(self.pid) or 0
 		is_adopted = self.note is not None
-		record = Record(self.pid, self.started, server.num_workers, is_adopted, refusal=reason)
+		read = configuration_of(server)
+		record = Record(self.pid, self.started, server.num_workers, is_adopted, reason, read)
 		if reason:
 			self.refused = files
 			os.close(write_record(files, record))  # for those who ask why; its workers have no part in it
@@ -149,6 +150,12 @@ def refusal(server: object) -> str:
 		"it changes its user": settings.uid != os.geteuid(),
 	}
 	return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def configuration_of(server: object) -> str:
+	"""Empty where it is no file."""
+	name = (server.cfg.config or "gunicorn.conf.py").removeprefix("file:")
+	return "" if name.startswith("python:") else str(Path(name).absolute())
 
 
 def files_of(server: object) -> Files:

@@ -180,6 +180,9 @@ class BenchWeb:
 	def lingering(self) -> bool:
 		return self._hooks.is_lingering()
 
+	def may_be_taken_over(self) -> bool:
+		return self._hooks.may_be_taken_over()
+
 	def end_lingering(self) -> None:
 		self._hooks.end_lingering()
 

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fmx_restart.adapters.web.ways import LINGERS, free_for, too_little_memory, way_without_hooks
+from fmx_restart.adapters.web.ways import (
+	LINGERS,
+	REMOVED,
+	free_for,
+	is_still_set_up,
+	too_little_memory,
+	way_without_hooks,
+)
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import HostProcess, NewWorkers, WebWay
@@ -37,7 +44,9 @@ class Hooks:
 		self._orders: list[GivenOrder] = []  # they count while this process lives
 
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
-		if self._active_in(family):
+		if active := self._active_in(family):
+			if not is_still_set_up(self._folder, active[1]):
+				return REMOVED
 			return too_little_memory(family, free_for(family[0])) or LINGERS
 		known = record_of(self._folder, family[0].pid) if family else None
 		return way_without_hooks(self._folder, family, known[1] if known else None)
@@ -68,6 +77,11 @@ class Hooks:
 
 	def is_lingering(self) -> bool:
 		return any(map(is_lingering, files_in(str(self._folder), SOCKET)))
+
+	def may_be_taken_over(self) -> bool:
+		held = set(filter(is_lingering, files_in(str(self._folder), SOCKET)))
+		records = [record for files, record in records_in(str(self._folder)) if files in held]
+		return all(is_still_set_up(self._folder, record) for record in records)
 
 	def end_lingering(self) -> None:
 		for files in files_in(str(self._folder), SOCKET):

@@ -28,6 +28,10 @@ NO_GUNICORN = WebWay(reason="it is no gunicorn")
 NOT_SET_UP = WebWay(
 	reason="its old workers are not set up to serve until new ones answer", remedy=f"To change that: {SETUP}"
 )
+REMOVED = WebWay(
+	reason="the lines that let it linger were removed since it was started",
+	remedy=f"To have them again: {SETUP}",
+)
 BEFORE = WebWay(reason="it was started before it was set up to linger", remedy=NEXT)
 OTHER_FORMAT = WebWay(reason="it was started with another version of fmx_restart", remedy=NEXT)
 NOT_LOADED = WebWay(
@@ -86,8 +90,18 @@ def way_by_words(sites_folder: Path, pid: int) -> WebWay | None:
 
 def is_set_up(sites_folder: Path) -> bool:
 	"""Whether the configuration that gunicorn reads there calls the hooks."""
-	with suppress(OSError):
-		lines = (sites_folder / CONFIGURATION).read_bytes().splitlines()
+	return calls_hooks(sites_folder / CONFIGURATION)
+
+
+def is_still_set_up(sites_folder: Path, record: Record) -> bool:
+	"""Whether the process that follows this one would take over from its workers."""
+	return calls_hooks(Path(record.configuration or sites_folder / CONFIGURATION))
+
+
+def calls_hooks(configuration: Path) -> bool:
+	"""Whether the lines stand in this file."""
+	with suppress(OSError, ValueError):
+		lines = configuration.read_bytes().splitlines()
 		return any(MARK.encode() in line.partition(b"#")[0] for line in lines)
 	return False
 

@@ -136,6 +136,12 @@ class Web(Protocol):
 	def lingering(self) -> bool:
 		"""Whether old workers serve beside, or in place of, a web program."""
 
+	def may_be_taken_over(self) -> bool:
+		"""
+		Whether the next process of web would take their place. One that would not, as it is not set up for it any more, could
+		not even listen.
+		"""
+
 	def end_lingering(self) -> None:
 		"""Old workers are to leave now, whether or not new ones answer."""
 

@@ -91,6 +91,8 @@ def as_it_lingers(operation: Operation, process: Process) -> Process | None:
 		way = WebWay(reason=f"it was still starting after {COMING.timeout:.0f} s")
 	if way != operation.plan.web_ways.get(process.name):
 		tell_way(operation, process.name, way)
+	if not way.is_lingering and bench.web.lingering() and not bench.web.may_be_taken_over():
+		let_old_web_go(bench)
 	return current if way.is_lingering or (way is IS_DOWN and bench.web.lingering()) else None
 
 
@@ -192,12 +194,14 @@ def tell_old_web(
 
 def end_lingering(operation: Operation) -> None:
 	"""Before a schema changes: old workers of an earlier restart must not meet it. Raises ProcessFault where some stay."""
-	web, clock = operation.bench.web, operation.bench.clock
-	if not web.lingering():
-		return
-	web.end_lingering()
-	if not wait_until(lambda: not web.lingering(), OLD_LEAVE, clock):
+	if operation.bench.web.lingering() and not let_old_web_go(operation.bench):
 		raise ProcessFault(
 			"Old web workers of an earlier restart still serve, and would meet the new schema.",
 			hint="Restart web first: bench safe-restart --no-workers",
 		)
+
+
+def let_old_web_go(bench: Bench) -> bool:
+	"""False where some stay."""
+	bench.web.end_lingering()
+	return wait_until(lambda: not bench.web.lingering(), OLD_LEAVE, bench.clock)

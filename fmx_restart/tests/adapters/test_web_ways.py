@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.web.gunicorn_configuration import Change, carry_out, plan_installation
+from fmx_restart.adapters.web.gunicorn_configuration import LINES, Change, carry_out, plan_installation
 from fmx_restart.adapters.web.linger import Hooks
 from fmx_restart.adapters.web.ways import NOT_SET_UP, READS_WITHIN, free_for, memory_of, too_little_memory
 from fmx_restart.engine.ports import HostProcess, WebMethod, WebWay
@@ -112,6 +112,19 @@ class TestWays(unittest.TestCase):
 		self.assertFalse(way.is_lingering)
 		self.assertIn("another version", way.reason)
 		self.note(family)
+		self.assertTrue(self.way(family).is_lingering)
+
+	def test_where_the_lines_were_removed_old_workers_would_keep_the_next_web_from_listening(self):
+		self.set_up()
+		family = self.start("gunicorn")
+		self.note(family)
+		(self.sites / "gunicorn.conf.py").unlink()
+		way = self.way(family)
+		self.assertIn("were removed", way.reason)
+		self.assertIn("bench safe-restart setup web", way.remedy)
+		other = self.sites / "other.py"
+		other.write_text(LINES)
+		self.note(family, configuration=str(other))
 		self.assertTrue(self.way(family).is_lingering)
 
 	def test_old_and_new_processes_must_fit_into_memory(self):

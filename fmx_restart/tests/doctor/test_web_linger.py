@@ -62,6 +62,7 @@ class TestWebLinger(DoctorTestCase):
 		self.assertEqual(row.command, "bench safe-restart setup web")
 
 	def test_where_it_is_active_there_is_no_finding_and_the_table_says_that_no_request_fails(self):
+		carry_out(plan_installation(self.sites))
 		self.record(self.run_web("gunicorn"))
 		self.assert_clean([CHECK])
 		(row,) = web(self.view())

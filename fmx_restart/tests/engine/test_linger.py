@@ -83,6 +83,16 @@ class TestWebIsFirst(LingerCase):
 		self.assertEqual(run.go().outcome, Phase.DONE)
 		self.assertIn("No space left", sentence(run.of(events.WebCannotLinger)[0]))
 
+	def test_old_workers_whose_place_the_next_web_would_not_take_leave_so_that_it_can_listen(self):
+		self.web.is_set_up = False  # the lines were removed
+		self.web.web_way = WebWay(reason="the lines were removed")
+		for state in (ProcessState.FAILED, ProcessState.RETRYING, ProcessState.STARTING):
+			self.web.ordered = [self.bench.host.add(70)]
+			self.bench.processes.end("web", state, "exit 1")
+			self.assertTrue(self.web.lingering())
+			self.run_with().go()
+			self.assertEqual(self.web.ordered, [], state)
+
 	def test_a_migration_lets_no_old_web_worker_stay(self):
 		self.web.ordered = [self.bench.host.process(self.bench.processes["web"].pid)]
 		self.web.new_fault = "x"  # an earlier restart has left old workers in service

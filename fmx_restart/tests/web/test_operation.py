@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import fmx_restart
 from fmx_restart.adapters.journal import Fact, facts_of
-from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation
+from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation, plan_removal
 from fmx_restart.adapters.web.linger import Hooks
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of
@@ -148,6 +148,14 @@ class TestOperation(OperationCase):
 		self.assertEqual(self.restart().outcome, Phase.DONE)
 		(told,) = [fact for fact in self.facts if isinstance(fact, events.WebCannotLinger)]
 		self.assertIn("bench safe-restart setup web", told.remedy)
+
+	def test_once_the_lines_are_removed_web_restarts_as_always(self):
+		self.begin()
+		carry_out(plan_removal(self.sites))
+		for _ in range(2):
+			self.assertEqual(self.restart().outcome, Phase.DONE)
+		self.assertFalse(Hooks(self.sites).is_lingering())
+		self.assertEqual(list(self.sites.glob(".fmx_restart-web-*")), [])
 
 	def test_once_set_up_it_is_ready_from_the_next_restart_on(self):
 		self.deploy("old")
