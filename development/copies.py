@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from development import state
 from development.database import run_sql, sql_command
-from development.description import BENCH_FOLDERS, Bench
+from development.description import BENCH_FOLDERS, OUR_APPS, Bench
 from development.desk_build import installed_apps, link_assets, stamp
 from development.progress import Progress
+from development.services import running_supervisord
 
 #: None is the beginning of another: tests find a bench's processes by its path.
 ORDINALS = ("second", "third", "fourth", "fifth", "sixth")
@@ -56,37 +57,54 @@ def up_copies(first: Bench, count: int, progress: Progress) -> list[Bench]:
 
 def copy_environment(first: Bench, bench: Bench) -> None:
 	"""
-	Its packages and their compiled modules are never changed in place: one file serves all benches. The workload app
-	alone is installed anew, because each bench has its own.
+	Its packages and their compiled modules are never changed in place, so links lead to them: to copy or to link each file
+	takes longer than a bench takes to boot. Made anew at each start, because packages of the first may be others by then.
 	"""
-	target = bench.path / "env"
-	if target.exists():
+	target, unfinished = bench.path / "env", bench.path / ".env.new"
+	if running_supervisord(bench):
 		return
 	for folder in BENCH_FOLDERS:
 		(bench.path / folder).mkdir(parents=True, exist_ok=True)
-	unfinished = target.with_name(".env.new")
 	shutil.rmtree(unfinished, ignore_errors=True)
-	shutil.copytree(first.path / "env", unfinished, symlinks=True, copy_function=os.link)
+	copy_but_packages(first.path / "env", unfinished)
+	moved = {f"{first.path}/": f"{bench.path}/"}
+	moved[str(OUR_APPS["fmx_workload"])] = str(bench.apps_path / "fmx_workload")
 	for file in [file for pattern in PLACED for file in unfinished.glob(pattern)]:
-		put_into_place(file, f"{first.path}/", f"{bench.path}/")
-	for mark in unfinished.glob("*-installed"):
-		replace_file(mark, mark.read_bytes())
-	(unfinished / "fmx_workload-installed").unlink(missing_ok=True)
+		put_into_place(file, moved)
+	shutil.rmtree(target, ignore_errors=True)
 	unfinished.rename(target)
 
 
-def put_into_place(file: Path, before: str, after: str) -> None:
-	content = file.read_bytes() if file.is_file() and not file.is_symlink() else b""
-	if before.encode() in content:
-		replace_file(file, content.replace(before.encode(), after.encode()))
+def copy_but_packages(source: Path, target: Path) -> None:
+	"""Of the packages only what may hold the path of its bench."""
+	(packages,) = source.glob("lib/python*/site-packages")
+	placed = {file for pattern in PLACED for file in source.glob(pattern)}
+	placed = {part for part in packages.iterdir() if placed & {part, part / "direct_url.json"}}
+	shutil.copytree(
+		source,
+		target,
+		symlinks=True,
+		ignore=lambda folder, _: ["site-packages"] if folder == str(packages.parent) else [],
+	)
+	(target / packages.relative_to(source)).mkdir()
+	for part in packages.iterdir():
+		place = target / part.relative_to(source)
+		if part not in placed:
+			place.symlink_to(part)
+		elif part.is_dir():
+			shutil.copytree(part, place)
+		else:
+			shutil.copy2(part, place)
 
 
-def replace_file(file: Path, content: bytes) -> None:
-	"""The other bench keeps what it has: the two names were one file."""
-	mode = file.stat().st_mode
-	file.unlink()
+def put_into_place(file: Path, moved: dict[str, str]) -> None:
+	"""`moved`: what stands in it for the first bench → what is to."""
+	if file.is_symlink() or not file.is_file():
+		return
+	content = file.read_bytes()
+	for before, after in moved.items():
+		content = content.replace(before.encode(), after.encode())
 	file.write_bytes(content)
-	file.chmod(mode)
 
 
 def copy_apps(first: Bench, bench: Bench) -> None:
@@ -95,16 +113,16 @@ def copy_apps(first: Bench, bench: Bench) -> None:
 		if not target.exists():
 			unfinished = target.with_name(f".{name}.new")
 			shutil.rmtree(unfinished, ignore_errors=True)
-			shutil.copytree((first.apps_path / name).resolve(), unfinished, symlinks=True, copy_function=copy)
+			source = (first.apps_path / name).resolve()
+			shutil.copytree(source, unfinished, symlinks=True, ignore=packages_from_npm(source))
+			if (source / "node_modules").exists():
+				(unfinished / "node_modules").symlink_to(source / "node_modules")
 			unfinished.rename(target)
 
 
-def copy(source: str, target: str) -> None:
-	"""Packages from npm are never changed: one file serves all benches."""
-	if "node_modules" in Path(source).parts:
-		os.link(source, target)
-	else:
-		shutil.copy2(source, target)
+def packages_from_npm(app: Path) -> Callable[[str, list[str]], list[str]]:
+	"""Never changed in place either."""
+	return lambda folder, _: ["node_modules"] if folder == str(app) else []
 
 
 def copy_assets(first: Bench, bench: Bench) -> None:
