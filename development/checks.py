@@ -145,20 +145,24 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 
 def bring_up(bench: Bench, count: int, stack: ExitStack, progress: Progress) -> list[Bench]:
 	with state.exclusively(progress):
-		stack.callback(stop_unless_running, bench, running_supervisord(bench) is not None, progress)
-		benches = [up(bench, progress)]
-		for copy in up_copies(benches[0], count - 1, progress):
-			stack.callback(stop_unless_running, copy, False, progress)
-			benches.append(copy)
-	for each in benches:
+		ours = [] if running_supervisord(bench) else [bench]
+		stack.callback(stop, ours, progress)
+		first = up(bench, progress)
+		copies = up_copies(first, count - 1, progress)
+		ours += copies
+	for each in (first, *copies):
 		stack.enter_context(frequent_events_stopped(each))
-	return benches
+	return [first, *copies]
 
 
-def stop_unless_running(bench: Bench, was_running: bool, progress: Progress) -> None:
-	if not was_running:
-		with state.exclusively(progress):
-			down(state.read_bench(bench.name) or bench, progress)
+def stop(benches: Sequence[Bench], progress: Progress) -> None:
+	"""All at once: a database takes seconds to end."""
+
+	def stop_one(bench: Bench) -> None:
+		down(state.read_bench(bench.name) or bench, progress)
+
+	with state.exclusively(progress), ThreadPoolExecutor(max_workers=MOST_BENCHES) as together:
+		list(together.map(stop_one, benches))
 
 
 def install_test_tools(bench: Bench, progress: Progress) -> None:
@@ -181,7 +185,7 @@ def run_without_bench(bench: Bench, log: Path) -> bool:
 			environment,
 			Progress(output),
 			*STYLE,
-			(*PYTEST, f"-n{PROCESSES // 2 or 1}", *WITHOUT_BENCH),
+			(*PYTEST, f"-n{PROCESSES}", *WITHOUT_BENCH),
 			output=output,
 			before=ASIDE,
 		)
