@@ -13,7 +13,7 @@ from fmx_restart.adapters.managers.supervisor.connection import connect
 from fmx_restart.tests.adapters.benches import Supervisord, free_port, program
 from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.real_jobs import Jobs
+from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class ManagedScratch(ScratchBench):
 
 	def jobs_in(self, folder: Path) -> Jobs:
 		"""Close them before Redis goes."""
-		jobs = Jobs(self.bench, folder, sites_path=self.sites_path, **self.environment)
+		jobs = Jobs(self.bench, folder, Enqueuer(self.bench, self.sites_path, **self.environment))
 		self.case.addClassCleanup(jobs.close)
 		return jobs
 

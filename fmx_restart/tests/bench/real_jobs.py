@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 from collections import Counter
@@ -58,24 +59,60 @@ class TestJob:
 		self.wait_for_end()
 
 
-class Jobs:
-	"""`folder` holds the journal and the gates. Close it: that lets every held job go."""
+class Enqueuer:
+	"""enqueuer.py as a process. It starts with the first job, because it imports Frappe."""
 
-	def __init__(
-		self, bench: Bench, folder: Path, sites_path: Path | None = None, **environment: str
-	) -> None:
-		self.bench, self.folder = bench, folder
-		self.journal = folder / "jobs.jsonl"
-		self.journal.touch()
-		self._tokens: list[str] = []
-		self._enqueuer = subprocess.Popen(
-			[str(bench.python), str(Path(__file__).with_name("enqueuer.py"))],
-			cwd=sites_path or bench.sites_path,
-			env={**bench.environment, **environment},
+	def __init__(self, bench: Bench, sites_path: Path | None = None, **environment: str) -> None:
+		self.bench, self.sites_path = bench, sites_path or bench.sites_path
+		self.environment = {**bench.environment, **environment}
+		self._process: subprocess.Popen | None = None
+
+	def put(self, request: dict) -> str:
+		"""The job's id."""
+		if self._process is None or self._process.poll() is not None:
+			self._process = self._start()
+		self._process.stdin.write(json.dumps(request) + "\n")
+		self._process.stdin.flush()
+		return json.loads(self._process.stdout.readline())
+
+	def _start(self) -> subprocess.Popen:
+		return subprocess.Popen(
+			[str(self.bench.python), str(Path(__file__).with_name("enqueuer.py"))],
+			cwd=self.sites_path,
+			env=self.environment,
 			stdin=subprocess.PIPE,
 			stdout=subprocess.PIPE,
 			text=True,
 		)
+
+	def close(self) -> None:
+		if self._process and self._process.poll() is None:
+			self._process.communicate(timeout=30)
+
+
+#: Bench → the one for all classes of tests: to start one for each would take as long as several restarts.
+_shared: dict[str, Enqueuer] = {}
+
+
+def shared_enqueuer(bench: Bench) -> Enqueuer:
+	if bench.name not in _shared:
+		_shared[bench.name] = Enqueuer(bench)
+		atexit.register(_shared[bench.name].close)
+	return _shared[bench.name]
+
+
+class Jobs:
+	"""
+	`folder` holds the journal and the gates; `enqueuer` is one of their own, where the bench's does not do. Close them: that
+	lets every held job go.
+	"""
+
+	def __init__(self, bench: Bench, folder: Path, enqueuer: Enqueuer | None = None) -> None:
+		self.bench, self.folder = bench, folder
+		self.journal = folder / "jobs.jsonl"
+		self.journal.touch()
+		self._tokens: list[str] = []
+		self._own, self._enqueuer = enqueuer, enqueuer or shared_enqueuer(bench)
 
 	def hold(self, queue: str = "short", *, secret: str = "", **given) -> TestJob:
 		"""A job that runs until it is let go. Returns when it has started."""
@@ -98,9 +135,7 @@ class Jobs:
 		request |= {"token": token, "journal": str(self.journal)}
 		if method in GATED:
 			request["gate"] = str(self.gate(token))
-		self._enqueuer.stdin.write(json.dumps(request) + "\n")
-		self._enqueuer.stdin.flush()
-		return TestJob(token, json.loads(self._enqueuer.stdout.readline()), self)
+		return TestJob(token, self._enqueuer.put(request), self)
 
 	def gate(self, token: str) -> Path:
 		return self.folder / f"{token}.gate"
@@ -122,7 +157,8 @@ class Jobs:
 	def close(self) -> None:
 		"""Waits until no job of ours runs: its folder may be deleted then."""
 		self.let_all_go()
-		self._enqueuer.communicate(timeout=30)
+		if self._own:
+			self._own.close()
 		eventually(lambda: not self._running(), "every job of this test is over", deadline=PATIENCE)
 
 	def _running(self) -> set[int]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.managed_scratch import ManagedScratch, end_orphans
-from fmx_restart.tests.bench.real_jobs import Jobs
+from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 from fmx_restart.tests.bench.slow_proxy import SlowProxy
 from fmx_restart.tests.bench.support import BenchTestCase
@@ -187,9 +187,8 @@ class TestTwoBenchesOnOneRedis(ScratchCase):
 		cls.addClassCleanup(cls.worker.wait, timeout=60)
 		cls.addClassCleanup(cls.worker.terminate)
 		eventually(lambda: cls.worker.pid in cls.scratch.registered(), "the neighbour works", deadline=BOOT)
-		cls.others = Jobs(
-			cls.bench, cls.folder, sites_path=cls.neighbour.sites_path, **cls.neighbour.environment
-		)
+		enqueuer = Enqueuer(cls.bench, cls.neighbour.sites_path, **cls.neighbour.environment)
+		cls.others = Jobs(cls.bench, cls.folder, enqueuer)
 		cls.addClassCleanup(cls.others.close)
 
 	def test_whom_the_fence_pauses_is_named_and_goes_on_afterwards(self):

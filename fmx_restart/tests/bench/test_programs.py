@@ -7,7 +7,7 @@ import subprocess
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.extra_programs import GROUP, custom_queue, extra_programs
-from fmx_restart.tests.bench.real_jobs import Jobs
+from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.support import BenchTestCase
 
 QUEUE = "bench-test"
@@ -30,7 +30,7 @@ class TestPrograms(BenchTestCase):
 		cls.enterClassContextOf(extra_programs(cls.bench, **commands))
 		cls.by_hand = cls.start_by_hand()
 		eventually(lambda: len(cls.registered()) == 6, "two, one, a pool of two, one by hand", deadline=90)
-		cls.jobs_of_queue = Jobs(cls.bench, cls.folder)  # one that knows the new queue
+		cls.jobs_of_queue = Jobs(cls.bench, cls.folder, Enqueuer(cls.bench))  # one that knows the new queue
 		cls.addClassCleanup(cls.jobs_of_queue.close)
 		cls.before, cls.registered_before = cls.pids(), cls.registered()
 		held = cls.jobs_of_queue.hold(QUEUE)

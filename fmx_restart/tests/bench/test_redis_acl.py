@@ -7,7 +7,7 @@ import json
 from fmx_restart.tests.adapters.benches import Supervisord, group, program
 from fmx_restart.tests.adapters.redis_server import PASSWORD, RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.real_jobs import HOLD, Jobs
+from fmx_restart.tests.bench.real_jobs import HOLD, Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 from fmx_restart.tests.bench.support import BenchTestCase
 
@@ -24,7 +24,8 @@ class TestRedisAcl(BenchTestCase):
 		cls.scratch = ScratchBench(cls.bench, cls)
 		cls.start_redis()
 		cls.start_workers()
-		cls.own_jobs = Jobs(cls.bench, cls.scratch.path, cls.scratch.sites_path, **cls.scratch.environment)
+		enqueuer = Enqueuer(cls.bench, cls.scratch.sites_path, **cls.scratch.environment)
+		cls.own_jobs = Jobs(cls.bench, cls.scratch.path, enqueuer)
 		cls.addClassCleanup(cls.own_jobs.close)
 
 	@classmethod
