@@ -42,7 +42,7 @@ class DeskTestCase(BenchTestCase):
 		"""An operation's name; its form is open."""
 		self.desk.open("restart-operation", LIST)
 		operation = self.desk.act("start", **options)["operation"]
-		self.desk.open_operation(operation)
+		self.desk.go_to_operation(operation)
 		return operation
 
 	def see_status(self, status: str) -> None:

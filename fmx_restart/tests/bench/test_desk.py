@@ -80,7 +80,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.see_status("Aborted")
 		desk.see(".restart-wrong", "Cancelled by Administrator")
 		self.assert_nothing_restarted(before)
-		desk.open("restart-operation", f'.list-row:has-text("{operation}") .indicator-pill.orange')
+		desk.go("restart-operation", f'.list-row:has-text("{operation}") .indicator-pill.orange')
 
 	def test_force_names_the_jobs_before_it_kills_them_and_the_report_names_them_again(self):
 		desk = self.desk

@@ -25,6 +25,26 @@ FUNCTIONS = ("preview", "status", "history", "workers", "findings", "charts")
 
 
 class TestPages(DeskTestCase):
+	"""In one browser: as the administrator, and as someone with a desk of their own, and without the role."""
+
+	MANAGER, USER = "desk-manager@example.com", "desk-stranger@example.com"
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.desk.open("restart-operation", LIST)
+		# Frappe makes a System Manager of the first user there is, whatever is asked for
+		cls.make_user(cls.MANAGER, "System Manager")
+		cls.make_user(cls.USER, "Website Manager")
+		cls.stranger = cls.browser.desk(cls.USER, PASSWORD)
+
+	@classmethod
+	def make_user(cls, name: str, role: str) -> None:
+		"""Or nothing, where an earlier run has made it."""
+		user = {"doctype": "User", "email": name, "first_name": name, "new_password": PASSWORD}
+		user |= {"send_welcome_email": 0, "roles": [{"role": role}]}
+		cls.desk.request("POST", "frappe.client.insert", {"doc": user})
+
 	def test_the_workers_page_is_alive_and_asks_nothing_more_when_it_is_left(self):
 		desk = self.desk
 		# Given the page of an idle bench
@@ -62,7 +82,7 @@ class TestPages(DeskTestCase):
 		# Then the record reads so
 		self.desk.open("restart-operation", LIST)
 		self.desk.ask("status", operation=done.report["operation"])  # brings the record up to date
-		self.desk.open_operation(done.report["operation"])
+		self.desk.go_to_operation(done.report["operation"])
 		self.see_status("Failed")
 		self.desk.see(".restart-timeline .is-failed")
 		self.assertIn("bench-test-worker", self.desk.text(".restart-wrong"))
@@ -86,7 +106,7 @@ class TestPages(DeskTestCase):
 		self.assertEqual(self.run_command("--order", operation).code, 3)
 		self.desk.open("restart-operation", LIST)
 		self.desk.ask("status", operation=operation)
-		self.desk.open_operation(operation)
+		self.desk.go_to_operation(operation)
 		self.desk.see(".restart-byline", CLEANED)
 		self.assertEqual(self.desk.page.locator(".restart-view img").count(), 0)
 		self.desk.switch_to_dark()
@@ -97,35 +117,13 @@ class TestPages(DeskTestCase):
 		self.assertIsNone(self.desk.page.evaluate("window.was_run ?? null"))
 
 	def look_at_every_page(self) -> None:
-		self.desk.open("bench-workers", ".restart-tiles")
+		self.desk.go("bench-workers", ".restart-tiles")
 		self.assertEqual(self.desk.excess(), 0)
-		self.desk.open("restart-operation", LIST)
+		self.desk.go("restart-operation", LIST)
 		self.assertEqual(self.desk.excess(), 0)
 		self.desk.click(LIST)
 		self.desk.see(".restart-preview .restart-facts")
 		self.assertEqual(self.desk.excess(), 0)
-
-
-class TestStrangers(DeskTestCase):
-	"""Someone with a desk of their own, and without the role."""
-
-	MANAGER, USER = "desk-manager@example.com", "desk-stranger@example.com"
-
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		cls.desk.open("restart-operation", LIST)
-		# Frappe makes a System Manager of the first user there is, whatever is asked for
-		cls.make_user(cls.MANAGER, "System Manager")
-		cls.make_user(cls.USER, "Website Manager")
-		cls.stranger = cls.browser.desk(cls.USER, PASSWORD)
-
-	@classmethod
-	def make_user(cls, name: str, role: str) -> None:
-		"""Or nothing, where an earlier run has made it."""
-		user = {"doctype": "User", "email": name, "first_name": name, "new_password": PASSWORD}
-		user |= {"send_welcome_email": 0, "roles": [{"role": role}]}
-		cls.desk.request("POST", "frappe.client.insert", {"doc": user})
 
 	def see_refusal(self, desk: Desk, route: str) -> None:
 		desk.page.goto(f"{self.bench.desk_url}/app/{route}")
