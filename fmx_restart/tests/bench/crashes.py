@@ -19,7 +19,7 @@ from fmx_restart.adapters.journal import crashed_operation_in
 from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.command import Command
-from fmx_restart.tests.bench.support import keys_of_ours
+from fmx_restart.tests.bench.support import frappe_command_line, keys_of_ours
 
 if TYPE_CHECKING:
 	from development.description import Bench
@@ -49,12 +49,13 @@ BORDERS = (
 	("Drain", "migrate"),
 	("Migrate", "migrate"),
 	("Restart", "wait-workers"),
-	("Restart", "migrate"),
 	("Lift", "fast"),
 	("Verify", "migrate"),
 	("Handover", "rolling"),
 	("Audit", "no-wait-workers"),
 )
+#: The same phase, reached in another way.
+BORDERS_AGAIN = (("Restart", "migrate"),)
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ class Crashes:
 		return outcome
 
 	def start(self, *options: str) -> Command:
-		words = [str(self.bench.tools / "bench"), "--site", self.bench.site, "safe-restart", *options]
-		return Command(words, cwd=self.bench.path, env=self.bench.environment)
+		words = frappe_command_line(self.bench, *options)
+		return Command(words, cwd=self.bench.sites_path, env=self.bench.environment)
 
 	def kill(self, journal: Path, *, guardian_too: bool) -> None:
 		if guardian_too:
@@ -178,8 +179,9 @@ def is_guardian(process: psutil.Process, operation: str) -> bool:
 	return "fmx_restart.guardian" in words and operation in words
 
 
-def at_borders() -> list[Crash]:
-	return [Crash(strategy, border) for border, strategy in BORDERS]
+def at_borders(*, again: bool = True) -> list[Crash]:
+	"""`again`: also those of a phase that was reached before, by another strategy."""
+	return [Crash(strategy, border) for border, strategy in (*BORDERS, *(BORDERS_AGAIN if again else ()))]
 
 
 def at_random(count: int, dice: random.Random, *, guardian_too: float = 0.2) -> list[Crash]:

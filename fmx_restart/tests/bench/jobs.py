@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 from fmx_workload.jobs import note
 
-LOOK_EVERY = 0.02  # seconds
+LOOK_EVERY = 0.05  # seconds
+LINK = 0.3  # seconds of one link of a chain: Frappe itself needs a third of that, and a core
 
 
 def hold(token: str, journal: str, gate: str, patience: float = 180.0, secret: str = "") -> None:
@@ -51,7 +52,7 @@ def again(token: str, journal: str, gate: str) -> None:
 	import frappe
 
 	note(journal, token, "start", "")
-	time.sleep(LOOK_EVERY)
+	time.sleep(LINK)
 	if not Path(gate).exists():
 		frappe.enqueue(__name__ + ".again", queue="short", token=token, journal=journal, gate=gate)
 	note(journal, token, "end", "")

@@ -197,17 +197,6 @@ class TestStopped(ApiTestCase):
 		# And what is over cannot be asked for anything
 		self.assertEqual(self.client.post("force", operation=operation).status, 417)
 
-	def test_forced_it_kills_and_names_the_job(self):
-		held = self.jobs.hold("long")
-		operation = self.start_operation(wait_workers_timeout=100)
-		self.wait_for_fact(operation, "StillRunning")
-		self.assertTrue(self.client.post("force", operation=operation).message)
-		told = self.wait_for_end(operation)
-		self.assertEqual(told["status"], "Done", told)
-		row = self.row(operation)
-		self.assertGreaterEqual(row["jobs_interrupted"], 1)
-		self.assertIn(("Interrupted", held.id), [(job["part"], job["job_id"]) for job in row["jobs"]])
-
 
 class TestNoWorkerFree(ApiTestCase):
 	"""Every worker is busy, so nobody takes the job that launches it."""
@@ -216,14 +205,14 @@ class TestNoWorkerFree(ApiTestCase):
 
 	def setUp(self) -> None:
 		super().setUp()
-		self.jobs.hold("long")  # first: the worker for long jobs also takes short ones
-		self.jobs.hold("short")
+		# the first for long jobs: their worker takes short ones, too
+		self.held = [self.jobs.hold(queue) for queue in ("long", "short")]
 		self.before = self.pids()
 
 	def journals(self) -> set[str]:
 		return {path.name for path in (self.bench.path / "logs" / "fmx_restart").glob("*.jsonl")}
 
-	def test_it_says_so_and_is_launched_once_from_the_web(self):
+	def test_it_says_so_is_launched_once_from_the_web_and_kills_and_names_the_jobs_when_forced(self):
 		known = self.journals()
 		operation = self.start_operation(wait_workers_timeout=100)
 		told = self.wait_for(operation, may_start_from_web=True)
@@ -233,9 +222,16 @@ class TestNoWorkerFree(ApiTestCase):
 			answer = self.client.post("start", from_web=1).message
 			self.assertEqual((answer["operation"], answer["is_new"]), (operation, False))
 		self.wait_for_fact(operation, "StillRunning")
-		self.jobs.let_all_go()
-		# Then it was one operation, although its job was run later
-		self.assertEqual(self.wait_for_end(operation)["status"], "Done")
+		# And is told not to wait any longer
+		self.assertTrue(self.client.post("force", operation=operation).message)
+		told = self.wait_for_end(operation)
+		# Then it has killed the jobs, and names them
+		self.assertEqual(told["status"], "Done", told)
+		row = self.row(operation)
+		self.assertGreaterEqual(row["jobs_interrupted"], 2)
+		named = {(job["part"], job["job_id"]) for job in row["jobs"]}
+		self.assertLessEqual({("Interrupted", job.id) for job in self.held}, named)
+		# And it was one operation, although its job was run later
 		self.assert_queue_moves()
 		self.assertEqual(self.journals() - known, {f"{operation}.jsonl"})
 

@@ -41,7 +41,20 @@ class TestTwoAtOnce(ControlTest):
 			second.errors,
 			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d, in Drain \(pid \d+ on \S+\)",
 		)
-		self.assertIn("bench safe-restart attach", second.errors)
+		for part in (
+			"bench safe-restart attach",
+			f"(pid {command.operation_pid()} on ",
+			"Nothing was changed",
+		):
+			self.assertIn(part, second.errors)
+		# And is refused before it lets go of its terminal, too
+		detached = self.run_command("--wait-workers", "--detach")
+		self.assertEqual(detached.code, BUSY, detached.text)
+		# While the first goes on, with its lock and its fence
+		self.assertIsNone(command.process.poll())
+		keys = self.keys_of_ours()
+		self.assertTrue(any(key.endswith(":lock") for key in keys), keys)
+		self.assertIn("rq:suspended", keys)
 		self.assert_nothing_restarted(before)
 		status = self.run_command("status")
 		self.assertIn(operation, status.output)
@@ -61,17 +74,6 @@ class TestTwoAtOnce(ControlTest):
 		self.assertEqual((cancelled.code, recovered.code), (0, 0))
 		self.assertIn("there is nothing to cancel", cancelled.output)
 		self.assertIn("Nothing to recover", recovered.output)
-
-
-class TestMigrating(ControlTest):
-	def test_it_cannot_be_cancelled_during_a_migration_and_goes_on(self):
-		command = self.start("--migrate", "--migrate-command", "sleep 15", "--json")
-		command.wait_for_fact("MigrationStarted")
-		refused = self.run_command("cancel")
-		self.assertEqual(refused.code, BUSY, refused.text)
-		self.assertIn("cannot be cancelled: a migration is under way", refused.errors)
-		done = command.finish()
-		self.assertEqual((done.code, done.report["outcome"]), (0, "Done"), done.text)
 
 
 class TestDetached(ControlTest):
@@ -104,15 +106,6 @@ class TestDetached(ControlTest):
 		self.assertIn(f"Operation {operation}: Done", shown.output)
 		self.assertEqual(self.wait_for_end(operation), Phase.DONE)
 		self.assert_restarted(before)
-
-	def test_what_is_refused_is_refused_before_the_terminal_is_let_go(self):
-		held = self.jobs.hold()
-		command, _ = self.draining()
-		refused = self.run_command("--wait-workers", "--detach")
-		self.assertEqual(refused.code, BUSY, refused.text)
-		command.process.send_signal(signal.SIGINT)
-		command.finish()
-		held.let_go()
 
 
 class TestInterruptedTwice(ControlTest):

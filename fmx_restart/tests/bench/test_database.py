@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
 
 from fmx_restart.adapters.database import connected, inspect_database
 from fmx_restart.engine.migration import Gravity
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.support import BenchTestCase, SiteDatabaseCase
+from fmx_restart.tests.bench.http_client import clients
+from fmx_restart.tests.bench.support import BenchTestCase, SiteDatabaseCase, own_programs
 
 TABLE = "fmx_restart_test"
+DATABASE = "development-database:*"
+PATIENCE = 120.0  # seconds for web to find its database again
 NOT_BACK, WRONG_ENVIRONMENT = 4, 7  # exit codes
 
 
@@ -88,30 +92,55 @@ class TestDatabaseIsDown(BenchTestCase):
 	@classmethod
 	def setUpClass(cls) -> None:
 		super().setUpClass()
+		cls.client = clients(cls.bench, "10.3.0.2")["manager"]
+		cls.before = cls.pids()
 		cls.addClassCleanup(cls.database, "start")
 		cls.database("stop")
+		cls.refused = cls.run_command("--migrate")
+		cls.refused_pids = cls.pids()
+		cls.done = cls.run_command("--wait-workers", "--json")
+		cls.answer_meanwhile = cls.client.get("status")
+		cls.left_keys = cls.keys_of_ours()
+		cls.database("start")
 
 	@classmethod
 	def database(cls, order: str) -> None:
-		cls.bench.supervisorctl(order, "development-database:*")
+		cls.bench.supervisorctl(order, DATABASE)
 
 	def test_a_restart_renews_every_process_and_names_the_database(self):
-		before = self.pids()
-		done = self.run_command("--wait-workers", "--json")
-		self.assertEqual(done.code, NOT_BACK, done.text)
-		self.assert_restarted(before)
-		(fault,) = [fact for fact in done.facts if fact["event"] == "ProcessFailed"]
+		self.assertEqual(self.done.code, NOT_BACK, self.done.text)
+		(fault,) = [fact for fact in self.done.facts if fact["event"] == "ProcessFailed"]
 		self.assertIn(
 			f"its database at 127.0.0.1:{self.bench.ports.database} does not answer", fault["reason"]
 		)
-		verify = next(phase["seconds"] for phase in done.report["phases"] if phase["phase"] == "Verify")
+		verify = next(phase["seconds"] for phase in self.done.report["phases"] if phase["phase"] == "Verify")
 		self.assertLess(verify, 80, "web is up and says so: it is not waited for as if it booted")
-		self.assertEqual(self.keys_of_ours(), [])
+		self.assertEqual(self.left_keys, [])
+		own = {name for name in self.before if name.partition(":")[0] in own_programs(self.bench)}
+		after = self.pids()
+		for name in own:
+			self.assertNotIn(after[name], (0, self.before[name]), name)
 
 	def test_a_migration_is_refused_before_anything_is_touched(self):
-		before = self.pids()
-		done = self.run_command("--migrate")
-		self.assertEqual(done.code, WRONG_ENVIRONMENT, done.text)
-		self.assertIn(f"{self.bench.site}: its database does not answer", done.errors)
-		self.assertIn("Nothing was changed", done.errors)
-		self.assert_nothing_restarted(before)
+		self.assertEqual(self.refused.code, WRONG_ENVIRONMENT, self.refused.text)
+		self.assertIn(f"{self.bench.site}: its database does not answer", self.refused.errors)
+		self.assertIn("Nothing was changed", self.refused.errors)
+		changed = {name for name, pid in self.refused_pids.items() if pid != self.before[name]}
+		self.assertEqual({name.partition(":")[0] for name in changed}, {DATABASE.partition(":")[0]})
+
+	def test_the_row_appears_when_somebody_looks_afterwards(self):
+		self.assertGreaterEqual(self.answer_meanwhile.status, 500)
+		name = self.done.report["operation"]
+		told = eventually(
+			lambda: self.client.patiently_or_none("status", operation=name),
+			"status answers",
+			deadline=PATIENCE,
+		)
+		self.assertEqual((told["operation"], told["status"]), (name, "Failed"))
+		row = json.loads(self.client.resource("GET", name).text)[
+			"data"
+		]  # Frappe's own route catches nothing up
+		self.assertEqual([phase["phase"] for phase in row["phases"]][-1], "Audit")
+		self.assertEqual(len(row["processes"]), len(self.done.report["processes"]))
+		workers = {one["outcome"] for one in row["processes"] if "worker" in one["program"]}
+		self.assertEqual(workers, {"Replaced"})

@@ -1,4 +1,4 @@
-"""A job that takes too long, a look before, a second person: nothing is restarted, and it is said why."""
+"""A job that takes too long, a look before: nothing is restarted, and it is said why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fmx_restart.tests.bench.support import BenchTestCase
 
 METHOD = "fmx_restart.tests.bench.jobs.hold"
 LIMIT = 1234  # seconds that the held job may take: a number that stands nowhere else
-TIMED_OUT, BUSY = 3, 75  # exit codes
+TIMED_OUT = 3  # exit code
 
 
 class TestGivingUp(BenchTestCase):
@@ -65,22 +65,3 @@ class TestGivingUp(BenchTestCase):
 		self.assertIn((self.bench.site, METHOD), [(job["site"], job["method"]) for job in plan["jobs"]])
 		self.assertTrue(LIMIT - 600 < plan["longest"] <= LIMIT, plan["longest"])
 		self.assertEqual({process["pid"] for process in plan["restart"]} - set(self.before.values()), set())
-
-	def test_a_second_person_is_told_who_holds_the_bench_and_in_which_phase(self):
-		# Given an operation that waits
-		first = self.start("--wait-workers", "--wait-workers-timeout", "60", "--json")
-		operation = first.wait_for_fact("OperationStarted")["operation"]
-		first.wait_for_fact("StillRunning")
-		# When someone else wants the same
-		second = self.run_command("--wait-workers")
-		# Then it is told about the first, which goes on
-		self.assertEqual(second.code, BUSY, second.text)
-		for part in (operation, f"(pid {first.operation_pid()} on ", "Drain", "Nothing was changed"):
-			self.assertIn(part, second.errors)
-		self.assertIsNone(first.process.poll())
-		keys = self.keys_of_ours()
-		self.assertTrue(any(key.endswith(":lock") for key in keys), "the lock of the first one still stands")
-		self.assertIn("rq:suspended", keys, "its fence stands, too")
-		# And the first one ends as if nothing had been
-		first.process.terminate()
-		self.assertEqual(first.finish().report["outcome"], "Aborted")

@@ -15,6 +15,7 @@ from fmx_restart.tests.bench.support import BenchTestCase, own_programs, wait_un
 
 TELL_WORKER = "fmx_restart.tests.bench.jobs.tell_worker"
 PING = "/api/method/ping"
+BUSY = 75  # exit code
 HANGING = 25.0  # seconds until a migration that hangs is ended: Frappe itself needs some to come as far
 
 
@@ -59,6 +60,7 @@ class TestAPatchThatWorks(MigrateTestCase):
 		options = ("--migrate", "--backup", "--maintenance-mode", "migrate", "--json")
 		command = cls.start(*options)
 		command.wait_for_fact("MigrationOutput", line="waiting at the gate")
+		cls.refused = cls.run_command("cancel")
 		cls.meanwhile, cls.pids_meanwhile = cls.settings(), cls.pids()
 		cls.alive_meanwhile = {name for name, pid in cls.before.items() if pid and psutil.pid_exists(pid)}
 		asked = Client(cls.bench)
@@ -77,6 +79,10 @@ class TestAPatchThatWorks(MigrateTestCase):
 		self.assertEqual(self.done.code, 0, self.done.text)
 		self.assertEqual([migration["result"] for migration in self.migrations(self.done)], ["done"])
 		self.assert_in_service()
+
+	def test_it_could_not_be_cancelled_meanwhile(self):
+		self.assertEqual(self.refused.code, BUSY, self.refused.text)
+		self.assertIn("cannot be cancelled: a migration is under way", self.refused.errors)
 
 	def test_workers_born_before_the_restart_run_nothing_after_the_migration(self):
 		ended = json.loads(self.told.read_text())

@@ -18,7 +18,6 @@ from fmx_restart.tests.bench.site_process import SiteProcess, on_site
 from fmx_restart.tests.bench.support import BenchTestCase, development_bench
 
 PATIENCE = 120.0  # seconds for anything on a busy machine
-DATABASE = "development-database:*"
 DAY = 86400
 
 
@@ -37,7 +36,9 @@ class RecordTestCase(BenchTestCase):
 
 
 class TestTerminal(RecordTestCase):
-	def test_an_operation_from_the_terminal_gets_its_row_although_nobody_looks(self):
+	def test_an_operation_from_the_terminal_gets_its_row_although_nobody_looks_and_history_begins_with_it(
+		self,
+	):
 		done = self.run_command("--no-workers", "--json")
 		name = done.report["operation"]
 		row = eventually(lambda: self.row(name), f"{name} has a row", deadline=PATIENCE)
@@ -45,6 +46,12 @@ class TestTerminal(RecordTestCase):
 		self.assertEqual(row["requested_by"], done.report["requested_by"])
 		self.assertEqual(len(row["processes"]), len(done.report["processes"]))
 		self.assertEqual(row["owner"], "Administrator")
+		told = json.loads(self.run_command("history", "--limit", "1", "--json").output)
+		self.assertEqual([row["operation"] for row in told], [name])
+		self.assertEqual(
+			(told[0]["strategy"], told[0]["outcome"], told[0]["exit_code"]),
+			(done.report["strategy"], "Done", 0),
+		)
 
 	def test_one_that_was_refused_says_why(self):
 		# Given a job that takes longer than it gets
@@ -60,35 +67,6 @@ class TestTerminal(RecordTestCase):
 	@staticmethod
 	def failure(done, name: str) -> str:
 		return done.report["failure"][name]
-
-
-class TestDatabaseAway(RecordTestCase):
-	"""MariaDB is down for the whole operation."""
-
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		cls.bench.supervisorctl("stop", DATABASE, check=True)
-		cls.addClassCleanup(cls.bench.supervisorctl, "start", DATABASE)
-		cls.done = cls.run_command("--wait-workers", "--no-web", "--json")
-		cls.answer_meanwhile = cls.client.get("status")
-		cls.bench.supervisorctl("start", DATABASE, check=True)
-
-	def test_the_operation_does_not_need_it(self):
-		self.assertEqual(self.done.report["outcome"], "Done", self.done.text)
-		self.assertGreaterEqual(self.answer_meanwhile.status, 500)
-
-	def test_the_row_appears_when_somebody_looks_afterwards(self):
-		name = self.done.report["operation"]
-		told = eventually(
-			lambda: self.client.patiently_or_none("status", operation=name),
-			"status answers",
-			deadline=PATIENCE,
-		)
-		self.assertEqual((told["operation"], told["status"]), (name, "Done"))
-		row = self.row(name)
-		self.assertEqual([phase["phase"] for phase in row["phases"]][-1], "Audit")
-		self.assertEqual({process["outcome"] for process in row["processes"]}, {"Replaced"})
 
 
 class TestCatchingUp(RecordTestCase):

@@ -60,11 +60,3 @@ class TestLooking(BenchTestCase):
 		unknown = self.run_command("logs", "nobody")
 		self.assertEqual(unknown.code, WRONG_ENVIRONMENT)
 		self.assertEqual([name for name in own if name not in unknown.errors], [])
-
-	def test_history_begins_with_the_operation_that_ended_last(self):
-		done = self.run_command("--rolling", "--no-web", "--json")
-		told = json.loads(self.run_command("history", "--limit", "1", "--json").output)
-		self.assertEqual([row["operation"] for row in told], [done.report["operation"]])
-		self.assertEqual(
-			(told[0]["strategy"], told[0]["outcome"], told[0]["exit_code"]), ("rolling", "Done", 0)
-		)
