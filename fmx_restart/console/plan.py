@@ -6,7 +6,7 @@ from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import ProcessKind, ProcessState
 
 MIGRATION_STORY = "The sites are migrated before the restart. {}"
 DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
@@ -23,12 +23,25 @@ def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 	workers = [process.name for process in plan.restart if process.runs_jobs]
 	busy = [name for name in workers if name in plan.busy]
 	idle = [name for name in workers if name not in busy]
-	others = [process.name for process in plan.restart if process.name not in workers]
+	first, others, last = web_and_others(plan)
+	begin, end = [("first", first)], [("when web is back", last)]
 	steps = {
-		Strategy.NO_WAIT_WORKERS: [("at once", others + idle), ("when its own job ends", busy)],
-		Strategy.ROLLING: [("at once", others), ("one at a time", idle), ("when its own job ends", busy)],
-	}.get(strategy, [("in parallel", others + workers)])
+		Strategy.NO_WAIT_WORKERS: [*begin, (AS_FREE, idle + others), *end, (JOB_ENDS, busy)],
+		Strategy.ROLLING: [*begin, (AS_FREE, others), *end, ("one at a time", idle), (JOB_ENDS, busy)],
+	}.get(strategy, [*begin, (AS_FREE, workers + others), *end])
 	return [(when, names) for when, names in steps if names]
+
+
+AS_FREE = "as processors are free"
+JOB_ENDS = "when its own job ends"
+
+
+def web_and_others(plan: Plan) -> tuple[list[str], list[str], list[str]]:
+	"""All but workers: web, those that wait for nothing but a processor, those that wait for web."""
+	processes = [process for process in plan.restart if not process.runs_jobs]
+	web = [process.name for process in processes if process.kind is ProcessKind.WEB]
+	last = [process.name for process in processes if web and process.kind is ProcessKind.SOCKETIO]
+	return web, [process.name for process in processes if process.name not in (*web, *last)], last
 
 
 def plan_sentence(plan: Plan) -> str:

@@ -24,7 +24,7 @@ PHASES = {
 	Phase.DRAIN: "Drain: waiting for running jobs to end",
 	Phase.BACKUP: "Backup: backing up each database before its migration",
 	Phase.MIGRATE: "Migrate: migrating one site after the other",
-	Phase.RESTART: "Restart: stopping and starting the processes in parallel",
+	Phase.RESTART: "Restart: stopping the processes, and starting each again, web first",
 	Phase.LIFT: "Lift: counting every job, then letting the queue run again",
 	Phase.VERIFY: "Verify: waiting until every process is up, workers have registered and web answers",
 	Phase.HANDOVER: "Handover: replacing each busy worker when its own job ends",

@@ -21,7 +21,7 @@ class StrategyText:
 STRATEGY_TEXTS = {
 	Strategy.WAIT_WORKERS: StrategyText(
 		_("Wait for running jobs"),
-		_("Running jobs finish first, then every process is restarted in parallel."),
+		_("Running jobs finish first, then every process is restarted."),
 	),
 	Strategy.ROLLING: StrategyText(
 		_("One worker after the other"),

@@ -15,6 +15,7 @@ FIRST_TO_LAST = (
 	ProcessKind.SCHEDULER,
 	ProcessKind.SOCKETIO,
 )
+AHEAD = 1.0  # seconds after its stop order for which a place is kept for one that is to start before others
 IDLE_FOR = 0.15  # seconds for which a program waits for something other than a processor once it has booted
 BOOTS_FOR = 5.0  # seconds that a boot keeps the others back at most: one that serves at once is never idle
 
@@ -41,17 +42,22 @@ class Starts:
 		replacements = list(replacements)
 		waiting = [replacement for replacement in replacements if self._may_wait(replacement)]
 		others = [replacement for replacement in replacements if replacement not in waiting]
-		room = self._bench.host.processors - sum(map(self.boots, others))
-		waiting = in_order(waiting)
-		room = max(0, room)
-		self._admitted_at |= {it.old.name: self._bench.clock.now() for it in waiting[:room]}
-		self.held_back = waiting[room:]
+		room = max(0, self._bench.host.processors - sum(map(self.boots, others)))
+		places = in_order([*waiting, *filter(self._is_next, others)])[:room]
+		self._admitted_at |= {it.old.name: self._bench.clock.now() for it in waiting if it in places}
+		self.held_back = [replacement for replacement in waiting if replacement not in places]
 		return [replacement for replacement in replacements if replacement not in self.held_back]
 
 	def _may_wait(self, replacement: Replacement) -> bool:
 		is_here = not replacement.old.host
 		is_start = replacement.order is Order.START and not replacement.attempts
 		return self._is_limited and is_here and is_start and replacement.old.kind is not ProcessKind.WEB
+
+	def _is_next(self, replacement: Replacement) -> bool:
+		"""It was just told to stop, and will soon be down: whoever is down before it may have to start after it."""
+		waited = self._bench.clock.now() - replacement.stopped_at
+		is_here = not replacement.old.host and not replacement.keeps_down
+		return self._is_limited and is_here and replacement.stage is Stage.STOPPING and waited < AHEAD
 
 	def boots(self, replacement: Replacement) -> bool:
 		"""Whether its new process still needs a processor of this machine to come up, or was just told to start."""

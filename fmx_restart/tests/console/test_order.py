@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
 from fmx_restart.console.plan import order, story
 from fmx_restart.console.strategies import STRATEGY_TEXTS
@@ -19,6 +20,7 @@ PLAN = Plan(
 		process("web", ProcessKind.WEB),
 		process("busy", ProcessKind.WORKER),
 		process("idle", ProcessKind.WORKER),
+		process("socketio", ProcessKind.SOCKETIO),
 	),
 	left_alone=(),
 	busy=("busy",),
@@ -43,13 +45,21 @@ class TestStory(unittest.TestCase):
 
 class TestOrder(unittest.TestCase):
 	def test_rolling_takes_idle_workers_first_and_each_busy_one_when_it_is_free(self):
-		steps = [("at once", ["web"]), ("one at a time", ["idle"]), ("when its own job ends", ["busy"])]
+		steps = [("first", ["web"]), ("when web is back", ["socketio"])]
+		steps += [("one at a time", ["idle"]), ("when its own job ends", ["busy"])]
 		self.assertEqual(order(PLAN, Strategy.ROLLING), steps)
 
 	def test_without_waiting_only_busy_workers_come_later(self):
-		steps = [("at once", ["web", "idle"]), ("when its own job ends", ["busy"])]
+		steps = [("first", ["web"]), ("as processors are free", ["idle"]), ("when web is back", ["socketio"])]
+		steps += [("when its own job ends", ["busy"])]
 		self.assertEqual(order(PLAN, Strategy.NO_WAIT_WORKERS), steps)
 
-	def test_all_others_restart_everything_in_parallel(self):
+	def test_all_others_restart_web_first_and_socketio_when_it_is_back(self):
+		steps = [("first", ["web"]), ("as processors are free", ["busy", "idle"])]
 		for strategy in (Strategy.FAST, Strategy.WAIT_WORKERS, Strategy.SUSPEND_RQ):
-			self.assertEqual(order(PLAN, strategy), [("in parallel", ["web", "busy", "idle"])])
+			self.assertEqual(order(PLAN, strategy), [*steps, ("when web is back", ["socketio"])])
+
+	def test_without_web_socketio_waits_for_nothing(self):
+		plan = replace(PLAN, restart=PLAN.restart[1:])
+		steps = [("as processors are free", ["busy", "idle", "socketio"])]
+		self.assertEqual(order(plan, Strategy.FAST), steps)

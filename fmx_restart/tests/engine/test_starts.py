@@ -67,6 +67,20 @@ class TestOrder(StartsCase):
 		self.assertEqual(self.most, 6)  # but socketio, which has its own moment
 		self.assertLess(run.operation.report.seconds, 2 * BOOT + 6)
 
+	def test_the_scheduler_is_down_first_and_starts_after_those_that_people_wait_for(self):
+		for name in ("web", *WORKERS):
+			self.processes[name].stop_takes = 0.3
+		Run(self.bench).go()
+		self.assertEqual(self.starts()[:2], ["web", "worker-0"])
+		self.assertEqual(self.starts().index("schedule"), 5)
+
+	def test_a_place_is_kept_for_a_moment_only(self):
+		self.processes["web"].stop_takes = 6.0  # it ends a long request
+		self.host.processors = 1
+		Run(self.bench).go()
+		self.assert_all_new()
+		self.assertLess(self.starts().index("worker-0"), self.starts().index("web"))
+
 	def test_web_never_waits_for_others(self):
 		self.processes["web"].stop_takes = 1.0  # the others are down before it, and boot
 		run = Run(self.bench)
