@@ -116,7 +116,10 @@ def write_nginx_configuration(bench: Bench, log: Path) -> None:
 	generated = (bench.path / "config" / "nginx.conf").read_text()
 	folder = bench.nginx_path
 	folder.mkdir(parents=True, exist_ok=True)
-	write_atomically(folder / "bench.conf", at_private_port(generated, bench.ports.front))
+	# in its own place too: an operation reads there where users come in
+	moved = at_private_port(generated, bench.ports.front)
+	write_atomically(bench.path / "config" / "nginx.conf", moved)
+	write_atomically(folder / "bench.conf", moved)
 	unpacked = UNPACKED / MIME_TYPES
 	settings = {
 		"folder": folder,

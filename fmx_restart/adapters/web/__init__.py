@@ -10,6 +10,7 @@ from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.web.addresses import Endpoint, Listening, listening, meant_endpoints
 from fmx_restart.adapters.web.holders import Holder, find_holders
 from fmx_restart.adapters.web.linger import Hooks
+from fmx_restart.adapters.web.nginx import front_of
 from fmx_restart.adapters.web.probe import TIMEOUT, AskedSites, PingedWebServer, Question
 from fmx_restart.adapters.web.users import Target, UserProbe
 from fmx_restart.engine.frozen import frozen
@@ -79,7 +80,9 @@ class BenchWeb:
 			users.start(self._targets(endpoint, next(iter(self._sites.all), None)))
 
 	def _targets(self, endpoint: Endpoint, site: str | None) -> list[Target]:
-		return [Target(endpoint, site)]
+		"""Web itself, and nginx where the bench is configured for it."""
+		front = front_of(Path(self._bench.path), site) if site else None
+		return [Target(endpoint, site), *([front] if front else [])]
 
 	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
 		if self.lingering():

@@ -9,11 +9,13 @@ import os
 import re
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from errno import EINPROGRESS
+from functools import cache
 from http import HTTPStatus
 
 from fmx_restart.adapters.web.addresses import Endpoint
@@ -40,6 +42,7 @@ class Target:
 	endpoint: Endpoint
 	site: str | None
 	through: str = "web"
+	is_encrypted: bool = False
 
 	@property
 	def words(self) -> bytes:
@@ -52,7 +55,8 @@ class Request:
 	"""One that is under way. `sent`: when it was begun."""
 
 	def __init__(self, target: Target, sent: float) -> None:
-		self.sent, self._words, self._answer = sent, target.words, b""
+		self.sent, self._target, self._words, self._answer = sent, target, target.words, b""
+		self.waits_for = selectors.EVENT_WRITE  # until its socket can be written; or read
 		at = target.endpoint.reachable
 		self.socket = socket.socket(*family_of(at))
 		self.socket.setblocking(False)
@@ -62,16 +66,20 @@ class Request:
 			self.socket.close()
 			raise
 
-	@property
-	def waits_for(self) -> int:
-		"""Until its socket can be written, or read."""
-		return selectors.EVENT_WRITE if self._words else selectors.EVENT_READ
-
 	def proceed(self) -> int | None:
 		"""The status, once the answer is whole; None before. Raises OSError."""
+		try:
+			return self._proceed()
+		except (BlockingIOError, ssl.SSLWantReadError):
+			self.waits_for = selectors.EVENT_READ
+		except ssl.SSLWantWriteError:
+			self.waits_for = selectors.EVENT_WRITE
+		return None
+
+	def _proceed(self) -> int | None:
 		if self._words:
-			check(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-			self._words = self._words[self.socket.send(self._words) :]
+			self._send()
+			self.waits_for = selectors.EVENT_READ
 			return None
 		part = self.socket.recv(LONGEST_ANSWER)
 		self._answer += part
@@ -81,6 +89,29 @@ class Request:
 		if not status or not is_whole(self._answer, is_ended=not part):
 			raise NotWhole
 		return int(status[1])
+
+	def _send(self) -> None:
+		"""A request of two hundred bytes fits into any socket."""
+		check(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+		if self._target.is_encrypted:
+			if not isinstance(self.socket, ssl.SSLSocket):
+				self.socket = encrypted(self.socket, self._target.site)
+			self.socket.do_handshake()
+		self.socket.sendall(self._words)
+		self._words = b""
+
+
+@cache
+def unverified() -> ssl.SSLContext:
+	"""Whose certificate it is does not matter: nothing secret is sent, and this is how long users wait."""
+	context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+	context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+	return context
+
+
+def encrypted(connected: socket.socket, site: str | None) -> ssl.SSLSocket:
+	"""Before its handshake."""
+	return unverified().wrap_socket(connected, server_hostname=site, do_handshake_on_connect=False)
 
 
 def family_of(at: Endpoint) -> tuple[int, int]:
@@ -243,8 +274,6 @@ class UserProbe:
 	def _proceed(self, selector: selectors.BaseSelector, line: Line) -> None:
 		try:
 			status = line.request.proceed()
-		except BlockingIOError:
-			return
 		except NotWhole:
 			self._failed(selector, line, "no whole HTTP answer")
 			return
