@@ -25,6 +25,7 @@ from fmx_restart.engine.web_answers import Tally, WebAnswers
 
 EVERY = 0.1  # seconds between two requests to one address
 SELDOM = 1.0  # the same, once web is restarted and only workers are waited for
+ENCRYPTED_EVERY = 0.5  # each handshake takes milliseconds of processor, more than all the rest
 ERRS_EVERY = 0.5  # after an error of the application, which fills its log with a traceback each time
 LOOK = 0.1  # seconds that one look lasts at most
 LATE = 0.5  # seconds: one that takes so much longer was not running
@@ -263,7 +264,7 @@ class UserProbe:
 
 	def _send(self, selector: selectors.BaseSelector, line: Line) -> None:
 		now = self._clock()
-		line.due = now + self._every
+		line.due = now + max(self._every, ENCRYPTED_EVERY if line.target.is_encrypted else 0.0)
 		try:
 			line.request = Request(line.target, now)
 		except OSError as error:
