@@ -41,6 +41,7 @@ from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.site_config_asked import AskedSiteConfig
 from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, override_of
+from fmx_restart.adapters.web.nginx_control import NginxHere
 from fmx_restart.adapters.web.probe import AskedSites
 from fmx_restart.current_bench import frappe_is_imported, identity, journal_folder
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
@@ -229,6 +230,7 @@ def this_bench(
 		code=CodeOnDisk(apps),
 		realtime=NoRealtime() if recovers else KeptMessages(connection, sites(), config, monotonic),
 		others=OthersAtWork(journals_of(path), operation),
+		nginx=NginxHere(),
 	)
 
 

@@ -123,6 +123,11 @@ SITES_AND_WEB = (
 	),
 	click.Option(["--web/--no-web"], default=True, help="Restart web and socketio, or leave them running."),
 	click.Option(
+		["--nginx"],
+		is_flag=True,
+		help="Reload nginx too, once new web answers; its configuration is tested before anything is touched.",
+	),
+	click.Option(
 		["--workers/--no-workers"], default=True, help="Restart workers and scheduler, or leave them running."
 	),
 )

@@ -100,6 +100,7 @@ def options(context: click.Context, parameters: Parameters) -> Options:
 			force_kill_timeout=parameters["force_kill_timeout"],
 			old_web_timeout=parameters["old_web_timeout"],
 			web=parameters["web"],
+			nginx=parameters["nginx"],
 			workers=parameters["workers"],
 			rolling_share=None if share is None else share_of(share),
 			rolling_max_failures=parameters["rolling_max_failures"],

@@ -9,6 +9,13 @@ from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
 from fmx_restart.engine.options import Options, Strategy, usual_on_timeout
 
 USUAL = Options()
+#: Options that set a number, and nothing else; with the field that each of them sets
+NUMBERS = {
+	"--force-kill-timeout": "force_kill_timeout",
+	"--old-web-timeout": "old_web_timeout",
+	"--rolling-max-failures": "rolling_max_failures",
+	"--wait-workers-poll": "report_every",
+}
 
 
 def restart_command(options: Options) -> str:
@@ -21,6 +28,7 @@ def words_of(options: Options) -> list[str]:
 	words = [f"--{options.strategy.value}"] if options.strategy is not Strategy.FAST else []
 	words += [f"{option}={value}" for option, value in values_of(options)]
 	words += [f"--no-{name}" for name in ("web", "workers") if not getattr(options, name)]
+	words += ["--nginx"] if options.nginx else []
 	if options.migration:
 		words += migration_words(options.migration)
 	if options.ignore_code_faults or (options.migration and options.migration.force):
@@ -37,14 +45,12 @@ def values_of(options: Options) -> Iterator[tuple[str, str]]:
 		yield "--wait-workers-timeout", number(options.rolling_timeout)
 	if options.on_timeout is not usual_on_timeout(options.strategy):
 		yield "--on-timeout", options.on_timeout.value
-	if options.force_kill_timeout != USUAL.force_kill_timeout:
-		yield "--force-kill-timeout", number(options.force_kill_timeout)
 	if options.rolling_share:
 		yield "--rolling-share", f"{options.rolling_share * 100:.10g}%"
-	if options.rolling_max_failures != USUAL.rolling_max_failures:
-		yield "--rolling-max-failures", str(options.rolling_max_failures)
-	if options.report_every != USUAL.report_every:
-		yield "--wait-workers-poll", number(options.report_every)
+	for option, field in NUMBERS.items():
+		value = getattr(options, field)
+		if value != getattr(USUAL, field):
+			yield option, number(value)
 
 
 def migration_words(migration: MigrationOptions) -> list[str]:

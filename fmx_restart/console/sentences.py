@@ -358,6 +358,8 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,
 	events.HandedOver: handed_over,
+	events.NginxReloaded: "nginx has passed its test and was reloaded",
+	events.NginxNotReloaded: "nginx was not reloaded: {reason}",
 	events.WebSilent: web_silent,
 	events.WebAnswersAgain: web_answers_again,
 	events.WebTaken: "web cannot come up at {fault}. {fault.remedy}",

@@ -14,6 +14,7 @@ OperationError                the base; caught at the edges and nowhere else
 ├── Interrupted       exit 130 someone asked us to stop while undoing was still possible
 ├── LockLost          exit 4  another operation took the bench while we could not renew our lock: nothing more is touched,
 │                             and what was begun is left to the recovery
+├── NginxFault        exit 4  the configuration of nginx does not pass its test, or it does not follow the order to reload
 ├── FenceFault        exit 4  the fence lapsed when nothing could be undone any more; everything was restarted
 ├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
 ├── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
@@ -82,6 +83,10 @@ class FenceFault(OperationError):
 
 
 class ProcessFault(OperationError):
+	exit_code = 4
+
+
+class NginxFault(OperationError):
 	exit_code = 4
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT
-from fmx_restart.engine.errors import JournalFault, LockLost, OperationError
+from fmx_restart.engine.errors import JournalFault, LockLost, NginxFault, OperationError
 from fmx_restart.engine.held import Held
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
@@ -61,6 +61,7 @@ class Operation(Held):
 		self.locator = Locator(bench.host, bench.queue, bench.clock)
 		self.registered: set[HostProcess] = set()  # workers of this machine that Redis knew at any look
 		self.clock_steps = ClockSteps()
+		self.nginx_fault: NginxFault | None = None  # raised once all else is done
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self._began = self._phase_began = bench.clock.now()
 

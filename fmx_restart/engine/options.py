@@ -76,6 +76,7 @@ class Options:
 	old_web_timeout: float = (
 		OLD_WEB_TIMEOUT  # seconds that old web workers serve while new ones do not answer
 	)
+	nginx: bool = False  # it is tested in the preflight, and reloaded once new web answers
 	web_sites: tuple[str, ...] = ()  # those that someone typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None

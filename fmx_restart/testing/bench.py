@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import OperationError, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.ports import (
 	Bench,
@@ -50,6 +50,7 @@ class InMemoryBench:
 		self.managers: dict[str, InMemoryProcesses] = {"": self.processes}
 		self.web = InMemoryWeb(self.processes, self.clock)
 		self.web.settings = self.settings
+		self.nginx = InMemoryNginx(self.clock)
 		self.code, self.realtime = InMemoryCode(self.clock), InMemoryRealtime(self.clock)
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
@@ -74,6 +75,7 @@ class InMemoryBench:
 			code=self.code,
 			realtime=self.realtime,
 			requests=self.requests,
+			nginx=self.nginx,
 		)
 
 	def add_host(
@@ -338,6 +340,25 @@ ADDRESS = "127.0.0.1:8000"
 SITE = "one.localhost"
 CLOSED = "HTTP 503"
 STRANGER_TEXT = "pid {pid}, a web server of this bench that no process manager runs, listens {how}"
+
+
+class InMemoryNginx:
+	"""`fault`: what its test raises; `refusal`: what the order to reload raises. `reloads`: when it was reloaded."""
+
+	def __init__(self, clock: FakeClock) -> None:
+		self.fault: OperationError | None = None
+		self.refusal: OperationError | None = None
+		self.reloads: list[float] = []
+		self._clock = clock
+
+	def test(self) -> None:
+		if self.fault:
+			raise self.fault
+
+	def reload(self) -> None:
+		if self.refusal:
+			raise self.refusal
+		self.reloads.append(self._clock.now())
 
 
 WORKERS = 2  # of each web program

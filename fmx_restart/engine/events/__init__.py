@@ -46,6 +46,8 @@ from fmx_restart.engine.events.processes import HandedOver as HandedOver
 from fmx_restart.engine.events.processes import LiveMessagesNotKept as LiveMessagesNotKept
 from fmx_restart.engine.events.processes import LiveMessagesSent as LiveMessagesSent
 from fmx_restart.engine.events.processes import NewWebAnswers as NewWebAnswers
+from fmx_restart.engine.events.processes import NginxNotReloaded as NginxNotReloaded
+from fmx_restart.engine.events.processes import NginxReloaded as NginxReloaded
 from fmx_restart.engine.events.processes import OldWebServes as OldWebServes
 from fmx_restart.engine.events.processes import OrphansFound as OrphansFound
 from fmx_restart.engine.events.processes import ProcessDown as ProcessDown

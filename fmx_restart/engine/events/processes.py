@@ -123,6 +123,20 @@ class WebAnswersAgain(Event):
 
 
 @frozen
+class NginxReloaded(Event):
+	"""It serves with its configuration as it is now."""
+
+
+@frozen
+class NginxNotReloaded(Event):
+	"""It serves with its former configuration."""
+
+	level = Level.ERROR
+
+	reason: str
+
+
+@frozen
 class WebCannotLinger(Event):
 	"""A restart of this program will fail requests: its old workers cannot serve until new ones answer."""
 

@@ -14,6 +14,7 @@ from fmx_restart.engine.ports.bench import Trouble as Trouble
 from fmx_restart.engine.ports.bench import Unexamined as Unexamined
 from fmx_restart.engine.ports.managers import ProcessManagers as ProcessManagers
 from fmx_restart.engine.ports.managers import Survey as Survey
+from fmx_restart.engine.ports.nginx import Nginx as Nginx
 from fmx_restart.engine.ports.processes import HostProcess as HostProcess
 from fmx_restart.engine.ports.processes import LogTail as LogTail
 from fmx_restart.engine.ports.processes import ManagerSettings as ManagerSettings

@@ -10,6 +10,7 @@ from typing import Protocol
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.ports.managers import ProcessManagers
+from fmx_restart.engine.ports.nginx import Nginx, NoNginx
 from fmx_restart.engine.ports.processes import HostProcess
 from fmx_restart.engine.ports.queue import Fence, Lease, NoRequests, Queue, Requests, Worker
 from fmx_restart.engine.ports.realtime import NoRealtime, Realtime
@@ -144,3 +145,4 @@ class Bench:
 	code: Code = field(default_factory=UncheckedCode)
 	realtime: Realtime = field(default_factory=NoRealtime)
 	others: OtherOperations = field(default_factory=NoOtherOperations)
+	nginx: Nginx = field(default_factory=NoNginx)

@@ -179,7 +179,7 @@ def judge_again(operation: Operation, account: Account, ids: set[str], patience:
 
 
 def audit(operation: Operation, replacements: list[Replacement]) -> None:
-	"""Raises ProcessFault, JobsLost or FenceFault when the operation must not be called Done."""
+	"""Raises ProcessFault, JobsLost, FenceFault or NginxFault when the operation must not be called Done."""
 	operation.enter(Phase.AUDIT)
 	account = operation.report.account or Account()
 	failed = [replacement for replacement in replacements if replacement.stage is Stage.FAILED]
@@ -200,6 +200,8 @@ def audit(operation: Operation, replacements: list[Replacement]) -> None:
 		raise web_fault(operation, *stopped, f"{len(account.lost)} of {account.total} jobs were lost")
 	if operation.report.lapses:
 		raise fence_fault(operation.report)
+	if operation.nginx_fault:
+		raise operation.nginx_fault
 
 
 def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: str) -> ProcessFault:

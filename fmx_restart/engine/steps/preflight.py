@@ -26,6 +26,7 @@ from fmx_restart.engine.ports import (
 	WorkerState,
 )
 from fmx_restart.engine.steps.linger import tell_way, way_of
+from fmx_restart.engine.steps.nginx import test_nginx
 from fmx_restart.engine.steps.restart import as_they_are_now
 from fmx_restart.engine.steps.web import begin_to_measure, migration_findings, taken, web_programs
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -46,7 +47,11 @@ ONE_BY_ONE = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 
 
 def preflight(operation: Operation) -> None:
-	"""Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now."""
+	"""
+	Raises WrongEnvironment when there is nothing to restart, or when a site must not be migrated now; NginxFault when nginx is
+	to be reloaded and cannot be.
+	"""
+	test_nginx(operation.bench, operation.options)
 	operation.managed = everything_managed(operation.bench)
 	look = operation.located(operation.bench.queue.look())
 	operation.managed = with_workers(operation.managed, look, operation.bench.host)
@@ -71,6 +76,7 @@ def preflight(operation: Operation) -> None:
 
 def plan_of(bench: Bench, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing. Raises what preflight raises before it has a plan."""
+	test_nginx(bench, options)
 	listed = everything_managed(bench)
 	look = look_at(bench, lambda: listed)
 	plan = make_plan(bench, look, with_workers(listed, look, bench.host), options)

@@ -12,6 +12,7 @@ from fmx_restart.engine.ports import HostProcess, ProcessKind, Worker
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.follow import follow
 from fmx_restart.engine.steps.live_messages import Companions
+from fmx_restart.engine.steps.nginx import reload_nginx
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
 
@@ -31,6 +32,7 @@ def verify(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Records what is wrong on the replacements; the audit step raises, after the queue runs again."""
 	operation.enter(Phase.VERIFY)
 	wait_until_up(operation, replacements)
+	reload_nginx(operation, replacements)
 	operation.bench.web.ask_seldom()
 	report_orphans(operation)
 

@@ -31,6 +31,7 @@ ALL = Options(
 	rolling_timeout=7.0,
 	rolling_max_failures=2,
 	old_web_timeout=120.0,
+	nginx=True,
 	web_sites=("a",),
 	sites=("a", "b"),
 	migration=MigrationOptions(8.0, ("bin/deploy", "{site}"), backup=True, force=True),
