@@ -27,6 +27,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, ProcessManagers, UncheckedCode
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.strategies import operation_for
+from fmx_restart.engine.web_answers import WebAnswers
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.adapters.benches import (
 	LAUNCHER,
@@ -35,6 +36,12 @@ from fmx_restart.tests.adapters.benches import (
 	make_bench,
 	program,
 	short_folder,
+)
+from fmx_restart.tests.adapters.nginx_server import (
+	NGINX,
+	bench_configuration,
+	main_configuration,
+	start_nginx,
 )
 from fmx_restart.tests.adapters.test_web import is_listening
 from fmx_restart.tests.adapters.waiting import eventually
@@ -137,13 +144,34 @@ class TestWebPrograms(WebProgramCase):
 		self.check_restart(environment=f'GUNICORN_CMD_ARGS="--bind=127.0.1.1:{free_port()}"')
 
 	def check_restart(self, *options: str, **settings: str) -> None:
+		(seen,) = self.seen_in_a_restart(*options, **settings)
+		self.assertGreater(seen.unanswered, 0)
+		self.assertLess(seen.unanswered, 20)
+
+	def seen_in_a_restart(self, *options: str, **settings: str) -> list[WebAnswers]:
 		self.supervise(*options, **settings)
 		eventually(self.is_up, "web answers")
 		report = self.restart()
 		self.assertEqual(report.outcome, Phase.DONE)
-		(seen,) = report.web
-		self.assertGreater(seen.unanswered, 0)
-		self.assertLess(seen.unanswered, 20)
+		return report.web
+
+	@unittest.skipUnless(NGINX, "nginx is not on this machine; the development bench brings it")
+	def test_users_who_come_through_nginx_get_its_502_meanwhile_and_that_is_told(self):
+		# Given nginx in front, as bench configures it
+		folder, configured = self.bench / "nginx", self.bench / "config" / "nginx.conf"
+		for needed in (folder, configured.parent):
+			needed.mkdir(exist_ok=True)
+		configured.write_text(bench_configuration(free_port(), self.port, SITE))
+		start_nginx(self, folder, main_configuration(folder, configured))
+		# When web is restarted the plain way
+		web, through = self.seen_in_a_restart("-b", f"127.0.0.1:{self.port}")
+		# Then both are told, each with what its users got
+		self.assertEqual((web.through, through.through), ("web", "nginx"))
+		self.assertEqual(through.reason, "HTTP 502")
+		for seen in (web, through):
+			self.assertEqual((seen.before, seen.answers_now), ("", True))
+			self.assertGreater(seen.unanswered, 0)
+		self.assertAlmostEqual(web.unanswered, through.unanswered, delta=0.5)
 
 
 def end(pid: int) -> None:

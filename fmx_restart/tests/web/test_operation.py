@@ -77,6 +77,8 @@ class TestOperation(OperationCase):
 			report = self.restart()
 			eventually(lambda: load.answers["new"] > 20, "new code answers")
 		self.assertEqual((report.outcome, load.failed), (Phase.DONE, {}))
+		(seen,) = report.web
+		self.assertTrue(seen.is_flawless, seen)
 		self.assertIn(events.NewWebAnswers, list(map(type, self.facts)))
 		self.assertEqual(len(gunicorn_processes(self.sites)), 3)
 
