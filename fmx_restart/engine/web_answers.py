@@ -70,6 +70,11 @@ class Tally:
 		self._unanswered = self._longest = self._silence = self._closed = self._unmeasured = 0.0
 		self._reason = self._before = ""
 
+	@property
+	def is_closed(self) -> bool:
+		"""The last answer said that the site is closed, as the operation ordered."""
+		return self._last_answer is Answer.CLOSED
+
 	def good(self, sent: float, at: float) -> None:
 		"""A whole answer came for the request of that moment."""
 		self._requests += 1

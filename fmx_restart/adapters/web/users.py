@@ -291,13 +291,17 @@ class UserProbe:
 		if is_good(status, site):
 			self._drop(selector, line)
 			line.tally.good(request.sent, now)
-		elif status == HTTPStatus.SERVICE_UNAVAILABLE and site and self._is_ordered(site):
+		elif status == HTTPStatus.SERVICE_UNAVAILABLE and site and self._is_closed(line, site):
 			self._drop(selector, line)
 			line.tally.closed(now)
 		else:
 			self._failed(selector, line, f"HTTP {status}")
 			if status not in AWAY:
 				line.due = max(line.due, now + ERRS_EVERY)
+
+	def _is_closed(self, line: Line, site: str) -> bool:
+		"""By the operation. Web may notice a moment later that it is open again."""
+		return line.tally.is_closed or self._is_ordered(site)
 
 	def _failed(self, selector: selectors.BaseSelector, line: Line, reason: str) -> None:
 		self._drop(selector, line)

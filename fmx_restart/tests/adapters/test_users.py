@@ -143,9 +143,17 @@ class TestAnswers(UsersCase):
 		probe = self.probe()
 		self.ordered.add(SITE)
 		self.server.answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+		self.seen_after(probe)
+		# Given that it is opened again, and web notices that a moment later
+		self.ordered.clear()
+		self.seen_after(probe)
+		self.server.answer = GOOD
 		seen = self.seen_after(probe)
-		self.assertGreater(seen.closed, 0)
-		self.assertEqual(seen.unanswered, 0)
+		self.assertGreater(seen.closed, 4 * EVERY)
+		self.assertEqual((seen.unanswered, seen.answers_now), (0, True))
+		# When it is closed by somebody else
+		self.server.answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+		self.assertEqual(self.seen_after(probe).reason, "HTTP 503")
 
 	def test_an_error_of_the_application_is_not_asked_for_ten_times_a_second(self):
 		probe = self.probe()
