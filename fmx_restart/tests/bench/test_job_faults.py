@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
+import zlib
 from datetime import datetime, timedelta, timezone
 
 import psutil
@@ -123,11 +125,18 @@ class TestWildJobs(JobFaultCase):
 		self.jobs.gate(self.again.token).touch()
 		eventually(lambda: self.again.starts == self.again.ends, "each has ended")
 
-	def test_with_on_timeout_kill_the_process_is_ended_and_the_chain_goes_on(self):
-		(pid,) = self.jobs.pids(self.child)
+	def test_with_on_timeout_kill_the_process_is_ended_a_killed_job_says_why_and_the_chain_goes_on(self):
+		(pid,), held = self.jobs.pids(self.child), self.jobs.hold("long")
 		done = self.run_command(*KILLING, "--json")
 		self.assert_done(done)
 		self.assertFalse(is_alive(pid))
+		# Then the job that took too long is named, and RQ's own record says who killed it
+		self.assertIn(held.id, [killed["id"] for killed in done.report["interrupted"]])
+		self.assertEqual(self.redis.hget(f"rq:job:{held.id}", "status"), "failed")
+		newest = self.redis.xrevrange(f"rq:results:{held.id}", count=1)[0][1]
+		reason = zlib.decompress(base64.b64decode(newest["exc_string"])).decode()
+		self.assertIn("fmx_restart killed this job", reason)
+		self.assertEqual((held.starts, held.ends), (1, 0))
 		paused = self.again.starts
 		eventually(lambda: self.again.starts > paused, "the chain goes on")
 

@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import TestJob
 from fmx_restart.tests.bench.support import BenchTestCase, own_programs, wait_until_at_rest
-from fmx_restart.tests.repetitions import IS_LONG_RUN
+from fmx_restart.tests.repetitions import IS_LONG_RUN, repetitions
 
 STUBBORN = "fmx_restart.tests.bench.jobs.stubborn"
 LONG = 4.0  # seconds of a long job
 OUTLASTS = 60.0  # seconds of one that is killed, however slowly the command comes as far
 GRACE = "2"  # seconds until force, where a strategy uses it
-MANY = 40  # jobs in a full queue
+MANY = repetitions("jobs in a full queue", 12, long=40)
 PATIENCE = 240.0  # seconds for the operation to end, its background part too
 QUEUES = ("short", "default", "long")
 
@@ -111,35 +109,18 @@ class TestStrategies(Matrix):
 
 
 class TestRequeue(BenchTestCase):
-	"""Jobs that end only when they are let go, so that they outlast any grace on any machine."""
-
-	def restart(self, on_timeout: str):
-		options = ("--wait-workers", "--wait-workers-timeout", GRACE, "--on-timeout", on_timeout, "--json")
-		finished = self.run_command(*options)
-		self.assertEqual(finished.code, 0, finished.text)
-		return finished.report
+	"""A job that ends only when it is let go, so that it outlasts any grace on any machine."""
 
 	def test_a_killed_job_goes_back_to_its_queue_once_with_its_arguments(self):
 		# Given a job that takes longer than it gets
 		job = self.jobs.hold("long")
 		# When the bench is restarted, and killed jobs are to go back
-		report = self.restart("requeue")
+		options = ("--wait-workers", "--wait-workers-timeout", GRACE, "--on-timeout", "requeue", "--json")
+		finished = self.run_command(*options)
+		self.assertEqual(finished.code, 0, finished.text)
 		# Then it is named and put back, and runs once more, to its end
-		self.assertEqual(report["requeued"], [job.id])
+		self.assertEqual(finished.report["requeued"], [job.id])
 		eventually(lambda: job.starts == 2, "it has started again", deadline=PATIENCE)
 		job.let_go()
 		wait_until_at_rest(self.bench)
 		self.assertEqual((job.starts, job.ends), (2, 1))
-
-	def test_a_killed_job_that_stays_failed_says_why(self):
-		# Given a job that takes longer than it gets
-		job = self.jobs.hold("long")
-		# When the bench is restarted, and killed jobs are to stay so
-		report = self.restart("kill")
-		# Then it is named, and RQ's own record says who killed it
-		self.assertEqual([killed["id"] for killed in report["interrupted"]], [job.id])
-		self.assertEqual(self.redis.hget(f"rq:job:{job.id}", "status"), "failed")
-		newest = self.redis.xrevrange(f"rq:results:{job.id}", count=1)[0][1]
-		reason = zlib.decompress(base64.b64decode(newest["exc_string"])).decode()
-		self.assertIn("fmx_restart killed this job", reason)
-		self.assertEqual((job.starts, job.ends), (1, 0))
