@@ -102,10 +102,10 @@ MIGRATION = (
 	),
 	click.Option(
 		["--maintenance-mode"],
-		type=click.Choice(["drain", "migrate", "restart"]),
+		type=click.Choice(["drain", "migrate", "restart", "none"]),
 		metavar="PHASE",
 		multiple=True,
-		help="Turn maintenance mode on in this phase: drain, migrate or restart; can be repeated.",
+		help="Close the sites in drain, migrate (default with --migrate), restart, or none; can be repeated.",
 	),
 	click.Option(
 		["--force"],

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
-from fmx_restart.engine.options import Options, Strategy, usual_on_timeout
+from fmx_restart.engine.options import NEVER, Options, Strategy, usual_maintenance, usual_on_timeout
 
 USUAL = Options()
 #: Options that set a number, and nothing else; with the field that each of them sets
@@ -33,7 +33,9 @@ def words_of(options: Options) -> list[str]:
 		words += migration_words(options.migration)
 	if options.ignore_code_faults or (options.migration and options.migration.force):
 		words.append("--force")
-	words += [f"--maintenance-mode={phase.value.lower()}" for phase in sorted(options.maintenance)]
+	if options.maintenance != usual_maintenance(options.migration):
+		closed = [phase.value.lower() for phase in sorted(options.maintenance)]
+		words += [f"--maintenance-mode={name}" for name in closed or [NEVER]]
 	return [*words, *(f"--site={site}" for site in options.sites)]
 
 

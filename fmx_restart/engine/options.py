@@ -54,6 +54,7 @@ def usual_on_timeout(strategy: Strategy) -> OnTimeout:
 
 #: The phases in which sites can be closed, by the names that people type
 CLOSABLE = {phase.value.lower(): phase for phase in (Phase.DRAIN, Phase.MIGRATE, Phase.RESTART)}
+NEVER = "none"  # in place of such a phase: sites stay open
 ORIGINS = ("terminal", "desk", "api", "schedule")
 
 
@@ -133,6 +134,7 @@ def restart_options(
 	"""
 	chosen = strategy_for(strategy, migration)
 	others = {name: value for name, value in others.items() if value is not None}
+	others.setdefault("maintenance", usual_maintenance(migration))
 	grace = others.get("force_kill_timeout", FORCE_KILL_TIMEOUT)
 	patience = DRAIN_TIMEOUT if limit is None else limit
 	return Options(
@@ -143,6 +145,11 @@ def restart_options(
 		migration=migration,
 		**others,
 	).checked()
+
+
+def usual_maintenance(migration: MigrationOptions | None) -> frozenset[Phase]:
+	"""Old web must not answer from a schema that it does not know, so sites are closed while one changes."""
+	return frozenset({Phase.MIGRATE}) if migration else frozenset()
 
 
 def strategy_for(strategy: Strategy | None, migration: MigrationOptions | None) -> Strategy:
@@ -186,11 +193,17 @@ def share_of(value: str | float) -> float:
 	return percent / 100
 
 
-def phases_named(names: Iterable[str]) -> frozenset[Phase]:
-	"""The phases of --maintenance-mode, by their lower-case names. Raises InvalidOptions."""
+def phases_named(names: Iterable[str]) -> frozenset[Phase] | None:
+	"""The phases of --maintenance-mode, by their lower-case names; None, for the default, without one. Raises InvalidOptions."""
 	names = list(names)
+	if not names:
+		return None
+	if names == [NEVER]:
+		return frozenset()
 	if unknown := [name for name in names if name not in list(CLOSABLE)]:
-		raise InvalidOptions(f"--maintenance-mode: {unknown[0]!r} is none of {', '.join(CLOSABLE)}.")
+		raise InvalidOptions(
+			f"--maintenance-mode: {unknown[0]!r} is none of {', '.join(CLOSABLE)}, nor {NEVER} alone."
+		)
 	return frozenset(CLOSABLE[name] for name in names)
 
 

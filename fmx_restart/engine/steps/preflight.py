@@ -198,7 +198,9 @@ def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple
 	return tuple(process.name for process in processes if process.name in busy)
 
 
-OPEN_SITES = "web answers requests with old code while the schema changes; --maintenance-mode migrate closes the sites meanwhile"
+OPEN_SITES = (
+	"web answers requests with old code while the schema changes, as --maintenance-mode leaves the sites open"
+)
 OLD_CODE = "Old code on a changed schema means errors and corrupt data. --force migrates anyway."
 PASSING_BY = Patience(timeout=10.0, poll=1.0)  # what web requests leave behind ends by itself
 

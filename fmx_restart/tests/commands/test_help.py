@@ -12,6 +12,7 @@ from fmx_restart.commands import commands, safe_restart
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import (
 	CLOSABLE,
+	NEVER,
 	OnTimeout,
 	Options,
 	Strategy,
@@ -59,7 +60,7 @@ class TestHelp(HelpCase):
 				context_of().params[option_named(option).name], f"{option}: the engine knows it"
 			)
 		self.assertEqual(list(option_named("--on-timeout").type.choices), [what.value for what in OnTimeout])
-		self.assertEqual(list(option_named("--maintenance-mode").type.choices), list(CLOSABLE))
+		self.assertEqual(list(option_named("--maintenance-mode").type.choices), [*CLOSABLE, NEVER])
 		strategies = {it.flag_value for it in safe_restart.params if it.name == "strategy"}
 		self.assertEqual(strategies, {strategy.value for strategy in Strategy} - {"fast"})
 		for strategy in Strategy:

@@ -60,6 +60,14 @@ class TestMigrateOptions(unittest.TestCase):
 		options = options_of("--migrate", "--maintenance-mode", "drain", "--maintenance-mode", "restart")
 		self.assertEqual(options.maintenance, {Phase.DRAIN, Phase.RESTART})
 
+	def test_sites_are_closed_while_they_are_migrated_unless_they_are_to_stay_open(self):
+		self.assertEqual(options_of("--migrate").maintenance, {Phase.MIGRATE})
+		self.assertEqual(options_of("--migrate", "--maintenance-mode", "none").maintenance, frozenset())
+		self.assertEqual(options_of("--wait-workers").maintenance, frozenset())
+		self.assertEqual(options_of("--wait-workers", "--maintenance-mode", "none").maintenance, frozenset())
+		words = ("--migrate", "--maintenance-mode", "none", "--maintenance-mode", "drain")
+		self.assertIn("none alone", self.refused(*words))
+
 
 class TestResume(HistoryCase):
 	def setUp(self) -> None:

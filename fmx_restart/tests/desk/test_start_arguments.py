@@ -108,6 +108,11 @@ class TestStartArguments(unittest.TestCase):
 		self.assertEqual(options(migrate=1).sites, (SITE,))
 		self.assertEqual(options(migrate=1, sites="all").sites, ("all",))
 
+	def test_sites_are_closed_while_they_are_migrated_unless_they_are_to_stay_open(self):
+		self.assertEqual(options(migrate=1).maintenance, {Phase.MIGRATE})
+		self.assertEqual(options(migrate=1, maintenance_mode="none").maintenance, frozenset())
+		self.assertEqual(options(maintenance_mode="none").maintenance, frozenset())
+
 	def test_a_migration_has_what_was_sent_for_it(self):
 		made = options(
 			migrate=1,

@@ -42,7 +42,7 @@ class TestFindings(MigrationTest):
 			run = Run(self.bench, options)
 			run.go()
 			texts = [fact.finding.text for fact in run.of(events.MigrationFinding)]
-			self.assertEqual(any("--maintenance-mode migrate" in text for text in texts), is_told, phases)
+			self.assertEqual(any("leaves the sites open" in text for text in texts), is_told, phases)
 
 	def test_a_transaction_that_ends_with_its_job_is_told_and_does_not_refuse(self):
 		self.find(Gravity.TRANSIENT)

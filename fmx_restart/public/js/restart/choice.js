@@ -20,7 +20,7 @@ export function first_choice() {
 		backup: true,
 		skip_failing: false,
 		force: false,
-		maintenance_mode: [],
+		maintenance_mode: ["migrate"],
 	};
 }
 
@@ -45,7 +45,7 @@ export function arguments_of(choice) {
 	const told = Object.entries(choice).filter(([option]) => applies(option, choice));
 	const args = Object.fromEntries(told.map(([option, value]) => [option, plain(value)]));
 	const closed = choice.maintenance_mode.filter((phase) => closable_phases(choice).includes(phase));
-	return { ...args, maintenance_mode: closed.join(",") };
+	return { ...args, maintenance_mode: closed.join(",") || "none" };
 }
 
 function plain(value) {
