@@ -26,8 +26,6 @@ from development.workload import Account, Mix, Workload, read_journal
 
 #: Jobs that must have started before we restart, and again afterwards: enough to see that the stream is steady.
 STEADY = 20
-
-
 #: Seconds after the restart in which requests are counted: old web workers leave in them.
 AFTERWARDS = 5.0
 
@@ -190,7 +188,7 @@ What users of the site got, at gunicorn itself and through nginx:
 Processes that kept their old pid: {", ".join(outcome.kept_pids) or "none"}
 All of it is {verdict}.
 
-The bench is still running.
+The bench is still running. Web was set up to fail no request only for this; to keep that: bench safe-restart setup web
   look at it   {bench.desk_url}  user Administrator, password {bench.admin_password}
   run again    bin/demo
   stop it      development/bench down""")

@@ -195,24 +195,54 @@ def longest_gap(journal: Path, begin: float, end: float) -> float:
 	)
 
 
-def run(bench: Bench, options: argparse.Namespace, progress: Progress) -> tuple[list[Series], list[Series]]:
-	"""Failed requests under a load with slow ones, and times under one without: they would only show how long those take."""
-	counted, measured = [], []
+@dataclass
+class Results:
+	"""`counted`: failed requests, with slow ones in the load; `timed`: without, as they would only show how long those take."""
+
+	counted: list[Series] = field(default_factory=list)
+	timed: list[Series] = field(default_factory=list)
+
+	@property
+	def are_bad(self) -> bool:
+		return any(series.failed for series in self.counted if not series.name.endswith(PLAIN))
+
+	def write(self, file: Path) -> None:
+		found = {"counted": list(map(asdict, self.counted)), "timed": list(map(asdict, self.timed))}
+		file.write_text(json.dumps(found, indent=1))
+
+
+def run(bench: Bench, options: argparse.Namespace, progress: Progress, results: Results) -> None:
 	with web_options(bench, *options.web), configuration_kept(bench):
 		for is_lingering in (False, True):
 			set_up(bench, is_lingering=is_lingering)
 			name = "" if is_lingering else PLAIN
 			methods = [method for method, lingers in TIMED if lingers == is_lingering] * options.rounds
 			if methods:
-				measured += measure(bench, name, methods, is_slow=False, progress=progress)
+				results.timed += measure(bench, name, methods, is_slow=False, progress=progress)
 			todo = STRATEGIES if is_lingering else (SUPERVISORCTL, WAIT_WORKERS)
 			restarts = options.restarts if is_lingering else min(options.restarts, options.plain)
 			for method in todo if restarts else ():
-				counted += measure(bench, name, [method] * restarts, is_slow=True, progress=progress)
-	return counted, measured
+				results.counted += measure(bench, name, [method] * restarts, is_slow=True, progress=progress)
 
 
 def main(argv: list[str] | None = None) -> int:
+	options = parser().parse_args(argv)
+	progress, results = Progress(sys.stderr), Results()
+	with state.exclusively(progress):
+		bench = up(wanted_bench(options), progress, desk=False)
+		try:
+			run(bench, options, progress, results)
+		except KeyboardInterrupt:
+			progress.say("broken off: what was measured until now follows")
+	if options.json:
+		results.write(options.json)
+	if options.picture:
+		web_report.draw(results.timed)
+	print(web_report.report(bench, options.web, results.counted, results.timed))
+	return int(results.are_bad)
+
+
+def parser() -> argparse.ArgumentParser:
 	top = argparse.ArgumentParser(prog="development/benchmarks/web_restarts.py", description=__doc__)
 	top.add_argument(
 		"--restarts", type=int, default=20, help="of each strategy, set up to linger (default 20)"
@@ -226,21 +256,7 @@ def main(argv: list[str] | None = None) -> int:
 	top.add_argument("--json", type=Path, help="write everything that was measured into this file")
 	top.add_argument("--picture", action="store_true", help="draw docs/pictures/requests.svg")
 	top.set_defaults(frappe="", sites=1, workers=1)
-	options = top.parse_args(argv)
-	progress = Progress(sys.stderr)
-	with state.exclusively(progress):
-		bench = up(wanted_bench(options), progress, desk=False)
-		counted, measured = run(bench, options, progress)
-	if options.json:
-		options.json.write_text(
-			json.dumps(
-				{"counted": list(map(asdict, counted)), "timed": list(map(asdict, measured))}, indent=1
-			)
-		)
-	if options.picture:
-		web_report.draw(measured)
-	print(web_report.report(bench, options.web, counted, measured))
-	return int(any(series.failed for series in counted if not series.name.endswith(PLAIN)))
+	return top
 
 
 if __name__ == "__main__":
