@@ -206,7 +206,10 @@ class Results:
 	def are_bad(self) -> bool:
 		return any(series.failed for series in self.counted if not series.name.endswith(PLAIN))
 
-	def write(self, file: Path) -> None:
+	def write(self, file: Path | None) -> None:
+		"""After each series: a long run may be ended at any time."""
+		if file is None:
+			return
 		found = {"counted": list(map(asdict, self.counted)), "timed": list(map(asdict, self.timed))}
 		file.write_text(json.dumps(found, indent=1))
 
@@ -219,10 +222,12 @@ def run(bench: Bench, options: argparse.Namespace, progress: Progress, results: 
 			methods = [method for method, lingers in TIMED if lingers == is_lingering] * options.rounds
 			if methods:
 				results.timed += measure(bench, name, methods, is_slow=False, progress=progress)
+				results.write(options.json)
 			todo = STRATEGIES if is_lingering else (SUPERVISORCTL, WAIT_WORKERS)
 			restarts = options.restarts if is_lingering else min(options.restarts, options.plain)
 			for method in todo if restarts else ():
 				results.counted += measure(bench, name, [method] * restarts, is_slow=True, progress=progress)
+				results.write(options.json)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -234,9 +239,7 @@ def main(argv: list[str] | None = None) -> int:
 			run(bench, options, progress, results)
 		except KeyboardInterrupt:
 			progress.say("broken off: what was measured until now follows")
-	if options.json:
-		results.write(options.json)
-	if options.picture:
+	if options.picture and results.timed:
 		web_report.draw(results.timed)
 	print(web_report.report(bench, options.web, results.counted, results.timed))
 	return int(results.are_bad)
