@@ -101,6 +101,11 @@ MIGRATION = (
 		["--skip-failing"], is_flag=True, help="Continue after a patch that fails, as bench migrate does."
 	),
 	click.Option(
+		["--hold-web"],
+		is_flag=True,
+		help="Let web's requests wait while the sites are migrated.",
+	),
+	click.Option(
 		["--maintenance-mode"],
 		type=click.Choice(["drain", "migrate", "restart", "none"]),
 		metavar="PHASE",
@@ -136,7 +141,7 @@ DRY_RUN = click.Option(
 	["--dry-run"], is_flag=True, help="Show what would be done and change nothing, as plan does."
 )
 DETACH = click.Option(
-	["--detach"], is_flag=True, help="Return after the preflight; the operation continues in the background."
+	["--detach"], is_flag=True, help="Return after the preflight; the rest runs in the background."
 )
 YES = click.Option(["--yes"], is_flag=True, help="Skip the confirmation prompt.")
 JSON_LINES = click.Option(

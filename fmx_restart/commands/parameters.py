@@ -123,6 +123,7 @@ def migration_of(parameters: Parameters) -> MigrationOptions | None:
 		skip_failing=parameters["skip_failing"],
 		backup=parameters["backup"],
 		force=parameters["force"],
+		hold_web=parameters["hold_web"],
 	)
 
 

@@ -55,6 +55,10 @@ def about_web(plan: Plan) -> str:
 		return "Web is still starting: whether requests will fail is known when it is up."
 	if ways and all(way.is_lingering for way in ways):
 		return "No web request fails: old workers serve until new ones answer."
+	if ways and all(way.is_lingering or way.is_holding for way in ways):
+		if plan.migrate:
+			return "Web requests wait until the sites are migrated and web is back; none fails before its own time-out."
+		return "Web requests wait for some seconds; none fails."
 	if not any(way.is_worth_telling for way in ways):
 		return ""
 	last = "" if plan.web_outage is None else f" (last time {span(plan.web_outage)})"

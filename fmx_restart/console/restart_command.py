@@ -62,6 +62,7 @@ def migration_words(migration: MigrationOptions) -> list[str]:
 	if migration.command:
 		words.append(f"--migrate-command={shlex.join(migration.command)}")
 	words += ["--skip-failing"] if migration.skip_failing else []
+	words += ["--hold-web"] if migration.hold_web else []
 	return [*words, *(["--backup"] if migration.backup else [])]
 
 

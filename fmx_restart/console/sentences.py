@@ -46,7 +46,7 @@ def plan_warnings(plan: Plan) -> list[str]:
 		warnings.append(events.WebTaken(plan.web_taken))
 	for program, way in plan.web_ways.items():
 		if way.is_worth_telling:
-			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy))
+			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy, way.is_holding))
 	if plan.unmanaged:
 		warnings.append(events.WorkersUnmanaged(plan.unmanaged))
 	if plan.unreadable:
@@ -182,7 +182,8 @@ def rolling_stopped(event: events.RollingStopped) -> str:
 
 
 def web_cannot_linger(event: events.WebCannotLinger) -> str:
-	return f"requests fail while {event.program} restarts, as {event.reason}.{following(' ', event.remedy)}"
+	what = "wait" if event.waits else "fail"
+	return f"requests {what} while {event.program} restarts, as {event.reason}.{following(' ', event.remedy)}"
 
 
 def old_web_serves(event: events.OldWebServes) -> str:
@@ -365,6 +366,9 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.WebTaken: "web cannot come up at {fault}. {fault.remedy}",
 	events.WebUnproved: "web answers at {address}, but it is unknown whether the new process answers: {reason}.",
 	events.WebCannotLinger: web_cannot_linger,
+	events.WebRequestsWait: "{program}: requests wait from now on, until it is back.",
+	events.WebRequestsServed: "{program}: new code answers the requests that have waited, {seconds:.1f} s at most.",
+	events.WebRequestsFail: "{program}: requests fail until it is back, as {reason}.",
 	events.NewWebAnswers: "{program}: new code answers after {seconds:.1f} s; old workers have served until now.",
 	events.LiveMessagesSent: live_messages_sent,
 	events.LiveMessagesNotKept: "what Frappe publishes for browsers while socketio restarts is lost, because {reason}.",

@@ -82,4 +82,8 @@ def of_web(plan: Plan) -> list[str]:
 	ways = plan.web_ways.values()
 	if ways and all(way.is_lingering for way in ways):
 		return [_("Desk keeps answering: old web processes serve until new ones answer.")]
+	if ways and all(way.is_lingering or way.is_holding for way in ways):
+		if plan.migrate:
+			return [_("Requests wait until the sites are migrated; Desk answers then.")]
+		return [_("Requests wait for some seconds; none fails.")]
 	return [_("Desk does not answer for some seconds; unsaved input is kept.")]

@@ -21,6 +21,7 @@ class MigrationOptions:
 	skip_failing: bool = False  # Frappe goes on after a patch that fails
 	backup: bool = False
 	force: bool = False  # in spite of what speaks against it, as far as that can be overruled
+	hold_web: bool = False  # web is stopped meanwhile, and its requests wait
 
 
 class Gravity(str, Enum):

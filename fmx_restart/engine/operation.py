@@ -17,6 +17,7 @@ from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, CodeFault, HostProcess, Job, Look, Process, Survey
 from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.report import Failure, PhaseTime, Report
+from fmx_restart.engine.request_hold import RequestHold
 from fmx_restart.engine.settings import KeptSettings
 from fmx_restart.engine.starts import Starts
 from fmx_restart.engine.waiting import ClockSteps
@@ -52,6 +53,7 @@ class Operation(Held):
 		#: programs that were stopped for a migration, down until the restart
 		self.held: list[Replacement] = []
 		self.starts = Starts(bench)
+		self.request_hold = RequestHold(bench, self.emit)
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering
@@ -180,6 +182,7 @@ class Operation(Held):
 		self._stamp(self.phase)
 		self.phase = self.report.outcome = outcome
 		self.report_unreadable()
+		self.request_hold.end()
 		self.report.web = list(self.bench.web.end())
 		self.report.seconds = self.bench.clock.now() - self._began
 		if error is not None:

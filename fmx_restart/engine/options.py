@@ -148,8 +148,8 @@ def restart_options(
 
 
 def usual_maintenance(migration: MigrationOptions | None) -> frozenset[Phase]:
-	"""Old web must not answer from a schema that it does not know, so sites are closed while one changes."""
-	return frozenset({Phase.MIGRATE}) if migration else frozenset()
+	"""Old web must not answer from a schema that it does not know: sites are closed while one changes, or web is stopped."""
+	return frozenset({Phase.MIGRATE}) if migration and not migration.hold_web else frozenset()
 
 
 def strategy_for(strategy: Strategy | None, migration: MigrationOptions | None) -> Strategy:
@@ -159,25 +159,26 @@ def strategy_for(strategy: Strategy | None, migration: MigrationOptions | None) 
 	return strategy or Strategy.FAST
 
 
+#: Fields of MigrationOptions that do nothing without a migration, and the options that set them
+ONLY_WITH_MIGRATION = {
+	"command": "--migrate-command",
+	"skip_failing": "--skip-failing",
+	"backup": "--backup",
+	"hold_web": "--hold-web",
+}
+
+
 def migration_options(
-	is_wanted: bool,
-	*,
-	timeout: float | None = None,
-	command: tuple[str, ...] = (),
-	skip_failing: bool = False,
-	backup: bool = False,
-	force: bool = False,
+	is_wanted: bool, *, timeout: float | None = None, **others: Any
 ) -> MigrationOptions | None:
-	"""None where nothing is to be migrated. Raises InvalidOptions for what does nothing then."""
+	"""
+	None where nothing is to be migrated. `others`: further fields of MigrationOptions. Raises InvalidOptions for what does
+	nothing then.
+	"""
 	if is_wanted:
-		seconds = TIMEOUT if timeout is None else timeout
-		return MigrationOptions(seconds, command, skip_failing, backup, force)
-	for option, value in (
-		("--migrate-command", command),
-		("--skip-failing", skip_failing),
-		("--backup", backup),
-	):
-		if value:
+		return MigrationOptions(TIMEOUT if timeout is None else timeout, **others)
+	for field, option in ONLY_WITH_MIGRATION.items():
+		if others.get(field):
 			raise InvalidOptions(f"{option} does nothing without --migrate.")
 	return None
 
@@ -262,6 +263,8 @@ def problems_of_maintenance(options: Options) -> Iterator[str]:
 def problems_of_migration(options: Options, migration: MigrationOptions) -> Iterator[str]:
 	"""Options of a migration that contradict each other, or where the operation comes from."""
 	yield from out_of_bounds("--migrate-timeout", migration.timeout, 1)
+	if migration.hold_web:
+		yield from problems_of_hold(options)
 	if options.strategy is Strategy.FAST:
 		yield "A migration waits for running jobs: it cannot be fast."
 	if (
@@ -273,3 +276,12 @@ def problems_of_migration(options: Options, migration: MigrationOptions) -> Iter
 		)
 	if migration.command and migration.skip_failing:
 		yield "--skip-failing is an option of bench migrate; put it into --migrate-command."
+
+
+def problems_of_hold(options: Options) -> Iterator[str]:
+	"""Options with which no request could wait for the migration."""
+	if not options.web:
+		yield "--hold-web does nothing with --no-web: web is not stopped."
+	for phase in sorted(options.maintenance - {Phase.DRAIN}):
+		name = phase.value.lower()
+		yield f"--hold-web lets requests wait, and --maintenance-mode {name} turns them away: leave one of them out."

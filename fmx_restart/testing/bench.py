@@ -19,6 +19,7 @@ from fmx_restart.engine.ports import (
 	ProcessState,
 	Setting,
 	WebFault,
+	WebMethod,
 	WebWay,
 )
 from fmx_restart.engine.web_answers import Tally, WebAnswers, never
@@ -339,6 +340,7 @@ def is_same(one: Setting, other: Setting) -> bool:
 ADDRESS = "127.0.0.1:8000"
 SITE = "one.localhost"
 CLOSED = "HTTP 503"
+WAITS = "waits"
 STRANGER_TEXT = "pid {pid}, a web server of this bench that no process manager runs, listens {how}"
 
 
@@ -382,6 +384,11 @@ class InMemoryWeb:
 		self.refuses_order = ""  # why an order to linger cannot be given
 		self.ordered: list[HostProcess] = []  # masters whose workers were ordered to linger
 		self.is_set_up = True  # the next process would take over from old workers
+		self.hold_fault = ""  # why requests cannot wait
+		self.hands_over = True  # old workers hand over their connections when their master has ended
+		self.held: list[HostProcess] = []  # masters from whose end on requests wait
+		self.let_go_at: float | None = None
+		self.leftovers: list[int] = []  # pids that may still answer while requests are held
 		self.new_fault = ""  # what new workers answer with, where old ones linger
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock
@@ -390,6 +397,7 @@ class InMemoryWeb:
 		self._tally: Tally | None = None  # while it is measured what users get
 		self._watched = ""  # the site for which
 		self._told: str | None = None  # what users got at the last look
+		self._waits_since: float | None = None
 		self._is_ordered: Callable[[str], bool] = never
 		processes.when_changed = self._note
 
@@ -448,7 +456,8 @@ class InMemoryWeb:
 
 	def new_workers(self, family: Sequence[HostProcess]) -> NewWorkers | None:
 		"""Of a program that took over: up means that all of its workers answer, but for what a test says."""
-		if not self.ordered or not family or family[0] in self.ordered:
+		old = [*self.ordered, *self.held]
+		if not old or not family or family[0] in old:
 			return None
 		ready = WORKERS if self._runs(family) and not self.new_fault else 0
 		return NewWorkers(ready, WORKERS, (self.new_fault,) if self.new_fault else ())
@@ -461,6 +470,26 @@ class InMemoryWeb:
 
 	def end_lingering(self) -> None:
 		self.ordered = []
+
+	def way_to_hold(self, family: Sequence[HostProcess]) -> WebWay:
+		return WebWay(reason=self.hold_fault) if self.hold_fault else WebWay(WebMethod.HOLD)
+
+	def hold_requests(self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]) -> None:
+		if self.hold_fault:
+			raise ProcessFault(self.hold_fault)
+		self.held = [*self.held, family[0]]
+
+	def are_requests_held(self) -> bool:
+		return self.hands_over or not self.held
+
+	def old_web(self) -> list[int]:
+		return self.leftovers
+
+	def let_requests_go(self) -> None:
+		if self.held:
+			self._note()
+			self.held, self.let_go_at = [], self._clock.now()
+			self._note()
 
 	def withdraw_orders(self) -> None:
 		running = {program.pid for program in self._programs() if is_up(program.state)}
@@ -510,7 +539,14 @@ class InMemoryWeb:
 			return
 		now, before = self._clock.now(), self._told
 		self._told = self._users_get()
+		if self._told == WAITS:
+			self._waits_since = now if self._waits_since is None else self._waits_since
+		elif self._told == "" and self._waits_since is not None:
+			self._tally.good(self._waits_since, now)
+			self._waits_since = None
 		for told in (before, self._told) if before is not None else (self._told,):
+			if told == WAITS:
+				continue
 			if told == "":
 				self._tally.good(now, now)
 			elif told == CLOSED and self._is_ordered(self._watched):
@@ -521,7 +557,7 @@ class InMemoryWeb:
 	def _users_get(self) -> str:
 		"""What is wrong with it; empty for a good answer."""
 		if not self._is_served():
-			return "connection refused"
+			return WAITS if self.held and self.hands_over else "connection refused"
 		if self.settings and self.settings.files.get(self._watched, {}).get("maintenance_mode"):
 			return CLOSED
 		return self._reason(self._watched) or ""

@@ -32,6 +32,7 @@ class SocketHolder:
 				self._listener.bind(name)
 		finally:
 			os.umask(mask)
+		give_to_owner_of_folder(path)
 		self._inode = Path(path).lstat().st_ino
 		self._listener.listen(8)
 		self._listener.setblocking(False)
@@ -45,7 +46,7 @@ class SocketHolder:
 			connection, _ = self._listener.accept()
 			with connection:
 				connection.settimeout(ANSWERS_WITHIN)
-				refuse_others(connection)
+				refuse_others(connection, self._path)
 				socket.send_fds(connection, [self._note], self._sockets)
 
 	def close(self) -> None:
@@ -64,7 +65,7 @@ def ask_for_sockets(path: str) -> tuple[list[int], dict] | None:
 			connection.settimeout(ANSWERS_WITHIN)
 			with _reachable(path) as name:
 				connection.connect(name)
-			refuse_others(connection)
+			refuse_others(connection, path)
 			text, descriptors, _, _ = socket.recv_fds(connection, MOST_TEXT, MOST_SOCKETS)
 			return descriptors, dict(json.loads(text))
 	except (OSError, ValueError):
@@ -83,12 +84,19 @@ def is_held(path: str) -> bool:
 	return False
 
 
-def refuse_others(connection: socket.socket) -> None:
-	"""Raises NotOurs."""
+def refuse_others(connection: socket.socket, path: str) -> None:
+	"""Whoever is neither this user, nor root, nor the owner of the folder. Raises NotOurs."""
 	credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
 	_, user, _ = struct.unpack("3i", credentials)
-	if user not in (os.geteuid(), 0):
+	if user not in (os.geteuid(), 0, Path(path).parent.stat().st_uid):
 		raise NotOurs(f"user {user}")
+
+
+def give_to_owner_of_folder(path: str) -> None:
+	"""Where root listens there, the user of the folder must be able to connect."""
+	owner = Path(path).parent.stat()
+	if os.geteuid() == 0 and owner.st_uid != 0:
+		os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextmanager

@@ -85,8 +85,8 @@ class BenchWeb:
 		return [Target(endpoint, site), *([front] if front else [])]
 
 	def taken(self, families: Collection[Sequence[HostProcess]]) -> WebFault | None:
-		if self.lingering():
-			return None  # old workers serve until a new one takes their place
+		if self._is_kept():
+			return None
 		members = [process for family in families for process in family]
 		for family in families or [()]:
 			sockets = listening(family)
@@ -189,8 +189,31 @@ class BenchWeb:
 	def end_lingering(self) -> None:
 		self._hooks.end_lingering()
 
+	def way_to_hold(self, family: Sequence[HostProcess]) -> WebWay:
+		return self._hooks.way_to_hold(family)
+
+	def hold_requests(self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]) -> None:
+		self._hooks.hold(family, sites=tuple(self._answered), seconds=seconds, logs=logs)
+		if self._users:
+			self._users.wait_for_all()
+
+	def are_requests_held(self) -> bool:
+		return self._hooks.holds()
+
+	def old_web(self) -> list[int]:
+		return self._hooks.others()
+
+	def let_requests_go(self) -> None:
+		self._hooks.let_go()
+		if self._users:
+			self._users.wait_as_usual()
+
 	def withdraw_orders(self) -> None:
 		self._hooks.withdraw_orders()
+
+	def _is_kept(self) -> bool:
+		"""The address is not free, and that is meant: old workers serve, or we let requests wait, until a new one takes over."""
+		return self._hooks.is_holding or self.lingering()
 
 	def _answer(self, endpoints: list[Endpoint]) -> Answer:
 		"""A question that is still open is not asked again: a request that is abandoned delays the next one."""
@@ -249,7 +272,7 @@ class BenchWeb:
 
 	def _not_listening(self, sockets: Listening, family: Sequence[HostProcess]) -> WebFault:
 		endpoints = self._meant(family)
-		if not self.lingering() and (
+		if not self._is_kept() and (
 			fault := self._held(self._find_holders(sockets, endpoints, family), is_listening=False)
 		):
 			return fault

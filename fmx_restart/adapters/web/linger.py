@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from fmx_restart.adapters.web.kept_sockets import KeptSockets, close_all, copy_sockets
 from fmx_restart.adapters.web.ways import (
+	FIRST,
+	HELD,
 	LINGERS,
+	NEXT,
 	REMOVED,
 	free_for,
 	is_still_set_up,
@@ -19,7 +23,7 @@ from fmx_restart.adapters.web.ways import (
 )
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.ports import HostProcess, NewWorkers, WebWay
+from fmx_restart.engine.ports import HostProcess, NewWorkers, WebMethod, WebWay
 from fmx_restart.web.files import (
 	ORDER,
 	RECORD,
@@ -29,11 +33,13 @@ from fmx_restart.web.files import (
 	Record,
 	files_in,
 	is_locked,
+	key_of,
 	read_order,
 	read_record,
 	records_in,
 )
-from fmx_restart.web.passing import is_held
+from fmx_restart.web.master import names_of
+from fmx_restart.web.passing import ask_for_sockets, is_held
 
 
 class Hooks:
@@ -42,6 +48,10 @@ class Hooks:
 	def __init__(self, sites_folder: Path) -> None:
 		self._folder = sites_folder
 		self._orders: list[GivenOrder] = []  # they count while this process lives
+		self._kept: list[KeptSockets] = []
+		self._awaited: list[
+			Files
+		] = []  # whose sockets old workers will hand to us when their master has ended
 
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
 		if active := self._active_in(family):
@@ -76,16 +86,79 @@ class Hooks:
 		return active_at(self._folder, family[0].pid) if family else None
 
 	def is_lingering(self) -> bool:
-		return any(map(is_lingering, files_in(str(self._folder), SOCKET)))
+		return any(map(is_lingering, self._handed_on()))
 
 	def may_be_taken_over(self) -> bool:
-		held = set(filter(is_lingering, files_in(str(self._folder), SOCKET)))
+		held = set(filter(is_lingering, self._handed_on()))
 		records = [record for files, record in records_in(str(self._folder)) if files in held]
 		return all(is_still_set_up(self._folder, record) for record in records)
 
 	def end_lingering(self) -> None:
-		for files in files_in(str(self._folder), SOCKET):
+		for files in self._handed_on():
 			end_lingering(files)
+
+	def _handed_on(self) -> list[Files]:
+		"""By old workers, and not by us."""
+		ours = [kept.files for kept in self._kept]
+		return [files for files in files_in(str(self._folder), SOCKET) if files not in ours]
+
+	def way_to_hold(self, family: Sequence[HostProcess]) -> WebWay:
+		way = self.way(family)
+		if way.is_holding:
+			return way
+		if way.is_lingering:
+			return HELD
+		return replace(way, method=WebMethod.PLAIN, remedy=FIRST if way.remedy == NEXT else way.remedy)
+
+	def hold(
+		self, family: Sequence[HostProcess], *, sites: tuple[str, ...], seconds: float, logs: tuple[str, str]
+	) -> None:
+		"""As Web.hold_requests. The sockets themselves where the system allows it, else by old workers that hand them on."""
+		if not family:
+			raise ProcessFault("it has ended meanwhile")
+		try:
+			sockets = copy_sockets(family[0])
+		except ProcessFault:
+			active = self._active_in(family)
+			if active is None:
+				raise
+			self.order(family, sites=sites, seconds=seconds, logs=logs)
+			self._awaited.append(active[0])
+			return
+		known = record_of(self._folder, family[0].pid)
+		self._keep(known[0] if known else Files(str(self._folder), key_of(names_of(sockets))), sockets)
+
+	def _keep(self, files: Files, sockets: list[int]) -> None:
+		"""Raises ProcessFault."""
+		try:
+			self._kept.append(KeptSockets(files, sockets))
+		except OSError as error:
+			close_all(sockets)
+			raise ProcessFault(f"its connections cannot be kept: {error.strerror}") from error
+
+	def holds(self) -> bool:
+		"""As Web.are_requests_held."""
+		for files in list(self._awaited):
+			if handed := ask_for_sockets(files.socket):
+				self._keep(files, handed[0])
+				self._awaited.remove(files)
+				end_lingering(files)
+		return not self._awaited
+
+	@property
+	def is_holding(self) -> bool:
+		"""Whether requests wait, or are about to."""
+		return bool(self._kept or self._awaited)
+
+	def let_go(self) -> None:
+		"""As Web.let_requests_go."""
+		kept, self._kept, self._awaited = self._kept, [], []
+		for sockets in kept:
+			sockets.let_go()
+
+	def others(self) -> list[int]:
+		"""As Web.old_web."""
+		return sorted({pid for kept in self._kept for pid in kept.others()})
 
 	def withdraw_orders(self) -> None:
 		for files in files_in(str(self._folder), ORDER):

@@ -174,6 +174,7 @@ class UserProbe:
 		self._every = EVERY
 		self._lines: list[Line] = []
 		self._restart_at: float | None = None
+		self._waits_until = 0.0  # the time of requests that were sent before then begins then
 
 	def start(self, targets: Iterable[Target]) -> None:
 		"""Ask these from now on."""
@@ -200,6 +201,14 @@ class UserProbe:
 	def ask_seldom(self) -> None:
 		"""From now on once a second."""
 		self._every = SELDOM
+
+	def wait_for_all(self) -> None:
+		"""Requests wait on purpose: none is given up."""
+		self._waits_until = float("inf")
+
+	def wait_as_usual(self) -> None:
+		"""From now on one that has no answer is given up after its time."""
+		self._waits_until = self._clock()
 
 	def answers(self) -> tuple[WebAnswers, ...]:
 		"""The accounts until now."""
@@ -250,7 +259,7 @@ class UserProbe:
 			if line.request:
 				self._proceed(selector, line)
 		for line in self._lines:
-			if line.request and self._clock() - line.request.sent > self._timeout:
+			if line.request and self._clock() - max(line.request.sent, self._waits_until) > self._timeout:
 				self._failed(selector, line, reason_of(TimeoutError(), self._timeout))
 			elif not line.request and self._clock() >= line.due:
 				self._send(selector, line)

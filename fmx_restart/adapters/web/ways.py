@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from fmx_restart.adapters.machine import read_memory
 from fmx_restart.adapters.process_kinds import GUNICORN, working_directory
 from fmx_restart.adapters.process_table import clock, read_stat
 from fmx_restart.adapters.web.addresses import ARGUMENTS, split, values, words_of
+from fmx_restart.adapters.web.kept_sockets import close_all, copy_sockets
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.format import size
 from fmx_restart.engine.ports import HostProcess, WebMethod, WebWay
 from fmx_restart.web.files import FORMAT, Record
@@ -22,7 +25,9 @@ MARK = "fmx_restart.web.hooks"
 SETUP = "bench safe-restart setup web"
 PAGE = "What it works with: docs/web.md."
 NEXT = "This restart makes it active: later ones fail no request."
+FIRST = "Restart web before: bench safe-restart --no-workers."
 LINGERS = WebWay(WebMethod.LINGER)
+HELD = WebWay(WebMethod.HOLD)
 COMING = WebWay(reason="it is still starting", is_coming=True)
 NO_GUNICORN = WebWay(reason="it is no gunicorn")
 NOT_SET_UP = WebWay(
@@ -57,7 +62,9 @@ def way_without_hooks(sites_folder: Path, family: Sequence[HostProcess], record:
 	if stat is None or stat.is_over:
 		return COMING  # its manager brings the next one
 	if record:
-		return OTHER_FORMAT if record.format != FORMAT else WebWay(reason=record.refusal, remedy=PAGE)
+		if record.format == FORMAT:
+			return WebWay(reason=record.refusal, remedy=PAGE)
+		return held_if_possible(OTHER_FORMAT, family) if is_still_set_up(sites_folder, record) else REMOVED
 	age, has_workers = clock() - stat.began, len(family) > 1
 	if is_set_up(sites_folder) and age < READS_WITHIN:
 		return COMING  # its words may still be those of its manager
@@ -66,8 +73,24 @@ def way_without_hooks(sites_folder: Path, family: Sequence[HostProcess], record:
 	if not is_set_up(sites_folder):
 		return NOT_SET_UP
 	if stat.began + READS_WITHIN < changed_at(sites_folder / CONFIGURATION):
-		return BEFORE
+		return held_if_possible(BEFORE, family)
 	return COMING if age < YOUNG and not has_workers else NOT_LOADED
+
+
+def held_if_possible(way: WebWay, family: Sequence[HostProcess]) -> WebWay:
+	"""For a program whose successor will take over its sockets: requests wait for that, where the system allows it."""
+	if fault := fault_of_copy(family[0]):
+		return replace(way, reason=f"{way.reason}, and {fault}")
+	return replace(way, method=WebMethod.HOLD)
+
+
+def fault_of_copy(master: HostProcess) -> str:
+	"""Why its listening sockets cannot be kept open for it; empty where they can. It does not notice the trial."""
+	try:
+		close_all(copy_sockets(master))
+	except ProcessFault as fault:
+		return str(fault)
+	return ""
 
 
 def way_by_words(sites_folder: Path, pid: int) -> WebWay | None:
@@ -119,12 +142,16 @@ def free_for(process: HostProcess) -> int:
 
 
 def too_little_memory(family: Iterable[HostProcess], free: int) -> WebWay | None:
-	"""Old and new processes live at the same time. `free`: bytes. None where both fit, or where nobody knows their size."""
+	"""
+	Old and new processes would live at the same time, so the old ones end first. `free`: bytes. None where both fit, or
+	where nobody knows their size.
+	"""
 	needed = sum(memory_of(process.pid) for process in family)
 	if needed <= free:
 		return None
 	return WebWay(
-		reason=f"its old and new processes do not fit into memory together: new ones need {size(needed)}, and"
+		WebMethod.HOLD,
+		f"its old and new processes do not fit into memory together: new ones need {size(needed)}, and"
 		f" {size(free)} is free",
 	)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fmx_restart.adapters.web.linger import Hooks, LeftBehind, left_behind
-from fmx_restart.adapters.web.ways import BEFORE, NO_GUNICORN, NOT_LOADED, NOT_SET_UP, OTHER_FORMAT, SETUP
+from fmx_restart.adapters.web.ways import NEXT, NO_GUNICORN, NOT_LOADED, NOT_SET_UP, SETUP
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
@@ -25,7 +25,7 @@ TRY = "cd sites && ../env/bin/python -c 'import fmx_restart.web.hooks', and logs
 class WebRow:
 	program: str  # as the process manager calls it
 	pid: int
-	way: str  # linger or plain
+	way: str  # linger, hold or plain
 	restart: str  # what users notice of a restart, and why
 	remedy: str  # what to do; empty where nothing is
 	command: str = ""  # the command in it, if there is one
@@ -71,22 +71,21 @@ def sentence(way: WebWay) -> str:
 	"""What users notice of a restart."""
 	if way.is_lingering:
 		return LINGERS
+	if way.is_holding:
+		return f"Each restart lets requests wait for some seconds, as {way.reason}."
 	return f"Each restart fails requests for a moment, as {way.reason}." if way.reason else "It is starting."
 
 
 def remedy_of(way: WebWay) -> str:
 	"""What to type where no restart is planned yet."""
-	return ACTIVATE if way in (BEFORE, OTHER_FORMAT) else way.remedy
+	return ACTIVATE if way.remedy == NEXT else way.remedy
 
 
 def command_of(way: WebWay) -> str:
 	"""As a person can copy it."""
-	commands = {
-		NOT_SET_UP: SETUP,
-		BEFORE: RESTART,
-		OTHER_FORMAT: RESTART,
-		NOT_LOADED: f"bench doctor --check {NAME}",
-	}
+	if way.remedy == NEXT:
+		return RESTART
+	commands = {NOT_SET_UP: SETUP, NOT_LOADED: f"bench doctor --check {NAME}"}
 	return commands.get(way, "")
 
 

@@ -59,6 +59,9 @@ from fmx_restart.engine.events.processes import RollingStopped as RollingStopped
 from fmx_restart.engine.events.processes import StillVerifying as StillVerifying
 from fmx_restart.engine.events.processes import WebAnswersAgain as WebAnswersAgain
 from fmx_restart.engine.events.processes import WebCannotLinger as WebCannotLinger
+from fmx_restart.engine.events.processes import WebRequestsFail as WebRequestsFail
+from fmx_restart.engine.events.processes import WebRequestsServed as WebRequestsServed
+from fmx_restart.engine.events.processes import WebRequestsWait as WebRequestsWait
 from fmx_restart.engine.events.processes import WebSilent as WebSilent
 from fmx_restart.engine.events.processes import WebTaken as WebTaken
 from fmx_restart.engine.events.processes import WebUnproved as WebUnproved

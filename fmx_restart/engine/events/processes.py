@@ -138,13 +138,39 @@ class NginxNotReloaded(Event):
 
 @frozen
 class WebCannotLinger(Event):
-	"""A restart of this program will fail requests: its old workers cannot serve until new ones answer."""
+	"""A restart of this program will fail requests, or let them wait: its old workers cannot serve until new ones answer."""
 
 	level = Level.NOTE
 
 	program: str
 	reason: str
 	remedy: str = ""
+	waits: bool = False  # requests wait, and none fails
+
+
+@frozen
+class WebRequestsWait(Event):
+	"""From the end of this program's process on, requests wait until it is back."""
+
+	program: str
+
+
+@frozen
+class WebRequestsServed(Event):
+	"""A new worker of the program has taken over the requests that waited."""
+
+	program: str
+	seconds: float  # since it was told to stop
+
+
+@frozen
+class WebRequestsFail(Event):
+	"""Requests that were to wait for this program do not any more."""
+
+	level = Level.WARNING
+
+	program: str
+	reason: str
 
 
 @frozen

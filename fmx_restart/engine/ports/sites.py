@@ -32,9 +32,10 @@ class WebFault:
 
 
 class WebMethod(str, Enum):
-	"""How a web program is replaced. One that lets requests wait meanwhile would be a third: nothing does that yet."""
+	"""How a web program is replaced."""
 
 	LINGER = "linger"  # its old workers serve until new ones answer, and no request fails
+	HOLD = "hold"  # it is stopped and started, and requests wait until it answers again
 	PLAIN = "plain"  # it is stopped and started: requests fail until it answers again
 
 
@@ -52,8 +53,12 @@ class WebWay:
 		return self.method is WebMethod.LINGER
 
 	@property
+	def is_holding(self) -> bool:
+		return self.method is WebMethod.HOLD
+
+	@property
 	def is_worth_telling(self) -> bool:
-		"""Requests will fail, and it is known why."""
+		"""Requests will fail or wait, and it is known why."""
 		return not self.is_lingering and not self.is_coming and bool(self.reason)
 
 
@@ -144,6 +149,27 @@ class Web(Protocol):
 
 	def end_lingering(self) -> None:
 		"""Old workers are to leave now, whether or not new ones answer."""
+
+	def way_to_hold(self, family: Sequence[HostProcess]) -> WebWay:
+		"""Whether requests can wait while this program is stopped: HOLD, or PLAIN and why not. Changes nothing."""
+
+	def hold_requests(self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]) -> None:
+		"""
+		From the end of this master on, connections wait until the next one takes them, or let_requests_go. To be called before
+		it is stopped. `seconds`: how long its workers serve at most where we die before are_requests_held. Raises ProcessFault.
+		"""
+
+	def are_requests_held(self) -> bool:
+		"""
+		To be asked again and again once such a master has ended: it tells old workers that still serve to leave. True when they
+		take no request any more.
+		"""
+
+	def old_web(self) -> list[int]:
+		"""While requests are held, and no new program has been started: pids that may still answer one."""
+
+	def let_requests_go(self) -> None:
+		"""Connections that still wait are those of whoever took them; they end where nobody did. Does nothing where none are held."""
 
 	def withdraw_orders(self) -> None:
 		"""

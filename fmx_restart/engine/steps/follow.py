@@ -44,6 +44,7 @@ def follow(operation: Operation, replacements: list[Replacement]) -> None:
 	for replacement in replacements:
 		if replacement.old.name in processes:
 			replacement.follow(processes[replacement.old.name])
+	operation.request_hold.follow(replacements)
 	away = operation.away_since
 	reachable = [replacement for replacement in replacements if replacement.old.manager not in away]
 	give_orders(operation.bench, operation.starts.admitted(reachable))

@@ -32,7 +32,7 @@ IS_DOWN = WebWay()  # nobody is served, so there is nothing to say
 
 def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 	"""How this web program is replaced. Changes nothing."""
-	if options.migration is not None:
+	if options.migration is not None and not options.migration.hold_web:
 		return MIGRATES
 	if process.host:
 		return ELSEWHERE
@@ -40,13 +40,14 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 		return IS_DOWN
 	if process.has_workers:
 		return RUNS_WORKERS
-	return bench.web.way(bench.host.family(process.local_pid))
+	family = bench.host.family(process.local_pid)
+	return bench.web.way_to_hold(family) if options.migration else bench.web.way(family)
 
 
 def tell_way(operation: Operation, program: str, way: WebWay) -> None:
 	"""What keeps this web program from lingering."""
 	if way.is_worth_telling:
-		operation.emit(events.WebCannotLinger(program, way.reason, way.remedy))
+		operation.emit(events.WebCannotLinger(program, way.reason, way.remedy, way.is_holding))
 
 
 def replace_lingering(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:

@@ -18,9 +18,10 @@ from fmx_restart.engine.migration import Gravity, Output, Result, SiteMigration
 from fmx_restart.engine.options import DRAINING
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import chosen
-from fmx_restart.engine.ports import HostProcess, Process, Run
+from fmx_restart.engine.ports import HostProcess, Process, ProcessKind, Run
 from fmx_restart.engine.replacement import Replacement, Stage, give_orders
 from fmx_restart.engine.steps.follow import advance, make_replacements, start_all
+from fmx_restart.engine.steps.hold import check_old_web, hold_for_migration, web_to_hold
 from fmx_restart.engine.steps.linger import end_lingering
 from fmx_restart.engine.steps.preflight import OLD_CODE, inspect_again
 from fmx_restart.engine.steps.restart import as_they_are_now, split_busy, wait_until_down
@@ -38,16 +39,20 @@ STARTED = Patience(timeout=30.0, poll=0.05)
 
 def stop_old_programs(operation: Operation) -> None:
 	"""
-	Stop everything that is restarted, but for web that runs no workers. Where one does not stop, or a worker is left that is
+	Stop everything that is restarted, but for web that runs no workers; that, too, where its requests wait. Where one does not stop, or a worker is left that is
 	not ours to stop, those that stopped are started again. Raises ProcessFault and WrongEnvironment; no schema was changed.
 	"""
-	processes = to_stop(operation)
+	web = as_they_are_now(operation, web_to_hold(operation))
+	processes = [*web, *to_stop(operation)]
 	restart_begins(operation, processes)
-	replacements = operation.held = make_replacements(operation, processes, keeps_down=True)
+	replacements = []
 	try:
+		hold_for_migration(operation, web)
+		replacements = operation.held = make_replacements(operation, processes, keeps_down=True)
 		give_orders(operation.bench, replacements)
 		wait_until_down(operation, replacements)
 		keep_stopped(operation)
+		check_old_web(operation)
 		check_old_workers(operation)
 	except OperationError as error:
 		if operation.has_lost_lock:
@@ -135,10 +140,15 @@ def started_again(
 	operation.held = []
 	up = [replacement.old.name for replacement in replacements if replacement.stage is Stage.UP]
 	down = [replacement.old.name for replacement in replacements if replacement.stage is not Stage.UP]
-	parts = [f"Not migrated: {error} No schema was changed, and web was not restarted."]
+	web = "" if any(map(is_web, replacements)) else ", and web was not restarted"
+	parts = [f"Not migrated: {error} No schema was changed{web}."]
 	parts += [f"Started again, with the code that is on the disk now: {', '.join(up)}."] if up else []
 	parts += [f"Not up: {', '.join(down)}."] if down else []
 	return type(error)(" ".join(parts), hint=error.hint)
+
+
+def is_web(replacement: Replacement) -> bool:
+	return replacement.old.kind is ProcessKind.WEB
 
 
 def are_settled(operation: Operation, replacements: list[Replacement]) -> bool:

@@ -25,6 +25,7 @@ from fmx_restart.engine.ports import (
 	Worker,
 	WorkerState,
 )
+from fmx_restart.engine.steps.hold import hold_findings
 from fmx_restart.engine.steps.linger import tell_way, way_of
 from fmx_restart.engine.steps.nginx import test_nginx
 from fmx_restart.engine.steps.restart import as_they_are_now
@@ -131,6 +132,7 @@ def make_plan(
 		findings=(
 			*inspect_sites(bench, look, options, restart, each),
 			*migration_findings(web_taken, options),
+			*hold_findings(web_ways, options),
 		),
 		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
 		code_faults=code_faults,
@@ -142,7 +144,7 @@ def make_plan(
 
 def last_web_outage(bench: Bench, ways: Iterable[WebWay]) -> float | None:
 	"""Seconds, as the last restart that stopped web has measured; None where nothing tells, or all of web can linger."""
-	return None if all(way.is_lingering for way in ways) else bench.others.last_web_outage()
+	return None if all(way.is_lingering or way.is_holding for way in ways) else bench.others.last_web_outage()
 
 
 def refuse_stopped(bench: Bench, plan: Plan) -> None:
@@ -239,7 +241,7 @@ def unsafe_options(options: Options) -> list[Finding]:
 	if not options.web:
 		text = "web would keep running old code on the new schema (--no-web)"
 		findings.append(Finding("", Gravity.DOUBTFUL, text, f"Leave --no-web out. {OLD_CODE}"))
-	elif Phase.MIGRATE not in options.maintenance:
+	elif Phase.MIGRATE not in options.maintenance and not options.migration.hold_web:
 		findings.append(Finding("", Gravity.NOTE, OPEN_SITES))
 	return findings
 

@@ -16,6 +16,7 @@ from fmx_restart.engine.steps.follow import (
 	make_replacements,
 	never_left_down,
 )
+from fmx_restart.engine.steps.hold import hold_requests
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
 from fmx_restart.engine.steps.web import restart_begins, web_programs
@@ -84,11 +85,15 @@ def make_in_turn(operation: Operation, processes: Iterable[Process], *, has_web:
 	Replacements that begin now, but for socketio's where web is restarted, too: socketio asks web who a browser is, and one
 	that is refused while web boots does not try again. The verify step begins it when web is back.
 	"""
-	now, later = [], []
+	now, later, held = [], [], []
 	for process in processes:
 		waits = has_web and process.kind is ProcessKind.SOCKETIO
-		(later if waits else now).append(process)
-	return [*make_replacements(operation, now), *make_replacements(operation, later, waits=True)]
+		(later if waits else held if hold_requests(operation, process) else now).append(process)
+	return [
+		*make_replacements(operation, held, keeps_down=True),
+		*make_replacements(operation, now),
+		*make_replacements(operation, later, waits=True),
+	]
 
 
 def wait_until_down(

@@ -25,7 +25,7 @@ class TestMigrateOptions(unittest.TestCase):
 		return raised.exception.message
 
 	def test_what_does_nothing_without_migrate_is_refused(self):
-		for words in (["--backup"], ["--skip-failing"], ["--migrate-command", "x"]):
+		for words in (["--backup"], ["--skip-failing"], ["--hold-web"], ["--migrate-command", "x"]):
 			self.assertIn("without --migrate", self.refused(*words))
 		self.assertIn("without --migrate", self.refused("--maintenance-mode", "migrate"))
 
@@ -63,6 +63,7 @@ class TestMigrateOptions(unittest.TestCase):
 	def test_sites_are_closed_while_they_are_migrated_unless_they_are_to_stay_open(self):
 		self.assertEqual(options_of("--migrate").maintenance, {Phase.MIGRATE})
 		self.assertEqual(options_of("--migrate", "--maintenance-mode", "none").maintenance, frozenset())
+		self.assertEqual(options_of("--migrate", "--hold-web").maintenance, frozenset())
 		self.assertEqual(options_of("--wait-workers").maintenance, frozenset())
 		self.assertEqual(options_of("--wait-workers", "--maintenance-mode", "none").maintenance, frozenset())
 		words = ("--migrate", "--maintenance-mode", "none", "--maintenance-mode", "drain")

@@ -117,7 +117,7 @@ class TestRules(unittest.TestCase):
 				Options(migration=migration, origin=origin).checked()
 
 	def test_what_does_nothing_without_a_migration_is_refused(self):
-		for values in ({"command": ("x",)}, {"skip_failing": True}, {"backup": True}):
+		for values in ({"command": ("x",)}, {"skip_failing": True}, {"backup": True}, {"hold_web": True}):
 			with self.subTest(values), self.assertRaisesRegex(InvalidOptions, "without --migrate"):
 				migration_options(False, **values)
 		self.assertIsNone(migration_options(False, force=True, timeout=7))

@@ -67,6 +67,40 @@ class OperationCase(WebProgramCase):
 			eventually(lambda: load.answers["old"] > 20, "old code answers")
 			yield load
 
+	def operation_killed_at(self, kind: type[events.Event]) -> Callable[[], list[Fact]]:
+		"""In a process of its own, which waits until the returned function is called; that returns what its journal tells."""
+		journal = self.bench / "journal.jsonl"
+		wait, begin = os.pipe()
+		child = os.fork()
+		if child == 0:
+			with suppress(BaseException):
+				os.read(wait, 1)
+				self.connect()
+				self.run_until(kind, journal)
+			os._exit(1)
+
+		def go() -> list[Fact]:
+			os.write(begin, b"x")
+			_, status = os.waitpid(child, 0)
+			self.assertEqual(os.waitstatus_to_exitcode(status), -signal.SIGKILL)
+			return list(facts_of(journal))
+
+		return go
+
+	def run_until(self, kind: type[events.Event], journal: Path) -> None:
+		def write(event: events.Event) -> None:
+			with journal.open("a") as file:
+				file.write(f"{json_line(event, time.time())}\n")
+			if isinstance(event, kind):
+				os.kill(os.getpid(), signal.SIGKILL)
+
+		options = Options(workers=False, old_web_timeout=60.0)
+		operation_for(self.port_of_bench(), options, write, "operation-1").run()
+
+	def recover(self, facts: list[Fact]) -> Report:
+		self.facts = []
+		return Recovery(self.port_of_bench(), crashed_operation_of(facts), self.facts.append).run()
+
 
 @unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
 class TestOperation(OperationCase):
@@ -182,40 +216,6 @@ class TestOperation(OperationCase):
 @unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
 class TestItsProcessIsKilled(OperationCase):
 	"""kill -9 of the operation: no request fails, and the recovery starts what is down, ends nothing that serves, says what is."""
-
-	def operation_killed_at(self, kind: type[events.Event]) -> Callable[[], list[Fact]]:
-		"""In a process of its own, which waits until the returned function is called; that returns what its journal tells."""
-		journal = self.bench / "journal.jsonl"
-		wait, begin = os.pipe()
-		child = os.fork()
-		if child == 0:
-			with suppress(BaseException):
-				os.read(wait, 1)
-				self.connect()
-				self.run_until(kind, journal)
-			os._exit(1)
-
-		def go() -> list[Fact]:
-			os.write(begin, b"x")
-			_, status = os.waitpid(child, 0)
-			self.assertEqual(os.waitstatus_to_exitcode(status), -signal.SIGKILL)
-			return list(facts_of(journal))
-
-		return go
-
-	def run_until(self, kind: type[events.Event], journal: Path) -> None:
-		def write(event: events.Event) -> None:
-			with journal.open("a") as file:
-				file.write(f"{json_line(event, time.time())}\n")
-			if isinstance(event, kind):
-				os.kill(os.getpid(), signal.SIGKILL)
-
-		options = Options(workers=False, old_web_timeout=60.0)
-		operation_for(self.port_of_bench(), options, write, "operation-1").run()
-
-	def recover(self, facts: list[Fact]) -> Report:
-		self.facts = []
-		return Recovery(self.port_of_bench(), crashed_operation_of(facts), self.facts.append).run()
 
 	def check(self, kind: type[events.Event]) -> str:
 		"""Returns the version that answers in the end."""
