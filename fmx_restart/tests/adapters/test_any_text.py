@@ -96,7 +96,7 @@ PIECES = st.lists(
 	max_size=12,
 ).map("".join)
 WORDS = st.lists(PIECES, max_size=6)
-often = settings(max_examples=repetitions("odd texts", 25, long=1000))
+often = settings(max_examples=repetitions("odd texts", 25, long=1000), deadline=None)
 
 
 class TestAnyText(unittest.TestCase):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import unittest
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_restart.desk.sample_lines import counts_in, number_in, sample_in
@@ -36,6 +36,7 @@ class TestSampleLines(unittest.TestCase):
 		for text in (b"soon", b"nan", b"inf", b"\xff"):
 			self.assertIsNone(number_in(text), text)
 
+	@settings(deadline=None)
 	@given(st.binary())
 	def test_any_bytes_are_a_sample_or_none(self, text):
 		sample_in(text), counts_in(text), number_in(text)

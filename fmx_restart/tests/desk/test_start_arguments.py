@@ -7,7 +7,7 @@ import math
 import unittest
 from typing import Any, ClassVar
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fmx_restart.desk.start_arguments import KINDS, options_from
@@ -134,6 +134,7 @@ class TestStartArguments(unittest.TestCase):
 		self.assertTrue(made.ignore_code_faults)
 		self.assertEqual(made.maintenance, {Phase.MIGRATE, Phase.RESTART})
 
+	@settings(deadline=None)
 	@given(some.fixed_dictionaries({name: values for name in KINDS}))
 	def test_whatever_is_sent_is_refused_or_makes_an_order_that_can_be_written(self, sent: dict[str, Any]):
 		try:

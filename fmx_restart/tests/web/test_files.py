@@ -8,7 +8,7 @@ import unittest
 from dataclasses import asdict
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_restart.tests.adapters.benches import short_folder
@@ -47,6 +47,7 @@ class TestFiles(unittest.TestCase):
 		Path(self.files.order).write_text(json.dumps(asdict(ORDER)))
 		self.assertEqual(read_order(self.files.order), ORDER)
 
+	@settings(deadline=None)
 	@given(st.sampled_from(sorted(asdict(ORDER))), VALUES)
 	def test_an_order_with_any_other_value_is_one_or_is_none(self, name: str, value: object):
 		Path(self.files.order).write_text(json.dumps({**asdict(ORDER), name: value}))
@@ -61,6 +62,7 @@ class TestFiles(unittest.TestCase):
 			Path(self.files.order).write_text(text)
 			self.assertIsNone(read_order(self.files.order))
 
+	@settings(deadline=None)
 	@given(st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))
 	def test_any_bytes_are_a_record_or_none(self, content: bytes):
 		Path(self.files.record).write_bytes(content)
