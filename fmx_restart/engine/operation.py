@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, CodeFault, HostProcess, Job, Look, Process, Survey
-from fmx_restart.engine.replacement import Replacement
+from fmx_restart.engine.replacement import Replacement, give_orders
 from fmx_restart.engine.report import Failure, PhaseTime, Report
 from fmx_restart.engine.request_hold import RequestHold
 from fmx_restart.engine.settings import KeptSettings
@@ -76,11 +77,19 @@ class Operation(Held):
 				self._story.run(self)
 			self._end(Phase.DONE)
 		except BaseException as error:
+			self._start_held_back()
 			self.report.is_left_open = self.has_lost_lock and self.has_changed_anything
 			is_undone = self.phase.can_be_undone and not self.report.is_left_open
 			self._end(Phase.ABORTED if is_undone else Phase.FAILED, error)
 			raise
 		return self.report
+
+	def _start_held_back(self) -> None:
+		"""Nobody gives these orders any more. A manager that does not take them now is told by the report."""
+		if not self.has_lost_lock:
+			self.starts.let_all()
+			with suppress(OperationError):
+				give_orders(self.bench, self.starts.held_back)
 
 	def _beginning(self) -> events.OperationStarted:
 		bench, options = self.bench, self.options

@@ -50,6 +50,7 @@ class Recovery(Operation):
 		self.crashed, self.phase, self.plan = crashed, crashed.phase, crashed.plan
 		self.report.started, self.report.phases = crashed.started, list(crashed.phases)
 		self.settings.adopt(crashed.settings.values())
+		self.starts.let_all()  # whoever was stopped has been down for long enough
 
 	def run(self) -> Report:
 		"""

@@ -30,12 +30,17 @@ class Starts:
 		self._bench = bench
 		self._idle_since: dict[str, float] = {}  # program → when its new process was first seen idle
 		self._admitted_at: dict[str, float] = {}  # program → when its start was let through
+		self._booted: set[str] = set()  # programs
 		self._is_limited = True
 		self.held_back: list[Replacement] = []  # those that the last look let wait
 
 	def let_all(self) -> None:
 		"""From now on nothing waits: whatever else goes wrong, no program may stay down."""
 		self._is_limited = False
+
+	def note_booted(self, name: str) -> None:
+		"""This program has proved it: one that serves at once is hardly ever idle."""
+		self._booted.add(name)
 
 	def admitted(self, replacements: Iterable[Replacement]) -> list[Replacement]:
 		"""Those whose next order may be given now."""
@@ -61,9 +66,11 @@ class Starts:
 
 	def boots(self, replacement: Replacement) -> bool:
 		"""Whether its new process still needs a processor of this machine to come up, or was just told to start."""
-		if replacement.old.host or replacement.stage not in (Stage.STARTING, Stage.UP):
+		name = replacement.old.name
+		is_new = replacement.stage in (Stage.STARTING, Stage.UP) and name not in self._booted
+		if replacement.old.host or not is_new:
 			return False
-		now, name = self._bench.clock.now(), replacement.old.name
+		now = self._bench.clock.now()
 		if now - self._admitted_at.get(name, replacement.started_at) > BOOTS_FOR:
 			return False
 		if self._is_at_work(replacement):

@@ -141,6 +141,7 @@ class FirstAnswers:
 		now = self.bench.clock.now()
 		if new.ready:
 			self.answered.add(name)
+			self.operation.starts.note_booted(name)
 			self.operation.emit(events.NewWebAnswers(name, now - self.begun_at))
 		elif new.faults:
 			self.faults[name] = new.faults[-1]

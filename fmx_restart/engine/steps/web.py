@@ -123,6 +123,7 @@ class WebCheck:
 		if fault is None:
 			self.faults.pop(name, None)
 			self.answered.add(name)
+			self.operation.starts.note_booted(name)
 			self.report_unproved(family)
 			return
 		self.faults[name] = fault

@@ -6,10 +6,10 @@ import unittest
 
 from fmx_restart.console.sentences import sentence
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.errors import Interrupted, ProcessFault
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import LiveMessages, ProcessKind, ProcessState
+from fmx_restart.engine.ports import LiveMessages, ProcessKind, ProcessState, WebMethod, WebWay
 from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.starts import in_order
 from fmx_restart.testing.bench import InMemoryBench
@@ -161,6 +161,50 @@ class TestNothingStaysDown(StartsCase):
 		run.recovery(self.bench).run()
 		self.clock.sleep(10)
 		self.assertEqual([p.name for p in self.processes.list() if p.state is not ProcessState.RUNNING], [])
+
+	def test_a_recovery_without_redis_starts_them_too(self):
+		run = Run(self.bench)
+
+		def die(fact: events.Event) -> None:
+			if isinstance(fact, events.ProcessDown):
+				run.operation.has_lost_lock = True
+				raise SystemExit
+
+		run.operation.listen(die)
+		with self.assertRaises(SystemExit):
+			run.go()
+		self.bench.queue.is_away = True
+		run.recovery(self.bench).start_what_is_down()
+		self.clock.sleep(10)
+		self.assertEqual([p.name for p in self.processes.list() if p.state is not ProcessState.RUNNING], [])
+
+	def test_one_that_still_waits_when_the_operation_is_left_is_started(self):
+		for number, seconds in enumerate((5, 5, 30)):
+			self.bench.queue.enqueue(f"job-{number}", queue="short", seconds=seconds)
+		self.clock.sleep(1)
+		run = Run(self.bench, Options(Strategy.NO_WAIT_WORKERS))
+		self.host.processors = 1
+
+		def leave(fact: events.Event) -> None:
+			if isinstance(fact, events.ProcessDown) and run.operation.phase is Phase.HANDOVER:
+				run.operation.stop_requested.set()
+
+		run.operation.listen(leave)
+		with self.assertRaises(Interrupted):
+			run.go()
+		self.assertTrue(self.held_back(run))
+		self.clock.sleep(10)
+		self.assertEqual([p.name for p in self.processes.list() if p.state is not ProcessState.RUNNING], [])
+
+	def test_web_that_answers_while_it_serves_without_a_pause_keeps_nobody_back(self):
+		self.host.processors = 1
+		self.bench.web.web_way = WebWay(WebMethod.LINGER)
+		run = Run(self.bench)
+		is_runnable = self.host.is_runnable
+		self.host.is_runnable = lambda pid: pid == self.processes["web"].pid or is_runnable(pid)
+		run.go()
+		first = next(fact for fact in run.of(events.ProcessUp) if fact.kind is ProcessKind.WORKER)
+		self.assertLess(first.seconds, BOOT + 1.0)
 
 
 class TestSocketio(StartsCase):
