@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -137,12 +138,13 @@ class Hooks:
 			raise ProcessFault(f"its connections cannot be kept: {error.strerror}") from error
 
 	def holds(self) -> bool:
-		"""As Web.are_requests_held."""
+		"""As Web.are_requests_held. A full disk is no reason to stop halfway: old workers serve until the next question."""
 		for files in list(self._awaited):
 			if handed := ask_for_sockets(files.socket):
-				self._keep(files, handed[0])
-				self._awaited.remove(files)
-				end_lingering(files)
+				with suppress(ProcessFault, OSError):
+					self._keep(files, handed[0])
+					self._awaited.remove(files)
+					end_lingering(files)
 		return not self._awaited
 
 	@property

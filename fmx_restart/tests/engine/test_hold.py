@@ -180,6 +180,21 @@ class TestAMigration(HoldCase):
 		self.assertEqual(run.operation.report.migrations[0].result, Result.FAILED)
 		self.assertTrue(run.operation.report.web[0].is_flawless)
 
+	def test_when_its_process_dies_web_stays_down_until_the_migration_has_ended_and_is_started_then(self):
+		twin = InMemoryBench(WORKERS, boot=BOOT)
+		twin.web.web_way = WAITS
+		run = Run(twin, self.migrate().operation.options)
+		run.go()
+		last = next(n for n, fact in enumerate(run.facts) if isinstance(fact, events.MigrationStarted))
+		run.facts[last + 1 :] = []
+		for name in ("web", *WORKERS):
+			self.bench.processes.end(name, ProcessState.STOPPED, "")
+		migration = self.bench.migrations.start(SITES[0], MigrationOptions())
+		ended: list[bool] = []
+		self.bench.processes["web"].on_start = lambda: ended.append(migration.is_gone())
+		self.assertEqual(run.recovery(self.bench).run().outcome, Phase.RECOVERED)
+		self.assertEqual((ended, self.is_up()), ([True], True))
+
 	def test_the_plan_says_it(self):
 		plan = plan_of(self.bench.port(), Options(sites=SITES, migration=MigrationOptions(hold_web=True)))
 		self.assertIn("Web requests wait until the sites are migrated", plan_sentence(plan))
