@@ -180,7 +180,8 @@ class TestPatience(UsersCase):
 		self.server.answer, before = None, len(self.server.requests)
 		seen = self.seen_after(probe, 3)
 		self.assertEqual(seen.reason, "no answer within 0.5 s")
-		self.assertEqual(self.server.most_waiting, 1)
+		# the server may notice late that one was given up; five would wait where each tenth of a second one is sent
+		self.assertLessEqual(self.server.most_waiting, 2)
 		self.assertLess(len(self.server.requests) - before, 6)
 
 	def test_a_slow_good_answer_is_slow_and_no_silence(self):
