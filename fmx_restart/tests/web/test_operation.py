@@ -152,7 +152,7 @@ class TestOperation(OperationCase):
 		with self.under_load() as load:
 			(self.sites / "tiny_app.py").write_text("raise ImportError('gone')\n")
 			with self.assertRaises(ProcessFault):
-				self.restart(old_web_timeout=60.0)
+				self.restart()
 			self.deploy("new")
 			self.assertEqual(self.restart().outcome, Phase.DONE)
 			eventually(lambda: load.answers["new"] > 20, "new code answers")
