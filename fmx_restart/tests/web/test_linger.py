@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -177,7 +179,10 @@ class TestWhoStays(LingerCase):
 		web.processes[-1].wait(20)
 		order.let_go()
 		self.assertEqual([lingers(pid) for pid in web.workers()], [True, True])
-		self.assertFalse(lingers(os.getpid()))
+		other = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+		self.addCleanup(other.wait)
+		self.addCleanup(other.kill)
+		self.assertFalse(lingers(other.pid))
 
 	def test_they_leave_when_told_although_nobody_came(self):
 		web = self.program()
