@@ -177,12 +177,14 @@ class InMemoryRealtime:
 		self.outcome, self.takes = LiveMessages(), 1.0
 		self.kept_at: float | None = None
 		self.is_open = False
+		self.looks: list[float] = []
 		self._clock = clock
 
 	def keep(self) -> None:
 		self.kept_at, self.is_open = self._clock.now(), True
 
 	def is_settled(self) -> bool:
+		self.looks.append(self._clock.now())
 		return self.kept_at is None or self._clock.now() - self.kept_at >= self.takes
 
 	def result(self) -> LiveMessages:

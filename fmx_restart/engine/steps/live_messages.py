@@ -19,10 +19,12 @@ class Companions:
 		self.operation, self.realtime = operation, operation.bench.realtime
 		self.web = [replacement for replacement in replacements if replacement.old.kind is ProcessKind.WEB]
 		self.waiting = [replacement for replacement in replacements if replacement.stage is Stage.WAITING]
-		self.has_told = not self.waiting
+		self.has_told = self.is_settled = not self.waiting
 
 	def follow(self) -> None:
-		"""Begin with them as soon as web has booted, or has failed."""
+		"""Begin with them as soon as web has booted, or has failed; from then on look who hears what is published."""
+		if not self.waiting and not self.is_settled:
+			self.is_settled = self.realtime.is_settled()
 		if self.waiting and self._is_web_back():
 			if any(replacement.old.kind is ProcessKind.SOCKETIO for replacement in self.waiting):
 				self.realtime.keep()
@@ -36,7 +38,7 @@ class Companions:
 
 	def is_done(self) -> bool:
 		"""They are told to stop, and what was published meanwhile is with the browsers, as far as that can be."""
-		if self.waiting or not self.realtime.is_settled():
+		if self.waiting or not self.is_settled:
 			return False
 		self._tell()
 		return True
