@@ -46,6 +46,9 @@ class Starts:
 		"""Those whose next order may be given now."""
 		replacements = list(replacements)
 		waiting = [replacement for replacement in replacements if self._may_wait(replacement)]
+		if not waiting:  # to look who boots reads the process table, while that boots
+			self.held_back = []
+			return replacements
 		others = [replacement for replacement in replacements if replacement not in waiting]
 		room = max(0, self._bench.host.processors - sum(map(self.boots, others)))
 		places = in_order([*waiting, *filter(self._is_next, others)])[:room]
@@ -79,11 +82,12 @@ class Starts:
 		return now - self._idle_since.setdefault(name, now) < IDLE_FOR
 
 	def _is_at_work(self, replacement: Replacement) -> bool:
-		"""A worker runs jobs in processes of their own, which are none of its boot."""
+		"""Web may load the application in processes below its own. A worker's are its jobs, and none of its boot."""
 		pid, host = replacement.current_pid, self._bench.host
 		if replacement.order is Order.START or pid is None:
 			return True
-		pids = [pid] if replacement.old.runs_jobs else [process.pid for process in host.family(pid)]
+		is_web = replacement.old.kind is ProcessKind.WEB and not replacement.old.runs_jobs
+		pids = [process.pid for process in host.family(pid)] if is_web else [pid]
 		return any(map(host.is_runnable, pids))
 
 

@@ -13,6 +13,7 @@ from fmx_restart.engine.steps.follow import (
 	advance,
 	are_all_ordered,
 	begin_replacements,
+	follow,
 	make_replacements,
 	never_left_down,
 )
@@ -108,7 +109,9 @@ def wait_until_down(
 		if not wait_until_stopped(operation, replacements, STOPPING):
 			operation.wait(lambda: end_all_but_busy(operation, replacements), ONCE)
 			wait_until_stopped(operation, replacements, UNMOVED)
-		operation.wait(lambda: are_all_ordered(operation, replacements), BOOTS)
+		if not operation.wait(lambda: are_all_ordered(operation, replacements), BOOTS):
+			operation.starts.let_all()
+			follow(operation, replacements)
 	for replacement in replacements:
 		if replacement.stage is Stage.STOPPING:
 			replacement.fail(f"it did not stop within {STOPPING.timeout:.0f} s")

@@ -81,6 +81,21 @@ class TestOrder(StartsCase):
 		self.assert_all_new()
 		self.assertLess(self.starts().index("worker-0"), self.starts().index("web"))
 
+	def test_with_more_programs_than_time_for_turns_the_rest_starts_at_once(self):
+		many = InMemoryBench({f"worker-{number}": ("short",) for number in range(30)}, boot=60.0)
+		many.host.processors = 1
+		run, ordered = Run(many), []
+		run.when(Phase.LIFT, lambda: ordered.extend(many.processes.orders))
+		run.go()
+		self.assertEqual(len({name for order, name in ordered if order == "start"}), 31)
+
+	def test_nobody_looks_who_boots_while_nothing_waits(self):
+		self.host.processors = 16
+		looks: list[int] = []
+		self.host.is_runnable = lambda pid: bool(looks.append(pid))
+		Run(self.bench, Options(web=False)).go()
+		self.assertEqual(looks, [])
+
 	def test_web_never_waits_for_others(self):
 		self.processes["web"].stop_takes = 1.0  # the others are down before it, and boot
 		run = Run(self.bench)
