@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
-import psutil
 from redis import Redis
 from redis.client import PubSub
 
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.setting_rules import whole_number
+from fmx_restart.adapters.web.addresses import connections_to
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.ports import LiveMessages
 
@@ -144,14 +144,7 @@ class KeptMessages:
 
 	def _clients(self) -> int:
 		"""Connections to socketio, of browsers or of nginx for each of them."""
-		if not self._port or not self._is_local:
-			return 0
-		with suppress(psutil.Error, OSError):
-			return sum(
-				it.laddr.port == self._port and it.status == psutil.CONN_ESTABLISHED
-				for it in psutil.net_connections("tcp")
-			)
-		return 0
+		return connections_to(self._port) if self._port and self._is_local else 0
 
 	def _publish(self) -> None:
 		self._subscription.unsubscribe(CHANNEL)

@@ -176,7 +176,7 @@ def parse_url(value: object) -> Endpoint:
 
 
 PROC = Path("/proc")
-TCP_LISTEN = "0A"  # include/net/tcp_states.h
+TCP_ESTABLISHED, TCP_LISTEN = "01", "0A"  # include/net/tcp_states.h
 ACCEPTS = 0x10000  # __SO_ACCEPTCON in the flags of /proc/net/unix
 SOCKET = "socket:["
 IPV4_IN_IPV6 = "::ffff:"
@@ -257,14 +257,20 @@ def with_folder(listener: Listener, pid: int) -> Listener:
 
 def sockets_of(pid: int) -> set[int]:
 	"""Inodes of the sockets that a process has open. Raises OSError where it is gone or another user's."""
-	inodes = set()
-	folder = PROC / f"{pid}/fd"
-	for name in os.listdir(folder):  # noqa: PTH208 - no Path object for each descriptor
+	return {inode for _, target in descriptors_of(pid) if (inode := socket_inode(target)) is not None}
+
+
+def descriptors_of(pid: int) -> Iterator[tuple[int, str]]:
+	"""Number of each descriptor of a process, and what it leads to. Raises OSError where it is gone or another user's."""
+	folder = f"{PROC}/{pid}/fd"
+	for number in os.listdir(folder):  # noqa: PTH208 - no Path object for each descriptor
 		with suppress(FileNotFoundError):  # closed just now
-			target = os.readlink(folder / name)  # noqa: PTH115 - likewise
-			if target.startswith(SOCKET):
-				inodes.add(int(target[len(SOCKET) : -1]))
-	return inodes
+			yield int(number), os.readlink(f"{folder}/{number}")  # noqa: PTH115 - likewise
+
+
+def socket_inode(target: str) -> int | None:
+	"""`target`: what a descriptor leads to. None where that is no socket."""
+	return int(target[len(SOCKET) : -1]) if target.startswith(SOCKET) else None
 
 
 def has_proc() -> bool:
@@ -277,13 +283,25 @@ def all_listeners() -> tuple[Listener, ...]:
 
 
 def tcp_listeners(table: str) -> Iterator[Listener]:
+	for fields in tcp_sockets(table, TCP_LISTEN):
+		host, _, port = fields[1].partition(":")
+		yield Listener(Endpoint(host_of(host), int(port, 16)), int(fields[9]), int(fields[7]))
+
+
+def connections_to(port: int) -> int:
+	"""How many are open to this port, in our own network namespace: of clients, or of a proxy for each of them."""
+	rows = (*tcp_sockets("tcp", TCP_ESTABLISHED), *tcp_sockets("tcp6", TCP_ESTABLISHED))
+	return sum(int(fields[1].rpartition(":")[2], 16) == port for fields in rows)
+
+
+def tcp_sockets(table: str, state: str) -> Iterator[list[str]]:
+	"""The fields of each line of this state."""
 	for line in lines_of(table):
-		if f" {TCP_LISTEN} " not in line:
+		if f" {state} " not in line:
 			continue  # a busy machine has thousands of connections that are about to be forgotten
 		fields = line.split()
-		if fields[3] == TCP_LISTEN:
-			host, _, port = fields[1].partition(":")
-			yield Listener(Endpoint(host_of(host), int(port, 16)), int(fields[9]), int(fields[7]))
+		if fields[3] == state:
+			yield fields
 
 
 def unix_listeners() -> Iterator[Listener]:

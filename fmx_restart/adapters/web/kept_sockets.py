@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fmx_restart.adapters.process_table import identity_of
-from fmx_restart.adapters.web.addresses import PROC, SOCKET, Listening, listening, sockets_of
+from fmx_restart.adapters.web.addresses import Listening, descriptors_of, listening, socket_inode
 from fmx_restart.adapters.web.holders import all_pids
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import HostProcess
@@ -64,18 +64,10 @@ class KeptSockets:
 def has_open(pid: int, inodes: set[int], mark: str) -> bool:
 	"""One of these sockets, or a file whose path begins with `mark`. False for one that is gone, or another user's."""
 	with suppress(OSError):
-		if sockets_of(pid) & inodes:
-			return True
-		return any(link.startswith(mark) for link in links_of(pid))
+		return any(
+			socket_inode(target) in inodes or target.startswith(mark) for _, target in descriptors_of(pid)
+		)
 	return False
-
-
-def links_of(pid: int) -> Iterable[str]:
-	"""What its descriptors lead to. Raises OSError."""
-	folder = PROC / f"{pid}/fd"
-	for name in os.listdir(folder):  # noqa: PTH208 - no Path object for each descriptor
-		with suppress(FileNotFoundError):
-			yield os.readlink(folder / name)  # noqa: PTH115 - likewise
 
 
 def copy_sockets(master: HostProcess) -> list[int]:
@@ -103,8 +95,8 @@ def copy_descriptors(master: HostProcess, found: Listening) -> list[int]:
 	try:
 		if identity_of(master.pid) != master.identity:
 			raise ProcessFault("it has ended meanwhile")
-		for number, inode in numbers_of_sockets(master.pid):
-			if inode in wanted:
+		for number, target in sorted(descriptors_of(master.pid)):
+			if (inode := socket_inode(target)) in wanted:
 				wanted.discard(inode)
 				copies.append(copy_descriptor(handle, number))
 	except BaseException:
@@ -113,17 +105,6 @@ def copy_descriptors(master: HostProcess, found: Listening) -> list[int]:
 	finally:
 		os.close(handle)
 	return copies
-
-
-def numbers_of_sockets(pid: int) -> list[tuple[int, int]]:
-	"""Descriptor and inode of each socket that a process has open, by number. Raises OSError."""
-	folder, found = PROC / f"{pid}/fd", []
-	for number in sorted(map(int, os.listdir(folder))):  # noqa: PTH208 - no Path object for each descriptor
-		with suppress(FileNotFoundError):
-			target = os.readlink(folder / str(number))  # noqa: PTH115 - likewise
-			if target.startswith(SOCKET):
-				found.append((number, int(target[len(SOCKET) : -1])))
-	return found
 
 
 def copy_descriptor(handle: int, number: int) -> int:
