@@ -1,16 +1,12 @@
 """
 RQ as a bench uses it: its queues, jobs with Frappe's kwargs, real workers as processes of their own.
 
-python -m fmx_restart.tests.adapters.rq_bench worker URL QUEUE… is a worker; with `nursery` instead it forks one for each
-line of its input, which costs a twentieth of starting Python and importing RQ.
+python -m fmx_restart.tests.adapters.rq_bench worker URL QUEUE… is a worker.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +18,7 @@ import redis
 import rq
 from rq.job import Job
 
+from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -61,7 +58,7 @@ class RqBench:
 	) -> None:
 		self.id, self.server, self.folder = id, server, folder
 		self.connection = server.connection(user)
-		self._processes: dict[int, psutil.Process] = {}
+		self._processes: dict[int, subprocess.Popen] = {}
 
 	def queue(self, name: str) -> rq.Queue:
 		return rq.Queue(f"{self.id}:{name}", connection=self.connection)
@@ -90,14 +87,12 @@ class RqBench:
 		Its pid. It runs until the bench is stopped. `inside`: a command that runs the words which follow it, as unshare does;
 		then the pid is that one's.
 		"""
-		if not inside and not self.folder:
-			pid = Nursery.of_this_process().fork(self.server.url(), self.names(*queues))
-			self._processes[pid] = psutil.Process(pid)
-			return pid
-		process = psutil.Popen(
+		popen = subprocess.Popen if inside or self.folder else Forked
+		process = popen(
 			[*inside, *self.worker_command(*queues)],
 			cwd=self.folder / "sites" if self.folder else CHECKOUT,
 			env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+			stdin=subprocess.DEVNULL,
 			stdout=subprocess.DEVNULL,
 			stderr=subprocess.DEVNULL,
 		)
@@ -119,22 +114,20 @@ class RqBench:
 	def stop_worker(self, pid: int) -> None:
 		"""A TERM, as a process manager sends it."""
 		process = self._processes.pop(pid)
-		with suppress(psutil.NoSuchProcess):
-			process.terminate()
+		process.terminate()
 		process.wait()
 
 	def kill_worker(self, pid: int) -> None:
 		"""With the job it runs, which has a session of its own. Stopped first, so that it starts no other."""
 		process = self._processes.pop(pid)
-		if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+		if process.poll() is None:
 			worker = psutil.Process(pid)
 			worker.suspend()
 			eventually(lambda: worker.status() == psutil.STATUS_STOPPED, "the worker has stopped")
 			for horse in worker.children(recursive=True):
 				with suppress(psutil.NoSuchProcess):  # the init of a namespace takes the others with it
 					horse.kill()
-		with suppress(psutil.NoSuchProcess):
-			process.kill()
+		process.kill()
 		process.wait()
 
 	def kill_horse(self, pid: int) -> None:
@@ -154,57 +147,10 @@ class RqBench:
 		self.connection.close()
 
 
-class Nursery:
-	"""A process that has imported RQ and forks workers. They are its children; the kernel buries them."""
-
-	_own: Nursery | None = None
-
-	def __init__(self) -> None:
-		self._process = subprocess.Popen(
-			[sys.executable, "-m", __name__, "nursery"],
-			cwd=CHECKOUT,
-			env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-			stdin=subprocess.PIPE,
-			stdout=subprocess.PIPE,
-			stderr=subprocess.DEVNULL,
-			text=True,
-		)
-		atexit.register(self._process.communicate)
-
-	@classmethod
-	def of_this_process(cls) -> Nursery:
-		if cls._own is None:
-			cls._own = cls()
-		return cls._own
-
-	def fork(self, url: str, names: Sequence[str]) -> int:
-		"""A worker's pid."""
-		self._process.stdin.write(json.dumps([url, *names]) + "\n")
-		self._process.stdin.flush()
-		return int(self._process.stdout.readline())
-
-
-def nurse() -> None:
-	signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-	while line := sys.stdin.readline():
-		pid = os.fork()
-		if pid == 0:
-			signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-			quiet = os.open(os.devnull, os.O_RDWR)
-			for stream in (0, 1, 2):
-				os.dup2(quiet, stream)
-			work("worker", *json.loads(line))
-			os._exit(0)
-		os.write(1, f"{pid}\n".encode())
-
-
 def work(_worker: str, url: str, *queues: str) -> None:
 	connection = redis.Redis.from_url(url)
 	rq.Worker([rq.Queue(name, connection=connection) for name in queues], connection=connection).work()
 
 
 if __name__ == "__main__":
-	if sys.argv[1] == "nursery":
-		nurse()
-	else:
-		work(*sys.argv[1:])
+	work(*sys.argv[1:])
