@@ -68,6 +68,13 @@ class RealtimeCase(RedisTestCase):
 		eventually(lambda: self.admin.pubsub_numsub(CHANNEL)[0][1] == 1, "it is no longer subscribed")
 		self.assertFalse(kept.is_settled())
 
+	def replaced(self, kept: KeptMessages, *texts: str | bytes) -> Socketio:
+		"""The new one, after a restart in which these came while nobody heard them."""
+		kept.keep()
+		self.away(kept)
+		self.publish(*texts)
+		return Socketio(self, self.port)
+
 	def publish(self, *texts: str | bytes) -> None:
 		for text in texts:
 			self.admin.publish(CHANNEL, text)
@@ -106,10 +113,7 @@ class TestKept(RealtimeCase):
 		self.old.accept()
 		self.old.accept()
 		kept = self.kept()
-		kept.keep()
-		self.away(kept)
-		self.publish(message(1))
-		new = Socketio(self, self.port)
+		new = self.replaced(kept, message(1))
 		self.assertFalse(kept.is_settled())
 		new.accept()
 		self.clock.sleep(1.0)
@@ -122,10 +126,7 @@ class TestKept(RealtimeCase):
 	def test_browsers_that_stay_away_are_waited_for_a_few_seconds(self):
 		self.old.accept()
 		kept = self.kept()
-		kept.keep()
-		self.away(kept)
-		self.publish(message(1))
-		new = Socketio(self, self.port)
+		new = self.replaced(kept, message(1))
 		began = self.clock.now()
 		self.settle(kept)
 		self.assertAlmostEqual(self.clock.now() - began, CLIENTS_RETURN, delta=0.5)
@@ -137,10 +138,7 @@ class TestKept(RealtimeCase):
 				for _ in range(browsers):
 					self.old.accept()
 				kept = self.kept()
-				kept.keep()
-				self.away(kept)
-				self.publish(*texts)
-				new = Socketio(self, self.port)
+				new = self.replaced(kept, *texts)
 				self.assertTrue(kept.is_settled())
 				self.assertEqual(kept.result(), LiveMessages(sent=len(texts)))
 				self.old = new
@@ -164,10 +162,7 @@ class TestKept(RealtimeCase):
 
 	def test_too_many_are_counted(self):
 		kept = self.kept()
-		kept.keep()
-		self.away(kept)
-		self.publish(*(message(number) for number in range(MOST + 7)))
-		Socketio(self, self.port)
+		self.replaced(kept, *(message(number) for number in range(MOST + 7)))
 		self.settle(kept)
 		self.assertEqual(kept.result(), LiveMessages(MOST, 7))
 

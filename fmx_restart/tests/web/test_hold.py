@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-import time
 import unittest
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +14,6 @@ from unittest.mock import patch
 
 from fmx_restart.adapters.migrations import CommandRun
 from fmx_restart.adapters.web import kept_sockets, linger
-from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
@@ -25,7 +22,7 @@ from fmx_restart.engine.ports import Bench, WebMethod, WebWay
 from fmx_restart.tests.adapters.test_web_programs import SITE
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.web.gunicorn_program import Load, gunicorn_processes, request
-from fmx_restart.tests.web.test_operation import CHECKOUT, OperationCase
+from fmx_restart.tests.web.test_operation import OperationCase
 
 LONGEST = 30.0  # seconds that a request may wait for a boot of the tiny application on a busy machine
 
@@ -35,20 +32,6 @@ def raise_eperm(handle: int, number: int) -> int:
 
 
 class HoldCase(OperationCase):
-	def begin_before_setup(self, *options: str, **settings: str) -> None:
-		"""Web that was started before it was set up to linger."""
-		self.deploy("old")
-		environment = f'PYTHONPATH="{CHECKOUT}",PYTHONDONTWRITEBYTECODE="1"'
-		self.supervise(
-			"-b", f"127.0.0.1:{self.port}", "-w", "2", *options, environment=environment, **settings
-		)
-		self.addCleanup(self.end_workers)
-		eventually(self.is_up, "web answers")
-		planned = plan_installation(self.sites)
-		carry_out(planned)
-		later = time.time() + 6  # as if it was set up some seconds after the start of web
-		os.utime(planned.file, (later, later))
-
 	def short_of_memory(self) -> None:
 		way = WebWay(WebMethod.HOLD, "its old and new processes do not fit into memory together")
 		self.replaced(linger, "too_little_memory", lambda family, free: way)

@@ -49,6 +49,18 @@ class OperationCase(WebProgramCase):
 		eventually(self.is_up, "web answers")
 		self.addCleanup(self.end_workers)
 
+	def begin_before_setup(self, *options: str, **settings: str) -> None:
+		"""Web that was started before it was set up to linger."""
+		self.deploy("old")
+		settings["environment"] = f'PYTHONPATH="{CHECKOUT}",PYTHONDONTWRITEBYTECODE="1"'
+		self.supervise("-b", f"127.0.0.1:{self.port}", "-w", "2", *options, **settings)
+		self.addCleanup(self.end_workers)
+		eventually(self.is_up, "web answers")
+		planned = plan_installation(self.sites)
+		carry_out(planned)
+		later = time.time() + 6  # as if it was set up some seconds after the start of web
+		os.utime(planned.file, (later, later))
+
 	def deploy(self, version: str) -> None:
 		(self.sites / "tiny_app.py").write_text(APPLICATION.format(version=version))
 
@@ -194,15 +206,7 @@ class TestOperation(OperationCase):
 		self.assertEqual(list(self.sites.glob(".fmx_restart-web-*")), [])
 
 	def test_once_set_up_it_is_ready_from_the_next_restart_on(self):
-		self.deploy("old")
-		environment = f'PYTHONPATH="{CHECKOUT}",PYTHONDONTWRITEBYTECODE="1"'
-		self.supervise("-b", f"127.0.0.1:{self.port}", "-w", "2", environment=environment)
-		self.addCleanup(self.end_workers)
-		eventually(self.is_up, "web answers")
-		planned = plan_installation(self.sites)
-		carry_out(planned)
-		later = time.time() + 6  # as if it was set up some seconds after the start of web
-		os.utime(planned.file, (later, later))
+		self.begin_before_setup()
 		self.assertEqual(self.restart().outcome, Phase.DONE)
 		(told,) = [fact for fact in self.facts if isinstance(fact, events.WebCannotLinger)]
 		self.assertIn("fail no request", told.remedy)
