@@ -38,6 +38,7 @@ from fmx_restart.web.files import (
 	read_order,
 	read_record,
 	records_in,
+	start_time,
 )
 from fmx_restart.web.master import names_of
 from fmx_restart.web.passing import ask_for_sockets, is_held
@@ -193,6 +194,9 @@ class GivenOrder:
 	@classmethod
 	def give(cls, files: Files, order: Order) -> GivenOrder:
 		"""Raises BlockingIOError where another operation holds one, OSError where it cannot be written."""
+		if is_for_gone_master(files):
+			# whoever gave it may live on, or be stopped: that must not cost this master's requests
+			Path(files.order).unlink(missing_ok=True)
 		descriptor = os.open(files.order, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 		try:
 			fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -228,6 +232,12 @@ def end_lingering(files: Files) -> None:
 def is_lingering(files: Files) -> bool:
 	"""Whether old workers still serve."""
 	return is_held(files.socket)
+
+
+def is_for_gone_master(files: Files) -> bool:
+	"""Its workers have read it: it was written before their master ended."""
+	order = read_order(files.order)
+	return order is not None and start_time(order.master) != order.started
 
 
 def is_unfollowed(files: Files) -> bool:

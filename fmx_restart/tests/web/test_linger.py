@@ -134,6 +134,21 @@ class TestWhoStays(LingerCase):
 		with self.assertRaises(BlockingIOError):
 			web.order()
 
+	def test_an_order_for_a_master_that_is_gone_is_in_nobodys_way(self):
+		# Given an operation that is stopped after it has ended a master, and holds its order
+		web = self.program()
+		earlier = web.order()
+		self.addCleanup(earlier.let_go)
+		web.processes[-1].terminate()
+		web.processes[-1].wait(20)
+		web.start_and_wait()
+		# When another one restarts web, then no request fails either
+		with web.under_load() as load:
+			web.deploy("new")
+			web.replace()
+			eventually(lambda: load.answers["new"] > 20, "new code answers")
+		self.assertEqual(load.failed, {})
+
 	def test_ctrl_c_ends_all_whatever_was_ordered(self):
 		web = self.program()
 		order = web.order()

@@ -67,11 +67,17 @@ class OperationCase(WebProgramCase):
 	def end_workers(self) -> None:
 		for process in gunicorn_processes(self.sites):
 			process.kill()
+		for log in self.bench.glob("web-stdout*"):
+			print(log.read_text())  # noqa: T201  pytest shows it where a test fails
+
+	def note(self, fact: events.Event) -> None:
+		self.facts.append(fact)
+		print(f"{time.time():.3f} {fact}")  # noqa: T201
 
 	def restart(self, **options: object) -> Report:
 		self.facts: list[events.Event] = []
 		wanted = replace(Options(workers=False), **options)
-		return operation_for(self.port_of_bench(), wanted, self.facts.append, "operation-1").run()
+		return operation_for(self.port_of_bench(), wanted, self.note, "operation-1").run()
 
 	@contextmanager
 	def under_load(self) -> Iterator[Load]:
@@ -111,7 +117,7 @@ class OperationCase(WebProgramCase):
 
 	def recover(self, facts: list[Fact]) -> Report:
 		self.facts = []
-		return Recovery(self.port_of_bench(), crashed_operation_of(facts), self.facts.append).run()
+		return Recovery(self.port_of_bench(), crashed_operation_of(facts), self.note).run()
 
 
 @unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
