@@ -19,6 +19,10 @@ from fmx_restart.adapters.journal_end import is_closed
 
 
 def main(operation: str, journal: str, ready: int) -> None:
+	"""
+	Sleep until no process holds the journal, then recover what is left. A journal that was closed, or is gone, left
+	nothing. `ready`: a descriptor at which it says that it sleeps.
+	"""
 	sleep_until_nobody_holds(journal, ready)
 	if not Path(journal).exists() or is_closed(Path(journal)):
 		return

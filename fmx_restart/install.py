@@ -22,6 +22,7 @@ JOBS = "Scheduled Job Type"
 
 
 def after_install() -> None:
+	"""A hook of Frappe: the role, how long rows are kept, the site's mark; then a line about `bench safe-restart setup`."""
 	make_role()
 	keep_for_a_while()
 	mark_site(*here())
@@ -29,6 +30,7 @@ def after_install() -> None:
 
 
 def after_migrate() -> None:
+	"""A hook of Frappe: the same as at the installation, for sites that had an older version; nothing is said."""
 	make_role()
 	keep_for_a_while()
 	mark_site(*here())

@@ -123,6 +123,7 @@ def take_over(operation: Unfinished, listeners: Iterable[Listener] = ()) -> Repo
 
 
 def run(recovery: Recovery) -> Report:
+	"""Recover. Where Redis does not answer, what is down is started before QueueUnreachable is raised."""
 	try:
 		return recovery.run()
 	except QueueUnreachable:

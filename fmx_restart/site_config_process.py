@@ -22,6 +22,7 @@ def main() -> None:
 
 
 def tell(answers: IO[str], site: str) -> None:
+	"""Write one line of JSON: the site's `config` with what its environment adds, or `error` and `hint`."""
 	from fmx_restart.wiring import site_config
 
 	try:

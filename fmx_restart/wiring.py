@@ -91,6 +91,7 @@ def is_initialised() -> bool:
 
 
 def initialise() -> None:
+	"""Start Frappe without a site, unless it runs already: its functions for the whole bench need no more."""
 	import frappe
 
 	if not getattr(frappe.local, "conf", None):
@@ -235,6 +236,7 @@ def this_bench(
 
 
 def manager(path: str, config: dict, *, recovers: bool) -> Processes:
+	"""The process managers of the bench. A recovery goes on without any; everything else raises WrongEnvironment."""
 	try:
 		return find_manager(path, config)
 	except WrongEnvironment as error:
@@ -282,6 +284,7 @@ def web(path: str, config: dict, named: Iterable[str] = (), *, recovers: bool = 
 
 
 def expected_endpoint(config: Mapping) -> Endpoint:
+	"""Where web listens by the settings alone: 127.0.0.1 and `webserver_port`."""
 	return Endpoint("127.0.0.1", web_port(config))
 
 
@@ -296,6 +299,7 @@ def examine(names: Collection[str] | None = None) -> Examination:
 
 
 def refuse_to_recover(operation: str) -> None:
+	"""In the place of recovery where an examination changes nothing. Raises AssertionError: it would be our fault."""
 	raise AssertionError(f"nothing recovers {operation} in an examination without fixes")
 
 

@@ -46,6 +46,7 @@ class BenchFolder:
 
 
 def looks_like_a_bench(folder: Path) -> bool:
+	"""It has the folders `sites` and `apps`."""
 	return (folder / "sites").is_dir() and (folder / "apps").is_dir()
 
 
@@ -94,6 +95,7 @@ def bench_folder(frappes: str, sites: Path = Path()) -> str:
 
 
 def is_same(one: Path, other: Path) -> bool:
+	"""One folder under two names, as through a symbolic link. False where one of them is gone."""
 	try:
 		return one.samefile(other)
 	except OSError:
@@ -129,6 +131,7 @@ def check_workers(config: Mapping) -> None:
 
 
 def odd(key: str, what: str, hint: str = "Correct it, then type the same command again.") -> WrongEnvironment:
+	"""The error for a setting of common_site_config.json that cannot be used. `what` follows the key: "is not text"."""
 	return WrongEnvironment(f"{key} in sites/{COMMON} {what}. Nothing was changed.", hint=hint)
 
 
@@ -201,6 +204,7 @@ def queue_limits(config: Mapping) -> dict[str, int]:
 
 
 def limit_of(settings: object) -> int:
+	"""Seconds that a job of the queue may run; Frappe's default where no whole number above 0 is set."""
 	timeout = whole_number(settings.get("timeout")) if isinstance(settings, Mapping) else None
 	return timeout if timeout and timeout > 0 else DEFAULT
 
@@ -216,6 +220,7 @@ def served_queues(words: Sequence[str], limits: Mapping[str, int]) -> tuple[str,
 
 
 def split(names: str) -> tuple[str, ...]:
+	"""The queues of `--queue a,b`, also with the quotes that configuration files have around them."""
 	return tuple(name.strip() for name in names.strip("\"'").split(",") if name.strip())
 
 
@@ -244,6 +249,7 @@ def last_change(bench: Path) -> Change | None:
 
 
 def known_apps(bench: Path) -> list[str]:
+	"""The bench's apps by sites/apps.txt; none where it cannot be read."""
 	try:
 		return apps_in(bench / "sites" / "apps.txt")
 	except (OSError, WrongEnvironment):

@@ -86,6 +86,7 @@ def belongs_to(bench: BenchFolder, pid: int, words: Iterable[str]) -> bool:
 
 
 def places_in_environment(pid: int) -> list[str]:
+	"""Absolute folders that a process's environment names; none where it is gone or another user's."""
 	try:
 		environment = psutil.Process(pid).environ()
 	except (psutil.Error, OSError):

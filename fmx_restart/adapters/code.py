@@ -91,6 +91,7 @@ def fault_in(line: bytes) -> CodeFault | None:
 
 
 def fork() -> int:
+	"""The child's pid, and 0 in the child, as os.fork."""
 	with warnings.catch_warnings():
 		# Python 3.12 and later warn where threads run; the child imports, tells and ends, and is killed if it hangs
 		warnings.simplefilter("ignore", DeprecationWarning)
@@ -145,11 +146,13 @@ def tell_fault(writer: int, *modules: str) -> None:
 
 
 def one_line(error: BaseException) -> str:
+	"""The error with its place, as "NameError: name 'x' is not defined (File …, line 3)"."""
 	*where, what = traceback.format_exception_only(type(error), error)
 	place = where[0].strip() if where else ""
 	return f"{what.strip()} ({place})" if place else what.strip()
 
 
 def last_lines(error: BaseException) -> str:
+	"""The end of the traceback, as many lines as a report shows."""
 	lines = "".join(traceback.format_exception(type(error), error, error.__traceback__)).splitlines()
 	return "\n".join(lines[-LINES:])

@@ -54,6 +54,7 @@ class AccessRule:
 	advice: str = ""  # the line to type where several sites have the app and no control site is named
 
 	def mode(self, site: str) -> Mode:
+		"""What this site sees and commands: the whole bench, or as much as all other sites do."""
 		return Mode.CONTROL if site in self.control else self.others
 
 
@@ -86,6 +87,10 @@ def by_default(folder: Path, config: Mapping, others: Mode, faults: list[AccessF
 
 
 def others_in(config: Mapping) -> tuple[Mode, list[AccessFault]]:
+	"""
+	The mode of sites that do not command the bench, and what is wrong with the setting. A value that is not known counts as
+	off.
+	"""
 	value = config.get(OTHERS_KEY, Mode.OWN.value)
 	known = {mode.value: mode for mode in OTHER_MODES}
 	if isinstance(value, str) and value in known:
@@ -107,11 +112,13 @@ def named_in(config: Mapping) -> tuple[list[str] | None, list[AccessFault]]:
 
 
 def missing(site: str) -> AccessFault:
+	"""A fault for a control site that does not exist."""
 	text = f"{CONTROL_KEY} in sites/{COMMON} names {shown(site)}, and there is no such site. It commands nothing."
 	return AccessFault(site, text, line_to_type("SITE"), is_error=True)
 
 
 def shown(value: Any) -> str:
+	"""A setting as JSON, cut at 80 characters, as it may hold anything."""
 	return json.dumps(value)[:80]
 
 
@@ -127,8 +134,10 @@ def marked_sites(folder: Path = Path()) -> list[str]:
 
 
 def mark_site(site: str, folder: Path = Path()) -> None:
+	"""Note in its folder that the site has this app. Raises OSError."""
 	(folder / site / MARK).touch(mode=0o600)
 
 
 def unmark_site(site: str, folder: Path = Path()) -> None:
+	"""Take the note away; nothing is wrong if there is none."""
 	(folder / site / MARK).unlink(missing_ok=True)

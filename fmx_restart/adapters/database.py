@@ -41,6 +41,7 @@ def database_fault(config: Mapping) -> str:
 
 
 def attempt(address: tuple[str, int] | str, name: str) -> str:
+	"""Connect and hang up. What is wrong as the rest of a sentence, empty where it answers; nothing is raised."""
 	try:
 		if not isinstance(address, str):
 			socket.create_connection(address, CONNECT_TIMEOUT).close()
@@ -113,12 +114,17 @@ def inspect_database(
 
 
 def not_inspected(site: str, why: str) -> Finding:
+	"""Nothing is migrated where nobody can tell what the database is doing: this ends the preflight."""
 	remedy = f"Correct the settings that begin with db_ in sites/{site}/site_config.json or common_site_config.json."
 	return Finding(site, Gravity.BLOCKS, f"its database could not be asked: {why}", remedy)
 
 
 @contextmanager
 def connected(config: Mapping, timeout: int = INSPECT_TIMEOUT) -> Iterator:
+	"""
+	A cursor on the site's MariaDB with its own user. `timeout`: seconds for the connection and for each answer. Raises
+	pymysql's errors, and KeyError where the settings name no database.
+	"""
 	import pymysql
 
 	ssl = {name: config[f"db_ssl_{name}"] for name in ("ca", "cert", "key") if config.get(f"db_ssl_{name}")}
@@ -162,6 +168,10 @@ def transactions(site: str, cursor, long: int, idle: int) -> list[Finding]:
 
 
 def idlers(site: str, cursor, idle: int) -> list[Finding]:
+	"""
+	Connections that have been idle for `idle` seconds. They are only noted: whether one has a transaction open cannot be
+	seen.
+	"""
 	cursor.execute(IDLERS, (idle,))
 	text = (
 		"connection {} of {} ({}) has been idle for {} s; if it has a transaction open, as a bench console may, it will"
@@ -171,6 +181,7 @@ def idlers(site: str, cursor, idle: int) -> list[Finding]:
 
 
 def waiters(site: str, cursor) -> list[Finding]:
+	"""Connections that wait for a table which another one has locked. This may end by itself, so it is asked again."""
 	cursor.execute(WAITERS)
 	text = "connection {} of {} ({}) has waited {} s for a table that another one has locked"
 	remedy = "Look at SHOW FULL PROCESSLIST; end the one that locks it."
@@ -178,6 +189,7 @@ def waiters(site: str, cursor) -> list[Finding]:
 
 
 def sizes(cursor, config: Mapping) -> Sizes:
+	"""Bytes of the database and of its largest table; its folder only where the server is on this machine."""
 	cursor.execute(SIZES)
 	total, largest, folder = cursor.fetchone()
 	is_here = bool(config.get("db_socket")) or config.get("db_host") in (
@@ -250,10 +262,12 @@ def look_at_database(
 
 
 def not_asked(why: str) -> SiteDatabase:
+	"""A database that was not reached for a reason of ours, as a wrong setting, so that it is not called down."""
 	return SiteDatabase(fault=why, is_asked=False)
 
 
 def ask(site: str, cursor, long: int) -> SiteDatabase:
+	"""The doctor's questions to one database. `long`: from how many seconds on an open transaction is told."""
 	cursor.execute(LOCK_WAIT)
 	latency = shortest(lambda: cursor.execute("select 1"))
 	held = [it for it in transactions(site, cursor, long, long) if it.gravity is Gravity.TRANSIENT]
@@ -296,6 +310,7 @@ def moment(value: object) -> datetime | None:
 
 
 def days(value: object) -> float:
+	"""After how many days without a login a site is dormant; Frappe's default for what is not a finite number."""
 	try:
 		number = float(str(value or DORMANT_DAYS))
 	except ValueError:

@@ -44,6 +44,7 @@ def package() -> Path | None:
 
 
 def background_jobs(folder: Path | None) -> str | None:
+	"""The text of Frappe's background_jobs.py, read and not imported. None where it is not found."""
 	try:
 		return (folder / "utils" / "background_jobs.py").read_text(errors="replace") if folder else None
 	except OSError:

@@ -39,6 +39,7 @@ def start_guardian(operation: str, journal: Path, log: Path) -> subprocess.Popen
 
 @contextmanager
 def closing_fd(file: int) -> Iterator[None]:
+	"""Close a descriptor at the end, whatever happens."""
 	try:
 		yield
 	finally:
@@ -46,6 +47,10 @@ def closing_fd(file: int) -> Iterator[None]:
 
 
 def popen(operation: str, journal: Path, output: IO[bytes], ready: int) -> subprocess.Popen:
+	"""
+	Start the guardian in a session of its own. It inherits `ready`. Raises WrongEnvironment where no process can be
+	started.
+	"""
 	command = [sys.executable, "-m", "fmx_restart.guardian", operation, str(journal), str(ready)]
 	try:
 		return subprocess.Popen(

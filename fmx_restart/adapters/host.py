@@ -126,6 +126,10 @@ class ThisHost:
 
 
 def refuse_foreign_proc() -> None:
+	"""
+	Raise WrongEnvironment where /proc belongs to another pid namespace: our pid is another process there. A system without
+	/proc passes.
+	"""
 	try:
 		shown = (PROC / "self").readlink().name
 	except OSError:  # no Linux
@@ -139,15 +143,18 @@ def refuse_foreign_proc() -> None:
 
 
 def described(stats: Iterable[Stat]) -> list[HostProcess]:
+	"""Processes that have not ended, each with its identity; a zombie has ended."""
 	return [HostProcess(stat.pid, stat.identity) for stat in stats if not stat.is_over]
 
 
 def described_one(pid: int) -> HostProcess | None:
+	"""None for a process that has ended, a zombie included."""
 	stat = read_stat(pid)
 	return HostProcess(pid, stat.identity) if stat and not stat.is_over else None
 
 
 def leads_group(pid: int) -> bool:
+	"""A signal to its group reaches its children as well. False for one that is gone."""
 	try:
 		return os.getpgid(pid) == pid
 	except ProcessLookupError:

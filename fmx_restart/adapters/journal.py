@@ -39,6 +39,7 @@ def fact_in(line: str, before: float = 0.0) -> Fact:
 
 
 def fields_of(line: str) -> dict:
+	"""The JSON object of one line. Raises ValueError for anything else."""
 	fields = json.loads(line)
 	if not isinstance(fields, dict):
 		raise ValueError("no fact")
@@ -46,12 +47,14 @@ def fields_of(line: str) -> dict:
 
 
 def instant(value: float) -> float:
+	"""Seconds since 1970 as a float. Raises ValueError for what no clock shows, as NaN or the year 40000."""
 	if not isinstance(value, (int, float)) or not 0 <= value <= LAST_INSTANT:
 		raise ValueError("no instant")
 	return float(value)
 
 
 def kind_named(name: object) -> type[events.Event]:
+	"""The class of the event with this name. Raises ValueError for one that this version does not know."""
 	kind = getattr(events, str(name), None)
 	if not (isinstance(kind, type) and issubclass(kind, events.Event)):
 		raise ValueError(f"unknown fact {str(name)[:40]!r}")
@@ -174,6 +177,7 @@ class Journal:
 		os.fsync(self._file)
 
 	def close(self) -> None:
+		"""Close the file, which gives its lock back: guardian and recovery see by that lock that nobody writes."""
 		os.close(self._file)
 
 	def _lock(self, kind: int) -> None:

@@ -40,4 +40,5 @@ def is_closed(journal: Path) -> bool:
 
 
 def closes(line: str) -> bool:
+	"""Whether a line ends the journal for good. An end that left something open does not."""
 	return line.startswith(ENDED) and LEFT_OPEN not in line

@@ -79,6 +79,10 @@ def unfinished_sites(folder: Path) -> tuple[str, ...]:
 
 
 def migrations_in(journal: Path) -> tuple[tuple[str, ...], set[str]]:
+	"""
+	The sites that were to be migrated, and those that are. Raises JournalUnreadable, for a guess could migrate one twice or
+	none.
+	"""
 	planned: tuple[str, ...] = ()
 	done: set[str] = set()
 	try:
@@ -103,6 +107,7 @@ class Unfinished:
 
 	@property
 	def operation(self) -> str:
+		"""The operation's id, which is its journal's name."""
 		return self.journal.stem
 
 	def is_held(self, holder: Holder | None) -> bool:
@@ -114,6 +119,7 @@ class Unfinished:
 		return not is_certain and holder is not None and holder.operation == self.operation
 
 	def refusal(self) -> OtherMachine:
+		"""The error for whoever asks this machine to recover an operation of another one, with what it left."""
 		crashed = crashed_operation_in(self.journal)
 		left = "; ".join(crashed.left()) or "nothing permanent"
 		return OtherMachine(
@@ -124,6 +130,7 @@ class Unfinished:
 		)
 
 	def leaves_something(self) -> bool:
+		"""Something is left to clean up, or the journal has lines that nobody understands."""
 		crashed = crashed_operation_in(self.journal)
 		return bool(crashed.left()) or crashed.needs_new_workers or crashed.not_understood > 0
 

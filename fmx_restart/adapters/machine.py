@@ -25,12 +25,15 @@ class SystemClock:
 	"""All answers are in seconds."""
 
 	def now(self) -> float:
+		"""Monotonic seconds, for durations: a clock that is set does not move them."""
 		return time.monotonic()
 
 	def time(self) -> float:
+		"""Seconds since 1970, for people; it may jump."""
 		return time.time()
 
 	def sleep(self, seconds: float) -> None:
+		"""Sleep for so many seconds."""
 		time.sleep(seconds)
 
 
@@ -41,6 +44,7 @@ UPPER = re.compile(r"(?:^|,)upperdir=([^,]+)")
 
 @cache
 def this_machine() -> Machine:
+	"""Name, machine id, how pids are counted, and the boot. Read once: none of them changes while a process runs."""
 	return Machine(socket.gethostname(), machine_id(), numbering(), up_since())
 
 
@@ -70,6 +74,7 @@ def writable_layer(mounts: Iterable[str]) -> str:
 
 
 def text_of(path: Path) -> str:
+	"""A file's text without the white space around it; empty where it cannot be read."""
 	try:
 		return path.read_text(errors="replace").strip()
 	except OSError:
@@ -77,6 +82,7 @@ def text_of(path: Path) -> str:
 
 
 def lines_of(path: Path) -> list[str]:
+	"""A file's lines; none where it cannot be read."""
 	return text_of(path).splitlines()
 
 
@@ -92,6 +98,7 @@ class Memory:
 
 
 def read_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Memory:
+	"""Bytes of memory in all and left, of the machine or of the narrowest control group around this process."""
 	machine = psutil.virtual_memory()
 	memory = Memory(machine.total, machine.available)
 	for folder in folders(groups, own):
@@ -121,6 +128,7 @@ def folders(groups: Path, own: Path) -> list[Path]:
 
 
 def cgroup_number(folder: Path, names: tuple[str, ...]) -> int | None:
+	"""Bytes from the first of these files that holds a number; None where none does, or all say "max"."""
 	for name in names:
 		try:
 			return int((folder / name).read_text())
@@ -159,6 +167,7 @@ def oom_kills(since: float) -> list[OomKill] | None:
 
 
 def kill_in(record: tuple[float, str]) -> OomKill | None:
+	"""The process that the kernel killed for lack of memory, if this line of its log tells of one."""
 	instant, text = record
 	match = KILLED.match(text)
 	if match is None:
@@ -180,6 +189,7 @@ def read_kmsg(file: Path = KMSG) -> list[tuple[float, str]] | None:
 
 
 def kernel_lines(descriptor: int) -> Iterator[str]:
+	"""The kernel's log, oldest line first. It ends where the log does, and where it may not be read."""
 	for _ in range(MOST_LINES):
 		try:
 			record = os.read(descriptor, 8192)

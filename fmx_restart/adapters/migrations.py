@@ -112,6 +112,7 @@ class AdoptedRun:
 
 
 def members(is_ours: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
+	"""The living processes that `is_ours` accepts, without this one and without zombies."""
 	for process in psutil.process_iter():
 		with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
 			is_alive = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
@@ -120,11 +121,13 @@ def members(is_ours: Callable[[psutil.Process], bool]) -> Iterator[psutil.Proces
 
 
 def age_of(processes: Iterable[psutil.Process]) -> float:
+	"""Seconds since the eldest of them began; 0 where none is left."""
 	stats = filter(None, (read_stat(process.pid) for process in processes))
 	return max((clock() - stat.began for stat in stats), default=0.0)
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+	"""Signal each process that is still the same; one that is gone meanwhile is passed over."""
 	for process in list(processes):
 		with suppress(psutil.NoSuchProcess):  # psutil compares the start time first
 			process.send_signal(number)
@@ -145,6 +148,7 @@ def inspect_disk(site: str, sizes: Sizes, backup_folder: Path | None) -> list[Fi
 
 
 def shortage(site: str, what: str, folder: Path, needed: int) -> list[Finding]:
+	"""A doubt where less than `needed` bytes are free in `folder`, or in the nearest folder above that exists."""
 	while not folder.exists():
 		folder = folder.parent
 	free = shutil.disk_usage(folder).free
@@ -155,6 +159,7 @@ def shortage(site: str, what: str, folder: Path, needed: int) -> list[Finding]:
 
 
 def megabytes(size: int) -> str:
+	"""Bytes as "1,234 MB" (10^6 each)."""
 	return f"{size / 1000**2:,.0f} MB"
 
 
@@ -204,5 +209,6 @@ class BenchMigrations:
 		return str(file.resolve()) if file and file.is_file() and file.stat().st_size else None
 
 	def frappe(self, site: str, command: str, *options: str) -> list[str]:
+		"""The words of a bench command for one site, with the bench's own Python."""
 		python = str(self.python) if self.python.exists() else sys.executable
 		return [python, "-m", BENCH_HELPER, "frappe", "--site", site, command, *options]

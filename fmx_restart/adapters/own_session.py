@@ -30,6 +30,7 @@ def replace_streams(reading: int, writing: int) -> None:
 
 
 def go(log: str, words: list[str]) -> None:
+	"""Leave session and terminal, then become the command. Runs in a child, and returns nowhere."""
 	os.setsid()
 	if os.fork():
 		os._exit(0)

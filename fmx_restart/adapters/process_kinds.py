@@ -39,6 +39,7 @@ class Trace:
 
 
 def kind_of(words: list[str]) -> ProcessKind | None:
+	"""What a command line runs: worker, scheduler, web, socketio; None for anything else."""
 	command = bench_command(words)
 	if command in KINDS:
 		return KINDS[command]
@@ -48,6 +49,7 @@ def kind_of(words: list[str]) -> ProcessKind | None:
 
 
 def is_data_store(words: Iterable[str]) -> bool:
+	"""Redis or the database: a restart leaves it alone, even in the bench's group of programs."""
 	names = (PurePath(word).name for word in words if not word.startswith("-"))
 	return any(store in name for name in names for store in DATA_STORES)
 

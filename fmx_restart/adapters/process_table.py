@@ -162,6 +162,7 @@ class ProcessTable:
 
 	@cached_property
 	def children(self) -> dict[int, list[Row]]:
+		"""Parent's pid to the processes that it started."""
 		rows_below: dict[int, list[Row]] = {}
 		for row in self.rows.values():
 			rows_below.setdefault(row.parent, []).append(row)
@@ -169,6 +170,7 @@ class ProcessTable:
 
 	@property
 	def init(self) -> Row | None:
+		"""Pid 1; None in a table that does not show it."""
 		return self.rows.get(1)
 
 	@property
@@ -188,6 +190,7 @@ class ProcessTable:
 		return members
 
 	def memory(self, head: Row) -> int:
+		"""Bytes of a process and of all below it. Pages that they share count for each of them."""
 		return sum(row.memory for row in self.family(head))
 
 	def age(self, row: Row) -> float:
@@ -196,6 +199,7 @@ class ProcessTable:
 
 
 def row_of(process: psutil.Process, stat: Stat) -> Row:
+	"""One process; its name and words are empty where they may not be read."""
 	info = process.info
 	return Row(
 		pid=process.pid,
@@ -223,6 +227,7 @@ def catches(pid: int, number: int, *, proc: Path = Path("/proc")) -> bool | None
 
 
 def bits(mask: str, number: int) -> bool | None:
+	"""Whether signal `number` is in a mask of /proc/PID/status; None for what is no mask."""
 	try:
 		return bool(int(mask, 16) >> (number - 1) & 1)
 	except ValueError:
@@ -230,6 +235,7 @@ def bits(mask: str, number: int) -> bool | None:
 
 
 def user_name(uid: int) -> str:
+	"""The user's name; the number where the system knows no name for it."""
 	try:
 		return pwd.getpwuid(uid).pw_name
 	except KeyError:
@@ -254,4 +260,5 @@ def clients_of(port: int) -> set[int] | None:
 
 
 def end(address: Any) -> tuple[str, int]:
+	"""Address and port of one end of a connection, an IPv4 address never in its IPv6 form."""
 	return address.ip.removeprefix(MAPPED), address.port

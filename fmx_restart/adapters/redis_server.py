@@ -46,6 +46,7 @@ class RedisServer:
 
 	@property
 	def is_persistent(self) -> bool | None:
+		"""Whether jobs outlive a restart of Redis; None where it may not be asked."""
 		if self.appends:
 			return True
 		return None if self.saves is None else bool(self.saves)
@@ -76,6 +77,7 @@ def look(connection: redis.Redis) -> RedisServer:
 
 
 def all_info(connection: redis.Redis) -> Mapping:
+	"""INFO, empty where this user may not ask."""
 	try:
 		return connection.info()
 	except NoPermissionError:

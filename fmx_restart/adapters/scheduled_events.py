@@ -58,6 +58,7 @@ class ScheduleRecord:
 	events: tuple[Event, ...]
 
 	def now(self, instant: float) -> datetime | None:
+		"""An instant as the site's own time without a zone, as Frappe writes it; None for a zone that nobody knows."""
 		return local_time(instant, self.time_zone)
 
 	def is_dormant(self, instant: float) -> bool:

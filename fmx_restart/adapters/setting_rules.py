@@ -38,6 +38,7 @@ def whole_number(value: object) -> int | None:
 
 
 def port_number(value: object) -> int | None:
+	"""1 to 65535, also written as text; None for anything else."""
 	port = whole_number(value)
 	return port if port and 0 < port <= HIGHEST_PORT else None
 
@@ -120,29 +121,35 @@ class OddSetting:
 
 
 def number_fault(value: object) -> str:
+	"""Empty for a whole number from 0 on."""
 	whole = whole_number(value)
 	return "" if whole is not None and whole >= 0 else "is not a number"
 
 
 def port_fault(value: object) -> str:
+	"""Empty for a port."""
 	return "" if port_number(value) else f"is not a port number (1 to {HIGHEST_PORT})"
 
 
 def text_fault(value: object) -> str:
+	"""Empty for text that can be printed."""
 	if not isinstance(value, str):
 		return "is not text"
 	return "" if value.isprintable() else "holds a character that cannot be written"
 
 
 def text_or_number_fault(value: object) -> str:
+	"""Empty for a number, and for text that can be printed."""
 	return "" if whole_number(value) is not None else text_fault(value)
 
 
 def secret_fault(value: object) -> str:
+	"""Empty for any text: it is never shown, so it may hold any character."""
 	return "" if isinstance(value, str) else "is not text"
 
 
 def host_fault(value: object) -> str:
+	"""Empty for what a resolver takes."""
 	if fault := text_fault(value):
 		return fault
 	try:

@@ -112,15 +112,18 @@ class SiteConfigFiles:
 			return True
 
 	def path(self, site: str) -> Path:
+		"""The file of a site, or of all sites for an empty name."""
 		folder = self.bench / "sites"
 		return folder / site / "site_config.json" if site else folder / "common_site_config.json"
 
 	def lock(self, site: str) -> Path:
+		"""The file that Frappe itself locks while it writes this configuration."""
 		folder = self.bench / "sites" / site / "locks" if site else self.bench / "config"
 		return folder / "site_config.lock"
 
 
 def setting_in(config: dict, site: str, key: str) -> Setting:
+	"""A setting as found, which tells null from absent."""
 	return Setting(site, key, config.get(key), key in config)
 
 
@@ -137,6 +140,9 @@ def changed(config: dict, new: Setting) -> dict:
 
 
 def parsed(path: Path) -> tuple[dict, str]:
+	"""
+	The settings and the file's text. Raises WrongEnvironment for a file that cannot be read: it is never written then.
+	"""
 	try:
 		return read_object(path)
 	except (OSError, ValueError) as error:

@@ -59,8 +59,10 @@ def like(it: Any) -> Any:
 
 
 def refuse_to_set(self: object, name: str, value: object) -> None:
+	"""The `__setattr__` of every frozen class. Raises FrozenInstanceError, as dataclasses do."""
 	raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
 def refuse_to_delete(self: object, name: str) -> None:
+	"""The `__delattr__` of every frozen class. Raises FrozenInstanceError, as dataclasses do."""
 	raise FrozenInstanceError(f"cannot delete field {name!r}")

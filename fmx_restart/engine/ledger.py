@@ -85,6 +85,7 @@ class Ids:
 
 
 def packed(ids: Iterable[bytes]) -> bytes:
+	"""Ids as compressed bytes: a million of them take some 25 MB."""
 	return zlib.compress(marshal.dumps(list(ids)), QUICKLY)
 
 

@@ -139,10 +139,12 @@ class StrategyStory:
 	"""The Story of an operation: the steps of the strategy that its options name."""
 
 	def run(self, operation: Operation) -> None:
+		"""Every step of the operation's strategy; without its jobs where only web is restarted. Raises OperationError."""
 		steps = STORIES[operation.options.strategy] if operation.options.touches_jobs else without_workers
 		steps(operation)
 
 	def pass_gate(self, operation: Operation) -> None:
+		"""The last checks before the first change. Raises OperationError where one of them speaks against it."""
 		pass_gate(operation)
 
 

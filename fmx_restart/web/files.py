@@ -34,6 +34,7 @@ class Files:
 
 	@property
 	def record(self) -> str:
+		"""The path of what the main process and its workers write about themselves, one JSON object a line."""
 		return self._named(RECORD)
 
 	@property
@@ -42,6 +43,7 @@ class Files:
 
 	@property
 	def socket(self) -> str:
+		"""The path of the unix socket at which old workers pass listening sockets on."""
 		return self._named(SOCKET)
 
 	def _named(self, ending: str) -> str:
@@ -69,10 +71,12 @@ class Record:
 
 	@property
 	def alive_workers(self) -> int:
+		"""How many of the workers that said they answer are still processes."""
 		return sum(start_time(pid) is not None for pid in self.ready)
 
 	@property
 	def is_alive(self) -> bool:
+		"""The main process that wrote it runs: same pid and same start time."""
 		return start_time(self.master) == self.started
 
 	@property
@@ -167,6 +171,7 @@ def read_record(path: str) -> Record | None:
 
 
 def values_of(key: str, lines: Iterable[bytes]) -> Iterator[object]:
+	"""What `key` holds in each line that can be read; the others, as a half-written last one, are skipped."""
 	for line in lines:
 		with suppress(*UNREADABLE):
 			yield json.loads(line)[key]

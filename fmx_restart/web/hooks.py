@@ -35,6 +35,8 @@ def install(configuration: MutableMapping[str, object]) -> None:
 
 
 def chained(ours: Callable, own: Callable | None) -> Callable:
+	"""A gunicorn hook that calls ours, then the one that the person had. An error of ours is logged and ends nothing."""
+
 	def hook(*arguments: object) -> None:
 		try:
 			ours(*arguments)

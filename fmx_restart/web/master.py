@@ -131,6 +131,7 @@ class Master:
 				Path(files.record).unlink()
 
 	def exit(self) -> None:
+		"""At the main process's end. The record stays where old workers serve on, as a new main process reads it."""
 		if (self.files or self.refused) and not self.has_left_workers:
 			self.end_record()
 
@@ -159,6 +160,7 @@ def configuration_of(server: object) -> str:
 
 
 def files_of(server: object) -> Files:
+	"""The files of this gunicorn: in the sites folder, where it runs, named after its address."""
 	return Files(str(Path.cwd()), key_of(server.cfg.address))
 
 
@@ -168,6 +170,7 @@ def is_waited_for(files: Files, server: object) -> bool:
 
 
 def is_taken(address: object) -> bool:
+	"""Whether somebody listens at this address: a path, or host and port. Raises OSError for a host without an address."""
 	is_path = isinstance(address, (str, bytes))
 	if is_path:
 		with socket.socket(socket.AF_UNIX) as attempt:
@@ -183,6 +186,7 @@ def is_taken(address: object) -> bool:
 
 
 def names_of(descriptors: list[int]) -> list[object]:
+	"""The addresses of listening sockets, as getsockname gives them. The descriptors stay open."""
 	names = []
 	for descriptor in descriptors:
 		with socket.socket(fileno=os.dup(descriptor)) as listener:

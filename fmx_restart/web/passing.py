@@ -38,6 +38,7 @@ class SocketHolder:
 		self._listener.setblocking(False)
 
 	def fileno(self) -> int:
+		"""The descriptor of the listening unix socket, for select."""
 		return self._listener.fileno()
 
 	def answer(self) -> None:

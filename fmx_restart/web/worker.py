@@ -86,6 +86,10 @@ class Watch(threading.Thread):
 		self._limit = RequestLimit(worker)
 
 	def run(self) -> None:
+		"""
+		Wait until the main process has ended, then serve on until new workers answer. An error ends the worker, as one that
+		nobody ends would keep old code for good.
+		"""
 		try:
 			self._wait_for_end_of_master()
 			if self._worker.alive:
@@ -194,6 +198,10 @@ class RequestLimit:
 		self._worker, self._seen, self._since = worker, 0.0, time.monotonic()
 
 	def enforce(self) -> None:
+		"""
+		What the main process does while it runs: end a worker whose request takes longer than gunicorn's `timeout`, in
+		seconds (0: no limit). ABRT first, so that the traceback is logged; KILL after that.
+		"""
 		last = self._worker.tmp.last_update()
 		if last != self._seen:
 			self._seen, self._since = last, time.monotonic()

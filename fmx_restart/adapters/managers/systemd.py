@@ -155,10 +155,12 @@ class Unit:
 
 	@property
 	def is_worker(self) -> bool:
+		"""A unit that runs a worker of its own, without supervisord in between."""
 		return bench_command(list(self.words)) in WORKER_COMMANDS
 
 	@property
 	def is_manager(self) -> bool:
+		"""A unit that runs supervisord, which runs the programs."""
 		return self.name in SUPERVISORS
 
 	def written_score(self) -> tuple[str, str] | None:
@@ -180,16 +182,19 @@ def units_of(bench: BenchFolder, more: Iterable[str] = ()) -> list[Unit]:
 
 
 def units_in(answers: Iterable[Mapping[str, str]], bench: BenchFolder) -> list[Unit]:
+	"""The units that concern this bench, each once, from systemctl's answers."""
 	loaded = (unit_from(answer) for answer in answers if answer.get("LoadState") == "loaded")
 	return [unit for unit in dict.fromkeys(loaded) if unit.is_manager or is_ours(unit, bench)]
 
 
 def is_ours(unit: Unit, bench: BenchFolder) -> bool:
+	"""Its folder or its command lies in this bench."""
 	paths = [unit.folder, *unit.words]
 	return any(bench.owns(path) for path in paths if path.startswith("/"))
 
 
 def unit_from(answer: Mapping[str, str]) -> Unit:
+	"""What `systemctl show` says of one unit; what it leaves out is empty, and 0 stands for no main process."""
 	command = ARGUMENTS.search(answer.get("ExecStart", ""))
 	files = [answer.get("FragmentPath", ""), *answer.get("DropInPaths", "").split()]
 	return Unit(
@@ -239,6 +244,7 @@ def move_out(operation: str, environ: Mapping[str, str] = os.environ, cgroup: Pa
 
 
 def warning(when: str) -> str:
+	"""The sentence for an operation in somebody else's control group. `when`: what would kill it."""
 	return (
 		f"systemd gave the operation no scope of its own, so it will be killed when {when}"
 		" If that happens, bench safe-restart recover cleans up."
@@ -262,6 +268,10 @@ def is_moved(operation: str, cgroup: Path, *, first_users: bool) -> bool:
 
 
 def is_moved_by(operation: str, cgroup: Path, *, users: bool) -> bool:
+	"""
+	Ask systemd, of the machine or of the user, for a scope of the operation's own, and wait until this process is in it.
+	False where that fails.
+	"""
 	scope = f"{name_of(operation)}.scope"
 	properties = ["2", "PIDs", "au", "1", str(os.getpid()), "CollectMode", "s", "inactive-or-failed"]
 	words = ["call", *MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", scope, "fail", *properties, "0"]
@@ -294,4 +304,5 @@ def output_of(program: str, *words: str) -> str | None:
 
 
 def name_of(operation: str) -> str:
+	"""The scope's name without its ending."""
 	return f"fmx-restart-{operation}"

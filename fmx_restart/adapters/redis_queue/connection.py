@@ -98,6 +98,7 @@ def connect(config: Mapping, bench_id: str, *, is_there: bool = True) -> redis.R
 
 
 def credentials(config: Mapping, bench_id: str) -> dict[str, str | None]:
+	"""User and password as Frappe's own workers give them; empty for a Redis without users."""
 	if config.get("use_rq_auth"):
 		return {
 			"username": text_of(config, "rq_username") or bench_id,
@@ -155,6 +156,7 @@ def text_of(config: Mapping, key: str) -> str | None:
 
 
 def odd_setting(key: str, what: str) -> WrongEnvironment:
+	"""The error for a Redis setting that cannot be used. `what` follows the key: "is not a URL"."""
 	return WrongEnvironment(
 		f"{key} in {COMMON} {what}. Nothing was changed.",
 		hint=f"Correct it, then look at the file with: python3 -m json.tool {COMMON}",

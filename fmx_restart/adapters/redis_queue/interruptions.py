@@ -162,6 +162,7 @@ class Interruptions:
 
 
 def results_key(job: KilledJob) -> bytes:
+	"""The stream in which RQ keeps the job's results."""
 	return raw(Result.get_key(job.id))
 
 

@@ -41,6 +41,9 @@ class List:
 		self.key, self.read = key, 0
 
 	def ask(self, connection: Redis) -> None:
+		"""
+		Ask for the next page of a list, from its tail: what is pushed meanwhile moves nothing that is still to be read.
+		"""
 		connection.lrange(self.key, -self.read - PAGE, -self.read - 1)
 
 	def take(self, answer: list[bytes]) -> tuple[list[bytes], bool]:
@@ -56,6 +59,7 @@ class Registry:
 		self.key, self.cursor = key, 0
 
 	def ask(self, connection: Redis) -> None:
+		"""Ask for the next page of a sorted set. A member that moves meanwhile may come twice."""
 		connection.zscan(self.key, self.cursor, count=PAGE)
 
 	def take(self, answer: tuple[int, list[tuple[bytes, float]]]) -> tuple[list[bytes], bool]:
@@ -166,6 +170,7 @@ class Stock:
 		return outcome
 
 	def queues(self) -> list[str]:
+		"""The names of this bench's queues that RQ knows, without the prefix."""
 		start = keys.QUEUE_PREFIX + self.prefix
 		members = (text(key) for key in self.connection.smembers(keys.QUEUES))
 		return sorted(key[len(keys.QUEUE_PREFIX) :] for key in members if key.startswith(start))
@@ -181,6 +186,7 @@ class Stock:
 
 
 def ids(place: Place, members: list[bytes]) -> list[bytes]:
+	"""The job ids of a page; wake-ups are no jobs of anybody's."""
 	if place is Place.RUNNING:
 		members = [raw(keys.started_id(text(member))) for member in members]
 	return [member for member in members if not member.startswith(WAKE)]
@@ -249,6 +255,7 @@ def described(stock: Stock, hashes: Ids) -> list[LostJob]:
 
 
 def lost_job(stock: Stock, id: str, fields: list[str | None], *, is_stranded: bool) -> LostJob:
+	"""A job that is in no list, as its hash tells of it. A time that cannot be read is 0."""
 	status, origin, enqueued = fields
 	since = Record(stock.unreadable, "job", id).instant("enqueued_at", enqueued)
 	return LostJob(id, status or "", (origin or "").removeprefix(stock.prefix), since or 0.0, is_stranded)

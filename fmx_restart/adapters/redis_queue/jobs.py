@@ -54,6 +54,7 @@ def hashes_with_data(
 
 
 def chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+	"""The ids in groups of at most CHUNK, so that Redis serves others in between."""
 	ids = iter(ids)
 	while chunk := list(islice(ids, CHUNK)):
 		yield chunk
@@ -86,6 +87,7 @@ def describe(
 
 
 def job(record: Record, bench_id: str, data: bytes | None, fields: list[bytes | None]) -> Job:
+	"""What a restart shows of a job: never its arguments. A limit of None means that RQ ends it never."""
 	origin, started, timeout = map(text, fields)
 	content = read_content(data, record)
 	site, method, _ = names_in(content)
@@ -123,6 +125,7 @@ def read_content(data: bytes | None, record: Record | None = None) -> Any:
 
 
 def names_in(content: Any) -> tuple[str, str, str]:
+	"""Site, method in short and in full; "unknown" for what Frappe did not enqueue."""
 	if not isinstance(content, tuple) or len(content) != 4:
 		return NOTHING
 	function, _instance, _args, kwargs = content

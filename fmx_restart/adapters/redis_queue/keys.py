@@ -28,10 +28,12 @@ HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
 
 
 def job_key(id: str) -> bytes:
+	"""The hash in which RQ keeps a job."""
 	return raw(JOB_PREFIX + id)
 
 
 def worker_key(name: str) -> bytes:
+	"""The hash in which RQ keeps a worker."""
 	return raw(WORKER_PREFIX + name)
 
 
@@ -51,6 +53,7 @@ def registry_key(kind: type[BaseRegistry], name: str) -> bytes:
 
 
 def is_wake(id: str) -> bool:
+	"""True for the id of a wake-up, which no report counts."""
 	return id.startswith(WAKE_PREFIX)
 
 
@@ -66,4 +69,5 @@ def lock_key(bench_id: str) -> str:
 
 
 def requests_key(bench_id: str, operation: str) -> str:
+	"""The list of what people ask of a running operation: stop, more time, force."""
 	return f"rq:fmx:{bench_id}:requests:{operation}"

@@ -192,6 +192,10 @@ def owners(connection: Redis) -> list[Owner]:
 
 
 def owner(name: bytes, fields: bytes, now: float) -> Owner:
+	"""
+	An owner of the fence with the seconds that its lease has left; `now` is Redis' clock. A record that cannot be read has
+	none left.
+	"""
 	expiry, _, rest = text(fields).partition(" ")
 	is_number = expiry.isascii() and expiry.isdigit() and len(expiry) <= DIGITS
 	left = max(0.0, int(expiry) / 1000 - now) if is_number else 0.0

@@ -122,6 +122,7 @@ def is_text(name: str) -> bool:
 
 
 def known_job(id: str) -> str | None:
+	"""The id of a job; None for none and for a wake-up."""
 	return None if not id or keys.is_wake(id) else id
 
 
@@ -213,6 +214,9 @@ def sample(script: Script, name: str) -> tuple[int, list]:
 
 
 def surveyed(queue: str, answers: list, unreadable: Unreadable) -> QueueSurvey:
+	"""
+	One queue from Redis' answers to its commands, in the order in which they were asked. `oldest` is in seconds since 1970.
+	"""
 	(length, sample), *counts, overdue, stranded = answers
 	methods: Counter[tuple[str, str, str]] = Counter()
 	instants = []

@@ -54,6 +54,7 @@ class Reading:
 		self.memo: dict[int, Any] = {}
 
 	def follow(self, step: pickletools.OpcodeInfo, argument: Any) -> None:
+		"""Take one step. What a restart needs no name from becomes UNKNOWN; nothing is imported or called."""
 		if act := ACTS.get(step.name):
 			act(self, argument)
 		else:
@@ -70,6 +71,7 @@ class Reading:
 		self.stack += [UNKNOWN] * len(step.stack_after)
 
 	def above_mark(self) -> list[Any]:
+		"""Take what is above the last mark, and the mark. Raises IndexError where there is none."""
 		mark = self.marks.pop()
 		above, self.stack[mark:] = self.stack[mark:], []
 		return above
@@ -84,6 +86,7 @@ class Reading:
 		return self.stack.pop() if self.stack else UNKNOWN
 
 	def set_items(self, pairs: list[Any]) -> None:
+		"""Put pairs into the mapping on top; keys that are not text are left out."""
 		target = self.stack[-1]
 		if isinstance(target, dict):
 			keys, values = pairs[::2], pairs[1::2]
@@ -96,20 +99,24 @@ class Reading:
 			self.stack[-1] = UNKNOWN
 
 	def name(self, argument: str) -> None:
+		"""A dotted name that the step itself holds, as "module attribute". It stays a name."""
 		self.stack.append(Name(".".join(argument.split(" ", 1))))
 
 	def name_on_stack(self, _argument: Any) -> None:
+		"""A dotted name whose two parts are on the stack; UNKNOWN where they are not text."""
 		attribute, module = self.stack.pop(), self.stack.pop()
 		is_known = isinstance(module, str) and isinstance(attribute, str)
 		self.stack.append(Name(f"{module}.{attribute}") if is_known else UNKNOWN)
 
 	def tuple_of(self, size: int) -> None:
+		"""The upper `size` values become one tuple. Raises NoPickle where there are fewer."""
 		items = tuple(self.stack[len(self.stack) - size :])
 		if len(items) != size:
 			raise NoPickle
 		self.stack[len(self.stack) - size :] = [items]
 
 	def pop(self) -> None:
+		"""Drop the value on top, or the mark if that is on top."""
 		if self.marks and self.marks[-1] == len(self.stack):
 			self.marks.pop()
 		else:
@@ -117,22 +124,26 @@ class Reading:
 
 
 def set_item(reading: Reading, _argument: Any) -> None:
+	"""One pair for the mapping below it."""
 	value, key = reading.stack.pop(), reading.stack.pop()
 	reading.set_items([key, value])
 
 
 def mapping(reading: Reading, _argument: Any) -> None:
+	"""A mapping of all pairs above the mark."""
 	pairs = reading.above_mark()
 	reading.stack.append({})
 	reading.set_items(pairs)
 
 
 def new_with_keywords(reading: Reading, _argument: Any) -> None:
+	"""A call with keywords, which are dropped: it has the name of what is called."""
 	reading.stack.pop()
 	reading.call(None)
 
 
 def put(reading: Reading, index: int) -> None:
+	"""Remember the value on top under a number."""
 	reading.memo[index] = reading.stack[-1]
 
 

@@ -72,6 +72,7 @@ class Unreadable:
 				self._named.append(UnreadableRecord(kind, printable(name), reason))
 
 	def summary(self) -> UnreadableRecords:
+		"""How many records could not be read, and some of them by name. `is_more`: there may be others."""
 		with self._lock:
 			return UnreadableRecords(len(self._seen), tuple(self._named), is_more=len(self._seen) >= COUNTED)
 
@@ -83,6 +84,7 @@ class Record:
 		self.unreadable, self.kind, self.name = unreadable, kind, name
 
 	def note(self, reason: str) -> None:
+		"""Count this record among those that cannot be read. The reason never holds the value."""
 		self.unreadable.note(self.kind, self.name, reason)
 
 	def instant(self, field: str, value: str | None) -> float | None:
@@ -93,6 +95,7 @@ class Record:
 		return time
 
 	def number(self, field: str, value: str | None) -> float | None:
+		"""A finite number; None for none, and for what is not one, which is noted."""
 		parsed = number(value) if value else None
 		if value and parsed is None:
 			self.note(f"its {field} is not a number")

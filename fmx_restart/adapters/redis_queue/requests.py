@@ -58,6 +58,9 @@ class RedisRequests:
 		return Mail(tuple(requests), tuple(unreadable))
 
 	def put(self, request: Request) -> None:
+		"""
+		Ask; the operation reads it within a poll. It expires with the list where nobody reads it. Raises QueueUnreachable.
+		"""
 		with redis_border():
 			pipe = self.connection.pipeline()
 			pipe.rpush(self.key, json.dumps(asdict(request)))
@@ -66,6 +69,7 @@ class RedisRequests:
 
 
 def request_in(entry: bytes) -> Request:
+	"""A request as the operation may follow it. Raises Unreadable, with a reason that quotes nothing of it."""
 	try:
 		fields = json.loads(entry.decode())
 	except (ValueError, RecursionError) as error:
@@ -134,6 +138,7 @@ class LaunchTicket:
 		return None
 
 	def waiting(self) -> Waiting | None:
+		"""The operation that waits to be launched; None if none does. Raises QueueUnreachable."""
 		with redis_border():
 			return parse(self.connection.get(self.key))
 

@@ -46,6 +46,7 @@ def served_at(words: Iterable[str]) -> tuple[Endpoint, ...]:
 
 
 def binds(words: Iterable[str]) -> Iterator[str]:
+	"""Each address that gunicorn's command line names with -b or --bind."""
 	return values(words, BIND, BIND_LONG)
 
 
@@ -72,6 +73,7 @@ def words_of(pid: int) -> tuple[list[str], Mapping[str, str]]:
 
 
 def split(text: str) -> list[str]:
+	"""Words as a shell splits them; at white space where a quote is not closed."""
 	try:
 		return shlex.split(text)
 	except ValueError:  # an unmatched quote
@@ -118,6 +120,7 @@ def printable(text: str) -> str:
 
 
 def is_address(host: str) -> bool:
+	"""An IP address, and not a name."""
 	with suppress(ValueError):
 		ipaddress.ip_address(host)
 		return True
@@ -147,6 +150,7 @@ def split_port(text: str) -> tuple[str, str]:
 
 
 def parse_port(text: str) -> int | None:
+	"""1 to 65535; None for anything else."""
 	is_number = text.isascii() and text.isdigit()
 	return int(text) if is_number and 0 < int(text) <= HIGHEST_PORT else None
 
@@ -204,6 +208,7 @@ class Listening:
 
 	@property
 	def endpoints(self) -> tuple[Endpoint, ...]:
+		"""Each address once, in the order in which they were found."""
 		return tuple(dict.fromkeys(listener.endpoint for listener in self.listeners))
 
 	@property
@@ -274,6 +279,7 @@ def socket_inode(target: str) -> int | None:
 
 
 def has_proc() -> bool:
+	"""/proc lists sockets here; elsewhere who listens cannot be told."""
 	return (PROC / "net/unix").exists()
 
 
@@ -283,6 +289,7 @@ def all_listeners() -> tuple[Listener, ...]:
 
 
 def tcp_listeners(table: str) -> Iterator[Listener]:
+	"""Listening sockets of one table of /proc/net, with inode and the user who owns them."""
 	for fields in tcp_sockets(table, TCP_LISTEN):
 		host, _, port = fields[1].partition(":")
 		yield Listener(Endpoint(host_of(host), int(port, 16)), int(fields[9]), int(fields[7]))
@@ -305,6 +312,7 @@ def tcp_sockets(table: str, state: str) -> Iterator[list[str]]:
 
 
 def unix_listeners() -> Iterator[Listener]:
+	"""Unix sockets that accept connections. A path with a line's end in it is skipped."""
 	for line in lines_of("unix"):
 		with suppress(ValueError, LookupError):  # the rest of a path with a line's end in it
 			flags, inode, path = itemgetter(3, 6, 7)(line.split(maxsplit=7))

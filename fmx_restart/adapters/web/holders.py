@@ -65,10 +65,14 @@ def open_sockets(pids: Iterable[int]) -> dict[int, set[int]]:
 
 
 def all_pids() -> list[int]:
+	"""Every process that /proc shows."""
 	return [int(name) for name in os.listdir(PROC) if name.isdigit()]  # noqa: PTH208 - no Path object for each
 
 
 def describe(table: ProcessTable, row: Row, listener: Listener, role: Role | None) -> Holder:
+	"""
+	Who holds the address, and what to type. Only a web server that no process manager runs is a stray, which may be ended.
+	"""
 	name = printable(row.name)
 	process = HostProcess(row.pid, row.identity)
 	if role is not Role.WEB:

@@ -121,5 +121,6 @@ def copy_descriptor(handle: int, number: int) -> int:
 
 
 def close_all(descriptors: Iterable[int]) -> None:
+	"""Close every descriptor. Raises OSError for one that is closed already."""
 	for descriptor in descriptors:
 		os.close(descriptor)

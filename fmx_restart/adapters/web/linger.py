@@ -88,6 +88,7 @@ class Hooks:
 		return active_at(self._folder, family[0].pid) if family else None
 
 	def is_lingering(self) -> bool:
+		"""Old workers of an earlier main process still serve."""
 		return any(map(is_lingering, self._handed_on()))
 
 	def may_be_taken_over(self) -> bool:
@@ -256,6 +257,7 @@ class LeftBehind:
 
 	@property
 	def paths(self) -> list[Path]:
+		"""Those of its files that exist."""
 		paths = [Path(path) for path in (self.files.socket, self.files.order, self.files.record)]
 		return [path for path in paths if path.exists()]
 
@@ -278,6 +280,7 @@ def left_behind(sites_folder: str | Path) -> list[LeftBehind]:
 
 
 def is_left_behind(files: Files) -> bool:
+	"""No process uses the files: neither the main process nor an old worker, and nobody writes an order."""
 	record = read_record(files.record)
 	is_used = record is not None and (record.is_alive or record.alive_workers > 0)
 	return not is_used and not is_locked(files.order) and not is_held(files.socket)
@@ -290,6 +293,7 @@ def successor(files: Files, master: int) -> Record | None:
 
 
 def as_json(order: Order) -> bytes:
+	"""The order as web's hooks read it."""
 	return json.dumps(asdict(order)).encode()
 
 

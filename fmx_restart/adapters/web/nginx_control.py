@@ -94,4 +94,5 @@ def fault(program: str, lines: Sequence[str], failed: str) -> NginxFault | Wrong
 
 
 def by_hand(program: str) -> str:
+	"""What to type where nginx's configuration does not pass."""
 	return f"Repair its configuration. To test it: sudo {program} -t. To reload it then: sudo {program} -s reload"

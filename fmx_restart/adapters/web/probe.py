@@ -68,6 +68,7 @@ class UnixConnection(HTTPConnection):
 		self._path = f"\0{path[1:]}" if path.startswith("@") else path
 
 	def connect(self) -> None:
+		"""As http.client, through a unix socket; `timeout` is in seconds. Raises OSError."""
 		self.sock = socket.socket(socket.AF_UNIX)
 		self.sock.settimeout(self.timeout)
 		self.sock.connect(self._path)
@@ -141,15 +142,18 @@ class AskedSites:
 
 	@classmethod
 	def of(cls, folder: Path, named: Iterable[str], known: Iterable[str], default: object) -> AskedSites:
+		"""The sites named, all of them, then others that exist: the default site first, no more than MOST."""
 		real = sorted(filter(is_real(folder), known), key=lambda site: site != default)
 		named = tuple(filter(can_be_sent, dict.fromkeys(named)))
 		return cls(folder, named, tuple(site for site in real if site not in named)[:MOST])
 
 	@property
 	def all(self) -> tuple[str, ...]:
+		"""The sites that somebody named come first."""
 		return (*self.named, *self.others)
 
 	def is_there(self, site: str) -> bool:
+		"""Its configuration is on the disk. A site that was removed meanwhile is no fault of web's."""
 		return (self.folder / site / "site_config.json").exists()
 
 	def in_maintenance(self, site: str | None) -> bool:

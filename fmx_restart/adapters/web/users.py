@@ -123,6 +123,7 @@ def family_of(at: Endpoint) -> tuple[int, int]:
 
 
 def address_of(at: Endpoint) -> str | tuple[str, int]:
+	"""What connect takes; "@name" stands for an abstract unix socket."""
 	if at.path:
 		return f"\0{at.path[1:]}" if at.path.startswith("@") else at.path
 	return at.host, at.port

@@ -46,6 +46,7 @@ NOT_LOADED = WebWay(
 
 
 def other_configuration(file: str) -> WebWay:
+	"""Web can't linger: gunicorn does not read our file."""
 	return WebWay(
 		reason=f"it reads its configuration from {file}",
 		remedy=f"Add the lines that {SETUP} shows to that file.",
@@ -53,6 +54,7 @@ def other_configuration(file: str) -> WebWay:
 
 
 def other_folder(folder: str) -> WebWay:
+	"""Web can't linger: gunicorn looks for its configuration in another folder."""
 	return WebWay(reason=f"it runs in {folder}, and not in the sites folder of the bench", remedy=PAGE)
 
 

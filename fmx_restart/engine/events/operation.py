@@ -206,6 +206,7 @@ class FenceLapsed(Event):
 
 	@property
 	def level(self) -> Level:
+		"""A warning while the operation can still be undone; later jobs may have started, so it is an error."""
 		return Level.WARNING if self.phase.can_be_undone else Level.ERROR
 
 

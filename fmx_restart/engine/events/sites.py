@@ -26,6 +26,7 @@ class MigrationFinding(Event):
 
 	@property
 	def level(self) -> Level:
+		"""A note stays a note; whatever else the preflight finds about a site is a warning."""
 		return Level.NOTE if self.finding.gravity is Gravity.NOTE else Level.WARNING
 
 
@@ -120,6 +121,7 @@ class MigrationEnded(Event):
 
 	@property
 	def level(self) -> Level:
+		"""An error unless the site was migrated: a time-out counts as much as a failure."""
 		return Level.INFO if self.migration.result is Result.DONE else Level.ERROR
 
 

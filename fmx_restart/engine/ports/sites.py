@@ -50,10 +50,12 @@ class WebWay:
 
 	@property
 	def is_lingering(self) -> bool:
+		"""Old workers serve until new ones answer, so no request fails."""
 		return self.method is WebMethod.LINGER
 
 	@property
 	def is_holding(self) -> bool:
+		"""The listening sockets stay open meanwhile, so requests wait instead of failing."""
 		return self.method is WebMethod.HOLD
 
 	@property
@@ -72,6 +74,7 @@ class NewWorkers:
 
 	@property
 	def are_complete(self) -> bool:
+		"""As many workers answer as the new main process is to have."""
 		return self.ready >= self.wanted
 
 

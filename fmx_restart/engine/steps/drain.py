@@ -137,6 +137,7 @@ class Draining(Parking):
 		self.full = ""  # the queue that came near its limit, in a few words
 
 	def is_done(self) -> bool:
+		"""One more look; true once no job runs."""
 		self.is_over = self.look_again()
 		return self.is_over
 

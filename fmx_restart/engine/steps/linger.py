@@ -132,6 +132,10 @@ class FirstAnswers:
 		return all(map(self.is_settled, self.replacements))
 
 	def look_at(self, replacement: Replacement) -> None:
+		"""
+		Note that a web program's first new worker answers, or since when its workers err. None of them counts while the old
+		main process runs.
+		"""
 		name, pid = replacement.old.name, replacement.current_pid
 		# the old master's workers were new once, in an earlier restart
 		is_new = pid is not None and pid != replacement.old.pid

@@ -148,6 +148,7 @@ def started_again(
 
 
 def is_web(replacement: Replacement) -> bool:
+	"""True for what must be gone, or held, before the schema changes."""
 	return replacement.old.kind is ProcessKind.WEB
 
 

@@ -54,6 +54,7 @@ def config_file_of(pid: int, source: str) -> Path | None:
 
 
 def named_file(words: list[str]) -> str | None:
+	"""The configuration file that supervisord's command line names with -c; None where it names none."""
 	for word, following in pairwise([*words, ""]):
 		if word in OPTIONS:
 			return following or None
@@ -91,6 +92,7 @@ def read_all(main: Path) -> Iterator[tuple[Path, configparser.RawConfigParser]]:
 
 
 def read(path: Path) -> configparser.RawConfigParser | None:
+	"""None for a file that cannot be read or is no configuration: an unreadable one names no programs."""
 	parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
 	try:
 		parser.read_string(path.read_text())
@@ -100,6 +102,7 @@ def read(path: Path) -> configparser.RawConfigParser | None:
 
 
 def process_names(parser: configparser.RawConfigParser, section: str, folder: Path) -> Iterator[str]:
+	"""The names of a program's processes, as supervisord makes them. One that cannot be made is left out."""
 	program = section.partition(":")[2].strip()
 	template = parser.get(section, "process_name", fallback="%(program_name)s")
 	first, count = (
@@ -118,6 +121,7 @@ def process_names(parser: configparser.RawConfigParser, section: str, folder: Pa
 
 
 def written(parser: configparser.RawConfigParser, section: str, path: Path) -> Written:
+	"""What the file says of one section, with supervisord's defaults for what it does not say."""
 	stops = parser.get(section, "stopasgroup", fallback="false").strip().lower() in TRUE
 	restarts = parser.get(section, "autorestart", fallback="unexpected").strip().lower()
 	named = "unexpected" if restarts == "unexpected" else str(restarts in TRUE).lower()
@@ -125,6 +129,7 @@ def written(parser: configparser.RawConfigParser, section: str, path: Path) -> W
 
 
 def number(parser: configparser.RawConfigParser, section: str, key: str, default: int) -> int:
+	"""A whole number, or the default where the file has none."""
 	try:
 		return int(parser.get(section, key, fallback=default))
 	except ValueError:
@@ -132,6 +137,7 @@ def number(parser: configparser.RawConfigParser, section: str, key: str, default
 
 
 def expanded(value: str, expansions: Mapping[str, str]) -> str:
+	"""A value with supervisord's %(…)s filled in; empty where one of them is known to supervisord alone."""
 	try:
 		return expand(value, expansions)
 	except KeyError:  # an environment variable of supervisord's
@@ -163,6 +169,7 @@ def programs_of(
 	written: Mapping[str, Written],
 	bench: BenchFolder,
 ) -> Iterator[ProgramSettings]:
+	"""The bench's programs with what supervisord answers about them, and what the file says where it names them."""
 	reported = {full_name(info): info for info in infos}
 	programs = [Program.from_reports(info, configs.get(name, {})) for name, info in reported.items()]
 	for program, kind in kinds_of(programs, bench).items():
@@ -188,6 +195,7 @@ def telling_words(program: Program) -> tuple[str, ...]:
 
 
 def with_file(settings: ProgramSettings, written: Written) -> ProgramSettings:
+	"""The settings with what only the file can tell: supervisord does not answer it."""
 	return replace(
 		settings,
 		stops_group=written.stops_group,
@@ -217,6 +225,7 @@ def sign_of_supervisor(
 
 
 def signs_in_settings(config: Mapping) -> Iterator[str]:
+	"""Settings that mean nothing without supervisor, each as a reason that a person can read."""
 	for key in SETTINGS:
 		if config.get(key):
 			yield f"{key} is set in sites/common_site_config.json"
@@ -231,6 +240,7 @@ def signs_in_files(bench: BenchFolder, files: Iterable[str]) -> Iterator[str]:
 
 
 def is_program_of(bench: BenchFolder, parser: configparser.RawConfigParser, section: str) -> bool:
+	"""A section of a program whose folder or command lies in this bench."""
 	if not section.startswith(SECTIONS):
 		return False
 	directory = parser.get(section, "directory", fallback="")
@@ -259,6 +269,7 @@ def is_supervisord(row: Row) -> bool:
 
 
 def is_started_by_supervisor(pid: int) -> bool:
+	"""Its environment has the variable that supervisord gives its children. False for another user's process."""
 	with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
 		return CHILD in psutil.Process(pid).environ()
 	return False

@@ -56,6 +56,7 @@ def candidates(url: str | None, environ: Mapping[str, str], files: Iterable[str]
 
 
 def config_files(bench_path: str) -> list[str]:
+	"""Where a bench's supervisord.conf may be; the bench's own come first."""
 	return [str(Path(bench_path, name)) for name in BELOW_BENCH] + list(SYSTEM_WIDE)
 
 
@@ -168,6 +169,7 @@ class Address:
 
 	@property
 	def socket_path(self) -> str | None:
+		"""The path of a unix:// address; None for one of TCP."""
 		return self.url[len(UNIX) :] if self.url.startswith(UNIX) else None
 
 
@@ -177,6 +179,7 @@ class TimedUnixConnection(UnixStreamHTTPConnection):
 		self.socketfile = path
 
 	def connect(self) -> None:
+		"""As http.client, through a unix socket; `timeout` is in seconds. Raises OSError."""
 		self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 		self.sock.settimeout(self.timeout)
 		self.sock.connect(self.socketfile)
@@ -189,9 +192,11 @@ class ReadableXml:
 		self._parser = parser
 
 	def feed(self, data: bytes) -> None:
+		"""Take out what a program may have written into its log and no XML parser takes."""
 		self._parser.feed(COLOURS.sub(b"", data).translate(None, NOT_XML))
 
 	def close(self) -> None:
+		"""Tell the parser that the answer is complete. Raises ExpatError where it is not."""
 		self._parser.close()
 
 
@@ -210,6 +215,10 @@ class Transport(SupervisorTransport):
 		return HTTPConnection(url.hostname or "localhost", url.port or 80, timeout=self._timeout)
 
 	def request(self, host, handler, request_body, verbose=0):
+		"""
+		As xmlrpc.client, once more where supervisord closed a connection that had been kept open. Raises OSError,
+		HTTPException and xmlrpc.client.Error.
+		"""
 		was_open = self.connection is not None
 		try:
 			return super().request(host, handler, request_body, verbose)
@@ -220,6 +229,7 @@ class Transport(SupervisorTransport):
 		return super().request(host, handler, request_body, verbose)
 
 	def getparser(self):
+		"""A parser that survives the control characters in a program's log."""
 		parser, target = super().getparser()
 		return ReadableXml(parser), target
 

@@ -44,6 +44,7 @@ def named_addresses(bench_path: str) -> dict[str, set[int]]:
 
 
 def given_to(pid: int) -> str:
+	"""The supervisord address in the environment of a process; empty for one that is gone or another user's."""
 	try:
 		process = psutil.Process(pid)
 		return process.environ().get(VARIABLE, "") if process.uids().effective == os.geteuid() else ""
@@ -142,6 +143,7 @@ def ask(
 
 
 def foreign(address: Address, bench_path: str) -> Refusal:
+	"""supervisord answers and runs other benches only."""
 	return Refusal(
 		Obstacle.FOREIGN,
 		f"supervisord at {address.url} runs no program of this bench, which is at {bench_path}",
@@ -171,6 +173,7 @@ def explain(error: BaseException | None, address: Address) -> Refusal:
 
 
 def not_running(error: OSError, address: Address) -> Refusal:
+	"""Nothing answers at the address; the reason tells a missing socket from a refused connection."""
 	what = f"its socket {address.socket_path}" if address.socket_path else address.url
 	why = "does not exist" if isinstance(error, FileNotFoundError) else "refuses connections"
 	if isinstance(error, socket.gaierror):
@@ -183,6 +186,7 @@ def not_running(error: OSError, address: Address) -> Refusal:
 
 
 def no_permission(address: Address) -> Refusal:
+	"""The socket is there and closed to this user: the lines that open it now and for good."""
 	path, user = str(address.socket_path), current_user()
 	config = address.source if address.source.startswith("/") else "supervisord.conf"
 	return Refusal(
@@ -194,6 +198,7 @@ def no_permission(address: Address) -> Refusal:
 
 
 def wrong_password(address: Address) -> Refusal:
+	"""supervisord wants another user or password. Neither is shown, only the user that was given."""
 	given = (
 		f"user {address.username} and the password" if address.username else "a request without a password"
 	)
@@ -206,6 +211,7 @@ def wrong_password(address: Address) -> Refusal:
 
 
 def wrong_environment(refusals: list[Refusal], bench_path: str) -> WrongEnvironment:
+	"""One error for all addresses that were tried: the nearest miss first, the others after it."""
 	if not refusals:
 		return WrongEnvironment(
 			f"no supervisord was found for the bench at {bench_path}: no config file names one",
@@ -218,6 +224,7 @@ def wrong_environment(refusals: list[Refusal], bench_path: str) -> WrongEnvironm
 
 
 def describe_file(path: str) -> str:
+	"""Owner and mode, as far as this user may see them."""
 	try:
 		status = Path(path).stat()
 	except PermissionError:
@@ -228,4 +235,5 @@ def describe_file(path: str) -> str:
 
 
 def current_user() -> str:
+	"""The name of the user that this process runs as."""
 	return user_name(os.geteuid())

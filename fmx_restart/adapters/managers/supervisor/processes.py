@@ -33,6 +33,7 @@ class Order:
 
 	@classmethod
 	def stop(cls, name: str) -> Order:
+		"""An order that does not wait for the stop. A program that is not running is no error."""
 		return cls(name, "stop", (call("stopProcess", name, False),), frozenset({Faults.NOT_RUNNING}))
 
 	@classmethod
@@ -63,6 +64,7 @@ class Order:
 
 
 def call(method: str, *params: object) -> Mapping:
+	"""One call as system.multicall takes it."""
 	return {"methodName": f"supervisor.{method}", "params": list(params)}
 
 
@@ -110,6 +112,7 @@ def entries(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def shown(entry: list[str], *, is_shared: bool) -> list[str]:
+	"""What a log entry of a worker may show: nothing of a job, and of a shared log a traceback only."""
 	text = "\n".join(entry)
 	if JOB_LINE.search(text) or JOB_FRAME.search(text):
 		return []
@@ -289,6 +292,7 @@ class SupervisorProcesses:
 
 
 def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
+	"""A program as supervisord reports it. An exit with a code that is not among its `exitcodes` counts as failed."""
 	state = STATES.get(info["state"], ProcessState.FAILED)
 	if state is ProcessState.EXITED and info["exitstatus"] not in program.exitcodes:
 		state = ProcessState.FAILED
@@ -313,6 +317,7 @@ def logs_in(info: Mapping) -> dict[str, str]:
 
 
 def size_of(path: str) -> int | None:
+	"""Bytes, or None for a log that cannot be looked at."""
 	try:
 		return Path(path).stat().st_size
 	except OSError:

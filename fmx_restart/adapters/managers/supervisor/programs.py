@@ -71,6 +71,7 @@ def look_at(program: Program, bench: BenchFolder) -> Finding | None:
 
 
 def is_ours(program: Program, traces: Iterable[Trace], bench: BenchFolder) -> bool | None:
+	"""True for a program of this bench, False for another bench's, None where nothing tells."""
 	for trace in traces:
 		if trace.directory and bench.owns(trace.directory):
 			return True
