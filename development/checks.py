@@ -14,8 +14,9 @@ from pathlib import Path
 
 from development import state
 from development.command_line import wanted_bench
-from development.copies import ORDINALS, up_copies
+from development.copies import ORDINALS, copies_of, up_copies
 from development.description import CHECKOUT, ROOT, Bench
+from development.ending import end_children_on, is_ending
 from development.errors import DevelopmentError
 from development.lifecycle import build, down, up
 from development.progress import Progress, write
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 	options, pytest_options = parser().parse_known_args(argv)
 	progress = Progress()
 	stop_handing_on_ignored_signals()
+	end_children_on(signal.SIGTERM)
 	if options.long:
 		os.environ[LONG] = "1"
 	try:
@@ -148,8 +150,9 @@ def bring_up(bench: Bench, count: int, stack: ExitStack, progress: Progress) -> 
 		ours = [] if running_supervisord(bench) else [bench]
 		stack.callback(stop, ours, progress)
 		first = up(bench, progress)
-		copies = up_copies(first, count - 1, progress)
-		ours += copies
+		copies = copies_of(first, count - 1)
+		ours += copies  # before they are up: whoever ends us in between leaves none of them running
+		copies = up_copies(first, copies, progress)
 	for each in (first, *copies):
 		stack.enter_context(frequent_events_stopped(each))
 	return [first, *copies]
@@ -216,6 +219,8 @@ def run(
 	"""Each of them, whatever became of the one before. True when anything failed. `before`: words such as nice."""
 	failed = False
 	for command in commands:
+		if is_ending():
+			return True
 		progress.say(" ".join(command))
 		done = subprocess.run(
 			[*before, str(python), "-m", *command],

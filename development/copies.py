@@ -41,8 +41,8 @@ def copies_of(first: Bench, count: int) -> list[Bench]:
 	return found
 
 
-def up_copies(first: Bench, count: int, progress: Progress) -> list[Bench]:
-	"""Build what is missing and start them, all at the same time. `first` must be up."""
+def up_copies(first: Bench, wanted: list[Bench], progress: Progress) -> list[Bench]:
+	"""Build what is missing and start them, all at the same time. `first` must be up. Returns them with their final ports."""
 	from development.lifecycle import up
 
 	def up_copy(bench: Bench) -> Bench:
@@ -50,8 +50,7 @@ def up_copies(first: Bench, count: int, progress: Progress) -> list[Bench]:
 		copy_apps(first, bench)
 		return up(bench, progress, template=first)
 
-	wanted = copies_of(first, count)
-	with ThreadPoolExecutor(max_workers=max(1, count)) as together:
+	with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as together:
 		return list(together.map(up_copy, wanted))
 
 
