@@ -11,9 +11,7 @@ from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, give_
 from fmx_restart.engine.steps.follow import (
 	STOPPING,
 	advance,
-	are_all_ordered,
 	begin_replacements,
-	follow,
 	make_replacements,
 	never_left_down,
 )
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 ONCE = Patience(timeout=0.0)
 #: a parked worker dies within 0.2 s of its TERM
 UNMOVED = Patience(timeout=10.0, poll=0.05)
-#: each start waits for others for some seconds at most
-BOOTS = Patience(timeout=120.0, poll=0.05)
 
 
 def restart(operation: Operation, *, force_after: float | None = None) -> list[Replacement]:
@@ -109,9 +105,6 @@ def wait_until_down(
 		if not wait_until_stopped(operation, replacements, STOPPING):
 			operation.wait(lambda: end_all_but_busy(operation, replacements), ONCE)
 			wait_until_stopped(operation, replacements, UNMOVED)
-		if not operation.wait(lambda: are_all_ordered(operation, replacements), BOOTS):
-			operation.starts.let_all()
-			follow(operation, replacements)
 	for replacement in replacements:
 		if replacement.stage is Stage.STOPPING:
 			replacement.fail(f"it did not stop within {STOPPING.timeout:.0f} s")

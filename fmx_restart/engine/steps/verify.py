@@ -10,7 +10,7 @@ from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, ProcessKind, Worker
 from fmx_restart.engine.replacement import Replacement, Stage
-from fmx_restart.engine.steps.follow import follow
+from fmx_restart.engine.steps.follow import are_all_ordered, follow, never_left_down
 from fmx_restart.engine.steps.live_messages import Companions
 from fmx_restart.engine.steps.nginx import reload_nginx
 from fmx_restart.engine.steps.web import WebCheck
@@ -19,6 +19,8 @@ from fmx_restart.engine.waiting import Patience
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
+#: each start waits for others for some seconds at most
+BOOTS = Patience(timeout=120.0, poll=0.05)
 PATIENCE = Patience(timeout=90.0, poll=0.02)
 #: old web workers end a request that is under way, which gunicorn gives two minutes by default
 LAST_REQUESTS = Patience(timeout=130.0, poll=0.2)
@@ -37,8 +39,17 @@ def verify(operation: Operation, replacements: list[Replacement]) -> None:
 	report_orphans(operation)
 
 
+def order_all_starts(operation: Operation, replacements: list[Replacement]) -> None:
+	"""Wait until no start waits for the boot of others any more. The queue runs meanwhile: no old worker is left."""
+	with never_left_down(operation, replacements):
+		if not operation.wait(lambda: are_all_ordered(operation, replacements), BOOTS):
+			operation.starts.let_all()
+			follow(operation, replacements)
+
+
 def wait_until_up(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Wait until every process proves that it is well. One that does not in time has failed."""
+	order_all_starts(operation, replacements)
 	verification = Verification(operation, replacements)
 	try:
 		if not operation.wait(verification.is_done, PATIENCE) and verification.is_old_web_leaving():
