@@ -1,7 +1,7 @@
 """
 env/bin/python -m fmx_restart: the same commands without Frappe, for a bench whose Frappe cannot be imported.
 
-Works from anywhere inside a bench; elsewhere the bench of this environment is meant.
+Works from anywhere inside a bench; elsewhere the bench of this environment is meant. Root becomes the bench's user.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from fmx_restart.adapters.user import become_owner_of
 from fmx_restart.commands import commands
 
 
@@ -22,6 +23,7 @@ def main() -> None:
 	for folder in benches():
 		if (folder / "sites" / "apps.txt").exists():
 			os.chdir(folder / "sites")
+			become_owner_of(folder / "sites")
 			return
 
 

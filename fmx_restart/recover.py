@@ -10,7 +10,7 @@ from contextlib import closing
 from fmx_restart.adapters.guardian_process import start_guardian
 from fmx_restart.adapters.journal import Journal, crashed_operation_to_recover
 from fmx_restart.adapters.journal_end import is_closed
-from fmx_restart.adapters.journals import Unfinished, left_by, unfinished
+from fmx_restart.adapters.journals import Unfinished, left_by, not_ours, unfinished
 from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Emitter, Listener
@@ -49,6 +49,8 @@ def recover_unfinished_operations(
 	where one of them left something that stays; the next operation would end as if all were well otherwise. Returns how
 	many had died.
 	"""
+	if others := not_ours(journal_folder()):
+		listener(events.JournalsNotOurs(others.operations, others.reason, others.remedy))
 	operations = unfinished_operations()
 	ours = [operation for operation in operations if operation.is_ours]
 	for operation in ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from itertools import islice
@@ -17,9 +18,11 @@ from fmx_restart.adapters.journal import (
 )
 from fmx_restart.adapters.journal_end import end_of, is_closed
 from fmx_restart.adapters.machine import this_machine
+from fmx_restart.adapters.process_table import user_name
 from fmx_restart.engine import events
 from fmx_restart.engine.crashed_operation import crashed_operation_of
 from fmx_restart.engine.errors import JournalUnreadable, OtherMachine
+from fmx_restart.engine.format import count
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Holder, Machine, is_same_machine
 from fmx_restart.engine.migration import Result
@@ -44,7 +47,7 @@ def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list
 	surplus = [path for n, path in enumerate(journals) if n >= kept or path.stat().st_mtime < oldest]
 	gone: list[Path] = []
 	for journal in surplus:
-		if (is_closed(journal) or first_fact_of(journal) is None) and not is_worked_on(journal):
+		if is_over(journal):
 			gone += [
 				journal,
 				*folder.glob(f"{journal.stem}-*.log"),
@@ -55,6 +58,14 @@ def prune(folder: Path, *, kept: int = KEPT, kept_for: float = KEPT_FOR) -> list
 		with suppress(OSError):  # deleted meanwhile, or not ours to delete: the next one tries again
 			path.unlink()
 	return gone
+
+
+def is_over(journal: Path) -> bool:
+	"""False where it cannot be read, too."""
+	try:
+		return (is_closed(journal) or first_fact_of(journal) is None) and not is_worked_on(journal)
+	except OSError:
+		return False
 
 
 def without_journal(folder: Path) -> list[Path]:
@@ -91,9 +102,10 @@ def migrations_in(journal: Path) -> tuple[tuple[str, ...], set[str]]:
 				planned = fact.sites
 			elif isinstance(fact, events.MigrationEnded) and fact.migration.result is Result.DONE:
 				done.add(fact.migration.site)
-	except JournalUnreadable as error:
+	except (JournalUnreadable, OSError) as error:
+		what = f"{journal} cannot be read: {error.strerror}." if isinstance(error, OSError) else error
 		raise JournalUnreadable(
-			f"{error} It is unknown which sites are left to migrate. Nothing was changed.",
+			f"{what} It is unknown which sites are left to migrate. Nothing was changed.",
 			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
 		) from error
 	return planned, done
@@ -136,9 +148,51 @@ class Unfinished:
 
 
 def unfinished(folder: Path) -> list[Unfinished]:
-	"""The oldest first. One that has not told anything whole has begun nothing."""
-	journals = (path for path in sorted(folder.glob("*.jsonl")) if not is_closed(path))
-	return [left for path in journals if (left := left_by(path)) and not is_worked_on(path)]
+	"""The oldest first. One that has not told anything whole has begun nothing; `not_ours` names those left out here."""
+	found = []
+	for path in sorted(folder.glob("*.jsonl")):
+		with suppress(OSError):  # pruned meanwhile, or another user's
+			if (
+				may_work_on(path)
+				and not is_closed(path)
+				and (left := left_by(path))
+				and not is_worked_on(path)
+			):
+				found.append(left)
+	return found
+
+
+@frozen
+class NotOurs:
+	operations: tuple[str, ...]  # the oldest first
+	folder: Path
+
+	@property
+	def reason(self) -> str:
+		return (
+			f"{user_name(os.geteuid())} may not read and write {count(len(self.operations), 'journal')} of this bench, the"
+			f" last one of operation {self.operations[-1]}. If that operation died, nobody cleans up what it left."
+		)
+
+	@property
+	def remedy(self) -> str:
+		return (
+			f"To make them the bench user's, type: sudo chown --reference={self.folder} {self.folder}/*.jsonl"
+		)
+
+
+def not_ours(folder: Path) -> NotOurs | None:
+	"""
+	Journals that this user may not read or write, and that have no end as far as can be read: root wrote them, or a
+	restored backup belongs to somebody else. None where there are none.
+	"""
+	others = [path for path in sorted(folder.glob("*.jsonl")) if not may_work_on(path)]
+	open_ones = tuple(path.stem for path in others if path.exists() and not is_over(path))
+	return NotOurs(open_ones, folder) if open_ones else None
+
+
+def may_work_on(journal: Path) -> bool:
+	return os.access(journal, os.R_OK | os.W_OK)
 
 
 def left_by(journal: Path) -> Unfinished | None:
@@ -161,9 +215,10 @@ class OthersAtWork:
 
 	def at_work(self) -> OtherOperation | None:
 		for journal in sorted(self.folder.glob("*.jsonl"), reverse=True):
-			is_other = journal.stem != self.operation
-			if is_other and is_worked_on(journal) and (process := process_in(journal)):
-				return OtherOperation(journal.stem, process.pid)
+			with suppress(OSError):  # pruned meanwhile, or not ours
+				is_other = journal.stem != self.operation
+				if is_other and is_worked_on(journal) and (process := process_in(journal)):
+					return OtherOperation(journal.stem, process.pid)
 		return None
 
 	def last_web_outage(self) -> float | None:

@@ -322,6 +322,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.NotUnderstood: "an event cannot be read ({reason}): another version wrote it, or its line is damaged",
 	events.RecoveryStarted: "Operation {operation} died in {phase.value}: cleaning up after it (pid {by.pid})",
 	events.TakenOver: "{by} takes over operation {operation} of {host}; the programs of {host} are not examined",
+	events.JournalsNotOurs: "{reason} {remedy}",
 	events.LeftElsewhere: "operation {operation} died on {host} and left nothing behind."
 	" To close it, type on {host}: bench safe-restart recover",
 	events.RecoveryFailed: "recovery failed; it will be retried: {reason} To retry now, type: bench safe-restart recover",

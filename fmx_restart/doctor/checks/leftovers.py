@@ -9,7 +9,7 @@ from functools import partial
 
 from fmx_restart.adapters.bench_processes import Orphan, Role
 from fmx_restart.adapters.journal import crashed_operation_in, crashed_operation_to_recover
-from fmx_restart.adapters.journals import Unfinished
+from fmx_restart.adapters.journals import Unfinished, not_ours
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import find_orphans_of, registered_pids
@@ -63,6 +63,8 @@ def check_unfinished_operation(view: BenchView) -> Iterator[Finding]:
 	for operation in view.unfinished:
 		if not operation.is_held(holder):
 			yield finding_of(operation)
+	if others := not_ours(view.journals):
+		yield Finding(NAME, Severity.WARNING, others.operations[-1], others.reason, others.remedy)
 
 
 def holder_of(view: BenchView) -> Holder | None:

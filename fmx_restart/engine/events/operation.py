@@ -121,6 +121,17 @@ class LeftElsewhere(Event):
 
 
 @frozen
+class JournalsNotOurs(Event):
+	"""Journals that this user may not read or write: whether their operations died, and what they left, is unknown."""
+
+	level = Level.WARNING
+
+	operations: tuple[str, ...]
+	reason: str
+	remedy: str
+
+
+@frozen
 class RecoveryFailed(Event):
 	"""It will be tried again: by the next safe-restart, by the scheduler, or by safe-restart recover."""
 
