@@ -44,6 +44,7 @@ EXIT_CODES = {
 
 
 def without_subcommand(context: click.Context, **parameters) -> None:
+	"""`bench safe-restart` alone restarts."""
 	if context.invoked_subcommand is not None:
 		return
 	from fmx_restart.commands.restart import run
@@ -115,6 +116,7 @@ by_flag(
 
 
 def show_logs(context: click.Context, program: str | None, count: int, as_json: bool) -> None:
+	"""`bench safe-restart logs [PROGRAM]`."""
 	from fmx_restart.commands.logs import run
 
 	run(program, count, as_json)
@@ -132,6 +134,7 @@ safe_restart.add_command(
 
 
 def list_history(context: click.Context, limit: int, as_json: bool) -> None:
+	"""`bench safe-restart history`."""
 	from fmx_restart.commands.history import run
 
 	run(limit, as_json)
@@ -148,6 +151,7 @@ safe_restart.add_command(
 
 
 def set_up(context: click.Context, what: str, remove: bool, yes: bool) -> None:
+	"""`bench safe-restart setup`."""
 	from fmx_restart.commands.setup import run
 
 	run(removes=remove, yes=yes)

@@ -58,6 +58,7 @@ def left_by_interrupt(message: str) -> Iterator[None]:
 
 
 def cancel() -> None:
+	"""Ask the running operation to stop, and wait for its answer. Raises BenchBusy where it cannot be stopped any more."""
 	holding = lock_holder()
 	if holding is None:
 		click.echo("No operation holds this bench: there is nothing to cancel.")
@@ -75,6 +76,7 @@ def cancel() -> None:
 
 
 def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
+	"""Until it has ended or refused. Raises BenchBusy for a refusal, and where no answer comes in time."""
 	until = time.monotonic() + ANSWERS_WITHIN
 	for facts in batches(JournalSource(journal, offset)):
 		for _, event in facts:
@@ -93,6 +95,7 @@ def wait_for_answer(journal: Path, offset: int, holding: Holder) -> None:
 
 
 def refused(holding: Holder, reason: str) -> BenchBusy:
+	"""The error for whoever asked, with the reason and how to go on watching."""
 	return BenchBusy(
 		f"{holding} cannot be cancelled: {reason}. It continues.", hint="Watch it: bench safe-restart attach"
 	)

@@ -99,6 +99,7 @@ def named_sites(named: str | None) -> list[str]:
 
 
 def examine(call: Call, named: list[str]) -> Examination:
+	"""One examination, shown as asked: for people, as JSON, or with Frappe's own lines in front."""
 	view = bench_view(named)
 	if call.as_json or call.quiet or call.checks:
 		examination = run_checks(view, call.checks)
@@ -137,6 +138,7 @@ def with_frappe_lines(view: BenchView, site: str | None) -> Examination:
 
 
 def show_examination(examination: Examination, quiet: bool) -> None:
+	"""With --quiet nothing is shown unless something is wrong."""
 	if examination.problems or not quiet:
 		console().print(report(examination, quiet=quiet), soft_wrap=True)
 
@@ -162,6 +164,7 @@ def watch(call: Call, named: Sequence[str]) -> None:
 
 
 def one_look(named: Sequence[str], checks: Collection[str]) -> Examination:
+	"""An examination of its own, as after each fix. Its connections are closed."""
 	view = bench_view(named)
 	try:
 		return run_checks(view, checks)
@@ -189,6 +192,7 @@ def repair(examination: Examination, new_view: Callable[[], BenchView], call: Ca
 
 
 def is_wanted(step: Step, yes: bool, say: Callable[[str], None]) -> bool:
+	"""Ask, or with --yes say what is being done."""
 	if yes:
 		say(f"\n{step.text}")
 		return True

@@ -66,12 +66,14 @@ EXIT_CODES = {
 
 
 def doctor(context: click.Context, **parameters) -> None:
+	"""`bench doctor`. What it needs is imported only now."""
 	from fmx_restart.commands.doctor import run
 
 	run(context, parameters)
 
 
 def doctor_command(name: str) -> click.Command:
+	"""The command under another name, as `bench safe-restart doctor`."""
 	return SectionedCommand(
 		name,
 		callback=click.pass_context(doctor),

@@ -43,6 +43,7 @@ def lines(operations: list[PastOperation], limit: int) -> list[str]:
 
 
 def row(operation: PastOperation) -> tuple[str, ...]:
+	"""One operation as a table's cells; empty where its journal does not tell."""
 	started, seconds = operation.started, operation.seconds
 	return (
 		operation.operation,

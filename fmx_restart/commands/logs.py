@@ -71,6 +71,7 @@ def silent(tails: dict[str, list[LogTail]]) -> list[str]:
 
 
 def lines(tails: dict[str, list[LogTail]]) -> Iterator[str]:
+	"""Each log once, under the names of all programs that write to it."""
 	for log in logs_of(tails):
 		yield from ("", *shown(log))
 	if names := silent(tails):
@@ -78,6 +79,7 @@ def lines(tails: dict[str, list[LogTail]]) -> Iterator[str]:
 
 
 def shown(log: Log) -> Iterator[str]:
+	"""A log's heading and its last lines, or why there are none."""
 	yield f"==> {log.source} ({', '.join(log.programs)})"
 	if log.fault:
 		yield f"(cannot be read: {log.fault})"

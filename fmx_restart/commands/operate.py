@@ -132,6 +132,7 @@ class Interrupts:
 		self.tell(ASKED)
 
 	def restore(self) -> None:
+		"""Signals do again what they did before."""
 		for number, handler in self._before.items():
 			signal.signal(number, handler)
 

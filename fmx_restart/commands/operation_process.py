@@ -36,6 +36,7 @@ class Messages:
 		self._position, self._rest = 0, b""
 
 	def put(self, line: str) -> None:
+		"""Write one line. Raises BrokenPipeError where the reader is gone."""
 		os.write(self._file, line.encode() + b"\n")
 
 	def take(self) -> list[str]:
@@ -73,9 +74,11 @@ class Reporter:
 		self._put(json.dumps({"begins": True}))
 
 	def warning(self, text: str) -> None:
+		"""Tell the terminal what does not stop the operation."""
 		self._put(json.dumps({"warning": text}))
 
 	def failure(self, error: BaseException) -> None:
+		"""Tell the terminal why nothing began, or why it ended, with what to type."""
 		hint = error.hint if isinstance(error, OperationError) else ""
 		failure = Failure(type(error).__name__, str(error), hint)
 		self._put(json.dumps({"failure": vars(failure)}))
@@ -92,6 +95,7 @@ class OperationProcess:
 		self.exit_code: int | None = None  # negative: the number of the signal that ended it
 
 	def has_ended(self) -> bool:
+		"""Looks once, and does not wait."""
 		if self.exit_code is None:
 			pid, status = os.waitpid(self.pid, os.WNOHANG)
 			if pid:
@@ -173,6 +177,7 @@ def keep_output(output: Path) -> None:
 
 
 def exit_code_of(work: Callable[[], None], reporter: Reporter) -> int:
+	"""Work, and report an error instead of raising it. 0, the error's exit code, or 1 for one that nobody expected."""
 	try:
 		work()
 	except OperationError as error:
@@ -186,6 +191,7 @@ def exit_code_of(work: Callable[[], None], reporter: Reporter) -> int:
 
 
 def drop_if_empty(output: Path) -> None:
+	"""Delete the operation's output file unless something was written to it."""
 	flush_streams()
 	with suppress(OSError):
 		if not output.stat().st_size:

@@ -224,4 +224,5 @@ def plan_lines(plan: Plan, wanted: Options) -> Iterator[str]:
 
 
 def depths(plan: Plan) -> str:
+	"""Queues and how many jobs wait in each, for the question."""
 	return ", ".join(f"{queue} {depth}" for queue, depth in sorted(plan.depths.items())) or "nothing"

@@ -22,6 +22,7 @@ class ShortPath(click.Context):
 
 	@property
 	def command_path(self) -> str:
+		""" "bench safe-restart", as typed, without the name of the group that Frappe puts between."""
 		words = super().command_path.split()
 		if words[:2] == BENCH_GROUP:
 			words = ["bench", *words[2:]]
@@ -50,6 +51,7 @@ class SectionedCommand(click.Command):
 		self.sections, self.examples, self.exit_codes = sections, examples, exit_codes or {}
 
 	def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+		"""In several tables, each under its heading; --help comes last."""
 		tables = {title: option_rows(ctx, options) for title, options in self.sections.items()}
 		last = next(reversed(tables))
 		tables[last] += option_rows(ctx, filter(None, [self.get_help_option(ctx)]))
@@ -60,6 +62,7 @@ class SectionedCommand(click.Command):
 		return {}
 
 	def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+		"""Examples and exit codes, after the options."""
 		if self.examples:
 			with formatter.section("Examples"):
 				for example in self.examples:
@@ -74,18 +77,23 @@ class SectionedGroup(SectionedCommand, click.Group):
 	"""
 
 	def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+		"""Keep the words as typed, for what an error quotes."""
 		ctx.meta[TYPED] = tuple(args)
 		return super().parse_args(ctx, args)
 
 	def resolve_command(
 		self, ctx: click.Context, args: list[str]
 	) -> tuple[str | None, click.Command | None, list[str]]:
+		"""
+		Raises UsageError (exit code 2) for a misspelt command, and for options before it, which click would drop silently.
+		"""
 		if not ctx.resilient_parsing:  # else it only completes what is being typed
 			self._refuse_unknown(ctx, args[0])
 			self._refuse_options_before(ctx, args)
 		return super().resolve_command(ctx, args)
 
 	def tables_before(self, ctx: click.Context) -> dict[str, Rows]:
+		"""The subcommands, above the options."""
 		return {
 			"Commands": [(name, command.get_short_help_str(WIDTH)) for name, command in self.commands.items()]
 		}

@@ -38,6 +38,7 @@ def show_status(as_json: bool) -> None:
 
 
 def lines(status: Status) -> Iterator[str]:
+	"""What holds the bench, what died and was not recovered, then programs, workers and queues."""
 	yield f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
 	suspension = status.look.suspension
 	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue is running."
@@ -52,6 +53,7 @@ def lines(status: Status) -> Iterator[str]:
 
 
 def program_lines(programs: Programs) -> Iterator[str]:
+	"""Programs as their managers see them; where none answers, the bench's processes on this machine."""
 	for fault in programs.away:
 		yield f"A process manager does not answer, and its programs are not shown: {fault_text(fault)}"
 	if programs.fault:
@@ -66,15 +68,18 @@ def program_lines(programs: Programs) -> Iterator[str]:
 
 
 def fault_text(fault: Failure) -> str:
+	"""A failure and what to type, in one line."""
 	return f"{fault.message.rstrip('.')}. {fault.hint}".rstrip()
 
 
 def program_cells(row: ProgramRow) -> tuple[str, ...]:
+	"""One program; what is unknown stays empty."""
 	state = f"{row.state} ({row.detail})" if row.detail else row.state
 	return (row.name, row.kind, state, number(row.pid), age(row.age), memory(row.memory))
 
 
 def worker_lines(status: Status) -> Iterator[str]:
+	"""The workers by their records in Redis, also those of other machines."""
 	yield ""
 	if not status.workers:
 		yield "No worker is registered."
@@ -84,6 +89,7 @@ def worker_lines(status: Status) -> Iterator[str]:
 
 
 def worker_cells(row: WorkerRow, status: Status) -> tuple[str, ...]:
+	"""One worker; what is unknown stays empty."""
 	return (
 		row.queues,
 		row.host,
@@ -105,12 +111,15 @@ def doing(id: str | None, status: Status) -> str:
 
 
 def number(value: int | None) -> str:
+	"""Empty for None and for 0."""
 	return str(value) if value else ""
 
 
 def age(seconds: float | None) -> str:
+	"""Seconds for a person; empty if unknown."""
 	return "" if seconds is None else span(seconds)
 
 
 def memory(size: int | None) -> str:
+	"""Bytes as MB of 2^20; empty if unknown."""
 	return "" if size is None else f"{size / 2**20:,.0f} MB"

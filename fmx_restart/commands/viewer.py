@@ -57,6 +57,7 @@ class MigrationLogs:
 		self._log: MigrationLog | None = None
 
 	def new_lines(self) -> list[events.MigrationOutput]:
+		"""What the running migration has written since the last look."""
 		return outputs(self._log, self._log.lines()) if self._log else []
 
 	def lines_before(self, event: events.Event) -> list[events.MigrationOutput]:
@@ -74,6 +75,7 @@ class MigrationLogs:
 
 
 def outputs(log: MigrationLog, lines: list[str]) -> list[events.MigrationOutput]:
+	"""Lines of a migration's log as the events that a terminal shows."""
 	return [events.MigrationOutput(log.site, line) for line in lines]
 
 
@@ -203,6 +205,7 @@ class ProcessSource:
 
 
 def has_end(facts: list[Fact]) -> bool:
+	"""The operation has ended, so nothing more will come."""
 	return any(isinstance(event, events.Ended) for _, event in facts)
 
 

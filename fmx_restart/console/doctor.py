@@ -21,6 +21,7 @@ STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started": "cy
 
 
 def tables(examination: Examination) -> Iterator[Any]:
+	"""Each table of details; a long one is cut, and says so."""
 	for name, rows in examination.details.items():
 		yield Text(f"\n{DETAILS.all()[name].title}", "bold")
 		yield table(rows)
@@ -29,6 +30,7 @@ def tables(examination: Examination) -> Iterator[Any]:
 
 
 def table(rows: tuple[Any, ...]) -> Table:
+	"""Columns by the fields of a row, without those that only JSON shows."""
 	shown = [field for field in fields(rows[0]) if field.metadata.get("unit") != "hidden"]
 	drawn = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
 	for field in shown:
@@ -40,6 +42,7 @@ def table(rows: tuple[Any, ...]) -> Table:
 
 
 def cell(field: Field, value: Any) -> Text:
+	"""A value in its unit: seconds, bytes or an instant; "-" for none."""
 	if value is None or value == "":
 		return Text("-", "dim")
 	unit = field.metadata.get("unit")
@@ -78,6 +81,7 @@ def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
 
 
 def summary(examination: Examination) -> Text:
+	"""Healthy or not, how many problems, workers and waiting jobs; how long it took."""
 	counts = f"{count(len(examination.errors), 'error')}, {count(len(examination.warnings), 'warning')}"
 	counts += f", {count(len(examination.notes), 'note')}" if examination.notes else ""
 	checks = f"{count(len(examination.checks), 'check')} in {examination.seconds:.1f} s"
@@ -88,6 +92,7 @@ def summary(examination: Examination) -> Text:
 
 
 def facts(examination: Examination) -> Iterator[str]:
+	"""Sentences about workers and jobs, as far as they were looked at."""
 	workers, queues = examination.details.get("workers", ()), examination.details.get("queues", ())
 	if workers:
 		states = [row.state for row in workers]
@@ -98,6 +103,7 @@ def facts(examination: Examination) -> Iterator[str]:
 
 
 def problems(findings: Collection[Finding]) -> Iterator[Text]:
+	"""Every finding, then where to read about it."""
 	for finding in findings:
 		yield problem(finding)
 	if findings:
@@ -105,6 +111,7 @@ def problems(findings: Collection[Finding]) -> Iterator[Text]:
 
 
 def problem(finding: Finding) -> Text:
+	"""One finding and what to type."""
 	about = f" ({finding.subject})" if finding.subject else ""
 	return Text.assemble(
 		"\n",

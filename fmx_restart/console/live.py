@@ -59,6 +59,7 @@ class LiveTerminal:
 		self.live.update(table)
 
 	def hide(self) -> None:
+		"""Take the moving table away, so that lines can be printed below."""
 		self.table = None
 		if self.live is not None:
 			self.live.stop()
@@ -66,6 +67,7 @@ class LiveTerminal:
 
 	@staticmethod
 	def coloured(event: events.Event, text: str) -> str:
+		"""A line in the colour of its level; a phase is bold."""
 		text = escape(text)
 		if isinstance(event, events.PhaseEntered):
 			return f"[bold]{text}[/]"
@@ -74,6 +76,7 @@ class LiveTerminal:
 
 	@staticmethod
 	def report(event: events.Ended) -> Text:
+		"""The report; its last line is green if all went well."""
 		lines = [printable_lines(line) for line in report_lines(event.report)]
 		done = event.report.outcome is Phase.DONE
 		body = Text("\n".join(lines[:-1]) + "\n" if done else "\n".join(lines))
@@ -95,6 +98,7 @@ class DrainTable:
 		return Group(self.table(passed), queued, Text(f"Gives up in {left}", "dim"))
 
 	def table(self, passed: float) -> Table:
+		"""The jobs that are waited for. `passed`: seconds since the operation looked."""
 		table = Table(
 			"Worker", "State", "Site / job", "Running", "At most", box=None, header_style="bold dim"
 		)
@@ -111,6 +115,7 @@ class DrainTable:
 
 	@staticmethod
 	def row(worker: Worker | None, running: events.RunningJob | None, passed: float) -> tuple:
+		"""One worker and its job; a job without its worker is shown as such."""
 		name = escape(f"{','.join(worker.queues)} (pid {worker.pid})") if worker else "worker is gone"
 		state = worker.state.value if worker else "gone"
 		styled = Text(state, STATE_STYLES.get(state, "red"))

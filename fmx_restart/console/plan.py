@@ -45,6 +45,7 @@ def web_and_others(plan: Plan) -> tuple[list[str], list[str], list[str]]:
 
 
 def plan_sentence(plan: Plan) -> str:
+	"""What a restart would meet now, for the dry run and the journal."""
 	return " ".join(filter(None, (to_restart(plan), *exceptions(plan), about_web(plan), running(plan))))
 
 
@@ -66,6 +67,7 @@ def about_web(plan: Plan) -> str:
 
 
 def to_restart(plan: Plan) -> str:
+	"""The programs by name."""
 	names = ", ".join(process.name for process in plan.restart)
 	return (
 		f"{count(len(plan.restart), 'process')} to restart: {names}." if names else "No process to restart."
@@ -73,6 +75,7 @@ def to_restart(plan: Plan) -> str:
 
 
 def exceptions(plan: Plan) -> list[str]:
+	"""What is not as usual: stopped or failed programs, sites to migrate."""
 	parts = []
 	if plan.left_alone:
 		stopped = ", ".join(process.name for process in plan.left_alone)
@@ -88,6 +91,7 @@ def exceptions(plan: Plan) -> list[str]:
 
 
 def running(plan: Plan) -> str:
+	"""How many jobs run, and for how long at most by their own limits."""
 	if not plan.jobs:
 		return "No job is running."
 	bound = "with no time limit" if plan.longest is None else f"at most {span(plan.longest)} more"

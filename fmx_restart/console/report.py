@@ -15,6 +15,7 @@ NOT_REPLACED = "not replaced, in service with the old code"
 
 
 def report_lines(report: Report) -> list[str]:
+	"""The end of an operation; its last line is the outcome."""
 	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
 	lines += [f"  {sentence}" for sentence in map(web_sentence, report.web)]
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
@@ -28,6 +29,7 @@ def report_lines(report: Report) -> list[str]:
 
 
 def waits(report: Report) -> list[str]:
+	"""Jobs that a drain waited for, and for how long."""
 	if not report.waited_for:
 		return []
 	lines = [
@@ -37,6 +39,7 @@ def waits(report: Report) -> list[str]:
 
 
 def interruptions(report: Report) -> list[str]:
+	"""Jobs that were killed, and which of them are back in their queue."""
 	if not report.interrupted:
 		return []
 	back = put_back(report.interrupted, report.requeued)
@@ -48,6 +51,7 @@ def interruptions(report: Report) -> list[str]:
 
 
 def processes(report: Report) -> list[str]:
+	"""Old and new pid of each program, how long it was down, and what was left alone."""
 	names = [*(change.name for change in report.processes), *report.not_replaced, *report.left_alone]
 	width = max(map(len, names), default=0)
 	lines = []
@@ -71,6 +75,7 @@ def is_down_time_told(change: ProcessChange) -> bool:
 
 
 def migrations(report: Report) -> list[str]:
+	"""Each site's result, with the paths of its backup and log."""
 	lines = []
 	for migration in report.migrations:
 		time = f" in {span(migration.seconds)}" if migration.seconds else ""
@@ -82,11 +87,13 @@ def migrations(report: Report) -> list[str]:
 
 
 def old_workers(report: Report) -> list[str]:
+	"""Workers that met the new schema with old code."""
 	lines = [f"    {worker}" for worker in report.old_workers]
 	return ["", "  Workers with old code that were not stopped for the migration", *lines] if lines else []
 
 
 def lapses(report: Report) -> list[str]:
+	"""When the fence did not stand: jobs may have started then."""
 	lines = [
 		f"    {lapse.phase.value}: {span(lapse.seconds)} after its last renewal" for lapse in report.lapses
 	]
@@ -101,6 +108,7 @@ def settings(report: Report) -> list[str]:
 
 
 def account_lines(account: Account) -> list[str]:
+	"""The ledger's sum. Lost jobs are named with their number even if it is 0."""
 	parts = {
 		"finished": account.finished,
 		"failed": account.failed,
@@ -128,6 +136,7 @@ def asides(account: Account) -> list[tuple[int, str]]:
 
 
 def ending(report: Report) -> list[str]:
+	"""Why it failed and what to type, or that it is done."""
 	if report.failure:
 		hint = [f"  {report.failure.hint}"] if report.failure.hint else []
 		return ["", f"{report.outcome.value}: {report.failure.message}", *hint]

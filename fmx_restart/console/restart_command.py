@@ -56,6 +56,7 @@ def values_of(options: Options) -> Iterator[tuple[str, str]]:
 
 
 def migration_words(migration: MigrationOptions) -> list[str]:
+	"""The words after which a person gets the same migration; defaults are left out."""
 	words = ["--migrate"]
 	if migration.timeout != TIMEOUT:
 		words.append(f"--migrate-timeout={number(migration.timeout)}")
@@ -67,4 +68,5 @@ def migration_words(migration: MigrationOptions) -> list[str]:
 
 
 def number(value: float) -> str:
+	"""300.0 as 300: so a person types it."""
 	return str(int(value)) if float(value).is_integer() else repr(value)

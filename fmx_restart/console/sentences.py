@@ -63,32 +63,39 @@ def unreadable(records: UnreadableRecords) -> str:
 
 
 def shown_otherwise(event: events.Event) -> str:
+	"""A moving table or the report shows these events."""
 	return ""
 
 
 def operation_started(event: events.OperationStarted) -> str:
+	"""Its id, its strategy, and where it runs; a journal of an older version has no options."""
 	migrates = event.options is not None and event.options.migration is not None
 	return f"Operation {event.operation}: {'migrate, ' if migrates else ''}{event.strategy} on {event.bench}"
 
 
 def planned(event: events.Planned) -> str:
+	"""What the preflight found."""
 	return plan_sentence(event.plan)
 
 
 def phase_entered(event: events.PhaseEntered) -> str:
+	"""What a phase is for; its bare name if this version does not know it."""
 	return PHASES.get(event.phase, event.phase.value)
 
 
 def records_unreadable(event: events.RecordsUnreadable) -> str:
+	"""Jobs or workers that Redis has and nobody can read."""
 	return unreadable(event.records)
 
 
 def workers_unmanaged(event: events.WorkersUnmanaged) -> str:
+	"""Workers that no process manager runs, so nothing restarts them."""
 	names = ", ".join(f"pid {w.pid} on {w.host} ({','.join(w.queues)})" for w in event.workers)
 	return f"the process manager does not run these workers, so they keep the old code: {names}."
 
 
 def other_benches_pause(event: events.OtherBenchesPause) -> str:
+	"""Whose workers wait as well, and which strategy spares them."""
 	names = ", ".join(
 		f"{count(workers, 'worker')} of {bench}" for bench, workers in sorted(event.benches.items())
 	)
@@ -96,6 +103,7 @@ def other_benches_pause(event: events.OtherBenchesPause) -> str:
 
 
 def clock_set(event: events.ClockSet) -> str:
+	"""Someone set Redis' clock. `seconds` below 0: back."""
 	by = span(abs(event.seconds))
 	if event.seconds < 0:
 		return f"Redis' clock was set back by {by}."
@@ -105,6 +113,7 @@ def clock_set(event: events.ClockSet) -> str:
 
 
 def fence_lapsed(event: events.FenceLapsed) -> str:
+	"""How long after its last renewal, and whether jobs may have started."""
 	lapsed = f"the fence had lapsed {span(event.seconds)} after its last renewal. It stands again"
 	if event.phase.can_be_undone:
 		return f"{lapsed}, and workers are parked once more."
@@ -112,10 +121,12 @@ def fence_lapsed(event: events.FenceLapsed) -> str:
 
 
 def workers_parked(event: events.WorkersParked) -> str:
+	"""How many are parked and how many still run a job."""
 	return f"Parked {count(event.idle, 'idle worker')} in {span(event.seconds)}; {event.busy} still busy"
 
 
 def still_running(event: events.StillRunning) -> str:
+	"""What the drain waits for and how long it still waits; without jobs, why it waits."""
 	if not event.jobs:
 		waiting_for = (
 			f"orphaned job processes: pid {', '.join(map(str, event.orphans))}"
@@ -128,6 +139,7 @@ def still_running(event: events.StillRunning) -> str:
 
 
 def running_job(running: events.RunningJob) -> str:
+	"""How long it has run and at most will, by its own limit."""
 	job, most = running.job, running.most_left
 	bound = "no limit" if most is None else f"at most {span(most)} more"
 	where = f" (pid {running.pid})" if running.pid else ""
@@ -135,14 +147,17 @@ def running_job(running: events.RunningJob) -> str:
 
 
 def drained(event: events.Drained) -> str:
+	"""No job runs any more."""
 	return f"Drained in {span(event.seconds)}, waited for {count(event.jobs, 'job')}"
 
 
 def jobs_condemned(event: events.JobsCondemned) -> str:
+	"""The deadline has come; the next event names the jobs."""
 	return f"Timeout reached: killing {count(len(event.ids), 'job')}."
 
 
 def jobs_abandoned(event: events.JobsAbandoned) -> str:
+	"""Somebody else killed their workers while they ran."""
 	whose = "its worker was" if len(event.jobs) == 1 else "their workers were"
 	return (
 		f"{count(len(event.jobs), 'job')} interrupted, because {whose} killed externally: {named(event.jobs)}"
@@ -150,31 +165,37 @@ def jobs_abandoned(event: events.JobsAbandoned) -> str:
 
 
 def jobs_interrupted(event: events.JobsInterrupted) -> str:
+	"""Jobs that the operation killed, and how many are back in their queue."""
 	back = f", {len(event.requeued)} put back at the front of their queue" if event.requeued else ""
 	return f"killed {count(len(event.jobs), 'job')}{back}: {named(event.jobs)}"
 
 
 def named(jobs: tuple[Job, ...]) -> str:
+	"""Site, method and id of each job; never its arguments."""
 	return "; ".join(f"{job.site} / {job.method} ({job.id})" for job in jobs)
 
 
 def process_down(event: events.ProcessDown) -> str:
+	"""How long it took to stop; without a pid it was down before."""
 	if event.pid is None:
 		return f"{event.name} was already down"
 	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
 
 
 def process_up(event: events.ProcessUp) -> str:
+	"""Old and new pid, and how long nothing ran."""
 	pids = event.new_pid if event.old_pid is None else f"{event.old_pid} → {event.new_pid}"
 	return f"{event.name} is up: pid {pids} after {span(event.seconds)}"
 
 
 def process_failed(event: events.ProcessFailed) -> str:
+	"""Why, with the end of its log."""
 	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
 	return f"{event.name}: {event.reason}{tail}"
 
 
 def rolling_stopped(event: events.RollingStopped) -> str:
+	"""Which worker did not come back, and which keep the old code."""
 	return (
 		f"{', '.join(event.failed)} did not come back, so no further worker is replaced."
 		f" In service with the old code: {', '.join(event.not_replaced)}."
@@ -182,11 +203,13 @@ def rolling_stopped(event: events.RollingStopped) -> str:
 
 
 def web_cannot_linger(event: events.WebCannotLinger) -> str:
+	"""Whether requests wait or fail, why, and what to type for a better way."""
 	what = "wait" if event.waits else "fail"
 	return f"requests {what} while {event.program} restarts, as {event.reason}.{following(' ', event.remedy)}"
 
 
 def old_web_serves(event: events.OldWebServes) -> str:
+	"""New web did not answer, so old code serves, and until when."""
 	until = time.strftime("%H:%M", time.localtime(event.until))
 	text = f"{event.program} runs the old code until {until}: {event.reason}."
 	if not event.not_replaced:
@@ -195,20 +218,24 @@ def old_web_serves(event: events.OldWebServes) -> str:
 
 
 def web_silent(event: events.WebSilent) -> str:
+	"""Web stopped answering, as a user sees it."""
 	return f"{web_at(event.through, event.address)} gives no answer: {event.reason}"
 
 
 def web_answers_again(event: events.WebAnswersAgain) -> str:
+	"""How long users got no answer."""
 	return f"{web_at(event.through, event.address)} answers again, after {span(event.seconds)}"
 
 
 def live_messages_sent(event: events.LiveMessagesSent) -> str:
+	"""What browsers missed while socketio restarted, and got later."""
 	messages = f"{event.sent} live message{'s' * (event.sent != 1)}"
 	text = f"socketio: {messages} for browsers came while it restarted, and went out once they were back."
 	return text + (f" {event.dropped} more were lost: too many to keep." if event.dropped else "")
 
 
 def handed_over(event: events.HandedOver) -> str:
+	"""What still keeps the old code, and how to follow it."""
 	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
 	waiting = f" Still running: {jobs}." if jobs else ""
 	return (
@@ -218,6 +245,7 @@ def handed_over(event: events.HandedOver) -> str:
 
 
 def still_verifying(event: events.StillVerifying) -> str:
+	"""What has not come back yet."""
 	parts = [f"{', '.join(event.programs)} to be up"] if event.programs else []
 	if event.unregistered:
 		names = ", ".join(event.unregistered)
@@ -231,20 +259,24 @@ def still_verifying(event: events.StillVerifying) -> str:
 
 
 def orphans_found(event: events.OrphansFound) -> str:
+	"""Job processes whose worker is gone."""
 	pids = ", ".join(str(pid) for pid in event.pids)
 	return f"job processes without a worker still run the old code: pid {pids}. Look at each with: ps -fp PID"
 
 
 def jobs_not_put_back(event: events.JobsNotPutBack) -> str:
+	"""Lost jobs that another worker might be taking, so a push might run them twice."""
 	jobs = f"{count(len(event.ids), 'job')} {'is' if len(event.ids) == 1 else 'are'}"
 	return f"{jobs} in no queue and not put back: the fence had lapsed, so a worker may be taking them right now."
 
 
 def jobs_put_back(event: events.JobsPutBack) -> str:
+	"""Jobs that were in no list and are back at the front of their queue."""
 	return f"Put back {count(len(event.ids), 'job')} that a worker had popped and never started"
 
 
 def requested(event: events.Requested) -> str:
+	"""Who asked for what; why it was refused."""
 	request = event.request
 	text = {
 		RequestKind.CANCEL: f"{request.by} asks it to stop",
@@ -255,44 +287,54 @@ def requested(event: events.Requested) -> str:
 
 
 def requests_ignored(event: events.RequestsIgnored) -> str:
+	"""How many, and why; nothing of them is quoted."""
 	return f"ignored {count(event.count, 'request')} that cannot be read ({'; '.join(event.reasons)})."
 
 
 def migration_finding(event: events.MigrationFinding) -> str:
+	"""The site's state before a migration; what to do about it unless it is a note."""
 	finding = event.finding
 	text = f"{finding.site}: {finding.text}" if finding.site else finding.text
 	return text if event.level is Level.NOTE else f"{text}. {finding.remedy}".rstrip()
 
 
 def setting_changed(event: events.SettingChanged) -> str:
+	"""What it was before, so that a person could set it back."""
 	return f"{event.new.key} of {event.new.site} is now {event.new.value} (before: {value_of(event.found)})"
 
 
 def setting_restored(event: events.SettingRestored) -> str:
+	"""It is as it was found."""
 	return f"{event.found.key} of {event.found.site} is back at its former value ({value_of(event.found)})"
 
 
 def value_of(setting: Setting) -> str:
+	"""The value, or "not set"."""
 	return str(setting.value) if setting.is_present else "not set"
 
 
 def setting_fault(event: events.SettingFault) -> str:
+	"""A setting that could not be written."""
 	return f"{event.key} of {event.site} could not be set{following(': ', event.reason)}"
 
 
 def backup_ended(event: events.BackupEnded) -> str:
+	"""How long it took, and the file."""
 	return f"Backed up {event.site} in {span(event.seconds)}{following(': ', event.file)}"
 
 
 def migrations_planned(event: events.MigrationsPlanned) -> str:
+	"""The sites in their order."""
 	return f"{count(len(event.sites), 'site')} to migrate: {', '.join(event.sites)}"
 
 
 def migration_started(event: events.MigrationStarted) -> str:
+	"""How long it may take, and where its output is."""
 	return f"Migrating {event.site}, at most {span(event.timeout)}{following('; all output: ', event.log)}"
 
 
 def migration_ended(event: events.MigrationEnded) -> str:
+	"""The result, the patch at which it failed, and that workers start with new code anyway."""
 	migration = event.migration
 	if migration.result is Result.DONE:
 		return f"Migrated {migration.site} in {span(migration.seconds)}"
@@ -304,10 +346,12 @@ def migration_ended(event: events.MigrationEnded) -> str:
 
 
 def migrations_stopped(event: events.MigrationsStopped) -> str:
+	"""Which sites were left as they are."""
 	return f"stopping as requested; not migrated: {', '.join(event.sites)}"
 
 
 def migration_adopted(event: events.MigrationAdopted) -> str:
+	"""A recovery found a migration of the dead operation that still runs, and waits for it."""
 	log = following(". Output: ", event.log)
 	return f"The migration of {event.site} is still running; the fence stays up until it ends{log}"
 

@@ -19,6 +19,7 @@ def web_at(through: str, address: str) -> str:
 
 
 def parts(answers: WebAnswers) -> list[str]:
+	"""What users got, in the order of importance: answers, silence, maintenance mode, what was not measured."""
 	told = [f"answered throughout, slowest {answers.slowest:.2f} s"] if answers.is_flawless else []
 	if answers.before:
 		told.append(f"did not answer before ({answers.before})")
@@ -36,10 +37,12 @@ def parts(answers: WebAnswers) -> list[str]:
 
 
 def silence(answers: WebAnswers) -> str:
+	"""For how long in all, and the longest time without a break."""
 	several = answers.longest < answers.unanswered
 	longest = f", {span(answers.longest)} of it without a break" if several else ""
 	return f"gave no answer for {span(answers.unanswered)}{longest} ({answers.reason})"
 
 
 def unmeasured(answers: WebAnswers) -> str:
+	"""For how long nobody asked, as while the operation was stopped."""
 	return f"was not measured for {span(answers.unmeasured)}" if answers.unmeasured else "was not measured"

@@ -45,10 +45,12 @@ class Access:
 
 	@property
 	def is_control(self) -> bool:
+		"""The site commands the whole bench."""
 		return self.mode is Mode.CONTROL
 
 	@property
 	def may_start(self) -> bool:
+		"""The site may start restarts: any, or gentle ones only."""
 		return self.mode in (Mode.CONTROL, Mode.RESTART)
 
 	@property
@@ -74,6 +76,7 @@ def current() -> Access:
 
 
 def access_of(site: str) -> Access:
+	"""What a site sees and commands. A rule that cannot be read allows nothing."""
 	try:
 		rule = read_rule(Path(frappe.local.sites_path))
 	except WrongEnvironment:
@@ -162,6 +165,7 @@ def refusal_of_patience(options: Options) -> str:
 
 
 def gentle_names() -> list[str]:
+	"""The strategies that a site may use which does not command the bench."""
 	return sorted(strategy.value for strategy in GENTLE)
 
 
@@ -172,6 +176,7 @@ def may_stop(operation: str) -> bool:
 
 
 def check_stop(operation: str) -> None:
+	"""Raises PermissionError unless the site commands the bench or started this operation."""
 	if not may_stop(operation):
 		forbid(_("This site may only stop what it started.") if current().may_start else current().notice)
 
@@ -247,8 +252,10 @@ def query_conditions(user: str = "") -> str:
 
 
 def forbid(text: str) -> None:
+	"""Raises PermissionError (HTTP 403). The text is escaped: it may hold a site's name."""
 	frappe.throw(frappe.utils.escape_html(text), frappe.PermissionError, title=_("Not possible on this site"))
 
 
 def refuse(text: str) -> None:
+	"""Raises ValidationError (HTTP 417) with a text of ours."""
 	frappe.throw(text, title=_("Not possible now"))

@@ -36,6 +36,7 @@ def cached(name: str, seconds: int, make: Callable[[], T]) -> T:
 
 
 def forget(name: str) -> None:
+	"""Read it anew the next time."""
 	frappe.cache().delete_value(f"{PREFIX}:{name}")
 
 
@@ -46,10 +47,12 @@ def connection() -> Redis:
 
 
 def bench_id() -> str:
+	"""The prefix of the bench's queues in Redis, as Frappe makes it."""
 	return frappe.utils.get_bench_id()
 
 
 def ticket() -> LaunchTicket:
+	"""The place in Redis where one operation at a time waits to be launched."""
 	return LaunchTicket(connection(), bench_id())
 
 
@@ -74,11 +77,13 @@ def held() -> Held | None:
 
 
 def journal_folder() -> Path:
+	"""Where journals and start orders are."""
 	return journals_of(bench_folder())
 
 
 @cache
 def bench_folder() -> str:
+	"""The bench's folder, read once in each process. Raises WrongEnvironment."""
 	return identity(read_config())[1]
 
 
@@ -93,12 +98,14 @@ def output_of(operation: str) -> Path:
 
 
 def valid(operation: str) -> str:
+	"""The id, which becomes a file's name. Raises ValueError for anything else."""
 	if not is_operation_id(operation):
 		raise ValueError(f"{operation!r} is not an operation id")
 	return operation
 
 
 def was_launched(operation: str) -> bool:
+	"""It has written something, so it may not be launched again."""
 	return output_of(operation).exists() or journal_of(operation).exists()
 
 

@@ -14,6 +14,7 @@ PATIENT = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 
 
 def consequences(options: Options, plan: Plan) -> list[str]:
+	"""What a restart with these options would do now: sentences for the preview, most important first."""
 	about_jobs = (
 		of_jobs(options, plan) if options.touches_jobs else [_("Workers and their jobs are left alone.")]
 	)
@@ -21,6 +22,7 @@ def consequences(options: Options, plan: Plan) -> list[str]:
 
 
 def of_jobs(options: Options, plan: Plan) -> list[str]:
+	"""What happens to waiting and to running jobs."""
 	waiting = (
 		[_("New jobs wait in their queues in the meantime; none is lost.")] if options.stops_queue else []
 	)
@@ -28,6 +30,7 @@ def of_jobs(options: Options, plan: Plan) -> list[str]:
 
 
 def of_running(options: Options, plan: Plan) -> list[str]:
+	"""How long running jobs get, and what happens to them then."""
 	number = len(plan.jobs)
 	running = _("One job is running") if number == 1 else _("{0} jobs are running").format(number)
 	if options.strategy in PATIENT:
@@ -42,6 +45,7 @@ def of_running(options: Options, plan: Plan) -> list[str]:
 
 
 def at_the_deadline(on_timeout: OnTimeout) -> str:
+	"""The sentence for --on-timeout."""
 	return {
 		OnTimeout.ABORT: _(
 			"If a job is still running then, nothing is restarted and the queue keeps running."
@@ -63,6 +67,7 @@ def if_forced(on_timeout: OnTimeout) -> str:
 
 
 def of_migration(options: Options) -> list[str]:
+	"""Which sites are backed up and migrated; without a name it is this one."""
 	if not options.migration:
 		return []
 	names = ", ".join(options.sites) or frappe.local.site
@@ -71,6 +76,7 @@ def of_migration(options: Options) -> list[str]:
 
 
 def of_processes(options: Options, plan: Plan) -> list[str]:
+	"""How many processes are restarted, and what web's users get."""
 	number = len(plan.restart)
 	restarted = (
 		_("One process is restarted.") if number == 1 else _("{0} processes are restarted.").format(number)
@@ -79,6 +85,7 @@ def of_processes(options: Options, plan: Plan) -> list[str]:
 
 
 def of_web(plan: Plan) -> list[str]:
+	"""Web answers throughout, requests wait, or they fail."""
 	ways = plan.web_ways.values()
 	if ways and all(way.is_lingering for way in ways):
 		return [_("Desk keeps answering: old web processes serve until new ones answer.")]

@@ -61,6 +61,7 @@ def name_of(finding: Finding) -> str:
 
 
 def notify(findings: list[Finding]) -> None:
+	"""One notification for each System Manager; it names the first problem."""
 	import frappe
 	from frappe.utils.user import get_users_with_role
 
@@ -80,6 +81,7 @@ def notify(findings: list[Finding]) -> None:
 
 
 def as_html(findings: list[Finding]) -> str:
+	"""The problems as a list, escaped: texts may hold names from the bench."""
 	import frappe
 
 	escape = frappe.utils.escape_html

@@ -82,6 +82,7 @@ def withdraw(operation: str, reason: str) -> bool:
 
 
 def never_launched(reason: str) -> rows.Row:
+	"""The fields of a row whose operation never began."""
 	return {
 		"status": "Aborted",
 		"phase": "",

@@ -32,11 +32,13 @@ DURATION = ("started", "strategy", "status", "duration")
 
 
 def charts(hours: float) -> dict[str, Any]:
+	"""The last so many hours, as far as samples go back, and how long past operations took."""
 	since = time.time() - min(max(hours, 0.1), samples.HOURS) * 3600
 	return {"depths": depths(since), "throughput": throughput(since), "durations": durations()}
 
 
 def depths(since: float) -> dict[str, Any]:
+	"""Jobs in each queue over time, thinned out to what a chart can draw."""
 	recorded = samples.depths_since(since)
 	points = recorded[:: max(1, -(-len(recorded) // MOST_POINTS))]
 	names = sorted({name for sample in points for name in sample["depths"]})
@@ -45,6 +47,7 @@ def depths(since: float) -> dict[str, Any]:
 
 
 def throughput(since: float) -> dict[str, Any]:
+	"""Jobs that finished and failed in each minute. `times` are in seconds since 1970."""
 	points = samples.throughput_since(since)
 	times, finished, failed = zip(*points, strict=True) if points else ((), (), ())
 	return {"times": list(times), "finished": list(finished), "failed": list(failed)}
@@ -80,6 +83,7 @@ def audience() -> str:
 
 
 def shown_workers() -> dict[str, Any]:
+	"""The workers and queues that this site may see. Raises OperationError."""
 	answer = json_safe(look_at_workers())
 	site = access.current()
 	if site.is_control:
@@ -90,6 +94,7 @@ def shown_workers() -> dict[str, Any]:
 
 
 def look_at_workers() -> dict[str, Any]:
+	"""The whole bench now, in one look. It counts as a sample for the charts. Raises OperationError."""
 	bench_id = bench.bench_id()
 	queue, host = RedisQueue(bench.connection(), bench_id, ""), ThisHost(bench.bench_folder())
 	look = Locator(host, queue, SystemClock()).locate(queue.look())
@@ -114,6 +119,7 @@ def look_at_workers() -> dict[str, Any]:
 
 
 def worker_entry(worker: Worker, jobs: dict[str, Job], look: Look) -> dict[str, Any]:
+	"""One worker; `memory` in bytes, and None on another machine."""
 	job = jobs.get(worker.job_id or "")
 	return {
 		"name": worker.name,
@@ -144,6 +150,7 @@ def memory(pid: int) -> int | None:
 
 
 def queue_entries(look: Look, jobs: dict[str, Job], failed: dict[str, int]) -> list[dict[str, Any]]:
+	"""Jobs that wait, run and have failed, of each queue."""
 	running = [job.queue for job in jobs.values()]
 	return [
 		{"queue": name, "queued": depth, "running": running.count(name), "failed": failed[name]}
@@ -152,6 +159,7 @@ def queue_entries(look: Look, jobs: dict[str, Job], failed: dict[str, int]) -> l
 
 
 def failed_entries(bench_id: str, queues: list[str], most: int = MOST_FAILED) -> list[dict[str, Any]]:
+	"""The newest failed jobs of these queues, never with their arguments."""
 	return (
 		[asdict(job) for job in newest_failed(bench.connection(), bench_id, queues, most)] if queues else []
 	)
@@ -174,11 +182,13 @@ def findings() -> dict[str, Any]:
 
 
 def shown_findings() -> dict[str, Any]:
+	"""The doctor's findings that this site may see."""
 	site = access.current()
 	return examine_bench() if site.is_control else own_findings(examine_bench(), site.site)
 
 
 def examine_bench() -> dict[str, Any]:
+	"""An examination with all checks. An error is told instead of raised: the page shows it."""
 	from fmx_restart.wiring import examine
 
 	began = time.monotonic()

@@ -55,6 +55,7 @@ class OwnView:
 		return show(self, fact) if show else None
 
 	def started(self, fact: events.OperationStarted) -> events.OperationStarted:
+		"""Without the bench's folder and the process."""
 		return events.OperationStarted(
 			fact.operation, BENCH, fact.strategy, options=fact.options and self.options(fact.options)
 		)
@@ -68,35 +69,43 @@ class OwnView:
 		return Options(**shown, **sites, migration=migration, requested_by=who)
 
 	def requested(self, fact: events.Requested) -> events.Requested:
+		"""Somebody asked: not who."""
 		return events.Requested(Request(fact.request.wish, SOMEBODY, fact.request.seconds), fact.refusal)
 
 	def still_running(self, fact: events.StillRunning) -> events.StillRunning:
+		"""Without workers and pids."""
 		jobs = tuple(replace(it, job=self.job(it.job), worker="", pid=None) for it in fact.jobs)
 		return replace(fact, workers=(), jobs=jobs, orphans=())
 
 	def interrupted(self, fact: events.JobsInterrupted) -> events.JobsInterrupted:
+		"""Jobs of other sites go by an alias."""
 		return events.JobsInterrupted(self.jobs(fact.jobs), tuple(map(self.id, fact.requeued)))
 
 	def abandoned(self, fact: events.JobsAbandoned) -> events.JobsAbandoned:
+		"""Jobs of other sites go by an alias."""
 		return events.JobsAbandoned(self.jobs(fact.jobs))
 
 	def put_back(self, fact: events.JobsPutBack) -> events.JobsPutBack:
 		return events.JobsPutBack(tuple(map(self.id, fact.ids)))
 
 	def migrations(self, fact: events.MigrationsPlanned | events.MigrationsStopped) -> events.Event | None:
+		"""None where this site is not migrated."""
 		own = self.own(fact.sites)
 		return replace(fact, sites=own) if own else None
 
 	def migration_finding(self, fact: events.MigrationFinding) -> events.MigrationFinding | None:
+		"""None for one about another site, or about the whole bench."""
 		return fact if fact.finding.site == self.site else None
 
 	def migration_ended(self, fact: events.MigrationEnded) -> events.MigrationEnded | None:
+		"""None for another site's."""
 		is_own = fact.migration.site == self.site
 		return events.MigrationEnded(self.migration(fact.migration)) if is_own else None
 
 	def setting(
 		self, fact: events.SettingChanged | events.SettingRestored | events.SettingLeft
 	) -> events.Event | None:
+		"""None for another site's."""
 		return fact if fact.found.site == self.site else None
 
 	def of_a_site(self, fact: events.Event) -> events.Event | None:
@@ -106,9 +115,11 @@ class OwnView:
 		return replace(fact, **{name: "" for name in ("log", "file", "reason") if hasattr(fact, name)})
 
 	def ended(self, fact: events.Ended) -> events.Ended:
+		"""The report as this site may see it."""
 		return events.Ended(self.report(fact.report))
 
 	def report(self, report: Report) -> Report:
+		"""Jobs of other sites without names, no processes, and no path of the bench."""
 		return Report(
 			operation=report.operation,
 			bench=BENCH,
@@ -129,10 +140,12 @@ class OwnView:
 		)
 
 	def account(self, account: Account) -> Account:
+		"""The numbers of the whole bench; ids of other sites' jobs go by an alias."""
 		lists = ("interrupted", "lost", "gone", "older_interrupted")
 		return replace(account, **{name: [self.id(id) for id in getattr(account, name)] for name in lists})
 
 	def migration(self, migration: SiteMigration) -> SiteMigration:
+		"""Without paths and output."""
 		return replace(migration, log="", backup="", last_lines=[])
 
 	def plan(self, plan: Plan) -> Plan:
@@ -153,9 +166,11 @@ class OwnView:
 		)
 
 	def jobs(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
+		"""Each job as this site may see it."""
 		return tuple(map(self.job, jobs))
 
 	def job(self, job: Job) -> Job:
+		"""Its queue, times and limit; of another site's job neither id, site nor method."""
 		if job.site == self.site:
 			return job
 		return replace(job, id=self.alias(job.id), site=OTHER_SITE, method=NOT_SHOWN)
@@ -165,13 +180,16 @@ class OwnView:
 		return id if id.startswith(f"{self.site}::") else self.alias(id)
 
 	def alias(self, id: str) -> str:
+		""" "other-1" and so on: the same id has the same alias throughout an operation."""
 		return self._aliases.setdefault(id, f"other-{len(self._aliases) + 1}")
 
 	def own(self, sites: Iterable[str]) -> tuple[str, ...]:
+		"""This site, if it is among them."""
 		return tuple(site for site in sites if site == self.site)
 
 
 def failure(failure: Failure) -> Failure:
+	"""A sentence by the kind of failure: the real one may name files and other sites."""
 	return Failure(failure.type, FAILURES.get(failure.type, FAILED), REMEDY)
 
 
@@ -185,6 +203,7 @@ def unnamed_ways(plan: Plan) -> dict[str, WebWay]:
 
 
 def unnamed(process: Process) -> Process:
+	"""A program by what it is."""
 	return Process(process.kind.value, process.kind, process.state)
 
 

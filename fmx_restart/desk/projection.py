@@ -40,11 +40,13 @@ class OperationLog:
 		self._count = 0
 
 	def add(self, time: float, text: str) -> None:
+		"""One line with the clock time of the site's time zone. Of a long log the beginning and the end are kept."""
 		line = f"{datetime.fromtimestamp(time, self.zone):%H:%M:%S}  {text}\n"
 		self._count += 1
 		(self._first if len(self._first) < FIRST else self._last).append(line)
 
 	def text(self) -> str:
+		"""The log, and how many lines are left out of its middle."""
 		left_out = self._count - len(self._first) - len(self._last)
 		middle = [f"… {left_out} entries are left out here. The journal has them all.\n"] if left_out else []
 		return "".join([*self._first, *middle, *self._last])
@@ -80,6 +82,7 @@ def report_fields(report: Report, before: Row) -> Row:
 
 
 def counts(account: Account) -> Row:
+	"""The ledger as fields of a row."""
 	return {
 		"jobs_before": account.before,
 		"jobs_arrived": account.arrived,
@@ -94,6 +97,7 @@ def counts(account: Account) -> Row:
 
 
 def phase_rows(report: Report) -> list[Row]:
+	"""Each phase with its beginning, in seconds since 1970, and its seconds."""
 	rows, at = [], report.started
 	for passed in report.phases:
 		rows.append({"phase": passed.phase.value, "started": at, "seconds": passed.seconds})
@@ -102,6 +106,7 @@ def phase_rows(report: Report) -> list[Row]:
 
 
 def process_rows(report: Report, before: list[Row]) -> list[Row]:
+	"""What the report says of each program, in addition to what events said."""
 	known = {row["program"]: row for row in before}
 	for change in report.processes:
 		row = known.setdefault(change.name, {"program": change.name})
@@ -113,6 +118,7 @@ def process_rows(report: Report, before: list[Row]) -> list[Row]:
 
 
 def job_rows(report: Report, before: list[Row]) -> list[Row]:
+	"""Jobs by what happened to them. Ids only for those that were put back or lost: the journal has no more."""
 	lost = report.account.lost if report.account else []
 	rows = [
 		{**job_row(wait.job, "Waited For"), "seconds": wait.seconds}
@@ -132,15 +138,18 @@ def interrupted_rows(jobs: Iterable[Job], requeued: Iterable[str]) -> list[Row]:
 
 
 def job_row(job: Job, part: str) -> Row:
+	"""A job, without its arguments."""
 	return {"part": part, "site": job.site, "method": job.method, "queue": job.queue, "job_id": job.id}
 
 
 def setting_row(setting: Setting) -> Row:
+	"""The value as found, so that a person could set it back."""
 	value = str(setting.value) if setting.is_present else "not set"
 	return {"site": setting.site, "setting": setting.key, "found": value}
 
 
 def migration_row(migration: SiteMigration) -> Row:
+	"""Without its output, which is in the log's file."""
 	names = ("site", "seconds", "exit_code", "culprit", "backup", "log")
 	return {"result": migration.result.value, **{name: getattr(migration, name) for name in names}}
 
@@ -169,9 +178,11 @@ class RowBuilder:
 		self.not_understood: set[str] = set()
 
 	def as_row(self) -> Row:
+		"""The row as it is after the events so far."""
 		return {**self.row, "log": self.log.text()}
 
 	def add(self, time: float, fact: events.Event) -> None:
+		"""Take in one event of the journal. `time`: seconds since 1970."""
 		if change := CHANGES.get(type(fact)):
 			change(self, fact, time)
 		self.write_log(fact, time)
@@ -192,12 +203,14 @@ class RowBuilder:
 			self.log.add(time, text)
 
 	def operation_started(self, fact: events.OperationStarted, time: float) -> None:
+		"""What it is and who asked for it; the Preflight begins."""
 		self.row |= {"bench": fact.bench, "strategy": fact.strategy, "started": time}
 		if fact.options:
 			self.row |= option_fields(fact.options)
 		self.row["phases"].append({"phase": "Preflight", "started": time})
 
 	def phase_entered(self, fact: events.PhaseEntered, time: float) -> None:
+		"""The phase before ends now."""
 		phases = self.row["phases"]
 		if phases:
 			phases[-1]["seconds"] = time - phases[-1]["started"]
@@ -205,35 +218,43 @@ class RowBuilder:
 		self.row["phase"] = fact.phase.value
 
 	def planned(self, fact: events.Planned, _time: float) -> None:
+		"""Each program with the pid it has before."""
 		for process in fact.plan.restart:
 			self.program(process.name).update(kind=process.kind.value, old_pid=process.pid)
 		for process in fact.plan.left_alone:
 			self.program(process.name).update(kind=process.kind.value, outcome="Left Alone")
 
 	def program(self, name: str) -> Row:
+		"""The program's row, made where there is none."""
 		if name not in self.programs:
 			self.programs[name] = {"program": name}
 			self.row["processes"].append(self.programs[name])
 		return self.programs[name]
 
 	def process_stopping(self, fact: events.ProcessStopping, _time: float) -> None:
+		"""It got its stop order."""
 		self.program(fact.name).update(kind=fact.kind.value, old_pid=fact.pid, outcome="Stopping")
 
 	def process_down(self, fact: events.ProcessDown, _time: float) -> None:
+		"""The old process is gone, and a new one is to come."""
 		self.program(fact.name).update(old_pid=fact.pid, outcome="Starting")
 
 	def process_up(self, fact: events.ProcessUp, _time: float) -> None:
+		"""The new process is there."""
 		pids = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
 		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **pids)
 
 	def process_failed(self, fact: events.ProcessFailed, _time: float) -> None:
+		"""It did not come back, with the reason but without its log."""
 		self.program(fact.name).update(outcome="Failed", reason=fact.reason)
 
 	def handed_over(self, fact: events.HandedOver, _time: float) -> None:
+		"""The programs that keep the old code until their job ends."""
 		for name in fact.processes:
 			self.program(name).update(outcome="Waiting for Its Job")
 
 	def still_running(self, fact: events.StillRunning, time: float) -> None:
+		"""For how long each job has been waited for, in seconds. Only the first ones get a row."""
 		for running in fact.jobs:
 			if running.job.id not in self.waited:
 				self.waited[running.job.id] = {**job_row(running.job, "Waited For"), "since": time}
@@ -245,24 +266,30 @@ class RowBuilder:
 		self.row["jobs_queued"] = sum(fact.depths.values())
 
 	def jobs_interrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
+		"""Jobs that were killed, and which of them are back in their queue."""
 		self.row["jobs"] += interrupted_rows(fact.jobs, fact.requeued)
 		self.row["jobs_interrupted"] = self.row.get("jobs_interrupted", 0) + len(fact.jobs)
 		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(fact.requeued)
 
 	def jobs_put_back(self, fact: events.JobsPutBack, _time: float) -> None:
+		"""Jobs that had been in no list."""
 		self.row["jobs"] += [{"part": "Put Back", "job_id": id} for id in fact.ids]
 		self.row["jobs_put_back"] = self.row.get("jobs_put_back", 0) + len(fact.ids)
 
 	def setting_changed(self, fact: events.SettingChanged, _time: float) -> None:
+		"""The value as found; it counts as not restored yet."""
 		self.row["settings"].append(setting_row(fact.found))
 
 	def setting_restored(self, fact: events.SettingRestored, _time: float) -> None:
+		"""It is as it was found."""
 		self.setting(fact.found.site, fact.found.key)["restored"] = True
 
 	def setting_left(self, fact: events.SettingLeft, _time: float) -> None:
+		"""It was not restored, as somebody else has changed it."""
 		self.setting(fact.found.site, fact.found.key)["reason"] = "Someone else has changed it since."
 
 	def setting_fault(self, fact: events.SettingFault, _time: float) -> None:
+		"""It could not be written, and why."""
 		self.setting(fact.site, fact.key)["reason"] = fact.reason
 
 	def setting(self, site: str, key: str) -> Row:
@@ -274,14 +301,17 @@ class RowBuilder:
 		return self.row["settings"][-1]
 
 	def migrations_planned(self, fact: events.MigrationsPlanned, _time: float) -> None:
+		"""Every site counts as not tried until its migration ends."""
 		self.row["migrations"] = [{"site": site, "result": "not tried"} for site in fact.sites]
 
 	def migration_ended(self, fact: events.MigrationEnded, _time: float) -> None:
+		"""The site's result, in place of "not tried"."""
 		ended = migration_row(fact.migration)
 		others = [row for row in self.row["migrations"] if row["site"] != ended["site"]]
 		self.row["migrations"] = [*others, ended]
 
 	def ended(self, fact: events.Ended, _time: float) -> None:
+		"""Outcome, exit code and failure. The report corrects what the events have said."""
 		report = fact.report
 		self.row |= {"status": report.outcome.value, "phase": report.outcome.value}
 		self.row |= {"finished": report.started + report.seconds, "duration": report.seconds, "exit_code": 0}
@@ -345,11 +375,13 @@ class JournalProjection:
 
 
 def end_of(fact: events.Ended) -> list[str]:
+	"""The lines of a log's end: outcome, reason, what to type."""
 	report = fact.report
 	return [f"{report.outcome.value} after {span(report.seconds)}", *filter(None, ending(report)[1:])]
 
 
 def option_fields(options: Options) -> Row:
+	"""The options as fields of a row, and all of them as JSON for a person."""
 	return {
 		"requested_by": options.requested_by,
 		"origin": ORIGINS.get(options.origin, "Terminal"),

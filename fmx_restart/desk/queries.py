@@ -80,6 +80,7 @@ def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
 
 
 def preview_of(asked: StartArguments) -> dict[str, Any]:
+	"""What these options would do now, and what to type for the same. Nothing is changed. Raises OperationError."""
 	options = asked.options
 	plan = plan_restart(options)
 	is_control = current().is_control
@@ -134,6 +135,7 @@ def job_entry(job: Job, now: float) -> dict[str, Any]:
 
 
 def recommended(plan: Plan, options: Options) -> tuple[Strategy, str]:
+	"""The safest strategy that does not kill a job, and why."""
 	if options.migration:
 		return Strategy.WAIT_WORKERS, _("A migration needs idle workers.")
 	if not plan.jobs:
@@ -160,6 +162,7 @@ HISTORY = (
 
 
 def status_of(operation: str) -> dict[str, Any]:
+	"""One operation, or without a name the running one, or the newest. Raises DoesNotExistError for a name of none."""
 	held = held_by()
 	name = operation or (held.operation if held else newest())
 	if not name:
@@ -189,6 +192,7 @@ def phase_of(row: frappe._dict, held: bench.Held | None) -> str:
 
 
 def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:
+	"""Past operations, newest first; at most MOST at a time."""
 	listed = frappe.get_all(
 		rows.DOCTYPE,
 		filters={"status": status} if status else {},
@@ -211,10 +215,12 @@ def row_of(operation: str) -> frappe._dict:
 
 
 def row_here(operation: str) -> frappe._dict | None:
+	"""The fields of the row in this site's database; None where there is none."""
 	return frappe.db.get_value(rows.DOCTYPE, operation, ["name", *STATUS, *FAILURE], as_dict=True)
 
 
 def row_elsewhere(operation: str) -> frappe._dict | None:
+	"""Another site asked for it, and it waits to be launched; None where that is not so."""
 	waiting = bench.ticket().waiting()
 	is_waiting = waiting and waiting.operation == operation
 	return frappe._dict(name=operation, status="Queued") if is_waiting else None
@@ -233,6 +239,7 @@ def queued_for(row: frappe._dict) -> float | None:
 
 
 def held_by() -> bench.Held | None:
+	"""The running operation; None also where Redis does not answer."""
 	try:
 		return bench.held()
 	except OperationError:  # the rows are still worth telling

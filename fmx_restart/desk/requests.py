@@ -20,6 +20,7 @@ WITHDRAWN = "It was cancelled before it began."
 
 
 def cancel(operation: str) -> dict[str, Any]:
+	"""Withdraw it before its launch, or ask the running one to stop. Raises PermissionError, ValidationError."""
 	catch_up()
 	row = row_of(operation)
 	check_stop(operation)
@@ -29,6 +30,7 @@ def cancel(operation: str) -> dict[str, Any]:
 
 
 def extend(operation: str, seconds: float) -> dict[str, Any]:
+	"""More seconds for running jobs, in front of the deadline. Raises PermissionError, ValidationError."""
 	check_control()
 	if not 0 < seconds <= LONGEST_EXTENSION:
 		refuse(_("Give it more than 0 seconds and at most a day."))
@@ -40,6 +42,7 @@ def extend(operation: str, seconds: float) -> dict[str, Any]:
 
 
 def force(operation: str) -> dict[str, Any]:
+	"""Kill the running jobs now, as at the deadline. Raises PermissionError, ValidationError."""
 	check_control()
 	return put(
 		operation, Request(RequestKind.FORCE, frappe.session.user), _("Asked to kill the running jobs now.")
@@ -61,4 +64,5 @@ def put(operation: str, request: Request, sentence: str) -> dict[str, Any]:
 
 
 def answer(operation: str, message: str) -> dict[str, Any]:
+	"""What the API returns: where the operation stands, and what was done."""
 	return {"operation": operation, "status": row_of(operation).status, "message": message}

@@ -130,6 +130,7 @@ def fill(doc: Document, values: Row) -> None:
 
 
 def set_fields(doc: Document, values: Row) -> None:
+	"""Put values into a document, each cut to what its field can hold."""
 	for name, value in values.items():
 		if isinstance(value, list):
 			doc.set(name, [fitting(doc.meta.get_field(name).options, row) for row in value])

@@ -21,6 +21,7 @@ def sample_in(text: bytes) -> dict | None:
 
 
 def counts_in(text: bytes) -> list[int] | None:
+	"""Finished and failed jobs; None for what cannot be read."""
 	counts = read_json(text)
 	is_pair = (
 		isinstance(counts, list) and len(counts) == 2 and all(isinstance(count, int) for count in counts)
@@ -29,10 +30,12 @@ def counts_in(text: bytes) -> list[int] | None:
 
 
 def number_in(value: object) -> float | None:
+	"""A finite number; None for what is none."""
 	return number(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
 def read_json(text: bytes) -> object:
+	"""None for what is no JSON."""
 	try:
 		return json.loads(text)
 	except (ValueError, RecursionError):

@@ -31,6 +31,7 @@ def tick() -> None:
 
 
 def keys() -> tuple[str, str]:
+	"""The two lists of samples in Redis: depths, and finished and failed jobs."""
 	prefix = f"rq:fmx:{bench.bench_id()}"
 	return f"{prefix}:samples", f"{prefix}:throughput"
 

@@ -69,6 +69,10 @@ LONGEST_KEY = 140  # characters
 
 
 def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
+	"""
+	Start once: a key that was used before, or an operation that holds the bench, is answered with that one. Raises
+	PermissionError, ValidationError, OperationError.
+	"""
 	if getattr(frappe.local, "request", None):
 		heed_rate_limit()
 	if len(key) > LONGEST_KEY:
@@ -94,6 +98,7 @@ def heed_rate_limit() -> None:
 
 
 def queue(asked: StartArguments, key: str, *, from_web: bool) -> dict:
+	"""Write the order, take the ticket, insert the row, launch. Where another one waits already, that one is answered."""
 	order, ticket = new_order(asked), bench.ticket()
 	write_order(order)
 	if other := free_ticket(ticket, order.operation):
@@ -109,21 +114,25 @@ def queue(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 
 
 def launch_soon(operation: str) -> str:
+	"""A worker launches it, in a process of its own."""
 	launch.enqueue(operation)
 	return _("Queued. A worker will launch it.")
 
 
 def launch_now(operation: str) -> str:
+	"""Launch it from the web process, as where no worker is free."""
 	is_launched = launch.launch(operation)
 	return _("Launched from the web process.") if is_launched else _("It could not be launched.")
 
 
 def new_order(asked: StartArguments) -> StartOrder:
+	"""An order with an id that is later than every journal's."""
 	last = newest(bench.journal_folder())
 	return StartOrder(new_operation_id(last.stem if last else ""), frappe.local.site, asked.options)
 
 
 def write_order(order: StartOrder) -> None:
+	"""Raises WrongEnvironment where the bench's folder cannot be written."""
 	try:
 		start_order.write(bench.journal_folder(), order)
 	except OSError as error:
@@ -161,6 +170,7 @@ def launched_from_web(operation: str) -> dict:
 
 
 def queued_row(asked: StartArguments, key: str) -> rows.Row:
+	"""The row while it waits to be launched."""
 	options = asked.options
 	return {
 		**option_fields(options),
@@ -182,5 +192,6 @@ def origin() -> str:
 
 
 def answer(operation: str, message: str, *, is_new: bool = False) -> dict:
+	"""What the API returns. `is_new`: this request has queued it."""
 	status = frappe.db.get_value(rows.DOCTYPE, operation, "status") or "Queued"
 	return {"operation": operation, "status": status, "is_new": is_new, "message": message}

@@ -55,6 +55,7 @@ def options_from(arguments: Mapping[str, Any], site: str) -> Options:
 
 
 def flag(name: str, value: Any) -> bool:
+	"""1, true, yes, on and their opposites, as HTTP has them. Raises InvalidOptions."""
 	text = str(value).strip().lower()
 	if text not in YES | NO:
 		raise InvalidOptions(f"{name}: {value!r} is neither yes nor no.")
@@ -95,6 +96,7 @@ def names(name: str, value: list | str | None) -> tuple[str, ...]:
 
 
 def json_list(name: str, text: str) -> list:
+	"""A list that came as JSON text. Raises InvalidOptions."""
 	try:
 		return json.loads(text)
 	except (ValueError, RecursionError) as error:

@@ -37,10 +37,12 @@ def anything(value: Any) -> bool:
 
 
 def is_name(value: str) -> bool:
+	"""Not empty, not long, and printable."""
 	return 0 < len(value) <= LONGEST_NAME and value.isprintable()
 
 
 def are_few(sites: tuple[str, ...]) -> bool:
+	"""No more sites than an order may name."""
 	return len(sites) <= MOST_SITES
 
 
@@ -85,6 +87,7 @@ class StartOrder:
 				raise InvalidOrder(f"{value!r} is not a value of {name} that Desk or the API may order.")
 
 	def to_json(self) -> dict[str, Any]:
+		"""As it is written into its file."""
 		return {
 			"format": FORMAT,
 			"operation": self.operation,
@@ -103,6 +106,7 @@ class StartOrder:
 
 
 def path_of(folder: Path, operation: str) -> Path:
+	"""The order's file. Raises InvalidOrder for what is no id, as it would name another file."""
 	if not is_operation_id(operation):
 		raise InvalidOrder(f"{operation!r} is not an operation id.")
 	return folder / f"{operation}.request.json"
@@ -139,6 +143,10 @@ def read(folder: Path, operation: str) -> StartOrder:
 
 
 def text_in(path: Path) -> str:
+	"""
+	The order's text. Raises InvalidOrder for a link, another user's file, one that others can read, or a large one;
+	OSError.
+	"""
 	file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 	with os.fdopen(file, "rb") as opened:
 		status = os.fstat(file)

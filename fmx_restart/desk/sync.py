@@ -65,6 +65,7 @@ def outcome(operation: str, status: str, is_coming: bool) -> rows.Row | None:
 
 
 def close_row(operation: str, values: rows.Row) -> bool:
+	"""The operation is over. The order of one that never began is removed with it."""
 	if values.get("failure") == rows.NEVER_LAUNCHED:
 		start_order.remove(bench.journal_folder(), operation)
 	rows.run(operation, rows.update(operation, values))
@@ -87,6 +88,7 @@ def death_reason(journal: Path) -> rows.Row:
 
 
 def own_account(operation: str) -> str:
+	"""What the launched process has printed, its end; empty where it printed nothing."""
 	try:
 		return bench.output_of(operation).read_text(errors="replace").strip()[-LONGEST:]
 	except OSError:
@@ -169,14 +171,17 @@ def has_failed(operation: str, path: Path) -> bool:
 
 
 def is_wanted(path: Path, unwanted: set[str], oldest: float) -> bool:
+	"""A journal with something in it that is not too old and that no row was deleted of."""
 	return path.stem not in unwanted and size(path) > 0 and path.stat().st_mtime > oldest
 
 
 def has_open_rows() -> bool:
+	"""Some operation is not over yet, by this site's rows."""
 	return bool(frappe.db.exists(rows.DOCTYPE, {"status": ("in", rows.OPEN)}))
 
 
 def size(path: Path) -> int:
+	"""Bytes."""
 	return path.stat().st_size
 
 

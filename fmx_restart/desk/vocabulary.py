@@ -90,6 +90,7 @@ def phases() -> dict[str, dict[str, Any]]:
 
 
 def phase_texts() -> dict[str, str]:
+	"""What Desk shows of each phase, translated."""
 	return {
 		QUEUED: _("Waiting for a worker to launch it"),
 		Phase.PREFLIGHT.value: _("Running pre-flight checks"),

@@ -120,6 +120,7 @@ class Suspension:
 
 	@property
 	def stale(self) -> list[FenceOwner]:
+		"""Owners whose operation no longer holds its lock."""
 		return [owner for owner in self.owners if owner.is_stale]
 
 
@@ -138,6 +139,7 @@ def read_suspension(connection: Redis) -> Suspension | None:
 
 
 def with_locks(connection: Redis, known: Iterable[Owner]) -> Iterable[FenceOwner]:
+	"""Our owners among those known, each with what its operation's lock holds. Raises QueueUnreachable."""
 	for one in known:
 		bench, _, owner = one.name[len(OURS) :].rpartition(":")
 		if one.name.startswith(OURS) and owner:
@@ -149,6 +151,7 @@ def with_locks(connection: Redis, known: Iterable[Owner]) -> Iterable[FenceOwner
 
 
 def text_of(value: bytes) -> str:
+	"""A value of Redis as text, without the white space around it."""
 	return value.decode(errors="replace").strip()
 
 
@@ -185,10 +188,12 @@ class BenchView:
 
 	@part
 	def config(self) -> Mapping:
+		"""common_site_config.json. Raises WrongEnvironment where it cannot be read."""
 		return self.access.config()
 
 	@part
 	def sites(self) -> list[str]:
+		"""Each site of the bench, by its folder."""
 		return self.access.sites()
 
 	@part
@@ -198,6 +203,7 @@ class BenchView:
 
 	@part
 	def queue(self) -> RedisQueue:
+		"""The bench's queues, as an operation looks at them."""
 		return RedisQueue(self.connection, self.bench_id, OPERATION)
 
 	@part
@@ -218,6 +224,7 @@ class BenchView:
 
 	@part
 	def live_workers(self) -> list[Worker]:
+		"""Workers whose record is fresh, or whose process is seen on this machine."""
 		return live_workers(self.look)
 
 	@part
@@ -227,6 +234,7 @@ class BenchView:
 
 	@part
 	def lost_jobs(self) -> LostJobs:
+		"""Jobs that are in no list, found by reading the bench's jobs up to a bound. Raises QueueUnreachable."""
 		return find_lost_jobs(self.connection, self.bench_id, self.queue.odd)
 
 	@part
@@ -236,10 +244,12 @@ class BenchView:
 
 	@part
 	def suspension(self) -> Suspension | None:
+		"""Who holds the queue suspended; None while it runs. Raises QueueUnreachable."""
 		return read_suspension(self.connection)
 
 	@part
 	def lock_note(self) -> str | None:
+		"""What the lock of the running operation says of it; None while none runs. Raises QueueUnreachable."""
 		with redis_border():
 			value = self.connection.get(lock_key(self.bench_id))
 		return None if value is None else value.decode(errors="replace").strip()
@@ -256,10 +266,12 @@ class BenchView:
 
 	@part
 	def queue_limit(self) -> int | None:
+		"""Jobs at which frappe.enqueue refuses more; None where it never does."""
 		return self.access.queue_limit()
 
 	@part
 	def host(self) -> Host:
+		"""The processes of this machine, for a check whether one is still the same."""
 		return self.access.host()
 
 	@part
@@ -304,6 +316,7 @@ class BenchView:
 		return self.manager.list()
 
 	def site_config(self, site: str) -> Mapping:
+		"""A site's configuration as Frappe sees it, its environment included. Raises WrongEnvironment."""
 		return self.parts.get(f"site_config {site}", lambda: self.access.site_config(site))
 
 	def close(self) -> None:
@@ -313,4 +326,5 @@ class BenchView:
 
 	@property
 	def journals(self) -> Path:
+		"""The folder of the operations' journals."""
 		return journals_of(self.path)

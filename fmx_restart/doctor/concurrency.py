@@ -33,6 +33,7 @@ class Parts:
 		self._faults: dict[int, tuple[str, OperationError]] = {}
 
 	def get(self, name: str, read: Callable[[], Any]) -> Any:
+		"""What `read` returns, read once for all checks; others wait for it. An error is raised for each that asks."""
 		with self._guard:
 			cell = self._cells.setdefault(name, Cell())
 		waits = self._waits.setdefault(threading.get_ident(), [])

@@ -22,14 +22,17 @@ class Examination:
 
 	@property
 	def errors(self) -> tuple[Finding, ...]:
+		"""What stops work: `bench doctor` ends with exit code 5."""
 		return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
 	@property
 	def warnings(self) -> tuple[Finding, ...]:
+		"""What may stop work, or does harm in a restart."""
 		return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
 	@property
 	def notes(self) -> tuple[Finding, ...]:
+		"""What is worth knowing; nothing is wrong."""
 		return tuple(finding for finding in self.findings if finding.severity is Severity.NOTE)
 
 	@property

@@ -25,10 +25,12 @@ def scheduler_lines(view: BenchView, sites: Sequence[str]) -> Iterator[str]:
 
 
 def worker_line(view: BenchView) -> Iterator[str]:
+	"""As Frappe's own `bench doctor` writes it: scripts look for these words."""
 	yield f"Workers online: {len(view.live_workers)}"
 
 
 def queue_lines(view: BenchView, site: str | None) -> Iterator[str]:
+	"""As Frappe's own `bench doctor` writes it, for one site or for all."""
 	yield f"-----{site} Jobs-----"
 	surveys = [queue for queue in view.surveys if queue.pending]
 	counts = {queue.name: queue.pending for queue in surveys}
@@ -40,6 +42,7 @@ def queue_lines(view: BenchView, site: str | None) -> Iterator[str]:
 
 
 def lines_of(queue: QueueSurvey, jobs: int, site: str | None) -> Iterator[str]:
+	"""One queue. What was only sampled is said, which Frappe's own has no need of."""
 	yield f"Queue: {queue.name}"
 	yield f"Number of Jobs:  {jobs}"
 	yield "Methods:"

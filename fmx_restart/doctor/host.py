@@ -55,6 +55,7 @@ def with_queues(view: BenchView, program: ProgramSettings) -> ProgramSettings:
 
 
 def process_table(view: BenchView) -> ProcessTable:
+	"""The processes of this machine, read once for the whole examination."""
 	return view.process_table
 
 

@@ -48,10 +48,12 @@ def programs_of(view: BenchView) -> Programs:
 
 
 def failure_of(error: OperationError) -> Failure:
+	"""An error as a report holds it."""
 	return Failure(type(error).__name__, str(error), error.hint)
 
 
 def row_of(process: Process, table: ProcessTable) -> ProgramRow:
+	"""A program with its age in seconds and its memory in bytes; None for what this machine cannot see."""
 	row = table.rows.get(process.local_pid) if process.local_pid else None
 	if row and process.incarnation and row.identity != process.incarnation:
 		row = None  # it was started again in between
@@ -87,10 +89,12 @@ def known_processes(view: BenchView) -> list[ProgramRow]:
 
 
 def is_below(row: Row, pids: Collection[int], table: ProcessTable) -> bool:
+	"""One of these pids started it, directly or not."""
 	return any(parent in pids for parent in ancestors(row, table))
 
 
 def ancestors(row: Row, table: ProcessTable) -> Iterator[int]:
+	"""The pids above a process, nearest first. A table with a circle in it ends."""
 	seen = {row.pid}
 	while row.parent in table.rows and row.parent not in seen:
 		seen.add(row.parent)

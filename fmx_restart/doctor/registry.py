@@ -51,6 +51,7 @@ class Registry(Generic[T]):
 		self._things: dict[str, T] = {}
 
 	def add(self, name: str, thing: T) -> None:
+		"""Raises ValueError for a name that is taken."""
 		if name in self._things:
 			raise ValueError(f"{name} stands twice in {self.package}")
 		self._things[name] = thing
@@ -62,6 +63,7 @@ class Registry(Generic[T]):
 
 
 def import_all(package: ModuleType) -> None:
+	"""Import each module of a package: this is when checks, tables and fixes enter their registry."""
 	for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
 		importlib.import_module(module.name)
 

@@ -51,6 +51,7 @@ class Probe:
 			self.error = error
 
 	def is_over(self, deadline: float) -> bool:
+		"""Wait for it until `deadline`, in monotonic seconds; whether it is over."""
 		self.thread.join(max(0.0, deadline - time.monotonic()))
 		return not self.thread.is_alive()
 
@@ -95,6 +96,7 @@ def patience() -> float:
 
 
 def chosen(names: Collection[str] | None) -> dict[str, Check]:
+	"""The checks with these names, or all. Raises WrongEnvironment for a name that is none."""
 	known = CHECKS.all()
 	if unknown := set(names or ()) - known.keys():
 		raise WrongEnvironment(
@@ -122,6 +124,7 @@ def trouble(probe: Probe, view: BenchView, deadline: float) -> list[Finding]:
 
 
 def unreachable(part: str, text: str, hint: str) -> Finding:
+	"""A part of the bench that does not answer: one finding for all checks that need it."""
 	return Finding(UNREACHABLE, Severity.ERROR, part, text, hint or "run bench doctor again")
 
 
@@ -139,6 +142,7 @@ def no_manager(error: NoManager) -> Finding:
 
 
 def repeat(name: str) -> str:
+	"""The command that runs it again."""
 	return f"bench doctor --check {name}" if name in CHECKS.all() else "run bench doctor again"
 
 

@@ -37,10 +37,12 @@ class Settings:
 
 
 def settings_of(view: BenchView) -> dict[str, Settings]:
+	"""Each site's own settings, read once for the whole examination."""
 	return view.parts.get("site settings", lambda: {site: read_settings(view, site) for site in view.sites})
 
 
 def read_settings(view: BenchView, site: str) -> Settings:
+	"""What is wrong with a file is kept instead of raised, so that other sites are still checked."""
 	try:
 		return Settings(site_settings(view.path, site))
 	except WrongEnvironment as error:
@@ -64,6 +66,7 @@ def databases(view: BenchView) -> dict[str, SiteDatabase]:
 
 
 def not_asked(error: Exception) -> SiteDatabase:
+	"""A database that no answer was got from for a reason of ours."""
 	return SiteDatabase(fault=error_name(error), is_asked=False)
 
 
@@ -92,6 +95,7 @@ class WebAnswer:
 
 	@property
 	def is_silent(self) -> bool:
+		"""It took the question and never answered, as a web program does whose workers are all busy."""
 		return bool(self.fault) and self.seconds >= TIMEOUT
 
 
@@ -109,6 +113,7 @@ def web_answers(view: BenchView) -> dict[str, WebAnswer]:
 
 
 def ping(view: BenchView, site: str, config: Mapping) -> WebAnswer:
+	"""Ask web for a site as a browser would. Faults and seconds; nothing is raised."""
 	try:
 		endpoint = endpoint_of(view, config)
 	except WrongEnvironment as error:
@@ -126,6 +131,7 @@ def ping(view: BenchView, site: str, config: Mapping) -> WebAnswer:
 
 
 def no_answer(error: Exception) -> WebAnswer:
+	"""A site that could not be asked."""
 	return WebAnswer("", error_name(error), 0.0, is_asked=False)
 
 

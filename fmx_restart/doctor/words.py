@@ -17,10 +17,12 @@ def job_name(job: Job | None, id: str) -> str:
 
 
 def worker_name(worker: Worker) -> str:
+	"""A worker for a person: the beginning of its name, pid, machine, queues."""
 	return f"{worker.name[:12]} (pid {worker.pid or 'unknown'} on {worker.host}, {','.join(worker.queues)})"
 
 
 def listed(names: Sequence[str]) -> str:
+	"""Some names, and how many more there are."""
 	rest = len(names) - SHOWN
 	return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 

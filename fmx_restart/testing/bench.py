@@ -133,6 +133,7 @@ class InMemoryBench:
 
 
 def worker_name(program: Program) -> str:
+	"""Another process of a program is another worker."""
 	return f"{program.name}@{program.pid}"
 
 
@@ -566,4 +567,5 @@ class InMemoryWeb:
 
 
 def is_up(state: ProcessState) -> bool:
+	"""It runs, and does not only start."""
 	return state is ProcessState.RUNNING

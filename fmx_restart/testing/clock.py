@@ -21,9 +21,11 @@ class FakeClock:
 		self._scheduled: list[tuple[float, int, Callable[[], object]]] = []
 
 	def now(self) -> float:
+		"""Monotonic seconds, which only sleeping moves."""
 		return self._now
 
 	def time(self) -> float:
+		"""Seconds since 1970 by the wall clock, which tests may set."""
 		return self.time_at(self._now)
 
 	def time_at(self, moment: float) -> float:

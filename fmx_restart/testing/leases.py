@@ -19,6 +19,7 @@ class Server:
 	slots: list[Slot] = field(default_factory=list)
 
 	def answer(self) -> None:
+		"""Raises QueueUnreachable while the server is away."""
 		if self.is_away:
 			raise QueueUnreachable("Redis does not answer: connection refused.")
 
@@ -38,6 +39,7 @@ class Slot:
 		self.server.slots.append(self)
 
 	def clear(self) -> None:
+		"""No value, and so no expiry."""
 		self.value = self.expires = None
 
 
@@ -95,15 +97,18 @@ class Suspension(Slot):
 		self.owners: dict[str, Owner] = {}
 
 	def clear(self) -> None:
+		"""Its owners are gone as well, as when Redis loses its data."""
 		super().clear()
 		self.owners.clear()
 
 	def standing(self) -> str | None:
+		"""Who holds the queue suspended now; None where nobody does or the lease has run out."""
 		if self.expires is not None and self.clock.now() >= self.expires:
 			self.value = self.expires = None
 		return self.value
 
 	def living(self) -> dict[str, Owner]:
+		"""Owners whose lease has not run out."""
 		return {name: owner for name, owner in self.owners.items() if owner.expires > self.clock.now()}
 
 	def named(self) -> str | None:
@@ -114,12 +119,15 @@ class Suspension(Slot):
 		)
 
 	def last_until(self) -> float:
+		"""The latest expiry, in the clock's monotonic seconds. Raises ValueError without an owner."""
 		return max(owner.expires for owner in self.living().values())
 
 	def suspend_for(self, name: str) -> None:
+		"""Suspend in the name of an owner, until the last owner's lease ends."""
 		self.value, self.expires = f"{name} {self.owners[name].note}", self.last_until()
 
 	def mark_lapsed(self) -> None:
+		"""Each owner learns at its next renewal that the queue was not suspended throughout."""
 		for owner in self.owners.values():
 			owner.has_lapsed = True
 

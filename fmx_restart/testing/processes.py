@@ -143,6 +143,7 @@ UP = {ProcessState.STARTING, ProcessState.RUNNING}
 
 
 def at_rest() -> bool:
+	"""In the place of a state change: nothing happens."""
 	return False
 
 
@@ -222,6 +223,7 @@ class InMemoryProcesses:
 		]
 
 	def stop(self, name: str) -> None:
+		"""Its process is down `stop_takes` seconds later, unless it refuses."""
 		program = self._named(name)
 		self.orders.append(("stop", name))
 		if program.state is ProcessState.RETRYING:

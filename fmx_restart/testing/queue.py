@@ -52,6 +52,7 @@ class InMemoryQueue(WorkerLoops):
 
 	@property
 	def is_away(self) -> bool:
+		"""Redis does not answer: every call raises QueueUnreachable."""
 		return self.server.is_away
 
 	@is_away.setter
@@ -63,6 +64,7 @@ class InMemoryQueue(WorkerLoops):
 	def add_worker(
 		self, name: str, pid: int, queues: Collection[str] = ("default",), **how
 	) -> SimulatedWorker:
+		"""A worker that registers, beats, and pops as long as the queue is not suspended."""
 		worker = SimulatedWorker(name, pid, tuple(queues), born=self.clock.time(), **how)
 		self.workers[name] = worker
 		self._beat(worker)
@@ -70,6 +72,7 @@ class InMemoryQueue(WorkerLoops):
 		return worker
 
 	def enqueue(self, id: str, **how) -> Task:
+		"""Push a job; an idle worker takes it at once."""
 		task = self.tasks[id] = Task(id, enqueued=self.clock.time(), **how)
 		self.lists.setdefault(task.queue, []).append(id)
 		self._serve(task.queue)
@@ -85,6 +88,7 @@ class InMemoryQueue(WorkerLoops):
 			self._unregister(worker)
 
 	def is_at_work(self, name: str) -> bool:
+		"""The worker runs a job. False for one that does not exist."""
 		return name in self.workers and self.workers[name].task is not None
 
 	def kill_horse(self, pid: int) -> None:
@@ -299,6 +303,7 @@ class InMemoryQueue(WorkerLoops):
 
 
 def to_job(task: Task) -> Job:
+	"""A simulated job as the engine sees it."""
 	return Job(task.id, task.site, task.method, task.queue, task.started, task.timeout, task.is_own)
 
 
@@ -319,4 +324,5 @@ class InMemoryRequests:
 		return mail
 
 	def put(self, request: Request) -> None:
+		"""Ask; the operation reads it at its next poll."""
 		self.waiting.append(request)

@@ -41,6 +41,7 @@ class Task:
 
 	@property
 	def reason(self) -> str:
+		"""Why it failed last; empty if it never did."""
 		return self.reasons[-1] if self.reasons else ""
 
 
@@ -139,4 +140,5 @@ class WorkerLoops:
 
 
 def horse_pid(worker: SimulatedWorker) -> int:
+	"""The pid of the process that runs the worker's job."""
 	return worker.pid * 1000

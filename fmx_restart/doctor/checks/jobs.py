@@ -55,6 +55,7 @@ def abandoned_jobs(view: BenchView) -> Iterator[Finding]:
 
 
 def is_abandoned(job: StartedJob, view: BenchView) -> bool:
+	"""Nobody runs a job that counts as started: its worker is gone, or is busy with another one."""
 	look = view.look
 	worker = next((worker for worker in look.workers if worker.name == job.worker), None)
 	if worker is None:
@@ -90,11 +91,13 @@ def endless_jobs(view: BenchView) -> Iterator[Finding]:
 
 
 def names(view: BenchView, lost: Sequence[LostJob]) -> str:
+	"""Names of some of the jobs; how many others there are."""
 	known = view.queue.describe([job.id for job in lost[:5]])
 	return listed([job_name(known.get(job.id), job.id) for job in lost])
 
 
 def queues(lost: Sequence[LostJob]) -> str:
+	"""Each queue once, for a sentence."""
 	return ", ".join(sorted({job.queue for job in lost}))
 
 
@@ -118,6 +121,7 @@ ONE_BY_ONE = 10  # more jobs than these are asked for by queue
 
 @fix("put-back")
 def put_back(view: BenchView) -> Iterator[Step]:
+	"""One by one, so that a person can choose; many lost jobs by their queues."""
 	lost = sorted((*view.lost_jobs.ghosts, *view.lost_jobs.stranded), key=lambda job: job.queue)
 	batches = [[job] for job in lost]
 	if len(lost) > ONE_BY_ONE:
@@ -127,6 +131,7 @@ def put_back(view: BenchView) -> Iterator[Step]:
 
 
 def describe(view: BenchView, batch: Sequence[LostJob]) -> str:
+	"""The step's sentence: how many, how old, which."""
 	known = view.queue.describe([job.id for job in batch])
 	names = listed([job_name(known.get(job.id), job.id) for job in batch])
 	ages = sorted({span(time.time() - job.enqueued) for job in (batch[0], batch[-1]) if job.enqueued})

@@ -30,6 +30,10 @@ HARM = {
 
 @check("orphans")
 def orphans(view: BenchView) -> Iterator[Finding]:
+	"""
+	Processes of the bench that lost their parent. One that serves users or jobs with old code is an error; a job's own
+	process is not.
+	"""
 	orphans = find_orphans_of(view)
 	registered = registered_pids(view) if orphans else None
 	for orphan in orphans:
@@ -75,6 +79,7 @@ def holder_of(view: BenchView) -> Holder | None:
 
 
 def finding_of(operation: Unfinished) -> Finding:
+	"""An operation whose process died. It is an error if it left something; what another machine must do is said."""
 	severity = Severity.ERROR if operation.leaves_something() else Severity.WARNING
 	if not operation.is_ours:
 		refusal = operation.refusal()
@@ -94,6 +99,7 @@ def finding_of(operation: Unfinished) -> Finding:
 
 
 def text_of(operation: Unfinished) -> str:
+	"""Where the operation died, and what it left."""
 	crashed = crashed_operation_in(operation.journal)
 	what = "; ".join(crashed.left()) or "it left nothing behind"
 	return f"Operation {operation.operation} ({crashed.strategy}) died in {crashed.phase.value}; {what}."
@@ -105,6 +111,7 @@ POLL = 0.05  # seconds
 
 @fix(FIX)
 def end_orphans(view: BenchView) -> Iterator[Step]:
+	"""TERM to each orphan with its children, and KILL after some seconds. A job that one runs is lost."""
 	for orphan in find_orphans_of(view):
 		text = (
 			f"End the {orphan.role.value} with pid {orphan.pid} ({size(orphan.memory)}), which lost its parent, and all that "
@@ -139,6 +146,7 @@ def wait_for_end(host: Host, family: list[HostProcess], grace: float) -> list[Ho
 
 @fix("unfinished-operation")
 def unfinished_operation(view: BenchView) -> Iterator[Step]:
+	"""Recover what operations of this machine left; another machine's are left to that."""
 	for operation in view.unfinished:
 		if operation.is_ours:
 			text = f"Recover what operation {operation.operation} left"
@@ -146,5 +154,6 @@ def unfinished_operation(view: BenchView) -> Iterator[Step]:
 
 
 def recover(view: BenchView, operation: str) -> str:
+	"""What came of it, as a sentence. Raises OperationError."""
 	report = view.access.recover(operation)
 	return f"{operation}: {report.outcome.value}." if report else "Another process has already recovered it."

@@ -38,6 +38,7 @@ class Appetite:
 
 @check("memory-low")
 def memory_low(view: BenchView) -> Iterator[Finding]:
+	"""Below some share of the machine's memory, or of the control group's, the kernel begins to kill."""
 	memory = memory_of(view)
 	if memory.available < LOW * memory.total:
 		text = f"{size(memory.available)} of {size(memory.total)} memory is left{limit(memory)}: the kernel will soon kill a process."
@@ -46,6 +47,7 @@ def memory_low(view: BenchView) -> Iterator[Finding]:
 
 @check("too-many-workers")
 def too_many_workers(view: BenchView) -> Iterator[Finding]:
+	"""All workers at once with a job as large as the largest one now would not fit."""
 	memory, appetite = memory_of(view), appetite_of(view)
 	if appetite.workers and appetite.possible > FULL * memory.total:
 		text = (
@@ -80,10 +82,12 @@ def load() -> float:
 
 
 def memory_of(view: BenchView) -> Memory:
+	"""Bytes of memory, read once for the whole examination."""
 	return view.parts.get("memory", read_memory)
 
 
 def limit(memory: Memory) -> str:
+	"""A word to a sentence where a control group sets the limit, and not the machine."""
 	return ", its limit," if memory.is_limited else ""
 
 
@@ -115,6 +119,7 @@ def kernel_oom(view: BenchView) -> Iterator[Finding]:
 
 
 def kill_text(kill: OomKill, now: float) -> str:
+	"""Which process the kernel killed and when. `now`: seconds since 1970."""
 	memory = f", {size(kill.memory)}" if kill.memory else ""
 	limit = ", at its group's limit" if kill.is_group_limit else ""
 	return f"{kill.name} (pid {kill.pid}{memory}{limit}, {span(max(0.0, now - kill.time))} ago)"

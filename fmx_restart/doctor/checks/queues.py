@@ -36,6 +36,7 @@ def queue_near_limit(view: BenchView) -> Iterator[Finding]:
 
 @check("long-wait")
 def long_wait(view: BenchView) -> Iterator[Finding]:
+	"""By the age of the oldest job in a queue: its workers are too few, stuck or away."""
 	for queue in view.surveys:
 		waited = view.look.time - queue.oldest if queue.oldest else 0.0
 		if waited > LONG:
@@ -81,6 +82,7 @@ def check_stale_fence(view: BenchView) -> Iterator[Finding]:
 
 
 def stale_remedy(view: BenchView, owner: FenceOwner) -> tuple[str, str]:
+	"""What to type, and the name of the fix; no fix where another bench must act or its process may be alive."""
 	if owner.bench != view.bench_id:
 		return f"bench doctor --fix, in the bench {owner.bench}", ""
 	if owner.is_dead(view.host):
@@ -124,6 +126,7 @@ class SuspensionRow:
 
 @detail("queues", "Queues")
 def queues(view: BenchView) -> Iterator[QueueRow]:
+	"""How many jobs are in each queue and registry, how many workers serve it, and how old its oldest job is in seconds."""
 	for queue in view.surveys:
 		yield QueueRow(
 			queue=queue.name,
@@ -141,6 +144,7 @@ def queues(view: BenchView) -> Iterator[QueueRow]:
 
 @detail("methods", "Most frequent among waiting jobs")
 def methods(view: BenchView) -> Iterator[MethodRow]:
+	"""Which methods wait most often, from a sample of each queue."""
 	for queue in view.surveys:
 		for method in queue.methods[:MOST_METHODS]:
 			yield MethodRow(queue.name, method.site, method.name, method.jobs, queue.sample)
@@ -162,6 +166,7 @@ def suspended(view: BenchView) -> Iterator[SuspensionRow]:
 
 @fix("stale-fence")
 def stale_fence(view: BenchView) -> Iterator[Step]:
+	"""Lift the fence of this bench's operations whose process is seen to be gone."""
 	for owner in view.suspension.stale if view.suspension else ():
 		if owner.bench == view.bench_id and owner.is_dead(view.host):
 			text = f"Lift the fence of operation {owner.operation}, so that the queue runs"

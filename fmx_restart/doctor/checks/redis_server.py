@@ -34,6 +34,7 @@ def redis_cache(view: BenchView) -> Iterator[Finding]:
 
 @check("redis-latency")
 def redis_latency(view: BenchView) -> Iterator[Finding]:
+	"""The shortest of several answers: a single slow one may be this machine's fault."""
 	for name, server in servers(view):
 		if server.latency > SLOW:
 			text = f"{name} takes {server.latency:.2f} s for its shortest answer: it is busy, far away, or swapped out."
@@ -86,6 +87,7 @@ def redis_persistence(view: BenchView) -> Iterator[Finding]:
 
 @check("redis-replica")
 def redis_replica(view: BenchView) -> Iterator[Finding]:
+	"""A replica refuses to be written to: no job can be enqueued or started."""
 	if queue_server(view).is_replica:
 		text = "redis_queue is a replica of another server: it takes no jobs."
 		remedy = (

@@ -42,6 +42,7 @@ def scheduler_off(view: BenchView) -> Iterator[Finding]:
 
 
 def off(site: str, why: str, remedy: str) -> Finding:
+	"""A scheduler that does nothing although nobody is at work on the site."""
 	text = f"Its scheduler does nothing: {why}. No mail is sent, no report is made, nothing is cleaned up automatically."
 	return Finding("scheduler-off", Severity.WARNING, site, text, remedy)
 
@@ -112,6 +113,7 @@ def active(view: BenchView) -> dict[str, ScheduleRecord]:
 
 
 def is_held_back(config: Mapping) -> bool:
+	"""Somebody has closed the site or paused its scheduler by a setting, so it is no fault that it does nothing."""
 	return any(config.get(key) for key in ("maintenance_mode", "pause_scheduler", "disable_scheduler"))
 
 
@@ -126,6 +128,7 @@ def schedulers(view: BenchView) -> list[int]:
 
 
 def manager_list(view: BenchView) -> list[Process]:
+	"""The programs of the process managers; none where these do not answer, which another check tells."""
 	with suppress(OperationError):
 		return view.processes
 	return []

@@ -23,6 +23,7 @@ SHAPE = "docs/doctor/odd-settings.md shows how each is written; then run bench d
 
 @check(CHECK)
 def settings(view: BenchView) -> Iterator[Finding]:
+	"""Settings that are not what Frappe expects of them: a port that is text, a time zone that nobody knows."""
 	yield from in_file(view.config, f"sites/{COMMON}", "")
 	for site in readable(view):
 		yield from in_file(own(view.path, site), f"sites/{site}/site_config.json", site)
@@ -34,6 +35,7 @@ def settings(view: BenchView) -> Iterator[Finding]:
 
 
 def in_file(config: Mapping, file: str, site: str) -> Iterator[Finding]:
+	"""An error for a setting without which the bench does not run, else a warning."""
 	for odd in odd_settings(config):
 		severity = Severity.ERROR if odd.key.startswith(NEEDED) else Severity.WARNING
 		yield Finding(CHECK, severity, site, f"{odd.key} in {file} {odd.reason}.", SHAPE)
@@ -49,6 +51,7 @@ def own(path: Path, site: str) -> Mapping:
 
 @check("control-sites")
 def control_sites(view: BenchView) -> Iterator[Finding]:
+	"""Which sites may command the bench: a name of no site, a value that is not known."""
 	for fault in rule_of(view.config, view.path / "sites").faults:
 		severity = Severity.ERROR if fault.is_error else Severity.WARNING
 		yield Finding("control-sites", severity, fault.subject, fault.text, fault.remedy)

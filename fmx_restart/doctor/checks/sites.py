@@ -40,6 +40,7 @@ from fmx_restart.engine.ports import ProcessKind, ProcessState
 
 @check("site-config")
 def site_config(view: BenchView) -> Iterator[Finding]:
+	"""A file that is no JSON object: every request to the site and every bench command for it fails."""
 	for site, settings in settings_of(view).items():
 		if settings.fault:
 			remedy = f"python3 -m json.tool sites/{site}/site_config.json"
@@ -86,6 +87,7 @@ def maintenance_mode(view: BenchView) -> Iterator[Finding]:
 
 
 def closed(subject: str, text: str, site: str) -> Finding:
+	"""A site in maintenance mode, or all of them, with the command that opens it."""
 	remedy = f"bench --site {site} set-maintenance-mode off, when the maintenance is over"
 	if site == "all":
 		remedy = "bench set-config -g maintenance_mode 0, when the maintenance is over"
@@ -93,6 +95,7 @@ def closed(subject: str, text: str, site: str) -> Finding:
 
 
 def age(view: BenchView, site: str) -> str:
+	"""When the file that closes it was last changed: the only hint at who is at work on it."""
 	file = Path(view.path, "sites", site, "site_config.json" if site else "common_site_config.json")
 	with suppress(OSError):
 		return f"a file that was last changed {span(max(0.0, time.time() - file.stat().st_mtime))} ago"
@@ -104,6 +107,10 @@ SLOW = 0.2  # seconds for an answer that takes a thousandth of that
 
 @check("database")
 def database(view: BenchView) -> Iterator[Finding]:
+	"""
+	Sites that cannot work with their database: wrong settings, refused, or the server is away. One that was not asked is a
+	warning.
+	"""
 	database_of = databases(view)
 	for site, database in database_of.items():
 		if not database.is_asked:
@@ -137,6 +144,7 @@ def away(view: BenchView, sites: list[str]) -> Iterator[Finding]:
 
 @check("database-latency")
 def database_latency(view: BenchView) -> Iterator[Finding]:
+	"""The shortest answer of the site's database."""
 	for site, database in databases(view).items():
 		if (database.latency or 0.0) > SLOW:
 			text = f"Its database takes {database.latency:.2f} s for the shortest answer: it is busy, or far away."
@@ -232,6 +240,7 @@ def unasked_web(answers: Mapping[str, WebAnswer]) -> Iterator[Finding]:
 
 
 def should_run_here(view: BenchView) -> bool:
+	"""Web is to run on this machine, so its silence is a fault."""
 	with suppress(OperationError):
 		if any(process.kind is ProcessKind.WEB for process in view.processes):
 			return True
@@ -263,6 +272,9 @@ class RedisRow:
 
 @detail("sites", "Sites")
 def sites(view: BenchView) -> Iterator[SiteRow]:
+	"""
+	One row a site: open or not, its scheduler, database and web. `latency` in seconds, `last_run` in seconds since 1970.
+	"""
 	answers = web_answers(view)
 	for site, settings in settings_of(view).items():
 		database = databases(view).get(site, SiteDatabase(fault="unknown"))
@@ -280,12 +292,14 @@ def sites(view: BenchView) -> Iterator[SiteRow]:
 
 
 def status_of(config: Mapping, fault: str) -> str:
+	""" "unreadable", "maintenance" or "active"."""
 	if fault:
 		return "unreadable"
 	return "maintenance" if config.get("maintenance_mode") else "active"
 
 
 def scheduler_of(record: ScheduleRecord | None, config: Mapping) -> str:
+	""" "disabled" for good, "paused" by a setting, "enabled"; "unknown" where the database tells nothing."""
 	if config.get("disable_scheduler") or (record and not record.is_enabled):
 		return "disabled"
 	if config.get("pause_scheduler"):
@@ -294,6 +308,7 @@ def scheduler_of(record: ScheduleRecord | None, config: Mapping) -> str:
 
 
 def schedule_of(record: ScheduleRecord | None, config: Mapping) -> tuple[float | None, int | None]:
+	"""When the scheduler last ran, in seconds since 1970, and how many events are overdue; None for what is unknown."""
 	if record is None:
 		return None, None
 	now = time.time()
@@ -302,11 +317,13 @@ def schedule_of(record: ScheduleRecord | None, config: Mapping) -> tuple[float |
 
 
 def web_of(answer: WebAnswer | None) -> str:
+	""" "answers", what is wrong, or "unknown"."""
 	return "unknown" if answer is None else answer.fault or "answers"
 
 
 @detail("redis", "Redis")
 def redis_servers(view: BenchView) -> Iterator[RedisRow]:
+	"""The queue's Redis and the cache's; one that does not answer has no row, for a check tells it."""
 	with suppress(OperationError):
 		yield row_of("redis_queue", queue_server(view))
 	with suppress(OperationError, RedisError, OSError, ValueError):
@@ -315,6 +332,7 @@ def redis_servers(view: BenchView) -> Iterator[RedisRow]:
 
 
 def row_of(name: str, server: RedisServer) -> RedisRow:
+	"""Latency in seconds, memory in bytes; no limit is None."""
 	return RedisRow(
 		redis=name,
 		latency=server.latency,

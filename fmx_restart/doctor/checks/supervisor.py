@@ -60,6 +60,7 @@ def stop_signal_advice(program: ProgramSettings, limits: Mapping[str, int]) -> A
 
 
 def kill_as_group_advice(program: ProgramSettings, limits: Mapping[str, int]) -> Advice | None:
+	"""supervisord's default kills the main process only."""
 	if program.kind not in PARENTS or program.kills_group is not False:
 		return None
 	text = "When it does not stop in time, supervisor kills it but not its children: they live on as orphans, with old code."
@@ -90,6 +91,7 @@ def autorestart_advice(program: ProgramSettings, limits: Mapping[str, int]) -> A
 
 
 def graceful_timeout_advice(program: ProgramSettings, limits: Mapping[str, int]) -> Advice | None:
+	"""gunicorn must get longer from supervisor than it gives its own requests."""
 	grace = gunicorn_grace(program)
 	if grace is None or program.stop_seconds is None or program.stop_seconds > grace:
 		return None
@@ -142,6 +144,7 @@ APPLY = "then, when no job runs: sudo supervisorctl reread && sudo supervisorctl
 
 
 def advice(view: BenchView, rule: str) -> Iterator[tuple[ProgramSettings, Advice]]:
+	"""The programs for which a rule has something to say."""
 	limits = queue_limits(view.config)
 	for program in (with_queues(view, program) for program in programs(view, *ProcessKind)):
 		if advised := RULES[rule](program, limits):
@@ -149,11 +152,13 @@ def advice(view: BenchView, rule: str) -> Iterator[tuple[ProgramSettings, Advice
 
 
 def advised(view: BenchView, rule: str) -> Iterator[Finding]:
+	"""The findings of a rule, which is also the check's name."""
 	for program, advised in advice(view, rule):
 		yield advised_finding(rule, program, advised)
 
 
 def advised_finding(check: str, program: ProgramSettings, advised: Advice, *, fix: str = FIX) -> Finding:
+	"""Program, line and file. Without a file that is known there is no fix."""
 	where = f"[{program.section}] of {program.file}" if program.section else "its section"
 	remedy = f"{advised.key}={advised.value} in {where}, {APPLY}"
 	return Finding(
@@ -172,26 +177,31 @@ def stop_time(view: BenchView) -> Iterator[Finding]:
 
 @check("stop-signal")
 def stop_signal(view: BenchView) -> Iterator[Finding]:
+	"""A worker must be stopped by a signal that lets it finish its job."""
 	return advised(view, "stop-signal")
 
 
 @check("kill-as-group")
 def kill_as_group(view: BenchView) -> Iterator[Finding]:
+	"""A main process that is killed must not leave its children behind."""
 	return advised(view, "kill-as-group")
 
 
 @check("stop-as-group")
 def stop_as_group(view: BenchView) -> Iterator[Finding]:
+	"""A pool's workers must not get the stop order twice: RQ kills the running job at the second one."""
 	return advised(view, "stop-as-group")
 
 
 @check("autorestart")
 def autorestart(view: BenchView) -> Iterator[Finding]:
+	"""A process that ends must come back."""
 	return advised(view, "autorestart")
 
 
 @check("graceful-timeout")
 def graceful_timeout(view: BenchView) -> Iterator[Finding]:
+	"""supervisor must not kill web before its requests have ended."""
 	return advised(view, "graceful-timeout")
 
 
@@ -207,6 +217,7 @@ def shell_wrapper(view: BenchView) -> Iterator[Finding]:
 
 
 def is_inside_shell(view: BenchView, program: ProgramSettings) -> bool:
+	"""The program is a shell that starts a process of the bench and does not pass TERM on."""
 	table = process_table(view)
 	row = table.rows.get(program.pid)
 	if row is None or row.name not in SHELLS:
@@ -258,6 +269,7 @@ HEAD = """\
 
 @fix(FIX)
 def supervisor_lines(view: BenchView) -> Iterator[Step]:
+	"""Write the lines that all of these checks miss into one file in the bench. Nothing outside the bench is touched."""
 	lines = missing_lines(view)
 	if lines:
 		file = view.path / "config" / "fmx_restart" / f"zz-{view.path.name}.conf"
@@ -276,6 +288,7 @@ def missing_lines(view: BenchView) -> dict[str, dict[str, str]]:
 
 
 def as_text(lines: Mapping[str, Mapping[str, str]]) -> str:
+	"""Sections as supervisor's configuration has them."""
 	return "".join(
 		f"\n[{section}]\n" + "".join(f"{key}={value}\n" for key, value in values.items())
 		for section, values in lines.items()
@@ -283,5 +296,6 @@ def as_text(lines: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def write(file: Path, text: str) -> str:
+	"""Write the file, and say what the administrator does with it. Raises OSError."""
 	write_for_administrator(file, text)
 	return f"{file} is written. As administrator, look at it, copy it where its first lines say, {APPLY}."

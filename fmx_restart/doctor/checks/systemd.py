@@ -53,6 +53,7 @@ def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 
 
 def stop_timeout_advice(unit: Unit, need: Need) -> UnitAdvice | None:
+	"""As long as a job may take, or as long as supervisord may need to stop its programs."""
 	if (
 		unit.stop_seconds is None
 		or unit.stop_seconds >= need.seconds
@@ -74,6 +75,7 @@ def oom_policy_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 
 
 def oom_score_advice(unit: Unit, need: Need) -> UnitAdvice | None:
+	"""Only of a number that is written: what protects a unit is its administrator's choice."""
 	written = unit.written_score()
 	if written is None or is_score(written[0]):
 		return None
@@ -82,6 +84,7 @@ def oom_score_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 
 
 def is_score(text: str) -> bool:
+	"""A whole number that the kernel takes."""
 	try:
 		return int(text) in SCORES
 	except ValueError:
@@ -121,6 +124,7 @@ def units(view: BenchView) -> list[Unit]:
 
 
 def runs_this_bench(view: BenchView, unit: Unit) -> bool:
+	"""The unit's main process is the supervisord that runs the bench's programs."""
 	with suppress(OperationError):
 		manager = settings(view)
 		return manager is not None and unit.main_pid in manager.pids
@@ -128,6 +132,7 @@ def runs_this_bench(view: BenchView, unit: Unit) -> bool:
 
 
 def need(view: BenchView, unit: Unit) -> Need:
+	"""How many seconds the unit needs to stop, and why."""
 	programs = {}
 	with suppress(OperationError):
 		if manager := settings(view):
@@ -136,12 +141,14 @@ def need(view: BenchView, unit: Unit) -> Need:
 
 
 def advice(view: BenchView, rule: str) -> Iterator[tuple[Unit, UnitAdvice]]:
+	"""The units for which a rule has something to say."""
 	for unit in units(view):
 		if advised := RULES[rule](unit, need(view, unit)):
 			yield unit, advised
 
 
 def advised(view: BenchView, rule: str) -> Iterator[Finding]:
+	"""The findings of a rule, which is also the check's name."""
 	for unit, advised in advice(view, rule):
 		remedy = f"sudo systemctl edit {unit.name}: [Service], {advised.line}; or bench doctor --fix"
 		yield Finding(rule, advised.severity, unit.name, advised.text, remedy, FIX)
@@ -152,26 +159,31 @@ OFTEN = 3  # restarts by itself; one may be an update of the machine
 
 @check("kill-mode")
 def kill_mode(view: BenchView) -> Iterator[Finding]:
+	"""systemd must not signal a job's own process together with its worker."""
 	return advised(view, "kill-mode")
 
 
 @check("stop-timeout")
 def stop_timeout(view: BenchView) -> Iterator[Finding]:
+	"""systemd must not kill a worker while its job may still run."""
 	return advised(view, "stop-timeout")
 
 
 @check("oom-policy")
 def oom_policy(view: BenchView) -> Iterator[Finding]:
+	"""One worker killed for lack of memory must not stop the whole unit."""
 	return advised(view, "oom-policy")
 
 
 @check("oom-score")
 def oom_score(view: BenchView) -> Iterator[Finding]:
+	"""systemd ignores a number that the kernel does not take, and the unit has no protection then."""
 	return advised(view, "oom-score")
 
 
 @check("service-restarts")
 def service_restarts(view: BenchView) -> Iterator[Finding]:
+	"""systemd had to start the unit again and again: it crashes."""
 	for unit in units(view):
 		if unit.restarts >= OFTEN:
 			since = f"; its main process runs since {unit.started}" if unit.started else ""
@@ -198,11 +210,13 @@ def container_stop(view: BenchView) -> Iterator[Finding]:
 
 
 def is_deaf(init: Row) -> bool:
+	"""Pid 1 has no handler for TERM, so `docker stop` waits and then kills everything."""
 	return catches(init.pid, signal.SIGTERM) is False
 
 
 @fix(FIX)
 def systemd_drop_in(view: BenchView) -> Iterator[Step]:
+	"""Write the lines that all of these checks miss into a file for each unit. Nothing outside the bench is touched."""
 	for unit, lines in missing_lines(view).items():
 		file = view.path / "config" / "fmx_restart" / f"{unit}.conf"
 		yield Step(
@@ -223,11 +237,13 @@ def missing_lines(view: BenchView) -> dict[str, list[str]]:
 
 
 def template_of(unit: str) -> str:
+	"""worker@1.service is made from worker@.service."""
 	name, at, _ = unit.partition("@")
 	return f"{name}@.service" if at else unit
 
 
 def write(unit: str, file: Path, lines: list[str]) -> str:
+	"""Write the file, and say what the administrator does with it. Raises OSError."""
 	target = f"/etc/systemd/system/{unit}.d/fmx_restart.conf"
 	install = f"sudo install -D -m 644 {file} {target} && sudo systemctl daemon-reload"
 	head = (

@@ -46,6 +46,7 @@ def web_linger(view: BenchView) -> Iterator[Finding]:
 
 @detail("web", "Web")
 def web(view: BenchView) -> Iterator[WebRow]:
+	"""How a restart would replace each web program now, why, and what to type for a better way."""
 	for process, way in ways_of(view):
 		yield WebRow(
 			process.name, process.local_pid, way.method.value, sentence(way), remedy_of(way), command_of(way)
@@ -63,6 +64,7 @@ def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
 
 
 def is_web(process: Process) -> bool:
+	"""A web program that runs on this machine."""
 	runs = process.state is ProcessState.RUNNING and process.local_pid is not None
 	return runs and process.kind is ProcessKind.WEB
 
@@ -90,18 +92,22 @@ def command_of(way: WebWay) -> str:
 
 
 def sites_of(view: BenchView) -> Path:
+	"""The folder of sites, where web keeps its files."""
 	return Path(view.path, "sites")
 
 
 def names(left: LeftBehind) -> str:
+	"""The files that were left, as seen from the bench's folder."""
 	return ", ".join(f"sites/{path.name}" for path in left.paths)
 
 
 @fix(NAME)
 def remove_files(view: BenchView) -> Iterator[Step]:
+	"""Delete what web processes that are gone have left."""
 	for left in left_behind(sites_of(view)):
 		yield Step(f"Delete what web processes that are gone have left: {names(left)}", partial(remove, left))
 
 
 def remove(left: LeftBehind) -> str:
+	"""Look once more, then delete; what came of it as a sentence."""
 	return "Deleted." if left.remove() else "Web uses them again; nothing was deleted."

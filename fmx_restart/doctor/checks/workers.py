@@ -32,11 +32,13 @@ RESTART = "bench safe-restart --wait-workers"
 
 
 def look_at(view: BenchView) -> str:
+	"""Where to see why workers are gone."""
 	return f"{view.status_command}, and the worker's log in logs/"
 
 
 @check("no-workers")
 def no_workers(view: BenchView) -> Iterator[Finding]:
+	"""Every worker of the bench is gone: jobs wait and nobody starts them."""
 	if view.live_workers:
 		return
 	waiting = sum(view.look.depths.values())
@@ -64,10 +66,12 @@ def unserved_queues(view: BenchView) -> Iterator[Finding]:
 
 
 def depths_of(view: BenchView) -> dict[str, int]:
+	"""Jobs that wait in each queue, also in those that are only configured."""
 	return {**dict.fromkeys(configured(view), 0), **view.look.depths}
 
 
 def configured(view: BenchView) -> tuple[str, ...]:
+	"""The queues that bench would start workers for."""
 	return tuple(queue_limits(view.config))
 
 
@@ -84,6 +88,7 @@ def stale_workers(view: BenchView) -> Iterator[Finding]:
 
 
 def why_it_died(view: BenchView, worker: Worker) -> str:
+	"""Where to see what ended a worker: the kernel's log and its own."""
 	kernel = f"journalctl -k | grep -i 'killed process {worker.pid}', and " if worker.pid else ""
 	return f"{kernel}{look_at(view)}; its record expires in 8 minutes"
 
@@ -174,6 +179,7 @@ class RunningJobRow:
 
 @detail("workers", "Workers")
 def workers(view: BenchView) -> Iterator[WorkerRow]:
+	"""One row a worker. `age` and `heartbeat` in seconds, `memory` in bytes and None on another machine."""
 	alive = {worker.name for worker in view.live_workers}
 	now = view.look.time
 	for worker in sorted(view.look.workers, key=lambda worker: (worker.host, worker.queues, worker.pid)):
@@ -191,6 +197,7 @@ def workers(view: BenchView) -> Iterator[WorkerRow]:
 
 
 def memory_of(worker: Worker, view: BenchView) -> int | None:
+	"""Bytes of a worker and its job's process; None for one that is not seen on this machine."""
 	if worker not in view.look.local:
 		return None
 	table = process_table(view)
@@ -200,6 +207,7 @@ def memory_of(worker: Worker, view: BenchView) -> int | None:
 
 @detail("running-jobs", "Running jobs")
 def running_jobs(view: BenchView) -> Iterator[RunningJobRow]:
+	"""One row a job: how long it has run and may run, in seconds, and who runs it."""
 	runners = {worker.job_id: worker for worker in view.look.workers if worker.job_id}
 	for id, job in view.running.items():
 		worker = runners.get(id)

@@ -20,14 +20,17 @@ class RestartOperation(Document):
 	"""
 
 	def validate(self) -> None:
+		"""Refuse every change by a person. Raises PermissionError; rows are written without it."""
 		frappe.throw(
 			_("A Restart Operation records what happened. It cannot be changed."), frappe.PermissionError
 		)
 
 	def before_rename(self, *_args) -> None:
+		"""The name is the journal's. Raises PermissionError."""
 		frappe.throw(_("A Restart Operation keeps the name of its journal."), frappe.PermissionError)
 
 	def on_trash(self) -> None:
+		"""Refuse to delete the row of an operation that is not over. Raises ValidationError."""
 		if self.status in rows.OPEN:
 			frappe.throw(_("{0} is not over yet. Cancel it first.").format(self.name))
 
