@@ -169,6 +169,7 @@ class NotOurs:
 
 	@property
 	def reason(self) -> str:
+		"""Who may not read how many journals, and what follows."""
 		return (
 			f"{user_name(os.geteuid())} may not read and write {count(len(self.operations), 'journal')} of this bench, the"
 			f" last one of operation {self.operations[-1]}. If that operation died, nobody cleans up what it left."
@@ -176,6 +177,7 @@ class NotOurs:
 
 	@property
 	def remedy(self) -> str:
+		"""The command that gives them to the folder's owner, to be typed by root."""
 		return (
 			f"To make them the bench user's, type: sudo chown --reference={self.folder} {self.folder}/*.jsonl"
 		)
@@ -192,6 +194,7 @@ def not_ours(folder: Path) -> NotOurs | None:
 
 
 def may_work_on(journal: Path) -> bool:
+	"""This user may read and write it, by the file's mode and owner; root may always."""
 	return os.access(journal, os.R_OK | os.W_OK)
 
 
