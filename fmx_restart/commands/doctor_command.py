@@ -73,7 +73,7 @@ def doctor(context: click.Context, **parameters) -> None:
 
 
 def doctor_command(name: str) -> click.Command:
-	"""The command under another name, as `bench safe-restart doctor`."""
+	"""The command by this name: `restart-doctor` is for a bench where another app has taken `doctor`."""
 	return SectionedCommand(
 		name,
 		callback=click.pass_context(doctor),
