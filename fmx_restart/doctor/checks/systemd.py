@@ -53,7 +53,7 @@ def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 
 
 def stop_timeout_advice(unit: Unit, need: Need) -> UnitAdvice | None:
-	"""As long as a job may take, or as long as supervisord may need to stop its programs."""
+	"""As long as a job may take, or as long as the process manager may need to stop its programs."""
 	if (
 		unit.stop_seconds is None
 		or unit.stop_seconds >= need.seconds
@@ -124,7 +124,7 @@ def units(view: BenchView) -> list[Unit]:
 
 
 def runs_this_bench(view: BenchView, unit: Unit) -> bool:
-	"""The unit's main process is the supervisord that runs the bench's programs."""
+	"""The unit's main process is the process manager that runs the bench's programs."""
 	with suppress(OperationError):
 		manager = settings(view)
 		return manager is not None and unit.main_pid in manager.pids
