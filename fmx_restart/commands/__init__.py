@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from fmx_restart.commands import doctor_command
+from fmx_restart.commands import doctor_command, worker_command
 from fmx_restart.commands import options as option
 from fmx_restart.commands.sections import SectionedCommand, SectionedGroup
 
@@ -152,7 +152,10 @@ safe_restart.add_command(
 
 def set_up(context: click.Context, what: str, remove: bool, yes: bool) -> None:
 	"""`bench safe-restart setup`."""
-	from fmx_restart.commands.setup import run
+	if what == "worker":
+		from fmx_restart.commands.setup_worker import run
+	else:
+		from fmx_restart.commands.setup import run
 
 	run(removes=remove, yes=yes)
 
@@ -163,8 +166,8 @@ safe_restart.add_command(
 		callback=click.pass_context(set_up),
 		sections={"Options": (option.REMOVE, option.YES)},
 		params=[option.WHAT],
-		help="Let web serve while it restarts: shows what is changed in sites/gunicorn.conf.py, and asks.",
+		help="Let web serve while it restarts, or use workers that lose no job: shows each change, and asks.",
 	)
 )
 
-commands = [safe_restart, *doctor_command.commands]
+commands = [safe_restart, *doctor_command.commands, *worker_command.own_commands()]

@@ -18,7 +18,7 @@ PACKAGE = Path(fmx_restart.__file__).parent
 HEAVY = {"frappe", "rich", "rq", "redis", "psutil", "supervisor"}
 #: The rooms of the product, from the ground up: a room imports from its own floor and from those below
 FLOORS = (
-	("engine", "web"),
+	("engine", "web", "worker"),
 	("adapters", "testing"),
 	("doctor",),
 	("console",),
@@ -58,11 +58,18 @@ class TestLayers(unittest.TestCase):
 			is_standard = name.partition(".")[0] in sys.stdlib_module_names or is_below(name, "gunicorn")
 			self.assertTrue(is_standard or is_below(name, "fmx_restart.web"), f"{file} imports {name}")
 
+	def test_what_runs_in_a_worker_imports_rq_and_itself_and_one_module_of_it_imports_frappe(self):
+		for file, name in imports("worker"):
+			package = name.partition(".")[0]
+			allowed = {"redis", "rq", *(["frappe"] if file == "worker/classes.py" else [])}
+			is_allowed = package in sys.stdlib_module_names or package in allowed
+			self.assertTrue(is_allowed or is_below(name, "fmx_restart.worker"), f"{file} imports {name}")
+
 	def test_adapters_know_the_engine_and_one_another_but_no_frappe_and_no_click(self):
 		for file, name in imports("adapters"):
 			self.assertNotIn(name.partition(".")[0], {"frappe", "click"}, file)
 			if is_below(name, "fmx_restart"):
-				rooms = ("engine", "adapters", "web")
+				rooms = ("engine", "adapters", "web", "worker")
 				is_allowed = any(is_below(name, f"fmx_restart.{room}") for room in rooms)
 				self.assertTrue(is_allowed, f"{file} imports {name}")
 

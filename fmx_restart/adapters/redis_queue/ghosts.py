@@ -18,6 +18,7 @@ from fmx_restart.adapters.redis_queue.leases import OWNERS, RedisFence
 from fmx_restart.adapters.redis_queue.records import raw
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ledger import Beat
+from fmx_restart.worker.claims import bench_of, claims_key
 
 PAGE = 2000  # ids read at once: Redis serves others in between
 OVERLAP = 100  # ids of a page that the one before showed already
@@ -26,11 +27,11 @@ SEAM = 4  # ids in a row by which a place in a queue is found again
 READINGS = 3  # of a queue that others change; after the last one the script looks through all of it, at once
 REFUSED, LONG = -1, -2
 
-#: KEYS: those of the fence, then the job's hash, its queue, the queue's intermediate list, rq:queues. ARGV: the fence's owner,
-#: the job's id, how many ids of each end to look through (0: all), then SEAM ids of the queue's front and of its back, as they
-#: were read; none of them where it was not. Pushes only what is still a ghost at this instant, so nobody can be put back
-#: twice, and only under a fence that has stood ever since its owner renewed it: otherwise a worker may have popped the job
-#: just now.
+#: KEYS: those of the fence, then the job's hash, its queue, the queue's intermediate list, rq:queues, the claims of the bench's
+#: workers. ARGV: the fence's owner, the job's id, how many ids of each end to look through (0: all), then SEAM ids of the queue's
+#: front and of its back, as they were read; none of them where it was not. Pushes only what is still a ghost at this instant, so
+#: nobody can be put back twice, and only under a fence that has stood ever since its owner renewed it: otherwise a worker may
+#: have popped the job just now. A worker of this app that has popped it loses its claim, and starts it no more.
 PUT_BACK = (
 	OWNERS
 	+ f"""
@@ -55,6 +56,11 @@ if edge > 0 and redis.call('LLEN', KEYS[4]) > 2 * edge and not is_read() then re
 if redis.call('LPOS', KEYS[4], id, 'MAXLEN', edge) then return 0 end
 if edge > 0 and redis.call('LPOS', KEYS[4], id, 'RANK', -1, 'MAXLEN', edge) then return 0 end
 redis.call('LREM', KEYS[5], 0, id)
+local claims = redis.pcall('HGETALL', KEYS[7])
+for i = 2, claims.err and 0 or #claims, 2 do
+	local is_read, claim = pcall(cjson.decode, claims[i])
+	if is_read and type(claim) == 'table' and claim.id == id then redis.call('HDEL', KEYS[7], claims[i - 1]) end
+end
 redis.call('SADD', KEYS[6], KEYS[4])
 redis.call('LPUSH', KEYS[4], id)
 return 1
@@ -102,7 +108,12 @@ class WayBack:
 		reading = self._readings.get(origin) or Reading([], set())
 		if id in reading.standing:
 			return 0
-		lists = [keys.queue_key(origin), keys.intermediate_key(origin), keys.QUEUES]
+		lists = [
+			keys.queue_key(origin),
+			keys.intermediate_key(origin),
+			keys.QUEUES,
+			claims_key(bench_of(origin)),
+		]
 		names = [*self.fence.keys, keys.JOB_PREFIX.encode() + id, *lists]
 		return self.script(keys=names, args=[raw(self.fence.owner), id, edge, *reading.ends])
 

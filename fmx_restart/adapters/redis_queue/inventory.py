@@ -17,6 +17,8 @@ from fmx_restart.adapters.redis_queue.records import ODD_TYPE, Record, Unreadabl
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ledger import BUCKETS, Beat, Ids, Inventory, Place, Places, no_beat
 from fmx_restart.engine.ports import PutBack
+from fmx_restart.worker.claims import claims_key, read_claims
+from fmx_restart.worker.owners import is_gone
 
 PAGE = 2000  # ids read at once: Redis serves others in between
 SCANNED = 1000  # keys of one SCAN
@@ -242,16 +244,27 @@ def still_lost(connection: Redis, bench_id: str, ids: Collection[str]) -> list[L
 
 
 def described(stock: Stock, hashes: Ids) -> list[LostJob]:
-	"""Those of them that stand in no list. The lists are read after the hashes: each job is pushed with its hash."""
+	"""
+	Those of them that stand in no list, and of which no living worker has the claim. The lists are read after the hashes: each
+	job is pushed with its hash.
+	"""
 	listed, stranded = Ids(), set()
 	for place, ids in stock.listed():
 		(stranded.update if place is Place.STRANDED else listed.add)(ids)
+	listed.add(list(claimed(stock)))
 	unlisted = (id for n in range(BUCKETS) for id in map(text, hashes.bucket(n) - listed.bucket(n)))
 	return [
 		lost_job(stock, id, fields, is_stranded=raw(id) in stranded)
 		for id, fields in stock.fields(unlisted, "status", "origin", "enqueued_at")
 		if fields[0] in OPEN and stock.is_ours(fields[1])
 	]
+
+
+def claimed(stock: Stock) -> Iterator[bytes]:
+	"""Ids of jobs that a living worker of this app has popped: it starts each, or puts it back."""
+	for owner, claim in read_claims(stock.connection, claims_key(stock.prefix.removesuffix(":"))).items():
+		if not is_gone(stock.connection, owner, claim):
+			yield raw(claim.id)
 
 
 def lost_job(stock: Stock, id: str, fields: list[str | None], *, is_stranded: bool) -> LostJob:

@@ -59,6 +59,7 @@ OURS = {
 	"fmx_restart.commands.parameters",
 	"fmx_restart.commands.restart",
 	"fmx_restart.commands.sections",
+	"fmx_restart.commands.worker_command",
 	"fmx_restart.console",
 	"fmx_restart.console.say",
 	"fmx_restart.current_bench",

@@ -1,0 +1,75 @@
+"""
+bench worker and bench worker-pool of Frappe, with the worker of this app in them where the bench wants it. All options, and
+all that these commands do, stay Frappe's. Click only: every bench command imports this.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+SETTING = "fmx_restart_worker"
+VARIABLE = "FMX_RESTART_WORKER"
+CLASSES = ("Worker", "FrappeWorker", "FrappeWorkerNoFork")
+LOADED = (
+	"start_worker",
+	"start_worker_pool",
+)  # in frappe.commands.scheduler, which Frappe has imported before this
+
+
+def own_commands() -> list[click.Command]:
+	"""None where the bench does not want them, or where Frappe's cannot be found."""
+	scheduler = sys.modules.get("frappe.commands.scheduler")
+	if scheduler is None or not is_wanted():
+		return []
+	found = (getattr(scheduler, name, None) for name in LOADED)
+	return [with_own_classes(command) for command in found if isinstance(command, click.Command)]
+
+
+def is_wanted(sites: Path = Path(), environ: Mapping[str, str] = os.environ) -> bool:
+	"""The environment's 0 or 1, else the setting. A setting that cannot be read is none: a worker always starts."""
+	if environ.get(VARIABLE) in ("0", "1"):
+		return environ[VARIABLE] == "1"
+	import json
+
+	try:
+		settings = json.loads((sites / "common_site_config.json").read_text())
+		return is_on(settings.get(SETTING))
+	except (OSError, ValueError, AttributeError):
+		return False
+
+
+def is_on(value: object) -> bool:
+	"""1, true, or one of them as text: people quote both."""
+	return str(value).lower() in ("1", "true")
+
+
+def with_own_classes(stock: click.Command) -> click.Command:
+	"""The same command, but for the worker classes."""
+	command = copy.copy(stock)
+
+	def run(*args, **kwargs):
+		try:
+			put_in_classes()
+		except Exception as error:  # noqa: BLE001  a worker always starts
+			click.echo(f"fmx_restart: This worker starts as Frappe's own: {error!r}", err=True)
+		return stock.callback(*args, **kwargs)
+
+	command.callback = run
+	return command
+
+
+def put_in_classes() -> None:
+	"""Where Frappe's start functions look for them. All of them or none."""
+	from frappe.utils import background_jobs
+
+	from fmx_restart.worker import classes
+
+	own = {name: getattr(classes, name) for name in CLASSES if hasattr(background_jobs, name)}
+	for name, worker in own.items():
+		setattr(background_jobs, name, worker)

@@ -1,0 +1,129 @@
+"""bench safe-restart setup worker, and which workers bench worker starts then."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
+
+import click
+from click.testing import CliRunner, Result
+
+from fmx_restart.commands import safe_restart
+from fmx_restart.commands.worker_command import SETTING, VARIABLE, is_wanted, own_commands
+
+
+class BenchCase(unittest.TestCase):
+	def setUp(self):
+		folder = tempfile.TemporaryDirectory()
+		self.addCleanup(folder.cleanup)
+		self.path = Path(folder.name)
+		for name in ("sites", "config"):
+			(self.path / name).mkdir()
+		self.file = self.path / "sites/common_site_config.json"
+		self.write('{\n "redis_queue": "redis://127.0.0.1:11000",\n "workers": {}\n}\n')
+		self.addCleanup(os.chdir, Path.cwd())
+		os.chdir(self.path / "sites")
+		environment = patch.dict(os.environ, {"FRAPPE_BENCH_ROOT": str(self.path)})
+		environment.start()
+		self.addCleanup(environment.stop)
+		os.environ.pop(VARIABLE, None)
+
+	def write(self, text: str) -> None:
+		self.file.write_text(text)
+
+	def setup(self, *words: str) -> Result:
+		return CliRunner().invoke(safe_restart, ["setup", "worker", *words], prog_name="bench safe-restart")
+
+
+class TestSetup(BenchCase):
+	def test_it_adds_one_setting_and_takes_it_out_again(self):
+		before = self.file.read_text()
+		done = self.setup("--yes")
+		self.assertEqual((done.exit_code, json.loads(self.file.read_text())[SETTING]), (0, 1), done.output)
+		self.assertIn("bench safe-restart --wait-workers", done.output)
+		self.assertIn("already", self.setup("--yes").output)
+		self.assertEqual(self.setup("--remove", "--yes").exit_code, 0)
+		self.assertEqual(self.file.read_text(), before)
+		self.assertIn("has no", self.setup("--remove").output)
+
+	def test_without_a_terminal_and_without_yes_nothing_is_changed(self):
+		before = self.file.read_text()
+		done = self.setup()
+		self.assertEqual((done.exit_code, self.file.read_text()), (7, before))
+		self.assertIn(f'"{SETTING}": 1', done.output)
+		self.assertIn("bench safe-restart setup worker --yes", done.output)
+
+	def test_a_file_that_cannot_be_read_stays_as_it_is(self):
+		self.write("{")
+		done = self.setup("--yes")
+		self.assertEqual((done.exit_code, self.file.read_text()), (7, "{"), done.output)
+
+	def test_its_mode_stays(self):
+		self.file.chmod(0o600)
+		self.setup("--yes")
+		self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+
+
+class TestSwitch(BenchCase):
+	def test_the_environment_overrules_the_setting_and_nothing_else_than_a_yes_is_one(self):
+		for text, variable, wanted in (
+			("{}", None, False),
+			(f'{{"{SETTING}": 1}}', None, True),
+			(f'{{"{SETTING}": true}}', None, True),
+			(f'{{"{SETTING}": "1"}}', "maybe", True),
+			(f'{{"{SETTING}": 1}}', "0", False),
+			(f'{{"{SETTING}": 0}}', None, False),
+			(f'{{"{SETTING}": ["x"]}}', None, False),
+			("{}", "1", True),
+			("{", None, False),
+			("[]", None, False),
+			("{", "1", True),
+		):
+			self.write(text)
+			environ = {} if variable is None else {VARIABLE: variable}
+			self.assertIs(is_wanted(Path(), environ), wanted, (text, variable))
+		self.file.unlink()
+		self.assertIs(is_wanted(Path(), {}), False)
+
+
+class TestCommands(BenchCase):
+	"""Frappe itself is not here: what stands for its module has two click commands, as Frappe's has."""
+
+	def setUp(self):
+		super().setUp()
+		self.ran = []
+		module = ModuleType("frappe.commands.scheduler")
+		module.start_worker = click.Command(
+			"worker", params=[click.Option(["--queue"])], callback=self.ran.append, help="Start a worker"
+		)
+		module.start_worker.callback = lambda queue: self.ran.append(queue)
+		module.start_worker_pool = click.Command("worker-pool", callback=lambda: self.ran.append("pool"))
+		modules = patch.dict(sys.modules, {"frappe": None, "frappe.commands.scheduler": module})
+		modules.start()
+		self.addCleanup(modules.stop)
+		self.stock = module.start_worker
+
+	def test_without_the_setting_there_are_none(self):
+		self.assertEqual(own_commands(), [])
+
+	def test_they_have_the_options_of_frappes_and_call_it(self):
+		self.write(f'{{"{SETTING}": 1}}')
+		worker, pool = own_commands()
+		self.assertEqual(
+			(worker.name, pool.name, worker.params), ("worker", "worker-pool", self.stock.params)
+		)
+		CliRunner().invoke(worker, ["--queue", "short"], catch_exceptions=False)
+		self.assertEqual(self.ran, ["short"])
+
+	def test_a_worker_starts_where_the_classes_cannot_be_loaded(self):
+		self.write(f'{{"{SETTING}": 1}}')
+		done = CliRunner().invoke(own_commands()[0], ["--queue", "short"], catch_exceptions=False)
+		self.assertEqual(self.ran, ["short"])  # there is no Frappe to import
+		self.assertIn("starts as Frappe's own", done.output)

@@ -1,0 +1,167 @@
+"""
+Workers of this app as processes of their own, beside RQ's own ones, on the queues of one bench; and jobs that count how often
+they begin and end.
+
+python -m fmx_restart.tests.worker.worker_bench KIND OPTIONS URL QUEUE… is a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import redis
+import rq
+from rq.job import Job
+from rq.worker import SimpleWorker
+
+import fmx_restart
+from fmx_restart.tests.adapters.forked import Forked
+from fmx_restart.tests.adapters.redis_server import RedisServer
+from fmx_restart.tests.adapters.rq_bench import CHECKOUT, RqBench, release_key
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.worker.claims import Claim, claims_key, parsed
+from fmx_restart.worker.lossless import Lossless
+from fmx_restart.worker.owners import IS_OURS
+
+BEGUN, DONE, FAILED = "rq:test:begun", "rq:test:done", "rq:test:failed"
+
+
+class NoFork(Lossless, SimpleWorker):
+	"""As Frappe's FrappeWorkerNoFork: a job runs in the worker's own process."""
+
+	forks = False
+
+
+KINDS = {"lossless": Lossless, "nofork": NoFork, "stock": rq.Worker}
+
+
+class WorkerBench(RqBench):
+	"""`folder`: for the bench's sites, where workers run and read their settings."""
+
+	def __init__(self, server: RedisServer, folder: Path, **given) -> None:
+		super().__init__(server, **given)
+		self.sites = folder
+
+	def set(self, **settings) -> None:
+		(self.sites / "common_site_config.json").write_text(json.dumps(settings))
+
+	def start(self, *queues: str, kind: str = "lossless", user: str | None = None, **options) -> int:
+		"""Its pid, once it is idle or suspended, unless it works in burst mode: then once it has ended."""
+		command = [sys.executable, "-m", __name__, kind, json.dumps(options), self.server.url(user)]
+		with (self.sites / "worker.log").open("a") as log:
+			process = Forked(
+				[*command, *self.names(*(queues or ("short",)))],
+				cwd=self.sites,
+				env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+				stdin=subprocess.DEVNULL,
+				stdout=log,
+				stderr=log,
+			)
+		self._processes[process.pid] = process
+		if options.get("burst"):
+			self.wait(process.pid)
+		else:
+			eventually(lambda: self.state(process.pid) in ("idle", "suspended", "busy"), self.log)
+		return process.pid
+
+	@property
+	def log(self) -> str:
+		return "the worker is ready:\n" + (self.sites / "worker.log").read_text()
+
+	def signal(self, pid: int, number: int) -> None:
+		self._processes[pid].send_signal(number)
+
+	def signal_horse(self, pid: int, number: int) -> None:
+		"""The process of its job."""
+		[horse] = psutil.Process(pid).children()
+		horse.send_signal(number)
+
+	def kill(self, pid: int) -> None:
+		"""The worker's process alone, as the kernel kills it, at this instant."""
+		process = self._processes.pop(pid)
+		process.kill()
+		process.wait()
+
+	def wait(self, pid: int) -> int:
+		"""Its exit code, once it has ended."""
+		return self._processes.pop(pid).wait(30)
+
+	def enqueue_counted(self, id: str, queue: str = "short", *, seconds: float = 0, **given) -> Job:
+		inner = {"seconds": seconds, "waits": given.pop("waits", False)}
+		on_failure = {"on_failure": given.pop("on_failure")} if "on_failure" in given else {}
+		kwargs = {
+			"site": "one.localhost",
+			"method": given.pop("method", f"{__name__}.counted"),
+			"kwargs": inner,
+		}
+		return self.queue(queue).enqueue_call(
+			counted, kwargs=kwargs, timeout=given.pop("timeout", 300), job_id=id, **on_failure, **given
+		)
+
+	def record(self, pid: int) -> dict[str, str]:
+		for key in self.connection.smembers("rq:workers"):
+			fields = {name.decode(): value.decode() for name, value in self.connection.hgetall(key).items()}
+			if fields.get("pid") == str(pid) and "death" not in fields:
+				return fields
+		return {}
+
+	def state(self, pid: int) -> str | None:
+		return self.record(pid).get("state")
+
+	def is_ours(self, pid: int) -> bool:
+		return IS_OURS in self.record(pid)
+
+	def claims(self) -> dict[str, Claim]:
+		held = self.connection.hgetall(claims_key(self.id))
+		return {name.decode(): parsed(raw) for name, raw in held.items()}
+
+	def status(self, id: str) -> str | None:
+		value = self.connection.hget(f"rq:job:{id}", "status")
+		return value and value.decode()
+
+	def waiting(self, queue: str = "short") -> list[str]:
+		return [id.decode() for id in self.connection.lrange(f"rq:queue:{self.id}:{queue}", 0, -1)]
+
+	def count(self, key: str, id: str) -> int:
+		return int(self.connection.hget(key, id) or 0)
+
+	def has_begun(self, id: str, times: int = 1) -> None:
+		eventually(lambda: self.count(BEGUN, id) >= times, f"{id} has begun: {self.log}")
+
+	def is_done(self, id: str) -> None:
+		eventually(lambda: self.status(id) == "finished", f"{id} is done: {self.log}")
+
+
+def counted(site: str, method: str, kwargs: dict) -> None:
+	job = rq.get_current_job()
+	job.connection.hincrby(BEGUN, job.id, 1)
+	if kwargs["waits"]:
+		job.connection.blpop(release_key(job.id), timeout=50)
+	time.sleep(kwargs["seconds"])
+	job.connection.hincrby(DONE, job.id, 1)
+
+
+def on_failure(job: Job, connection: redis.Redis, kind: type, error: Exception, _traceback: object) -> None:
+	connection.hincrby(FAILED, job.id, 1)
+
+
+@fmx_restart.restartable(tries=2)
+def decorated() -> None:
+	"""Its name stands in jobs' arguments."""
+
+
+def work(kind: str, options: str, url: str, *queues: str) -> None:
+	connection = redis.Redis.from_url(url)
+	KINDS[kind]([rq.Queue(name, connection=connection) for name in queues], connection=connection).work(
+		**json.loads(options)
+	)
+
+
+if __name__ == "__main__":
+	work(*sys.argv[1:])

@@ -1,0 +1,116 @@
+"""The claims of one bench's workers: who has which job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import rq
+from redis import Redis
+from rq.queue import Queue
+from rq.registry import StartedJobRegistry
+from rq.suspension import WORKERS_SUSPENDED
+
+from fmx_restart.worker.scripts import LET_GO, POP, START
+
+#: From rq 2.0 on, the started registry lists executions: "<job id>:<execution id>"
+HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
+MOST_TRIES = 3  # of a job whose process died again and again before it was started
+
+
+class Claim(NamedTuple):
+	state: str  # popped or started
+	queue: str  # its key
+	id: str  # of the job
+	at: float  # seconds since the epoch, by Redis' clock: when it was popped
+	raw: bytes  # as it stands in Redis
+
+	@property
+	def queue_name(self) -> str:
+		return self.queue[len(Queue.redis_queue_namespace_prefix) :]
+
+
+class KilledJob(NamedTuple):
+	"""What becomes of a job whose process is killed."""
+
+	policy: str = "fail"  # or requeue
+	tries: int = 0  # how often it may go back
+
+
+def claims_key(bench_id: str) -> str:
+	return f"rq:fmx:{bench_id}:claims"
+
+
+def bench_of(queue_name: str) -> str:
+	"""Frappe's names of queues are <bench id>:<queue>."""
+	return queue_name.rpartition(":")[0]
+
+
+def parsed(raw: bytes) -> Claim | None:
+	"""None for what is no claim."""
+	try:
+		fields = json.loads(raw.decode(errors="surrogateescape"))
+		state, queue, id, at = (fields[name] for name in ("state", "queue", "id", "at"))
+	except (ValueError, TypeError, KeyError):
+		return None
+	is_claim = isinstance(queue, str) and isinstance(id, str) and isinstance(at, int | float)
+	return Claim(state, queue, id, at, raw) if is_claim and state in ("popped", "started") else None
+
+
+class Claims:
+	"""`name`: of the worker that asks."""
+
+	def __init__(self, connection: Redis, bench_id: str, name: str) -> None:
+		self.connection, self.key, self.name = connection, claims_key(bench_id), name
+		self._keys = [self.key, WORKERS_SUSPENDED]
+		self._pop, self._start, self._let_go = map(connection.register_script, (POP, START, LET_GO))
+
+	def pop(self, queue_keys: Sequence[str]) -> tuple[str, Claim | None]:
+		"""What to do, as POP in scripts.py says it, and the claim where there is one."""
+		what, raw = self._pop(keys=[*self._keys, *queue_keys], args=[self.name])
+		return what.decode(), parsed(raw)
+
+	def start(self, claim: Claim, killed: KilledJob, seconds: float) -> bool:
+		"""Whether the job may be run. `seconds`: until RQ gives it up, unless its worker beats."""
+		registry = StartedJobRegistry.key_template.format(claim.queue_name)
+		listed_for = "" if HAS_EXECUTIONS else int(seconds)
+		id = claim.id.encode(errors="surrogateescape")
+		arguments = [self.name, id, killed.policy, killed.tries, listed_for]
+		return bool(self._start(keys=[*self._keys, registry], args=arguments))
+
+	def let_go(
+		self, owner: str, raw: bytes = b"", *, is_owner: bool = False, is_killed: bool = False
+	) -> tuple[str, Claim | None]:
+		"""
+		What became of the job, as LET_GO in scripts.py says it. `raw`: nothing happens to another claim than this.
+		`is_killed`: a job that was not started counts as killed, too.
+		"""
+		flags = [int(is_owner), int(is_killed), MOST_TRIES, int(HAS_EXECUTIONS)]
+		what, held = self._let_go(keys=self._keys, args=[owner, raw, *flags])
+		return what.decode(), parsed(held)
+
+	def forget(self) -> None:
+		"""This worker's own: its job is gone."""
+		self.connection.hdel(self.key, self.name)
+
+	def of_others(self) -> dict[str, Claim]:
+		"""Worker's name → claim."""
+		found = read_claims(self.connection, self.key)
+		return {name: claim for name, claim in found.items() if name != self.name}
+
+
+def read_claims(connection: Redis, key: str) -> dict[str, Claim]:
+	"""Worker's name → claim. What is none is left out."""
+	held = connection.hgetall(key)
+	found = {name.decode(errors="surrogateescape"): parsed(raw) for name, raw in held.items()}
+	return {name: claim for name, claim in found.items() if claim}
+
+
+def remove_started(connection: Redis, claim: Claim) -> None:
+	"""What RQ lists of it as started, whichever execution: its failure is recorded."""
+	key = StartedJobRegistry.key_template.format(claim.queue_name)
+	for member in connection.zrange(key, 0, -1):
+		id = member.decode(errors="surrogateescape")
+		if (id.rpartition(":")[0] if HAS_EXECUTIONS else id) == claim.id:
+			connection.zrem(key, member)

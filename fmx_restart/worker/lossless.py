@@ -1,0 +1,338 @@
+"""
+A worker of RQ that loses no job, whoever stops it. Lossless goes before any worker class of rq 1.15 to 2.x, and leaves all
+that is not about waiting, popping, starting and stopping to that class.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError, NoPermissionError, RedisError, TimeoutError
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.queue import Queue
+from rq.registry import AbandonedJobError
+from rq.worker import StopRequested, Worker, WorkerStatus
+
+from fmx_restart.worker.bells import SELDOM, Bells
+from fmx_restart.worker.claims import Claim, Claims, bench_of, remove_started
+from fmx_restart.worker.horse import dies_with, has_ended, opened
+from fmx_restart.worker.killed_jobs import read_policies
+from fmx_restart.worker.owners import is_gone, mark
+from fmx_restart.worker.stop import Stop, leave_to_the_worker
+
+AWAY = (ConnectionError, TimeoutError)  # Redis may come back
+PAUSES = (0.1, 1.0, 3.0)  # seconds between attempts to reach Redis in the middle of a job's start
+LONGEST_PAUSE = 10.0
+SWEEP_EVERY = 5.0
+BEAT_EVERY = 60.0  # seconds, while the worker is idle; its record lasts eight minutes
+KILLED = (
+	"The process that ran this job ended before the job did: it was killed by a process manager, by a person, or because"
+	" memory was short. It belonged to worker {owner}. The job may have done a part of its work."
+)
+
+
+class Lossless(Worker):
+	forks = True  # each job has a process of its own
+	connection_timeout = 60  # seconds: unlike RQ's, the worker blocks on none of its own connections
+
+	def __init__(self, *args: Any, **kwargs: Any) -> None:
+		with may_list_no_clients(kwargs.get("connection")):
+			super().__init__(*args, **kwargs)
+		self.claim: Claim | None = None
+		self._horse_died = False
+		self._swept_at = self._beaten_at = 0.0
+
+	def work(self, *args: Any, **kwargs: Any) -> bool:
+		self.stop = Stop()
+		self.stop.listen()  # RQ does so after it has registered
+		names = self.queue_names()
+		self.claims = Claims(self.connection, bench_of(names[0]), self.name)
+		self.bells = Bells(self.connection, [queue.key for queue in self.queues])
+		self.policies = read_policies(Path())
+		self._prctl = ctypes.CDLL(None).prctl
+		try:
+			return super().work(*args, **kwargs)
+		finally:
+			self.bells.take_down()
+
+	def register_birth(self) -> None:
+		super().register_birth()
+		mark(self.connection, self.key)
+
+	# Signals
+
+	def _install_signal_handlers(self) -> None:
+		"""They are there already."""
+
+	@property
+	def is_leaving(self) -> bool:
+		return self.stop.asked_at is not None
+
+	# The wait and the pop
+
+	def check_for_suspension(self, burst: bool) -> None:
+		"""POP looks, in the same step."""
+
+	def dequeue_job_and_maintain_ttl(
+		self, timeout: int | None, max_idle_time: int | None = None
+	) -> tuple[Job, Queue] | None:
+		"""None where there is no job: RQ's way to say that a worker in burst mode, or one idle for too long, ends."""
+		idle_since, pause, is_burst = time.monotonic(), PAUSES[0], timeout is None
+		self.procline(f"Listening on {','.join(self.queue_names())}")
+		while not self.is_leaving:
+			try:
+				what, job = self.next_step(is_burst=is_burst)
+			except AWAY as error:
+				self.log.error("Worker %s: Redis does not answer: %s", self.name, error)
+				self.stop.wait(pause)
+				pause = min(pause * 2, LONGEST_PAUSE)
+				continue
+			pause = PAUSES[0]
+			if job:
+				return job
+			is_idle = what == "none"
+			if is_idle and (is_burst or 0 < (max_idle_time or 0) < time.monotonic() - idle_since):
+				return None
+		self.handle_warm_shutdown_request()
+		raise StopRequested
+
+	def next_step(self, *, is_burst: bool) -> tuple[str, tuple[Job, Queue] | None]:
+		"""One look, and one wait where there is no job. Returns what POP said, and the job."""
+		self.keep_house()
+		what, claim = self.claims.pop([queue.key for queue in self._ordered_queues])
+		if what == "job" and claim:
+			return what, self.fetched(claim)
+		if what == "suspended" and is_burst:
+			self.log.info("Worker %s: the queue is suspended, quitting", self.name)
+			raise StopRequested
+		self.be(WorkerStatus.SUSPENDED if what == "suspended" else WorkerStatus.IDLE)
+		if what == "unfinished":
+			self.let_go_own(is_killed=True)
+		elif what == "suspended":
+			self.stop.wait(SELDOM)
+		elif not is_burst:
+			self.wait_for_a_bell()
+		return what, None
+
+	def be(self, state: WorkerStatus) -> None:
+		if self._state != state:
+			if state == WorkerStatus.SUSPENDED:
+				self.log.info("Worker %s: the queue is suspended", self.name)
+			self.set_state(state)
+
+	def keep_house(self) -> None:
+		"""What RQ does between two pops, and the sweep."""
+		self.stop.hear()
+		now = time.monotonic()
+		if now - self._beaten_at > BEAT_EVERY:
+			self.heartbeat()
+		if self.should_run_maintenance_tasks:
+			self.run_maintenance_tasks()
+		if now - self._swept_at > SWEEP_EVERY:
+			self._swept_at = now
+			self.sweep()
+
+	def wait_for_a_bell(self) -> None:
+		files, seconds = self.bells.hang()
+		for file in self.stop.wait(seconds, files):
+			self.bells.answer(file)
+
+	def fetched(self, claim: Claim) -> tuple[Job, Queue] | None:
+		"""None for a job that was deleted. Raises what RQ raises for one that cannot be read; it is let go with a mark."""
+		self.claim = claim
+		queue = next((queue for queue in self.queues if queue.key == claim.queue), self.queues[0])
+		try:
+			job = self.job_class.fetch(claim.id, connection=self.connection, serializer=self.serializer)
+		except NoSuchJobError:
+			self.claims.forget()
+			return None
+		except RedisError:
+			raise
+		except Exception:
+			self._horse_died = True  # not for ever round and round
+			raise
+		self.reorder_queues(reference_queue=queue)
+		job.redis_server_version = self.get_redis_server_version()
+		description = f" {job.description}" if self.log_job_description else ""
+		self.log.info("%s:%s (%s)", queue.name, description, job.id)
+		return job, queue
+
+	def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+		self._beaten_at = time.monotonic()
+		with suppress(*AWAY):  # a worker that quits takes its job with it
+			super().heartbeat(*args, **kwargs)
+
+	def maintain_heartbeats(self, job: Job) -> None:
+		with suppress(*AWAY):
+			super().maintain_heartbeats(job)
+
+	def set_current_job_working_time(self, *args: Any, **kwargs: Any) -> None:
+		with suppress(*AWAY):
+			super().set_current_job_working_time(*args, **kwargs)
+
+	# The job
+
+	def execute_job(self, job: Job, queue: Queue) -> None:
+		if self.is_leaving:
+			raise StopRequested  # teardown puts it back
+		self._horse_died, self._parent = False, os.getpid()
+		if not self.forks and not self.may_start(job):
+			return
+		try:
+			super().execute_job(job, queue)
+		except StopRequested:
+			if not self.forks:  # Frappe ends a worker without processes of jobs so when a job's time is over
+				super().handle_job_failure(job, queue, exc_string=traceback.format_exc())
+			raise
+		except AWAY as error:  # the next pop says whether the job is over
+			self.log.error("Worker %s: Redis does not answer: %s", self.name, error)
+
+	def setup_work_horse_signals(self) -> None:
+		leave_to_the_worker()
+		dies_with(self._parent, self._prctl)
+
+	def prepare_job_execution(self, job: Job, *args: Any, **kwargs: Any) -> None:
+		if self.is_horse and not self.may_start(job):
+			self.log.warning("Worker %s: %s was given to another worker, or deleted", self.name, job.id)
+			os._exit(0)
+		persistently(lambda: super(Lossless, self).prepare_job_execution(job, *args, **kwargs))
+
+	def may_start(self, job: Job) -> bool:
+		queue = self.claim.queue_name[len(bench_of(self.claim.queue_name)) + 1 :]
+		killed = self.policies.of(job, queue)
+		seconds = self.get_heartbeat_ttl(job)
+		return bool(persistently(lambda: self.claims.start(self.claim, killed, seconds)))
+
+	def wait_for_horse(self) -> tuple:
+		"""As RQ's, but a signal to this process is heard meanwhile."""
+		with opened(self.horse_pid) as files:
+			while not has_ended(self.horse_pid):
+				if self.stop.is_cold:
+					self.end_horse()
+					raise StopRequested
+				if self.is_leaving and self._shutdown_requested_date is None:
+					self.tell_that_it_leaves()
+				self.stop.wait(0.1 if not files else 3600.0, files)
+		return super().wait_for_horse()
+
+	def tell_that_it_leaves(self) -> None:
+		self._shutdown_requested_date = datetime.now(timezone.utc)
+		self.log.info("Worker %s: it leaves when its job has ended", self.name)
+		with suppress(*AWAY):
+			self.set_shutdown_requested_date()
+
+	def end_horse(self) -> None:
+		"""Teardown says what becomes of the job."""
+		self.kill_horse()
+		super().wait_for_horse()
+		self._horse_pid, self._horse_died = 0, True
+
+	def handle_work_horse_killed(self, job: Job, *about: Any) -> None:
+		"""RQ calls this when the process of a job ended and the job did not."""
+		super().handle_work_horse_killed(job, *about)
+		elapsed = now_as(job.started_at) - job.started_at
+		self._horse_died = not 0 < (job.timeout or 0) < elapsed.total_seconds()  # else its time was over
+
+	def handle_job_failure(self, job: Job, *args: Any, **kwargs: Any) -> None:
+		"""RQ calls this right after it."""
+		if self._horse_died and not self.is_horse:
+			self._horse_died = False
+			what, _ = self.claims.let_go(self.name, is_owner=True, is_killed=True)
+			if what != "failed":
+				self.log.warning("Worker %s: %s was killed: %s", self.name, job.id, what)
+				self.set_current_job_id(None)
+				return
+		super().handle_job_failure(job, *args, **kwargs)
+
+	# What is left of a worker that is no more
+
+	def sweep(self) -> None:
+		for owner, claim in self.claims.of_others().items():
+			if is_gone(self.connection, owner, claim):
+				what, _ = self.claims.let_go(owner, claim.raw)
+				self.told_apart(what, owner, claim)
+
+	def let_go_own(self, *, is_killed: bool) -> None:
+		what, claim = self.claims.let_go(self.name, is_owner=True, is_killed=is_killed)
+		if claim:
+			self.told_apart(what, self.name, claim)
+
+	def told_apart(self, what: str, owner: str, claim: Claim) -> None:
+		if what in ("returned", "requeued", "failed"):
+			self.log.warning("Worker %s: %s of worker %s is %s", self.name, claim.id, owner, what)
+		if what == "failed":
+			self.fail_killed_job(owner, claim)
+
+	def fail_killed_job(self, owner: str, claim: Claim) -> None:
+		"""As RQ fails a job whose worker is gone, its callback included. Where this breaks off, RQ does it in a minute."""
+		queue = self.queue_class.from_queue_key(
+			claim.queue, connection=self.connection, job_class=self.job_class, serializer=self.serializer
+		)
+		try:
+			job = self.job_class.fetch(claim.id, connection=self.connection, serializer=self.serializer)
+		except NoSuchJobError:
+			return
+		job.ended_at = job.ended_at or now_as(job.started_at)
+		self.execution = None  # of RQ 2: it is another job's
+		try:
+			error = AbandonedJobError(KILLED.format(owner=owner))
+			job.execute_failure_callback(self.death_penalty_class, AbandonedJobError, error, None)
+		except Exception:
+			self.log.exception("Worker %s: the failure callback of %s failed", self.name, claim.id)
+		super().handle_job_failure(job, queue, exc_string=KILLED.format(owner=owner))
+		remove_started(self.connection, claim)
+
+	def teardown(self) -> None:
+		if not self.is_horse:
+			if self.horse_pid:
+				self.end_horse()
+			with suppress(RedisError):  # otherwise the sweep of another does it
+				self.let_go_own(is_killed=self._horse_died)
+		super().teardown()
+
+
+def now_as(moment: datetime | None) -> datetime:
+	"""In UTC, with a time zone where that moment has one: RQ 1 writes none."""
+	now = datetime.now(timezone.utc)
+	return now if moment is None or moment.tzinfo else now.replace(tzinfo=None)
+
+
+@contextmanager
+def may_list_no_clients(connection: Redis | None) -> Iterator[None]:
+	"""RQ wants its own address of Redis. Frappe's Redis users may not ask for that, and their workers shall start too."""
+	if connection is None:
+		yield
+		return
+	ask = connection.client_list
+
+	def listed(*args: Any, **kwargs: Any) -> list:
+		try:
+			return ask(*args, **kwargs)
+		except NoPermissionError:
+			return []
+
+	connection.client_list = listed
+	try:
+		yield
+	finally:
+		del connection.client_list
+
+
+def persistently(act: Callable[[], Any]) -> Any:
+	"""In the process of a job, when Redis is away for a moment: a job that is not begun is not lost."""
+	for pause in PAUSES:
+		try:
+			return act()
+		except AWAY:
+			time.sleep(pause)
+	return act()

@@ -1,0 +1,139 @@
+"""
+The three steps of a claim, each as one script: Redis does all of it, or nothing.
+
+A claim is a field of the hash rq:fmx:<bench>:claims: the worker's name → JSON with `state` (popped or started), `queue` (its
+key), `id` (the job's) and `at` (seconds since the epoch, by Redis' clock). START adds what becomes of the job if its process
+is killed: `policy` (fail or requeue) and `tries` (how often it may go back).
+
+A Redis that is full refuses HSET, but neither HDEL and LPOP nor what follows a write of the same script. So each writes one of
+these first.
+"""
+
+from __future__ import annotations
+
+from rq.job import Job
+from rq.queue import Queue
+from rq.registry import StartedJobRegistry
+
+#: A field of the job's hash: how often its process was killed
+TRIES = "fmx_tries"
+#: Seconds after which RQ itself fails a job whose failure nobody recorded
+RECORDED_WITHIN = 60
+
+_SHARED = f"""
+local claims, me = KEYS[1], ARGV[1]
+local is_suspended = redis.call('EXISTS', KEYS[2]) == 1
+local function key_of(claim) return '{Job.redis_job_namespace_prefix}' .. claim.id end
+local function is_open(claim, owner)
+	local job = redis.call('HMGET', key_of(claim), 'status', 'worker_name')
+	if claim.state == 'popped' then return job[1] == 'queued' end
+	return job[1] == 'started' and job[2] == owner
+end
+local function put_back(claim)
+	redis.call('SADD', '{Queue.redis_queues_keys}', claim.queue)
+	redis.call('LPUSH', claim.queue, claim.id)
+end
+"""
+
+#: KEYS: claims, rq:suspended, then the queues in the order in which they are served. ARGV: this worker's name.
+#: Returns what is to be done, and the claim: job (a new one, or the one whose answer was lost on its way), unfinished (the
+#: process of the last job ended and nobody recorded it), suspended, none. A job that was popped, not started, goes back to its
+#: queue while that is suspended.
+POP = (
+	_SHARED
+	+ """
+local held = redis.call('HGET', claims, me)
+if held then
+	local claim = cjson.decode(held)
+	local is_ours = is_open(claim, me)
+	if claim.state == 'popped' and is_ours and not is_suspended then return {'job', held} end
+	if claim.state == 'started' and is_ours then return {'unfinished', held} end
+	redis.call('HDEL', claims, me)
+	if is_ours then put_back(claim) end
+end
+if is_suspended then return {'suspended', ''} end
+for i = 3, #KEYS do
+	local id = redis.call('LPOP', KEYS[i])
+	if id then
+		local at = tonumber(redis.call('TIME')[1])
+		local claim = cjson.encode({state = 'popped', queue = KEYS[i], id = id, at = at})
+		redis.call('HSET', claims, me, claim)
+		return {'job', claim}
+	end
+end
+return {'none', ''}
+"""
+)
+
+#: KEYS: claims, rq:suspended, the started registry of the job's queue. ARGV: this worker's name, the job's id, its policy, its
+#: tries, seconds until RQ gives it up ("" where RQ has listed it as started already). Returns 1 if the job may be run; 0 if the
+#: claim is another's meanwhile, or if the job was deleted or canceled. Asked again, it gives the same answer.
+START = (
+	_SHARED
+	+ """
+local held = redis.call('HGET', claims, me)
+local claim = held and cjson.decode(held)
+if not claim or claim.id ~= ARGV[2] then return 0 end
+if claim.state == 'started' then return is_open(claim, me) and 1 or 0 end
+redis.call('HDEL', claims, me)
+local status = redis.call('HGET', key_of(claim), 'status')
+if not status or status == 'canceled' then return 0 end
+claim.state, claim.policy, claim.tries = 'started', ARGV[3], tonumber(ARGV[4])
+redis.call('HSET', claims, me, cjson.encode(claim))
+redis.call('HSET', key_of(claim), 'status', 'started', 'worker_name', me)
+if ARGV[5] ~= '' then
+	redis.call('ZADD', KEYS[3], redis.call('TIME')[1] + ARGV[5], claim.id)
+end
+return 1
+"""
+)
+
+#: KEYS: claims, rq:suspended. ARGV: the owner's name, its claim as it was read ("" for whatever it is), "1" if this is the owner,
+#: "1" if a job that was not started counts as killed, the tries of such a job, "1" where RQ lists executions (rq 2).
+#: Returns what became of the job, and the claim: nothing (there is no such claim), over (the job has ended, or RQ put it
+#: back), suspended (an operation may be ending it just now: later), returned (not started: to the front), requeued (killed: to
+#: the front), failed (the caller has to record that; until then RQ lists it as started, and fails it after RECORDED_WITHIN).
+LET_GO = (
+	_SHARED
+	+ f"""
+local held = redis.call('HGET', claims, me)
+if not held or (ARGV[2] ~= '' and ARGV[2] ~= held) then return {{'nothing', ''}} end
+local claim, is_owner = cjson.decode(held), ARGV[3] == '1'
+if claim.state == 'started' and is_suspended and not is_owner then return {{'suspended', held}} end
+redis.call('HDEL', claims, me)
+if not is_open(claim, me) then return {{'over', held}} end
+local tries = 0
+if claim.state == 'started' or ARGV[4] == '1' then
+	tries = redis.call('HINCRBY', key_of(claim), '{TRIES}', 1)
+end
+local goes_back = claim.state == 'popped' or (claim.policy == 'requeue' and not is_suspended)
+local fails = not goes_back or tries > (claim.tries or tonumber(ARGV[5]))
+local name = string.sub(claim.queue, {len(Queue.redis_queue_namespace_prefix) + 1})
+local started, entries = '{StartedJobRegistry.key_template.format("")}' .. name, 0
+local until_recorded = redis.call('TIME')[1] + {RECORDED_WITHIN}
+for _, member in ipairs(redis.call('ZRANGE', started, 0, -1)) do
+	local id, execution = member, ''
+	if ARGV[6] == '1' then id, execution = string.match(member, '^(.*):([^:]*)$') end
+	if id == claim.id then
+		entries = entries + 1
+		if fails then
+			redis.call('ZADD', started, until_recorded, member)
+		else
+			redis.call('ZREM', started, member)
+			redis.call('DEL', 'rq:execution:' .. member)
+		end
+	end
+end
+if fails then
+	redis.call('HDEL', key_of(claim), '{TRIES}')
+	local entry = ARGV[6] == '1' and claim.id .. ':fmx' or claim.id
+	if entries == 0 then redis.call('ZADD', started, until_recorded, entry) end
+	return {{'failed', held}}
+end
+redis.call('DEL', 'rq:executions:' .. claim.id)
+redis.call('HSET', key_of(claim), 'status', 'queued')
+redis.call('HDEL', key_of(claim), 'started_at', 'worker_name', 'last_heartbeat')
+put_back(claim)
+return {{claim.state == 'started' and 'requeued' or 'returned', held}}
+"""
+)
