@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 PAUSE = 1.0  # seconds without bells after one could not be hung up
 OFTEN = 0.05  # seconds between two looks where there is no bell
-SELDOM = 1.0  # seconds between two looks where there is one for each queue: at the fence, and at other workers' claims
+SELDOM = 0.9  # seconds between two looks where there is one for each queue: at the fence, and at other workers' claims
 
 
 class Bells:

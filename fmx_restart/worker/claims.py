@@ -64,11 +64,12 @@ class Claims:
 	def __init__(self, connection: Redis, bench_id: str, name: str) -> None:
 		self.connection, self.key, self.name = connection, claims_key(bench_id), name
 		self._keys = [self.key, WORKERS_SUSPENDED]
+		self.others = 1  # who have a claim, as the last pop told
 		self._pop, self._start, self._let_go = map(connection.register_script, (POP, START, LET_GO))
 
 	def pop(self, queue_keys: Sequence[str]) -> tuple[str, Claim | None]:
 		"""What to do, as POP in scripts.py says it, and the claim where there is one."""
-		what, raw = self._pop(keys=[*self._keys, *queue_keys], args=[self.name])
+		what, raw, self.others = self._pop(keys=[*self._keys, *queue_keys], args=[self.name])
 		return what.decode(), parsed(raw)
 
 	def start(self, claim: Claim, killed: KilledJob, seconds: float) -> bool:

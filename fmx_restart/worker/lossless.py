@@ -138,7 +138,7 @@ class Lossless(Worker):
 			self.heartbeat()
 		if self.should_run_maintenance_tasks:
 			self.run_maintenance_tasks()
-		if now - self._swept_at > SWEEP_EVERY:
+		if self.claims.others and now - self._swept_at > SWEEP_EVERY:
 			self._swept_at = now
 			self.sweep()
 
