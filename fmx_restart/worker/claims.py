@@ -39,6 +39,7 @@ class KilledJob(NamedTuple):
 
 
 def claims_key(bench_id: str) -> str:
+	"""Frappe's Redis ACL lets a bench write rq:[^q]* only."""
 	return f"rq:fmx:{bench_id}:claims"
 
 

@@ -47,6 +47,7 @@ class Policies:
 
 
 def is_number(value: object) -> bool:
+	"""Whether it can say how often a job may go back."""
 	return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1000
 
 
