@@ -79,7 +79,8 @@ def without_lost_git(dependencies: dict[str, str], lock: Path) -> dict[str, str]
 	text = lock.read_text() if lock.exists() else ""
 
 	def release(name: str, wanted: str) -> str:
-		if not wanted.startswith("git+") or is_reachable(wanted.removeprefix("git+").partition("#")[0]):
+		host = git_address(wanted)
+		if not host or is_reachable(host):
 			return wanted
 		found = re.search(
 			rf'^"?{re.escape(name)}@{re.escape(wanted)}"?:\n\s+version "([^"]+)"', text, re.MULTILINE
@@ -87,6 +88,14 @@ def without_lost_git(dependencies: dict[str, str], lock: Path) -> dict[str, str]
 		return found[1] if found else "*"
 
 	return {name: release(name, wanted) for name, wanted in dependencies.items()}
+
+
+def git_address(wanted: str) -> str:
+	"""Of a dependency that npm fetches from a git host, as package.json writes it; empty for one of the registry."""
+	place = wanted.partition("#")[0]
+	if place.startswith("github:"):
+		return f"https://github.com/{place.removeprefix('github:')}"
+	return place.removeprefix("git+") if place.startswith("git+") else ""
 
 
 def npm(arguments: list[str], folder: Path, log: Path) -> None:
