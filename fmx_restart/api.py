@@ -33,6 +33,7 @@ def preview(  # noqa: PLR0913 (the options of the command, by the same names)
 	migrate_timeout: float | None = None,
 	backup: bool = False,
 	skip_failing: bool = False,
+	hold_web: bool = False,
 	force: bool = False,
 	sites: list | str | None = None,
 	maintenance_mode: list | str | None = None,
@@ -59,6 +60,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	migrate_timeout: float | None = None,
 	backup: bool = False,
 	skip_failing: bool = False,
+	hold_web: bool = False,
 	force: bool = False,
 	sites: list | str | None = None,
 	maintenance_mode: list | str | None = None,
@@ -76,6 +78,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	:param rolling_share: percentage of a queue's workers that is replaced at once, "25%".
 	:param rolling_max_failures: rolling stops when this many processes did not come back; 1 by default.
 	:param migrate: migrate `sites` between drain and restart; by default this site. System Manager only.
+	:param hold_web: stop web during the migration and let its requests wait. Control sites only.
 	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed; none: never. Default: migrate, with a migration.
 	:param idempotency_key: the same key names the same operation, however often it is sent.
 	:param from_web: launch it from the web process; also an operation that no worker is free to launch.

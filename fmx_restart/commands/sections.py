@@ -22,7 +22,7 @@ class ShortPath(click.Context):
 
 	@property
 	def command_path(self) -> str:
-		""" "bench safe-restart", as typed, without the name of the group that Frappe puts between."""
+		"""As typed, "bench safe-restart": without the name of the group that Frappe puts between."""
 		words = super().command_path.split()
 		if words[:2] == BENCH_GROUP:
 			words = ["bench", *words[2:]]

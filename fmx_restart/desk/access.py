@@ -32,6 +32,8 @@ GENTLE = {Strategy.WAIT_WORKERS, Strategy.ROLLING}
 #: Seconds that such a site may keep the queues of all others standing: what the command does unless told
 LONGEST_WAIT = DRAIN_TIMEOUT
 LONGEST_MIGRATION = TIMEOUT
+#: Options of `start` that are for control sites: they reach beyond the site, or kill jobs
+ONLY_CONTROL = {"on_timeout", "force_kill_timeout", "sites", "hold_web", "force"}
 UNREADABLE = AccessRule(frozenset(), Mode.OFF)
 
 
@@ -143,6 +145,8 @@ def refusal_to_start(access: Access, options: Options) -> str:
 		return _("This site may not kill jobs.")
 	if not {*options.sites, *options.web_sites} <= {access.site}:
 		return _("This site may not migrate or close another site.")
+	if options.migration is not None and options.migration.hold_web:
+		return _("This site may not hold web: requests to other sites would wait, too.")
 	return refusal_of_patience(options)
 
 
@@ -237,7 +241,7 @@ def refused_options(access: Access) -> list[str]:
 	"""Options of `start` that this user of this site may not use, for Desk, which does not offer them."""
 	is_manager = frappe.session.user == "Administrator" or MANAGER in frappe.get_roles()
 	refused = set() if is_manager else {"migrate", "force"}
-	refused |= set() if access.is_control else {"on_timeout", "force_kill_timeout", "sites", "force"}
+	refused |= set() if access.is_control else ONLY_CONTROL
 	return sorted(refused)
 
 

@@ -7,6 +7,7 @@ from frappe import _
 
 from fmx_restart.engine.format import span
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 
 #: They replace each busy worker when its own job ends
@@ -14,11 +15,11 @@ PATIENT = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 
 
 def consequences(options: Options, plan: Plan) -> list[str]:
-	"""What a restart with these options would do now: sentences for the preview, most important first."""
+	"""What a restart with these options would do now: sentences for the preview."""
 	about_jobs = (
 		of_jobs(options, plan) if options.touches_jobs else [_("Workers and their jobs are left alone.")]
 	)
-	return [*about_jobs, *of_migration(options), *of_processes(options, plan)]
+	return [*about_jobs, *of_maintenance(options), *of_migration(options), *of_processes(options, plan)]
 
 
 def of_jobs(options: Options, plan: Plan) -> list[str]:
@@ -66,11 +67,25 @@ def if_forced(on_timeout: OnTimeout) -> str:
 	return _("They are killed now and named in the report. They are not run again automatically.")
 
 
+def of_maintenance(options: Options) -> list[str]:
+	"""When users get the maintenance page."""
+	known = {Phase.DRAIN: _("the drain"), Phase.MIGRATE: _("the migration"), Phase.RESTART: _("the restart")}
+	during = [name for phase, name in known.items() if phase in options.maintenance]
+	if not during:
+		return []
+	return [_("{0} is in maintenance mode during {1}.").format(sites_of(options), ", ".join(during))]
+
+
+def sites_of(options: Options) -> str:
+	"""The sites that are migrated or closed; without a name it is this one."""
+	return ", ".join(options.sites) or frappe.local.site
+
+
 def of_migration(options: Options) -> list[str]:
 	"""Which sites are backed up and migrated; without a name it is this one."""
 	if not options.migration:
 		return []
-	names = ", ".join(options.sites) or frappe.local.site
+	names = sites_of(options)
 	backup = [_("The database of {0} is backed up.").format(names)] if options.migration.backup else []
 	return [*backup, _("{0} is migrated before any worker with new code starts.").format(names)]
 

@@ -180,7 +180,7 @@ class OwnView:
 		return id if id.startswith(f"{self.site}::") else self.alias(id)
 
 	def alias(self, id: str) -> str:
-		""" "other-1" and so on: the same id has the same alias throughout an operation."""
+		"""As "other-1": the same id has the same alias throughout an operation."""
 		return self._aliases.setdefault(id, f"other-{len(self._aliases) + 1}")
 
 	def own(self, sites: Iterable[str]) -> tuple[str, ...]:

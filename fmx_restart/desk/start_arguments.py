@@ -34,6 +34,7 @@ def options_from(arguments: Mapping[str, Any], site: str) -> Options:
 		timeout=sent["migrate_timeout"],
 		skip_failing=sent["skip_failing"],
 		backup=sent["backup"],
+		hold_web=sent["hold_web"],
 		force=sent["force"],
 	)
 	# without a migration the site only says whose web answer is checked: this one's
@@ -104,7 +105,7 @@ def json_list(name: str, text: str) -> list:
 
 
 KINDS: dict[str, Callable[[str, Any], Any]] = {
-	**dict.fromkeys(("web", "workers", "migrate", "backup", "skip_failing", "force"), flag),
+	**dict.fromkeys(("web", "workers", "migrate", "backup", "skip_failing", "hold_web", "force"), flag),
 	**dict.fromkeys(("wait_workers_timeout", "force_kill_timeout", "migrate_timeout"), optional(number)),
 	**dict.fromkeys(("sites", "maintenance_mode"), names),
 	"strategy": optional(Strategy),

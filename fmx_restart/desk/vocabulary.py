@@ -13,7 +13,14 @@ from frappe import _
 from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.desk.access import MANAGER, OPERATOR, for_desk
 from fmx_restart.desk.consequences import at_the_deadline, if_forced
-from fmx_restart.engine.options import CLOSABLE, DRAIN_TIMEOUT, DRAINING, OnTimeout, Strategy
+from fmx_restart.engine.options import (
+	CLOSABLE,
+	CLOSABLE_WHILE_HELD,
+	DRAIN_TIMEOUT,
+	DRAINING,
+	OnTimeout,
+	Strategy,
+)
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.requests import WAITING
 from fmx_restart.engine.strategies import PHASES, PHASES_WITHOUT_WORKERS
@@ -28,7 +35,7 @@ STRATEGIES_WITH = {
 	"rolling_share": {Strategy.ROLLING},
 	"migrate": {Strategy.WAIT_WORKERS},
 }
-WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing")
+WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing", "hold_web")
 
 
 def extend_boot(bootinfo: frappe._dict) -> None:
@@ -40,6 +47,8 @@ def extend_boot(bootinfo: frappe._dict) -> None:
 			"phases": phases(),
 			"phases_without_workers": [phase.value for phase in PHASES_WITHOUT_WORKERS],
 			"options_with_migration": list(WITH_MIGRATION),
+			"option_lines": option_lines(),
+			"closable_while_held": closable_while_held(),
 			"at_deadline": at_deadlines(),
 		}
 
@@ -65,6 +74,21 @@ def can_close(strategy: Strategy, phase: Phase) -> bool:
 	if phase is Phase.DRAIN:
 		return strategy in DRAINING
 	return phase is Phase.RESTART or strategy in STRATEGIES_WITH["migrate"]
+
+
+def closable_while_held() -> list[str]:
+	"""The phases in which sites can be closed although web is held during the migration."""
+	return [name for name, phase in CLOSABLE.items() if phase in CLOSABLE_WHILE_HELD]
+
+
+def option_lines() -> dict[str, str]:
+	"""What an option does, where its label is not enough. What keeps it from working is among the findings of a preview."""
+	return {
+		"hold_web": _(
+			"Web stops before the first site is migrated. Requests to all sites wait until new web answers, or until the"
+			" browser or a proxy gives up."
+		)
+	}
 
 
 def at_deadlines() -> dict[str, dict[str, str]]:

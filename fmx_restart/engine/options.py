@@ -54,6 +54,8 @@ def usual_on_timeout(strategy: Strategy) -> OnTimeout:
 
 #: The phases in which sites can be closed, by the names that people type
 CLOSABLE = {phase.value.lower(): phase for phase in (Phase.DRAIN, Phase.MIGRATE, Phase.RESTART)}
+#: Web that is held is down then, so only before that a site can turn requests away
+CLOSABLE_WHILE_HELD = frozenset({Phase.DRAIN})
 NEVER = "none"  # in place of such a phase: sites stay open
 ORIGINS = ("terminal", "desk", "api", "schedule")
 
@@ -282,6 +284,6 @@ def problems_of_hold(options: Options) -> Iterator[str]:
 	"""Options with which no request could wait for the migration."""
 	if not options.web:
 		yield "--hold-web does nothing with --no-web: web is not stopped."
-	for phase in sorted(options.maintenance - {Phase.DRAIN}):
+	for phase in sorted(options.maintenance - CLOSABLE_WHILE_HELD):
 		name = phase.value.lower()
 		yield f"--hold-web lets requests wait, and --maintenance-mode {name} turns them away: leave one of them out."

@@ -292,14 +292,14 @@ def sites(view: BenchView) -> Iterator[SiteRow]:
 
 
 def status_of(config: Mapping, fault: str) -> str:
-	""" "unreadable", "maintenance" or "active"."""
+	"""One of "unreadable", "maintenance" and "active"."""
 	if fault:
 		return "unreadable"
 	return "maintenance" if config.get("maintenance_mode") else "active"
 
 
 def scheduler_of(record: ScheduleRecord | None, config: Mapping) -> str:
-	""" "disabled" for good, "paused" by a setting, "enabled"; "unknown" where the database tells nothing."""
+	"""Whether it is "disabled" for good, "paused" by a setting or "enabled"; "unknown" where the database tells nothing."""
 	if config.get("disable_scheduler") or (record and not record.is_enabled):
 		return "disabled"
 	if config.get("pause_scheduler"):
@@ -317,7 +317,7 @@ def schedule_of(record: ScheduleRecord | None, config: Mapping) -> tuple[float |
 
 
 def web_of(answer: WebAnswer | None) -> str:
-	""" "answers", what is wrong, or "unknown"."""
+	"""What is wrong, else "answers"; "unknown" where nobody asked."""
 	return "unknown" if answer is None else answer.fault or "answers"
 
 

@@ -45,10 +45,11 @@ STARTS: dict[str, dict[str, Any]] = {
 	"all migrations": THEIRS,
 	"unknown site": {"migrate": 1, "sites": "no-such.localhost"},
 	"long migration": {**MINE, "migrate_timeout": 601},
+	"web held": {**MINE, "hold_web": 1},
 }
 GENTLE = {"wait-workers", "rolling", "patient", "own migration"}
 #: What a Restart Operator may not start anywhere
-FOR_MANAGERS = {"own migration", "all migrations", "forced", "unknown site", "long migration"}
+FOR_MANAGERS = {"own migration", "all migrations", "forced", "unknown site", "long migration", "web held"}
 
 
 class SiteAccessCase(BenchTestCase):

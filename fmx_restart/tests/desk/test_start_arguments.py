@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from fmx_restart.console.restart_command import restart_command
 from fmx_restart.desk.start_arguments import KINDS, options_from
 from fmx_restart.desk.start_order import CHECKS, StartOrder
 from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Options, Strategy
@@ -24,6 +25,7 @@ USUAL: dict[str, Any] = {
 		"migrate": False,
 		"backup": False,
 		"skip_failing": False,
+		"hold_web": False,
 		"force": False,
 	},
 }
@@ -76,6 +78,11 @@ class TestStartArguments(unittest.TestCase):
 		{"maintenance_mode": "migrate"},
 		{"skip_failing": 1},
 		{"backup": 1},
+		{"hold_web": 1},
+		{"hold_web": "perhaps", "migrate": 1},
+		{"hold_web": 1, "migrate": 1, "web": 0},
+		{"hold_web": 1, "migrate": 1, "maintenance_mode": "migrate"},
+		{"hold_web": 1, "migrate": 1, "maintenance_mode": "drain,restart"},
 	)
 
 	def test_a_value_that_no_option_has_is_refused_with_a_sentence(self):
@@ -112,6 +119,20 @@ class TestStartArguments(unittest.TestCase):
 		self.assertEqual(options(migrate=1).maintenance, {Phase.MIGRATE})
 		self.assertEqual(options(migrate=1, maintenance_mode="none").maintenance, frozenset())
 		self.assertEqual(options(maintenance_mode="none").maintenance, frozenset())
+
+	def test_web_that_is_held_leaves_the_sites_open_and_is_refused_as_in_the_terminal(self):
+		made = options(migrate=1, hold_web="1")
+		self.assertEqual((made.migration.hold_web, made.maintenance), (True, frozenset()))
+		made = options(migrate=1, hold_web=1, maintenance_mode="drain")
+		self.assertEqual(made.maintenance, {Phase.DRAIN})
+		self.assertIn("--hold-web", restart_command(made))
+		for sent, words in (
+			({}, "--hold-web does nothing without --migrate."),
+			({"migrate": 1, "web": 0}, "--hold-web does nothing with --no-web: web is not stopped."),
+			({"migrate": 1, "maintenance_mode": "migrate"}, "--maintenance-mode migrate turns them away"),
+		):
+			with self.assertRaisesRegex(InvalidOptions, words):
+				options(hold_web=1, **sent)
 
 	def test_a_migration_has_what_was_sent_for_it(self):
 		made = options(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import unittest
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from fmx_restart import hooks
 from fmx_restart.desk.start_arguments import KINDS
 from fmx_restart.engine.migration import MigrationOptions
-from fmx_restart.engine.options import OnTimeout, Strategy, restart_options
+from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Strategy, restart_options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import WebMethod, WebWay
 from fmx_restart.tests.console.samples import sample
 
 APP = Path(hooks.__file__).parent
@@ -64,6 +66,24 @@ class TestVocabulary(unittest.TestCase):
 				migration = MigrationOptions() if name == "migrate" else None
 				restart_options(strategy, migration=migration, maintenance=frozenset({Phase(name.title())}))
 
+	def test_only_phases_before_web_is_held_can_close_the_sites_then(self):
+		offered = self.vocabulary.closable_while_held()
+		for name in CLOSABLE:
+			make = partial(
+				restart_options,
+				migration=MigrationOptions(hold_web=True),
+				maintenance=frozenset({CLOSABLE[name]}),
+			)
+			if name in offered:
+				make()
+			else:
+				self.assertRaises(InvalidOptions, make)
+
+	def test_each_line_is_of_an_option_that_start_takes(self):
+		lines = self.vocabulary.option_lines()
+		self.assertLessEqual(lines.keys(), KINDS.keys())
+		self.assertIn("Requests to all sites wait", lines["hold_web"])
+
 
 @unittest.skipUnless(find_spec("frappe"), "translating needs Frappe")
 class TestConsequences(unittest.TestCase):
@@ -96,6 +116,16 @@ class TestConsequences(unittest.TestCase):
 			Strategy.WAIT_WORKERS, migration=MigrationOptions(backup=True), sites=("erp.example.com",)
 		)
 		self.assertIn("The database of erp.example.com is backed up. erp.example.com is migrated", text)
+
+	def test_when_the_sites_are_closed_is_said_and_nothing_of_it_where_requests_wait(self):
+		migrates = {"migration": MigrationOptions(), "sites": ("erp.example.com",)}
+		text = self.of(Strategy.WAIT_WORKERS, **migrates)
+		self.assertIn("erp.example.com is in maintenance mode during the migration.", text)
+		held = {**migrates, "migration": MigrationOptions(hold_web=True)}
+		self.plan = replace(self.plan, web_ways={"web": WebWay(WebMethod.HOLD)}, migrate=held["sites"])
+		text = self.of(Strategy.WAIT_WORKERS, **held)
+		self.assertNotIn("maintenance mode", text)
+		self.assertIn("Requests wait until the sites are migrated", text)
 
 	def test_an_idle_bench_is_said_to_be_idle(self):
 		self.plan = replace(self.plan, jobs=())

@@ -1,6 +1,6 @@
 /** What someone chose in the dialog, and the arguments that fmx_restart.api takes for it. */
 
-import { OPTIONS_WITH_MIGRATION, STRATEGIES, strategy_named } from "./words";
+import { CLOSABLE_WHILE_HELD, OPTIONS_WITH_MIGRATION, STRATEGIES, strategy_named } from "./words";
 
 /** Options that only some strategies have. The others get what the server takes without it. */
 const OF_SOME = new Set(STRATEGIES.flatMap(({ options }) => options));
@@ -19,12 +19,16 @@ export function first_choice() {
 		migrate_timeout: "",
 		backup: true,
 		skip_failing: false,
+		hold_web: false,
 		force: false,
 		maintenance_mode: ["migrate"],
 	};
 }
 
 export function applies(option, choice) {
+	if (option === "hold_web" && !choice.web) {
+		return false; // web is not stopped then
+	}
 	if (OPTIONS_WITH_MIGRATION.includes(option)) {
 		return migrates(choice);
 	}
@@ -38,7 +42,8 @@ function migrates(choice) {
 /** The phases in which the sites can be closed, with this choice. */
 export function closable_phases(choice) {
 	const phases = strategy_named(choice.strategy)?.closable || [];
-	return phases.filter((phase) => phase !== "migrate" || migrates(choice));
+	const is_held = applies("hold_web", choice) && choice.hold_web;
+	return phases.filter((phase) => (is_held ? CLOSABLE_WHILE_HELD.includes(phase) : phase !== "migrate" || migrates(choice)));
 }
 
 export function arguments_of(choice) {

@@ -6,11 +6,17 @@ const vocabulary = frappe.boot.fmx_restart || {
 	phases: {},
 	phases_without_workers: [],
 	options_with_migration: [],
+	option_lines: {},
+	closable_while_held: [],
 	at_deadline: {},
 };
 
 export const STRATEGIES = vocabulary.strategies;
 export const OPTIONS_WITH_MIGRATION = vocabulary.options_with_migration;
+/** What an option does, where its label is not enough. */
+export const OPTION_LINES = vocabulary.option_lines;
+/** The phases in which sites can be closed although web's requests wait. */
+export const CLOSABLE_WHILE_HELD = vocabulary.closable_while_held;
 /** What becomes of jobs that are still running at the deadline, by the value of on_timeout. */
 export const AT_DEADLINE = vocabulary.at_deadline;
 
