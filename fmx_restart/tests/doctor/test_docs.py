@@ -17,11 +17,21 @@ from fmx_restart.engine.identity import Holder
 CHECKOUT = Path(__file__).parents[3]
 PAGES = CHECKOUT / "docs" / "doctor"
 IMPORTED = re.compile(r"^from (fmx_restart[\w.]*) import (\w+)$", re.MULTILINE)
+TEST = re.compile(
+	r"\b((?:bench|engine|adapters|doctor|desk|commands|console)/(?:test_)?\w+\.py)((?:::Test\w+)?)"
+)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
 PATH = re.compile(r"`((?:fmx_restart|engine|console|desk|doctor|commands|adapters|tests)/[\w/.]*)`")
 
 
 def documents() -> list[Path]:
 	return [*(CHECKOUT / "docs").glob("*.md"), CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
+
+
+def anchors(text: str) -> set[str]:
+	"""Those that GitHub makes of a page's headings."""
+	headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+	return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 @unittest.skipUnless(PAGES.is_dir(), "only a checkout has the documents")
@@ -58,6 +68,24 @@ class TestDocs(unittest.TestCase):
 			for path in PATH.findall(page.read_text()):
 				with self.subTest(page=page.name, path=path):
 					self.assertTrue(any((root / path).exists() for root in roots))
+
+	def test_each_test_that_a_document_names_exists(self):
+		roots = (CHECKOUT / "fmx_restart" / "tests", CHECKOUT / "fmx_restart")
+		for page in documents():
+			for path, name in set(TEST.findall(page.read_text())):
+				with self.subTest(page=page.name, path=path, name=name):
+					files = [root / path for root in roots if (root / path).exists()]
+					self.assertTrue(files)
+					self.assertIn(f"class {name[2:]}" if name else "", files[0].read_text())
+
+	def test_each_link_leads_to_a_page_and_to_a_heading_of_it(self):
+		for page in [*documents(), *PAGES.glob("*.md")]:
+			for path, heading in LINK.findall(page.read_text()):
+				with self.subTest(page=page.name, path=path, heading=heading):
+					target = page.parent / path if path else page
+					self.assertTrue(target.exists())
+					if heading:
+						self.assertIn(heading, anchors(target.read_text()))
 
 	def test_the_finding_that_the_api_shows_is_one_that_the_doctor_makes(self):
 		text = (CHECKOUT / "docs" / "api.md").read_text().partition("### findings")[2]
