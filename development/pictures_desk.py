@@ -47,7 +47,7 @@ def restart(browser: Browser, desk: Desk, jobs: Jobs) -> None:
 	desk.click(LIST)
 	desk.see(".restart-preview .restart-table", METHOD)
 	desk.click(".restart-strategies label", "Wait for running jobs")
-	desk.see(".restart-preview .restart-facts", "Restarted in parallel")
+	desk.see(".restart-preview .restart-facts", "Restarted first")
 	save(desk, "dialog")
 	desk.click(PRIMARY, "Restart…")
 	desk.see(".restart-consequences")

@@ -11,7 +11,7 @@ from fmx_restart.console.web_answers import web_at
 from fmx_restart.engine import events
 from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import count, following, span
-from fmx_restart.engine.migration import Result
+from fmx_restart.engine.migration import Finding, Gravity, Result
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Job, RequestKind, Setting, UnreadableRecords
@@ -293,9 +293,13 @@ def requests_ignored(event: events.RequestsIgnored) -> str:
 
 def migration_finding(event: events.MigrationFinding) -> str:
 	"""The site's state before a migration; what to do about it unless it is a note."""
-	finding = event.finding
+	return finding_sentence(event.finding)
+
+
+def finding_sentence(finding: Finding) -> str:
+	"""Site, text and remedy. It begins in lower case, as it follows a level; a note has no remedy."""
 	text = f"{finding.site}: {finding.text}" if finding.site else finding.text
-	return text if event.level is Level.NOTE else f"{text}. {finding.remedy}".rstrip()
+	return text if finding.gravity is Gravity.NOTE else f"{text}. {finding.remedy}".rstrip()
 
 
 def setting_changed(event: events.SettingChanged) -> str:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import frappe
 from frappe import _
 
+from fmx_restart.console.sentences import finding_sentence
 from fmx_restart.engine.format import span
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.steps.preflight import refusals
 
 #: They replace each busy worker when its own job ends
 PATIENT = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 
 
 def consequences(options: Options, plan: Plan) -> list[str]:
-	"""What a restart with these options would do now: sentences for the preview."""
+	"""What a restart with these options would do now, or why the preflight would refuse it: sentences for the preview."""
+	if refused := refusals(options, plan.findings, is_drained=False):
+		text = _("The preflight will refuse this, and nothing will be changed: {0}")
+		return [text.format(finding_sentence(finding)) for finding in refused]
 	about_jobs = (
 		of_jobs(options, plan) if options.touches_jobs else [_("Workers and their jobs are left alone.")]
 	)

@@ -13,7 +13,7 @@ from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.adapters.journal import fact_in
 from fmx_restart.console.plan import order, plan_sentence
-from fmx_restart.console.sentences import plan_warnings, sentence
+from fmx_restart.console.sentences import finding_sentence, plan_warnings, sentence
 from fmx_restart.desk import access, bench, rows
 from fmx_restart.desk.access import current, for_desk, holder_text
 from fmx_restart.desk.consequences import consequences
@@ -26,9 +26,11 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.identity import is_operation_id
+from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, elapsed, most_left
 from fmx_restart.engine.ports import Job
+from fmx_restart.engine.steps.preflight import refusals
 from fmx_restart.wiring import plan_restart
 
 MOST_BYTES = 512 * 1024  # bytes in one answer
@@ -92,6 +94,7 @@ def preview_of(asked: StartArguments) -> dict[str, Any]:
 		"access": for_desk(),
 		"command": asked.command,
 		**preview_of_plan(plan, options.strategy),
+		"findings": findings_of(plan, options),
 		**preview_of_options(plan, options),
 	}
 	return json_safe(answer)
@@ -111,8 +114,22 @@ def preview_of_plan(plan: Plan, strategy: Strategy) -> dict[str, Any]:
 		"longest": plan.longest,
 		"suspension": plan.suspension,
 		"warnings": plan_warnings(plan),
-		"findings": [asdict(finding) for finding in plan.findings],
 	}
+
+
+def findings_of(plan: Plan, options: Options) -> list[dict[str, Any]]:
+	"""What speaks against a migration. `refuses`: the preflight would end with it."""
+	refused = refusals(options, plan.findings, is_drained=False)
+	return [
+		{**asdict(finding), "sentence": alone(finding), "refuses": finding in refused}
+		for finding in plan.findings
+	]
+
+
+def alone(finding: Finding) -> str:
+	"""Its sentence where none of ours comes before it: with a capital, unless it begins with a site's name."""
+	text = finding_sentence(finding)
+	return text if finding.site else text[:1].upper() + text[1:]
 
 
 def preview_of_options(plan: Plan, options: Options) -> dict[str, Any]:

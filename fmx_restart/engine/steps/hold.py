@@ -81,7 +81,7 @@ def hold_findings(ways: Mapping[str, WebWay], options: Options) -> list[Finding]
 			"",
 			Gravity.BLOCKS,
 			f"requests cannot wait for {program} (--hold-web): {way.reason}",
-			f"{way.remedy} Or leave --hold-web out.".strip(),
+			f"Leave --hold-web out, or make it possible first. {way.remedy}".strip(),
 		)
 		for program, way in ways.items()
 		if not way.is_holding and way != IS_DOWN

@@ -43,6 +43,29 @@ class TestRestartFromDesk(DeskTestCase):
 		self.desk.see(".restart-strategies .is-chosen", "Wait for running jobs")
 		self.assertIn("frappe-web", self.desk.text(".restart-preview .restart-facts"))
 
+	def test_requests_that_are_to_wait_for_a_migration_are_refused_with_what_is_missing(self):
+		desk = self.desk
+		# Given a bench whose web is not set up to linger, and someone who wants to migrate
+		desk.open("restart-operation", LIST)
+		desk.click(LIST)
+		desk.click(".restart-strategies label", "Wait for running jobs")
+		desk.click(".restart-options summary")
+		self.assertEqual(desk.page.locator("input[name=hold_web]").count(), 0)
+		desk.page.locator("input[name=migrate]").check()
+		# When requests are to wait meanwhile
+		desk.see(".restart-checks label", "Requests to all sites wait").locator("input").check()
+		# Then the sites cannot be closed as well, and the preview says why it would be refused
+		desk.see(".restart-banner.red", "Requests cannot wait for")
+		phases = desk.see("fieldset.restart-checks").inner_text()
+		self.assertIn("the drain", phases)
+		self.assertNotIn("the migration", phases)
+		# And so does the question
+		desk.click(PRIMARY, "Restart…")
+		desk.see(".restart-consequences", "The preflight will refuse this, and nothing will be changed")
+		self.assertIn("Leave --hold-web out", desk.text(".restart-consequences"))
+		desk.click(".modal.show .btn-modal-secondary", "Back")
+		desk.click(".modal.show .btn-modal-secondary", "Close")
+
 	def look_at_the_drain(self) -> None:
 		self.assertIn(self.bench.site, self.desk.see(".restart-table tr", METHOD).inner_text())
 		self.desk.see(".restart-left", "Gives up in")
@@ -61,6 +84,7 @@ class TestRestartFromDesk(DeskTestCase):
 		processes = self.desk.text('.restart-table[aria-label="Processes"]')
 		self.assertEqual(processes.count("Replaced"), 5, processes)
 		self.assertEqual(self.desk.page.locator(".restart-actions").count(), 0)
+		self.assertRegex(self.desk.text(".restart-users"), r"Web at 127\.0\.0\.1:\d+ (answered|gave|did not)")
 
 	def test_a_waiting_one_gets_more_time_and_is_cancelled_and_nothing_was_restarted(self):
 		desk, before = self.desk, self.pids()

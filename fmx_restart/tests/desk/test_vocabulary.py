@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fmx_restart import hooks
 from fmx_restart.desk.start_arguments import KINDS
-from fmx_restart.engine.migration import MigrationOptions
+from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Strategy, restart_options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
@@ -90,7 +90,7 @@ class TestConsequences(unittest.TestCase):
 	def setUp(self):
 		from fmx_restart.desk.consequences import consequences
 
-		self.plan: Plan = sample(Plan)
+		self.plan: Plan = replace(sample(Plan), findings=())
 		self.consequences = consequences
 
 	def of(self, strategy: Strategy, **options) -> str:
@@ -126,6 +126,23 @@ class TestConsequences(unittest.TestCase):
 		text = self.of(Strategy.WAIT_WORKERS, **held)
 		self.assertNotIn("maintenance mode", text)
 		self.assertIn("Requests wait until the sites are migrated", text)
+
+	def test_what_the_preflight_would_refuse_is_said_instead_of_what_would_happen(self):
+		blocks = Finding("", Gravity.BLOCKS, "requests cannot wait for web", "Leave --hold-web out.")
+		doubtful = Finding("a.example.com", Gravity.DOUBTFUL, "too little room", "Free some disk space.")
+		self.plan = replace(self.plan, findings=(blocks, doubtful))
+		said = "The preflight will refuse this, and nothing will be changed: "
+		text = self.of(Strategy.WAIT_WORKERS, migration=MigrationOptions())
+		self.assertEqual(
+			text,
+			f"{said}requests cannot wait for web. Leave --hold-web out."
+			f" {said}a.example.com: too little room. Free some disk space.",
+		)
+		self.plan = replace(self.plan, findings=(doubtful,))
+		forced = self.of(
+			Strategy.WAIT_WORKERS, migration=MigrationOptions(force=True), sites=("a.example.com",)
+		)
+		self.assertIn("a.example.com is migrated", forced)
 
 	def test_an_idle_bench_is_said_to_be_idle(self):
 		self.plan = replace(self.plan, jobs=())

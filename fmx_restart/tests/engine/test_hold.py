@@ -168,7 +168,7 @@ class TestAMigration(HoldCase):
 		self.assertEqual(raised.exception.exit_code, 7)
 		self.assertIn("requests cannot wait for web (--hold-web): its old workers", str(raised.exception))
 		self.assertIn("Nothing was changed.", str(raised.exception))
-		self.assertIn("leave --hold-web out", raised.exception.hint)
+		self.assertIn("Leave --hold-web out", raised.exception.hint)
 		self.assertEqual(self.bench.processes.orders, [])
 
 	def test_where_a_migration_fails_new_web_answers_what_has_waited(self):
