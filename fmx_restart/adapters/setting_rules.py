@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -13,6 +15,7 @@ from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 
 HIGHEST_PORT = 65535
+LARGEST_FILE = 16 << 20  # bytes
 LARGEST = 1 << 53  # what JSON, and Redis' scores, can count
 
 
@@ -46,7 +49,7 @@ def port_number(value: object) -> int | None:
 def read_object(path: Path) -> tuple[dict, str]:
 	"""What it holds, and its text. Raises OSError, and ValueError with none of its contents."""
 	try:
-		text = path.read_text()
+		text = text_of_file(path)
 		values = json.loads(text)
 	except json.JSONDecodeError as error:
 		raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
@@ -57,6 +60,21 @@ def read_object(path: Path) -> tuple[dict, str]:
 	if not isinstance(values, dict):
 		raise ValueError("it is not a JSON object")
 	return values, text
+
+
+def text_of_file(path: Path) -> str:
+	"""A site's file may be anything, also a link to a device or a pipe that never ends. Raises OSError and ValueError."""
+	file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+	try:
+		if not stat.S_ISREG(os.fstat(file).st_mode):
+			raise ValueError("it is not an ordinary file")
+		with os.fdopen(file, "rb", closefd=False) as opened:
+			data = opened.read(LARGEST_FILE + 1)
+	finally:
+		os.close(file)
+	if len(data) > LARGEST_FILE:
+		raise ValueError(f"it is larger than {LARGEST_FILE >> 20} MB")
+	return data.decode().replace("\r\n", "\n")
 
 
 COMMON = "sites/common_site_config.json"

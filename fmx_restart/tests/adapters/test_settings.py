@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fmx_restart.adapters import site_config
+from fmx_restart.adapters import setting_rules, site_config
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Setting
@@ -57,6 +58,28 @@ class TestSiteConfigFiles(SettingsContract, unittest.TestCase):
 		(self.bench / "config").mkdir()
 		self.path.write_text(json.dumps(CONTENT, indent=1, sort_keys=True))
 		self.settings = SiteConfigFiles(str(self.bench))
+
+	def test_a_file_that_never_ends_or_is_none_is_named_at_once(self):
+		def link(target: str) -> None:
+			self.path.symlink_to(target)
+
+		def large() -> None:
+			with self.path.open("wb") as file:
+				file.truncate(setting_rules.LARGEST_FILE + 1)
+
+		kinds = {
+			"a pipe": (lambda: os.mkfifo(self.path), "it is not an ordinary file"),
+			"a device": (lambda: link("/dev/zero"), "it is not an ordinary file"),
+			"its own name": (lambda: link(self.path.name), "Too many levels of symbolic links"),
+			"a folder": (self.path.mkdir, "it is not an ordinary file"),
+			"too large": (large, "it is larger than 16 MB"),
+		}
+		for kind, (make, reason) in kinds.items():
+			with self.subTest(kind):
+				shutil.rmtree(self.path) if self.path.is_dir() else self.path.unlink()
+				make()
+				with self.assertRaisesRegex(WrongEnvironment, f"{reason}.* It was not touched"):
+					self.settings.read(SITE, KEY)
 
 	def content(self) -> dict:
 		return json.loads(self.path.read_text())
