@@ -15,12 +15,12 @@ from pathlib import Path
 from development import state
 from development.command_line import wanted_bench
 from development.copies import ORDINALS, copies_of, up_copies
-from development.description import CHECKOUT, ROOT, Bench
+from development.description import CHECKOUT, ROOT, TEST_BENCH, TEST_BENCHES, Bench
 from development.ending import end_children_on, is_ending
 from development.errors import DevelopmentError
 from development.lifecycle import build, down, up
+from development.owner import become_owner
 from development.progress import Progress, write
-from development.pytest_plugin import BENCH, BENCHES
 from development.running import run_logged
 from development.scheduled_events import frequent_events_stopped
 from development.services import running_supervisord
@@ -28,7 +28,15 @@ from development.system_packages import ensure_redis, ensure_test_packages
 from development.tools import UV, uv_environment
 
 STYLE = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
-PYTEST = ("pytest", "-q", "--durations=10", "-p", "development.pytest_plugin")
+PYTEST = (
+	"pytest",
+	"-q",
+	"--durations=10",
+	"-p",
+	"development.pytest_plugin",
+	"-o",
+	f"cache_dir={ROOT}/pytest",
+)
 WITHOUT_BENCH = ("--ignore=fmx_restart/tests/bench", "fmx_restart")
 ON_BENCHES = ("fmx_restart/tests/bench",)
 LONG = "FMX_LONG_TESTS"  # set for tests that are too slow for every run
@@ -52,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 	end_children_on(signal.SIGTERM)
 	if options.long:
 		os.environ[LONG] = "1"
+	become_owner()
 	try:
 		if options.fast:
 			return run_fast(progress, pytest_options)
@@ -204,10 +213,10 @@ def show(quick: Future[bool], log: Path, progress: Progress) -> bool:
 
 def run_on(benches: list[Bench], progress: Progress, *commands: Sequence[str]) -> bool:
 	first = benches[0]
-	environment = {**first.environment, "PYTHONPATH": str(CHECKOUT), BENCH: first.name}
+	environment = {**first.environment, "PYTHONPATH": str(CHECKOUT), TEST_BENCH: first.name}
 	*others, tests = commands
 	if len(benches) > 1:
-		environment[BENCHES] = " ".join(bench.name for bench in benches)
+		environment[TEST_BENCHES] = " ".join(bench.name for bench in benches)
 		# in the order of the plugin, the longest first, not those with the most tests
 		tests = (*tests, f"-n{len(benches)}", "--dist=loadscope", "--no-loadscope-reorder")
 	return run(first.python, environment, progress, *others, tests)
@@ -225,7 +234,7 @@ def run(
 		done = subprocess.run(
 			[*before, str(python), "-m", *command],
 			cwd=CHECKOUT,
-			env=environment,
+			env={**(environment or os.environ), "RUFF_CACHE_DIR": str(ROOT / "ruff")},
 			stdout=output,
 			stderr=output,
 		)

@@ -8,16 +8,20 @@ import re
 import sys
 
 from development import state
-from development.description import DEFAULT_NAME, Bench
+from development.description import DEFAULT_NAME, ROOT, Bench
 from development.errors import DevelopmentError, NotBuilt
 from development.lifecycle import down, reset, up
+from development.owner import become_owner, check_may_be_given, give_to, is_of
 from development.progress import Progress, write
 from development.services import process_info, running_supervisord
+from development.system_packages import ensure_packages, ensure_test_packages
 
 
 def main(argv: list[str] | None = None) -> int:
 	options = parser().parse_args(argv)
 	try:
+		if not getattr(options, "user", ""):
+			become_owner()
 		options.run(options, Progress())
 	except DevelopmentError as error:
 		write(f"\n{error}", sys.stderr)
@@ -60,6 +64,9 @@ def add_up_options(command: argparse.ArgumentParser) -> None:
 	command.add_argument(
 		"--frappe", default="", metavar="PATH_OR_URL[@BRANCH]", help="a Frappe of your own, instead of PyPI's"
 	)
+	command.add_argument(
+		"--user", default="", help="for root: let this user build and run everything in .development/"
+	)
 	command.add_argument("--no-desk", dest="desk", action="store_false", help="do not build Desk's assets")
 	command.add_argument("--sites", type=int, default=1, choices=(1, 2), help="how many sites; default 1")
 	command.add_argument("--workers", type=int, default=1, help="workers per queue program; default 1")
@@ -67,9 +74,24 @@ def add_up_options(command: argparse.ArgumentParser) -> None:
 
 def run_up(options: argparse.Namespace, progress: Progress) -> None:
 	with state.exclusively(progress):
+		if options.user:
+			hand_over(options.user, progress, for_a_checkout=bool(options.frappe))
 		bench = up(wanted_bench(options), progress, desk=options.desk)
 	progress.say("ready")
 	print_status(bench)
+
+
+def hand_over(user: str, progress: Progress, *, for_a_checkout: bool) -> None:
+	"""Root installs what only root can, makes `.development/` that user's, and becomes that user."""
+	running = [bench.name for bench in state.all_benches() if running_supervisord(bench)]
+	if running and not is_of(user):
+		raise DevelopmentError(f"{running[0]} is running", hint="type first: development/bench down --all")
+	check_may_be_given(user)
+	if os.geteuid() == 0:
+		ensure_packages(progress, ROOT / "packages.log", for_a_checkout=for_a_checkout)
+		ensure_test_packages(progress, ROOT / "packages.log")
+	give_to(user)
+	become_owner()
 
 
 def wanted_bench(options: argparse.Namespace) -> Bench:

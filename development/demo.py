@@ -17,6 +17,7 @@ from development.command_line import wanted_bench
 from development.description import Bench
 from development.errors import DevelopmentError, NotReady
 from development.lifecycle import up
+from development.owner import become_owner
 from development.progress import Progress
 from development.running import wait_until
 from development.services import process_info
@@ -87,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 	options = parser().parse_args(argv)
 	progress = Progress()
 	try:
+		become_owner()
 		with state.exclusively(progress):
 			bench = up(wanted_bench(options), progress)
 			with configuration_kept(bench):

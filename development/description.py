@@ -14,10 +14,17 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 #: The one ignored folder of the checkout that holds all we download, build and write.
 ROOT = CHECKOUT / ".development"
 DEFAULT_NAME = "fmx-bench"
+#: Environment variables of bin/test: the bench that tests of one process use; names for all processes, by blanks.
+TEST_BENCH, TEST_BENCHES = "FMX_DEVELOPMENT_BENCH", "FMX_DEVELOPMENT_BENCHES"
 #: What every bench has before anything is installed in it.
 BENCH_FOLDERS = ("apps", "sites", "logs", "config/pids")
 #: Apps of ours that every bench gets, in the order they are installed, with their sources.
 OUR_APPS = {"fmx_restart": CHECKOUT, "fmx_workload": CHECKOUT / "development" / "apps" / "fmx_workload"}
+
+
+def is_ours_to_change(folder: Path) -> bool:
+	"""Not where root builds a bench for another user in a checkout of root's own."""
+	return os.access(folder, os.W_OK)
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ class Bench:
 		"""Environment for commands of this bench: as in production, Python keeps compiled modules."""
 		path = os.pathsep.join([str(self.tools), str(self.root / "bin"), os.environ.get("PATH", os.defpath)])
 		kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+		if not is_ours_to_change(CHECKOUT):
+			kept["PYTHONPYCACHEPREFIX"] = str(self.root / "bytecode")
 		# bench asks the network for a newer version of itself at the end of a command, unless it is in an image build
 		return {**kept, "PATH": path, "FRAPPE_DOCKER_BUILD": "1"}
 

@@ -12,7 +12,7 @@ from development.copies import copy_assets
 from development.database import ensure_data_folder, write_database_settings
 from development.description import Bench
 from development.desk_build import ensure_desk, ensure_realtime, has_packages
-from development.nginx import ensure_nginx, write_nginx_configuration
+from development.nginx import ensure_nginx, has_nginx_configuration, write_nginx_configuration
 from development.progress import Progress
 from development.services import (
 	end_leftovers,
@@ -44,7 +44,9 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench |
 		bench = start_database(bench, progress, log)
 	start_redis(bench)
 	has_new_schema = fill(bench, progress, desk=desk, template=template)
-	if not was_running:
+	if not was_running or not has_nginx_configuration(
+		bench
+	):  # a build that failed half-way leaves supervisord running
 		progress.say("workers, web, realtime and nginx")
 		write_nginx_configuration(bench, log)
 	start_workers_and_web(bench)

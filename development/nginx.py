@@ -109,6 +109,10 @@ def download(log: Path) -> None:
 	unfinished.rename(UNPACKED)
 
 
+def has_nginx_configuration(bench: Bench) -> bool:
+	return (bench.nginx_path / "nginx.conf").exists()
+
+
 def write_nginx_configuration(bench: Bench, log: Path) -> None:
 	"""bench's own for the sites that there are now, at a private port."""
 	command = [bench.tools / "bench", "setup", "nginx", "--yes", "--logging", "none"]

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from development.description import current_bench
+from development.description import TEST_BENCH, TEST_BENCHES, current_bench
 from development.running import last_lines
 from fmx_restart.tests.repetitions import COUNTS
 
-BENCHES = "FMX_DEVELOPMENT_BENCHES"  # names, separated by blanks; one for each process
-BENCH = "FMX_DEVELOPMENT_BENCH"  # the one that tests of this process use
 SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
 BENCH_TESTS = "/tests/bench/"
 REPEATED = "repetitions"
@@ -65,10 +63,10 @@ LONGEST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-	names = os.environ.get(BENCHES, "").split()
+	names = os.environ.get(TEST_BENCHES, "").split()
 	worker = os.environ.get("PYTEST_XDIST_WORKER")
 	if names and worker:
-		os.environ[BENCH] = names[int(worker.removeprefix("gw")) % len(names)]
+		os.environ[TEST_BENCH] = names[int(worker.removeprefix("gw")) % len(names)]
 	for name in SIZE:
 		os.environ.pop(name, None)
 
@@ -114,7 +112,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
 	"""A failure on a bench is understood from the operation's journal and the programs' logs."""
 	report = yield
-	if report.failed and BENCH_TESTS in str(item.path) and BENCH in os.environ:
+	if report.failed and BENCH_TESTS in str(item.path) and TEST_BENCH in os.environ:
 		for title, text in written_since(BEGAN.get(item.cls, time.time() - call.duration)):
 			report.sections.append((title, text))
 	return report
@@ -122,7 +120,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 
 def written_since(instant: float) -> Iterator[tuple[str, str]]:
 	"""Title and last lines of the newest journal and of each log that changed. `instant`: seconds since the epoch."""
-	bench = current_bench(os.environ[BENCH])
+	bench = current_bench(os.environ[TEST_BENCH])
 	yield "bench", bench.name
 	journals = sorted((bench.path / "logs" / "fmx_restart").glob("*.jsonl"))
 	for file in [*journals[-1:], *sorted((bench.path / "logs").glob("*.log"))]:
