@@ -44,6 +44,10 @@ def application(environ, start_response):
 	return [answer]
 """
 
+#: Seconds in which a master ends: it waits 30 for a worker that was told to leave before it could hear of it
+ENDS = 60.0
+#: Seconds after each answer: three askers notice an outage of a few milliseconds, and leave the processor to web
+PAUSE = 0.02
 CLOSE = "Connection: close\r\n"
 HAS_CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 HAS_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -105,10 +109,14 @@ class GunicornProgram:
 	def replace(self, *sites: str, seconds: float = 60.0) -> subprocess.Popen:
 		"""As an operation does it: order, end the master, start the next one."""
 		order = self.order(*sites, seconds=seconds)
-		self.processes[-1].terminate()
-		self.processes[-1].wait(20)
+		self.stop()
 		order.let_go()
 		return self.start()
+
+	def stop(self) -> None:
+		"""The newest master, as supervisord does it."""
+		self.processes[-1].terminate()
+		self.processes[-1].wait(ENDS)
 
 	def workers(self) -> list[int]:
 		"""All that live, of every master."""
@@ -143,7 +151,7 @@ class GunicornProgram:
 
 @contextmanager
 def asking(port: int, site: str, threads: int, *, keeps: bool = False) -> Iterator[Load]:
-	"""Requests without a pause, each on a connection of its own or (`keeps`) on one that stays open."""
+	"""Requests with hardly a pause, each on a connection of its own or (`keeps`) on one that stays open."""
 	load = Load()
 	askers = [threading.Thread(target=ask_on, args=(load, port, site, keeps)) for _ in range(threads)]
 	for thread in askers:
@@ -167,7 +175,7 @@ def ask_on(load: Load, port: int, site: str, keeps: bool) -> None:
 			asker.close()
 		load.answers[answer] += 1
 		load.slowest = max(load.slowest, time.monotonic() - begun)
-		time.sleep(0.005)
+		time.sleep(PAUSE)
 	asker.close()
 
 
@@ -218,13 +226,20 @@ def request(connection: HTTPConnection, path: str, site: str, body: bytes, *, ke
 
 def gunicorn_processes(folder: Path) -> list[psutil.Process]:
 	"""Masters and workers that run there."""
-	return [process for process in psutil.process_iter() if is_gunicorn(process, folder)]
+	found = []
+	for pid in psutil.pids():
+		with suppress(psutil.NoSuchProcess):
+			if is_gunicorn(pid, folder):
+				found.append(psutil.Process(pid))
+	return found
 
 
-def is_gunicorn(process: psutil.Process, folder: Path) -> bool:
+def is_gunicorn(pid: int, folder: Path) -> bool:
+	"""The folder is asked first, which hardly any other process has: tests ask this many times a second."""
+	process = Path(f"/proc/{pid}")
 	try:
-		return "gunicorn" in " ".join(process.cmdline()) and process.cwd() == str(folder)
-	except psutil.Error:
+		return (process / "cwd").readlink() == folder and b"gunicorn" in (process / "cmdline").read_bytes()
+	except OSError:
 		return False
 
 

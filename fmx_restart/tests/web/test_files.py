@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_restart.tests.adapters.benches import short_folder
+from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.web.files import (
 	Files,
 	Order,
@@ -27,6 +28,7 @@ VALUES = st.recursive(
 	st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
 	lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
+often = settings(max_examples=repetitions("odd orders and records of web", 30, long=1000), deadline=None)
 ORDER = Order(17, 99, ("one.localhost",), 60.0, False, ("out.log", "error.log"))
 
 
@@ -47,7 +49,7 @@ class TestFiles(unittest.TestCase):
 		Path(self.files.order).write_text(json.dumps(asdict(ORDER)))
 		self.assertEqual(read_order(self.files.order), ORDER)
 
-	@settings(deadline=None)
+	@often
 	@given(st.sampled_from(sorted(asdict(ORDER))), VALUES)
 	def test_an_order_with_any_other_value_is_one_or_is_none(self, name: str, value: object):
 		Path(self.files.order).write_text(json.dumps({**asdict(ORDER), name: value}))
@@ -62,7 +64,7 @@ class TestFiles(unittest.TestCase):
 			Path(self.files.order).write_text(text)
 			self.assertIsNone(read_order(self.files.order))
 
-	@settings(deadline=None)
+	@often
 	@given(st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))
 	def test_any_bytes_are_a_record_or_none(self, content: bytes):
 		Path(self.files.record).write_bytes(content)

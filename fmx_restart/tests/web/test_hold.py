@@ -21,6 +21,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, WebMethod, WebWay
 from fmx_restart.tests.adapters.test_web_programs import SITE
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.tests.web.gunicorn_program import Load, gunicorn_processes, request
 from fmx_restart.tests.web.test_operation import OperationCase
 
@@ -72,6 +73,7 @@ class TestARestart(HoldCase):
 		self.begin_before_setup()
 		self.check()
 
+	@in_long_runs("test_the_first_one_after_the_set_up_fails_no_request")
 	def test_the_same_with_threads_and_an_application_that_the_master_loads(self):
 		self.begin_before_setup("--preload", "--threads", "4")
 		with self.under_load() as load:
@@ -167,6 +169,7 @@ class TestAMigration(HoldCase):
 		self.begin()
 		self.check()
 
+	@in_long_runs("test_what_is_asked_while_the_schema_changes_is_answered_by_new_code_only")
 	def test_the_same_where_old_workers_hand_their_sockets_over(self):
 		self.begin()
 		self.refused_by_the_kernel()

@@ -23,6 +23,7 @@ from fmx_restart.adapters.web.linger import (
 	successor,
 )
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
 from fmx_restart.web.files import Order
 
@@ -63,9 +64,11 @@ class TestReplacement(LingerCase):
 	def test_sync_workers_fail_no_request(self):
 		self.replaced_under_load(*SYNC)
 
+	@in_long_runs("test_sync_workers_fail_no_request")
 	def test_sync_workers_of_a_master_that_has_loaded_the_application_fail_no_request(self):
 		self.replaced_under_load(*SYNC, "--preload")
 
+	@in_long_runs("test_workers_with_threads_fail_no_request_on_connections_that_stay_open")
 	def test_workers_with_threads_fail_no_request(self):
 		self.replaced_under_load(*THREADS)
 
@@ -105,8 +108,7 @@ class TestReplacement(LingerCase):
 class TestWhoStays(LingerCase):
 	def test_without_an_order_a_stop_is_a_stop(self):
 		web = self.program()
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		self.assertEqual(web.workers(), [])
 		eventually(lambda: not can_connect(web.port), "nobody listens any more")
 		self.assertEqual(web.left(), [])
@@ -114,8 +116,7 @@ class TestWhoStays(LingerCase):
 	def test_an_order_whose_giver_died_counts_for_nothing(self):
 		web = self.program()
 		web.order().let_go()
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		self.assertEqual(web.workers(), [])
 
 	def test_an_order_for_another_master_counts_for_nothing(self):
@@ -123,8 +124,7 @@ class TestWhoStays(LingerCase):
 		files, record = active_at(web.folder, web.processes[-1].pid)
 		order = GivenOrder.give(files, Order(record.master, record.started + 1))
 		self.addCleanup(order.let_go)
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		self.assertEqual(web.workers(), [])
 
 	def test_two_operations_cannot_both_order(self):
@@ -139,8 +139,7 @@ class TestWhoStays(LingerCase):
 		web = self.program()
 		earlier = web.order()
 		self.addCleanup(earlier.let_go)
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		web.start_and_wait()
 		# When another one restarts web, then no request fails either
 		with web.under_load() as load:
@@ -190,8 +189,7 @@ class TestWhoStays(LingerCase):
 	def test_the_doctor_takes_none_of_them_for_an_orphan(self):
 		web = self.program()
 		order = web.order(seconds=60)
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		order.let_go()
 		self.assertEqual([lingers(pid) for pid in web.workers()], [True, True])
 		other = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -225,16 +223,14 @@ class TestWhoStays(LingerCase):
 	def test_old_workers_serve_beyond_the_number_of_requests_after_which_a_master_replaces_them(self):
 		web = self.program(*SYNC, "--max-requests", "30")
 		order = web.order()
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		order.let_go()
 		self.assertEqual({web.ask().split()[0] for _ in range(100)}, {"old"})
 
 	def test_a_request_that_hangs_is_ended_as_the_master_would(self):
 		web = self.program(*SYNC, "-t", "2")
 		order = web.order()
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		order.let_go()
 		with self.assertRaises(ConnectionError):
 			web.ask("/slow?25")
@@ -249,8 +245,7 @@ class TestWhoStays(LingerCase):
 		files, record = active_at(web.folder, web.processes[-1].pid)
 		logs = (str(web.folder / "out.log"), str(web.folder / "error.log"))
 		order = GivenOrder.give(files, Order(record.master, record.started, seconds=60, logs=logs))
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		os.close(read)
 		order.let_go()
 		self.assertEqual(web.ask("/print").split()[0], "old")
@@ -327,8 +322,7 @@ class TestRefusal(LingerCase):
 		eventually(lambda: can_connect(web.port), "web listens")
 		_, record = eventually(lambda: record_of(web.folder, web.processes[-1].pid), "a record is written")
 		self.assertEqual({lingers(pid) for pid in web.workers()}, {False})
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		self.assertEqual((web.left(), web.workers()), ([], []))
 		return record.refusal
 
@@ -361,8 +355,7 @@ class TestHooks(LingerCase):
 		web.start()
 		eventually(lambda: can_connect(web.port), "web listens")
 		self.assertEqual(web.ask().split()[0], "old")
-		web.processes[-1].terminate()
-		web.processes[-1].wait(20)
+		web.stop()
 		self.assertEqual(web.workers(), [])
 
 	def test_a_new_configuration_on_hang_up_keeps_them_active(self):

@@ -33,6 +33,7 @@ from fmx_restart.engine.steps import linger
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.tests.adapters.test_web_programs import WebProgramCase
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.tests.web.gunicorn_program import APPLICATION, Load, asking, gunicorn_processes, request
 
 ERRS_FOR = 2.0  # seconds that an operation waits for new code that errs; people have 15
@@ -137,6 +138,7 @@ class TestOperation(OperationCase):
 	def test_no_request_fails_and_the_new_code_answers(self):
 		self.check_that_no_request_fails()
 
+	@in_long_runs("test_no_request_fails_and_the_new_code_answers")
 	def test_no_request_fails_with_threads_and_an_application_that_the_master_loads(self):
 		self.check_that_no_request_fails("--threads", "4", "--preload")
 
@@ -257,7 +259,7 @@ class TestItsProcessIsKilled(OperationCase):
 		with self.under_load() as load:
 			self.deploy("new")
 			facts = go()
-			with self.assertRaises(ProcessFault) as raised:
+			with self.assertRaises(ProcessFault) as raised, patch.object(linger, "ERRS_FOR", ERRS_FOR):
 				self.recover(facts)
 			self.assertEqual((load.failed, load.answers["new"]), ({}, 0))
 		self.assertIn("Old web workers go on serving", str(raised.exception))
