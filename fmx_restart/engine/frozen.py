@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, fields, make_data
 from typing import Any, TypeVar
 
 C = TypeVar("C", bound=type)
+Thing = TypeVar("Thing")
 FUNCTIONS = ("__init__", "__repr__", "__eq__", "__hash__")
 
 
@@ -26,6 +27,19 @@ def frozen(cls: C) -> C:
 		setattr(cls, name, made_at_first_use(cls, name))
 	cls.__setattr__, cls.__delattr__ = refuse_to_set, refuse_to_delete
 	return cls
+
+
+def changed(thing: Thing, **values: Any) -> Thing:
+	"""
+	As dataclasses.replace for a frozen class, for a tenth of its time: an operation does so with every process at each look.
+	Raises TypeError for a field that there is none of.
+	"""
+	known = type(thing).__dataclass_fields__
+	if unknown := values.keys() - known.keys():
+		raise TypeError(f"{type(thing).__name__} has no field {', '.join(sorted(unknown))}")
+	new = object.__new__(type(thing))
+	vars(new).update({name: value for name, value in vars(thing).items() if name in known}, **values)
+	return new
 
 
 def made_at_first_use(cls: type, name: str) -> Callable:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT
 from fmx_restart.engine.errors import JournalFault, LockLost, NginxFault, OperationError
+from fmx_restart.engine.frozen import changed
 from fmx_restart.engine.held import Held
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options
@@ -179,7 +179,7 @@ class Operation(Held):
 		plan = (*self.plan.restart, *self.plan.left_alone) if self.plan else ()
 		with_workers = {process.name for process in plan if process.has_workers}
 		return [
-			replace(process, has_workers=True)
+			changed(process, has_workers=True)
 			if process.name in with_workers and not process.has_workers
 			else process
 			for process in processes

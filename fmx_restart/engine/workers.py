@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from functools import cache
 
-from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
@@ -90,7 +89,7 @@ class Locator:
 			companions=frozenset(c.worker.name for c in claims if c.likeness < Likeness.WORKER),
 			doubtful=doubtful,
 		)
-		return replace(look, local=local)
+		return changed(look, local=local)
 
 	def _claim(self, worker: Worker, trees: Callable[[], Collection[int]]) -> Claim | None:
 		is_by_name = worker.host == self._host.name
@@ -199,7 +198,7 @@ def with_workers(processes: Iterable[Process], look: Look, host: Host) -> list[P
 	"""Which of the manager's processes have a registered worker in their tree, whatever their commands say."""
 	processes = list(processes)
 	with_worker = {process.name for process in runners(processes, look, host).values()}
-	return [replace(process, has_workers=process.name in with_worker) for process in processes]
+	return [changed(process, has_workers=process.name in with_worker) for process in processes]
 
 
 def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, Process]:

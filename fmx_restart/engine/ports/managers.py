@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.ports.processes import LogTail, ManagerSettings, Process, Processes
 
 BETWEEN = "/"  # a manager's name and its program's: host-2/worker-short
@@ -100,7 +100,9 @@ class ProcessManagers:
 		return "; ".join(dict.fromkeys(manager.setup_command() for manager in self._managers.values()))
 
 	def _named(self, manager: str, process: Process) -> Process:
-		return replace(process, name=self._full(manager, process.name), manager=manager)
+		if self._is_alone and process.manager == manager:
+			return process
+		return changed(process, name=self._full(manager, process.name), manager=manager)
 
 	def _full(self, manager: str, program: str) -> str:
 		return program if self._is_alone else f"{manager}{BETWEEN}{program}"

@@ -7,9 +7,10 @@ import pickle
 import unittest
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import ClassVar
 
-from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.frozen import changed, frozen
 
 
 def declared(make: Callable[[type], type]) -> type:
@@ -126,6 +127,24 @@ class TestFrozen(unittest.TestCase):
 		self.assertEqual(copy.deepcopy(thing), thing)
 		child = Child("a", more=2)
 		self.assertEqual(pickle.loads(pickle.dumps(child)), child)
+
+	def test_one_with_other_values_is_what_dataclasses_would_make_of_it(self):
+		class Counted:
+			name: str
+			size: int = 0
+
+			@cached_property
+			def length(self) -> int:
+				return len(self.name)
+
+		Counted = frozen(Counted)
+		given = Counted("a", 1)
+		self.assertEqual((given.length, changed(given, name="long").length), (1, 4))
+		for values in ({}, {"size": 2}, {"name": "b", "size": 2}):
+			self.assertEqual(changed(given, **values), replace(given, **values))
+		self.assertEqual(given, Counted("a", 1))
+		with self.assertRaises(TypeError):
+			changed(given, colour="red")
 
 	def test_it_shows_what_a_dataclass_shows_and_no_secret(self):
 		thing = Thing("a", secret="hidden")
