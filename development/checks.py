@@ -38,6 +38,25 @@ PYTEST = (
 	f"cache_dir={ROOT}/pytest",
 )
 WITHOUT_BENCH = ("--ignore=fmx_restart/tests/bench", "fmx_restart")
+#: Left out by --fast: whole operations on real process managers, web servers and terminals take two thirds of the time.
+SLOW = (
+	"adapters/test_discovery.py",
+	"adapters/test_namespaces.py",
+	"adapters/test_processes.py",
+	"adapters/test_realtime.py",
+	"adapters/test_users.py",
+	"adapters/test_web.py",
+	"adapters/test_web_programs.py",
+	"commands/test_first_line.py",
+	"commands/test_viewer.py",
+	"doctor/test_fixes.py",
+	"doctor/test_machine.py",
+	"doctor/test_orphans.py",
+	"doctor/test_supervisor_lint.py",
+	"doctor/test_workers.py",
+	"web",
+)
+FAST_ONES = (*(f"--ignore=fmx_restart/tests/{path}" for path in SLOW), *WITHOUT_BENCH)
 ON_BENCHES = ("fmx_restart/tests/bench",)
 LONG = "FMX_LONG_TESTS"  # set for tests that are too slow for every run
 WANTED = CHECKOUT / "development" / "test-requirements.txt"
@@ -83,7 +102,10 @@ def parser() -> argparse.ArgumentParser:
 		description="Check style and run the tests. Everything else on the line goes to pytest: bin/test -k fence",
 	)
 	top.add_argument(
-		"--fast", action="store_true", help="run the tests that need no bench: before each commit"
+		"--fast",
+		action="store_true",
+		help="before each commit: run the tests that need no bench, without those of whole operations on a real supervisord, "
+		"gunicorn or terminal, which bin/test runs",
 	)
 	top.add_argument("--long", action="store_true", help="run the tests too that are too slow for every run")
 	top.add_argument(
@@ -111,7 +133,7 @@ def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	"""Needs no Frappe and no bench: Redis, supervisord and the rest are started by the tests themselves."""
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
-	chosen = pytest_options or WITHOUT_BENCH
+	chosen = pytest_options or FAST_ONES
 	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{PROCESSES}", *chosen)))
 
 

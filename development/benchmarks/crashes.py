@@ -28,7 +28,7 @@ def main() -> int:
 	with tempfile.TemporaryDirectory(prefix="fmx-crashes-") as folder:
 		with Workload(bench, Path(folder) / "stream.jsonl", Mix(rate=options.rate)) as workload:
 			crashes = Crashes(bench, workload)
-			for crash in [*at_borders(), *at_random(options.random, random.Random(options.seed))]:
+			for crash in [*at_borders(more=True), *at_random(options.random, random.Random(options.seed))]:
 				outcomes.append(crashes.run(crash))
 				print(line(outcomes[-1]), flush=True)
 		account = workload.settle(timeout=600)

@@ -335,6 +335,7 @@ class TestAnySettings(unittest.TestCase):
 		self.assertTrue(look_at_database("one.localhost", config).fault or config.get("db_type"))
 		inspect_database("one.localhost", config)
 
+	@settings(deadline=None)
 	@given(ANYTHING)
 	def test_numbers(self, value):
 		for found in (whole_number(value), port_number(value), number(str(value))):

@@ -7,7 +7,7 @@ import unittest
 from collections.abc import Mapping
 from unittest import mock
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_restart.adapters.redis_queue.connection import connect, connection_for, credentials, redis_border
@@ -124,6 +124,7 @@ class TestRedisSettings(unittest.TestCase):
 		told = [one.connection_pool.connection_kwargs for one in manager.sentinels]
 		self.assertEqual([(one["host"], one["port"]) for one in told], [("one", 26379), ("10.0.0.2", 26380)])
 
+	@settings(deadline=None)
 	@given(st.text(max_size=40) | st.integers() | st.none() | st.lists(st.text(max_size=3)))
 	def test_no_value_at_all_makes_more_than_a_refusal(self, value):
 		for url in (value, f"redis://{value}", f"redis://:{value}@localhost:6379", f"unix://{value}"):

@@ -1,4 +1,4 @@
-"""kill -9 of the operation, at every phase border and at random: nothing is left behind, and no job is lost."""
+"""kill -9 of the operation, at borders of phases and at random: nothing is left behind, and no job is lost."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class CrashesCase(BenchTestCase):
 
 class TestCrashesAtBorders(CrashesCase):
 	def test_an_operation_that_is_killed_when_a_phase_begins_leaves_a_working_bench(self):
-		self.kill(*at_borders(again=IS_LONG_RUN)[::2])
+		self.kill(*at_borders(more=IS_LONG_RUN)[::2])
 
 
 class TestCrashesAtOtherBorders(CrashesCase):
 	def test_an_operation_that_is_killed_when_a_phase_begins_leaves_a_working_bench(self):
-		self.kill(*at_borders(again=IS_LONG_RUN)[1::2])
+		self.kill(*at_borders(more=IS_LONG_RUN)[1::2])
 
 
 class TestCrashesWithTheGuardian(CrashesCase):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import TestJob
 from fmx_restart.tests.bench.support import BenchTestCase, own_programs, wait_until_at_rest
-from fmx_restart.tests.repetitions import IS_LONG_RUN, repetitions
+from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs, repetitions
 
 STUBBORN = "fmx_restart.tests.bench.jobs.stubborn"
 LONG = 4.0  # seconds of a long job
@@ -95,12 +95,14 @@ class TestStrategies(Matrix):
 	def test_plain(self):
 		self.check(("--force-kill-timeout", GRACE), Expected(kills=2))
 
+	@in_long_runs("test_no_wait_workers")
 	def test_wait_workers(self):
 		self.check(("--wait-workers",), Expected(kills=0))
 
 	def test_no_wait_workers(self):
 		self.check(("--no-wait-workers",), Expected(kills=0))
 
+	@in_long_runs("test_plain")
 	def test_suspend_rq(self):
 		self.check(("--suspend-rq", "--force-kill-timeout", GRACE), Expected(kills=2))
 

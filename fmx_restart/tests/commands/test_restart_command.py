@@ -6,7 +6,7 @@ import shlex
 import unittest
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fmx_restart.console.restart_command import restart_command
@@ -58,6 +58,7 @@ def any_options(draw: some.DrawFn) -> Options:
 
 
 class TestRestartCommand(unittest.TestCase):
+	@settings(deadline=None)
 	@given(any_options())
 	def test_typing_it_gives_the_same_options(self, options: Options):
 		bench, command, *words = shlex.split(restart_command(options))

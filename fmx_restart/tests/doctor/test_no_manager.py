@@ -6,6 +6,7 @@ import json
 import unittest.mock
 
 from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.bench_processes import adopted
 from fmx_restart.adapters.managers.supervisor.configuration import sign_of_supervisor, signs_in_processes
 from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.process_table import ProcessTable
@@ -96,9 +97,12 @@ class TestABenchThatSupervisorShouldRun(NoManagerCase):
 	def test_its_processes_outlived_their_supervisord(self):
 		# Given a worker that supervisord started, and a supervisord that was killed
 		supervisord = self.start_supervisord()
-		for process in supervisord.kill_alone():
-			self.addCleanup(kill, process)
-		self.is_error("pid ")
+		(worker,) = supervisord.kill_alone()
+		self.addCleanup(kill, worker)
+		# A process above these tests that asked the kernel for orphans (PR_SET_CHILD_SUBREAPER) gets them in place of PID 1
+		orphans = {row.pid for row in adopted(ProcessTable.take())}
+		self.assertIn(worker.pid, orphans, f"it runs, and is a child of PID 1 and not of {worker.ppid()}")
+		self.is_error(f"pid {worker.pid} was started by a supervisord that is gone")
 
 	def test_a_supervisord_that_cannot_be_asked_runs_its_processes(self):
 		self.start_supervisord().socket.unlink()

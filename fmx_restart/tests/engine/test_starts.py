@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unittest
+from unittest.mock import patch
 
 from fmx_restart.console.sentences import sentence
-from fmx_restart.engine import events
+from fmx_restart.engine import events, starts
 from fmx_restart.engine.errors import Interrupted, ProcessFault
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
@@ -83,12 +84,16 @@ class TestOrder(StartsCase):
 		self.assertLess(self.starts().index("worker-0"), self.starts().index("web"))
 
 	def test_with_more_programs_than_time_for_turns_the_rest_starts_at_once(self):
-		many = InMemoryBench({f"worker-{number}": ("short",) for number in range(30)}, boot=60.0)
+		# Given turns that are long, in place of many programs
+		turns = patch.object(starts, "BOOTS_FOR", 4 * starts.BOOTS_FOR)
+		turns.start()
+		self.addCleanup(turns.stop)
+		many = InMemoryBench({f"worker-{number}": ("short",) for number in range(8)}, boot=60.0)
 		many.host.processors = 1
 		run, seen, begun = Run(many), [], many.clock.now()
 
 		def note(fact: events.Event) -> None:
-			if len({name for order, name in many.processes.orders if order == "start"}) == 31:
+			if len({name for order, name in many.processes.orders if order == "start"}) == 9:
 				seen.append(many.clock.now() - begun)
 
 		run.operation.listen(note)
