@@ -1,13 +1,38 @@
-"""What a job may use of this app: fmx_restart.restartable."""
+"""What a job may use of this app: fmx_restart.should_stop and fmx_restart.restartable."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import TypeVar
 
 Function = TypeVar("Function", bound=Callable)
 TRIES = "fmx_restart_tries"
 DEFAULT_TRIES = 3
+
+
+#: Memory that a worker shares with the processes of its jobs: its first byte says whether the job shall end. None elsewhere
+_page: mmap.mmap | None = None
+
+
+def should_stop() -> bool:
+	"""
+	Whether someone wants the worker to leave, or a restart waits for this job. A job that asks often, and ends early then,
+	keeps nobody waiting. Costs as much as a look into a list. Always False outside of a worker of this app.
+	"""
+	return _page is not None and _page[0] != 0
+
+
+def tell_job(*, to_stop: bool) -> None:
+	"""In the worker; also in a signal handler."""
+	if _page is not None:
+		_page[0] = to_stop
+
+
+def share_page() -> None:
+	"""Before the first job's process is forked."""
+	global _page
+	_page = _page or mmap.mmap(-1, 1)
 
 
 def restartable(function: Function | None = None, *, tries: int = DEFAULT_TRIES) -> Function | Callable:

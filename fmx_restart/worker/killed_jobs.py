@@ -51,13 +51,8 @@ def is_number(value: object) -> bool:
 	return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1000
 
 
-def read_policies(sites: Path) -> Policies:
-	"""What cannot be read counts as not set: then a killed job fails."""
-	return Policies(read_settings(sites), read_hooks(sites))
-
-
 def read_settings(sites: Path) -> dict[str, Any]:
-	"""common_site_config.json; empty where it cannot be read."""
+	"""common_site_config.json; empty where it cannot be read: then a killed job fails."""
 	with suppress(OSError, ValueError):
 		settings = json.loads((sites / "common_site_config.json").read_text())
 		return settings if isinstance(settings, dict) else {}

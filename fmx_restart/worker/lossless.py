@@ -21,12 +21,15 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.queue import Queue
 from rq.registry import AbandonedJobError
+from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import StopRequested, Worker, WorkerStatus
 
-from fmx_restart.worker.bells import SELDOM, Bells
+from fmx_restart.worker.bells import OFTEN, SELDOM, Bells
 from fmx_restart.worker.claims import Claim, Claims, bench_of, remove_started
+from fmx_restart.worker.grace import grace_of
 from fmx_restart.worker.horse import dies_with, has_ended, opened
-from fmx_restart.worker.killed_jobs import read_policies
+from fmx_restart.worker.jobs import share_page, tell_job
+from fmx_restart.worker.killed_jobs import Policies, read_hooks, read_settings
 from fmx_restart.worker.owners import is_gone, mark
 from fmx_restart.worker.stop import Stop, leave_to_the_worker
 
@@ -34,10 +37,16 @@ AWAY = (ConnectionError, TimeoutError)  # Redis may come back
 PAUSES = (0.1, 1.0, 3.0)  # seconds between attempts to reach Redis in the middle of a job's start
 LONGEST_PAUSE = 10.0
 SWEEP_EVERY = 5.0
+LOOK_EVERY = 2.0  # seconds, while a job runs: whether an operation waits for it
+OF_OPERATION = b"fmx_restart:"  # begins the value of a suspension by this app
 BEAT_EVERY = 60.0  # seconds, while the worker is idle; its record lasts eight minutes
 KILLED = (
 	"The process that ran this job ended before the job did: it was killed by a process manager, by a person, or because"
 	" memory was short. It belonged to worker {owner}. The job may have done a part of its work."
+)
+OUT_OF_TIME = (
+	"Worker {owner} was told to leave, and this job had not ended shortly before the worker would have been killed. So the"
+	" worker ended the job. It may have done a part of its work."
 )
 
 
@@ -49,7 +58,7 @@ class Lossless(Worker):
 		with may_list_no_clients(kwargs.get("connection")):
 			super().__init__(*args, **kwargs)
 		self.claim: Claim | None = None
-		self._horse_died = False
+		self._horse_died, self._reason = False, KILLED
 		self._swept_at = self._beaten_at = 0.0
 
 	def work(self, *args: Any, **kwargs: Any) -> bool:
@@ -58,7 +67,10 @@ class Lossless(Worker):
 		names = self.queue_names()
 		self.claims = Claims(self.connection, bench_of(names[0]), self.name)
 		self.bells = Bells(self.connection, [queue.key for queue in self.queues])
-		self.policies = read_policies(Path())
+		settings = read_settings(Path())
+		self.policies = Policies(settings, read_hooks(Path()))
+		self.grace = grace_of(settings, names)
+		share_page()
 		self._prctl = ctypes.CDLL(None).prctl
 		try:
 			return super().work(*args, **kwargs)
@@ -186,6 +198,7 @@ class Lossless(Worker):
 		if self.is_leaving:
 			raise StopRequested  # teardown puts it back
 		self._horse_died, self._parent = False, os.getpid()
+		tell_job(to_stop=self.is_leaving)  # a signal may have come just now
 		if not self.forks and not self.may_start(job):
 			return
 		try:
@@ -217,13 +230,28 @@ class Lossless(Worker):
 		"""As RQ's, but a signal to this process is heard meanwhile."""
 		with opened(self.horse_pid) as files:
 			while not has_ended(self.horse_pid):
-				if self.stop.is_cold:
-					self.end_horse()
-					raise StopRequested
-				if self.is_leaving and self._shutdown_requested_date is None:
-					self.tell_that_it_leaves()
-				self.stop.wait(0.1 if not files else 3600.0, files)
+				seconds = self.time_left() if self.is_leaving else LOOK_EVERY
+				self.stop.wait(min(seconds, LOOK_EVERY if files else OFTEN), files)
+				if not self.is_leaving:
+					self.tell_of_operation()
 		return super().wait_for_horse()
+
+	def time_left(self) -> float:
+		"""Seconds. Raises StopRequested when the job has none, and was ended: teardown says what becomes of it."""
+		if self._shutdown_requested_date is None:
+			self.tell_that_it_leaves()
+		left = self.stop.asked_at + self.grace - time.monotonic()
+		if self.stop.is_cold or left <= 0:
+			self._reason = KILLED if self.stop.is_cold else OUT_OF_TIME
+			self.end_horse()
+			raise StopRequested
+		return left
+
+	def tell_of_operation(self) -> None:
+		"""It waits for the job; whoever else suspends the queue may not."""
+		with suppress(*AWAY):
+			if (self.connection.get(WORKERS_SUSPENDED) or b"").startswith(OF_OPERATION):
+				tell_job(to_stop=True)
 
 	def tell_that_it_leaves(self) -> None:
 		self._shutdown_requested_date = datetime.now(timezone.utc)
@@ -275,6 +303,7 @@ class Lossless(Worker):
 
 	def fail_killed_job(self, owner: str, claim: Claim) -> None:
 		"""As RQ fails a job whose worker is gone, its callback included. Where this breaks off, RQ does it in a minute."""
+		reason = (self._reason if owner == self.name else KILLED).format(owner=owner)
 		queue = self.queue_class.from_queue_key(
 			claim.queue, connection=self.connection, job_class=self.job_class, serializer=self.serializer
 		)
@@ -285,11 +314,11 @@ class Lossless(Worker):
 		job.ended_at = job.ended_at or now_as(job.started_at)
 		self.execution = None  # of RQ 2: it is another job's
 		try:
-			error = AbandonedJobError(KILLED.format(owner=owner))
+			error = AbandonedJobError(reason)
 			job.execute_failure_callback(self.death_penalty_class, AbandonedJobError, error, None)
 		except Exception:
 			self.log.exception("Worker %s: the failure callback of %s failed", self.name, claim.id)
-		super().handle_job_failure(job, queue, exc_string=KILLED.format(owner=owner))
+		super().handle_job_failure(job, queue, exc_string=reason)
 		remove_started(self.connection, claim)
 
 	def teardown(self) -> None:

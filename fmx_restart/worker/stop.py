@@ -13,6 +13,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from types import FrameType
 
+from fmx_restart.worker.jobs import tell_job
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TWICE = 1.0  # seconds: a pool and a terminal both send the first signal
 
@@ -33,6 +35,7 @@ class Stop:
 		signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
 
 	def _note(self, _number: int, _frame: FrameType | None) -> None:
+		tell_job(to_stop=True)
 		if self.asked_at is None:
 			self.asked_at = time.monotonic()
 		elif time.monotonic() - self.asked_at > TWICE:

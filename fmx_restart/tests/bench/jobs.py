@@ -66,3 +66,16 @@ def stubborn(token: str, journal: str, seconds: float) -> None:
 	while time.monotonic() < deadline:
 		time.sleep(LOOK_EVERY)
 	note(journal, token, "end", "")
+
+
+def polite(token: str, journal: str, cursor: int = 0) -> None:
+	"""A job that works until it is asked to end, and ends for good when it goes on."""
+	import fmx_restart
+
+	note(journal, token, "start", "")
+	deadline = time.monotonic() + 60
+	while not cursor and time.monotonic() < deadline:
+		if fmx_restart.should_stop():
+			return fmx_restart.resume_later(cursor=1)
+		time.sleep(LOOK_EVERY)
+	return note(journal, token, "end", "")

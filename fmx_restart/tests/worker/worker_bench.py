@@ -29,6 +29,7 @@ from fmx_restart.worker.claims import Claim, claims_key, parsed
 from fmx_restart.worker.lossless import Lossless
 from fmx_restart.worker.owners import IS_OURS
 
+CURSORS = "rq:test:cursors"
 BEGUN, DONE, FAILED = "rq:test:begun", "rq:test:done", "rq:test:failed"
 
 
@@ -101,7 +102,12 @@ class WorkerBench(RqBench):
 			"kwargs": inner,
 		}
 		return self.queue(queue).enqueue_call(
-			counted, kwargs=kwargs, timeout=given.pop("timeout", 300), job_id=id, **on_failure, **given
+			given.pop("func", counted),
+			kwargs=kwargs,
+			timeout=given.pop("timeout", 300),
+			job_id=id,
+			**on_failure,
+			**given,
 		)
 
 	def record(self, pid: int) -> dict[str, str]:
@@ -145,6 +151,18 @@ def counted(site: str, method: str, kwargs: dict) -> None:
 		job.connection.blpop(release_key(job.id), timeout=50)
 	time.sleep(kwargs["seconds"])
 	job.connection.hincrby(DONE, job.id, 1)
+
+
+def polite(site: str, method: str, kwargs: dict) -> None:
+	"""Works until it is asked to end, and goes on where it was."""
+	job = rq.get_current_job()
+	job.connection.hincrby(BEGUN, job.id, 1)
+	if "cursor" in kwargs:
+		job.connection.rpush(CURSORS, json.dumps(kwargs))
+		return None
+	while not fmx_restart.should_stop():
+		time.sleep(0.001)
+	return fmx_restart.resume_later(cursor={"row": 7})
 
 
 def on_failure(job: Job, connection: redis.Redis, kind: type, error: Exception, _traceback: object) -> None:

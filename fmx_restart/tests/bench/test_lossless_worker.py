@@ -1,0 +1,97 @@
+"""Frappe's own bench worker and bench worker-pool, with this app's worker in them, on a Redis of their own with its ACL."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+from fmx_restart.tests.adapters.redis_server import PASSWORD, RedisServer
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
+from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
+from fmx_restart.tests.bench.support import BenchTestCase
+from fmx_restart.worker.owners import IS_OURS
+
+POLITE = "fmx_restart.tests.bench.jobs.polite"
+
+
+class TestLosslessWorker(BenchTestCase):
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.scratch = ScratchBench(cls.bench, cls)
+		cls.server = RedisServer(cls.scratch.path)
+		cls.addClassCleanup(cls.server.stop)
+		cls.server.start()
+		cls.server.add_bench_user(cls.scratch.id)
+		cls.server.connection().config_set("requirepass", PASSWORD)
+		cls.admin = cls.server.connection("default")
+		cls.scratch.write_config(
+			redis_queue=cls.server.url(),
+			use_rq_auth=True,
+			rq_username=cls.scratch.id,
+			rq_password=PASSWORD,
+			fmx_restart_worker=1,
+		)
+		enqueuer = Enqueuer(cls.bench, cls.scratch.sites_path, **cls.scratch.environment)
+		cls.own_jobs = Jobs(cls.bench, cls.scratch.path, enqueuer)
+		cls.addClassCleanup(cls.own_jobs.close)
+
+	def start_worker(self, *words: str, count: int = 1, **environment: str) -> subprocess.Popen:
+		"""As the process manager does. Returns once so many workers are idle."""
+		log = self.scratch.path / "logs/worker.log"
+		with log.open("w") as file:
+			process = subprocess.Popen(
+				[str(self.bench.python), *HELPER, *words],
+				cwd=self.scratch.sites_path,
+				env={**self.bench.environment, **self.scratch.environment, **environment},
+				stdout=file,
+				stderr=file,
+			)
+		self.addCleanup(process.wait)
+		self.addCleanup(process.kill)
+		eventually(lambda: self.states() == ["idle"] * count, "they are idle", deadline=90)
+		return process
+
+	def records(self) -> list[dict[bytes, bytes]]:
+		found = [self.admin.hgetall(key) for key in self.admin.smembers("rq:workers")]
+		return [fields for fields in found if b"death" not in fields]
+
+	def states(self) -> list[str]:
+		return [fields.get(b"state", b"").decode() for fields in self.records()]
+
+	def are_ours(self) -> list[bool]:
+		return [IS_OURS.encode() in fields for fields in self.records()]
+
+	def stop(self, process: subprocess.Popen) -> None:
+		process.send_signal(signal.SIGTERM)
+		self.assertEqual(process.wait(60), 0, (self.scratch.path / "logs/worker.log").read_text())
+		self.assertEqual(self.records(), [])
+
+	def test_a_job_of_frappe_goes_on_after_the_worker_has_left(self):
+		# Given a worker as Frappe's Redis user starts it, and a job that asks whether it shall stop
+		words = ("worker", "--queue", "short,default")
+		process = self.start_worker(*words)
+		self.assertEqual(self.are_ours(), [True])
+		job = self.own_jobs.put(POLITE, "short").wait_for_start()
+		# When that worker is told to leave, and another one starts
+		self.stop(process)
+		self.assertEqual((job.starts, job.ends), (1, 0))
+		process = self.start_worker(*words)
+		# Then the job goes on, with the same arguments and its cursor
+		job.wait_for_end()
+		self.assertEqual(job.starts, 2)
+		self.stop(process)
+
+	def test_a_pool_starts_them_too(self):
+		process = self.start_worker("worker-pool", "--queue", "short", "--num-workers", "2", count=2)
+		self.assertEqual(self.are_ours(), [True, True])
+		self.own_jobs.work("short").wait_for_end()
+		self.stop(process)
+
+	def test_the_environment_overrules_the_setting(self):
+		# RQ's own worker cannot start as Frappe's Redis user, so it starts as Redis' admin
+		words = ("worker", "--queue", "short", "--rq-username", "default", "--rq-password", PASSWORD)
+		process = self.start_worker(*words, FMX_RESTART_WORKER="0")
+		self.assertEqual(self.are_ours(), [False])
+		self.stop(process)
