@@ -9,6 +9,7 @@ import copy
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -71,5 +72,9 @@ def put_in_classes() -> None:
 	from fmx_restart.worker import classes
 
 	own = {name: getattr(classes, name) for name in CLASSES if hasattr(background_jobs, name)}
+	if "FrappeWorker" not in own and hasattr(
+		background_jobs, "WorkerPool"
+	):  # the first releases of Frappe 15 name no class
+		own["WorkerPool"] = partial(background_jobs.WorkerPool, worker_class=own["Worker"])
 	for name, worker in own.items():
 		setattr(background_jobs, name, worker)

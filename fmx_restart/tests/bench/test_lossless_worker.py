@@ -50,7 +50,10 @@ class TestLosslessWorker(BenchTestCase):
 			)
 		self.addCleanup(process.wait)
 		self.addCleanup(process.kill)
-		eventually(lambda: self.states() == ["idle"] * count, "they are idle", deadline=90)
+		try:
+			eventually(lambda: self.states() == ["idle"] * count, "they are idle", deadline=40)
+		except AssertionError as error:
+			raise AssertionError(f"{error}: {log.read_text()}") from None
 		return process
 
 	def records(self) -> list[dict[bytes, bytes]]:
