@@ -5,12 +5,11 @@ starts (its own default), so bench's programs need no other setting.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 
 from fmx_restart.web.master import Master
-from fmx_restart.web.worker import become_ready
+from fmx_restart.web.worker import become_ready, begin
 
 MASTER = Master()  # gunicorn reads its configuration anew on SIGHUP; this stays
 
@@ -23,7 +22,7 @@ def install(configuration: MutableMapping[str, object]) -> None:
 	}
 	on_starting = chained(lambda server: MASTER.adopt(server), own["on_starting"])
 	when_ready = chained(lambda server: MASTER.serve(server), own["when_ready"])
-	post_fork = chained(lambda server, worker: close_life(), own["post_fork"])
+	post_fork = chained(lambda server, worker: begin(MASTER, worker), own["post_fork"])
 	post_worker_init = chained(lambda worker: become_ready(MASTER, worker), own["post_worker_init"])
 	on_exit = chained(lambda server: MASTER.exit(), own["on_exit"])
 	# gunicorn counts the parameters of each hook
@@ -47,9 +46,3 @@ def chained(ours: Callable, own: Callable | None) -> Callable:
 			own(*arguments)
 
 	return hook
-
-
-def close_life() -> None:
-	"""In each worker: the master alone keeps the writing end."""
-	if MASTER.pipes is not None:
-		os.close(MASTER.pipes.life[1])

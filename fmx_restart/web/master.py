@@ -25,6 +25,7 @@ from fmx_restart.web.files import (
 	write_record,
 )
 from fmx_restart.web.passing import ask_for_sockets
+from fmx_restart.web.turns import Turns
 
 WORKER_CLASSES = ("sync", "gthread")  # those that were tried
 OLDEST = (20, 1)  # gunicorn's version
@@ -49,6 +50,7 @@ class Master:
 		self.files: Files | None = None  # None: nothing of this is active
 		self.refused: Files | None = None  # where it says why
 		self.pipes: Pipes | None = None
+		self.turns: Turns | None = None  # of new workers, while old ones serve
 		self.record = -1  # descriptor
 		self.note: dict | None = None  # of the old workers whose sockets were adopted
 		self.pid = self.started = 0
@@ -91,6 +93,9 @@ class Master:
 			os.close(write_record(files, record))  # for those who ask why; its workers have no part in it
 			return
 		pipes = Pipes(os.pipe(), os.pipe(), os.pipe())
+		if is_adopted:
+			with suppress(OSError):  # all boot at once then
+				self.turns = Turns()
 		self.record, self.pipes, self.files = write_record(files, record), pipes, files
 		stop = server.stop
 		server.stop = lambda graceful=True: self.stop(server, stop, graceful)

@@ -28,12 +28,22 @@ LAST_REQUEST = 120.0  # seconds that it may take where gunicorn sets no limit
 ABORT_TAKES = 1.0  # seconds
 
 
+def begin(master: Master, worker: object) -> None:
+	"""Right after the fork, before the application is loaded."""
+	if master.pipes is None:
+		return
+	os.close(master.pipes.life[1])  # the master alone keeps it
+	if master.turns is not None and is_checked(master):
+		master.turns.take(worker, lambda: is_held(master.files.socket))
+
+
 def become_ready(master: Master, worker: object) -> None:
 	"""After the application was loaded, before the first request."""
 	if master.files is None:
 		return
 	if is_checked(master):
 		answer_for_itself(master, worker)
+	leave_turn(master)
 	add_to_record(master.record, ready=os.getpid())
 	drain_on_term(worker)
 	Watch(master, worker).start()
@@ -46,11 +56,18 @@ def is_checked(master: Master) -> bool:
 	return master.note is not None and record is not None and len(record.ready) < record.workers
 
 
+def leave_turn(master: Master) -> None:
+	"""The next worker boots."""
+	if master.turns is not None:
+		master.turns.leave()
+
+
 def answer_for_itself(master: Master, worker: object) -> None:
 	"""While old workers serve, one that answers a site with an error that answered before takes no request."""
 	sites, told = tuple(master.note.get("sites", ())), ""
 	pauses = chain(CHECK_AGAIN, repeat(CHECK_AGAIN[-1]))
 	while fault := first_fault(worker.wsgi, sites):
+		leave_turn(master)
 		if fault != told:
 			add_to_record(master.record, fault=fault)
 			worker.log.error("fmx_restart: old workers go on serving, for the new code fails: %s", fault)

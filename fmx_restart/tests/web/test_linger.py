@@ -13,6 +13,8 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 from fmx_restart.adapters.bench_processes import lingers
 from fmx_restart.adapters.web.linger import (
 	GivenOrder,
@@ -26,9 +28,14 @@ from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
 from fmx_restart.web.files import Order
+from fmx_restart.web.turns import places
 
 SYNC = ("-w", "2")
 THREADS = ("-w", "2", "--threads", "4")
+
+
+def running_children(process: psutil.Process) -> list[psutil.Process]:
+	return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
@@ -147,6 +154,44 @@ class TestWhoStays(LingerCase):
 			web.replace()
 			eventually(lambda: load.answers["new"] > 20, "new code answers")
 		self.assertEqual(load.failed, {})
+
+	def booting(self, web: GunicornProgram) -> list[tuple[str, int]]:
+		"""What the new workers of a slow application have written: begin or end, and who."""
+		lines = (web.folder / "boots").read_text().split()
+		return list(zip(lines[::2], map(int, lines[1::2]), strict=True))
+
+	def replaced_by_a_slow_one(self, seconds: float) -> GunicornProgram:
+		web = self.program("-w", "4")
+		note = "import os\ndef note(what):\n\twith open('boots', 'a') as file: file.write(f'{what} {os.getpid()} ')\n"
+		slow = f"{note}note('begin')\nimport time\ntime.sleep({seconds})\nnote('end')\n"
+		web.deploy("new")
+		(web.folder / "tiny_app.py").write_text(slow + (web.folder / "tiny_app.py").read_text())
+		web.replace("one")
+		return web
+
+	def test_new_workers_boot_a_few_at_a_time(self):
+		web = self.replaced_by_a_slow_one(0.3)
+		self.see_replaced(web, workers=4)
+		at_once, most = 0, 0
+		for what, _ in self.booting(web):
+			at_once += 1 if what == "begin" else -1
+			most = max(most, at_once)
+		self.assertEqual((at_once, most), (0, min(4, places())))
+
+	def test_one_that_is_killed_while_it_boots_keeps_nobody_back(self):
+		web = self.replaced_by_a_slow_one(3.0)
+		eventually(lambda: (web.folder / "boots").exists() and self.booting(web), "the first one boots")
+		os.kill(self.booting(web)[0][1], signal.SIGKILL)
+		eventually(lambda: len(self.booting(web)) > places(), "another one does")
+		self.assertNotIn("end", [what for what, _ in self.booting(web)])
+
+	def test_those_that_wait_for_their_turn_end_when_they_are_told(self):
+		web = self.replaced_by_a_slow_one(30.0)
+		eventually(lambda: (web.folder / "boots").exists() and self.booting(web), "the first one boots")
+		new = psutil.Process(web.processes[-1].pid)
+		eventually(lambda: len(new.children()) == 4, "all have been forked")
+		new.terminate()
+		eventually(lambda: len(running_children(new)) <= places(), "those that do not boot have left")
 
 	def test_ctrl_c_ends_all_whatever_was_ordered(self):
 		web = self.program()
