@@ -28,9 +28,9 @@ def parts(answers: WebAnswers) -> list[str]:
 	if answers.closed:
 		told.append(f"was closed by the maintenance mode of this operation for {span(answers.closed)}")
 	if not answers.answers_now and answers.requests:
-		told.append("does not answer now")
+		told.append(silent_at_the_end(answers))
 	elif answers.before:
-		told.append("answers now")
+		told.append("answered at the end")
 	if answers.unmeasured >= WORTH_TELLING or not answers.requests:
 		told.append(unmeasured(answers))
 	return told
@@ -41,6 +41,13 @@ def silence(answers: WebAnswers) -> str:
 	several = answers.longest < answers.unanswered
 	longest = f", {span(answers.longest)} of it without a break" if several else ""
 	return f"gave no answer for {span(answers.unanswered)}{longest} ({answers.reason})"
+
+
+def silent_at_the_end(answers: WebAnswers) -> str:
+	"""It may have been slow only: for how long there had been no answer when the operation ended."""
+	if not answers.silence:
+		return "did not answer at the end"
+	return f"had not answered for {span(answers.silence)} when the operation ended"
 
 
 def unmeasured(answers: WebAnswers) -> str:

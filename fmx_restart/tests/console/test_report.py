@@ -61,13 +61,16 @@ class TestWhatUsersSaw(unittest.TestCase):
 		for changes, told in (
 			(away, "gave no answer for 2.4 s (HTTP 502)"),
 			(away | {"longest": 1.2}, "gave no answer for 2.4 s, 1.2 s of it without a break (HTTP 502)"),
-			(away | {"answers_now": False}, "gave no answer for 2.4 s (HTTP 502); does not answer now"),
+			(
+				away | {"answers_now": False, "silence": 1.2},
+				"gave no answer for 2.4 s (HTTP 502); had not answered for 1.2 s when the operation ended",
+			),
 			({"closed": 40}, "was closed by the maintenance mode of this operation for 40 s"),
 			({"unmeasured": 45}, "answered throughout, slowest 0.12 s; was not measured for 45 s"),
-			({"before": "HTTP 500"}, "did not answer before (HTTP 500); answers now"),
+			({"before": "HTTP 500"}, "did not answer before (HTTP 500); answered at the end"),
 			(
 				{"before": "HTTP 500", "slowest": None, "answers_now": False},
-				"did not answer before (HTTP 500); does not answer now",
+				"did not answer before (HTTP 500); did not answer at the end",
 			),
 			({"requests": 0, "slowest": None, "answers_now": False}, "was not measured"),
 		):
