@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmx_restart.console.strategies import STRATEGY_TEXTS
+from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
@@ -24,16 +24,16 @@ def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 	busy = [name for name in workers if name in plan.busy]
 	idle = [name for name in workers if name not in busy]
 	first, others, last = web_and_others(plan)
-	begin, end = [("first", first)], [("when web is back", last)]
+	begin, end = [(_("first"), first)], [(_("when web is back"), last)]
 	steps = {
 		Strategy.NO_WAIT_WORKERS: [*begin, (AS_FREE, idle + others), *end, (JOB_ENDS, busy)],
-		Strategy.ROLLING: [*begin, (AS_FREE, others), *end, ("one at a time", idle), (JOB_ENDS, busy)],
+		Strategy.ROLLING: [*begin, (AS_FREE, others), *end, (_("one at a time"), idle), (JOB_ENDS, busy)],
 	}.get(strategy, [*begin, (AS_FREE, workers + others), *end])
 	return [(when, names) for when, names in steps if names]
 
 
-AS_FREE = "as processors are free"
-JOB_ENDS = "when its own job ends"
+AS_FREE = _("as processors are free")
+JOB_ENDS = _("when its own job ends")
 
 
 def web_and_others(plan: Plan) -> tuple[list[str], list[str], list[str]]:

@@ -107,9 +107,32 @@ def at_deadlines() -> dict[str, dict[str, str]]:
 def phases() -> dict[str, dict[str, Any]]:
 	"""`waits_for_jobs`: more time can be given there, or none."""
 	waiting = {phase.value for phase in WAITING}
+	labels = phase_labels()
 	return {
-		name: {"label": _(name), "text": text, "waits_for_jobs": name in waiting}
+		name: {"label": labels[name], "text": text, "waits_for_jobs": name in waiting}
 		for name, text in phase_texts().items()
+	}
+
+
+def phase_labels() -> dict[str, str]:
+	"""The names of phases, translated. Each is written out, as the collection of translations reads no variables."""
+	return {
+		QUEUED: _("Queued"),
+		Phase.PREFLIGHT.value: _("Preflight"),
+		Phase.FENCE.value: _("Fence"),
+		Phase.PARK.value: _("Park"),
+		Phase.DRAIN.value: _("Drain"),
+		Phase.BACKUP.value: _("Backup"),
+		Phase.MIGRATE.value: _("Migrate"),
+		Phase.RESTART.value: _("Restart"),
+		Phase.LIFT.value: _("Lift"),
+		Phase.VERIFY.value: _("Verify"),
+		Phase.HANDOVER.value: _("Handover"),
+		Phase.AUDIT.value: _("Audit"),
+		Phase.DONE.value: _("Done"),
+		Phase.ABORTED.value: _("Aborted"),
+		Phase.FAILED.value: _("Failed"),
+		Phase.RECOVERED.value: _("Recovered"),
 	}
 
 
