@@ -22,6 +22,7 @@ from fmx_restart.engine.ports import CodeFault
 #: What a process that is started anew imports before an app's own code, and what holds us up: these stay as loaded
 KEPT = {"frappe", "fmx_restart"}
 WEB = "frappe.app"  # what gunicorn loads; some seconds of one processor
+LOWEST = 19  # niceness: beside busy processes it gets hardly any processor
 LINES = 12  # of a traceback
 LONGEST = 60  # seconds that the child may live, whatever an app does when it is imported
 PART_DONE = b"{}\n"
@@ -36,7 +37,7 @@ class CodeOnDisk:
 		self._pipe = -1
 		self._answer = b""
 
-	def start_check(self) -> None:
+	def start_check(self, *, is_awaited: bool = False) -> None:
 		self.end_check()
 		apps = list(self._apps())
 		self._answer = b""
@@ -44,7 +45,7 @@ class CodeOnDisk:
 		try:
 			self._pid = fork()
 			if self._pid == 0:
-				try_imports(apps, self._web, writer)
+				try_imports(apps, self._web, writer, niceness=0 if is_awaited else LOWEST)
 		finally:
 			os.close(writer)
 		os.set_blocking(self._pipe, False)
@@ -98,15 +99,15 @@ def fork() -> int:
 		return os.fork()
 
 
-def try_imports(apps: Iterable[str], web: str, writer: int) -> None:
-	"""In the child; never returns."""
+def try_imports(apps: Iterable[str], web: str, writer: int, *, niceness: int) -> None:
+	"""In the child; never returns. `niceness`: of the second part, on top of ours."""
 	try:
 		be_alone(writer)
 		forget(set(apps) - KEPT)
 		for app in apps:
 			tell_fault(writer, app, f"{app}.hooks")
 		os.write(writer, PART_DONE)
-		os.nice(19)
+		os.nice(niceness)
 		tell_fault(writer, web)
 	finally:
 		os._exit(0)

@@ -145,15 +145,16 @@ class InMemoryCode:
 		self.broken_web: list[CodeFault] = []
 		self.takes, self.web_takes = 0.05, 4.0
 		self.no_room = False
-		self.checks = 0
+		self.checks, self.is_awaited = 0, False
 		self._clock = clock
 		self._began: float | None = None
 		self._is_ended = True
 
-	def start_check(self) -> None:
+	def start_check(self, *, is_awaited: bool = False) -> None:
 		if self.no_room:
 			raise OSError("Cannot allocate memory")
 		self.checks += 1
+		self.is_awaited = is_awaited
 		self._began, self._is_ended = self._clock.now(), False
 
 	def faults(self) -> list[CodeFault] | None:

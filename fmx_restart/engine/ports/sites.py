@@ -206,8 +206,11 @@ class CodeFault:
 class Code(Protocol):
 	"""The Python code on the disk, as web and workers would load it if they were started now."""
 
-	def start_check(self) -> None:
-		"""Begin it, beside us. Raises OSError when the machine has no room for that."""
+	def start_check(self, *, is_awaited: bool = False) -> None:
+		"""
+		Begin it, beside us. `is_awaited`: somebody waits for all of it, so its second part does not make way for everybody
+		else. Raises OSError when the machine has no room for it.
+		"""
 
 	def faults(self) -> list[CodeFault] | None:
 		"""
@@ -225,7 +228,7 @@ class Code(Protocol):
 class UncheckedCode:
 	"""Where the code on the disk is not checked: nothing is known against it."""
 
-	def start_check(self) -> None:
+	def start_check(self, *, is_awaited: bool = False) -> None:
 		pass
 
 	def faults(self) -> list[CodeFault]:

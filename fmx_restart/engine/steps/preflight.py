@@ -102,7 +102,7 @@ def make_plan(
 	each: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Plan:
 	"""`listed`: what the process manager runs. `each`: Operation.each, where the lock is held."""
-	code_faults = first_look(bench)
+	code_faults = first_look(bench, options)
 	refuse_to_split(listed, options)
 	wanted = chosen(listed, web=options.web, workers=options.workers)
 	restart, left_alone = split_processes(wanted, start_stopped_web=options.start_stopped_web)
@@ -306,10 +306,10 @@ CODE_ANSWERS = Patience(timeout=20.0, poll=0.02)
 STALE = 5.0  # seconds after which the code may have been changed, as a deploy does while a drain waits
 
 
-def first_look(bench: Bench) -> tuple[CodeFault, ...]:
+def first_look(bench: Bench, options: Options) -> tuple[CodeFault, ...]:
 	"""What is known about the code within a moment. Changes nothing."""
 	try:
-		bench.code.start_check()
+		bench.code.start_check(is_awaited=options.migration is not None)
 	except OSError:
 		return ()  # the last look reports it
 	wait_until(lambda: has_answered(bench.code), FIRST_PART, bench.clock)
@@ -358,11 +358,12 @@ def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironme
 def check_code(operation: Operation) -> None:
 	"""Check the code again where the first check is some time ago. Raises WrongEnvironment where it cannot be loaded."""
 	code, clock = operation.bench.code, operation.bench.clock
+	migrates = operation.options.migration is not None
 	try:
 		is_unknown = code.is_checked() and code.faults() is None
 		if is_unknown or clock.now() - operation.code_seen_at > STALE:
-			code.start_check()
-		is_enough = code.is_checked if operation.options.migration else lambda: has_answered(code)
+			code.start_check(is_awaited=migrates)
+		is_enough = code.is_checked if migrates else lambda: has_answered(code)
 		operation.wait(is_enough, CODE_ANSWERS)
 		if code.faults() is None:
 			operation.emit(events.CodeNotChecked("the process that tried to load it gave no answer"))

@@ -150,6 +150,18 @@ class TestCodeOnDisk(CodeContract, unittest.TestCase):
 		self.code.end_check()
 		self.assertFalse(child.is_running())
 
+	def test_the_web_application_makes_way_for_others_unless_somebody_waits_for_it(self):
+		found, ours = self.folder / "niceness", os.nice(0)
+		for is_awaited, niceness in ((False, 19), (True, ours)):
+			found.unlink(missing_ok=True)
+			self.write(
+				self.folder / f"{self.web}.py",
+				f"import os, pathlib; pathlib.Path({str(found)!r}).write_text(f'{{os.nice(0)}}')\n",
+			)
+			self.code.start_check(is_awaited=is_awaited)
+			self.reach(self.code.is_checked)
+			self.assertEqual(found.read_text(), str(niceness))
+
 	def test_the_child_holds_none_of_our_files_and_says_nothing(self):
 		# Given a pipe of ours, whose other end waits for us to end
 		reader, writer = os.pipe()

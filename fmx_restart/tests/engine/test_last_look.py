@@ -6,6 +6,7 @@ import unittest
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import CodeFault
@@ -114,6 +115,12 @@ class TestCode(LastLook):
 		report = Run(self.bench).go()
 		self.assertLess(report.seconds, 10)
 		self.assertTrue(self.bench.code.is_checked(), "nothing of it goes on beside the restart")
+
+	def test_a_migration_waits_for_all_of_it_so_it_does_not_make_way_for_others(self):
+		for migration in (None, MigrationOptions()):
+			self.setUp()
+			Run(self.bench, Options(sites=("a.localhost",), migration=migration)).go()
+			self.assertEqual(self.bench.code.is_awaited, migration is not None)
 
 	def test_a_check_that_never_ends_is_told_and_holds_nothing_up_for_long(self):
 		self.bench.code.takes = self.bench.code.web_takes = 1e9
