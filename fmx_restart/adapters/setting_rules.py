@@ -40,6 +40,25 @@ def whole_number(value: object) -> int | None:
 	return value if isinstance(value, int) and abs(value) <= LARGEST else None
 
 
+def switch_fault(value: object) -> str:
+	"""Empty for 0 and 1, false and true."""
+	return "" if str(value).lower() in ("0", "1", "true", "false") else "is neither 0 nor 1"
+
+
+def seconds_fault(value: object) -> str:
+	"""Empty for seconds, and for seconds for each list of queues."""
+	values = value.values() if isinstance(value, Mapping) else [value]
+	is_read = all(number(str(it)) is not None and not isinstance(it, bool) and float(it) > 0 for it in values)
+	return "" if is_read else "is not a number of seconds, nor one for each list of queues"
+
+
+def policy_fault(value: object) -> str:
+	"""Empty for fail and requeue, and for one of them for each queue."""
+	values = value.values() if isinstance(value, Mapping) else [value]
+	is_read = all(it in ("fail", "requeue") for it in values)
+	return "" if is_read else "is neither fail nor requeue, nor one of them for each queue"
+
+
 def port_number(value: object) -> int | None:
 	"""1 to 65535, also written as text; None for anything else."""
 	port = whole_number(value)
@@ -195,6 +214,10 @@ RULES: Mapping[str, Callable[[object], str]] = {
 	"db_user": text_fault,
 	"default_site": text_fault,
 	ADDRESS: secret_fault,
+	"fmx_restart_killed_jobs": policy_fault,
+	"fmx_restart_killed_jobs_tries": number_fault,
+	"fmx_restart_worker": switch_fault,
+	"fmx_restart_worker_grace": seconds_fault,
 	"max_queued_jobs": number_fault,
 	"redis_cache": url_fault,
 	"redis_queue": url_fault,

@@ -10,9 +10,9 @@ from fmx_restart.adapters.bench import bench_path
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.commands.setup import AGAIN, agree
-from fmx_restart.commands.worker_command import SETTING, VARIABLE, is_on
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Setting
+from fmx_restart.worker.switch import SETTING, VARIABLE, is_on
 
 COMMAND = "bench safe-restart setup worker"
 FILE = "sites/common_site_config.json"

@@ -6,16 +6,13 @@ all that these commands do, stay Frappe's. Click only: every bench command impor
 from __future__ import annotations
 
 import copy
-import os
 import sys
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 import click
 
-SETTING = "fmx_restart_worker"
-VARIABLE = "FMX_RESTART_WORKER"
+from fmx_restart.worker.switch import is_wanted
+
 CLASSES = ("Worker", "FrappeWorker", "FrappeWorkerNoFork")
 LOADED = (
 	"start_worker",
@@ -30,24 +27,6 @@ def own_commands() -> list[click.Command]:
 		return []
 	found = (getattr(scheduler, name, None) for name in LOADED)
 	return [with_own_classes(command) for command in found if isinstance(command, click.Command)]
-
-
-def is_wanted(sites: Path = Path(), environ: Mapping[str, str] = os.environ) -> bool:
-	"""The environment's 0 or 1, else the setting. A setting that cannot be read is none: a worker always starts."""
-	if environ.get(VARIABLE) in ("0", "1"):
-		return environ[VARIABLE] == "1"
-	import json
-
-	try:
-		settings = json.loads((sites / "common_site_config.json").read_text())
-		return is_on(settings.get(SETTING))
-	except (OSError, ValueError, AttributeError):
-		return False
-
-
-def is_on(value: object) -> bool:
-	"""1, true, or one of them as text: people quote both."""
-	return str(value).lower() in ("1", "true")
 
 
 def with_own_classes(stock: click.Command) -> click.Command:

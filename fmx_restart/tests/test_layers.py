@@ -87,7 +87,7 @@ class TestLayers(unittest.TestCase):
 		for file, name in imports("doctor"):
 			self.assertNotIn(name.partition(".")[0], {"click", "rich"}, file)
 			if is_below(name, "fmx_restart"):
-				rooms = ("engine", "adapters", "doctor")
+				rooms = ("engine", "adapters", "doctor", "worker")
 				is_allowed = file == "doctor/daily.py" or any(
 					is_below(name, f"fmx_restart.{room}") for room in rooms
 				)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import rq
 from redis import Redis
+from rq.job import Job
 from rq.queue import Queue
-from rq.registry import StartedJobRegistry
+from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.suspension import WORKERS_SUSPENDED
 
 from fmx_restart.worker.scripts import LET_GO, POP, START
 
 #: From rq 2.0 on, the started registry lists executions: "<job id>:<execution id>"
 HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
+FAILURE_KEPT = 31_536_000  # seconds: RQ's own default
 MOST_TRIES = 3  # of a job whose process died again and again before it was started
 
 
@@ -95,6 +98,16 @@ class Claims:
 	def forget(self) -> None:
 		"""This worker's own: its job is gone."""
 		self.connection.hdel(self.key, self.name)
+
+	def bury(self, claim: Claim) -> None:
+		"""A job that RQ itself cannot read: it counts as failed, and a person may look at it."""
+		pipe = self.connection.pipeline()
+		pipe.hset(f"{Job.redis_job_namespace_prefix}{claim.id}", "status", "failed")
+		failed = FailedJobRegistry.key_template.format(claim.queue_name)
+		pipe.zadd(failed, {claim.id: time.time() + FAILURE_KEPT})
+		pipe.hdel(self.key, self.name)
+		pipe.execute()
+		remove_started(self.connection, claim)
 
 	def of_others(self) -> dict[str, Claim]:
 		"""Worker's name → claim."""

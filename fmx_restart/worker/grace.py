@@ -20,14 +20,16 @@ def grace_of(
 	"""
 	Seconds that a job may go on. Infinity where nobody says when the worker is killed. `queues`: their names in full.
 	"""
+	seconds = told_seconds(settings, [queue.rpartition(":")[2] for queue in queues], environ)
+	return max(seconds / 2, seconds - max(LEAST, SHARE * seconds)) if seconds else math.inf
+
+
+def told_seconds(settings: Mapping[str, Any], queues: Sequence[str], environ: Mapping[str, str]) -> float:
+	"""From the order to leave until the worker is killed; 0 where nobody says. `queues`: without the bench's name."""
 	told = settings.get(SETTING)
 	if isinstance(told, dict):
-		names = ",".join(queue.rpartition(":")[2] for queue in queues)
-		told = told.get(names, told.get(ALL_QUEUES))
-	seconds = seconds_in(environ.get(VARIABLE)) or seconds_in(told)
-	if not seconds:
-		return math.inf
-	return max(seconds / 2, seconds - max(LEAST, SHARE * seconds))
+		told = told.get(",".join(queues), told.get(ALL_QUEUES))
+	return seconds_in(environ.get(VARIABLE)) or seconds_in(told)
 
 
 def seconds_in(value: object) -> float:

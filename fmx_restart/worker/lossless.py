@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ class Lossless(Worker):
 			self.bells.answer(file)
 
 	def fetched(self, claim: Claim) -> tuple[Job, Queue] | None:
-		"""None for a job that was deleted. Raises what RQ raises for one that cannot be read; it is let go with a mark."""
+		"""None for a job that was deleted, and for one that cannot be read: it would end each worker that takes it."""
 		self.claim = claim
 		queue = next((queue for queue in self.queues if queue.key == claim.queue), self.queues[0])
 		try:
@@ -171,8 +172,9 @@ class Lossless(Worker):
 		except RedisError:
 			raise
 		except Exception:
-			self._horse_died = True  # not for ever round and round
-			raise
+			self.log.exception("Worker %s: %s cannot be read, and has failed", self.name, claim.id)
+			self.claims.bury(claim)
+			return None
 		self.reorder_queues(reference_queue=queue)
 		job.redis_server_version = self.get_redis_server_version()
 		description = f" {job.description}" if self.log_job_description else ""
@@ -261,7 +263,12 @@ class Lossless(Worker):
 
 	def end_horse(self) -> None:
 		"""Teardown says what becomes of the job."""
-		self.kill_horse()
+		if (
+			os.getpgid(self.horse_pid) == os.getpgrp()
+		):  # it is just being forked, and RQ would kill this group
+			os.kill(self.horse_pid, signal.SIGKILL)
+		else:
+			self.kill_horse()
 		super().wait_for_horse()
 		self._horse_pid, self._horse_died = 0, True
 
@@ -310,6 +317,12 @@ class Lossless(Worker):
 		try:
 			job = self.job_class.fetch(claim.id, connection=self.connection, serializer=self.serializer)
 		except NoSuchJobError:
+			return
+		except RedisError:
+			raise
+		except Exception:
+			self.log.exception("Worker %s: %s cannot be read", self.name, claim.id)
+			self.claims.bury(claim)
 			return
 		job.ended_at = job.ended_at or now_as(job.started_at)
 		self.execution = None  # of RQ 2: it is another job's

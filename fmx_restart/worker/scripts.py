@@ -24,9 +24,10 @@ _SHARED = f"""
 local claims, me = KEYS[1], ARGV[1]
 local is_suspended = redis.call('EXISTS', KEYS[2]) == 1
 local function key_of(claim) return '{Job.redis_job_namespace_prefix}' .. claim.id end
+local ended = {{started = true, finished = true, failed = true, stopped = true, canceled = true}}
 local function is_open(claim, owner)
 	local job = redis.call('HMGET', key_of(claim), 'status', 'worker_name')
-	if claim.state == 'popped' then return job[1] == 'queued' end
+	if claim.state == 'popped' then return job[1] and not ended[job[1]] end
 	return job[1] == 'started' and job[2] == owner
 end
 local function put_back(claim)

@@ -90,7 +90,7 @@ class Looker:
 				yield replace(worker, heartbeat=instant(beat) or worker.heartbeat)
 
 	def _worker(self, record: str) -> Worker:
-		name, host, process, queues, state, job, born, heartbeat, leaving, expires = record.split("\0")
+		name, host, process, queues, state, job, born, heartbeat, leaving, mark, expires = record.split("\0")
 		ours = [queue for queue in queues.split(",") if queue.startswith(self.prefix) and is_text(queue)]
 		reading, job_id = Record(self.unreadable, "worker", name), known_job(job)
 		if not host or pid(process) is None:
@@ -108,6 +108,7 @@ class Looker:
 			heartbeat=reading.instant("last_heartbeat", heartbeat) or 0.0,
 			expires=int(expires) / 1000 if int(expires) >= 0 else None,
 			is_leaving=bool(leaving),
+			is_lossless=bool(mark),
 		)
 
 	def _started(self, entry: list) -> StartedJob:

@@ -38,6 +38,7 @@ class Worker:
 	is_recorded: bool = (
 		True  # False: Redis lost its record, this is what was known before and what it wrote since
 	)
+	is_lossless: bool = False  # of this app: a stop of it loses no job, whoever stops it
 
 
 @frozen

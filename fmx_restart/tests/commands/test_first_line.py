@@ -72,6 +72,8 @@ OURS = {
 	"fmx_restart.engine.options",
 	"fmx_restart.engine.phases",
 	"fmx_restart.engine.plain_text",
+	"fmx_restart.worker",
+	"fmx_restart.worker.switch",
 }
 #: Of the standard library: each takes as long as ten others
 SLOW = {"asyncio", "email", "http", "logging", "multiprocessing", "ssl", "subprocess", "xml", "xmlrpc"}

@@ -16,7 +16,8 @@ import click
 from click.testing import CliRunner, Result
 
 from fmx_restart.commands import safe_restart
-from fmx_restart.commands.worker_command import SETTING, VARIABLE, is_wanted, own_commands
+from fmx_restart.commands.worker_command import own_commands
+from fmx_restart.worker.switch import SETTING, VARIABLE, is_wanted
 
 
 class BenchCase(unittest.TestCase):

@@ -71,6 +71,14 @@ class TestWork(WorkerCase):
 		self.bench.start("short", burst=True)
 		self.assertEqual(self.bench.waiting(), ["c"])
 
+	def test_a_job_that_cannot_be_read_fails_and_ends_no_worker(self):
+		self.bench.enqueue_counted("a")
+		self.bench.enqueue_counted("b")
+		self.admin.hset("rq:job:a", "enqueued_at", "no time stamp")
+		self.bench.start("short", burst=True)
+		self.assertEqual((self.bench.status("a"), self.bench.status("b")), ("failed", "finished"))
+		self.assertEqual((self.failed(), self.bench.claims()), ([b"a"], {}))
+
 	def test_round_robin_takes_from_each_queue_in_turn(self):
 		for id, queue in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b")):
 			self.bench.enqueue_counted(id, queue)

@@ -1,0 +1,104 @@
+"""Which workers lose no job, and what is left of those that were killed."""
+
+from __future__ import annotations
+
+from fmx_restart.adapters.redis_queue.keys import SUSPENDED
+from fmx_restart.engine.ports import ManagerSettings, ProcessKind, ProgramSettings
+from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.processes import InMemoryProcesses
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.doctor.support import DoctorTestCase
+from fmx_restart.worker.claims import Claims, KilledJob
+from fmx_restart.worker.owners import mark
+
+NAME = "lossless-workers"
+ON = {"fmx_restart_worker": 1}
+
+
+class TestKinds(DoctorTestCase):
+	def start(self, *, is_ours: bool) -> int:
+		pid = self.rq.start_worker("short")
+		worker = eventually(
+			lambda: next((worker for worker in self.view().look.workers if worker.pid == pid), None),
+			"it is there",
+		)
+		if is_ours:
+			mark(self.admin, f"rq:worker:{worker.name}")
+		return pid
+
+	def test_frappes_own_workers_are_a_note_with_the_command(self):
+		self.start(is_ours=False)
+		found = self.finding(NAME)
+		self.assertEqual((found.severity, found.remedy), ("note", "bench safe-restart setup worker"))
+
+	def test_workers_that_should_be_ours_and_are_not_are_named(self):
+		self.ways["config"] = lambda: ON
+		self.start(is_ours=True)
+		pid = self.start(is_ours=False)
+		found = self.finding(NAME)
+		self.assertEqual(found.severity, "warning")
+		self.assertIn("1 of 2 workers are Frappe's own, though fmx_restart_worker is set", found.text)
+		self.assertIn(f"pid {pid}", found.text)
+
+	def test_where_all_are_ours_there_is_nothing_to_say(self):
+		self.ways["config"] = lambda: ON
+		self.start(is_ours=True)
+		self.assert_clean([NAME])
+
+
+class TestClaimsWithoutOwner(DoctorTestCase):
+	def setUp(self) -> None:
+		super().setUp()
+		self.rq.register("short", name="gone")
+		mark(self.admin, "rq:worker:gone")
+		self.admin.hset("rq:worker:gone", "fmx_born", "1")  # another process has its pid now
+		self.claims = Claims(self.admin, self.rq.id, "gone")
+		for id in ("not started", "started"):
+			self.rq.enqueue(id)
+		self.pop = lambda: self.claims.pop([self.rq.queue("short").key])
+
+	def test_a_job_that_nobody_takes_care_of_is_named(self):
+		_, claim = self.pop()
+		self.claims.start(claim, KilledJob(), 90)
+		found = self.finding("ownerless-claims")
+		self.assertIn(claim.id, found.text)
+		self.admin.hset(f"rq:job:{claim.id}", "status", "finished")
+		self.assert_clean(["ownerless-claims"])
+
+	def test_one_that_was_not_started_is_a_ghost_too_that_the_fix_puts_back(self):
+		_, claim = self.pop()
+		self.finding("ownerless-claims")
+		self.assertIn(claim.id, self.finding("ghost-jobs").text)
+
+	def test_under_the_fence_nobody_is_to_take_care_of_it(self):
+		self.pop()
+		self.admin.set(SUSPENDED, "an operation")
+		self.assert_clean(["ownerless-claims"])
+
+
+class TestGrace(DoctorTestCase):
+	def configure(self, grace: object, stop_seconds: float | None) -> None:
+		self.ways["config"] = lambda: {**ON, "fmx_restart_worker_grace": grace}
+		words = ("bench", "worker", "--queue", "long,default")
+		program = ProgramSettings(
+			"bench:long-worker", "bench", ProcessKind.WORKER, words, stop_seconds=stop_seconds
+		)
+		manager = InMemoryProcesses(FakeClock())
+		manager.settings = lambda: ManagerSettings((program,), frozenset())
+		self.ways["processes"] = lambda: manager
+
+	def test_a_worker_that_is_killed_before_its_time_is_told(self):
+		self.configure({"long,default": 2000}, 60)
+		found = self.finding("worker-grace")
+		self.assertEqual(found.severity, "warning")
+		self.assertIn("killed after 60 s", found.text)
+
+	def test_a_job_that_may_run_longer_than_the_worker_has_is_a_note(self):
+		self.configure(60, 60)
+		found = self.finding("worker-grace")
+		self.assertEqual(found.severity, "note")
+		self.assertIn("its jobs may run for 1500 s", found.text)
+
+	def test_where_every_job_can_end_there_is_nothing_to_say(self):
+		self.configure(1600, 1700)
+		self.assert_clean(["worker-grace"])
