@@ -205,14 +205,14 @@ def main(argv: list[str] | None = None) -> int:
 	given = top.parse_args(argv)
 	kinds = given.kind or list(KINDS)
 	print(f"rq {rq.VERSION}, Python {sys.version.split()[0]}\n")
-	rows = [
-		stops(kind, case, given.rounds, given.seed)
-		for case in (CASES if given.rounds else ())
-		for kind in kinds
-		if kind == "lossless" or case.policy == "fail"
-	]
-	if rows:
-		print(table(rows), end="\n\n")
+	rows = []
+	for case in CASES if given.rounds else ():
+		for kind in kinds:
+			if kind == "lossless" or case.policy == "fail":
+				rows.append(stops(kind, case, given.rounds, given.seed))
+				lines = table(rows[-1:]).splitlines()  # the head stands above the first one only
+				print("\n".join(lines[2:] if rows[1:] else lines), flush=True)
+	print()
 	if given.jobs:
 		print(table([cost(kind, given.jobs) for kind in kinds]), end="\n\n")
 	if given.workers:

@@ -1,8 +1,10 @@
-"""bench safe-restart setup worker: it shows the setting that puts in this app's worker, asks, and writes it or takes it out."""
+"""bench safe-restart setup worker: it shows the settings that put in this app's worker, asks, and writes them or takes them out."""
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 
 import click
 
@@ -10,20 +12,24 @@ from fmx_restart.adapters.bench import bench_path
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.commands.setup import AGAIN, agree
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.ports import Setting
+from fmx_restart.worker.grace import SETTING as GRACE
 from fmx_restart.worker.switch import SETTING, VARIABLE, is_on
 
 COMMAND = "bench safe-restart setup worker"
 FILE = "sites/common_site_config.json"
-LINE = f'"{SETTING}": 1'
 WHAT_IT_DOES = {
-	False: f"Add this setting to {FILE}:\n\n\t{LINE}\n\nThen bench worker and bench worker-pool start workers that lose no"
-	" job, whoever stops them. Everything else about them stays Frappe's.",
-	True: f"Remove {SETTING} from {FILE}. Then bench worker and bench worker-pool start Frappe's own workers.",
+	False: "Add to {file}:\n\n{lines}\n\nThen bench worker and bench worker-pool start workers that lose no job, whoever stops"
+	" them. Everything else about them stays Frappe's.",
+	True: "Remove from {file}:\n\n{lines}\n\nThen bench worker and bench worker-pool start Frappe's own workers.",
 }
+TIME = (
+	f" {GRACE} tells a worker after how many seconds the process manager kills it, as jobs of its queues may run longer: it"
+	" ends such a job before."
+)
 DONE = "Done. Active from the next start of the workers on: bench safe-restart --wait-workers"
-ALREADY = {False: f"{FILE} has {LINE} already.", True: f"{FILE} has no {SETTING}."}
+ALREADY = {False: f'{FILE} has "{SETTING}": 1 already.', True: f"{FILE} has no {SETTING}."}
 
 
 def run(*, removes: bool, yes: bool) -> None:
@@ -34,12 +40,39 @@ def run(*, removes: bool, yes: bool) -> None:
 		if not old.is_present if removes else is_on(old.value):
 			click.echo(ALREADY[removes])
 		else:
-			click.echo(f"{WHAT_IT_DOES[removes]}\n")
-			agree(yes, COMMAND + (" --remove" if removes else ""))
-			if not files.replace(old, Setting("", SETTING, None if removes else 1, not removes)):
-				raise WrongEnvironment(f"{FILE} was changed meanwhile. Nothing was done.", hint=AGAIN)
-			click.echo(DONE)
+			change(files, [(old, Setting("", SETTING, 1, True))], removes=removes, yes=yes)
 	warn_of_environment(removes=removes)
+
+
+def change(
+	files: SiteConfigFiles, wanted: list[tuple[Setting, Setting]], *, removes: bool, yes: bool
+) -> None:
+	"""Each setting as it is, and as it shall be. Raises WrongEnvironment, and Abort for a no."""
+	time = None if removes else time_setting(files)
+	if time:
+		wanted = [time, *wanted]
+	lines = "\n".join(
+		f'\t"{new.key}": {json.dumps(old.value if removes else new.value)}' for old, new in wanted
+	)
+	click.echo(WHAT_IT_DOES[removes].format(file=FILE, lines=lines) + (TIME if time else "") + "\n")
+	agree(yes, COMMAND + (" --remove" if removes else ""))
+	for old, new in wanted:
+		if not files.replace(old, Setting("", new.key, None, False) if removes else new):
+			raise WrongEnvironment(f"{FILE} was changed meanwhile. {new.key} was not set.", hint=AGAIN)
+	click.echo(DONE)
+
+
+def time_setting(files: SiteConfigFiles) -> tuple[Setting, Setting] | None:
+	"""None where a person has made it, where every job can end in time, or where no process manager says."""
+	from fmx_restart.doctor.checks.lossless_workers import times_to_tell
+	from fmx_restart.wiring import bench_view
+
+	old = files.read("", GRACE)
+	if not old.is_present:
+		with suppress(OperationError):
+			if times := times_to_tell(bench_view()):
+				return old, Setting("", GRACE, times, True)
+	return None
 
 
 def warn_of_environment(*, removes: bool) -> None:

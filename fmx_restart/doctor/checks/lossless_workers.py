@@ -69,13 +69,29 @@ def grace(view: BenchView) -> Iterator[Finding]:
 	"""Whether the time that workers are told fits that of their process manager and of their jobs."""
 	if GRACE not in view.config or not is_on(view.config.get(SETTING)):
 		return
+	for program, queues, longest in worker_programs(view):
+		if seconds := told_seconds(view.config, queues, {}):
+			yield from of_program(program, seconds, longest)
+
+
+def worker_programs(view: BenchView) -> Iterator[tuple[ProgramSettings, tuple[str, ...], float]]:
+	"""Each, its queues in their order, and how many seconds the longest of its jobs may run."""
 	limits = queue_limits(view.config)
 	for program in programs(view, ProcessKind.WORKER):
 		queues = served_queues(program.words, limits)
-		if seconds := told_seconds(view.config, queues, {}):
-			yield from of_program(
-				program, seconds, max((limits.get(queue, 0) for queue in queues), default=0)
-			)
+		yield program, queues, max((limits.get(queue, 0) for queue in queues), default=0)
+
+
+def times_to_tell(view: BenchView) -> dict[str, float]:
+	"""
+	Queues as in --queue → seconds after which the manager kills such a worker, where a job may run longer than that. Raises an
+	OperationError where no process manager answers.
+	"""
+	return {
+		",".join(queues): program.stop_seconds
+		for program, queues, longest in worker_programs(view)
+		if program.stop_seconds and program.stop_seconds < longest
+	}
 
 
 def of_program(program: ProgramSettings, seconds: float, longest: float) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from fmx_restart.commands import safe_restart
 from fmx_restart.commands.worker_command import own_commands
+from fmx_restart.tests.commands.managed_bench import ManagedBench
 from fmx_restart.worker.switch import SETTING, VARIABLE, is_wanted
 
 
@@ -128,3 +129,14 @@ class TestCommands(BenchCase):
 		done = CliRunner().invoke(own_commands()[0], ["--queue", "short"], catch_exceptions=False)
 		self.assertEqual(self.ran, ["short"])  # there is no Frappe to import
 		self.assertIn("starts as Frappe's own", done.output)
+
+
+class TestSetupWithManager(ManagedBench):
+	def test_workers_are_told_their_time_where_a_job_may_run_longer(self):
+		# Given a manager that kills its worker after 10 s, as its own default is, and jobs that may run for 300 s
+		self.start_manager()
+		output = self.output("setup", "worker", "--yes")
+		settings = json.loads((self.bench / "sites/common_site_config.json").read_text())
+		self.assertEqual(settings["fmx_restart_worker"], 1)
+		self.assertEqual(list(settings["fmx_restart_worker_grace"].values()), [10], settings)
+		self.assertIn('"fmx_restart_worker_grace": {', output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED
+from fmx_restart.doctor.checks.lossless_workers import times_to_tell
 from fmx_restart.engine.ports import ManagerSettings, ProcessKind, ProgramSettings
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.processes import InMemoryProcesses
@@ -98,6 +99,12 @@ class TestGrace(DoctorTestCase):
 		found = self.finding("worker-grace")
 		self.assertEqual(found.severity, "note")
 		self.assertIn("its jobs may run for 1500 s", found.text)
+
+	def test_the_setup_tells_workers_their_time_where_a_job_may_run_longer(self):
+		self.configure(60, 90)
+		self.assertEqual(times_to_tell(self.view()), {"long,default": 90})
+		self.configure(60, 1560)
+		self.assertEqual(times_to_tell(self.view()), {})
 
 	def test_where_every_job_can_end_there_is_nothing_to_say(self):
 		self.configure(1600, 1700)
