@@ -21,13 +21,14 @@ LARGEST = 1_000_000  # bytes of all of them
 CLIENTS_RETURN = 6.0  # seconds: socket.io tries again after 0.5 to 1.5 s, then after 1 to 3 s
 LISTENS_AGAIN = 20.0  # seconds within which a new socketio is subscribed
 JOINS = 0.5  # seconds that a browser takes to say who it is and to join its rooms, once it is connected
-LOOK_AT_CLIENTS = 0.25  # seconds; a look takes the kernel some milliseconds
+LOOK_AT_CLIENTS = 0.05  # seconds; a look takes the kernel some milliseconds
 
 
 class KeptMessages:
 	"""
-	Only what nobody has heard: from the moment when no socketio was subscribed any more until the first browser was back.
-	What is published after that may miss a browser that returns later, and would show twice in the others.
+	Only what certainly nobody has heard: from the moment when no socketio was subscribed any more until the first browser was
+	back. What is published after that may miss a browser that returns later, and would show twice in the others; and so
+	what came between two looks, of which the second saw the first browser.
 	"""
 
 	def __init__(
@@ -38,12 +39,13 @@ class KeptMessages:
 		self._is_local = not config.get("socketio_uds")
 		self._subscription: PubSub | None = None
 		self._kept: list[bytes] = []
+		self._fresh: list[bytes] = []  # of those, what came since the last look at browsers
 		self._size = self._dropped = self._sent = self._before = 0
 		self._is_deaf = self._is_lively = False  # nobody is subscribed; some browser is back
 		self._began_at = 0.0
 		self._heard_at: float | None = None
 		self._back_at: float | None = None
-		self._looked_at = 0.0
+		self._looked_at = float("-inf")
 		self._refusal = ""
 
 	def keep(self) -> None:
@@ -84,6 +86,8 @@ class KeptMessages:
 		self._read()
 		listeners = self._listeners() - 1
 		self._is_deaf = self._is_deaf or listeners == 0
+		if not listeners:
+			self._keep_fresh()
 		if self._is_deaf and listeners > 0 and self._heard_at is None:
 			self._heard_at = self._now()
 		if self._heard_at is None:
@@ -91,6 +95,7 @@ class KeptMessages:
 		self._look_at_clients()
 		if not self._are_back():
 			return False
+		self._keep_fresh()
 		self._publish()
 		return True
 
@@ -110,10 +115,13 @@ class KeptMessages:
 
 	def _add(self, text: bytes) -> None:
 		self._size += len(text)
-		if len(self._kept) < MOST and self._size <= LARGEST:
-			self._kept.append(text)
+		if len(self._kept) + len(self._fresh) < MOST and self._size <= LARGEST:
+			self._fresh.append(text)
 		else:
 			self._dropped += 1
+
+	def _keep_fresh(self) -> None:
+		self._kept, self._fresh = self._kept + self._fresh, []
 
 	def _is_ours(self, text: bytes) -> bool:
 		"""Other benches may publish there, whose socketio has heard it."""
@@ -128,15 +136,19 @@ class KeptMessages:
 		return int(count)
 
 	def _look_at_clients(self) -> None:
-		if not self._kept or self._now() - self._looked_at < LOOK_AT_CLIENTS:
+		is_anything_kept = self._kept or self._fresh
+		if not is_anything_kept or self._now() - self._looked_at < LOOK_AT_CLIENTS:
 			return
 		self._looked_at, clients = self._now(), self._clients()
 		self._is_lively = self._is_lively or clients > 0
+		if self._is_lively:
+			self._fresh = []
+		self._keep_fresh()
 		if clients >= self._before and self._back_at is None:
 			self._back_at = self._looked_at
 
 	def _are_back(self) -> bool:
-		if not self._kept or self._before == 0:
+		if not (self._kept or self._fresh) or self._before == 0:
 			return True
 		now = self._now()
 		is_joined = self._back_at is not None and now - self._back_at >= JOINS

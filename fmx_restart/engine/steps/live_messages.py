@@ -10,19 +10,28 @@ from fmx_restart.engine.replacement import Replacement, Stage
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
+	from fmx_restart.engine.steps.web import WebCheck
+
+
+#: Seconds for which they wait at most for a web that does not answer: then they must be new, too, within Verify
+WEB_ANSWERS = 60.0
 
 
 class Companions:
-	"""Of web, which run on until web has booted: socketio asks web who a browser is, and refuses those whom web does not know."""
+	"""
+	Of web, which run on until web answers. socketio asks web who a browser is. A browser that it refuses, because web does
+	not answer, does not come back by itself; and Frappe's gives up after three attempts to connect, 4 to 9 s.
+	"""
 
-	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
-		self.operation, self.realtime = operation, operation.bench.realtime
+	def __init__(self, operation: Operation, replacements: list[Replacement], check: WebCheck) -> None:
+		self.operation, self.realtime, self.check = operation, operation.bench.realtime, check
+		self.until = operation.bench.clock.now() + WEB_ANSWERS
 		self.web = [replacement for replacement in replacements if replacement.old.kind is ProcessKind.WEB]
 		self.waiting = [replacement for replacement in replacements if replacement.stage is Stage.WAITING]
 		self.has_told = self.is_settled = not self.waiting
 
 	def follow(self) -> None:
-		"""Begin with them as soon as web has booted, or has failed; from then on look who hears what is published."""
+		"""Begin with them as soon as web answers, or has failed; from then on look who hears what is published."""
 		if not self.waiting and not self.is_settled:
 			self.is_settled = self.realtime.is_settled()
 		if self.waiting and self._is_web_back():
@@ -34,7 +43,9 @@ class Companions:
 
 	def _is_web_back(self) -> bool:
 		is_away = any(replacement.stage in (Stage.STOPPING, Stage.DOWN) for replacement in self.web)
-		return not is_away and not any(map(self.operation.starts.boots, self.web))
+		if is_away or any(map(self.operation.starts.boots, self.web)):
+			return False
+		return self.check.are_programs_settled() or self.operation.bench.clock.now() > self.until
 
 	def is_done(self) -> bool:
 		"""They are told to stop, and what was published meanwhile is with the browsers, as far as that can be."""

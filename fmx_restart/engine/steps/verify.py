@@ -78,7 +78,7 @@ class Verification:
 	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
 		self.operation, self.bench, self.replacements = operation, operation.bench, replacements
 		self.web = WebCheck(operation, replacements)
-		self.companions = Companions(operation, replacements)
+		self.companions = Companions(operation, replacements, self.web)
 		self.registered: set[int] = set()
 		self.workers: tuple[Worker, ...] = ()
 		self.report_at = self.bench.clock.now() + SILENCE

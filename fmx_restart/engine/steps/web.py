@@ -104,14 +104,20 @@ class WebCheck:
 		"""True also when it is clear that waiting longer is of no use."""
 		if not self.replacements or self.bench.clock.now() < self.next_look:
 			return not self.replacements
-		self.next_look = self.bench.clock.now() + LOOK_AGAIN
-		self.ask_all()
-		if not all(self.is_settled(replacement) for replacement in self.replacements):
+		if not self.are_programs_settled():
 			return False
 		return not self.answered or self.are_sites_settled()
 
+	def are_programs_settled(self) -> bool:
+		"""Each of them answered, or waiting longer for that is of no use. The sites that they serve may still err."""
+		self.ask_all()
+		return all(map(self.is_settled, self.replacements))
+
 	def ask_all(self) -> None:
-		"""Those that run and have not answered yet."""
+		"""Those that run and have not answered yet; not again at once."""
+		if self.bench.clock.now() < self.next_look:
+			return
+		self.next_look = self.bench.clock.now() + LOOK_AGAIN
 		for replacement in self.replacements:
 			if replacement.stage is Stage.UP and replacement.old.name not in self.answered:
 				self.ask(replacement)

@@ -123,6 +123,30 @@ class TestKept(RealtimeCase):
 		self.settle(kept)
 		self.assertEqual(self.numbers(new), [2, 1])
 
+	def test_what_came_right_before_the_first_browser_was_seen_may_have_been_heard_and_is_not_sent_again(
+		self,
+	):
+		self.old.accept()
+		kept = self.kept()
+		new = self.replaced(kept, message(1))
+		self.assertFalse(kept.is_settled())  # no browser yet
+		new.accept()
+		self.publish(message(2))  # it hears that
+		self.settle(kept)
+		self.assertEqual(self.numbers(new), [2, 1])
+
+	def test_what_came_while_nobody_listened_is_kept_however_soon_the_first_browser_is_back(self):
+		self.old.accept()
+		kept = self.kept()
+		kept.keep()
+		self.away(kept)
+		self.publish(message(1))
+		self.assertFalse(kept.is_settled())  # nobody listens yet
+		new = Socketio(self, self.port)
+		new.accept()
+		self.settle(kept)
+		self.assertEqual(self.numbers(new), [1])
+
 	def test_browsers_that_stay_away_are_waited_for_a_few_seconds(self):
 		self.old.accept()
 		kept = self.kept()

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 import click
 import frappe
+import redis
 from frappe.utils.password import set_encrypted_password
 
 ATTACK = "fmx attack"  # in the names of what attach_attacks makes
@@ -51,6 +53,26 @@ def token_of(email: str) -> str:
 	set_encrypted_password("User", email, secret, "api_secret")
 	frappe.clear_cache(user=email)
 	return f"{key}:{secret}"
+
+
+def publish_until(end: str, event: str, user: str) -> list[tuple[float, bool]]:
+	"""
+	Numbered messages for that user's browsers, 50 a second, until the file `end` exists. Returns of each when it was
+	published, in seconds since the epoch, and whether one alone was subscribed before and after: socketio or an operation.
+	"""
+	connection = redis.Redis.from_url(frappe.conf.redis_queue)
+
+	def is_one_subscribed() -> bool:
+		((_, count),) = connection.pubsub_numsub("events")
+		return count == 1
+
+	published: list[tuple[float, bool]] = []
+	while not Path(end).exists():
+		at, is_one = time.time(), is_one_subscribed()
+		frappe.publish_realtime(event, {"number": len(published)}, user=user)
+		published.append((at, is_one_subscribed() and is_one))
+		time.sleep(0.02)
+	return published
 
 
 def catch_up() -> list[str]:

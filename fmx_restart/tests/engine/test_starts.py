@@ -1,4 +1,4 @@
-"""Web boots first, the others as the machine has processors for, and socketio once web is back."""
+"""Web boots first, the others as the machine has processors for, and socketio once web answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fmx_restart.engine import events, starts
 from fmx_restart.engine.errors import Interrupted, ProcessFault
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import LiveMessages, ProcessKind, ProcessState, WebMethod, WebWay
+from fmx_restart.engine.ports import LiveMessages, ProcessKind, ProcessState, WebFault, WebMethod, WebWay
 from fmx_restart.engine.replacement import Replacement
 from fmx_restart.engine.starts import in_order
 from fmx_restart.engine.steps.verify import BOOTS
@@ -253,6 +253,42 @@ class TestSocketio(StartsCase):
 					self.index(run, events.ProcessStopping, "socketio"),
 				)
 				self.assertLess(web_up, stopped)
+
+	def test_it_runs_on_until_web_answers_however_long_that_takes(self):
+		"""A browser that socketio refuses, because web does not say who it is, does not come back by itself."""
+		answers_at: list[float] = []
+		answer = self.bench.web.fault
+
+		def fault(family: list) -> WebFault | None:
+			answers_at[:] = answers_at or [self.clock.now() + 20.0]
+			return (
+				answer(family) if self.clock.now() > answers_at[0] else WebFault("connection refused", "web")
+			)
+
+		self.bench.web.fault = fault
+		stopped = self.stopped_at()
+		self.assertGreater(stopped, answers_at[0])
+		self.assertLess(stopped, answers_at[0] + 0.5)
+		self.assert_all_new()
+
+	def test_a_web_that_never_answers_is_not_waited_for_without_end(self):
+		self.bench.web.fault = lambda family: WebFault("connection refused", "web")
+		with self.assertRaises(ProcessFault):
+			self.stopped_at()
+		self.assertNotEqual(self.processes["socketio"].pid, self.pids["socketio"])
+
+	def stopped_at(self) -> float:
+		"""When socketio is told to stop."""
+		stopped_at: list[float] = []
+		run = Run(self.bench)
+
+		def note(fact: events.Event) -> None:
+			if isinstance(fact, events.ProcessStopping) and fact.kind is ProcessKind.SOCKETIO:
+				stopped_at.append(self.clock.now())
+
+		run.operation.listen(note)
+		run.go()
+		return stopped_at[0]
 
 	def test_it_is_replaced_where_web_has_failed(self):
 		self.processes["web"].crashes_at_start = True
