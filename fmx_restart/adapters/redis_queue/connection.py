@@ -68,7 +68,7 @@ def told(error: Exception) -> QueueUnreachable | WrongEnvironment:
 
 def error_text(error: Exception) -> str:
 	"""One line without what was sent: a server that does not know a command repeats its arguments, a password too."""
-	return printable(str(error).partition(", with args beginning with")[0])
+	return printable(str(error).partition(", with args beginning with")[0]).rstrip(".")
 
 
 def writes_nothing(error: exceptions.ResponseError) -> str | None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
+from fmx_restart.engine.held import REDIS_RETURNS
 from fmx_restart.engine.options import DRAINING, OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import elapsed, is_worth_naming, most_left
 from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.report import JobWait
 from fmx_restart.engine.steps.kill import end_jobs
-from fmx_restart.engine.waiting import Outage, Patience
+from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import live_workers, restless, runners, running_jobs, stray_horses
 
 if TYPE_CHECKING:
@@ -252,9 +253,6 @@ def describe(running: events.RunningJob) -> str:
 	since = f", for {running.elapsed:.0f} s" if running.elapsed is not None else ""
 	limit = f", limit {running.job.timeout:.0f} s" if running.job.timeout else ", no limit"
 	return f"{running.job.site}: {running.job.method}{since}{limit}"
-
-
-REDIS_RETURNS = Patience(timeout=Outage.LONGEST, poll=0.2)
 
 
 def pass_gate(operation: Operation) -> None:

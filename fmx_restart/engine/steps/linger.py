@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import FenceFault, ProcessFault
+from fmx_restart.engine.errors import FenceFault, ProcessFault, QueueUnreachable
+from fmx_restart.engine.held import REDIS_RETURNS
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WebWay
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
@@ -166,8 +167,16 @@ class FirstAnswers:
 
 
 def check_fence(operation: Operation) -> None:
-	"""Raises FenceFault: workers may have taken jobs again, and must not be stopped."""
-	operation.keep_alive(now=True)
+	"""
+	Raises FenceFault: workers may have taken jobs again, and must not be stopped. Raises QueueUnreachable where Redis does
+	not come back: whether they have is unknown.
+	"""
+	if not operation.wait(lambda: operation.keep_alive(now=True) or True, REDIS_RETURNS):
+		raise QueueUnreachable(
+			f"Web was restarted. Then Redis did not answer for {REDIS_RETURNS.timeout:.0f} s: workers were not restarted, and"
+			" no job was stopped.",
+			hint="Repair Redis, then type the same command again.",
+		)
 	if operation.is_fenced and not operation.fence_stood:
 		raise FenceFault(
 			"Web was restarted. Then the fence lapsed, so workers may run jobs: they were not restarted, and no job was"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fmx_restart.console.plan import plan_sentence
 from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import FenceFault, ProcessFault
+from fmx_restart.engine.errors import FenceFault, ProcessFault, QueueUnreachable
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
@@ -217,6 +217,34 @@ class TestTheFenceLapses(LingerCase):
 		run.stalls(events.NewWebAnswers)
 		with self.assertRaises(FenceFault):
 			run.go()
+		self.assertEqual([fact.name for fact in run.of(events.ProcessStopping)], ["web"])
+
+
+class TestRedisIsAway(LingerCase):
+	"""When new web answers, and the fence is to be asked for before workers are stopped."""
+
+	def away_for(self, seconds: float) -> Run:
+		run = self.run_with()
+
+		def note(fact: events.Event) -> None:
+			if isinstance(fact, events.NewWebAnswers):
+				self.bench.queue.is_away = True
+				self.clock.after(seconds, lambda: setattr(self.bench.queue, "is_away", False))
+
+		run.operation.listen(note)
+		return run
+
+	def test_for_a_moment_it_is_waited_for_and_all_is_restarted(self):
+		report = self.away_for(10.0).go()
+		self.assertEqual(report.outcome, Phase.DONE)
+
+	def test_for_long_workers_are_left_alone_and_the_person_learns_what_was_restarted(self):
+		run = self.away_for(600.0)
+		with self.assertRaises(QueueUnreachable) as raised:
+			run.go()
+		self.assertIn(
+			"Web was restarted. Then Redis did not answer for 60 s: workers were not", str(raised.exception)
+		)
 		self.assertEqual([fact.name for fact in run.of(events.ProcessStopping)], ["web"])
 
 
