@@ -66,6 +66,8 @@ FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz",
 FRAPPE_PINS += ("gunicorn==20.1.0", "setuptools<80")
 #: Tests without a bench wait for Redis, supervisord and workers half of their time.
 PROCESSES = 2 * (os.cpu_count() or 1)
+#: Those of --fast wait less, and each process takes seconds to find its tests.
+FAST_PROCESSES = 1 + (os.cpu_count() or 1)
 MOST_BENCHES = 1 + len(ORDINALS)
 BENCH_MEMORY = 1.5e9  # bytes: database, two Redis, web, workers and a browser
 #: Beside the build, which more depends on.
@@ -134,7 +136,7 @@ def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
 	chosen = pytest_options or FAST_ONES
-	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{PROCESSES}", *chosen)))
+	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{FAST_PROCESSES}", *chosen)))
 
 
 def fast_environment(progress: Progress) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What bin/test leaves running when it is told to end: nothing that it has started."""
+"""bin/test itself: what it leaves out, and what it leaves running when it is told to end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from development.progress import Progress
 def stop():
 	print("stopped", flush=True)
 
-words = ("fmx_restart.tests.test_ending", "a child")
+words = ("fmx_restart.tests.test_checks", "a child")
 end_children_on(signal.SIGTERM)
 with ExitStack() as stack:
 	stack.callback(stop)
@@ -58,6 +58,15 @@ class TestEnding(unittest.TestCase):
 		output, _ = process.communicate(timeout=30)
 		self.assertEqual((process.returncode, output), (128 + signal.SIGTERM, "stopped\n"))
 		self.assertEqual([one for one in family if identity_of(one.pid)], [])
+
+
+@unittest.skipUnless((CHECKOUT / "development").is_dir(), "only in a checkout")
+class TestFast(unittest.TestCase):
+	def test_what_it_leaves_out_exists(self):
+		from development.checks import SLOW
+
+		tests = CHECKOUT / "fmx_restart" / "tests"
+		self.assertEqual([path for path in SLOW if not (tests / path).exists()], [])
 
 
 def end(process: psutil.Process) -> None:
