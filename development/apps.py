@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from development import frappe_checkout, pypi_frappe
 from development.description import BENCH_FOLDERS, CHECKOUT, OUR_APPS, Bench, is_ours_to_change
+from development.interpreter import interpreter
 from development.progress import Progress
 from development.running import run_logged
 from development.state import write_atomically
@@ -51,10 +53,11 @@ def fetch_frappe(bench: Bench, app: Path, progress: Progress, log: Path) -> None
 
 
 def make_environment(bench: Bench, log: Path) -> None:
-	"""With an interpreter of this machine that Frappe's own version range allows."""
+	"""With an interpreter of this machine that Frappe's own version range allows, interpreter() first."""
 	wanted = frappe_checkout.required_python(bench.apps_path / "frappe")
 	command = [UV, "venv", "--seed", "--allow-existing", "--python", wanted, bench.path / "env"]
-	run_logged(command, log, env=uv_environment())
+	search = os.pathsep.join([str(Path(interpreter()).parent), os.environ.get("PATH", os.defpath)])
+	run_logged(command, log, env={**uv_environment(), "PATH": search})
 
 
 def install(bench: Bench, arguments: list, log: Path) -> None:

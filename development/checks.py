@@ -18,6 +18,7 @@ from development.copies import ORDINALS, copies_of, up_copies
 from development.description import CHECKOUT, ROOT, TEST_BENCH, TEST_BENCHES, Bench
 from development.ending import end_children_on, is_ending
 from development.errors import DevelopmentError
+from development.interpreter import interpreter
 from development.lifecycle import build, down, up
 from development.owner import become_owner
 from development.progress import Progress, write
@@ -144,10 +145,10 @@ def fast_environment(progress: Progress) -> dict[str, str]:
 	ensure_redis(progress, log)
 	mark = FAST / "installed"
 	requirements = [CHECKOUT / "requirements.txt", WANTED]
-	wanted = "\n".join([*FRAPPE_PINS, *(file.read_text() for file in requirements)])
+	wanted = "\n".join([interpreter(), *FRAPPE_PINS, *(file.read_text() for file in requirements)])
 	if not mark.exists() or mark.read_text() != wanted:
 		progress.say("a Python environment without Frappe")
-		run_logged([sys.executable, "-m", "venv", FAST], log)
+		run_logged([interpreter(), "-m", "venv", "--clear", FAST], log)
 		files = [word for file in requirements for word in ("--requirement", file)]
 		run_logged([FAST / "bin" / "python", "-m", "pip", "install", "--quiet", *FRAPPE_PINS, *files], log)
 		mark.write_text(wanted)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from development.description import ROOT
+from development.interpreter import interpreter
 from development.progress import Progress
 from development.running import run_logged
 
@@ -23,7 +23,7 @@ def ensure_tools(progress: Progress, log: Path) -> None:
 		return
 	progress.say("tools: bench, supervisor and uv from PyPI")
 	if not (ENVIRONMENT / "bin" / "pip").exists():
-		run_logged([sys.executable, "-m", "venv", ENVIRONMENT], log)
+		run_logged([interpreter(), "-m", "venv", ENVIRONMENT], log)
 	# uv takes a third of pip's time for the rest
 	run_logged([ENVIRONMENT / "bin" / "pip", "install", "--quiet", "uv"], log)
 	install = [UV, "pip", "install", "--python", ENVIRONMENT / "bin" / "python", *REQUIREMENTS]
