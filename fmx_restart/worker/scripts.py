@@ -37,7 +37,7 @@ end
 """
 
 #: KEYS: claims, rq:suspended, then the queues in the order in which they are served. ARGV: this worker's name.
-#: Returns what is to be done, the claim, and how many others have one where it can be told: job (a new one, or the one whose answer was lost on its way), unfinished (the
+#: Returns what is to be done, the claim, and how many others have one: job (a new one, or the one whose answer was lost on its way), unfinished (the
 #: process of the last job ended and nobody recorded it), suspended, none. A job that was popped, not started, goes back to its
 #: queue while that is suspended.
 POP = (
@@ -46,9 +46,9 @@ POP = (
 local held = redis.call('HGET', claims, me)
 if held then
 	local claim = cjson.decode(held)
-	local is_ours = is_open(claim, me)
-	if claim.state == 'popped' and is_ours and not is_suspended then return {'job', held, 0} end
-	if claim.state == 'started' and is_ours then return {'unfinished', held, 0} end
+	local is_ours, others = is_open(claim, me), redis.call('HLEN', claims) - 1
+	if claim.state == 'popped' and is_ours and not is_suspended then return {'job', held, others} end
+	if claim.state == 'started' and is_ours then return {'unfinished', held, others} end
 	redis.call('HDEL', claims, me)
 	if is_ours then put_back(claim) end
 end
@@ -59,7 +59,7 @@ for i = 3, #KEYS do
 		local at = tonumber(redis.call('TIME')[1])
 		local claim = cjson.encode({state = 'popped', queue = KEYS[i], id = id, at = at})
 		redis.call('HSET', claims, me, claim)
-		return {'job', claim, 0}
+		return {'job', claim, redis.call('HLEN', claims) - 1}
 	end
 end
 return {'none', '', redis.call('HLEN', claims)}

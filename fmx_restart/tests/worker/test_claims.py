@@ -47,6 +47,15 @@ class TestClaims(ClaimsCase):
 		self.assertEqual(self.pop(self.mine), self.pop(self.mine))
 		self.assertEqual(self.waiting(), [b"b"])
 
+	def test_whoever_takes_a_job_learns_whether_others_have_one_so_that_a_busy_worker_sweeps_too(self):
+		for id in ("a", "b"):
+			self.bench.enqueue(id)
+		told = []
+		for claims in (self.others, self.mine, self.mine):
+			self.pop(claims)
+			told.append(claims.others)
+		self.assertEqual(told, [0, 1, 1])
+
 	def test_a_start_whose_answer_was_lost_is_answered_again(self):
 		self.bench.enqueue("a")
 		_, claim = self.pop(self.mine)
