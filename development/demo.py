@@ -190,8 +190,11 @@ What users of the site got, at gunicorn itself and through nginx:
 Processes that kept their old pid: {", ".join(outcome.kept_pids) or "none"}
 All of it is {verdict}.
 
-The bench is still running. Web was set up to fail no request only for this; to keep that: bench safe-restart setup web
+The bench is still running. So that no request failed, web was set up (bench safe-restart setup web); that was taken back now.
   look at it   {bench.desk_url}  user Administrator, password {bench.admin_password}
+  type there   cd {bench.path}
+               {bench.tools / "bench"} safe-restart setup web
+               {bench.tools / "bench"} safe-restart --wait-workers
   run again    bin/demo
   stop it      development/bench down""")
 
