@@ -35,6 +35,9 @@ class TestWays(unittest.TestCase):
 		)
 		self.addCleanup(process.wait)
 		self.addCleanup(process.kill)
+		# Popen returns in the middle of exec: the kernel shows words and environment a moment later
+		environ = Path(f"/proc/{process.pid}/environ")
+		eventually(environ.read_bytes, "it has its environment")
 		return ThisHost(str(self.bench)).family(process.pid)
 
 	def way(self, family: list[HostProcess]) -> WebWay:
