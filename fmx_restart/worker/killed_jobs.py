@@ -7,13 +7,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rq.job import Job
 
 from fmx_restart.worker.claims import KilledJob
-from fmx_restart.worker.jobs import DEFAULT_TRIES, TRIES
+from fmx_restart.worker.jobs import DEFAULT_TRIES, TRIES, restartable
 
 #: In common_site_config.json: "fail", "requeue", or one of these for each queue; and how often a job may go back
 SETTING, TRIES_SETTING = "fmx_restart_killed_jobs", "fmx_restart_killed_jobs_tries"
@@ -90,5 +91,15 @@ def function_of(method: object) -> object:
 		return method
 	module, _, name = method.rpartition(".")
 	with suppress(Exception, SystemExit):  # the job itself tells what is wrong with it
-		return getattr(sys.modules.get(module) or import_module(module), name, None)
+		if module in sys.modules or may_decorate(module):
+			return getattr(import_module(module), name, None)
 	return None
+
+
+def may_decorate(module: str) -> bool:
+	"""
+	Whether its source names the decorator. No other module is imported here: Frappe imports it for the job, and by then its
+	site is known. Raises whatever keeps the module from being found.
+	"""
+	spec = find_spec(module)
+	return bool(spec and spec.origin) and restartable.__name__ in Path(spec.origin).read_text()
