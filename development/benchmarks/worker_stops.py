@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import psutil
 import rq
 
 from fmx_restart.tests.adapters.redis_server import RedisServer
@@ -24,6 +25,7 @@ from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, WorkerBench
 
 KINDS = {"stock": "RQ's worker", "lossless": "this app's worker"}
+HERDS = (1, 8, 20)
 SETTLE = 60.0  # seconds until every job that is not lost has ended
 
 
@@ -182,6 +184,32 @@ def fence(workers: int) -> float:
 		return time.monotonic() - began
 
 
+@dataclass(frozen=True)
+class Herd:
+	kind: str
+	workers: int  # that are idle, on two queues
+	processor_ms_a_job: float  # of all of them
+
+
+def herd(kind: str, workers: int, jobs: int) -> Herd:
+	"""What one job costs all workers that wait for it."""
+	with fresh_bench() as bench:
+		pids = [bench.start("short", "long", kind=kind) for _ in range(workers)]
+		time.sleep(2)
+		before = processor_seconds(pids)
+		for number in range(jobs):
+			bench.enqueue_counted(f"job-{number}")
+			time.sleep(0.03)
+		eventually(lambda: bench.count(DONE, f"job-{jobs - 1}"), "all are done", deadline=600)
+		time.sleep(0.5)
+		return Herd(KINDS[kind], workers, 1000 * (processor_seconds(pids) - before) / jobs)
+
+
+def processor_seconds(pids: list[int]) -> float:
+	"""Theirs and that of their jobs."""
+	return sum(sum(psutil.Process(pid).cpu_times()[:4]) for pid in pids)
+
+
 def table(rows: list) -> str:
 	head = list(rows[0].__dataclass_fields__)
 	lines = [" | ".join(head), " | ".join(["---"] * len(head))]
@@ -215,6 +243,7 @@ def main(argv: list[str] | None = None) -> int:
 	print()
 	if given.jobs:
 		print(table([cost(kind, given.jobs) for kind in kinds]), end="\n\n")
+		print(table([herd(kind, workers, given.jobs) for workers in HERDS for kind in kinds]), end="\n\n")
 	if given.workers:
 		print(f"{given.workers} idle workers saw the fence within {fence(given.workers):.2f} s")
 	lost = sum(row.lost for row in rows if row.kind == KINDS["lossless"])
