@@ -57,6 +57,14 @@ def free_port() -> int:
 		return server.getsockname()[1]
 
 
+def refusing_port(case: unittest.TestCase) -> int:
+	"""Where nobody listens, and nobody else can begin to while the test runs."""
+	taken = socket.socket()
+	case.addCleanup(taken.close)
+	taken.bind(("127.0.0.1", 0))
+	return taken.getsockname()[1]
+
+
 def short_folder(case: unittest.TestCase | type[unittest.TestCase]) -> Path:
 	"""A folder that other users may enter, with a path short enough for a unix socket (108 bytes)."""
 	folder = Path(tempfile.mkdtemp(prefix="fmx", dir="/tmp"))

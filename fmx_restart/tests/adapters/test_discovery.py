@@ -15,7 +15,14 @@ from fmx_restart.adapters.managers.supervisor.connection import Address, candida
 from fmx_restart.adapters.managers.supervisor.discovery import find_supervisor
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.tests.adapters.benches import Supervisord, free_port, make_bench, program, short_folder
+from fmx_restart.tests.adapters.benches import (
+	Supervisord,
+	free_port,
+	make_bench,
+	program,
+	refusing_port,
+	short_folder,
+)
 
 PASSWORD = "s3cret"
 
@@ -227,7 +234,7 @@ class TestWhatIsInTheWay(DiscoveryCase):
 		self.assertIn("refuses connections", str(self.refusal(url=f"unix://{path}")))
 
 	def test_nobody_listens_on_the_port(self):
-		self.assertIn("refuses connections", str(self.refusal(url=f"http://127.0.0.1:{free_port()}")))
+		self.assertIn("refuses connections", str(self.refusal(url=f"http://127.0.0.1:{refusing_port(self)}")))
 
 	def test_the_socket_is_closed_to_this_user(self):
 		# Given supervisor's default: the socket is its owner's alone

@@ -25,7 +25,7 @@ from fmx_restart.engine.ports import HostProcess, ProcessKind
 from fmx_restart.testing.bench import InMemorySettings, InMemoryWeb
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
-from fmx_restart.tests.adapters.benches import LAUNCHER, free_port, make_bench, short_folder
+from fmx_restart.tests.adapters.benches import LAUNCHER, free_port, make_bench, refusing_port, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.adapters.web_contract import WebContract
 
@@ -422,7 +422,7 @@ class TestAWebServerThatMisbehaves(unittest.TestCase):
 		return fault and fault.reason
 
 	def test_nobody_listens(self):
-		self.assertEqual(self.reason(Endpoint("127.0.0.1", free_port())), "connection refused")
+		self.assertEqual(self.reason(Endpoint("127.0.0.1", refusing_port(self))), "connection refused")
 
 	def test_its_socket_is_not_there(self):
 		self.assertEqual(self.reason(Endpoint(path="/no/such/socket")), "the socket does not exist")

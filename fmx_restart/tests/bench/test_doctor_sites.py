@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from fmx_restart.adapters.database import SiteDatabase, connected, look_at_database
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.checks import sites as checks
-from fmx_restart.tests.adapters.benches import free_port
+from fmx_restart.tests.adapters.benches import refusing_port
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.support import SiteDatabaseCase
 
@@ -51,7 +51,7 @@ class TestSiteDatabase(SiteDatabaseCase):
 
 	def test_a_server_that_is_away_is_told_from_one_that_refuses_and_no_password_is_told(self):
 		for broken, is_reached in (
-			({"db_port": free_port()}, False),
+			({"db_port": refusing_port(self)}, False),
 			({"db_password": PASSWORD}, True),
 			({"db_name": "no_such_database"}, True),
 		):

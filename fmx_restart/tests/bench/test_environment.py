@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from fmx_restart.tests.adapters.benches import free_port
+from fmx_restart.tests.adapters.benches import refusing_port
 from fmx_restart.tests.adapters.redis_server import PASSWORD, RedisServer
 from fmx_restart.tests.bench.command import Finished
 from fmx_restart.tests.bench.scratch import ScratchBench
@@ -41,7 +41,7 @@ class TestEnvironment(BenchTestCase):
 		return done
 
 	def test_redis_that_is_not_there(self):
-		self.scratch.write_config(redis_queue=f"redis://127.0.0.1:{free_port()}")
+		self.scratch.write_config(redis_queue=f"redis://127.0.0.1:{refusing_port(self)}")
 		self.refused("Redis does not answer", "redis_queue in sites/common_site_config.json", "Redis runs")
 
 	def test_redis_with_a_password_that_we_do_not_know(self):

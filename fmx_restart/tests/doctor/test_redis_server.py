@@ -7,7 +7,7 @@ import signal
 import psutil
 import redis
 
-from fmx_restart.tests.adapters.benches import free_port
+from fmx_restart.tests.adapters.benches import refusing_port
 from fmx_restart.tests.adapters.redis_server import PASSWORD
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import DoctorTestCase
@@ -90,7 +90,7 @@ class TestRedisServer(DoctorTestCase):
 		self.server.connection().save()
 
 	def test_a_replica_takes_no_jobs(self):
-		self.admin.replicaof("127.0.0.1", free_port())
+		self.admin.replicaof("127.0.0.1", refusing_port(self))
 		self.addCleanup(lambda: self.server.connection().replicaof("NO", "ONE"))
 		self.assertEqual(self.finding("redis-replica").severity, "error")
 
@@ -102,7 +102,7 @@ class TestRedisServer(DoctorTestCase):
 		self.assert_clean(CHECKS)
 
 	def test_a_cache_that_is_away_is_told_and_no_password(self):
-		self.ways["config"] = lambda: {"redis_cache": f"redis://:{PASSWORD}@127.0.0.1:{free_port()}"}
+		self.ways["config"] = lambda: {"redis_cache": f"redis://:{PASSWORD}@127.0.0.1:{refusing_port(self)}"}
 		finding = self.finding("redis-cache")
 		self.assertEqual(finding.severity, "error")
 		self.assertNotIn(PASSWORD, finding.text + finding.remedy)

@@ -18,7 +18,7 @@ from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.ports import ProcessKind, ProcessState, Setting
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
-from fmx_restart.tests.adapters.benches import free_port
+from fmx_restart.tests.adapters.benches import refusing_port
 from fmx_restart.tests.doctor.host_bench import HostTestCase
 
 SITES = ("a.localhost", "b.localhost")
@@ -117,7 +117,7 @@ class TestSites(SitesCase):
 		self.assertEqual(found, {("site-config", "a.localhost"), ("maintenance-mode", "b.localhost")})
 
 	def test_a_database_server_that_is_away_is_told_once_for_all_its_sites_and_hides_no_other(self):
-		port = free_port()
+		port = refusing_port(self)
 		(self.bench / "sites/c.localhost").mkdir()
 		self.ways["sites"] = lambda: [*SITES, "c.localhost"]
 		for site in ("a.localhost", "c.localhost"):
@@ -141,7 +141,7 @@ class TestWeb(SitesCase):
 		self.assertEqual(self.subjects("web"), ["a.localhost"])
 
 	def test_a_web_server_that_is_away_is_told_once(self):
-		self.common["webserver_port"] = free_port()
+		self.common["webserver_port"] = refusing_port(self)
 		self.configure("")
 		[finding] = self.findings("web")
 		self.assertEqual(finding.severity, "error")
@@ -155,14 +155,14 @@ class TestWeb(SitesCase):
 		self.assertNotIn("no-port", finding.text)
 
 	def test_a_web_server_that_somebody_stopped_is_to_be_started_and_not_restarted(self):
-		self.common["webserver_port"] = free_port()
+		self.common["webserver_port"] = refusing_port(self)
 		self.configure("")
 		self.programs.end("web")
 		[finding] = self.findings("web")
 		self.assertEqual(finding.remedy, "web was stopped. Start it: in-memory start web")
 
 	def test_where_no_web_server_belongs_to_this_machine_none_is_missed(self):
-		self.common["webserver_port"] = free_port()
+		self.common["webserver_port"] = refusing_port(self)
 		self.configure("")
 		self.programs = InMemoryProcesses(
 			FakeClock(), Program("worker", ProcessKind.WORKER, state=ProcessState.RUNNING)
@@ -179,7 +179,7 @@ class TestWeb(SitesCase):
 
 	def test_a_site_that_fails_for_want_of_its_database_is_told_as_that(self):
 		self.web.statuses = {"a.localhost": 500}
-		self.configure("a.localhost", db_port=free_port())
+		self.configure("a.localhost", db_port=refusing_port(self))
 		self.assertEqual({finding.check for finding in self.findings("web", "database")}, {"database"})
 
 
