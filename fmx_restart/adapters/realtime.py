@@ -108,6 +108,8 @@ class KeptMessages:
 		return True
 
 	def _read(self) -> None:
+		"""All that was published before."""
+		self._connection.ping()  # Redis has written it to our subscription when it answers that
 		while message := self._subscription.get_message():
 			text = message.get("data")
 			if self._is_deaf and not self._is_lively and isinstance(text, bytes) and self._is_ours(text):

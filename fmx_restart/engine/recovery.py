@@ -22,8 +22,8 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind, ProcessState
-from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
+from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind
+from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
 from fmx_restart.engine.steps.follow import STOPPING, advance, begin_replacements
@@ -163,7 +163,7 @@ class Recovery(Operation):
 
 	def _runs_as_before(self, process: Process) -> bool:
 		former = next(program for program in self._ordered_to_stop() if program.name == process.name)
-		return process.state is ProcessState.RUNNING and process.is_same_as(former)
+		return process.state in UP and process.is_same_as(former)
 
 	def _wait_for_leavers(self, handled: list[Replacement]) -> list[Replacement]:
 		"""

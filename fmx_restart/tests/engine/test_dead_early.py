@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import unittest
 
+from fmx_restart.engine import events
 from fmx_restart.engine.errors import BenchBusy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Hold
+from fmx_restart.engine.ports import Hold, ProcessState
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
 
@@ -45,3 +46,22 @@ class TestDeadEarly(unittest.TestCase):
 		self.bench.queue.is_away = True
 		self.bench.lock_slot.server.is_away = True
 		self.assertEqual(dead.recovery(self.bench).run().outcome, Phase.RECOVERED)
+
+	def test_a_program_that_got_no_order_and_is_still_starting_is_left_alone(self):
+		# Given a program that was just started when an operation began, and that operation was killed right before its order
+		dead = Run(self.bench)
+		self.bench.processes["web"].state = ProcessState.STARTING
+
+		def die(fact: events.Event) -> None:
+			if isinstance(fact, events.ProcessStopping) and fact.name == "web":
+				dead.operation.has_lost_lock = True  # it does nothing any more
+				raise SystemExit
+
+		dead.operation.listen(die)
+		with self.assertRaises(SystemExit):
+			dead.go()
+		pid = self.bench.processes["web"].pid
+		began = self.bench.clock.now()
+		self.assertEqual(dead.recovery(self.bench).run().outcome, Phase.RECOVERED)
+		self.assertEqual(self.bench.processes["web"].pid, pid)
+		self.assertLess(self.bench.clock.now() - began, 60)
