@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 from xmlrpc.client import Fault
@@ -185,7 +186,7 @@ def answers_ping(bench: Bench, port: int | None = None) -> bool:
 	try:
 		with urllib.request.urlopen(request, timeout=30) as answer:
 			return json.load(answer) == {"message": "pong"}
-	except (urllib.error.URLError, OSError):
+	except (urllib.error.URLError, OSError, ValueError, HTTPException):
 		return False
 
 

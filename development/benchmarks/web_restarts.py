@@ -166,7 +166,7 @@ def one_restart(bench: Bench, load: WebLoad, journal: Path, method: str, name: s
 		outage=outage(seen),
 		slowest_before=max(it.seconds for it in pages if began_before <= it.began and it.ended < typed),
 		slowest=max(it.seconds for it in pages if typed <= it.ended < ended),
-		gap=longest_gap(journal, typed_at, typed_at + works_again),
+		gap=longest_gap(journal, typed_at, typed_at + max(wall, works_again)),
 		answered=[
 			sum(begin <= it.ended - typed < begin + BIN for it in pages if it.is_answered) for begin in bins()
 		],
