@@ -18,6 +18,7 @@ from fmx_restart.engine.ports import LiveMessages
 CHANNEL = "events"  # frappe/realtime.py publishes there, on the queue's Redis, and socketio alone listens
 MOST = 1000  # messages that are kept
 LARGEST = 1_000_000  # bytes of all of them
+PARTS = 100  # Redis writes 64 KB of messages to a client before it turns to others
 CLIENTS_RETURN = 6.0  # seconds: socket.io tries again after 0.5 to 1.5 s, then after 1 to 3 s
 LISTENS_AGAIN = 20.0  # seconds within which a new socketio is subscribed
 JOINS = 0.5  # seconds that a browser takes to say who it is and to join its rooms, once it is connected
@@ -108,12 +109,20 @@ class KeptMessages:
 		return True
 
 	def _read(self) -> None:
-		"""All that was published before."""
-		self._connection.ping()  # Redis has written it to our subscription when it answers that
+		"""All that was published before. When Redis answers, it has written a part of that at least."""
+		for _ in range(PARTS):
+			self._connection.ping()
+			if not self._take():
+				return
+
+	def _take(self) -> bool:
+		"""What has arrived; False where nothing has."""
+		has_any = False
 		while message := self._subscription.get_message():
-			text = message.get("data")
+			has_any, text = True, message.get("data")
 			if self._is_deaf and not self._is_lively and isinstance(text, bytes) and self._is_ours(text):
 				self._add(text)
+		return has_any
 
 	def _add(self, text: bytes) -> None:
 		self._size += len(text)
