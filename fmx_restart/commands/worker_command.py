@@ -6,6 +6,7 @@ all that these commands do, stay Frappe's. Click only: every bench command impor
 from __future__ import annotations
 
 import copy
+import signal
 import sys
 from functools import partial
 
@@ -35,8 +36,12 @@ def with_own_classes(stock: click.Command) -> click.Command:
 
 	def run(*args, **kwargs):
 		try:
+			keep_niceness()
 			put_in_classes()
 		except Exception as error:  # noqa: BLE001  a worker always starts
+			signal.pthread_sigmask(
+				signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM)
+			)  # a reload held them back
 			click.echo(f"fmx_restart: This worker starts as Frappe's own: {error!r}", err=True)
 		return stock.callback(*args, **kwargs)
 
@@ -57,3 +62,13 @@ def put_in_classes() -> None:
 		own["WorkerPool"] = partial(background_jobs.WorkerPool, worker_class=own["Worker"])
 	for name, worker in own.items():
 		setattr(background_jobs, name, worker)
+
+
+def keep_niceness() -> None:
+	"""After a reload in place: Frappe adds to the niceness that a process has, and this one has it already."""
+	from frappe.utils import background_jobs
+
+	from fmx_restart.worker.reload import reloaded
+
+	if reloaded().times:
+		background_jobs.set_niceness = lambda: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.suspension import WORKERS_SUSPENDED
 
+from fmx_restart.worker.requests import ALL, of_host, of_worker, requests_key
 from fmx_restart.worker.scripts import LET_GO, POP, START
 
 #: From rq 2.0 on, the started registry lists executions: "<job id>:<execution id>"
@@ -69,11 +71,21 @@ class Claims:
 		self.connection, self.key, self.name = connection, claims_key(bench_id), name
 		self._keys = [self.key, WORKERS_SUSPENDED]
 		self.others = 1  # who have a claim, as the last pop told
+		self._requests, self._whom = (
+			requests_key(bench_id),
+			[ALL, of_host(socket.gethostname()), of_worker(name)],
+		)
+		self.asked = self.answered = (
+			0  # numbers of requests for a reload: as the last pop told, followed or refused
+		)
 		self._pop, self._start, self._let_go = map(connection.register_script, (POP, START, LET_GO))
 
 	def pop(self, queue_keys: Sequence[str]) -> tuple[str, Claim | None]:
 		"""What to do, as POP in scripts.py says it, and the claim where there is one."""
-		what, raw, self.others = self._pop(keys=[*self._keys, *queue_keys], args=[self.name])
+		keys = [*self._keys, self._requests, *queue_keys]
+		what, raw, self.others = self._pop(keys=keys, args=[self.name, self.answered, *self._whom])
+		if what == b"reload":
+			self.asked = int(raw)
 		return what.decode(), parsed(raw)
 
 	def start(self, claim: Claim, killed: KilledJob, seconds: float) -> bool:

@@ -32,7 +32,8 @@ from fmx_restart.worker.horse import dies_with, has_ended, opened
 from fmx_restart.worker.jobs import share_page, tell_job
 from fmx_restart.worker.killed_jobs import Policies, read_hooks, read_settings
 from fmx_restart.worker.owners import is_gone, mark
-from fmx_restart.worker.stop import Stop, leave_to_the_worker
+from fmx_restart.worker.reload import ANSWERED, REFUSED, RELOADS, Program, answered_at_birth, reloaded
+from fmx_restart.worker.stop import Stop, hold_back, leave_to_the_worker
 
 AWAY = (ConnectionError, TimeoutError)  # Redis may come back
 PAUSES = (0.1, 1.0, 3.0)  # seconds between attempts to reach Redis in the middle of a job's start
@@ -61,8 +62,10 @@ class Lossless(Worker):
 		self.claim: Claim | None = None
 		self._horse_died, self._reason = False, KILLED
 		self._swept_at = self._beaten_at = 0.0
+		self._follows = 0  # the number of a request for a reload
 
 	def work(self, *args: Any, **kwargs: Any) -> bool:
+		self.program = Program()
 		self.stop = Stop()
 		self.stop.listen()  # RQ does so after it has registered
 		names = self.queue_names()
@@ -74,13 +77,17 @@ class Lossless(Worker):
 		share_page()
 		self._prctl = ctypes.CDLL(None).prctl
 		try:
-			return super().work(*args, **kwargs)
+			has_worked = super().work(*args, **kwargs)
 		finally:
 			self.bells.take_down()
+		if self._follows:
+			self.program.run_anew(self._follows, self.stop)
+		return has_worked
 
 	def register_birth(self) -> None:
 		super().register_birth()
-		mark(self.connection, self.key)
+		self.claims.answered = answered_at_birth(self.connection)
+		mark(self.connection, self.key, **{RELOADS: reloaded().times, ANSWERED: self.claims.answered})
 
 	# Signals
 
@@ -125,6 +132,9 @@ class Lossless(Worker):
 		what, claim = self.claims.pop([queue.key for queue in self._ordered_queues])
 		if what == "job" and claim:
 			return what, self.fetched(claim)
+		if what == "reload":
+			self.reload(self.claims.asked)
+			return what, None
 		if what == "suspended" and is_burst:
 			self.log.info("Worker %s: the queue is suspended, quitting", self.name)
 			raise StopRequested
@@ -154,6 +164,25 @@ class Lossless(Worker):
 		if self.claims.others and now - self._swept_at > SWEEP_EVERY:
 			self._swept_at = now
 			self.sweep()
+
+	def reload(self, number: int) -> None:
+		"""
+		Raises StopRequested when the new code is to take over: when RQ has ended this worker, its process goes on with that.
+		Returns where the worker stays as it is, or was told to leave.
+		"""
+		fault, module = self.program.fault([type(self).__module__], self.stop)
+		if self.is_leaving:
+			return
+		if not fault:
+			hold_back()
+			self._follows = number
+			self.log.info("Worker %s: it starts anew with the code that is there now", self.name)
+			raise StopRequested
+		self.claims.answered = number
+		where = f" in {module}" if module else ""
+		self.log.error("Worker %s: it was asked to reload, and stays as it is: %s%s", self.name, fault, where)
+		with suppress(RedisError):
+			self.connection.hset(self.key, mapping={ANSWERED: number, REFUSED: fault})
 
 	def wait_for_a_bell(self) -> None:
 		files, seconds = self.bells.hang()
@@ -340,7 +369,8 @@ class Lossless(Worker):
 				self.end_horse()
 			with suppress(RedisError):  # otherwise the sweep of another does it
 				self.let_go_own(is_killed=self._horse_died)
-		super().teardown()
+		with suppress(*(AWAY if self._follows and not self.is_horse else ())):
+			super().teardown()  # its record expires by itself, and the new code registers under another name
 
 
 def now_as(moment: datetime | None) -> datetime:

@@ -36,9 +36,9 @@ def born(pid: int | str) -> str:
 	return "" if fields[0] in "ZX" else fields[19]
 
 
-def mark(connection: Redis, key: str) -> None:
-	"""`key`: of this worker's own record."""
-	about = {IS_OURS: CLAIMS_OF, SPACE: process_space(), BORN: born(os.getpid())}
+def mark(connection: Redis, key: str, **others: int) -> None:
+	"""`key`: of this worker's own record. `others`: more fields."""
+	about = {IS_OURS: CLAIMS_OF, SPACE: process_space(), BORN: born(os.getpid()), **others}
 	connection.hset(key, mapping=about)
 
 

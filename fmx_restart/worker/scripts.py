@@ -36,10 +36,11 @@ local function put_back(claim)
 end
 """
 
-#: KEYS: claims, rq:suspended, then the queues in the order in which they are served. ARGV: this worker's name.
-#: Returns what is to be done, the claim, and how many others have one: job (a new one, or the one whose answer was lost on its way), unfinished (the
-#: process of the last job ended and nobody recorded it), suspended, none. A job that was popped, not started, goes back to its
-#: queue while that is suspended.
+#: KEYS: claims, rq:suspended, requests for a reload, then the queues in the order in which they are served. ARGV: this
+#: worker's name, the newest request that it has followed or refused, the fields of requests that concern it.
+#: Returns what is to be done, the claim, and how many others have one: job (a new one, or the one whose answer was lost on its
+#: way), unfinished (the process of the last job ended and nobody recorded it), reload (it has no claim; in place of one, the
+#: number of the request), suspended, none. A job that was popped, not started, goes back to its queue while that is suspended.
 POP = (
 	_SHARED
 	+ """
@@ -52,8 +53,14 @@ if held then
 	redis.call('HDEL', claims, me)
 	if is_ours then put_back(claim) end
 end
+local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 3)), 0
+for i = 1, #ARGV - 2 do
+	local number = tonumber(asked[i] or 0) or 0
+	if number < 2 ^ 53 then newest = math.max(newest, number) end
+end
+if newest > tonumber(ARGV[2]) then return {'reload', string.format('%.0f', newest), redis.call('HLEN', claims)} end
 if is_suspended then return {'suspended', '', redis.call('HLEN', claims)} end
-for i = 3, #KEYS do
+for i = 4, #KEYS do
 	local id = redis.call('LPOP', KEYS[i])
 	if id then
 		local at = tonumber(redis.call('TIME')[1])

@@ -29,6 +29,7 @@ class Stop:
 		for number in SIGNALS:
 			signal.signal(number, self._note)
 		self.hear()
+		let_in()  # a reload held them back
 
 	def hear(self) -> None:
 		"""Whatever runs in this process may have taken the wake-up for itself, as asyncio does."""
@@ -50,6 +51,16 @@ class Stop:
 		with suppress(BlockingIOError):
 			os.read(self._woken, 4096)
 		return [file for file in ready if file != self._woken]
+
+
+def hold_back() -> None:
+	"""Signals that come from now on stay pending; also if this process runs another program."""
+	signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def let_in() -> None:
+	"""Those that are pending come at once."""
+	signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def leave_to_the_worker() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from click.testing import CliRunner, Result
 from fmx_restart.commands import safe_restart
 from fmx_restart.commands.worker_command import own_commands
 from fmx_restart.tests.commands.managed_bench import ManagedBench
+from fmx_restart.worker.reload import VARIABLE as RELOADED
+from fmx_restart.worker.reload import reloaded
+from fmx_restart.worker.stop import SIGNALS, hold_back, let_in
 from fmx_restart.worker.switch import SETTING, VARIABLE, is_wanted
 
 
@@ -129,6 +133,25 @@ class TestCommands(BenchCase):
 		done = CliRunner().invoke(own_commands()[0], ["--queue", "short"], catch_exceptions=False)
 		self.assertEqual(self.ran, ["short"])  # there is no Frappe to import
 		self.assertIn("starts as Frappe's own", done.output)
+
+	def test_after_a_reload_it_adds_no_niceness_and_hears_signals_even_as_frappes_own(self):
+		self.write(f'{{"{SETTING}": 1}}')
+		jobs = ModuleType("frappe.utils.background_jobs")
+		parents = {name: ModuleType(name) for name in ("frappe", "frappe.utils")}
+		parents["frappe.utils"].background_jobs = jobs
+		self.stock.callback = lambda queue: jobs.set_niceness()
+		self.addCleanup(reloaded.cache_clear)
+		self.addCleanup(let_in)
+		for mark, ran in ((f"{os.getpid()} 1 5", []), (f"{os.getppid()} 1 5", ["nicer"]), ("", ["nicer"])):
+			reloaded.cache_clear()
+			hold_back()
+			jobs.set_niceness = lambda: self.ran.append("nicer")
+			modules = {**parents, jobs.__name__: jobs}
+			with patch.dict(os.environ, {RELOADED: mark}), patch.dict(sys.modules, modules):
+				CliRunner().invoke(own_commands()[0], ["--queue", "short"], catch_exceptions=False)
+				self.assertEqual((self.ran, RELOADED in os.environ), (ran, False))
+			self.assertEqual(signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(SIGNALS), set())
+			self.ran.clear()
 
 
 class TestSetupWithManager(ManagedBench):

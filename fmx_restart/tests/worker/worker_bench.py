@@ -19,6 +19,7 @@ import redis
 import rq
 from rq.job import Job
 from rq.worker import SimpleWorker
+from rq.worker_pool import WorkerPool
 
 import fmx_restart
 from fmx_restart.tests.adapters.forked import Forked
@@ -52,23 +53,31 @@ class WorkerBench(RqBench):
 	def set(self, **settings) -> None:
 		(self.sites / "common_site_config.json").write_text(json.dumps(settings))
 
+	#: How they are started; subprocess.Popen gives each an interpreter of its own
+	popen: type[subprocess.Popen] = Forked
+
 	def start(self, *queues: str, kind: str = "lossless", user: str | None = None, **options) -> int:
 		"""Its pid, once it is idle or suspended, unless it works in burst mode: then once it has ended."""
+		pid = self.begin(*queues, kind=kind, user=user, **options)
+		if options.get("burst"):
+			self.wait(pid)
+		else:
+			eventually(lambda: self.state(pid) in ("idle", "suspended", "busy"), self.log)
+		return pid
+
+	def begin(self, *queues: str, kind: str = "lossless", user: str | None = None, **options) -> int:
+		"""Its pid, at once; of a pool, that of its parent."""
 		command = [sys.executable, "-m", __name__, kind, json.dumps(options), self.server.url(user)]
 		with (self.sites / "worker.log").open("a") as log:
-			process = Forked(
+			process = self.popen(
 				[*command, *self.names(*(queues or ("short",)))],
 				cwd=self.sites,
-				env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+				env={**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{self.sites}"},
 				stdin=subprocess.DEVNULL,
 				stdout=log,
 				stderr=log,
 			)
 		self._processes[process.pid] = process
-		if options.get("burst"):
-			self.wait(process.pid)
-		else:
-			eventually(lambda: self.state(process.pid) in ("idle", "suspended", "busy"), self.log)
 		return process.pid
 
 	@property
@@ -176,6 +185,9 @@ def decorated() -> None:
 
 def work(kind: str, options: str, url: str, *queues: str) -> None:
 	connection = redis.Redis.from_url(url)
+	if kind == "pool":
+		WorkerPool(queues, connection=connection, worker_class=Lossless).start()
+		return
 	KINDS[kind]([rq.Queue(name, connection=connection) for name in queues], connection=connection).work(
 		**json.loads(options)
 	)

@@ -1,0 +1,43 @@
+"""Asking workers of a bench to reload: all of them, those of a host, or one."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+ALL = "all"
+FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds: whoever was asked by name and has not answered is gone
+
+#: KEYS: requests. ARGV: of whom. Returns the number of the request: by Redis' clock, in milliseconds, and above all others.
+ASK = f"""
+local time = redis.call('TIME')
+local number = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HGETALL', KEYS[1])
+for i = 1, #held, 2 do
+	local other = tonumber(held[i + 1]) or 0
+	if other < number - {FORGOTTEN_AFTER} then redis.call('HDEL', KEYS[1], held[i]) end
+	if other < 2 ^ 53 then number = math.max(number, other + 1) end
+end
+number = string.format('%.0f', number)
+redis.call('HSET', KEYS[1], ARGV[1], number)
+return number
+"""
+
+
+def requests_key(bench_id: str) -> str:
+	"""A hash: all, host:<name> or worker:<name> → the number of the newest request."""
+	return f"rq:fmx:{bench_id}:reload"
+
+
+def of_host(name: str) -> str:
+	"""All of one machine, as workers' records name it."""
+	return f"host:{name}"
+
+
+def of_worker(name: str) -> str:
+	"""One; after its reload it has another name."""
+	return f"worker:{name}"
+
+
+def ask(connection: Redis, bench_id: str, whom: str = ALL) -> int:
+	"""The number of the request. `whom`: ALL, of_host or of_worker. Raises RedisError."""
+	return int(connection.eval(ASK, 1, requests_key(bench_id), whom))
