@@ -8,5 +8,7 @@ What runs inside a worker process, so that no stop of it loses a job, whoever st
 4. A worker that leaves, or another one that finds the claim of a dead worker (`owners.py`), gives it up with LET_GO. A job
    that was not started goes back to the front of its queue. One that was started fails, or goes back (`killed_jobs.py`).
 
+A worker that has no claim may be asked to go on with the code on the disk (`requests.py`, `reload.py`).
+
 START and LET_GO both need the claim, and each is one step of Redis, so one of them wins.
 """
