@@ -1,6 +1,6 @@
 """
-bench worker and bench worker-pool of Frappe, with the worker of this app in them where the bench wants it. All options, and
-all that these commands do, stay Frappe's. Click only: every bench command imports this.
+bench worker, bench worker-pool and bench schedule of Frappe, with what this app puts into them where the bench wants it. All
+options, and all that these commands do, stay Frappe's. Click only: every bench command imports this.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -15,10 +16,6 @@ import click
 from fmx_restart.worker.switch import is_wanted
 
 CLASSES = ("Worker", "FrappeWorker", "FrappeWorkerNoFork")
-LOADED = (
-	"start_worker",
-	"start_worker_pool",
-)  # in frappe.commands.scheduler, which Frappe has imported before this
 
 
 def own_commands() -> list[click.Command]:
@@ -26,23 +23,26 @@ def own_commands() -> list[click.Command]:
 	scheduler = sys.modules.get("frappe.commands.scheduler")
 	if scheduler is None or not is_wanted():
 		return []
-	found = (getattr(scheduler, name, None) for name in LOADED)
-	return [with_own_classes(command) for command in found if isinstance(command, click.Command)]
+	own = {
+		"start_worker": put_in_classes,
+		"start_worker_pool": put_in_classes,
+		"start_scheduler": put_in_ticks,
+	}
+	found = ((getattr(scheduler, name, None), put_in) for name, put_in in own.items())
+	return [with_own(command, put_in) for command, put_in in found if isinstance(command, click.Command)]
 
 
-def with_own_classes(stock: click.Command) -> click.Command:
-	"""The same command, but for the worker classes."""
+def with_own(stock: click.Command, put_in: Callable[[], None]) -> click.Command:
+	"""The same command, but for what is put in before."""
 	command = copy.copy(stock)
 
 	def run(*args, **kwargs):
 		try:
 			keep_niceness()
-			put_in_classes()
+			put_in()
 		except Exception as error:  # noqa: BLE001  a worker always starts
-			signal.pthread_sigmask(
-				signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM)
-			)  # a reload held them back
-			click.echo(f"fmx_restart: This worker starts as Frappe's own: {error!r}", err=True)
+			hear_signals()
+			click.echo(f"fmx_restart: This process starts as Frappe's own: {error!r}", err=True)
 		return stock.callback(*args, **kwargs)
 
 	command.callback = run
@@ -71,4 +71,25 @@ def keep_niceness() -> None:
 	from fmx_restart.worker.reload import reloaded
 
 	if reloaded().times:
-		background_jobs.set_niceness = lambda: None
+		background_jobs.set_niceness = lambda: None  # the scheduler's module imports it from there, later
+
+
+def hear_signals() -> None:
+	"""A reload held them back, for a worker that would hear them once it is there."""
+	signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
+def put_in_ticks() -> None:
+	"""Frappe's scheduler calls them, under the lock that it takes itself."""
+	import frappe
+	from frappe.utils import background_jobs, scheduler
+
+	from fmx_restart.worker.claims import bench_of
+	from fmx_restart.worker.scheduler import Ticks
+
+	with frappe.init_site():
+		connection, queue = background_jobs.get_redis_conn(), background_jobs.generate_qname("short")
+	if not hasattr(scheduler, "enqueue_events_for_all_sites"):
+		raise LookupError("This release of Frappe has another scheduler")
+	stock = scheduler.enqueue_events_for_all_sites
+	scheduler.enqueue_events_for_all_sites = Ticks(stock, connection, bench_of(queue))

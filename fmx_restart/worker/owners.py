@@ -36,7 +36,7 @@ def born(pid: int | str) -> str:
 	return "" if fields[0] in "ZX" else fields[19]
 
 
-def mark(connection: Redis, key: str, **others: int) -> None:
+def mark(connection: Redis, key: str, **others: str | int) -> None:
 	"""`key`: of this worker's own record. `others`: more fields."""
 	about = {IS_OURS: CLAIMS_OF, SPACE: process_space(), BORN: born(os.getpid()), **others}
 	connection.hset(key, mapping=about)

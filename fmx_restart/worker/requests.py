@@ -1,10 +1,12 @@
-"""Asking workers of a bench to reload: all of them, those of a host, or one."""
+"""Asking processes of a bench to reload: all of them, those of a host, one worker, or the scheduler."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from redis import Redis
 
-ALL = "all"
+ALL, SCHEDULER = "all", "scheduler"
 FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds: whoever was asked by name and has not answered is gone
 
 #: KEYS: requests. ARGV: of whom. Returns the number of the request: by Redis' clock, in milliseconds, and above all others.
@@ -24,7 +26,7 @@ return number
 
 
 def requests_key(bench_id: str) -> str:
-	"""A hash: all, host:<name> or worker:<name> → the number of the newest request."""
+	"""A hash: all, host:<name>, worker:<name> or scheduler → the number of the newest request."""
 	return f"rq:fmx:{bench_id}:reload"
 
 
@@ -39,5 +41,11 @@ def of_worker(name: str) -> str:
 
 
 def ask(connection: Redis, bench_id: str, whom: str = ALL) -> int:
-	"""The number of the request. `whom`: ALL, of_host or of_worker. Raises RedisError."""
+	"""The number of the request. `whom`: ALL, of_host, of_worker or SCHEDULER. Raises RedisError."""
 	return int(connection.eval(ASK, 1, requests_key(bench_id), whom))
+
+
+def newest(connection: Redis, bench_id: str, whom: Sequence[str]) -> int:
+	"""The number of the newest request to one of these; 0 where there is none. Raises RedisError."""
+	numbers = connection.hmget(requests_key(bench_id), whom)
+	return max((int(number) for number in numbers if number and number.isdigit()), default=0)

@@ -17,9 +17,10 @@ import psutil
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import repetitions
-from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, WorkerBench
+from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, TICKS, WorkerBench
 from fmx_restart.worker.reload import ANSWERED, IN_A_POOL, REFUSED, RELOADS, SWITCHED_OFF, Program
-from fmx_restart.worker.requests import ALL, ask, of_host, of_worker, requests_key
+from fmx_restart.worker.requests import ALL, SCHEDULER, ask, of_host, of_worker, requests_key
+from fmx_restart.worker.scheduler import record_key
 from fmx_restart.worker.stop import Stop
 from fmx_restart.worker.switch import SETTING
 
@@ -262,6 +263,39 @@ class TestStops(ReloadCase):
 		finished = [id for id in ids if self.bench.status(id) == "finished"]
 		self.assertEqual([id for id in finished if self.bench.count(DONE, id) != 1], [])
 		self.assertGreaterEqual(len(finished), len(ids) - rounds // 2)
+
+
+class TestScheduler(ReloadCase):
+	def setUp(self):
+		super().setUp()
+		self.pid = self.bench.begin(kind="scheduler")
+		eventually(lambda: self.answer(ANSWERED), self.bench.log)
+
+	def answer(self, field: str) -> str | None:
+		value = self.admin.hget(record_key(self.bench.id), field)
+		return value and value.decode()
+
+	def answers(self, number: int) -> None:
+		eventually(lambda: int(self.answer(ANSWERED) or 0) >= number, self.bench.log)
+
+	def test_it_goes_on_as_the_same_process_and_takes_its_lock_anew(self):
+		for times, whom in enumerate((SCHEDULER, ALL, of_host(socket.gethostname())), start=1):
+			self.answers(self.ask(whom))
+			self.assertEqual((self.answer(RELOADS), self.answer("pid")), (str(times), str(self.pid)))
+		self.assertEqual(set(self.admin.lrange(TICKS, 0, -1)), {str(self.pid).encode()})
+		other = self.bench.begin(kind="scheduler")
+		self.assertEqual(self.bench.wait(other), 1)  # the lock is held
+		self.assertEqual(self.answer("pid"), str(self.pid))
+		self.bench.signal(self.pid, signal.SIGTERM)
+		self.assertEqual(self.bench.wait(self.pid), -signal.SIGTERM)
+
+	def test_where_the_new_code_does_not_import_it_ticks_on_and_says_why(self):
+		self.write("hooks", "open('probes', 'a').write('1')\nraise KeyError('a password')\n")
+		self.answers(self.ask())
+		self.assertEqual((self.answer(REFUSED), self.answer(RELOADS)), ("KeyError", "0"))
+		ticks = self.admin.llen(TICKS)
+		eventually(lambda: self.admin.llen(TICKS) > ticks + 5, "it ticks on")
+		self.assertEqual((self.sites / "probes").read_text(), "1")
 
 
 class TestRequests(ReloadCase):

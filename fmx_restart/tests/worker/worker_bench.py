@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import redis
 import rq
+from filelock import FileLock
 from rq.job import Job
 from rq.worker import SimpleWorker
 from rq.worker_pool import WorkerPool
@@ -26,11 +27,13 @@ from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.rq_bench import CHECKOUT, RqBench, release_key
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.worker.claims import Claim, claims_key, parsed
+from fmx_restart.worker.claims import Claim, bench_of, claims_key, parsed
 from fmx_restart.worker.lossless import Lossless
 from fmx_restart.worker.owners import IS_OURS
+from fmx_restart.worker.scheduler import Ticks
 
 CURSORS = "rq:test:cursors"
+TICKS = "rq:test:ticks"
 BEGUN, DONE, FAILED = "rq:test:begun", "rq:test:done", "rq:test:failed"
 
 
@@ -183,8 +186,20 @@ def decorated() -> None:
 	"""Its name stands in jobs' arguments."""
 
 
+def schedule(connection: redis.Redis, queues: tuple[str, ...]) -> None:
+	"""As Frappe's scheduler: it has a lock, and leaves where another one has it."""
+	tick = Ticks(lambda: connection.rpush(TICKS, os.getpid()), connection, bench_of(queues[0]), "json")
+	lock = FileLock("scheduler_process")
+	lock.acquire(blocking=False)
+	while True:
+		time.sleep(0.05)
+		tick()
+
+
 def work(kind: str, options: str, url: str, *queues: str) -> None:
 	connection = redis.Redis.from_url(url)
+	if kind == "scheduler":
+		schedule(connection, queues)
 	if kind == "pool":
 		WorkerPool(queues, connection=connection, worker_class=Lossless).start()
 		return
