@@ -71,7 +71,7 @@ def keep_niceness() -> None:
 	from fmx_restart.worker.reload import reloaded
 
 	if reloaded().times:
-		background_jobs.set_niceness = lambda: None  # the scheduler's module imports it from there, later
+		background_jobs.set_niceness = lambda: None
 
 
 def hear_signals() -> None:
@@ -91,5 +91,6 @@ def put_in_ticks() -> None:
 		connection, queue = background_jobs.get_redis_conn(), background_jobs.generate_qname("short")
 	if not hasattr(scheduler, "enqueue_events_for_all_sites"):
 		raise LookupError("This release of Frappe has another scheduler")
+	scheduler.set_niceness = background_jobs.set_niceness  # its own name for it may be older
 	stock = scheduler.enqueue_events_for_all_sites
 	scheduler.enqueue_events_for_all_sites = Ticks(stock, connection, bench_of(queue))

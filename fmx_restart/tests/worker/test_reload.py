@@ -108,6 +108,14 @@ class TestReload(ReloadCase):
 		self.bench.signal(pid, signal.SIGTERM)
 		self.assertEqual((self.bench.wait(pid), self.admin.scard("rq:workers")), (0, 0))
 
+	def test_one_that_runs_jobs_in_its_own_process_has_their_new_code_too(self):
+		pid = self.bench.start(kind="nofork")
+		self.assertEqual(self.tell_version(), b"1")
+		self.write("hooks", "VERSION = 2\n")
+		self.assertEqual(self.tell_version(), b"1")
+		self.has_answered(pid, self.ask())
+		self.assertEqual((self.tell_version(), self.field(pid, RELOADS)), (b"2", "1"))
+
 	def test_a_busy_worker_ends_its_job_first(self):
 		pid = self.bench.start()
 		self.bench.enqueue_counted("a", waits=True)
