@@ -174,6 +174,7 @@ class Lossless(Worker):
 		if self.is_leaving:
 			return
 		if not fault:
+			self.connection.time()  # raises where Redis is away: the new code could not register
 			hold_back()
 			self._follows = number
 			self.log.info("Worker %s: it starts anew with the code that is there now", self.name)

@@ -42,6 +42,10 @@ if "FMX_RESTART_RELOADED" in os.environ:
 	while not os.path.exists("gate-is-open"):
 		time.sleep(0.01)
 """
+#: Only where it is tried: by python -c
+WAITS_WHEN_TRIED = AT_THE_GATE.replace(
+	'"FMX_RESTART_RELOADED" in os.environ', '__import__("sys").argv[0] == "-c"'
+)
 HANGS = "import pathlib, time\npathlib.Path('hangs').touch()\ntime.sleep(50)\n"
 
 
@@ -226,6 +230,19 @@ class TestStops(ReloadCase):
 		self.bench.signal(pid, signal.SIGTERM)
 		self.assertEqual(self.bench.wait(pid), 0)
 		self.assertLess(time.monotonic() - began, 10)
+
+	def test_where_redis_went_away_meanwhile_it_reloads_once_redis_is_back(self):
+		pid = self.bench.start()
+		self.write("hooks", f"{WAITS_WHEN_TRIED}VERSION = 2\n")
+		number = self.ask()
+		eventually((self.sites / "at-the-gate").exists, "the new code is tried")
+		self.admin.save()
+		self.server.stop()
+		(self.sites / "gate-is-open").touch()
+		eventually(lambda: "Redis does not answer" in self.bench.log, "it sees that")
+		self.server.start()
+		self.has_answered(pid, number)
+		self.assertEqual((self.tell_version(), self.field(pid, RELOADS)), (b"2", "1"))
 
 	def at_the_gate(self) -> int:
 		(self.sites / "sitecustomize.py").write_text(AT_THE_GATE)
