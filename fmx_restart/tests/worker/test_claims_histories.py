@@ -1,5 +1,5 @@
 """
-Claims in any order of events, on a real Redis: pop, start, finish, kill, stall, sweep, fence, an operation's ledger, two benches.
+Claims in any order of events, on a real Redis: pop, start, finish, kill, stall, sweep, fence, reload, an operation's ledger, two benches.
 No job is lost, and none begins more often than it was put back after a kill.
 """
 
@@ -23,6 +23,7 @@ from fmx_restart.tests.adapters.rq_bench import RqBench
 from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.worker.claims import Claim, Claims, KilledJob, claims_key
 from fmx_restart.worker.owners import BORN, SPACE, is_gone, mark
+from fmx_restart.worker.requests import ALL, ask, of_worker
 
 BENCHES = ("one", "two")
 QUEUES = ("short", "long")
@@ -58,6 +59,7 @@ EVENTS = {
 	"sweep": 4,
 	"suspend": 1,
 	"lift": 2,
+	"ask_to_reload": 1,
 	"put_lost_jobs_back": 1,
 }
 EVENTS_OF_ONE = 60
@@ -104,7 +106,12 @@ class History:
 		slot = self.slots[which]
 		if slot.runs:
 			return
-		what, claim = slot.claims.pop([slot.bench.queue(queue).key for queue in QUEUES])
+		keys = [slot.bench.queue(queue).key for queue in QUEUES]
+		what, claim = slot.claims.pop(keys)
+		if what == "reload":
+			assert not self.redis.hexists(slot.claims.key, slot.name)
+			slot.claims.answered = slot.claims.asked
+			what, claim = slot.claims.pop(keys)
 		assert what in ("job", "none", "suspended"), what
 		slot.claim = claim
 		if claim:
@@ -167,6 +174,9 @@ class History:
 
 	def lift(self, _which: tuple[str, str]) -> None:
 		self.fence.release()
+
+	def ask_to_reload(self, which: tuple[str, str]) -> None:
+		ask(self.redis, which[0], self.chance.choice((ALL, of_worker(self.slots[which].name))))
 
 	def put_lost_jobs_back(self, which: tuple[str, str]) -> None:
 		"""As the audit of an operation does, for each job whose hash says that it waits."""
