@@ -143,7 +143,7 @@ class TestReload(ReloadCase):
 	def test_under_load_no_job_is_lost_or_begun_twice_and_nothing_grows(self):
 		pid = self.bench.start("short", "long")
 		process, ids, sizes = psutil.Process(pid), [], []
-		for round_number in range(repetitions("reloads under load", 4, long=20)):
+		for round_number in range(repetitions("reloads under load", 3, long=20)):
 			number = self.ask()
 			while int(self.field(pid, ANSWERED) or 0) < number:
 				ids.append(f"{round_number}-{len(ids)}")
@@ -156,7 +156,7 @@ class TestReload(ReloadCase):
 		self.assertEqual([id for id in ids if self.bench.count(DONE, id) != 1], [])
 		self.assertEqual((self.bench.claims(), self.admin.scard("rq:workers")), ({}, 1))
 		first, last = sizes[0], sizes[-1]
-		self.assertLessEqual(last[0], first[0] + 1, sizes)  # whether a bell hangs just now
+		self.assertLessEqual(last[0], first[0] + 2, sizes)  # a bell of each queue may hang just now
 		self.assertLess(last[1], first[1] * 1.2, sizes)
 		self.assertEqual(self.field(pid, RELOADS), str(len(sizes)))
 
