@@ -48,14 +48,20 @@ SLOW = (
 	"adapters/test_users.py",
 	"adapters/test_web.py",
 	"adapters/test_web_programs.py",
+	"adapters/test_web_ways.py",
 	"commands/test_first_line.py",
 	"commands/test_viewer.py",
 	"doctor/test_fixes.py",
 	"doctor/test_machine.py",
 	"doctor/test_orphans.py",
 	"doctor/test_supervisor_lint.py",
+	"doctor/test_web_linger.py",
 	"doctor/test_workers.py",
 	"web",
+	"worker/test_leaving.py",
+	"worker/test_redis_away.py",
+	"worker/test_reload.py",
+	"worker/test_worker.py",
 )
 FAST_ONES = (*(f"--ignore=fmx_restart/tests/{path}" for path in SLOW), *WITHOUT_BENCH)
 ON_BENCHES = ("fmx_restart/tests/bench",)
