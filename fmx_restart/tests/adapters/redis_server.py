@@ -64,6 +64,12 @@ class RedisServer:
 	def connection(self, user: str | None = None, password: str = PASSWORD) -> redis.Redis:
 		return redis.Redis.from_url(self.url(user, password), socket_timeout=5)
 
+	def let_in(self, bench_id: str) -> redis.Redis:
+		"""From now on only the bench's own user, as Frappe makes it, and the administrator, whose connection this returns."""
+		self.add_bench_user(bench_id)
+		self.connection().config_set("requirepass", PASSWORD)
+		return self.connection("default")
+
 	def _answers(self) -> bool:
 		if self._process.poll() is not None:
 			raise AssertionError(f"redis-server ended with exit code {self._process.returncode}")

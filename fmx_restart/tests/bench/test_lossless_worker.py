@@ -23,9 +23,7 @@ class TestLosslessWorker(BenchTestCase):
 		cls.server = RedisServer(cls.scratch.path)
 		cls.addClassCleanup(cls.server.stop)
 		cls.server.start()
-		cls.server.add_bench_user(cls.scratch.id)
-		cls.server.connection().config_set("requirepass", PASSWORD)
-		cls.admin = cls.server.connection("default")
+		cls.admin = cls.server.let_in(cls.scratch.id)
 		cls.scratch.write_config(
 			redis_queue=cls.server.url(),
 			use_rq_auth=True,

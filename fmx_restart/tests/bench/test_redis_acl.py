@@ -33,9 +33,7 @@ class TestRedisAcl(BenchTestCase):
 		cls.server = RedisServer(cls.scratch.path)
 		cls.addClassCleanup(cls.server.stop)
 		cls.server.start()
-		cls.server.add_bench_user(cls.scratch.id)
-		cls.server.connection().config_set("requirepass", PASSWORD)
-		cls.admin = cls.server.connection("default")
+		cls.admin = cls.server.let_in(cls.scratch.id)
 
 	@classmethod
 	def start_workers(cls) -> None:

@@ -327,16 +327,8 @@ class TestSocketio(StartsCase):
 
 	def test_who_hears_them_is_looked_at_from_its_stop_on(self):
 		self.bench.realtime.takes = 60.0
-		stopped_at: list[float] = []
-		run = Run(self.bench)
-
-		def note(fact: events.Event) -> None:
-			if isinstance(fact, events.ProcessStopping) and fact.kind is ProcessKind.SOCKETIO:
-				stopped_at.append(self.clock.now())
-
-		run.operation.listen(note)
-		run.go()
-		pauses = zip([*stopped_at, *self.bench.realtime.looks], self.bench.realtime.looks, strict=False)
+		stopped_at = self.stopped_at()
+		pauses = zip([stopped_at, *self.bench.realtime.looks], self.bench.realtime.looks, strict=False)
 		self.assertLess(max(later - earlier for earlier, later in pauses), 0.2)
 
 	def test_why_they_are_lost_is_told_once(self):

@@ -7,17 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from unittest.mock import patch
 
 import psutil
 
-from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import repetitions
-from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, TICKS, WorkerBench
+from fmx_restart.tests.worker.test_worker import WorkerCase
+from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, TICKS
 from fmx_restart.worker.reload import ANSWERED, IN_A_POOL, REFUSED, RELOADS, SWITCHED_OFF, Program
 from fmx_restart.worker.requests import ALL, SCHEDULER, ask, of_host, of_worker, requests_key
 from fmx_restart.worker.scheduler import record_key
@@ -49,15 +48,10 @@ WAITS_WHEN_TRIED = AT_THE_GATE.replace(
 HANGS = "import pathlib, time\npathlib.Path('hangs').touch()\ntime.sleep(50)\n"
 
 
-class ReloadCase(RedisTestCase):
+class ReloadCase(WorkerCase):
 	def setUp(self):
 		super().setUp()
-		folder = tempfile.TemporaryDirectory()
-		self.addCleanup(folder.cleanup)
-		self.sites = Path(folder.name)
-		self.bench = WorkerBench(self.server, self.sites)
 		self.bench.popen = subprocess.Popen
-		self.addCleanup(self.bench.stop)
 		self.bench.set(**{SETTING: 1})
 		(self.sites / "apps.txt").write_text("fmx_restart\nown_app\n")
 		(self.sites / "own_app").mkdir()

@@ -23,7 +23,8 @@ class WorkerCase(RedisTestCase):
 		super().setUp()
 		folder = tempfile.TemporaryDirectory()
 		self.addCleanup(folder.cleanup)
-		self.bench = WorkerBench(self.server, Path(folder.name))
+		self.sites = Path(folder.name)
+		self.bench = WorkerBench(self.server, self.sites)
 		self.addCleanup(self.bench.stop)
 
 	def reason(self, id: str) -> str:
