@@ -28,7 +28,10 @@ TIME = (
 	f" {GRACE} tells a worker after how many seconds the process manager kills it, as jobs of its queues may run longer: it"
 	" ends such a job before."
 )
-DONE = "Done. Active from the next start of the workers on: bench safe-restart --wait-workers"
+DONE = {
+	False: "Done. Active from the next start of the workers on: bench safe-restart --wait-workers",
+	True: "Removed. Frappe's own workers run from their next start on: bench safe-restart --wait-workers",
+}
 ALREADY = {False: f'{FILE} has "{SETTING}": 1 already.', True: f"{FILE} has no {SETTING}."}
 
 
@@ -59,7 +62,7 @@ def change(
 	for old, new in wanted:
 		if not files.replace(old, Setting("", new.key, None, False) if removes else new):
 			raise WrongEnvironment(f"{FILE} was changed meanwhile. {new.key} was not set.", hint=AGAIN)
-	click.echo(DONE)
+	click.echo(DONE[removes])
 
 
 def time_setting(files: SiteConfigFiles) -> tuple[Setting, Setting] | None:

@@ -55,8 +55,10 @@ class TestSetup(BenchCase):
 		self.assertEqual((done.exit_code, json.loads(self.file.read_text())[SETTING]), (0, 1), done.output)
 		self.assertIn("bench safe-restart --wait-workers", done.output)
 		self.assertIn("already", self.setup("--yes").output)
-		self.assertEqual(self.setup("--remove", "--yes").exit_code, 0)
-		self.assertEqual(self.file.read_text(), before)
+		removed = self.setup("--remove", "--yes")
+		self.assertEqual((removed.exit_code, self.file.read_text()), (0, before), removed.output)
+		self.assertIn("Removed. Frappe's own workers run from their next start on", removed.output)
+		self.assertNotIn("Active", removed.output)
 		self.assertIn("has no", self.setup("--remove").output)
 
 	def test_without_a_terminal_and_without_yes_nothing_is_changed(self):
