@@ -48,7 +48,7 @@ from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.checks.workers import WorkerRow, workers
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.in_background import BackgroundExamination
-from fmx_restart.doctor.programs import ProgramRow, Programs, programs_of
+from fmx_restart.doctor.programs import ProcessRow, ProgramRow, Programs, programs_of
 from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
@@ -158,6 +158,7 @@ class Status:
 	workers: tuple[WorkerRow, ...]
 	manager_fault: Failure | None  # why no process manager answers
 	managers_away: tuple[Failure, ...]  # where some answer: why each of the others does not
+	processes: tuple[ProcessRow, ...]  # as in Programs
 
 
 def read_status() -> Status:
@@ -179,6 +180,7 @@ def read_status() -> Status:
 		workers=tuple(workers(view)),
 		manager_fault=programs.fault,
 		managers_away=programs.away,
+		processes=programs.processes,
 	)
 
 

@@ -134,6 +134,14 @@ def descendants(heads: Iterable[int], stats: Mapping[int, Stat]) -> list[int]:
 
 FIELDS = ["name", "cmdline", "memory_info"]
 STOPPED = {"T", "t"}
+SHORT_NAME = 15  # characters: what the kernel keeps of a name
+#: The kernel's letter → the state of a process for a person; every other letter: it waits for something to happen.
+STATES = {
+	"R": "running",
+	"D": "uninterruptible",
+	**dict.fromkeys(STOPPED, "stopped by a signal"),
+	**dict.fromkeys(OVER, "zombie"),
+}
 KERNEL_THREADS = 2  # the pid of kthreadd, where the whole machine can be seen
 
 
@@ -146,7 +154,17 @@ class Row:
 	began: float  # seconds on the kernel's clock (process_stat.py)
 	memory: int  # bytes, resident
 	identity: str = ""  # as in HostProcess
-	is_stopped: bool = False  # by SIGSTOP, SIGTSTP or a debugger
+	letter: str = ""  # the kernel's, for its state
+
+	@property
+	def is_stopped(self) -> bool:
+		"""By SIGSTOP, SIGTSTP or a debugger."""
+		return self.letter in STOPPED
+
+	@property
+	def state(self) -> str:
+		"""For a person."""
+		return STATES.get(self.letter, "sleeping")
 
 
 class ProcessTable:
@@ -209,8 +227,16 @@ def row_of(process: psutil.Process, stat: Stat) -> Row:
 		began=stat.began,
 		memory=info["memory_info"].rss if info["memory_info"] else 0,
 		identity=stat.identity,
-		is_stopped=stat.state in STOPPED,
+		letter=stat.state,
 	)
+
+
+def processor_time(pid: int) -> float | None:
+	"""Seconds that a process has kept a processor busy since its start; None where it is gone or hidden."""
+	with suppress(psutil.Error):
+		times = psutil.Process(pid).cpu_times()
+		return times.user + times.system
+	return None
 
 
 def catches(pid: int, number: int, *, proc: Path = Path("/proc")) -> bool | None:

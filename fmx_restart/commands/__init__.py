@@ -96,7 +96,7 @@ by_flag(
 	"status",
 	"show_status",
 	"Show who holds this bench, its programs and its workers.",
-	{"Options": (option.JSON,)},
+	{"Options": (option.PROCESSES, option.JSON)},
 )
 by_flag(
 	"attach",

@@ -150,6 +150,11 @@ JSON_LINES = click.Option(
 VERBOSE = click.Option(
 	["--wait-workers-verbose"], is_flag=True, help="Show parked workers too while waiting."
 )
+PROCESSES = click.Option(
+	["-v", "--verbose", "wait_workers_verbose"],
+	is_flag=True,
+	help="Show also each program's processes, and when each worker was last heard of.",
+)
 
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Emit JSON.")
 LIMIT = click.Option(

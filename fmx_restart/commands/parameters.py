@@ -50,7 +50,7 @@ class Invocation:
 	action: Action = Action.RESTART
 	takes_over: bool = False  # with RECOVER: what another machine left, too
 	as_json: bool = False
-	verbose: bool = False  # idle workers are shown too
+	verbose: bool = False  # more is shown: parked workers while waiting, processes in status
 	detach: bool = False  # the command returns once the preflight is over
 	yes: bool = False  # nothing is asked
 	order: str | None = None  # the operation that Desk or the API ordered; its options stand in its file

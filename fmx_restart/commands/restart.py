@@ -62,7 +62,7 @@ def look_after(called: Invocation) -> None:
 
 	moment = Moment()
 	if called.action is Action.STATUS:
-		show_status(called.as_json)
+		show_status(called.as_json, verbose=called.verbose)
 	elif called.action is Action.ATTACH:
 		control.attach(listener(called, moment), moment)
 	elif called.action is Action.CANCEL:

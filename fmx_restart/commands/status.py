@@ -11,7 +11,7 @@ import click
 from fmx_restart.console.columns import columns
 from fmx_restart.console.say import say
 from fmx_restart.doctor.checks.workers import WorkerRow
-from fmx_restart.doctor.programs import ProgramRow, Programs
+from fmx_restart.doctor.programs import ProcessRow, ProgramRow, Programs
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
@@ -19,25 +19,30 @@ from fmx_restart.engine.report import Failure
 from fmx_restart.wiring import Status, read_programs, read_status
 
 PROGRAM_HEAD = ("PROGRAM", "KIND", "STATE", "PID", "AGE", "MEMORY")
+PROCESS_HEAD = ("PROCESSES OF", "PID", "PARENT", "NAME", "STATE", "AGE", "CPU", "MEMORY")
 WORKER_HEAD = ("WORKER'S QUEUES", "HOST", "PID", "STATE", "AGE", "MEMORY", "JOB")
-NUMBERS = ("PID", "AGE", "MEMORY")
+HEARTBEAT = "HEARTBEAT"
+NUMBERS = ("PID", "PARENT", "AGE", "CPU", "MEMORY", HEARTBEAT)
 
 
-def show_status(as_json: bool) -> None:
-	"""Raises what keeps the queue from being read; the programs are shown even then."""
+def show_status(as_json: bool, *, verbose: bool = False) -> None:
+	"""
+	Raises what keeps the queue from being read; the programs are shown even then. `verbose`: also each program's processes,
+	and when each worker was last heard of.
+	"""
 	try:
 		status = read_status()
 	except QueueUnreachable:
 		if not as_json:
-			say("\n".join(program_lines(read_programs())))
+			say("\n".join(program_lines(read_programs(), verbose=verbose)))
 		raise
 	if as_json:
 		click.echo(json.dumps(asdict(status)))
 	else:
-		say("\n".join(lines(status)))
+		say("\n".join(lines(status, verbose=verbose)))
 
 
-def lines(status: Status) -> Iterator[str]:
+def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	"""What holds the bench, what died and was not recovered, then programs, workers and queues."""
 	yield f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
 	suspension = status.look.suspension
@@ -46,13 +51,14 @@ def lines(status: Status) -> Iterator[str]:
 		where = f" on {host}" if host else ""
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
 	yield ""
-	yield from program_lines(Programs(status.programs, status.manager_fault, status.managers_away))
-	yield from worker_lines(status)
+	programs = Programs(status.programs, status.manager_fault, status.managers_away, status.processes)
+	yield from program_lines(programs, verbose=verbose)
+	yield from worker_lines(status, verbose=verbose)
 	depths = ", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items()))
 	yield f"\nQueued: {depths or '-'}"
 
 
-def program_lines(programs: Programs) -> Iterator[str]:
+def program_lines(programs: Programs, *, verbose: bool = False) -> Iterator[str]:
 	"""Programs as their managers see them; where none answers, the bench's processes on this machine."""
 	for fault in programs.away:
 		yield f"A process manager does not answer, and its programs are not shown: {fault_text(fault)}"
@@ -65,6 +71,9 @@ def program_lines(programs: Programs) -> Iterator[str]:
 		)
 	if programs.rows:
 		yield from columns(PROGRAM_HEAD, map(program_cells, programs.rows), right=NUMBERS)
+	if verbose and programs.processes:
+		yield ""
+		yield from columns(PROCESS_HEAD, map(process_cells, programs.processes), right=NUMBERS)
 
 
 def fault_text(fault: Failure) -> str:
@@ -78,14 +87,35 @@ def program_cells(row: ProgramRow) -> tuple[str, ...]:
 	return (row.name, row.kind, state, number(row.pid), age(row.age), memory(row.memory))
 
 
-def worker_lines(status: Status) -> Iterator[str]:
+def process_cells(row: ProcessRow) -> tuple[str, ...]:
+	"""One process of a program; what is unknown stays empty."""
+	return (
+		row.program,
+		number(row.pid),
+		number(row.parent),
+		row.name,
+		row.state,
+		age(row.age),
+		age(row.processor),
+		memory(row.memory),
+	)
+
+
+def worker_lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	"""The workers by their records in Redis, also those of other machines."""
 	yield ""
 	if not status.workers:
 		yield "No worker is registered."
 		return
-	cells = (worker_cells(row, status) for row in status.workers)
-	yield from columns(WORKER_HEAD, cells, right=NUMBERS)
+	columns_of = worker_cells_verbose if verbose else worker_cells
+	head = WORKER_HEAD if not verbose else (*WORKER_HEAD[:-1], HEARTBEAT, WORKER_HEAD[-1])
+	yield from columns(head, (columns_of(row, status) for row in status.workers), right=NUMBERS)
+
+
+def worker_cells_verbose(row: WorkerRow, status: Status) -> tuple[str, ...]:
+	"""With the time since its last sign of life, before the job."""
+	*cells, job = worker_cells(row, status)
+	return (*cells, f"{age(row.heartbeat)} ago", job)
 
 
 def worker_cells(row: WorkerRow, status: Status) -> tuple[str, ...]:

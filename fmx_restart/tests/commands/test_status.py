@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.engine.identity import Holder
@@ -44,6 +46,31 @@ class TestStatus(ManagedBench):
 		self.assertNotIn(SECRET, text + output)
 		self.rq.finish("job-1")
 
+	def test_verbose_shows_each_programs_processes_and_the_workers_heartbeats_but_no_command_line(self):
+		self.start_manager()
+		self.rq.enqueue("job-1", waits=True, kwargs={"waits": True, "token": SECRET})
+		eventually(lambda: " busy " in self.output("status"), "the worker is busy")
+		told = json.loads(self.output("status", "--json"))
+		pids = [row["pid"] for row in told["processes"] if row["program"] == WORKER]
+		head, horse = (row for row in told["processes"] if row["program"] == WORKER)
+		self.assertEqual(horse["parent"], head["pid"])
+		os.kill(horse["pid"], signal.SIGSTOP)
+		self.addCleanup(os.kill, horse["pid"], signal.SIGCONT)
+		for flag in ("-v", "--verbose"):
+			text = self.output("status", flag)
+			rows = [line for line in text.splitlines() if line.startswith(WORKER)][1:]
+			self.assertEqual([int(row.split()[1]) for row in rows], pids)
+			self.assertRegex(
+				rows[0],
+				rf"{WORKER} +{head['pid']} +\d+ +\S+ +(sleeping|running) +[\d.]+ s +[\d.]+ s +\d+ MB$",
+			)
+			self.assertRegex(rows[1], rf"{horse['pid']} +{head['pid']} .* stopped by a signal ")
+			self.assertRegex(
+				self.line(text, "short "), r" busy .* [\d.]+ s ago +one.localhost / app.tasks.work"
+			)
+			self.assertNotIn(SECRET, text)
+		self.assertNotIn("PROCESSES OF", self.output("status"))
+
 	def test_it_shows_why_a_program_failed_who_holds_the_bench_and_who_suspended_the_queue(self):
 		self.start_manager()
 		bench_view().manager.order(start=[BROKEN])
@@ -67,6 +94,7 @@ class TestStatus(ManagedBench):
 		self.assertRegex(self.line(done.output, WEB), r"web +running +\d+ +[\d.]+ s +\d+ MB$")
 		self.assertIn("Error: Redis", done.output)
 		self.assertEqual(self.command("status", "--json").exit_code, WRONG_ENVIRONMENT)
+		self.assertIn("PROCESSES OF", self.command("status", "-v").output)
 
 	def test_without_a_manager_it_says_so_and_shows_what_processes_are_known(self):
 		pid = self.rq.start_worker("short", "long")
