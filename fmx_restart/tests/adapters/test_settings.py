@@ -16,7 +16,7 @@ from fmx_restart.adapters import setting_rules, site_config
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.ports import Setting
-from fmx_restart.testing.bench import InMemorySettings
+from fmx_restart.testing.settings import InMemorySettings
 from fmx_restart.tests.adapters.forked import Forked
 from fmx_restart.tests.adapters.settings_contract import ABSENT, KEY, ON, SITE, SettingsContract
 from fmx_restart.tests.adapters.waiting import eventually

@@ -22,9 +22,10 @@ from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, all_listeners, listeners_of
 from fmx_restart.adapters.web.probe import AskedSites, PingedWebServer
 from fmx_restart.engine.ports import HostProcess, ProcessKind
-from fmx_restart.testing.bench import InMemorySettings, InMemoryWeb
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
+from fmx_restart.testing.settings import InMemorySettings
+from fmx_restart.testing.web import InMemoryWeb
 from fmx_restart.tests.adapters.benches import LAUNCHER, free_port, make_bench, refusing_port, short_folder
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.adapters.web_contract import WebContract

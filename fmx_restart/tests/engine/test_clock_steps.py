@@ -16,7 +16,8 @@ from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.recovery import Recovery, see_migration_end
 from fmx_restart.engine.report import Report
-from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.migrations import HANGS, Script
 from fmx_restart.tests.engine.support import Run
 from fmx_restart.tests.repetitions import repetitions
 

@@ -110,7 +110,7 @@ class TestCompanions(unittest.TestCase):
 	def test_a_migration_meets_none_of_its_workers(self):
 		states = []
 		script = self.bench.migrations.scripts
-		from fmx_restart.testing.bench import Script
+		from fmx_restart.testing.migrations import Script
 
 		def note() -> None:
 			states.extend(

@@ -14,7 +14,8 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState, WebMethod, WebWay
 from fmx_restart.engine.request_hold import LAST_REQUESTS, TAKES_OVER
 from fmx_restart.engine.steps.preflight import plan_of
-from fmx_restart.testing.bench import InMemoryBench, Script
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.migrations import Script
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -12,7 +12,8 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import NoOtherOperations, OtherOperation, ProcessState
-from fmx_restart.testing.bench import InMemoryBench, Script
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.migrations import Script
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

@@ -14,7 +14,8 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions, Result
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.migrations import HANGS, Script
 from fmx_restart.tests.engine.support import Run
 
 WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}

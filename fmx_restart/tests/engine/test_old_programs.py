@@ -10,7 +10,8 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind, ProcessState
-from fmx_restart.testing.bench import InMemoryBench, Script, worker_name
+from fmx_restart.testing.bench import InMemoryBench, worker_name
+from fmx_restart.testing.migrations import Script
 from fmx_restart.testing.processes import Program
 from fmx_restart.tests.engine.support import Run
 

@@ -7,7 +7,8 @@ from fmx_restart.engine.errors import DrainTimeout, MigrationFailed, SettingsFau
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.testing.bench import HANGS, InMemoryBench, Script
+from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.migrations import HANGS, Script
 from fmx_restart.tests.engine.support import Run
 
 SITE = "a.localhost"

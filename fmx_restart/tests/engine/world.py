@@ -12,8 +12,9 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import DRAINING, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
-from fmx_restart.testing.bench import InMemoryBench, InMemoryRun, Script, worker_name
+from fmx_restart.testing.bench import InMemoryBench, worker_name
 from fmx_restart.testing.leases import InMemoryFence
+from fmx_restart.testing.migrations import InMemoryRun, Script
 from fmx_restart.testing.workers import WAKE, SimulatedWorker, Task
 from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor, run_until
 
