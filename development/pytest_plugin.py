@@ -1,5 +1,6 @@
 """
-What bin/test adds to pytest: a bench for each process of pytest-xdist, and what the bench wrote while a test failed.
+What bin/test adds to pytest: a bench for each process of pytest-xdist, what the bench wrote while a test failed, and a
+failure where a process outlives the tests.
 
 Tests on a bench mostly wait for processes to boot, so several benches side by side keep two cores busy.
 """
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from development.description import TEST_BENCH, TEST_BENCHES, current_bench
+from development.outliving import described, mark_what_is_started, outliving
+from development.processes import end_all
 from development.running import last_lines
 from fmx_restart.tests.repetitions import COUNTS
 
@@ -62,6 +65,20 @@ LONGEST = (
 )
 
 
+#: What is told at the end of processes that outlived the tests, and were killed.
+LEFT: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+	parser.addoption(
+		"--outliving-patience",
+		type=float,
+		default=10.0,
+		metavar="SECONDS",
+		help="how long processes of tests may outlive them",
+	)
+
+
 def pytest_configure(config: pytest.Config) -> None:
 	names = os.environ.get(TEST_BENCHES, "").split()
 	worker = os.environ.get("PYTEST_XDIST_WORKER")
@@ -69,6 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
 		os.environ[TEST_BENCH] = names[int(worker.removeprefix("gw")) % len(names)]
 	for name in SIZE:
 		os.environ.pop(name, None)
+	if not worker:
+		mark_what_is_started()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,10 +95,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 	items.sort(key=lambda item: ranks.get(item.cls.__name__ if item.cls else "", len(ranks)))
 
 
+@pytest.hookimpl(trylast=True)  # the processes of pytest-xdist have ended
 def pytest_sessionfinish(session: pytest.Session) -> None:
-	"""A process of pytest-xdist tells the one that prints what it has repeated."""
+	"""A process of pytest-xdist tells the one that prints what it has repeated. That one sees what outlived the tests."""
 	if hasattr(session.config, "workeroutput"):
 		session.config.workeroutput[REPEATED] = dict(COUNTS)
+		return
+	names = os.environ.get(TEST_BENCHES) or os.environ.get(TEST_BENCH, "")
+	benches = map(current_bench, names.split())
+	left = outliving(benches, patience=session.config.getoption("--outliving-patience"))
+	LEFT.extend(map(described, left))
+	end_all(left)
+	if left and session.exitstatus == pytest.ExitCode.OK:
+		session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -92,6 +120,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 	if COUNTS:
 		terminalreporter.section("repetitions")
 		terminalreporter.write_line(", ".join(f"{count} {what}" for what, count in COUNTS.items() if count))
+	if LEFT:
+		terminalreporter.section("processes that outlived the tests, and were killed", red=True)
+		terminalreporter.write_line("\n".join(LEFT))
 	spent: Counter[str] = Counter()
 	for reports in terminalreporter.stats.values():
 		for report in reports:

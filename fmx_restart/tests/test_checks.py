@@ -1,10 +1,12 @@
-"""bin/test itself: what it leaves out, and what it leaves running when it is told to end."""
+"""bin/test itself: what it leaves out, and that neither it nor a test leaves anything running."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -67,6 +69,48 @@ class TestFast(unittest.TestCase):
 
 		tests = CHECKOUT / "fmx_restart" / "tests"
 		self.assertEqual([path for path in SLOW if not (tests / path).exists()], [])
+
+
+LEAVES = """
+import os, subprocess, sys
+
+def test_it_passes():
+	left = [sys.executable, "-c", {code!r}]
+	print("pid", subprocess.Popen(left, start_new_session=True).pid, file=open({note!r}, "w"))
+"""
+
+
+@unittest.skipUnless((CHECKOUT / "development").is_dir(), "only in a checkout")
+class TestOutliving(unittest.TestCase):
+	def run_one(self, code: str) -> tuple[subprocess.CompletedProcess, int]:
+		"""pytest with bin/test's plugin, on a test that passes and leaves a process behind. Also that one's pid."""
+		folder = tempfile.TemporaryDirectory()
+		self.addCleanup(folder.cleanup)
+		test, note = Path(folder.name, "test_it.py"), Path(folder.name, "note")
+		test.write_text(LEAVES.format(code=code, note=str(note)))
+		others = ("PYTEST_", "FMX_")  # of the run that this test belongs to
+		environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+		options = ["-p", "development.pytest_plugin", "-p", "no:cacheprovider", "--outliving-patience", "0.5"]
+		done = subprocess.run(
+			[sys.executable, "-m", "pytest", "-q", f"--rootdir={folder.name}", *options, test],
+			cwd=folder.name,
+			env={**environment, "PYTHONPATH": str(CHECKOUT)},
+			capture_output=True,
+			text=True,
+		)
+		return done, int(note.read_text().split()[1])
+
+	def test_a_process_that_outlives_the_tests_is_told_and_killed_and_the_run_fails(self):
+		done, pid = self.run_one("import signal; signal.pause()")
+		self.addCleanup(lambda: identity_of(pid) and os.kill(pid, signal.SIGKILL))
+		self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+		self.assertRegex(done.stdout, rf"outlived the tests(.|\n)*pid {pid}: .*signal.pause")
+		self.assertIn("1 passed", done.stdout)
+		self.assertEqual(identity_of(pid), "")
+
+	def test_one_that_ends_a_moment_later_is_none(self):
+		done, _ = self.run_one("import time; time.sleep(0.1)")
+		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 def end(process: psutil.Process) -> None:

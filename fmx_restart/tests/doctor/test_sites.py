@@ -49,7 +49,7 @@ class SitesCase(HostTestCase):
 		self.web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
 		self.web.daemon_threads = True
 		self.web.statuses, self.web.is_over = {}, threading.Event()
-		threading.Thread(target=self.web.serve_forever, daemon=True).start()
+		threading.Thread(target=self.web.serve_forever, args=(0.02,), daemon=True).start()  # seconds
 		self.addCleanup(self.web.server_close)
 		self.addCleanup(self.web.shutdown)
 		self.addCleanup(self.web.is_over.set)

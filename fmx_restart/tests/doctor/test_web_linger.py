@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.web.gunicorn_configuration import carry_out, plan_installation
 from fmx_restart.adapters.web.linger import GivenOrder
 from fmx_restart.adapters.web.ways import READS_WITHIN
@@ -33,7 +34,7 @@ class TestWebLinger(DoctorTestCase):
 	def run_web(self, *words: str, code: str = PAUSES) -> int:
 		process = subprocess.Popen([sys.executable, "-c", code, *words], cwd=self.sites)
 		self.addCleanup(process.wait)
-		self.addCleanup(process.kill)
+		self.addCleanup(lambda: ThisHost("/").end(ThisHost("/").family(process.pid)))
 		manager = InMemoryProcesses(FakeClock(), Program("web", ProcessKind.WEB))
 		manager["web"].pid = process.pid
 		self.ways["processes"] = lambda: manager
