@@ -7,24 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from development import state
 from development.command_line import wanted_bench
-from development.copies import ORDINALS, copies_of, up_copies
+from development.copies import ORDINALS, copies_of, link_environment, up_copies
 from development.description import CHECKOUT, ROOT, TEST_BENCH, TEST_BENCHES, Bench
 from development.ending import end_children_on, is_ending
 from development.errors import DevelopmentError
 from development.interpreter import interpreter
-from development.lifecycle import build, down, up
+from development.lifecycle import build, down, start
 from development.owner import become_owner
 from development.progress import Progress, write
 from development.running import run_logged
 from development.scheduled_events import frequent_events_stopped
-from development.services import running_supervisord
+from development.services import running_supervisord, wait_until_ready
 from development.system_packages import ensure_redis, ensure_test_packages
 from development.tools import UV, uv_environment
 
@@ -77,8 +78,10 @@ PROCESSES = 2 * (os.cpu_count() or 1)
 FAST_PROCESSES = 1 + (os.cpu_count() or 1)
 MOST_BENCHES = 1 + len(ORDINALS)
 BENCH_MEMORY = 1.5e9  # bytes: database, two Redis, web, workers and a browser
-#: Beside the build, which more depends on.
-ASIDE = ("nice", "-n", "5")
+#: Beside the build and the tests on benches, which more depends on.
+ASIDE = ("nice", "-n", "10")
+#: Each process gets tests that stand together: most tests of a class share a server, those of a file what they have imported.
+TOGETHER = "--dist=worksteal"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -143,7 +146,9 @@ def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
 	chosen = pytest_options or FAST_ONES
-	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{FAST_PROCESSES}", *chosen)))
+	return int(
+		run(python, environment, progress, *STYLE, (*PYTEST, f"-n{FAST_PROCESSES}", TOGETHER, *chosen))
+	)
 
 
 def fast_environment(progress: Progress) -> dict[str, str]:
@@ -164,35 +169,61 @@ def fast_environment(progress: Progress) -> dict[str, str]:
 
 
 def run_all(options: argparse.Namespace, progress: Progress, pytest_options: list[str]) -> int:
-	"""
-	Tests that need no bench run while the benches are built, and end before the others begin: they leave orphans, with the
-	bench's Python, which the doctor of a bench would name. What was not up before is stopped at the end.
-	"""
+	"""What was not up before is stopped at the end."""
 	bench = wanted_bench(options)
+	with state.exclusively(progress):
+		state.remember(bench)
+		state.make_current(bench)
+		build(bench, progress, bench.log_path / "build.log")
+		install_test_tools(bench, progress)
+	if not pytest_options:
+		return run_side_by_side(bench, options.benches, progress)
 	with ExitStack() as stack:
-		with state.exclusively(progress):
-			state.remember(bench)
-			state.make_current(bench)
-			build(bench, progress, bench.log_path / "build.log")
-			install_test_tools(bench, progress)
-		if pytest_options:
-			benches = bring_up(bench, 1, stack, progress)
-			return int(run_on(benches, progress, *STYLE, (*PYTEST, *pytest_options)))
-		with ThreadPoolExecutor(max_workers=1) as aside:
-			quick = aside.submit(run_without_bench, bench, ROOT / "quick.log")
-			benches = bring_up(bench, options.benches, stack, progress)
-			failed = show(quick, ROOT / "quick.log", progress)
-		return int(failed | run_on(benches, progress, (*PYTEST, *ON_BENCHES)))
+		benches = bring_up(bench, 1, stack, progress)
+		return int(run_on(benches, progress, *STYLE, (*PYTEST, *pytest_options)))
+
+
+def run_side_by_side(bench: Bench, count: int, progress: Progress) -> int:
+	"""
+	Tests that need no bench run while the benches are made, and beside the tests on benches, which mostly wait. `count`: of
+	benches.
+	"""
+	spent: dict[str, float] = {"before": progress.seconds}
+	with ThreadPoolExecutor(max_workers=1) as aside:
+		quick = aside.submit(run_without_bench, bench, ROOT / "quick.log", spent)
+		with ExitStack() as stack:
+			with timed(spent, "benches"):
+				benches = bring_up(bench, count, stack, progress)
+			with timed(spent, "on benches"):
+				failed = run_on(benches, progress, (*PYTEST, *ON_BENCHES))
+		failed = show(quick, ROOT / "quick.log", progress) or failed
+	progress.say(
+		f"of that: {spent['before']:.0f} s until everything was installed, then {spent['benches']:.0f} s until {count} benches"
+		f" were up, then {spent['on benches']:.0f} s for the tests on them; beside both, {spent['without']:.0f} s for those"
+		" without a bench"
+	)
+	return int(failed)
+
+
+@contextmanager
+def timed(spent: dict[str, float], what: str) -> Iterator[None]:
+	"""Note how many seconds it took."""
+	began = time.monotonic()
+	try:
+		yield
+	finally:
+		spent[what] = time.monotonic() - began
 
 
 def bring_up(bench: Bench, count: int, stack: ExitStack, progress: Progress) -> list[Bench]:
 	with state.exclusively(progress):
 		ours = [] if running_supervisord(bench) else [bench]
 		stack.callback(stop, ours, progress)
-		first = up(bench, progress)
+		first = start(bench, progress)
 		copies = copies_of(first, count - 1)
 		ours += copies  # before they are up: whoever ends us in between leaves none of them running
 		copies = up_copies(first, copies, progress)
+		wait_until_ready(first)  # it boots while the copies are made
 	for each in (first, *copies):
 		stack.enter_context(frequent_events_stopped(each))
 	return [first, *copies]
@@ -220,24 +251,30 @@ def install_test_tools(bench: Bench, progress: Progress) -> None:
 	mark.write_text(WANTED.read_text())
 
 
-def run_without_bench(bench: Bench, log: Path) -> bool:
-	with log.open("w") as output:
+def run_without_bench(bench: Bench, log: Path, spent: dict[str, float]) -> bool:
+	"""
+	With a Python in another place than the bench's: the doctor of a bench tells its processes by that, and would name those
+	of these tests.
+	"""
+	python = ROOT / "quick" / "bin" / "python"
+	link_environment(bench.path / "env", ROOT / "quick", {f"{bench.path}/env/": f"{ROOT}/quick/"})
+	with log.open("w") as output, timed(spent, "without"):
 		environment = {**bench.environment, "PYTHONPATH": str(CHECKOUT)}
 		return run(
-			bench.python,
+			python,
 			environment,
 			Progress(output),
 			*STYLE,
-			(*PYTEST, f"-n{PROCESSES}", *WITHOUT_BENCH),
+			(*PYTEST, f"-n{PROCESSES}", TOGETHER, *WITHOUT_BENCH),
 			output=output,
 			before=ASIDE,
 		)
 
 
 def show(quick: Future[bool], log: Path, progress: Progress) -> bool:
-	"""What ran beside the build, in one piece. True when anything of it failed."""
+	"""What ran beside the benches, in one piece. True when anything of it failed."""
 	failed = quick.result()
-	progress.say("style and tests without a bench, which ran meanwhile:")
+	progress.say("style and tests without a bench, which ran beside the benches:")
 	write(log.read_text())
 	return failed
 

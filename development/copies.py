@@ -42,7 +42,9 @@ def copies_of(first: Bench, count: int) -> list[Bench]:
 
 
 def up_copies(first: Bench, wanted: list[Bench], progress: Progress) -> list[Bench]:
-	"""Build what is missing and start them, all at the same time. `first` must be up. Returns them with their final ports."""
+	"""
+	Build what is missing and start them, all at the same time. `first` must be started. Returns them with their final ports.
+	"""
 	from development.lifecycle import up
 
 	def up_copy(bench: Bench) -> Bench:
@@ -59,15 +61,20 @@ def copy_environment(first: Bench, bench: Bench) -> None:
 	Its packages and their compiled modules are never changed in place, so links lead to them: to copy or to link each file
 	takes longer than a bench takes to boot. Made anew at each start, because packages of the first may be others by then.
 	"""
-	target, unfinished = bench.path / "env", bench.path / ".env.new"
 	if running_supervisord(bench):
 		return
 	for folder in BENCH_FOLDERS:
 		(bench.path / folder).mkdir(parents=True, exist_ok=True)
-	shutil.rmtree(unfinished, ignore_errors=True)
-	copy_but_packages(first.path / "env", unfinished)
 	moved = {f"{first.path}/": f"{bench.path}/"}
 	moved[str(OUR_APPS["fmx_workload"])] = str(bench.apps_path / "fmx_workload")
+	link_environment(first.path / "env", bench.path / "env", moved)
+
+
+def link_environment(source: Path, target: Path, moved: dict[str, str]) -> None:
+	"""A Python environment of its own whose packages are links to those of `source`. `moved`: as for put_into_place."""
+	unfinished = target.with_name(f".{target.name}.new")
+	shutil.rmtree(unfinished, ignore_errors=True)
+	copy_but_packages(source, unfinished)
 	for file in [file for pattern in PLACED for file in unfinished.glob(pattern)]:
 		put_into_place(file, moved)
 	shutil.rmtree(target, ignore_errors=True)

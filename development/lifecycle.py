@@ -32,8 +32,15 @@ from development.tools import ensure_tools
 def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench | None = None) -> Bench:
 	"""
 	Install what is missing, build what is not built, start what does not run. Returns it with its final ports.
-	`template`: a bench that is up, and whose sites are copied instead of made.
+	`template`: a bench whose sites are copied instead of made.
 	"""
+	bench = start(bench, progress, desk=desk, template=template)
+	wait_until_ready(bench)
+	return bench
+
+
+def start(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench | None = None) -> Bench:
+	"""As up, but workers and web may still boot when it returns."""
 	log = bench.log_path / "build.log"
 	state.remember(bench)
 	if template is None:
@@ -52,7 +59,6 @@ def up(bench: Bench, progress: Progress, *, desk: bool = True, template: Bench |
 	start_workers_and_web(bench)
 	if was_running and (has_new_apps or has_new_schema):
 		restart_workers_and_web(bench, progress, log)
-	wait_until_ready(bench)
 	return bench
 
 

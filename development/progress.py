@@ -12,8 +12,13 @@ class Progress:
 		self.clock = clock
 		self.began = clock()
 
+	@property
+	def seconds(self) -> float:
+		"""Since it began."""
+		return self.clock() - self.began
+
 	def say(self, text: str) -> None:
-		write(f"{self.clock() - self.began:6.1f} s  {text}", self.stream)
+		write(f"{self.seconds:6.1f} s  {text}", self.stream)
 
 
 def write(text: str, stream=None) -> None:
