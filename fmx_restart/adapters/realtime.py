@@ -176,6 +176,9 @@ class KeptMessages:
 			self._sent += 1
 		self.end()
 
+	def hears_again(self) -> bool:
+		return self._heard_at is not None
+
 	def result(self) -> LiveMessages:
 		return LiveMessages(self._sent, self._dropped, self._refusal)
 

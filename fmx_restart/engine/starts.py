@@ -42,6 +42,10 @@ class Starts:
 		"""This program has proved it: one that serves at once is hardly ever idle."""
 		self._booted.add(name)
 
+	def has_booted(self, name: str) -> bool:
+		"""Whether this program was noted so."""
+		return name in self._booted
+
 	def admitted(self, replacements: Iterable[Replacement]) -> list[Replacement]:
 		"""Those whose next order may be given now."""
 		replacements = list(replacements)

@@ -169,6 +169,7 @@ class InMemoryRealtime:
 
 	def __init__(self, clock: FakeClock) -> None:
 		self.outcome, self.takes = LiveMessages(), 1.0
+		self.hears_after = float("inf")  # seconds
 		self.kept_at: float | None = None
 		self.is_open = False
 		self.looks: list[float] = []
@@ -180,6 +181,9 @@ class InMemoryRealtime:
 	def is_settled(self) -> bool:
 		self.looks.append(self._clock.now())
 		return self.kept_at is None or self._clock.now() - self.kept_at >= self.takes
+
+	def hears_again(self) -> bool:
+		return self.kept_at is not None and self._clock.now() - self.kept_at >= self.hears_after
 
 	def result(self) -> LiveMessages:
 		return self.outcome

@@ -25,6 +25,9 @@ class Realtime(Protocol):
 	def is_settled(self) -> bool:
 		"""Look once. True when nothing more will come: all that was kept is published once more, or that is given up."""
 
+	def hears_again(self) -> bool:
+		"""By the last look: socketio heard nothing any more, and hears again. False where nobody can know it."""
+
 	def result(self) -> LiveMessages:
 		"""Once it is settled."""
 
@@ -40,6 +43,9 @@ class NoRealtime:
 
 	def is_settled(self) -> bool:
 		return True
+
+	def hears_again(self) -> bool:
+		return False
 
 	def result(self) -> LiveMessages:
 		return LiveMessages()

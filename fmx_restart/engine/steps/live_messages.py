@@ -42,9 +42,11 @@ class Companions:
 			self.waiting = []
 
 	def _is_web_back(self) -> bool:
-		is_away = any(replacement.stage in (Stage.STOPPING, Stage.DOWN) for replacement in self.web)
-		if is_away or any(map(self.operation.starts.boots, self.web)):
+		"""Once one of its new workers answers: the others may still boot for seconds, where the processors are busy."""
+		if any(replacement.stage in (Stage.STOPPING, Stage.DOWN) for replacement in self.web):
 			return False
+		if all(self.operation.starts.has_booted(replacement.old.name) for replacement in self.web):
+			return True
 		return self.check.are_programs_settled() or self.operation.bench.clock.now() > self.until
 
 	def is_done(self) -> bool:

@@ -106,14 +106,13 @@ class Verification:
 		return {process.pid for process in self.operation.registered}
 
 	def is_settled(self, replacement: Replacement) -> bool:
-		"""A worker proves itself when it registers; everything else by staying up."""
-		if (
-			replacement.stage is Stage.UP
-			and replacement.up_at is not None
-			and replacement.old.kind is not ProcessKind.WORKER
-		):
-			return self.bench.clock.now() - replacement.up_at >= STAYS_UP
-		return replacement.is_settled
+		"""A worker proves itself when it registers, socketio when it hears again, everything else by staying up."""
+		kind = replacement.old.kind
+		is_up = replacement.stage is Stage.UP and replacement.up_at is not None
+		if not is_up or kind is ProcessKind.WORKER:
+			return replacement.is_settled
+		hears = kind is ProcessKind.SOCKETIO and self.bench.realtime.hears_again()
+		return hears or self.bench.clock.now() - replacement.up_at >= STAYS_UP
 
 	def is_unregistered(self, replacement: Replacement) -> bool:
 		"""A worker-pool registers its children instead of itself."""

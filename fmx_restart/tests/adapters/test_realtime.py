@@ -99,10 +99,11 @@ class TestKept(RealtimeCase):
 		self.assertFalse(kept.is_settled())
 		self.away(kept)
 		self.publish(message(1), message(2))
-		self.assertFalse(kept.is_settled())
+		self.assertFalse(kept.is_settled() or kept.hears_again())
 		new = Socketio(self, self.port)
 		self.publish(message(3))  # it is up, but no browser is back
 		self.assertFalse(kept.is_settled())
+		self.assertTrue(kept.hears_again())
 		self.assertEqual(self.numbers(new), [3])
 		new.accept()
 		self.settle(kept)

@@ -290,6 +290,21 @@ class TestSocketio(StartsCase):
 		run.go()
 		return stopped_at[0]
 
+	def test_it_does_not_wait_for_those_of_web_that_boot_after_the_first_answer(self):
+		is_runnable, up_at = self.host.is_runnable, []
+		self.host.is_runnable = lambda pid: pid == self.processes["web"].pid or is_runnable(pid)
+		answer = self.bench.web.fault
+		self.bench.web.fault = lambda family: up_at.append(self.clock.now()) or answer(family)
+		self.assertLess(self.stopped_at(), up_at[0] + 0.5)
+
+	def test_it_has_proved_itself_once_it_hears_what_is_published(self):
+		def seconds(hears_after: float) -> float:
+			self.setUp()
+			self.bench.realtime.hears_after = hears_after
+			return Run(self.bench).go().seconds
+
+		self.assertLess(seconds(1.0) + 0.5, seconds(float("inf")))  # then the scheduler is the last
+
 	def test_it_is_replaced_where_web_has_failed(self):
 		self.processes["web"].crashes_at_start = True
 		run = Run(self.bench)
