@@ -14,6 +14,7 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.suspension import WORKERS_SUSPENDED
+from rq.worker import Worker
 
 from fmx_restart.worker.requests import ALL, of_host, of_worker, requests_key
 from fmx_restart.worker.scripts import LET_GO, POP, START
@@ -30,6 +31,7 @@ class Claim(NamedTuple):
 	id: str  # of the job
 	at: float  # seconds since the epoch, by Redis' clock: when it was popped
 	raw: bytes  # as it stands in Redis
+	process: str = ""  # of its worker, as owners.identity() writes it
 
 	@property
 	def queue_name(self) -> str:
@@ -58,23 +60,22 @@ def parsed(raw: bytes) -> Claim | None:
 	try:
 		fields = json.loads(raw.decode(errors="surrogateescape"))
 		state, queue, id, at = (fields[name] for name in ("state", "queue", "id", "at"))
+		process = str(fields.get("process", ""))
 	except (ValueError, TypeError, KeyError):
 		return None
 	is_claim = isinstance(queue, str) and isinstance(id, str) and isinstance(at, int | float)
-	return Claim(state, queue, id, at, raw) if is_claim and state in ("popped", "started") else None
+	return Claim(state, queue, id, at, raw, process) if is_claim and state in ("popped", "started") else None
 
 
 class Claims:
-	"""`name`: of the worker that asks."""
+	"""`name`: of the worker that asks. `process`: its own, as owners.identity() writes it; empty: its record tells."""
 
-	def __init__(self, connection: Redis, bench_id: str, name: str) -> None:
+	def __init__(self, connection: Redis, bench_id: str, name: str, process: str = "") -> None:
 		self.connection, self.key, self.name = connection, claims_key(bench_id), name
-		self._keys = [self.key, WORKERS_SUSPENDED]
+		self._keys, self._process = [self.key, WORKERS_SUSPENDED], process
 		self.others = 1  # who have a claim, as the last pop told
-		self._requests, self._whom = (
-			requests_key(bench_id),
-			[ALL, of_host(socket.gethostname()), of_worker(name)],
-		)
+		self._pops = [*self._keys, requests_key(bench_id), Worker.redis_worker_namespace_prefix + name]
+		self._whom = [ALL, of_host(socket.gethostname()), of_worker(name)]
 		self.asked = self.answered = (
 			0  # numbers of requests for a reload: as the last pop told, followed or refused
 		)
@@ -82,8 +83,8 @@ class Claims:
 
 	def pop(self, queue_keys: Sequence[str]) -> tuple[str, Claim | None]:
 		"""What to do, as POP in scripts.py says it, and the claim where there is one."""
-		keys = [*self._keys, self._requests, *queue_keys]
-		what, raw, self.others = self._pop(keys=keys, args=[self.name, self.answered, *self._whom])
+		arguments = [self.name, self._process, self.answered, *self._whom]
+		what, raw, self.others = self._pop(keys=[*self._pops, *queue_keys], args=arguments)
 		if what == b"reload":
 			self.asked = int(raw)
 		return what.decode(), parsed(raw)

@@ -10,20 +10,20 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ConnectionError, NoPermissionError, RedisError, TimeoutError
+from redis.exceptions import NoPermissionError, RedisError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.queue import Queue
 from rq.registry import AbandonedJobError
 from rq.suspension import WORKERS_SUSPENDED
-from rq.worker import StopRequested, Worker, WorkerStatus
+from rq.worker import StopRequested, WorkerStatus
 
 from fmx_restart.worker.bells import OFTEN, SELDOM, Bells
 from fmx_restart.worker.claims import Claim, Claims, bench_of, remove_started
@@ -31,15 +31,14 @@ from fmx_restart.worker.grace import grace_of
 from fmx_restart.worker.horse import dies_with, has_ended, opened
 from fmx_restart.worker.jobs import share_page, tell_job
 from fmx_restart.worker.killed_jobs import Policies, read_hooks, read_settings
-from fmx_restart.worker.owners import is_gone, mark
+from fmx_restart.worker.owners import identity, is_gone, mark
+from fmx_restart.worker.persistent import AWAY, Persistent, persistently
 from fmx_restart.worker.reload import ANSWERED, REFUSED, RELOADS, Program, answered_at_birth, reloaded
 from fmx_restart.worker.stop import Stop, hold_back, leave_to_the_worker
 
-AWAY = (ConnectionError, TimeoutError)  # Redis may come back
-PAUSES = (0.1, 1.0, 3.0)  # seconds between attempts to reach Redis in the middle of a job's start
-LONGEST_PAUSE = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two pops while Redis is away
 SWEEP_EVERY = 5.0
-LOOK_EVERY = 2.0  # seconds, while a job runs: whether an operation waits for it
+LOOK_EVERY = 2.0  # seconds, while a job runs
 OF_OPERATION = b"fmx_restart:"  # begins the value of a suspension by this app
 BEAT_EVERY = 60.0  # seconds, while the worker is idle; its record lasts eight minutes
 KILLED = (
@@ -52,7 +51,7 @@ OUT_OF_TIME = (
 )
 
 
-class Lossless(Worker):
+class Lossless(Persistent):
 	forks = True  # each job has a process of its own
 	connection_timeout = 60  # seconds: unlike RQ's, the worker blocks on none of its own connections
 
@@ -69,7 +68,7 @@ class Lossless(Worker):
 		self.stop = Stop()
 		self.stop.listen()  # RQ does so after it has registered
 		names = self.queue_names()
-		self.claims = Claims(self.connection, bench_of(names[0]), self.name)
+		self.claims = Claims(self.connection, bench_of(names[0]), self.name, identity())
 		self.bells = Bells(self.connection, [queue.key for queue in self.queues])
 		settings = read_settings(Path())
 		self.policies = Policies(settings, read_hooks(Path()))
@@ -86,8 +85,20 @@ class Lossless(Worker):
 
 	def register_birth(self) -> None:
 		super().register_birth()
-		self.claims.answered = answered_at_birth(self.connection)
+		self.claims.answered = self.claims.answered or answered_at_birth(self.connection)
 		mark(self.connection, self.key, **{RELOADS: reloaded().times, ANSWERED: self.claims.answered})
+
+	def register_anew(self) -> None:
+		"""Redis has lost its data, or has let the record expire while this worker could not reach it."""
+		self.log.warning("Worker %s: its record in Redis is gone, it writes another one", self.name)
+		self.connection.delete(self.key)  # a part of one
+		self.register_birth()
+		self.set_state(self._state)
+
+	def listen_again(self) -> None:
+		"""RQ 1 hears no more commands, such as to stop a job, once Redis was away."""
+		if self.pubsub_thread and not self.pubsub_thread.is_alive():
+			self.subscribe()
 
 	# Signals
 
@@ -107,7 +118,7 @@ class Lossless(Worker):
 		self, timeout: int | None, max_idle_time: int | None = None
 	) -> tuple[Job, Queue] | None:
 		"""None where there is no job: RQ's way to say that a worker in burst mode, or one idle for too long, ends."""
-		idle_since, pause, is_burst = time.monotonic(), PAUSES[0], timeout is None
+		idle_since, pause, is_burst = time.monotonic(), FIRST_PAUSE, timeout is None
 		self.procline(f"Listening on {','.join(self.queue_names())}")
 		while not self.is_leaving:
 			try:
@@ -117,7 +128,7 @@ class Lossless(Worker):
 				self.stop.wait(pause)
 				pause = min(pause * 2, LONGEST_PAUSE)
 				continue
-			pause = PAUSES[0]
+			pause = FIRST_PAUSE
 			if job:
 				return job
 			is_idle = what == "none"
@@ -130,8 +141,11 @@ class Lossless(Worker):
 		"""One look, and one wait where there is no job. Returns what POP said, and the job."""
 		self.keep_house()
 		what, claim = self.claims.pop([queue.key for queue in self._ordered_queues])
-		if what == "job" and claim:
-			return what, self.fetched(claim)
+		if what in ("job", "again") and claim:
+			return what, self.fetched(claim, is_again=what == "again")
+		if what == "unregistered":
+			self.register_anew()
+			return what, None
 		if what == "reload":
 			self.reload(self.claims.asked)
 			return what, None
@@ -156,6 +170,7 @@ class Lossless(Worker):
 	def keep_house(self) -> None:
 		"""What RQ does between two pops, and the sweep."""
 		self.stop.hear()
+		self.listen_again()
 		now = time.monotonic()
 		if now - self._beaten_at > BEAT_EVERY:
 			self.heartbeat()
@@ -190,9 +205,11 @@ class Lossless(Worker):
 		for file in self.stop.wait(seconds, files):
 			self.bells.answer(file)
 
-	def fetched(self, claim: Claim) -> tuple[Job, Queue] | None:
+	def fetched(self, claim: Claim, *, is_again: bool) -> tuple[Job, Queue] | None:
 		"""None for a job that was deleted, and for one that cannot be read: it would end each worker that takes it."""
 		self.claim = claim
+		if is_again:
+			remove_started(self.connection, claim)  # RQ 2 may have listed it, and will do so once more
 		queue = next((queue for queue in self.queues if queue.key == claim.queue), self.queues[0])
 		try:
 			job = self.job_class.fetch(claim.id, connection=self.connection, serializer=self.serializer)
@@ -248,24 +265,27 @@ class Lossless(Worker):
 
 	def prepare_job_execution(self, job: Job, *args: Any, **kwargs: Any) -> None:
 		if self.is_horse and not self.may_start(job):
-			self.log.warning("Worker %s: %s was given to another worker, or deleted", self.name, job.id)
+			self.log.warning("Worker %s: %s is not started here", self.name, job.id)
 			os._exit(0)
-		persistently(lambda: super(Lossless, self).prepare_job_execution(job, *args, **kwargs))
+		super().prepare_job_execution(job, *args, **kwargs)
 
 	def may_start(self, job: Job) -> bool:
 		queue = self.claim.queue_name[len(bench_of(self.claim.queue_name)) + 1 :]
 		killed = self.policies.of(job, queue)
 		seconds = self.get_heartbeat_ttl(job)
-		return bool(persistently(lambda: self.claims.start(self.claim, killed, seconds)))
+		try:
+			return persistently(lambda: self.claims.start(self.claim, killed, seconds))
+		except AWAY as error:  # the next pop gives it again
+			self.log.error("Worker %s: Redis does not answer: %s", self.name, error)
+			return False
 
 	def wait_for_horse(self) -> tuple:
 		"""As RQ's, but a signal to this process is heard meanwhile."""
 		with opened(self.horse_pid) as files:
 			while not has_ended(self.horse_pid):
 				seconds = self.time_left() if self.is_leaving else LOOK_EVERY
-				self.stop.wait(min(seconds, LOOK_EVERY if files else OFTEN), files)
-				if not self.is_leaving:
-					self.tell_of_operation()
+				if not self.stop.wait(min(seconds, LOOK_EVERY if files else OFTEN), files):
+					self.look_around()
 		return super().wait_for_horse()
 
 	def time_left(self) -> float:
@@ -279,11 +299,16 @@ class Lossless(Worker):
 			raise StopRequested
 		return left
 
-	def tell_of_operation(self) -> None:
-		"""It waits for the job; whoever else suspends the queue may not."""
+	def look_around(self) -> None:
+		"""While a job runs. An operation waits for it; whoever else suspends the queue may not."""
 		with suppress(*AWAY):
-			if (self.connection.get(WORKERS_SUSPENDED) or b"").startswith(OF_OPERATION):
+			pipe = self.connection.pipeline(transaction=False)
+			suspended, is_known = pipe.get(WORKERS_SUSPENDED).hexists(self.key, "birth").execute()
+			if (suspended or b"").startswith(OF_OPERATION):
 				tell_job(to_stop=True)
+			if not is_known:
+				self.register_anew()
+			self.listen_again()
 
 	def tell_that_it_leaves(self) -> None:
 		self._shutdown_requested_date = datetime.now(timezone.utc)
@@ -399,13 +424,3 @@ def may_list_no_clients(connection: Redis | None) -> Iterator[None]:
 		yield
 	finally:
 		del connection.client_list
-
-
-def persistently(act: Callable[[], Any]) -> Any:
-	"""In the process of a job, when Redis is away for a moment: a job that is not begun is not lost."""
-	for pause in PAUSES:
-		try:
-			return act()
-		except AWAY:
-			time.sleep(pause)
-	return act()

@@ -15,6 +15,7 @@ from fmx_restart.worker.claims import Claim
 #: Fields of a worker's record: that it is one of this app's, the process space it is in, the start time of its process
 IS_OURS, SPACE, BORN = "fmx_worker", "fmx_space", "fmx_born"
 CLAIMS_OF = "1"  # the form of claims that it writes
+RECORDS_BACK = 60  # seconds after a start of Redis in which workers that live write their records again
 SLOW = 30.0  # seconds after which a job that was popped elsewhere and not started is given to another worker
 
 
@@ -36,6 +37,11 @@ def born(pid: int | str) -> str:
 	return "" if fields[0] in "ZX" else fields[19]
 
 
+def identity() -> str:
+	"""Of this process, for its claims."""
+	return f"{process_space()} {os.getpid()} {born(os.getpid())}"
+
+
 def mark(connection: Redis, key: str, **others: str | int) -> None:
 	"""`key`: of this worker's own record. `others`: more fields."""
 	about = {IS_OURS: CLAIMS_OF, SPACE: process_space(), BORN: born(os.getpid()), **others}
@@ -44,14 +50,20 @@ def mark(connection: Redis, key: str, **others: str | int) -> None:
 
 def is_gone(connection: Redis, owner: str, claim: Claim) -> bool:
 	"""
-	On this machine its process tells. Elsewhere it is gone with its record, which RQ lets expire; a job that it only popped is
-	given to another one before: START settles who runs it.
+	On this machine its process tells. Elsewhere it is gone with its record, which RQ lets expire, also while Redis is away; a job
+	that it only popped is given to another one before: START settles who runs it.
 	"""
 	record = Worker.redis_worker_namespace_prefix + owner
 	pipe = connection.pipeline(transaction=False)
-	(space, since, pid, death), (now, _) = pipe.hmget(record, SPACE, BORN, "pid", "death").time().execute()
-	if space and since and space.decode() == process_space():
-		return born((pid or b"0").decode()) != since.decode()
-	if death or not pid:
+	(*told, death), (now, _) = pipe.hmget(record, SPACE, "pid", BORN, "death").time().execute()
+	space, _, process = (claim.process or " ".join((field or b"").decode() for field in told)).rpartition(
+		"] "
+	)
+	if f"{space}]" == process_space():
+		pid, _, since = process.partition(" ")
+		return born(pid) != since
+	if death:
 		return True
+	if not told[1]:
+		return connection.info("server")["uptime_in_seconds"] > RECORDS_BACK
 	return claim.state == "popped" and now - claim.at > SLOW

@@ -2,7 +2,7 @@
 The three steps of a claim, each as one script: Redis does all of it, or nothing.
 
 A claim is a field of the hash rq:fmx:<bench>:claims: the worker's name → JSON with `state` (popped or started), `queue` (its
-key), `id` (the job's) and `at` (seconds since the epoch, by Redis' clock). START adds what becomes of the job if its process
+key), `id` (the job's), `at` (seconds since the epoch, by Redis' clock) and `process` (which one the worker is). START adds what becomes of the job if its process
 is killed: `policy` (fail or requeue) and `tries` (how often it may go back).
 
 A Redis that is full refuses HSET, but neither HDEL and LPOP nor what follows a write of the same script. So each writes one of
@@ -36,35 +36,39 @@ local function put_back(claim)
 end
 """
 
-#: KEYS: claims, rq:suspended, requests for a reload, then the queues in the order in which they are served. ARGV: this
-#: worker's name, the newest request that it has followed or refused, the fields of requests that concern it.
-#: Returns what is to be done, the claim, and how many others have one: job (a new one, or the one whose answer was lost on its
-#: way), unfinished (the process of the last job ended and nobody recorded it), reload (it has no claim; in place of one, the
-#: number of the request), suspended, none. A job that was popped, not started, goes back to its queue while that is suspended.
+#: KEYS: claims, rq:suspended, requests for a reload, this worker's record, then the queues in the order in which they are
+#: served. ARGV: this worker's name, its process, the newest request that it has followed or refused, the fields of requests
+#: that concern it.
+#: Returns what is to be done, the claim, and how many others have one: unregistered (its record is gone: without one, others
+#: do not know that it lives), job (a new one), again (one that it was given before: the answer was lost on its way, or Redis was
+#: away when the job was to be started), unfinished (the process of the last job ended and nobody recorded it), reload (it has
+#: no claim; in place of one, the number of the request), suspended, none. A job that was popped, not started, goes back to its
+#: queue while that is suspended.
 POP = (
 	_SHARED
 	+ """
+if redis.call('HEXISTS', KEYS[4], 'birth') == 0 then return {'unregistered', '', redis.call('HLEN', claims)} end
 local held = redis.call('HGET', claims, me)
 if held then
 	local claim = cjson.decode(held)
 	local is_ours, others = is_open(claim, me), redis.call('HLEN', claims) - 1
-	if claim.state == 'popped' and is_ours and not is_suspended then return {'job', held, others} end
+	if claim.state == 'popped' and is_ours and not is_suspended then return {'again', held, others} end
 	if claim.state == 'started' and is_ours then return {'unfinished', held, others} end
 	redis.call('HDEL', claims, me)
 	if is_ours then put_back(claim) end
 end
-local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 3)), 0
-for i = 1, #ARGV - 2 do
+local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 4)), 0
+for i = 1, #ARGV - 3 do
 	local number = tonumber(asked[i] or 0) or 0
 	if number < 2 ^ 53 then newest = math.max(newest, number) end
 end
-if newest > tonumber(ARGV[2]) then return {'reload', string.format('%.0f', newest), redis.call('HLEN', claims)} end
+if newest > tonumber(ARGV[3]) then return {'reload', string.format('%.0f', newest), redis.call('HLEN', claims)} end
 if is_suspended then return {'suspended', '', redis.call('HLEN', claims)} end
-for i = 4, #KEYS do
+for i = 5, #KEYS do
 	local id = redis.call('LPOP', KEYS[i])
 	if id then
 		local at = tonumber(redis.call('TIME')[1])
-		local claim = cjson.encode({state = 'popped', queue = KEYS[i], id = id, at = at})
+		local claim = cjson.encode({state = 'popped', queue = KEYS[i], id = id, at = at, process = ARGV[2]})
 		redis.call('HSET', claims, me, claim)
 		return {'job', claim, redis.call('HLEN', claims) - 1}
 	end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -35,21 +36,24 @@ def redis_binary() -> str:
 class RedisServer:
 	"""On a unix socket, or on a TCP port of this machine."""
 
+	persistence: tuple[str, ...] = ("--save", "", "--appendonly", "no")
+
 	def __init__(self, folder: Path, data: Path | None = None, port: int = 0) -> None:
 		self.folder, self.socket, self.data, self.port = folder, folder / "redis.sock", data or folder, port
 		self._process: subprocess.Popen | None = None
 
 	def start(self) -> None:
 		"""Returns when it answers."""
-		command = [redis_binary(), "--port", str(self.port), "--unixsocket", str(self.socket), "--save", ""]
-		command += ["--dir", str(self.data), "--appendonly", "no"]
+		command = [redis_binary(), "--port", str(self.port), "--unixsocket", str(self.socket)]
+		command += ["--dir", str(self.data), *self.persistence]
 		command += ["--rdbcompression", "no"]  # so that a DUMP can be searched
 		self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 		eventually(self._answers, "Redis answers")
 
-	def stop(self) -> None:
+	def stop(self, number: int = signal.SIGKILL) -> None:
+		"""`number`: of the signal that it gets."""
 		if self._process is not None:
-			self._process.kill()
+			self._process.send_signal(number)
 			self._process.wait()
 			self._process = None
 

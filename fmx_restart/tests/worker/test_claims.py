@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from unittest import mock
+
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.inventory import lost_jobs
 from fmx_restart.tests.adapters.ghosts import Ghosts
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import SEPARATOR, RqBench
+from fmx_restart.worker import owners
 from fmx_restart.worker.claims import Claims, KilledJob
-from fmx_restart.worker.owners import mark
+from fmx_restart.worker.owners import identity, is_gone, mark, process_space
 
 RESTARTABLE = KilledJob("requeue", 1)
 
@@ -44,7 +48,8 @@ class TestClaims(ClaimsCase):
 	def test_a_pop_whose_answer_was_lost_is_answered_again(self):
 		self.bench.enqueue("a")
 		self.bench.enqueue("b")
-		self.assertEqual(self.pop(self.mine), self.pop(self.mine))
+		what, claim = self.pop(self.mine)
+		self.assertEqual((what, self.pop(self.mine)), ("job", ("again", claim)))
 		self.assertEqual(self.waiting(), [b"b"])
 
 	def test_whoever_takes_a_job_learns_whether_others_have_one_so_that_a_busy_worker_sweeps_too(self):
@@ -117,6 +122,26 @@ class TestClaims(ClaimsCase):
 		self.assertEqual(claim.id, id)
 		self.others.let_go("mine")
 		self.assertEqual(self.waiting(), [id.encode()])
+
+
+class TestOwners(ClaimsCase):
+	def claim_of(self, process: str):
+		self.bench.enqueue("a")
+		_, claim = self.pop(Claims(self.admin, self.bench.id, "mine", process))
+		self.admin.delete("rq:worker:mine")  # Redis lost it, or let it expire
+		return claim
+
+	def test_a_process_of_this_machine_tells_whether_it_lives_though_its_record_is_gone(self):
+		claim = self.claim_of(identity())
+		self.assertFalse(is_gone(self.admin, "mine", claim))
+		other = claim._replace(process=f"{process_space()} {os.getpid()} 1")  # it had this pid before
+		self.assertTrue(is_gone(self.admin, "mine", other))
+
+	def test_elsewhere_it_is_gone_with_its_record_if_redis_has_run_long_enough_for_another_one(self):
+		claim = self.claim_of("another-machine pid:[1] 2 3")
+		self.assertFalse(is_gone(self.admin, "mine", claim))
+		with mock.patch.object(owners, "RECORDS_BACK", -1):  # nobody waits for a minute here
+			self.assertTrue(is_gone(self.admin, "mine", claim))
 
 
 class TestLedger(Ghosts, ClaimsCase):

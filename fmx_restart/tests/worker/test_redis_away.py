@@ -8,11 +8,13 @@ import time
 from contextlib import suppress
 
 from redis.exceptions import ConnectionError, ResponseError
+from rq.command import send_shutdown_command
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.tests.worker.test_worker import WorkerCase
-from fmx_restart.tests.worker.worker_bench import BEGUN
+from fmx_restart.tests.worker.worker_bench import BEGUN, noted
+from fmx_restart.worker.claims import HAS_EXECUTIONS, Claims
 
 DROPS = repetitions("drops of connections of workers", 60, long=2000)
 
@@ -36,6 +38,69 @@ class TestRedisAway(WorkerCase):
 			self.bench.is_done(queue)
 		self.assertEqual([self.bench.count(BEGUN, id) for id in ("a", "short", "long")], [1, 1, 1])
 		self.assertEqual([self.bench.state(pid) is None for pid in (busy, idle)], [False, False])
+
+	def test_the_end_of_a_job_is_written_down_when_redis_is_back(self):
+		# Given a setting by which a job whose process ended for no reason that is known runs again
+		self.bench.set(fmx_restart_killed_jobs="requeue")
+		for queue, method in (("short", "works"), ("long", "raises")):
+			self.bench.start(queue)
+			self.bench.enqueue_counted(method, queue, func=noted, method=method, seconds=1)
+		eventually(lambda: self.bench.notes("works") and self.bench.notes("raises"), self.bench.log)
+		self.end_redis()
+		time.sleep(6)
+		self.server.start()
+		self.bench.is_done("works")
+		eventually(lambda: self.bench.status("raises") == "failed", self.bench.log)
+		self.assertIn("ZeroDivisionError", self.reason("raises"))
+		self.assertEqual([self.bench.notes(id) for id in ("works", "raises")], [["begun", "done"]] * 2)
+		eventually(lambda: not self.bench.claims() and not self.started(), "all is noted")
+
+	def test_a_worker_is_known_again_when_redis_has_lost_its_data(self):
+		pid = self.bench.start()
+		self.server.stop()
+		self.server.start()
+		self.admin.flushall()
+		eventually(lambda: self.bench.state(pid) == "idle" and self.bench.is_ours(pid), self.bench.log)
+		self.bench.enqueue_counted("a")
+		self.bench.is_done("a")
+		# And it hears commands, which RQ 1 gives up when its connection breaks
+		[name] = self.admin.smembers("rq:workers")
+		send_shutdown_command(self.admin, name.decode().removeprefix("rq:worker:"))
+		self.assertEqual(self.bench.wait(pid), 0)
+
+	def test_a_job_whose_worker_has_no_record_any_more_goes_on(self):
+		# Given two workers, one of which has a job; and Redis was away for so long that this one's record expired
+		pid, other = self.bench.start(), self.bench.start()
+		self.bench.enqueue_counted("a", waits=True)
+		self.bench.has_begun("a")
+		if self.bench.state(pid) != "busy":
+			pid, other = other, pid
+		[name] = self.bench.claims()
+		self.admin.delete(f"rq:worker:{name}")
+		# When the other one looks for jobs of workers that are gone
+		self.bench.enqueue_counted("b")
+		self.bench.is_done("b")
+		eventually(lambda: self.bench.state(pid) == "busy", f"it has a record again: {self.bench.log}")
+		time.sleep(5.5)
+		self.bench.finish("a")
+		self.bench.is_done("a")
+		self.assertEqual(self.bench.count(BEGUN, "a"), 1)
+
+	def test_a_job_that_is_given_once_more_is_listed_as_started_once(self):
+		# Given a worker that has taken a job, and has not learnt that RQ listed it as started: RQ 2 lists each attempt
+		self.admin.set("rq:suspended", 1)
+		self.bench.start()
+		[key] = self.admin.smembers("rq:workers")
+		claims = Claims(self.admin, self.bench.id, key.decode().removeprefix("rq:worker:"))
+		self.bench.enqueue_counted("a")
+		self.admin.delete("rq:suspended")
+		claims.pop([self.bench.queue("short").key])
+		entry = "a:lost" if HAS_EXECUTIONS else "a"
+		self.admin.zadd(self.started_key, {entry: self.admin.time()[0] + 90})
+		# Then it runs once, and nothing is left that RQ would take for an attempt that broke off
+		self.bench.is_done("a")
+		eventually(lambda: not self.started() and not self.bench.claims(), self.bench.log)
+		self.assertEqual(self.bench.count(BEGUN, "a"), 1)
 
 	def test_a_worker_leaves_while_redis_is_away(self):
 		pid = self.bench.start()

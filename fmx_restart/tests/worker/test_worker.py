@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
@@ -30,8 +31,12 @@ class WorkerCase(RedisTestCase):
 	def reason(self, id: str) -> str:
 		return Job.fetch(id, connection=self.admin).latest_result().exc_string
 
+	@property
+	def started_key(self) -> str:
+		return StartedJobRegistry.key_template.format(f"{self.bench.id}:short")
+
 	def started(self) -> list[bytes]:
-		return self.admin.zrange(StartedJobRegistry.key_template.format(f"{self.bench.id}:short"), 0, -1)
+		return self.admin.zrange(self.started_key, 0, -1)
 
 	def failed(self) -> list[bytes]:
 		return self.admin.zrange(FailedJobRegistry.key_template.format(f"{self.bench.id}:short"), 0, -1)
@@ -208,9 +213,8 @@ class TestKill(WorkerCase):
 		self.bench.start()
 		self.bench.enqueue_counted("a", method=f"{HERE}.gate.through")
 		[(name, claim)] = eventually(self.bench.claims, "it has the job").items()
-		self.admin.hset(f"rq:worker:{name}", "fmx_space", "another machine")
-		old = claim.raw.replace(str(int(claim.at)).encode(), b"1")
-		self.admin.hset(f"rq:fmx:{self.bench.id}:claims", name, old)
+		elsewhere = {**json.loads(claim.raw), "at": 1, "process": f"another machine {claim.process}"}
+		self.admin.hset(f"rq:fmx:{self.bench.id}:claims", name, json.dumps(elsewhere))
 		self.bench.start()
 		eventually(lambda: self.bench.claims().keys() - {name}, self.bench.log)
 		# When both go on

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -33,7 +34,8 @@ from fmx_restart.worker.owners import IS_OURS
 from fmx_restart.worker.scheduler import Ticks
 
 CURSORS = "rq:test:cursors"
-TICKS = "rq:test:ticks"
+TICKS, TIMES = "rq:test:ticks", "rq:test:times"
+NOTES = "notes.jsonl"  # in the bench's sites: what Redis may forget
 BEGUN, DONE, FAILED = "rq:test:begun", "rq:test:done", "rq:test:failed"
 
 
@@ -122,6 +124,13 @@ class WorkerBench(RqBench):
 			**given,
 		)
 
+	def has_ended(self, pid: int) -> bool:
+		return pid not in self._processes or self._processes[pid].poll() is not None
+
+	def worker_keys(self) -> set[bytes]:
+		"""Of all workers that have registered; RQ forgets those that are gone after a while."""
+		return self.connection.smembers("rq:workers")
+
 	def record(self, pid: int) -> dict[str, str]:
 		for key in self.connection.smembers("rq:workers"):
 			fields = {name.decode(): value.decode() for name, value in self.connection.hgetall(key).items()}
@@ -149,6 +158,18 @@ class WorkerBench(RqBench):
 	def count(self, key: str, id: str) -> int:
 		return int(self.connection.hget(key, id) or 0)
 
+	def notes(self, id: str) -> list[str]:
+		"""What that job, one of `noted`, has done."""
+		return [what for other, what in self._all_notes() if other == id]
+
+	def counted_notes(self) -> Counter[tuple[str, str]]:
+		"""Id, and what that job has done → how often."""
+		return Counter(self._all_notes())
+
+	def _all_notes(self) -> list[tuple[str, str]]:
+		notes = self.sites / NOTES
+		return [tuple(json.loads(line)) for line in notes.read_text().splitlines()] if notes.exists() else []
+
 	def has_begun(self, id: str, times: int = 1) -> None:
 		eventually(lambda: self.count(BEGUN, id) >= times, f"{id} has begun: {self.log}")
 
@@ -163,6 +184,26 @@ def counted(site: str, method: str, kwargs: dict) -> None:
 		job.connection.blpop(release_key(job.id), timeout=50)
 	time.sleep(kwargs["seconds"])
 	job.connection.hincrby(DONE, job.id, 1)
+
+
+def timed(site: str, method: str, kwargs: dict) -> None:
+	now = time.monotonic()
+	rq.get_current_job().connection.rpush(TIMES, now)
+
+
+def noted(site: str, method: str, kwargs: dict) -> None:
+	"""As counted, but without Redis."""
+	id = rq.get_current_job().id
+	note(id, "begun")
+	time.sleep(kwargs["seconds"])
+	note(id, "done")
+	if method == "raises":
+		raise ZeroDivisionError
+
+
+def note(id: str, what: str) -> None:
+	with Path(NOTES).open("a") as notes:  # in one write, to the end
+		notes.write(json.dumps([id, what]) + "\n")
 
 
 def polite(site: str, method: str, kwargs: dict) -> None:
@@ -200,8 +241,9 @@ def work(kind: str, options: str, url: str, *queues: str) -> None:
 	connection = redis.Redis.from_url(url)
 	if kind == "scheduler":
 		schedule(connection, queues)
-	if kind == "pool":
-		WorkerPool(queues, connection=connection, worker_class=Lossless).start()
+	if kind.endswith(" pool"):
+		worker = KINDS[kind.removesuffix(" pool")]
+		WorkerPool(queues, connection=connection, worker_class=worker, **json.loads(options)).start()
 		return
 	KINDS[kind]([rq.Queue(name, connection=connection) for name in queues], connection=connection).work(
 		**json.loads(options)
@@ -209,4 +251,8 @@ def work(kind: str, options: str, url: str, *queues: str) -> None:
 
 
 if __name__ == "__main__":
-	work(*sys.argv[1:])
+	from fmx_restart.tests.worker import (
+		worker_bench,
+	)  # as jobs name it: else each of them imports it once more
+
+	worker_bench.work(*sys.argv[1:])
