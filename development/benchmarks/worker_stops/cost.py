@@ -1,0 +1,154 @@
+"""What a worker costs: pick-up of a job, throughput, commands of an idle one, a herd, and how soon the fence is seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from statistics import median
+
+import psutil
+from rq.job import JobStatus
+
+from development.benchmarks.worker_stops.trial import KINDS, fresh_bench
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.worker.worker_bench import DONE, TIMES, WorkerBench, timed
+
+HERDS = (1, 8, 20)
+QUEUES = ("short", "long")
+TURN = 20  # jobs of one kind of worker, then so many of the other: the machine's other work meets both
+PACK = 100  # jobs that are there at once
+
+
+@dataclass(frozen=True)
+class Cost:
+	kind: str
+	pick_up: float  # milliseconds from before the enqueue to the first step of the job, median
+	pick_up_99: float
+	jobs_a_second: float
+	commands_a_second: float  # of an idle worker
+
+
+class Measured:
+	"""A worker of one kind, on queues of its own. All kinds have one Redis."""
+
+	def __init__(self, bench: WorkerBench, kind: str) -> None:
+		self.kind, self.bench, self._ids = kind, WorkerBench(bench.server, bench.sites, id=kind), count()
+		self.bench.start(*QUEUES, kind=kind)
+		self.waits: list[float] = []
+		self.rates: list[float] = []
+
+	def pick_up(self) -> None:
+		"""Of one job, by a worker that is idle."""
+		time.sleep(0.025)
+		began = time.monotonic()
+		self.bench.enqueue_counted(f"{self.kind}-{next(self._ids)}", func=timed)
+		_, at = self.bench.connection.blpop(TIMES)
+		self.waits.append(float(at) - began)
+
+	def run_a_pack(self) -> None:
+		"""Jobs that come all at once: whoever enqueues them takes no part of the processor meanwhile."""
+		queue, connection = self.bench.queue("short"), self.bench.connection
+		jobs = [
+			queue.create_job(timed, kwargs={"site": "", "method": "", "kwargs": {}}, status=JobStatus.QUEUED)
+			for _ in range(PACK)
+		]
+		for job in jobs:
+			job.save()
+		began = time.monotonic()
+		connection.rpush(queue.key, *(job.id for job in jobs))
+		eventually(lambda: connection.llen(TIMES) == PACK, self.bench.log, deadline=120)
+		self.rates.append(PACK / (max(map(float, connection.lrange(TIMES, 0, -1))) - began))
+		connection.delete(TIMES)
+
+	def cost(self) -> Cost:
+		waits = sorted(self.waits)
+		late = waits[int(len(waits) * 0.99)]
+		return Cost(KINDS[self.kind], 1000 * median(waits), 1000 * late, median(self.rates), idle(self.kind))
+
+
+def costs(kinds: list[str], jobs: int) -> list[Cost]:
+	"""`jobs`: of each kind, once for the pick-up, and once in packs."""
+	with fresh_bench() as bench:
+		measured = [Measured(bench, kind) for kind in kinds]
+		try:
+			for it in in_turns(measured, jobs // TURN):
+				for _ in range(TURN):
+					it.pick_up()
+			for it in in_turns(measured, max(1, jobs // PACK)):
+				it.run_a_pack()
+		finally:
+			for it in measured:
+				it.bench.stop()
+	return [it.cost() for it in measured]
+
+
+def in_turns(measured: list[Measured], turns: int) -> Iterator[Measured]:
+	"""Whoever is first in one turn is last in the next one."""
+	for number in range(turns):
+		yield from measured if number % 2 else measured[::-1]
+
+
+OF_SCRIPTS = (
+	"hget",
+	"exists",
+	"lpop",
+	"hlen",
+	"info",
+	"hexists",
+	"hmget",
+)  # Redis counts what a script does, too
+
+
+def idle(kind: str, seconds: float = 10) -> float:
+	"""Commands a second."""
+	with fresh_bench() as bench:
+		bench.start(*QUEUES, kind=kind)
+		time.sleep(0.5)
+		before, since = commands(bench), time.monotonic()
+		time.sleep(seconds)
+		return (commands(bench) - before) / (time.monotonic() - since)
+
+
+def commands(bench: WorkerBench) -> int:
+	"""That were sent."""
+	counts = bench.connection.info("commandstats").items()
+	return sum(told["calls"] for name, told in counts if name.removeprefix("cmdstat_") not in OF_SCRIPTS)
+
+
+def fence(workers: int) -> float:
+	"""Seconds until each of so many idle workers has seen the suspension."""
+	with fresh_bench() as bench:
+		pids = [bench.start() for _ in range(workers)]
+		time.sleep(1)
+		bench.connection.set("rq:suspended", 1)
+		began = time.monotonic()
+		eventually(lambda: all(bench.state(pid) == "suspended" for pid in pids), "all have seen it")
+		return time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Herd:
+	kind: str
+	workers: int  # that are idle, on two queues
+	processor_ms_a_job: float  # of all of them
+
+
+def herd(kind: str, workers: int, jobs: int) -> Herd:
+	"""What one job costs all workers that wait for it."""
+	with fresh_bench() as bench:
+		pids = [bench.start("short", "long", kind=kind) for _ in range(workers)]
+		time.sleep(2)
+		before = processor_seconds(pids)
+		for number in range(jobs):
+			bench.enqueue_counted(f"job-{number}")
+			time.sleep(0.03)
+		eventually(lambda: bench.count(DONE, f"job-{jobs - 1}"), "all are done", deadline=600)
+		time.sleep(0.5)
+		return Herd(KINDS[kind], workers, 1000 * (processor_seconds(pids) - before) / jobs)
+
+
+def processor_seconds(pids: list[int]) -> float:
+	"""Theirs and that of their jobs."""
+	return sum(sum(psutil.Process(pid).cpu_times()[:4]) for pid in pids)

@@ -1,0 +1,104 @@
+"""
+How a nested machine comes to be. `enter` goes into its cgroup and into namespaces of its own; `begin` is the first process there,
+mounts what the machine has, and becomes the command. Mounts of the outer machine stay as they are: `begin` refuses to do anything
+as another process than the first one of other namespaces.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+ENTER = "enter"
+NAMESPACES = (
+	"--mount",
+	"--propagation",
+	"private",
+	"--uts",
+	"--ipc",
+	"--cgroup",
+	"--pid",
+	"--fork",
+	"--kill-child",
+)
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+OWN_FOLDERS = ("/tmp", "/run", "/var/tmp")
+
+
+def enter(order: dict) -> None:
+	(Path(order["cgroup"]) / "cgroup.procs").write_text(str(os.getpid()))
+	begin = [sys.executable, "-m", "development.managers.inside", "begin", json.dumps(order)]
+	os.execvp("unshare", ["unshare", *NAMESPACES, *begin])
+
+
+def begin(order: dict) -> None:
+	if os.getpid() != 1 or str(Path("/proc/self/ns/mnt").readlink()) == order["namespace"]:
+		raise SystemExit("this is no nested machine")
+	root = Path(order["root"])
+	layer = f"lowerdir=/,upperdir={order['layer']}/files,workdir={order['layer']}/work"
+	mount("-t", "overlay", "-o", layer, "overlay", root)
+	mount("-t", "proc", "-o", "nosuid,nodev,noexec", "proc", root / "proc")
+	mount("-o", "bind", root / "proc/sys", root / "proc/sys")
+	mount("-o", "remount,bind,ro", root / "proc/sys")  # sysctls are the outer machine's
+	mount("-t", "sysfs", "-o", "ro", "sysfs", root / "sys")
+	mount("-t", "cgroup2", "cgroup2", root / "sys/fs/cgroup")
+	mount_devices(root / "dev")
+	for folder in OWN_FOLDERS:
+		mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", f"{root}{folder}")
+	for folder in order["shared"]:
+		inner = Path(f"{root}{folder}")
+		inner.mkdir(parents=True, exist_ok=True)
+		mount("--rbind", folder, inner)
+	change_root(root)
+	Path(order["is_up"]).touch()
+	become(order["command"])
+
+
+def mount(*words: str | Path) -> None:
+	subprocess.run(["mount", "-n", *map(str, words)], check=True)
+
+
+def mount_devices(dev: Path) -> None:
+	mount("-t", "tmpfs", "-o", "mode=755,nosuid", "tmpfs", dev)
+	for name in DEVICES:
+		(dev / name).touch()
+		mount("--bind", f"/dev/{name}", dev / name)
+	for name in ("pts", "shm", "mqueue"):
+		(dev / name).mkdir()
+	mount("-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=0620,gid=5", "devpts", dev / "pts")
+	mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", dev / "shm")
+	mount("-t", "mqueue", "mqueue", dev / "mqueue")
+	for name, target in LINKS.items():
+		(dev / name).symlink_to(target)
+
+
+def change_root(root: Path) -> None:
+	old = root / "run/outer"
+	old.mkdir()
+	os.chdir(root)
+	subprocess.run(["pivot_root", ".", "run/outer"], check=True)
+	os.chdir("/")
+	subprocess.run(["umount", "-n", "-l", "/run/outer"], check=True)
+	Path("/run/outer").rmdir()
+	subprocess.run(["hostname", "nested"], check=True)
+
+
+def become(command: list[str]) -> None:
+	"""Without a command it buries whoever has no parent any more."""
+	if command:
+		os.execvp(command[0], command)
+	while True:
+		with suppress(ChildProcessError):
+			os.wait()
+			continue
+		signal.sigtimedwait([signal.SIGCHLD], 0.5)
+
+
+if __name__ == "__main__":
+	(enter if sys.argv[1] == ENTER else begin)(json.loads(sys.argv[2]))

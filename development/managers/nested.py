@@ -1,0 +1,128 @@
+"""
+A machine inside of this one: this one's files below a layer of its own, its own processes, cgroups, host name, /tmp, /run and
+/dev. What happens in it ends with it. The network is this machine's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from development.description import CHECKOUT
+from development.errors import CommandFailed
+from development.running import last_lines, wait_until
+
+PATIENCE = 60.0  # seconds for it to start, or to be gone
+IN_ITS_NAMESPACES = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd=/")
+
+
+class NestedMachine:
+	"""
+	`folder`: its own, not below /tmp, /run or /dev. `shared`: folders whose files are this machine's own, not copies.
+	`layer`: a folder that keeps what is written to all others; by default that is forgotten.
+	"""
+
+	def __init__(self, folder: Path, shared: Sequence[Path] = (), layer: Path | None = None) -> None:
+		self.folder, self.log = folder, folder / "console.log"
+		self.layer = layer or folder / "layer"
+		self.shared = [CHECKOUT, folder, *shared]
+		self._cgroup = cgroup_root() / f"fmx-nested-{os.getpid()}-{folder.name}"
+		self._outer: subprocess.Popen | None = None
+		self._pid = 0  # of its first process
+
+	def up(self, *command: str) -> None:
+		"""`command` is its first process; without one, a process that only waits. Returns when that runs."""
+		for folder in (self.layer / "files", self.layer / "work", self.folder / "root"):
+			folder.mkdir(parents=True, exist_ok=True)
+		self._cgroup.mkdir()
+		order = {
+			"cgroup": str(self._cgroup),
+			"layer": str(self.layer),
+			"root": str(self.folder / "root"),
+			"shared": [str(path) for path in self.shared],
+			"namespace": str(Path("/proc/self/ns/mnt").readlink()),
+			"is_up": str(self.folder / "is-up"),
+			"command": command,
+		}
+		with self.log.open("w") as log:
+			self._outer = subprocess.Popen(
+				[sys.executable, "-m", "development.managers.inside", "enter", json.dumps(order)],
+				cwd=CHECKOUT,
+				stdin=subprocess.DEVNULL,
+				stdout=log,
+				stderr=log,
+				start_new_session=True,
+			)
+		wait_until(self._is_up, "the nested machine is up", timeout=PATIENCE, poll=0.02, log=self.log)
+
+	def _is_up(self) -> bool:
+		if self._outer.poll() is not None:
+			raise CommandFailed(f"the nested machine ended; its last lines:\n{last_lines(self.log)}")
+		if not (self.folder / "is-up").exists():
+			return False
+		task = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children")
+		self._pid = int(task.read_text().split()[0])
+		return True
+
+	def command(self, *words: str | Path) -> list[str]:
+		"""That runs these words in it."""
+		return ["nsenter", "--target", str(self._pid), *IN_ITS_NAMESPACES, "--", *map(str, words)]
+
+	def start(self, *words: str | Path, log: Path) -> subprocess.Popen:
+		"""A process that ends with it at the latest."""
+		with log.open("a") as output:
+			return subprocess.Popen(
+				self.command(*words), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+			)
+
+	def run(
+		self,
+		*words: str | Path,
+		env: Mapping[str, str] | None = None,
+		text: bytes | None = None,
+		check: bool = True,
+	) -> str:
+		"""What it wrote. `text`: its input. Raises CommandFailed, unless its exit code does not matter."""
+		done = subprocess.run(
+			self.command(*words),
+			env={**os.environ, **(env or {})},
+			input=text or b"",
+			stdout=subprocess.PIPE,
+			stderr=subprocess.STDOUT,
+		)
+		output = done.stdout.decode(errors="replace")
+		if check and done.returncode:
+			raise CommandFailed(f"{words[0]} ended with exit code {done.returncode}: {output[-2000:]}")
+		return output
+
+	def down(self) -> None:
+		"""Its first process is killed, and the kernel kills all others with it."""
+		pid, self._pid = self._pid, 0
+		if pid:
+			with suppress(ProcessLookupError):
+				os.kill(pid, signal.SIGKILL)
+		if self._outer:
+			self._outer.wait(PATIENCE)
+		wait_until(self._has_no_cgroup, "the cgroups of the nested machine are gone", timeout=PATIENCE)
+		(self.folder / "is-up").unlink(missing_ok=True)
+		if self.layer.is_relative_to(self.folder) and self.layer.exists():
+			shutil.rmtree(self.layer)
+
+	def _has_no_cgroup(self) -> bool:
+		for folder, _, _ in os.walk(self._cgroup, topdown=False):
+			with suppress(OSError):
+				Path(folder).rmdir()
+		return not self._cgroup.exists()
+
+
+def cgroup_root() -> Path:
+	"""Of cgroup2; many machines have version 1 beside it."""
+	root = Path("/sys/fs/cgroup")
+	return root if (root / "cgroup.controllers").exists() else root / "unified"
