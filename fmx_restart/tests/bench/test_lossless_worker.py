@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 
 from fmx_restart.tests.adapters.redis_server import PASSWORD, RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 from fmx_restart.tests.bench.support import BenchTestCase
+from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.worker.owners import IS_OURS
 
 POLITE = "fmx_restart.tests.bench.jobs.polite"
+WORKER = ("worker", "--queue", "short,default")
+POOL = ("worker-pool", "--queue", "short", "--num-workers", "2")
+NO_FORK = {"FRAPPE_BACKGROUND_WORKERS_NOFORK": "1"}  # Frappe 15 takes no notice of it
+ROUNDS = 12
 
 
 class TestLosslessWorker(BenchTestCase):
@@ -71,23 +77,38 @@ class TestLosslessWorker(BenchTestCase):
 
 	def test_a_job_of_frappe_goes_on_after_the_worker_has_left(self):
 		# Given a worker as Frappe's Redis user starts it, and a job that asks whether it shall stop
-		words = ("worker", "--queue", "short,default")
-		process = self.start_worker(*words)
+		process = self.start_worker(*WORKER)
 		self.assertEqual(self.are_ours(), [True])
 		job = self.own_jobs.put(POLITE, "short").wait_for_start()
 		# When that worker is told to leave, and another one starts
 		self.stop(process)
 		self.assertEqual((job.starts, job.ends), (1, 0))
-		process = self.start_worker(*words)
+		process = self.start_worker(*WORKER)
 		# Then the job goes on, with the same arguments and its cursor
 		job.wait_for_end()
 		self.assertEqual(job.starts, 2)
 		self.stop(process)
 
 	def test_a_pool_starts_them_too(self):
-		process = self.start_worker("worker-pool", "--queue", "short", "--num-workers", "2", count=2)
-		self.assertEqual(self.are_ours(), [True, True])
-		self.own_jobs.work("short").wait_for_end()
+		for environment in ({}, NO_FORK):
+			process = self.start_worker(*POOL, count=2, **environment)
+			self.assertEqual(self.are_ours(), [True, True])
+			self.own_jobs.work("short").wait_for_end()
+			self.stop(process)
+
+	@in_long_runs("what is stopped without a job")
+	def test_no_job_is_lost_or_begins_twice_that_comes_while_they_are_stopped(self):
+		jobs = []
+		for words, count, environment in ((WORKER, 1, {}), (POOL, 2, {}), (POOL, 2, NO_FORK)):
+			for number in range(ROUNDS):
+				process = self.start_worker(*words, count=count, **environment)
+				jobs += [self.own_jobs.work("short") for _ in range(3)]
+				time.sleep(number * 0.001)
+				self.stop(process)
+		process = self.start_worker(*WORKER)
+		for job in jobs:
+			job.wait_for_end()
+		self.assertEqual([job.starts for job in jobs], [1] * len(jobs))
 		self.stop(process)
 
 	def test_the_environment_overrules_the_setting(self):
