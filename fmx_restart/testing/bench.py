@@ -24,11 +24,19 @@ FENCE_OWNER = "fmx_restart:in-memory:"
 
 
 class InMemoryBench:
-	"""`workers`: program name → queues. A worker takes `boot` seconds to register, as a Frappe import does."""
+	"""
+	`workers`: program name → queues. A worker takes `boot` seconds to register, as a Frappe import does. `lossless`: names of
+	those that run a worker of this app.
+	"""
 
 	def __init__(
-		self, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5, clock: FakeClock | None = None
+		self,
+		workers: Mapping[str, tuple[str, ...]],
+		boot: float = 1.5,
+		clock: FakeClock | None = None,
+		lossless: Collection[str] = (),
 	) -> None:
+		self.lossless = lossless
 		self.clock, self.host = clock or FakeClock(), InMemoryHost()
 		self.queue = InMemoryQueue(self.clock, host=self.host)
 		self.host.when_killed = self.queue.kill_horse
@@ -48,7 +56,7 @@ class InMemoryBench:
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)
-			program.is_at_work = lambda program=program: self.queue.is_at_work(worker_name(program))
+			program.is_at_work = lambda program=program: self.queue.is_at_work(self.worker_of(program))
 			program.on_start()
 
 	def port(self, operation: str = "operation-1") -> Bench:
@@ -72,7 +80,11 @@ class InMemoryBench:
 		)
 
 	def add_host(
-		self, name: str, workers: Mapping[str, tuple[str, ...]], boot: float = 1.5
+		self,
+		name: str,
+		workers: Mapping[str, tuple[str, ...]],
+		boot: float = 1.5,
+		lossless: Collection[str] = (),
 	) -> InMemoryProcesses:
 		"""
 		Another machine with a process manager and a process table of its own: none of its pids means anything here. Both
@@ -92,6 +104,7 @@ class InMemoryBench:
 				workers[program.name],
 				host=name,
 				is_unseen=True,
+				is_lossless=program.name in lossless,
 			)
 			program.on_stop = lambda program=program: self._stop_workers(f"{name}/{program.name}@")
 			program.on_start()
@@ -102,18 +115,24 @@ class InMemoryBench:
 		for process in self.processes.list():
 			if process.pid == pid:
 				program = self.processes[process.name]
-				if worker_name(program) in self.queue.workers:
-					self.queue.stop_worker(worker_name(program))
+				if self.worker_of(program) in self.queue.workers:
+					self.queue.stop_worker(self.worker_of(program))
 				self._leave(program, pid)
 
 	def _leave(self, program: Program, pid: int) -> None:
-		if self.queue.is_at_work(worker_name(program)):
+		if self.queue.is_at_work(self.worker_of(program)):
 			self.clock.after(0.05, lambda: self._leave(program, pid))
 		elif program.pid == pid:
 			self.processes.end(program.name, ProcessState.EXITED)
 
 	def _register(self, program: Program, queues: tuple[str, ...]) -> None:
-		self.queue.add_worker(worker_name(program), program.pid or 0, queues)
+		is_lossless = program.name in self.lossless
+		self.queue.add_worker(worker_name(program), program.pid or 0, queues, is_lossless=is_lossless)
+
+	def worker_of(self, program: Program) -> str:
+		"""Its worker's name now: another one after each reload."""
+		first = worker_name(program)
+		return next((name for name in self.queue.workers if name.partition("+")[0] == first), first)
 
 	def _stop(self, program: Program) -> None:
 		self._stop_workers(f"{program.name}@")

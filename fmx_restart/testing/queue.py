@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import (
 	Look,
 	Mail,
 	PutBack,
+	ReloadRecord,
 	Request,
 	StartedJob,
 	UnreadableRecord,
@@ -22,7 +23,7 @@ from fmx_restart.engine.ports import (
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryFence, Server, Suspension
 from fmx_restart.testing.processes import InMemoryHost, ignore_kill
-from fmx_restart.testing.workers import WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
+from fmx_restart.testing.workers import HEARS_BELL, WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
 
 PAGE = 100  # ids read at once
 ENDS = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FAILED}
@@ -44,8 +45,13 @@ class InMemoryQueue(WorkerLoops):
 	address: str = "in-memory:1"
 	page_takes: float = 0.0  # seconds for each page of a long look; others act meanwhile
 	is_seen: set[str] = field(default_factory=set)  # names of workers that were in a look
+	asked: dict[str, int] = field(default_factory=dict)  # worker → the number of a request to reload
+	refusals: dict[str, str] = field(default_factory=dict)  # worker → why its new code cannot be run
+	scheduler: str = ""  # of this app, as people know it
+	is_scheduler_asked: bool = False
 	odd: list[UnreadableRecord] = field(default_factory=list)  # what a test says that other programs wrote
 	_wakes: count = field(default_factory=lambda: count(1))
+	_numbers: count = field(default_factory=lambda: count(1))
 
 	def __post_init__(self) -> None:
 		self.suspension = Suspension(self.clock, self.server)
@@ -179,6 +185,10 @@ class InMemoryQueue(WorkerLoops):
 	def wake(self, workers: Collection[Worker]) -> None:
 		self.server.take()
 		for worker in workers:
+			if worker.is_lossless:
+				simulated = self.workers[worker.name]
+				self.clock.after(HEARS_BELL, lambda simulated=simulated: self._look_up(simulated))
+				continue
 			task = Task(f"{WAKE}{next(self._wakes)}", worker.queues[0], enqueued=self.clock.time())
 			self.tasks[task.id] = task
 			self.lists.setdefault(task.queue, []).insert(0, task.id)
@@ -192,6 +202,20 @@ class InMemoryQueue(WorkerLoops):
 		self.lists.setdefault(queue, []).insert(0, task.id)
 		self._serve(queue)
 		return task.id
+
+	def ask_to_reload(self, names: Collection[str]) -> None:
+		self.server.take()
+		self.asked.update((name, next(self._numbers)) for name in names)
+
+	def withdraw_reloads(self, names: Collection[str]) -> None:
+		self.server.take()
+		for name in names:
+			self.asked.pop(name, None)
+
+	def ask_scheduler_to_reload(self) -> str:
+		self.server.take()
+		self.is_scheduler_asked = bool(self.scheduler)
+		return self.scheduler
 
 	def recall(self) -> int:
 		self.server.answer()
@@ -291,7 +315,13 @@ class InMemoryQueue(WorkerLoops):
 			self._expires(worker) if worker.is_recorded else None,
 			is_leaving=worker.is_dead and worker.task is not None,
 			is_recorded=worker.is_recorded,
+			is_lossless=worker.is_lossless,
+			reload=self._reload_record(worker) if worker.is_lossless and not worker.is_in_pool else None,
 		)
+
+	def _reload_record(self, worker: SimulatedWorker) -> ReloadRecord:
+		process = f"{worker.host} {worker.pid}"
+		return ReloadRecord(process, worker.times, worker.answered, worker.refused)
 
 	def _started(self) -> Iterable[StartedJob]:
 		for task in self.tasks.values():

@@ -1,16 +1,19 @@
 """
 RQ's workers in one process: they block in their pop, look at the suspension only at the top of their loop, and poll it
-once a second while suspended, as RQ's do (facts: rq/worker.py work, check_for_suspension).
+once a second while suspended, as RQ's do (facts: rq/worker.py work, check_for_suspension). Those of this app look at the
+suspension in the step in which they pop, once a second, and when a bell rings (worker/bells.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fmx_restart.engine.ports import WorkerState
 
 WAKE = "wake-"
 POLL = 1.0  # seconds between two looks of a suspended worker at the suspension
+IMPORTS = 1.0  # seconds that it takes to try new code, and once more to boot with it
+HEARS_BELL = 0.002  # seconds until a worker of this app has looked
 #: Seconds between two heartbeats, and until Redis forgets a worker that does not beat (rq/worker.py heartbeat).
 BEATS = {
 	WorkerState.STARTED: (405.0, 480.0),
@@ -59,6 +62,11 @@ class SimulatedWorker:
 	is_hung: bool = False  # takes nothing and says nothing
 	is_recorded: bool = True
 	is_unseen: bool = False  # its pid counts in another namespace
+	is_lossless: bool = False  # of this app
+	times: int = 0  # how often it was reloaded
+	answered: int = 0  # the number of the newest request that it has followed or refused
+	refused: str = ""
+	is_in_pool: bool = False
 
 
 class WorkerLoops:
@@ -70,6 +78,8 @@ class WorkerLoops:
 			self._unregister(worker)
 		elif self.server.is_away:
 			self.clock.after(POLL, lambda: self._loop(worker))
+		elif worker.is_lossless and self.asked.get(worker.name, 0) > worker.answered:
+			self._try_new_code(worker, self.asked[worker.name])
 		elif self.suspension.standing() is not None:
 			worker.state = WorkerState.SUSPENDED
 			self._beat(worker)
@@ -80,11 +90,50 @@ class WorkerLoops:
 			self.blocked.append(worker)
 			for queue in worker.queues:
 				self._serve(queue)
+			if worker.is_lossless:
+				self.clock.after(POLL, lambda: self._look_up(worker))
+
+	def _try_new_code(self, worker: SimulatedWorker, number: int) -> None:
+		worker.state = WorkerState.SUSPENDED
+		self._beat(worker)
+		self.clock.after(IMPORTS, lambda: self._answer(worker, number))
+
+	def _answer(self, worker: SimulatedWorker, number: int) -> None:
+		"""Its process is told to leave, or gone, in the meantime; or it refuses; or it is another worker of the same process."""
+		if worker.is_dead or worker.is_hung:
+			self._loop(worker)
+			return
+		if why := self.refusals.get(worker.name.partition("+")[0]):
+			worker.answered, worker.refused = number, why
+			self._loop(worker)
+			return
+		self._unregister(worker)
+		times = worker.times + 1
+		name = f"{worker.name.partition('+')[0]}+{times}"
+		new = replace(worker, name=name, times=times, answered=number, refused="", state=WorkerState.STARTED)
+		self.clock.after(IMPORTS, lambda: self._boot(new))
+
+	def _boot(self, worker: SimulatedWorker) -> None:
+		if self.host and not worker.is_unseen and not self.host.process(worker.pid):
+			return  # it was ended meanwhile
+		worker.born = self.clock.time()
+		self.workers[worker.name] = worker
+		self._loop(worker)
+
+	def _look_up(self, worker: SimulatedWorker) -> None:
+		"""One of this app looks by itself, unless it has a job meanwhile."""
+		if worker in self.blocked and not worker.is_hung:
+			self.blocked.remove(worker)
+			self._loop(worker)
+
+	def _hears(self, worker: SimulatedWorker) -> bool:
+		"""Whether a pop that is answered now may take a job: one of this app looks at the suspension in the same step."""
+		return not worker.is_hung and not (worker.is_lossless and self.suspension.standing() is not None)
 
 	def _serve(self, queue: str) -> None:
 		"""A blocking pop serves whoever waits longest."""
 		ids = [] if self.server.is_away else self.lists.get(queue, [])
-		for worker in [w for w in self.blocked if queue in w.queues and not w.is_hung]:
+		for worker in [w for w in self.blocked if queue in w.queues and self._hears(w)]:
 			if ids and worker in self.blocked:
 				self.blocked.remove(worker)
 				self._run(worker, self.tasks[ids.pop(0)])

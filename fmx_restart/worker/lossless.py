@@ -183,8 +183,9 @@ class Lossless(Persistent):
 	def reload(self, number: int) -> None:
 		"""
 		Raises StopRequested when the new code is to take over: when RQ has ended this worker, its process goes on with that.
-		Returns where the worker stays as it is, or was told to leave.
+		Returns where the worker stays as it is, or was told to leave. Its state says that it takes no job meanwhile.
 		"""
+		self.set_state(WorkerStatus.SUSPENDED)
 		fault, module = self.program.fault([type(self).__module__], self.stop)
 		if self.is_leaving:
 			return

@@ -21,12 +21,13 @@ from redis import Redis
 
 from fmx_restart.worker.horse import opened
 from fmx_restart.worker.owners import born
+from fmx_restart.worker.requests import ANSWERED as ANSWERED
 from fmx_restart.worker.stop import SIGNALS, Stop
 from fmx_restart.worker.switch import is_wanted
 
 #: Fields of a worker's record: how often its process was reloaded, the number of the newest request that it has followed or
 #: refused (or that was older than its process), and why it refused: the type of an error, or one of the two below
-RELOADS, ANSWERED, REFUSED = "fmx_reloads", "fmx_reload_answered", "fmx_reload_refused"
+RELOADS, REFUSED = "fmx_reloads", "fmx_reload_refused"  # and ANSWERED
 IN_A_POOL, SWITCHED_OFF = "WorkerPool", "SwitchedOff"
 VARIABLE = "FMX_RESTART_RELOADED"  # of the environment: from the old code to the new code of the same process
 APP = "fmx_restart"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from redis import Redis
 
 ALL, SCHEDULER = "all", "scheduler"
 FORGOTTEN_AFTER = 7 * 86_400_000  # milliseconds: whoever was asked by name and has not answered is gone
 
-#: KEYS: requests. ARGV: of whom. Returns the number of the request: by Redis' clock, in milliseconds, and above all others.
+ANSWERED = "fmx_reload_answered"  # in a worker's record: reload.py
+
+#: KEYS: requests, and, where one process is asked, its record. ARGV: of whom. Returns the number of the request: by Redis' clock,
+#: in milliseconds, and above all others and what that process has answered: the clock may have been set back.
 ASK = f"""
 local time = redis.call('TIME')
 local number = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -19,6 +22,8 @@ for i = 1, #held, 2 do
 	if other < number - {FORGOTTEN_AFTER} then redis.call('HDEL', KEYS[1], held[i]) end
 	if other < 2 ^ 53 then number = math.max(number, other + 1) end
 end
+local answered = KEYS[2] and tonumber(redis.call('HGET', KEYS[2], '{ANSWERED}') or 0) or 0
+if answered < 2 ^ 53 then number = math.max(number, answered + 1) end
 number = string.format('%.0f', number)
 redis.call('HSET', KEYS[1], ARGV[1], number)
 return number
@@ -40,9 +45,19 @@ def of_worker(name: str) -> str:
 	return f"worker:{name}"
 
 
-def ask(connection: Redis, bench_id: str, whom: str = ALL) -> int:
-	"""The number of the request. `whom`: ALL, of_host, of_worker or SCHEDULER. Raises RedisError."""
-	return int(connection.eval(ASK, 1, requests_key(bench_id), whom))
+def ask(connection: Redis, bench_id: str, whom: str = ALL, *, record: str | bytes = "") -> int:
+	"""
+	The number of the request. `whom`: ALL, of_host, of_worker or SCHEDULER. `record`: the key of the record of the one process
+	that is asked. Raises RedisError.
+	"""
+	keys = [requests_key(bench_id), *([record] if record else [])]
+	return int(connection.eval(ASK, len(keys), *keys, whom))
+
+
+def withdraw(connection: Redis, bench_id: str, whom: Iterable[str]) -> None:
+	"""Whoever has not seen such a request yet stays as it is. Raises RedisError."""
+	if fields := list(whom):
+		connection.hdel(requests_key(bench_id), *fields)
 
 
 def newest(connection: Redis, bench_id: str, whom: Sequence[str]) -> int:

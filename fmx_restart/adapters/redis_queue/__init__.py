@@ -11,12 +11,15 @@ from fmx_restart.adapters.redis_queue.connection import RETRIES_TAKE, reached_at
 from fmx_restart.adapters.redis_queue.interruptions import Interruptions
 from fmx_restart.adapters.redis_queue.inventory import Stock
 from fmx_restart.adapters.redis_queue.jobs import usual_durations
+from fmx_restart.adapters.redis_queue.keys import worker_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.adapters.redis_queue.look import Looker
-from fmx_restart.adapters.redis_queue.records import Unreadable
+from fmx_restart.adapters.redis_queue.records import Unreadable, text
 from fmx_restart.adapters.redis_queue.wakes import Wakes
 from fmx_restart.engine.ledger import Beat, Ids, Inventory, no_beat
 from fmx_restart.engine.ports import Job, Look, PutBack, UnreadableRecords, Worker
+from fmx_restart.worker.requests import SCHEDULER, ask, of_worker, withdraw
+from fmx_restart.worker.scheduler import record_key
 
 
 class RedisQueue:
@@ -49,6 +52,24 @@ class RedisQueue:
 	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
 		with redis_border():
 			return self._wakes.send_pill(queue, names)
+
+	def ask_to_reload(self, names: Collection[str]) -> None:
+		with redis_border():
+			for name in names:
+				ask(self.connection, self.bench_id, of_worker(name), record=worker_key(name))
+
+	def withdraw_reloads(self, names: Collection[str]) -> None:
+		with redis_border():
+			withdraw(self.connection, self.bench_id, map(of_worker, names))
+
+	def ask_scheduler_to_reload(self) -> str:
+		with redis_border():
+			key = record_key(self.bench_id)
+			pid, host = (text(value or b"") for value in self.connection.hmget(key, "pid", "hostname"))
+			if not pid:
+				return ""
+			ask(self.connection, self.bench_id, SCHEDULER, record=key)
+			return f"pid {pid} on {host}"
 
 	def recall(self) -> int:
 		with redis_border():

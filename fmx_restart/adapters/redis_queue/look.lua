@@ -3,7 +3,8 @@
 --       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
 -- A worker is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
 -- Keys of another type than RQ's are passed over, and told at the end: kind, name, what is odd.
-local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date', 'fmx_worker'}
+local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date',
+	'fmx_worker', 'fmx_space', 'fmx_born', 'fmx_pool', 'fmx_reloads', 'fmx_reload_answered', 'fmx_reload_refused'}
 local workers, others, names, odd = {}, {}, {}, {}
 local function ask(kind, name, otherwise, ...)
 	local answer = redis.pcall(...)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -31,9 +31,10 @@ from fmx_restart.adapters.redis_queue.records import (
 )
 from fmx_restart.adapters.setting_rules import number
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.ports import Look, StartedJob, Worker, WorkerState
+from fmx_restart.engine.ports import Look, ReloadRecord, StartedJob, Worker, WorkerState
 
 LOOK = (Path(__file__).parent / "look.lua").read_text()
+MOST_DIGITS = 15  # of numbers that others wrote
 STATES = {state.value: state for state in WorkerState}
 
 
@@ -90,7 +91,9 @@ class Looker:
 				yield replace(worker, heartbeat=instant(beat) or worker.heartbeat)
 
 	def _worker(self, record: str) -> Worker:
-		name, host, process, queues, state, job, born, heartbeat, leaving, mark, expires = record.split("\0")
+		name, host, process, queues, state, job, born, heartbeat, leaving, mark, *about, expires = (
+			record.split("\0")
+		)
 		ours = [queue for queue in queues.split(",") if queue.startswith(self.prefix) and is_text(queue)]
 		reading, job_id = Record(self.unreadable, "worker", name), known_job(job)
 		if not host or pid(process) is None:
@@ -109,12 +112,26 @@ class Looker:
 			expires=int(expires) / 1000 if int(expires) >= 0 else None,
 			is_leaving=bool(leaving),
 			is_lossless=bool(mark),
+			reload=reload_record(host, process, about) if mark else None,
 		)
 
 	def _started(self, entry: list) -> StartedJob:
 		id, expires, worker = (text(field) for field in entry)
 		score = number(expires)
 		return StartedJob(id, worker or None, math.inf if score is None else score)
+
+
+def reload_record(host: str, process: str, about: Sequence[str]) -> ReloadRecord | None:
+	"""
+	None for a worker that cannot reload: of a pool, whose parent would have to, or of an older version of this app. `about`: the
+	fields of worker/owners.py and worker/reload.py, as look.lua asks for them.
+	"""
+	space, born, pool, times, answered, refused = about
+	if pool or not times.isdecimal() or not answered.isdecimal():
+		return None
+	return ReloadRecord(
+		f"{host} {space} {process} {born}", int(times[:MOST_DIGITS]), int(answered[:MOST_DIGITS]), refused
+	)
 
 
 def is_text(name: str) -> bool:

@@ -2,6 +2,9 @@
 Wake-ups: the reason a blocked worker gets to leave its pop and see the fence (rq #526). Each is a job that
 calls dict() and leaves nothing behind, so any environment can run it, whatever apps it has. It carries the
 kwargs that Frappe's readers expect (bench doctor, show-pending-jobs, RQ Job); its site is none of theirs.
+
+A worker of this app (worker/bells.py) waits for its queues without taking anything, so it needs no job: an id that stands in its
+queue for an instant is enough.
 """
 
 from __future__ import annotations
@@ -45,14 +48,36 @@ class Wakes:
 		self.connection, self.bench_id = connection, bench_id
 		self.id_stem = f"{keys.WAKE_PREFIX}{operation}-"
 		self.count = 0
+		self.has_rung = False
 		self.pending: list[tuple[str, str]] = []  # queue key, job id
 		self._recall = connection.register_script(RECALL)
 
 	def send(self, workers: Collection[Worker]) -> None:
 		"""
-		One wake-up per worker, all in one transaction. A pop serves whoever waits longest, so queues that few
-		listen to come first: whoever has a queue of its own is gone before the shared ones are served.
+		One wake-up per worker of RQ's own, all in one transaction; workers of this app hear a bell, or that wake-up where they
+		listen to the same queue. A pop serves whoever waits longest, so queues that few listen to come first: whoever has a queue
+		of its own is gone before the shared ones are served.
 		"""
+		stock = [worker for worker in workers if not worker.is_lossless]
+		self._ring(queues_to_ring(workers, {queue for worker in stock for queue in worker.queues}))
+		if stock:
+			self._push_wakes(stock)
+
+	def _ring(self, queues: Collection[str]) -> None:
+		"""
+		Redis serves all who wait for a list before it reads the next command of this round trip, so the id is gone before any
+		worker has its answer. It is no job: whoever popped it would pass it over.
+		"""
+		pipe = self.connection.pipeline(transaction=False)
+		for queue in queues:
+			key = keys.queue_key(f"{self.bench_id}:{queue}")
+			pipe.lpush(key, f"{self.id_stem}bell")
+			pipe.lrem(key, 1, f"{self.id_stem}bell")
+		if queues:
+			self.has_rung = True
+			pipe.execute()
+
+	def _push_wakes(self, workers: Collection[Worker]) -> None:
 		listeners = Counter(queue for worker in workers for queue in set(worker.queues))
 		heads = [worker.queues[0] for worker in workers if worker.queues]
 		targets = sorted(heads, key=lambda queue: listeners[queue])
@@ -70,7 +95,8 @@ class Wakes:
 
 	def recall(self) -> int:
 		"""Those that we sent; a process that sent none also takes back what a dead one of the same operation left."""
-		pending = self.pending or (self._left_behind() if self.count == 0 else [])
+		has_sent = self.count > 0 or self.has_rung
+		pending = self.pending or ([] if has_sent else self._left_behind())
 		pipe = self.connection.pipeline()
 		for queue_key, id in pending:
 			self._recall(keys=[queue_key, keys.job_key(id)], args=[id], client=pipe)
@@ -116,3 +142,13 @@ class Wakes:
 			failure_ttl=60,
 			connection=self.connection,
 		)
+
+
+def queues_to_ring(workers: Collection[Worker], woken: Collection[str]) -> list[str]:
+	"""A few that reach each worker of this app. `woken`: queues that get wake-ups, which ring there, too."""
+	ringing: dict[str, None] = {}
+	for worker in workers:
+		own = [queue for queue in worker.queues if queue not in woken]
+		if worker.is_lossless and own and ringing.keys().isdisjoint(own):
+			ringing[own[0]] = None
+	return list(ringing)

@@ -34,6 +34,7 @@ from fmx_restart.engine.ports.queue import Mail as Mail
 from fmx_restart.engine.ports.queue import NoRequests as NoRequests
 from fmx_restart.engine.ports.queue import PutBack as PutBack
 from fmx_restart.engine.ports.queue import Queue as Queue
+from fmx_restart.engine.ports.queue import ReloadRecord as ReloadRecord
 from fmx_restart.engine.ports.queue import Request as Request
 from fmx_restart.engine.ports.queue import RequestKind as RequestKind
 from fmx_restart.engine.ports.queue import Requests as Requests

@@ -60,6 +60,7 @@ class Process:
 	group: str = ""  # what its manager starts and stops together with it
 	host: str = ""  # the machine that it runs on, as RQ writes it into a worker's hash; empty: this one
 	manager: str = ""  # the name of the manager that runs it
+	is_managed: bool = True  # False: no manager that we know runs it; its name says which process it is
 
 	@property
 	def local_pid(self) -> int | None:

@@ -22,6 +22,19 @@ class WorkerState(str, Enum):
 
 
 @frozen
+class ReloadRecord:
+	"""
+	What a worker of this app tells of reloads in place: its process goes on with the code that is there now, when it has no
+	job. A worker has none of these where it cannot do that.
+	"""
+
+	process: str  # which one it is, here or anywhere: an opaque token that a reload does not change
+	times: int = 0  # how often it was reloaded
+	answered: int = 0  # the number of the newest request that it has followed or refused; numbers grow
+	refused: str = ""  # why it refused that one: the type of an error, or a key of CANNOT in engine/reload.py
+
+
+@frozen
 class Worker:
 	"""One RQ worker, as its record in Redis tells."""
 
@@ -39,6 +52,7 @@ class Worker:
 		True  # False: Redis lost its record, this is what was known before and what it wrote since
 	)
 	is_lossless: bool = False  # of this app: a stop of it loses no job, whoever stops it
+	reload: ReloadRecord | None = None  # None: it cannot be asked to reload in place
 
 
 @frozen
@@ -138,12 +152,30 @@ class Queue(Protocol):
 		"""
 
 	def wake(self, workers: Collection[Worker]) -> None:
-		"""Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526)."""
+		"""
+		Give each worker a reason to leave its blocking pop, so that it sees the fence (rq #526). No job for those of this app:
+		they look by themselves each second, and are told to look now.
+		"""
 
 	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
 		"""
 		A pill to the front of the queue: whichever of these workers takes it finishes it and leaves, any other one
 		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run.
+		"""
+
+	def ask_to_reload(self, names: Collection[str]) -> None:
+		"""
+		These workers go on with new code in the same process, as soon as they have no job, or say in their records why not.
+		Each sees that within a second, or when its job has ended.
+		"""
+
+	def withdraw_reloads(self, names: Collection[str]) -> None:
+		"""A worker that has not seen such a request yet stays as it is. Nothing tells of requests any more."""
+
+	def ask_scheduler_to_reload(self) -> str:
+		"""
+		That of this app, on whichever machine, goes on with new code after its next tick, unless that cannot be imported. Returns
+		which process it is, for people; empty where there is none.
 		"""
 
 	def recall(self) -> int:

@@ -120,15 +120,18 @@ class RqBench:
 	def kill_worker(self, pid: int) -> None:
 		"""With the job it runs, which has a session of its own. Stopped first, so that it starts no other."""
 		process = self._processes.pop(pid)
-		if process.poll() is None:
-			worker = psutil.Process(pid)
-			worker.suspend()
-			eventually(lambda: worker.status() == psutil.STATUS_STOPPED, "the worker has stopped")
-			for horse in worker.children(recursive=True):
-				with suppress(psutil.NoSuchProcess):  # the init of a namespace takes the others with it
-					horse.kill()
+		with suppress(psutil.NoSuchProcess):  # it ends by itself just now
+			if process.poll() is None:
+				self._kill_horses(psutil.Process(pid))
 		process.kill()
 		process.wait()
+
+	def _kill_horses(self, worker: psutil.Process) -> None:
+		worker.suspend()
+		eventually(lambda: worker.status() == psutil.STATUS_STOPPED, "the worker has stopped")
+		for horse in worker.children(recursive=True):
+			with suppress(psutil.NoSuchProcess):  # the init of a namespace takes the others with it
+				horse.kill()
 
 	def kill_horse(self, pid: int) -> None:
 		for horse in psutil.Process(pid).children():
