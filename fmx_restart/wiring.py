@@ -120,7 +120,7 @@ THIS_MACHINE = "this machine"  # the name of its process manager, the only one t
 def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
 	check_workers(read_config())
-	bench = this_bench(id, options.web_sites)
+	bench = this_bench(id, options.web_sites, needs_manager=needs_manager(options))
 	options = replace(options, queue_limit=queue_limit(read_config(), len(sites())))
 	try:
 		journal = Journal(journals_of(bench.path), id)
@@ -136,7 +136,7 @@ def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> O
 def plan_restart(options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
 	check_workers(read_config())
-	bench = this_bench(new_operation_id())
+	bench = this_bench(new_operation_id(), needs_manager=needs_manager(options))
 	try:
 		return plan_of(bench, options)
 	finally:
@@ -197,8 +197,18 @@ def lock_holder() -> Holder | None:
 	return Holder.parse(RedisLease(connection, lock_key(id), "", seconds=LEASE).holder())
 
 
+def needs_manager(options: Options) -> bool:
+	"""Where only workers that reload in place are replaced, none is needed; the preflight says whether it is so."""
+	return options.web or not options.may_reload
+
+
 def this_bench(
-	operation: str, named: Iterable[str] = (), *, recovers: bool = False, takes_over: bool = False
+	operation: str,
+	named: Iterable[str] = (),
+	*,
+	recovers: bool = False,
+	takes_over: bool = False,
+	needs_manager: bool = True,
 ) -> Bench:
 	"""
 	Everything that can be wrong with the environment is found here, one clear sentence each. `recovers`: for putting
@@ -214,7 +224,9 @@ def this_bench(
 		id=id,
 		path=path,
 		queue=RedisQueue(connection, id, operation),
-		processes=ProcessManagers({THIS_MACHINE: manager(path, config, recovers=recovers)}),
+		processes=ProcessManagers(
+			{THIS_MACHINE: manager(path, config, is_needed=needs_manager and not recovers)}
+		),
 		host=ThisHost(path),
 		web=web(path, config, named, recovers=recovers),
 		lock=RedisLease(
@@ -237,20 +249,20 @@ def this_bench(
 	)
 
 
-def manager(path: str, config: dict, *, recovers: bool) -> Processes:
-	"""The process managers of the bench. A recovery goes on without any; everything else raises WrongEnvironment."""
+def manager(path: str, config: dict, *, is_needed: bool) -> Processes:
+	"""The process managers of the bench. Raises WrongEnvironment where there is none, and one is needed."""
 	try:
 		return find_manager(path, config)
 	except WrongEnvironment as error:
-		if recovers:
-			return AbsentManager(error)
-		raise
+		if is_needed:
+			raise
+		return AbsentManager(error)
 
 
 def process_manager() -> Processes:
 	"""Of this bench. Raises WrongEnvironment where none answers. It needs no Redis."""
 	config = read_config()
-	return manager(identity(config)[1], config, recovers=False)
+	return manager(identity(config)[1], config, is_needed=True)
 
 
 def queue_connection() -> Redis:

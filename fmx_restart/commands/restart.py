@@ -137,7 +137,7 @@ def confirmed(wanted: Options, planned: Callable[[Options], Plan]) -> Options:
 		if click.confirm(printable_lines(text), default=True):
 			wanted = replace(wanted, start_stopped_web=True)
 			plan = planned(wanted)
-	if plan.restart:  # else it is refused, with what to type
+	if plan.replaced:  # else it is refused, with what to type
 		click.confirm(printable_lines(f"{plan_sentence(plan)}\nGo on?"), default=True, abort=True)
 	return wanted
 

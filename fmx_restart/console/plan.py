@@ -20,7 +20,7 @@ def story(options: Options) -> str:
 
 def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 	"""When which processes are restarted, step by step, as things are now."""
-	workers = [process.name for process in plan.restart if process.runs_jobs]
+	workers = [process.name for process in plan.replaced if process.runs_jobs]
 	busy = [name for name in workers if name in plan.busy]
 	idle = [name for name in workers if name not in busy]
 	first, others, last = web_and_others(plan)
@@ -46,7 +46,8 @@ def web_and_others(plan: Plan) -> tuple[list[str], list[str], list[str]]:
 
 def plan_sentence(plan: Plan) -> str:
 	"""What a restart would meet now, for the dry run and the journal."""
-	return " ".join(filter(None, (to_restart(plan), *exceptions(plan), about_web(plan), running(plan))))
+	about = (to_restart(plan), to_reload(plan), *exceptions(plan), about_web(plan), running(plan))
+	return " ".join(filter(None, about))
 
 
 def about_web(plan: Plan) -> str:
@@ -69,9 +70,18 @@ def about_web(plan: Plan) -> str:
 def to_restart(plan: Plan) -> str:
 	"""The programs by name."""
 	names = ", ".join(process.name for process in plan.restart)
-	return (
-		f"{count(len(plan.restart), 'process')} to restart: {names}." if names else "No process to restart."
-	)
+	if not names:
+		return "" if plan.reloads else "No process to restart."
+	return f"{count(len(plan.restart), 'process')} to restart: {names}."
+
+
+def to_reload(plan: Plan) -> str:
+	"""Workers whose processes stay, by name."""
+	if not plan.reloads:
+		return ""
+	verb = "reloads" if len(plan.reloads) == 1 else "reload"
+	names = ", ".join(process.name for process in plan.reloads)
+	return f"{count(len(plan.reloads), 'worker')} {verb} in place: {names}."
 
 
 def exceptions(plan: Plan) -> list[str]:

@@ -9,7 +9,7 @@ from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.report import ProcessChange, Report, put_back
+from fmx_restart.engine.report import ProcessChange, ReplacedBy, Report, put_back
 
 NOT_REPLACED = "not replaced, in service with the old code"
 
@@ -55,12 +55,14 @@ def processes(report: Report) -> list[str]:
 	names = [*(change.name for change in report.processes), *report.not_replaced, *report.left_alone]
 	width = max(map(len, names), default=0)
 	lines = []
+	has_reloads = any(change.by is ReplacedBy.RELOAD for change in report.processes)
 	for change in report.processes:
+		how = how_replaced(change) if has_reloads else ""
 		down = f"  down {span(change.seconds_down)}" if is_down_time_told(change) else ""
 		was = "  was down already" if change.old_state in DOWN_ALREADY else ""
 		was = f"  {NOT_REPLACED}" if change.name in report.not_replaced else was
 		lines.append(
-			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{down}{was}".rstrip()
+			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{how}{down}{was}".rstrip()
 		)
 	begun = {change.name for change in report.processes}
 	untouched = [name for name in report.not_replaced if name not in begun]
@@ -69,9 +71,17 @@ def processes(report: Report) -> list[str]:
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
 
 
+def how_replaced(change: ProcessChange) -> str:
+	"""Told where some processes went on with new code, and others are new."""
+	if change.by is ReplacedBy.MANAGER:
+		return "  restarted by its process manager" if change.new_pid else ""
+	return f"  reloaded in place in {span(change.seconds_down or 0)}" if change.new_pid else ""
+
+
 def is_down_time_told(change: ProcessChange) -> bool:
 	"""Not of web: its users wait longer than its process is down, and that is told instead."""
-	return change.seconds_down is not None and change.kind is not ProcessKind.WEB
+	is_down = change.seconds_down is not None and change.by is ReplacedBy.MANAGER
+	return is_down and change.kind is not ProcessKind.WEB
 
 
 def migrations(report: Report) -> list[str]:

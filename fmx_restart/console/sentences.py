@@ -188,6 +188,11 @@ def process_up(event: events.ProcessUp) -> str:
 	return f"{event.name} is up: pid {pids} after {span(event.seconds)}"
 
 
+def worker_reloaded(event: events.WorkerReloaded) -> str:
+	"""The same process, with new code."""
+	return f"{event.name} has reloaded in place (pid {event.pid}) after {span(event.seconds)}"
+
+
 def process_failed(event: events.ProcessFailed) -> str:
 	"""Why, with the end of its log."""
 	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
@@ -404,6 +409,9 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessStopping: shown_otherwise,  # by ProcessDown, which follows
 	events.ProcessDown: process_down,
 	events.ProcessUp: process_up,
+	events.ReloadAsked: shown_otherwise,  # by WorkerReloaded or ProcessFailed, which follows
+	events.WorkerReloaded: worker_reloaded,
+	events.SchedulerAsked: "the scheduler ({process}) reloads in place after its next tick, which may take some minutes.",
 	events.ProcessRetried: "{name} ended soon after its start, and is being retried: {detail}",
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,

@@ -7,13 +7,10 @@ from frappe import _
 
 from fmx_restart.console.sentences import finding_sentence
 from fmx_restart.engine.format import span
-from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.steps.preflight import refusals
-
-#: They replace each busy worker when its own job ends
-PATIENT = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 
 
 def consequences(options: Options, plan: Plan) -> list[str]:
@@ -39,7 +36,7 @@ def of_running(options: Options, plan: Plan) -> list[str]:
 	"""How long running jobs get, and what happens to them then."""
 	number = len(plan.jobs)
 	running = _("One job is running") if number == 1 else _("{0} jobs are running").format(number)
-	if options.strategy in PATIENT:
+	if options.strategy in ONE_BY_ONE:
 		return [_("{0}: each of their workers is replaced when its own job ends.").format(running)]
 	limit = span(options.drain_timeout)
 	if options.strategy is Strategy.SUSPEND_RQ:
@@ -101,7 +98,22 @@ def of_processes(options: Options, plan: Plan) -> list[str]:
 	restarted = (
 		_("One process is restarted.") if number == 1 else _("{0} processes are restarted.").format(number)
 	)
-	return [restarted, *(of_web(plan) if options.web else [])]
+	return [
+		*([restarted] if plan.restart else []),
+		*of_reloads(len(plan.reloads)),
+		*(of_web(plan) if options.web else []),
+	]
+
+
+def of_reloads(number: int) -> list[str]:
+	"""Workers whose processes stay."""
+	if not number:
+		return []
+	if number == 1:
+		return [_("One worker reloads in place: its process stays, and goes on with the new code.")]
+	return [
+		_("{0} workers reload in place: their processes stay, and go on with the new code.").format(number)
+	]
 
 
 def of_web(plan: Plan) -> list[str]:

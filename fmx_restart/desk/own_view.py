@@ -152,6 +152,7 @@ class OwnView:
 		"""Programs by what they are, not by name."""
 		return Plan(
 			restart=tuple(map(unnamed, plan.restart)),
+			reloads=tuple(map(unnamed, plan.reloads)),
 			left_alone=(),
 			busy=(),
 			idle_workers=plan.idle_workers,

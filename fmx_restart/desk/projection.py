@@ -24,7 +24,7 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.ports import Job, Setting
-from fmx_restart.engine.report import Report, put_back
+from fmx_restart.engine.report import ReplacedBy, Report, put_back
 from fmx_restart.engine.web_answers import outage
 
 FIRST, LAST = 500, 1000  # lines that are kept
@@ -113,7 +113,7 @@ def process_rows(report: Report, before: list[Row]) -> list[Row]:
 		row |= {"kind": change.kind.value, "old_pid": change.old_pid, "new_pid": change.new_pid}
 		row |= {"seconds_down": change.seconds_down}
 		if change.new_pid and row.get("outcome") != "Failed":
-			row["outcome"] = "Replaced"
+			row["outcome"] = "Reloaded" if change.by is ReplacedBy.RELOAD else "Replaced"
 	return list(known.values())
 
 
@@ -219,7 +219,7 @@ class RowBuilder:
 
 	def planned(self, fact: events.Planned, _time: float) -> None:
 		"""Each program with the pid it has before."""
-		for process in fact.plan.restart:
+		for process in fact.plan.replaced:
 			self.program(process.name).update(kind=process.kind.value, old_pid=process.pid)
 		for process in fact.plan.left_alone:
 			self.program(process.name).update(kind=process.kind.value, outcome="Left Alone")
@@ -243,6 +243,11 @@ class RowBuilder:
 		"""The new process is there."""
 		pids = {"old_pid": fact.old_pid, "new_pid": fact.new_pid, "seconds_down": fact.seconds}
 		self.program(fact.name).update(kind=fact.kind.value, outcome="Replaced", **pids)
+
+	def worker_reloaded(self, fact: events.WorkerReloaded, _time: float) -> None:
+		"""The same process has new code."""
+		pids = {"old_pid": fact.pid, "new_pid": fact.pid, "seconds_down": fact.seconds}
+		self.program(fact.name).update(kind=fact.kind.value, outcome="Reloaded", **pids)
 
 	def process_failed(self, fact: events.ProcessFailed, _time: float) -> None:
 		"""It did not come back, with the reason but without its log."""
@@ -329,6 +334,7 @@ CHANGES: dict[type[events.Event], Callable[[RowBuilder, Any, float], None]] = {
 	events.ProcessStopping: RowBuilder.process_stopping,
 	events.ProcessDown: RowBuilder.process_down,
 	events.ProcessUp: RowBuilder.process_up,
+	events.WorkerReloaded: RowBuilder.worker_reloaded,
 	events.ProcessFailed: RowBuilder.process_failed,
 	events.HandedOver: RowBuilder.handed_over,
 	events.StillRunning: RowBuilder.still_running,

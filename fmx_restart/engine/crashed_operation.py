@@ -10,7 +10,7 @@ from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import HostProcess, Process, Setting
+from fmx_restart.engine.ports import HostProcess, Process, Setting, Worker
 from fmx_restart.engine.report import PhaseTime, Report
 
 FENCED = {Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.LIFT}
@@ -44,6 +44,9 @@ class CrashedOperation:
 	replaced: dict[str, int | None] = field(
 		default_factory=dict
 	)  # programs that are new already, name → new pid
+	asked: dict[str, Worker] = field(
+		default_factory=dict
+	)  # asked to reload, and not seen to answer: by program
 	migrating: events.MigrationStarted | None = None
 	migration_begun: bool = False
 	jobs_to_kill: events.JobsCondemned | None = (
@@ -79,12 +82,13 @@ class CrashedOperation:
 	def without_programs(self) -> CrashedOperation:
 		"""What another machine can clean up: all but programs and migrations, which only their own machine can see."""
 		names = ("operation", "strategy", "host", "process", "machine", "options", "started", "last")
-		names = (*names, "phase", "phase_began", "phases", "settings", "jobs_to_kill")
+		names = (*names, "phase", "phase_began", "phases", "settings", "jobs_to_kill", "asked")
 		return CrashedOperation(**{name: getattr(self, name) for name in names})
 
 	def left(self) -> list[str]:
 		"""What stays until someone cleans it up, in words."""
 		parts = [f"stopped: {', '.join(self.stopping)}"] if self.stopping else []
+		parts += [f"asked to reload: {', '.join(self.asked)}"] if self.asked else []
 		parts += [f"{key} of {site} changed" for site, key in self.settings]
 		parts += [f"the migration of {self.migrating.site} was not seen to its end"] if self.migrating else []
 		return parts
@@ -136,6 +140,7 @@ def _setting_done(
 
 
 def _process_stopping(crashed: CrashedOperation, event: events.ProcessStopping, time: float) -> None:
+	crashed.asked.pop(event.name, None)
 	crashed.stopping[event.name] = event.pid
 	crashed.incarnations[event.name] = event.incarnation
 	crashed.stopped_at[event.name] = time
@@ -144,6 +149,19 @@ def _process_stopping(crashed: CrashedOperation, event: events.ProcessStopping, 
 def _process_up(crashed: CrashedOperation, event: events.ProcessUp, time: float) -> None:
 	crashed.stopping.pop(event.name, None)
 	crashed.replaced[event.name] = event.new_pid
+
+
+def _reload_asked(crashed: CrashedOperation, event: events.ReloadAsked, time: float) -> None:
+	crashed.asked[event.name] = event.worker
+
+
+def _worker_reloaded(crashed: CrashedOperation, event: events.WorkerReloaded, time: float) -> None:
+	crashed.asked.pop(event.name, None)
+	crashed.replaced[event.name] = event.pid
+
+
+def _process_failed(crashed: CrashedOperation, event: events.ProcessFailed, time: float) -> None:
+	crashed.asked.pop(event.name, None)
 
 
 def _jobs_condemned(crashed: CrashedOperation, event: events.JobsCondemned, time: float) -> None:
@@ -188,6 +206,9 @@ NOTES = {
 	events.SettingLeft: _setting_done,
 	events.ProcessStopping: _process_stopping,
 	events.ProcessUp: _process_up,
+	events.ReloadAsked: _reload_asked,
+	events.WorkerReloaded: _worker_reloaded,
+	events.ProcessFailed: _process_failed,
 	events.JobsCondemned: _jobs_condemned,
 	events.JobsInterrupted: _jobs_interrupted,
 	events.MigrationsPlanned: _migrations_planned,

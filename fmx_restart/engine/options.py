@@ -34,6 +34,8 @@ class Strategy(str, Enum):
 
 #: these end with no job running; the others leave running jobs to themselves
 DRAINING = {Strategy.WAIT_WORKERS, Strategy.FAST}
+#: they keep workers at work in service while others are replaced
+ONE_BY_ONE = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
 DRAIN_TIMEOUT = 300.0  # seconds that --wait-workers gives to running jobs
 OLD_WEB_TIMEOUT = 3600.0  # seconds: time to repair a deploy, and an end to memory that is used twice
 FORCE_KILL_TIMEOUT = 30.0  # seconds that running jobs get where nobody waits for them
@@ -94,6 +96,14 @@ class Options:
 	def touches_jobs(self) -> bool:
 		"""Web alone can be restarted without a job noticing; a schema cannot be changed so."""
 		return self.workers or self.migration is not None
+
+	@property
+	def may_reload(self) -> bool:
+		"""
+		Workers that can do so reload in place. Where all are stopped at once that would only take longer, and before a
+		migration old code has to end.
+		"""
+		return self.workers and self.migration is None and self.strategy in ONE_BY_ONE
 
 	@property
 	def stops_queue(self) -> bool:

@@ -45,6 +45,12 @@ class Plan:
 	unreadable: UnreadableRecords | None = (
 		None  # what counts as unknown in this plan; an operation tells it as it goes
 	)
+	reloads: tuple[Process, ...] = ()  # workers that reload in place: no manager touches them
+
+	@property
+	def replaced(self) -> tuple[Process, ...]:
+		"""All that get new code, in whichever way."""
+		return (*self.restart, *self.reloads)
 
 	@property
 	def stopped_web(self) -> tuple[str, ...]:

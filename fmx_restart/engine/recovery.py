@@ -7,7 +7,8 @@ What follows from where it died:
   and old web workers serve until new ones answer;
 - once a migration has begun: it is followed to its end, then the programs that were stopped for it are started, and all
   others are replaced;
-- while workers were being replaced one by one: those that leave are followed until they are back.
+- while workers were being replaced one by one: those that leave, or reload in place, are followed until they are back; one that
+  was asked to reload and has not seen that is asked no more.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind
+from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload, stand_in
 from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
-from fmx_restart.engine.steps.follow import STOPPING, advance, begin_replacements
+from fmx_restart.engine.steps.follow import STOPPING, advance, begin_replacements, follow
 from fmx_restart.engine.steps.hand_over import TAKES_EFFECT, have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note_killed
 from fmx_restart.engine.steps.linger import REPAIR, tell_old_web
@@ -38,6 +40,8 @@ from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.engine.workers import local_workers, running_ids
 
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
+SEEN_WITHIN = 2.0  # seconds until the record of a worker tells that it has seen a request to reload
+UNTIL_BACK = Patience(timeout=2 * ANSWERS_WITHIN, poll=0.2)
 
 
 class Recovery(Operation):
@@ -107,7 +111,7 @@ class Recovery(Operation):
 			self._finish_ending()
 		wait_until_up(self, replacements)
 		self._tell_old_web(replacements)
-		return [*replacements, *self._wait_for_leavers(replacements)]
+		return [*replacements, *self._wait_for_leavers(replacements), *self._see_reloads()]
 
 	def _tell_old_web(self, replacements: list[Replacement]) -> None:
 		"""Of web programs whose new code does not answer while old workers serve."""
@@ -147,7 +151,7 @@ class Recovery(Operation):
 
 	def _ordered_to_stop(self) -> list[Process]:
 		"""Programs of the plan that were ordered to stop, as they were then."""
-		planned = {process.name: process for process in (self.plan.restart if self.plan else ())}
+		planned = {process.name: process for process in (self.plan.replaced if self.plan else ())}
 		return [
 			replace(planned[name], pid=pid, incarnation=self.crashed.incarnations.get(name, ""))
 			for name, pid in self.crashed.stopping.items()
@@ -194,6 +198,36 @@ class Recovery(Operation):
 		wait_until_up(self, replacements)
 		return replacements
 
+	def _see_reloads(self) -> list[Reload]:
+		"""
+		Workers that were asked to reload, and had not answered. One that has begun is followed until it is back; another one
+		stays as it is. Returns the former.
+		"""
+		if not self.crashed.asked:
+			return []
+		planned = {process.name: process for process in (self.plan.replaced if self.plan else ())}
+		reloads = [
+			Reload(planned.get(name) or stand_in(worker, worker.pid, None), worker, self.bench, self.emit)
+			for name, worker in self.crashed.asked.items()
+		]
+		self.insist(lambda: self.bench.queue.withdraw_reloads([it.worker.name for it in reloads]))
+		for reload in reloads:
+			reload.adopt()
+		settled_at = self.bench.clock.now() + SEEN_WITHIN
+
+		def are_back() -> bool:
+			follow(self, reloads)
+			look = self.look()
+			for reload in reloads:
+				reload.see(look)
+			return self.bench.clock.now() >= settled_at and not any(it.may_have_begun(look) for it in reloads)
+
+		self.wait(are_back, UNTIL_BACK)
+		# one that refused goes on as it was
+		begun = [it for it in reloads if it.stage is Stage.UP or (it.is_settled and not it.is_registered)]
+		self.report.processes += [reload.change for reload in begun]
+		return begun
+
 	def _may_be_leaving(self) -> bool:
 		"""Whether a worker leaves that may be one of these processes: where several records claim one, any may be the right one."""
 		look, pids = self.look(), {process.local_pid for process in self._ordered_to_stop()}
@@ -204,7 +238,7 @@ class Recovery(Operation):
 		new = {
 			change.name for change in self.report.processes if change.new_pid
 		} | self.crashed.replaced.keys()
-		planned = [process.name for process in (self.plan.restart if self.plan else ())]
+		planned = [process.name for process in (self.plan.replaced if self.plan else ())]
 		old = [name for name in planned if name not in new and name not in failed]
 		parts = [
 			f"The process of this operation died in {self.crashed.phase.value}; everything that it left was cleaned up."

@@ -35,6 +35,7 @@ class StopMethod(str, Enum):
 	MANAGER = "manager"
 	TERM = "term"  # a signal of ours: a worker at work leaves when its job is done
 	OTHERS = "others"  # someone else, as the pill of a rolling restart
+	RELOAD = "reload"  # it stays, and goes on with new code: engine/reload.py
 
 
 class Order(str, Enum):
@@ -89,6 +90,16 @@ class Replacement:
 		self.emit(events.ProcessStopping(old.name, old.kind, old.pid, old.incarnation))
 		if self.method is StopMethod.TERM and self.family:
 			self.bench.host.terminate(self.family[0])
+
+	@property
+	def needs_manager(self) -> bool:
+		"""Without its manager nothing more comes of it."""
+		return True
+
+	@property
+	def is_later(self) -> bool:
+		"""Its turn comes when a job has ended, for as long as that takes."""
+		return False
 
 	@property
 	def is_settled(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
@@ -28,6 +29,13 @@ class JobWait:
 	seconds: float
 
 
+class ReplacedBy(str, Enum):
+	"""Who brought the new code into service."""
+
+	MANAGER = "manager"  # it stopped the old process, or was told to start the next one
+	RELOAD = "reload"  # the process itself, which goes on
+
+
 @dataclass
 class ProcessChange:
 	"""What became of one process. Times are seconds; `new_pid` is None where it did not come back."""
@@ -38,6 +46,7 @@ class ProcessChange:
 	new_pid: int | None = None
 	seconds_down: float | None = None
 	old_state: ProcessState = ProcessState.RUNNING
+	by: ReplacedBy = ReplacedBy.MANAGER
 
 
 @dataclass

@@ -10,12 +10,14 @@ from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Process, ProcessKind
+from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.audit import audit, close_ledger, close_ledger_on_the_move, open_ledger
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.hand_over import hand_over, refuse_pools, roll, stop_rolling
 from fmx_restart.engine.steps.migrate import migrate_then, migrations_judged
 from fmx_restart.engine.steps.preflight import last_look, preflight
+from fmx_restart.engine.steps.reload import ask_scheduler, make_reloads
 from fmx_restart.engine.steps.restart import restart, restart_all, restart_idle
 from fmx_restart.engine.steps.verify import verify
 
@@ -53,10 +55,20 @@ def no_wait_workers(operation: Operation) -> None:
 			# a migration only with --force: running jobs go on meanwhile
 			prompt, lingering = migrate_then(operation, lambda: restart_idle(operation))
 		verify(operation, prompt)
+		prompt, lingering = at_work_now(prompt, lingering)
+		ask_scheduler(operation, prompt)
 		if lingering:
 			failed = any(replacement.stage is Stage.FAILED for replacement in prompt)
 			hand_over(operation, lingering, all_is_well=not failed and not operation.report.lapses)
 		audit(operation, [*prompt, *lingering])
+
+
+def at_work_now(
+	prompt: list[Replacement], lingering: list[Replacement]
+) -> tuple[list[Replacement], list[Replacement]]:
+	"""A worker that is to reload may have taken a job before its turn came: it reloads when that has ended."""
+	later = [it for it in prompt if isinstance(it, Reload) and not it.is_settled]
+	return [replacement for replacement in prompt if replacement not in later], [*lingering, *later]
 
 
 def suspend_rq(operation: Operation) -> None:
@@ -78,28 +90,30 @@ ESSENTIAL = {ProcessKind.WEB, ProcessKind.SCHEDULER}
 def rolling(operation: Operation) -> None:
 	"""Web and scheduler at once, then worker after worker, each when it is idle; the queue is never suspended."""
 	preflight(operation)
-	workers = [process for process in operation.plan.restart if process.runs_jobs]
+	reloads, restart = make_reloads(operation)
+	workers = [process for process in restart if process.runs_jobs]
 	refuse_pools(operation, workers)
 	last_look(operation)
 	open_ledger(operation)
-	others = restart_all(operation, [process for process in operation.plan.restart if process not in workers])
+	others = restart_all(operation, [process for process in restart if process not in workers])
 	verify(operation, others)
-	replacements = roll_workers(operation, others, workers)
+	replacements = roll_workers(operation, others, workers, reloads)
+	ask_scheduler(operation, replacements)
 	close_ledger_on_the_move(operation)
 	audit(operation, [*others, *replacements])
 
 
 def roll_workers(
-	operation: Operation, others: list[Replacement], workers: list[Process]
+	operation: Operation, others: list[Replacement], workers: list[Process], reloads: list[Reload]
 ) -> list[Replacement]:
 	"""No worker is touched when web or the scheduler did not come back, or too many of the other processes."""
 	failed = [replacement.old for replacement in others if replacement.stage is Stage.FAILED]
 	is_essential = any(process.kind in ESSENTIAL for process in failed)
 	if is_essential or len(failed) >= operation.options.rolling_max_failures:
-		stop_rolling(operation, failed, workers)
+		stop_rolling(operation, failed, [*workers, *(reload.old for reload in reloads)])
 		return []
 	operation.enter(Phase.HANDOVER)
-	return roll(operation, workers, failed_before=failed)
+	return roll(operation, workers, reloads, failed_before=failed)
 
 
 def without_workers(operation: Operation) -> None:

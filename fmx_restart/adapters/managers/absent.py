@@ -1,4 +1,4 @@
-"""The process manager that could not be found: a recovery does without it whatever needs none, and is tried again."""
+"""The process manager that could not be found: what needs none is done without it, and a recovery is tried again."""
 
 from __future__ import annotations
 

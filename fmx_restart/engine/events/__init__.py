@@ -56,7 +56,9 @@ from fmx_restart.engine.events.processes import ProcessFailed as ProcessFailed
 from fmx_restart.engine.events.processes import ProcessRetried as ProcessRetried
 from fmx_restart.engine.events.processes import ProcessStopping as ProcessStopping
 from fmx_restart.engine.events.processes import ProcessUp as ProcessUp
+from fmx_restart.engine.events.processes import ReloadAsked as ReloadAsked
 from fmx_restart.engine.events.processes import RollingStopped as RollingStopped
+from fmx_restart.engine.events.processes import SchedulerAsked as SchedulerAsked
 from fmx_restart.engine.events.processes import StillVerifying as StillVerifying
 from fmx_restart.engine.events.processes import WebAnswersAgain as WebAnswersAgain
 from fmx_restart.engine.events.processes import WebCannotLinger as WebCannotLinger
@@ -66,6 +68,7 @@ from fmx_restart.engine.events.processes import WebRequestsWait as WebRequestsWa
 from fmx_restart.engine.events.processes import WebSilent as WebSilent
 from fmx_restart.engine.events.processes import WebTaken as WebTaken
 from fmx_restart.engine.events.processes import WebUnproved as WebUnproved
+from fmx_restart.engine.events.processes import WorkerReloaded as WorkerReloaded
 from fmx_restart.engine.events.sites import BackupEnded as BackupEnded
 from fmx_restart.engine.events.sites import BackupStarted as BackupStarted
 from fmx_restart.engine.events.sites import MigrationAdopted as MigrationAdopted

@@ -8,6 +8,7 @@ from fmx_restart.engine.ports import (
 	Job,
 	ProcessKind,
 	WebFault,
+	Worker,
 )
 
 
@@ -39,6 +40,33 @@ class ProcessUp(Event):
 	old_pid: int | None
 	new_pid: int | None
 	seconds: float  # since it went down
+
+
+@frozen
+class ReloadAsked(Event):
+	"""Told before it is asked: whoever cleans up after us sees what became of it. `name`: of its program."""
+
+	name: str
+	worker: Worker  # as its record was then
+
+
+@frozen
+class WorkerReloaded(Event):
+	"""The process of the worker goes on with new code."""
+
+	name: str
+	kind: ProcessKind
+	pid: int
+	seconds: float  # since it was asked, or since it had no job any more
+
+
+@frozen
+class SchedulerAsked(Event):
+	"""No manager that we know runs it. It reloads in place after its next tick, and nobody waits for that."""
+
+	level = Level.NOTE
+
+	process: str
 
 
 @frozen

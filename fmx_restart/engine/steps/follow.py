@@ -38,7 +38,8 @@ def begin_replacements(
 
 def follow(operation: Operation, replacements: list[Replacement]) -> None:
 	"""Show each replacement how its process stands now, and give the orders that follow. Raises ProcessFault."""
-	processes = {process.name: process for process in listed(operation)}
+	is_needed = any(replacement.needs_manager for replacement in replacements)
+	processes = {process.name: process for process in listed(operation, is_needed=is_needed)}
 	if not processes:
 		return  # no manager would take an order either
 	for replacement in replacements:
@@ -49,7 +50,8 @@ def follow(operation: Operation, replacements: list[Replacement]) -> None:
 	reachable = [replacement for replacement in replacements if replacement.old.manager not in away]
 	give_orders(operation.bench, operation.starts.admitted(reachable))
 	for replacement in replacements:
-		if not replacement.is_settled and is_gone(operation, replacement.old.manager):
+		is_lost = replacement.needs_manager and not replacement.is_settled
+		if is_lost and is_gone(operation, replacement.old.manager):
 			give_up(operation, replacement)
 
 
@@ -74,9 +76,13 @@ def is_worker_left(operation: Operation, replacement: Replacement) -> bool:
 	return counts and bool(operation.bench.host.alive(replacement.family))
 
 
-def listed(operation: Operation) -> list[Process]:
-	"""Processes of the managers that answer. Raises ProcessFault where none of them has answered for too long."""
+def listed(operation: Operation, *, is_needed: bool = True) -> list[Process]:
+	"""
+	Processes of the managers that answer. Raises ProcessFault where none of them has answered for too long, if one is needed.
+	"""
 	survey = operation.bench.processes.survey()
+	if not is_needed:
+		return survey.processes
 	note_away(operation, survey)
 	if survey.away and not survey.processes and all(is_gone(operation, name) for name in survey.away):
 		raise next(iter(survey.away.values()))

@@ -18,8 +18,11 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
+from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
+from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.steps.follow import begin_replacements, follow
+from fmx_restart.engine.steps.reload import follow_reloads
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import live_workers, local_workers
@@ -61,11 +64,19 @@ def have_left(operation: Operation, replacements: list[Replacement]) -> bool:
 			replacement.old.name for replacement in replacements if replacement.stage is not Stage.UP
 		)
 		raise Interrupted(
-			f"Stopped on request. {left}: each leaves when its own job ends, and it is no longer watched.",
+			f"Stopped on request. {left}: each is replaced when its own job ends, and it is no longer watched.",
 			hint=f"Check that each has come back: {operation.bench.processes.status_command()}",
 		)
 	follow(operation, replacements)
-	return not any(operation.bench.host.alive(replacement.family[:1]) for replacement in replacements)
+	follow_reloads(operation, replacements)
+	return not any(is_old_left(operation, replacement) for replacement in replacements)
+
+
+def is_old_left(operation: Operation, replacement: Replacement) -> bool:
+	"""Whether its old code may still run."""
+	if not replacement.needs_manager:
+		return not replacement.is_settled
+	return bool(operation.bench.host.alive(replacement.family[:1]))
 
 
 LOOK_EVERY = 0.05  # seconds
@@ -88,14 +99,19 @@ def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
 
 
 def roll(
-	operation: Operation, workers: list[Process], *, failed_before: Collection[Process] = ()
+	operation: Operation,
+	workers: list[Process],
+	reloads: list[Reload],
+	*,
+	failed_before: Collection[Process] = (),
 ) -> list[Replacement]:
 	"""
-	Ends early, with some workers not replaced, when as many processes as the options allow have failed: those in
-	`failed_before` count too. Raises DrainTimeout when a time limit was given and is over without a failure: some workers
-	are new then, the others keep running.
+	`workers`: those that are made to leave, and come back through their manager. `reloads`: those that reload in place. Ends
+	early, with some workers not replaced, when as many processes as the options allow have failed: those in `failed_before`
+	count too. Raises DrainTimeout when a time limit was given and is over without a failure: some workers are new then, the
+	others keep running.
 	"""
-	rolling = Rolling(operation, workers, failed_before)
+	rolling = Rolling(operation, workers, reloads, failed_before)
 	limit = operation.options.rolling_timeout
 	time_limit = math.inf if limit is None else limit
 	try:
@@ -106,10 +122,9 @@ def roll(
 				raise rolling.timeout()
 		rolling.note_not_replaced()
 	finally:
-		with suppress(
-			QueueUnreachable
-		):  # a pill that stays makes one of the old workers leave, and come back
+		with suppress(QueueUnreachable):  # what stays makes an old worker leave and come back, or reload
 			operation.bench.queue.recall()
+			rolling.take_back_turns()
 	return rolling.replacements
 
 
@@ -124,13 +139,19 @@ class Rolling:
 	"""Replaces workers one after the other, or a share of each queue's workers at once, while the queue runs."""
 
 	def __init__(
-		self, operation: Operation, workers: list[Process], failed_before: Collection[Process] = ()
+		self,
+		operation: Operation,
+		workers: list[Process],
+		reloads: list[Reload],
+		failed_before: Collection[Process] = (),
 	) -> None:
 		self.operation, self.bench = operation, operation.bench
 		self.failed_before = tuple(failed_before)
 		self.is_out_of_time = False
 		self.is_stopping = False  # no further worker is made to leave
-		self.replacements = begin_replacements(operation, workers, StopMethod.OTHERS)
+		self.reloads = reloads
+		self.replacements = [*begin_replacements(operation, workers, StopMethod.OTHERS), *reloads]
+		operation.report.processes += [reload.change for reload in reloads]
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
 		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
@@ -141,22 +162,48 @@ class Rolling:
 		follow(self.operation, self.replacements)
 		self.heed_stop_request()
 		look = self.operation.look()
+		for reload in self.reloads:
+			reload.see(look)
 		self.staying = {worker.pid for worker in local_workers(look) if not worker.is_leaving}
 		self.note_new_workers(look)
 		self.check_pills()
 		if self.must_stop():
 			return self.are_all_back()
-		old = self.old_workers(look)
-		free = [worker for worker in old if self.is_free(worker)]
-		self.seen = {worker.name: worker.job_id for worker in old}
-		for worker in free:
-			if self.may_go(worker, look):
-				pill = self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old])
-				self.pills[pill] = self.bench.clock.now()
+		self.let_free_ones_go(look)
 		return all(
 			replacement.stage is Stage.FAILED or self.is_settled(replacement)
 			for replacement in self.replacements
 		)
+
+	def let_free_ones_go(self, look: Look) -> None:
+		"""As many as may be away."""
+		old = self.old_workers(look)
+		waiting = {
+			it.worker.name: it for it in self.reloads if it.stage is Stage.WAITING and it.is_registered
+		}
+		candidates = [*old, *(it.worker for it in waiting.values())]
+		free = [worker for worker in candidates if self.is_free(worker)]
+		self.seen = {worker.name: worker.job_id for worker in candidates}
+		self.pass_turns_on(free)
+		for worker in free:
+			if not self.may_go(worker, look):
+				continue
+			if worker.name in waiting:
+				waiting[worker.name].begin()
+			else:
+				pill = self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old])
+				self.pills[pill] = self.bench.clock.now()
+
+	def pass_turns_on(self, free: Iterable[Worker]) -> None:
+		"""One that was asked and has taken a job before it saw that gives its turn to one that is idle."""
+		if any(worker.state is not WorkerState.BUSY for worker in free):
+			self.take_back_turns()
+
+	def take_back_turns(self) -> None:
+		"""Of those that reload only when their job has ended."""
+		for reload in self.reloads:
+			if reload.is_asked and reload.is_at_work:
+				reload.withdraw()
 
 	def failed(self) -> list[Process]:
 		"""Processes that did not come back, those from before the rolling included."""
@@ -167,7 +214,8 @@ class Rolling:
 
 	def waiting(self) -> list[Process]:
 		"""Workers that are still the old ones."""
-		return [replacement.old for replacement in self.replacements if replacement.stage is Stage.STOPPING]
+		old = {Stage.WAITING, Stage.STOPPING}
+		return [replacement.old for replacement in self.replacements if replacement.stage in old]
 
 	def must_stop(self) -> bool:
 		"""Too many failures, one and a request to stop, or no time left. Workers that took no pill keep running."""
@@ -176,6 +224,7 @@ class Rolling:
 		is_asked = failures > 0 and self.operation.stop_requested.is_set()
 		if (is_enough or is_asked or self.is_out_of_time) and not self.is_stopping:
 			self.bench.queue.recall()
+			self.take_back_turns()
 			self.is_stopping = True
 		return self.is_stopping
 
@@ -192,6 +241,7 @@ class Rolling:
 		"""Between two workers it can end at any time; one that is away has to come back first. A failure is reported instead. Raises Interrupted."""
 		if not self.operation.stop_requested.is_set() or self.failed():
 			return
+		self.take_back_turns()
 		if not any(self.is_away(replacement) for replacement in self.replacements):
 			raise Interrupted(
 				f"Stopped on request. {self.left_over()}", hint="Type the same command to replace the rest."
@@ -200,7 +250,9 @@ class Rolling:
 	def old_workers(self, look: Look) -> list[Worker]:
 		"""Those that run the old code, and have not been told to leave."""
 		pids = {
-			replacement.old.pid for replacement in self.replacements if replacement.stage is Stage.STOPPING
+			it.old.pid
+			for it in self.replacements
+			if it.stage is Stage.STOPPING and it.method is StopMethod.OTHERS
 		}
 		old = (worker for worker in local_workers(look) if worker.pid in pids)
 		return [worker for worker in old if worker.queues and not worker.is_leaving]
@@ -218,13 +270,17 @@ class Rolling:
 
 	def allowed(self, queue: str, look: Look) -> int:
 		"""How many of a queue's workers may be away at once: the share asked for, never all unless it has just one."""
-		listeners = sum(queue in worker.queues for worker in live_workers(look))
-		listeners += sum(self.is_away(replacement) for replacement in self.replacements)
+		away = [replacement for replacement in self.replacements if self.is_away(replacement)]
+		asked = {it.worker.name for it in away if isinstance(it, Reload)}
+		listening = [worker for worker in live_workers(look) if worker.name not in asked]
+		listeners = len(away) + sum(queue in worker.queues for worker in listening)
 		share = math.floor(self.operation.options.rolling_share * listeners)
 		return max(1, min(share, listeners - 1))
 
 	def is_away(self, replacement: Replacement) -> bool:
 		"""On its way out, gone, or not back for long enough."""
+		if isinstance(replacement, Reload) and replacement.stage in (Stage.WAITING, Stage.STOPPING):
+			return replacement.stage is Stage.STOPPING or not replacement.is_registered
 		if replacement.stage is Stage.STOPPING:
 			return replacement.old.pid not in self.staying
 		return replacement.stage is not Stage.FAILED and not self.is_settled(replacement)
@@ -241,7 +297,9 @@ class Rolling:
 		now = self.bench.clock.now()
 		pids = look.local.pids
 		for replacement in self.replacements:
-			if replacement.stage is Stage.UP and replacement.change.new_pid in pids:
+			has_reloaded = replacement.change.by is ReplacedBy.RELOAD
+			is_registered = replacement.change.new_pid in pids or has_reloaded
+			if replacement.stage is Stage.UP and is_registered:
 				self.up_since.setdefault(replacement.old.name, now)
 			elif replacement.stage is Stage.UP and now - replacement.started_at > REGISTERS_WITHIN:
 				replacement.fail("it runs, but no worker of it has registered with Redis")

@@ -27,7 +27,8 @@ class Companions:
 		self.operation, self.realtime, self.check = operation, operation.bench.realtime, check
 		self.until = operation.bench.clock.now() + WEB_ANSWERS
 		self.web = [replacement for replacement in replacements if replacement.old.kind is ProcessKind.WEB]
-		self.waiting = [replacement for replacement in replacements if replacement.stage is Stage.WAITING]
+		# a worker that reloads in place waits for nothing of web
+		self.waiting = [it for it in replacements if it.stage is Stage.WAITING and it.needs_manager]
 		self.has_told = self.is_settled = not self.waiting
 
 	def follow(self) -> None:

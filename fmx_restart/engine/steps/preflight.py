@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import Finding, Gravity
-from fmx_restart.engine.options import DRAINING, Options, Strategy
+from fmx_restart.engine.options import DRAINING, ONE_BY_ONE, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan, chosen, is_worth_naming, likely, longest, split_processes
 from fmx_restart.engine.ports import (
@@ -25,6 +25,7 @@ from fmx_restart.engine.ports import (
 	Worker,
 	WorkerState,
 )
+from fmx_restart.engine.reload import reloadable
 from fmx_restart.engine.steps.hold import hold_findings
 from fmx_restart.engine.steps.linger import tell_way, way_of
 from fmx_restart.engine.steps.nginx import test_nginx
@@ -43,9 +44,6 @@ from fmx_restart.engine.workers import (
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
-#: They keep workers at work in service while others are replaced.
-ONE_BY_ONE = {Strategy.NO_WAIT_WORKERS, Strategy.ROLLING}
-
 
 def preflight(operation: Operation) -> None:
 	"""
@@ -53,7 +51,7 @@ def preflight(operation: Operation) -> None:
 	to be reloaded and cannot be.
 	"""
 	test_nginx(operation.bench, operation.options)
-	operation.managed = everything_managed(operation.bench)
+	operation.managed = everything_managed(operation.bench, operation.options)
 	look = operation.located(operation.bench.queue.look())
 	operation.managed = with_workers(operation.managed, look, operation.bench.host)
 	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options, operation.each)
@@ -78,20 +76,32 @@ def preflight(operation: Operation) -> None:
 def plan_of(bench: Bench, options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing. Raises what preflight raises before it has a plan."""
 	test_nginx(bench, options)
-	listed = everything_managed(bench)
+	listed = everything_managed(bench, options)
 	look = look_at(bench, lambda: listed)
 	plan = make_plan(bench, look, with_workers(listed, look, bench.host), options)
 	unreadable = bench.queue.unreadable()
 	return replace(plan, unreadable=unreadable if unreadable.count else None)
 
 
-def everything_managed(bench: Bench) -> list[Process]:
-	"""Raises WrongEnvironment where a process manager does not answer: it would not follow an order either."""
+def everything_managed(bench: Bench, options: Options) -> list[Process]:
+	"""
+	Raises WrongEnvironment where a process manager does not answer: it would not follow an order either. Empty where none is
+	needed, as all workers reload in place and nothing else is to be restarted.
+	"""
 	try:
 		return bench.processes.list()
 	except ProcessFault as fault:
+		if not options.web and options.may_reload and can_all_reload(bench):
+			return []
 		hint = fault.hint or "Start it again, or wait until its machine answers; then type the same command."
 		raise WrongEnvironment(f"{str(fault).rstrip('.')}. Nothing was changed.", hint=hint) from fault
+
+
+def can_all_reload(bench: Bench) -> bool:
+	"""False where no worker runs."""
+	look = look_at(bench)
+	live = live_workers(look)
+	return bool(live) and len(reloadable(look, (), bench.host)) == len(live)
 
 
 def make_plan(
@@ -103,10 +113,13 @@ def make_plan(
 ) -> Plan:
 	"""`listed`: what the process manager runs. `each`: Operation.each, where the lock is held."""
 	code_faults = first_look(bench, options)
-	refuse_to_split(listed, options)
-	wanted = chosen(listed, web=options.web, workers=options.workers)
+	reloads = reloads_of(bench, look, listed, options)
+	names = {process.name for process in reloads}
+	others = [process for process in listed if process.name not in names]
+	refuse_to_split(others, options)
+	wanted = chosen(others, web=options.web, workers=options.workers)
 	restart, left_alone = split_processes(wanted, start_stopped_web=options.start_stopped_web)
-	if not restart and not any(process.kind is ProcessKind.WEB for process in left_alone):
+	if not restart and not reloads and not any(process.kind is ProcessKind.WEB for process in left_alone):
 		raise WrongEnvironment(
 			"The process manager runs no program of this bench. Nothing was changed.",
 			hint="Start the bench first; a restart does not start programs that were stopped on purpose.",
@@ -121,7 +134,7 @@ def make_plan(
 	return Plan(
 		restart=restart,
 		left_alone=left_alone,
-		busy=busy_programs(restart, look, bench.host),
+		busy=busy_programs((*restart, *reloads), look, bench.host),
 		idle_workers=idle,
 		jobs=jobs,
 		depths=dict(look.depths),
@@ -134,12 +147,20 @@ def make_plan(
 			*migration_findings(web_taken, options),
 			*hold_findings(web_ways, options),
 		),
-		unmanaged=unmanaged_workers(bench, look, listed) if options.workers else (),
+		unmanaged=unmanaged_workers(bench, look, (*listed, *reloads)) if options.workers else (),
 		code_faults=code_faults,
 		web_taken=web_taken,
 		web_ways=web_ways,
 		web_outage=last_web_outage(bench, web_ways.values()),
+		reloads=reloads,
 	)
+
+
+def reloads_of(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> tuple[Process, ...]:
+	"""Those of the workers that can."""
+	if not options.may_reload:
+		return ()
+	return tuple(process for process, _ in reloadable(look, listed, bench.host))
 
 
 def last_web_outage(bench: Bench, ways: Iterable[WebWay]) -> float | None:
@@ -149,7 +170,7 @@ def last_web_outage(bench: Bench, ways: Iterable[WebWay]) -> float | None:
 
 def refuse_stopped(bench: Bench, plan: Plan) -> None:
 	"""Raises WrongEnvironment where all that is to be restarted was stopped on purpose."""
-	if not plan.restart:
+	if not plan.replaced:
 		names = [process.name for process in plan.left_alone]
 		raise WrongEnvironment(
 			f"All programs to restart were stopped before: {', '.join(names)}. Nothing was changed.",
@@ -324,6 +345,8 @@ def last_look(operation: Operation) -> None:
 
 def check_manager(operation: Operation) -> None:
 	"""Raises WrongEnvironment where the process manager does not answer: its programs could be stopped, but not started again."""
+	if not operation.plan.restart:
+		return  # all that is to be done is done without it
 	faults: list[ProcessFault] = []
 
 	def answers() -> bool:

@@ -18,6 +18,7 @@ from fmx_restart.engine.steps.follow import (
 from fmx_restart.engine.steps.hold import hold_requests
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
+from fmx_restart.engine.steps.reload import follow_reloads, make_reloads
 from fmx_restart.engine.steps.web import restart_begins, web_programs
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import local_workers
@@ -181,17 +182,22 @@ def still_works(operation: Operation, replacement: Replacement, look: Look) -> b
 def restart_idle(operation: Operation) -> tuple[list[Replacement], list[Replacement]]:
 	"""
 	Everything but busy workers is restarted; those are asked to leave when their job is done. Under the fence: they
-	pop nothing more. Returns the replacements of the former and of the latter.
+	pop nothing more. Workers that reload in place are asked, too, and not waited for. Returns the replacements of those that
+	leave when their job is done last.
 	"""
 	operation.enter(Phase.RESTART)
 	with never_left_down(operation, operation.held):
-		at_work, others = split_busy(operation, operation.plan.restart)
+		reloads, programs = make_reloads(operation)
+		at_work, others = split_busy(operation, programs)
 		restart_begins(operation, others)
-		prompt = begin(operation, others, busy=at_work)
-		is_refused = bool(operation.report.not_replaced)
-		leaving = [] if is_refused else begin_replacements(operation, at_work, StopMethod.TERM)
+		prompt = begin(operation, others, busy=[*at_work, *(reload.old for reload in reloads)])
+		if operation.report.not_replaced:  # new web does not answer, so old code runs everywhere
+			at_work, reloads = [], []
+		leaving = begin_replacements(operation, at_work, StopMethod.TERM)
+	operation.report.processes += [reload.change for reload in reloads]
+	operation.wait(lambda: follow_reloads(operation, reloads) or True, ONCE)
 	wait_until_down(operation, prompt)
-	return prompt, leaving
+	return [*prompt, *reloads], leaving
 
 
 def split_busy(operation: Operation, processes: Iterable[Process]) -> tuple[list[Process], list[Process]]:

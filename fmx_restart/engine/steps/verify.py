@@ -13,6 +13,7 @@ from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.follow import are_all_ordered, follow, never_left_down
 from fmx_restart.engine.steps.live_messages import Companions
 from fmx_restart.engine.steps.nginx import reload_nginx
+from fmx_restart.engine.steps.reload import follow_reloads
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
 
@@ -87,6 +88,7 @@ class Verification:
 	def is_done(self) -> bool:
 		"""Web is asked last: while it boots, every look at it costs it time."""
 		follow(self.operation, self.replacements)
+		follow_reloads(self.operation, self.replacements)
 		self.companions.follow()
 		self.registered = self.registered_pids()
 		is_done = (
@@ -106,11 +108,14 @@ class Verification:
 		return {process.pid for process in self.operation.registered}
 
 	def is_settled(self, replacement: Replacement) -> bool:
-		"""A worker proves itself when it registers, socketio when it hears again, everything else by staying up."""
+		"""
+		A worker proves itself when it registers, socketio when it hears again, everything else by staying up. Nobody waits here
+		for a worker whose turn comes when its job has ended.
+		"""
 		kind = replacement.old.kind
 		is_up = replacement.stage is Stage.UP and replacement.up_at is not None
 		if not is_up or kind is ProcessKind.WORKER:
-			return replacement.is_settled
+			return replacement.is_settled or replacement.is_later
 		hears = kind is ProcessKind.SOCKETIO and self.bench.realtime.hears_again()
 		return hears or self.bench.clock.now() - replacement.up_at >= STAYS_UP
 
@@ -157,9 +162,7 @@ class Verification:
 
 	def waiting(self) -> events.StillVerifying:
 		"""What verify waits for. A process that is up and has to stay up for a moment is left out."""
-		programs = tuple(
-			replacement.old.name for replacement in self.replacements if not replacement.is_settled
-		)
+		programs = tuple(it.old.name for it in self.replacements if not it.is_settled and not it.is_later)
 		unregistered = tuple(
 			replacement.old.name for replacement in self.replacements if self.is_unregistered(replacement)
 		)
@@ -180,6 +183,8 @@ class Verification:
 
 	def fault_of(self, replacement: Replacement) -> tuple[str, str] | None:
 		"""What is wrong, and what to type (empty where only a log can tell); None where all is well."""
+		if not replacement.needs_manager and not replacement.is_settled:
+			return None  # it has a limit of its own, from the moment when it is asked
 		if replacement.stage is not Stage.UP:
 			return "it is not running yet", ""
 		if self.is_unregistered(replacement):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 from dataclasses import replace
 
-from fmx_restart.console.plan import order, story
+from fmx_restart.console.plan import order, plan_sentence, story
 from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Strategy, restart_options
@@ -58,6 +58,26 @@ class TestOrder(unittest.TestCase):
 		steps = [("first", ["web"]), ("as processors are free", ["busy", "idle"])]
 		for strategy in (Strategy.FAST, Strategy.WAIT_WORKERS, Strategy.SUSPEND_RQ):
 			self.assertEqual(order(PLAN, strategy), [*steps, ("when web is back", ["socketio"])])
+
+	def test_workers_that_reload_in_place_have_their_turn_among_the_others(self):
+		plan = replace(PLAN, reloads=(process("stays", ProcessKind.WORKER),))
+		for strategy, when in (
+			(Strategy.ROLLING, "one at a time"),
+			(Strategy.NO_WAIT_WORKERS, "as processors are free"),
+		):
+			self.assertIn((when, ["idle", "stays"]), order(plan, strategy))
+
+	def test_a_plan_says_who_reloads_and_who_is_restarted(self):
+		plan = replace(PLAN, reloads=(process("a", ProcessKind.WORKER), process("b", ProcessKind.WORKER)))
+		self.assertTrue(
+			plan_sentence(plan).startswith(
+				"4 processes to restart: web, busy, idle, socketio. 2 workers reload in place: a, b."
+			)
+		)
+		alone = replace(plan, restart=(), reloads=plan.reloads[:1])
+		self.assertTrue(
+			plan_sentence(alone).startswith("1 worker reloads in place: a."), plan_sentence(alone)
+		)
 
 	def test_without_web_socketio_waits_for_nothing(self):
 		plan = replace(PLAN, restart=PLAN.restart[1:])

@@ -9,7 +9,7 @@ from fmx_restart.console.web_answers import web_sentence
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, ProcessKind
-from fmx_restart.engine.report import Failure, JobWait, Lapse, PhaseTime, ProcessChange, Report
+from fmx_restart.engine.report import Failure, JobWait, Lapse, PhaseTime, ProcessChange, ReplacedBy, Report
 from fmx_restart.engine.web_answers import WebAnswers
 
 JOB = Job("one.localhost||42", "one.localhost", "app.tasks.month_end", "long", 1_700_000_000.0, 1500.0)
@@ -150,3 +150,17 @@ class TestReport(unittest.TestCase):
 		self.assertIn("1 removed, 1 lost", text)
 		self.assertIn("1 of 10 jobs lost", text)
 		self.assertIn("2 jobs had been lost before this operation (not touched)", text)
+
+
+class TestReloads(unittest.TestCase):
+	def test_it_says_how_each_process_was_replaced_where_there_is_more_than_one_way(self):
+		reloaded = ProcessChange("short", ProcessKind.WORKER, 101, 101, 3.1, by=ReplacedBy.RELOAD)
+		restarted = ProcessChange("old", ProcessKind.WORKER, 102, 202, 1.8)
+		refused = ProcessChange("broken", ProcessKind.WORKER, 103, by=ReplacedBy.RELOAD)
+		text = "\n".join(report_lines(replace(done(), processes=[reloaded, restarted, refused])))
+		self.assertRegex(text, r"short +101 → 101 +reloaded in place in 3\.1 s\n")
+		self.assertRegex(text, r"old +102 → 202 +restarted by its process manager  down 1\.8 s\n")
+		self.assertRegex(text, r"broken +103 → -\n")
+
+	def test_where_all_were_restarted_it_says_nothing_of_that(self):
+		self.assertNotIn("process manager", "\n".join(report_lines(done())))

@@ -32,7 +32,7 @@ class TestSentences(unittest.TestCase):
 
 	def test_those_shown_otherwise_are_the_report_and_what_another_event_follows(self):
 		shown = {kind for kind, words in SENTENCES.items() if words is shown_otherwise}
-		self.assertEqual(shown, {events.Ended, events.ProcessStopping})
+		self.assertEqual(shown, {events.Ended, events.ProcessStopping, events.ReloadAsked})
 
 	def test_a_sentence_shows_no_inside_of_ours(self):
 		for kind in event_types():
@@ -132,7 +132,7 @@ class TestPlanSentence(unittest.TestCase):
 			self.assertNotIn("Web stays down", plan_sentence(plan))
 
 	def test_nothing_to_restart_is_said_so(self):
-		self.assertIn("No process to restart.", plan_sentence(replace(self.plan, restart=())))
+		self.assertIn("No process to restart.", plan_sentence(replace(self.plan, restart=(), reloads=())))
 
 	def test_it_says_how_long_running_jobs_can_take_at_most(self):
 		self.assertIn("1 job running, at most 4.5 s more, likely 4.5 s.", plan_sentence(self.plan))

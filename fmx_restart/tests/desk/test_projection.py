@@ -23,6 +23,7 @@ from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.engine.support import Run
 
 TWO_WORKERS = {"short": ("short", "default"), "long": ("long", "default", "short")}
+OUTCOMES = {"web": "Replaced", "short": "Reloaded", "long": "Replaced"}
 
 
 class Recorded:
@@ -54,6 +55,14 @@ class TestProjection(unittest.TestCase):
 
 	def recorded(self, **options) -> Recorded:
 		return Recorded(self.bench, Options(**options))
+
+	def test_workers_that_reload_in_place_keep_their_pids_in_a_row_that_says_so(self):
+		self.bench = InMemoryBench(TWO_WORKERS, lossless=("short",))
+		recorded = self.recorded(strategy=Strategy.ROLLING).go()
+		for row in (recorded.row(), recorded.row_before(events.Ended)):
+			rows = {row["program"]: row for row in row["processes"]}
+			self.assertEqual({name: rows[name]["outcome"] for name in rows}, OUTCOMES)
+			self.assertEqual(rows["short"]["old_pid"], rows["short"]["new_pid"])
 
 	def test_an_operation_that_is_done_reads_as_a_report(self):
 		# Given an operation that waited for a job

@@ -110,6 +110,14 @@ class TestConsequences(unittest.TestCase):
 		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
 			self.assertIn("replaced when its own job ends", self.of(strategy))
 
+	def test_workers_that_reload_in_place_are_told_apart_from_processes_that_are_restarted(self):
+		text = self.of(Strategy.ROLLING)
+		self.assertIn("One process is restarted. One worker reloads in place: its process stays", text)
+		self.plan = replace(self.plan, restart=(), reloads=self.plan.reloads * 3)
+		text = self.of(Strategy.ROLLING)
+		self.assertIn("3 workers reload in place: their processes stay", text)
+		self.assertNotIn("restarted.", text)
+
 	def test_new_jobs_wait_only_where_the_queue_is_stopped(self):
 		waiting = {strategy: "New jobs wait" in self.of(strategy) for strategy in Strategy}
 		self.assertEqual(waiting, {strategy: strategy is not Strategy.ROLLING for strategy in Strategy})

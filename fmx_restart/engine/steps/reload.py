@@ -1,0 +1,62 @@
+"""Workers that reload in place: which of them are asked now, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.engine.ports import Process, ProcessKind
+from fmx_restart.engine.reload import Reload, reloadable
+from fmx_restart.engine.replacement import Replacement, Stage
+
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
+
+def make_reloads(operation: Operation) -> tuple[list[Reload], list[Process]]:
+	"""
+	The workers of the plan that can reload, and what is to be restarted through its manager: also a program whose worker was
+	another one when the plan was made. Nobody is asked yet.
+	"""
+	bench, plan = operation.bench, operation.plan
+	if not plan.reloads:
+		return [], list(plan.restart)
+	found = reloadable(operation.look(), operation.managed_now(), bench.host)
+	able = {process.name: (process, worker) for process, worker in found}
+	reloads = [
+		Reload(*able[process.name], bench, operation.emit) for process in plan.reloads if process.name in able
+	]
+	others = [process for process in plan.reloads if process.name not in able and process.is_managed]
+	return reloads, [*plan.restart, *others]
+
+
+def ask_scheduler(operation: Operation, replacements: Iterable[Replacement]) -> None:
+	"""Where no manager that we know runs one, and all else went well."""
+	is_managed = any(process.kind is ProcessKind.SCHEDULER for process in operation.managed)
+	is_well = not operation.report.not_replaced and all(it.stage is not Stage.FAILED for it in replacements)
+	if not operation.options.may_reload or is_managed or not is_well:
+		return
+	with suppress(QueueUnreachable):
+		if process := operation.bench.queue.ask_scheduler_to_reload():
+			operation.emit(events.SchedulerAsked(process))
+
+
+def follow_reloads(operation: Operation, replacements: Iterable[Replacement]) -> None:
+	"""
+	See what became of those that were asked, and ask the next ones: as many at once as there are processors, as each imports
+	all code twice. One at work takes no place: it reloads when its job has ended. Raises QueueUnreachable.
+	"""
+	open_ones = [it for it in replacements if isinstance(it, Reload) and not it.is_settled]
+	if not open_ones:
+		return
+	look = operation.look()
+	for reload in open_ones:
+		reload.see(look)
+	room = operation.bench.host.processors - sum(it.is_asked and not it.is_at_work for it in open_ones)
+	for reload in open_ones:
+		if reload.stage is Stage.WAITING and (reload.is_at_work or room > 0):
+			room -= not reload.is_at_work
+			reload.begin()
