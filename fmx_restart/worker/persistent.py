@@ -24,6 +24,7 @@ class Persistent(Worker):
 
 	def prepare_job_execution(self, job: Job, *args: Any, **kwargs: Any) -> None:
 		job.heartbeat = insistent(job.heartbeat)  # RQ's first word when the job has ended
+		Beginning(job)
 		persistently(lambda: super(Persistent, self).prepare_job_execution(job, *args, **kwargs))
 
 	def handle_job_success(self, job: Job, *args: Any, **kwargs: Any) -> None:
@@ -56,19 +57,37 @@ class Persistent(Worker):
 		return self.connection.hget(job.key, "status") != JobStatus.STARTED.value.encode()
 
 
+class Beginning:
+	"""RQ's last word to Redis before a job begins may be said once more; the job itself may not be begun once more."""
+
+	def __init__(self, job: Job) -> None:
+		self._perform, self._execute, self._has_begun = job.perform, job._execute, False
+		job.perform, job._execute = self.perform, self.execute
+
+	def perform(self) -> Any:
+		return persistently(self._perform, unless=lambda: self._has_begun)
+
+	def execute(self) -> Any:
+		self._has_begun = True
+		return self._execute()
+
+
 def insistent(act: Callable[..., Answer]) -> Callable[..., Answer]:
 	"""The same, but it goes on while Redis is away."""
 	return lambda *args, **kwargs: persistently(lambda: act(*args, **kwargs))
 
 
-def persistently(act: Callable[[], Answer]) -> Answer:
-	"""Once more while Redis is away; raises what AWAY names after that. What is done has to stand being done twice."""
+def persistently(act: Callable[[], Answer], unless: Callable[[], bool] = lambda: False) -> Answer:
+	"""
+	Once more while Redis is away; raises what AWAY names after that, or at once where `unless` says so. What is done has to
+	stand being done twice.
+	"""
 	until, pause = time.monotonic() + PATIENCE, SHORTEST
 	while True:
 		try:
 			return act()
 		except AWAY:
-			if time.monotonic() > until:
+			if time.monotonic() > until or unless():
 				raise
 		time.sleep(pause)
 		pause = min(pause * 2, LONGEST)

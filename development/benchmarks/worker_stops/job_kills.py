@@ -12,6 +12,7 @@ import rq
 
 from development.benchmarks.worker_stops.trial import Keeper, Row, Trial, fresh_bench
 from fmx_restart.tests.worker.worker_bench import note
+from fmx_restart.worker.owners import born
 
 LIMIT = 200 << 20  # bytes for a worker and its job
 STEP = 4 << 20
@@ -44,7 +45,7 @@ def kill_a_job(trial: Trial, keeper: Keeper) -> None:
 		for pid in keeper.pids:
 			for horse in children(pid):
 				time.sleep(trial.chance.uniform(0, trial.chance.choice((0.004, 0.04))))
-				with suppress(ProcessLookupError):
+				if born(horse):  # it is no process that has ended, and waits for its worker
 					os.kill(horse, 9)
 					return
 		time.sleep(0.001)

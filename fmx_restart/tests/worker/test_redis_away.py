@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
+from threading import Timer
 
 from redis.exceptions import ConnectionError, ResponseError
 from rq.command import send_shutdown_command
+from rq.job import Job
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.tests.worker.test_worker import WorkerCase
-from fmx_restart.tests.worker.worker_bench import BEGUN, noted
+from fmx_restart.tests.worker.worker_bench import BEGUN, note, noted
 from fmx_restart.worker.claims import HAS_EXECUTIONS, Claims
+from fmx_restart.worker.persistent import Beginning
 
 DROPS = repetitions("drops of connections of workers", 60, long=2000)
+
+
+def raises_as_if_redis_were_away(site: str, method: str, kwargs: dict) -> None:
+	note("raises", "begun")
+	raise ConnectionError
+
+
+class TestBeginning(WorkerCase):
+	def fetched(self, **given) -> Job:
+		self.addCleanup(os.chdir, Path.cwd())
+		os.chdir(self.sites)  # as a worker does, for its notes
+		self.bench.enqueue_counted("a", **given)
+		job = Job.fetch("a", connection=self.admin)
+		Beginning(job)
+		return job
+
+	def test_a_job_begins_when_redis_is_back(self):
+		job = self.fetched(func=noted)
+		self.admin.save()
+		self.server.stop()
+		back = Timer(0.5, self.server.start)
+		back.start()
+		job.perform()
+		back.join()
+		self.assertEqual(self.bench.notes("a"), ["begun", "done"])
+
+	def test_a_job_that_began_and_finds_redis_away_is_not_begun_once_more(self):
+		job = self.fetched(func=raises_as_if_redis_were_away)
+		with self.assertRaises(ConnectionError):
+			job.perform()
+		self.assertEqual(self.bench.notes("raises"), ["begun"])
 
 
 class TestRedisAway(WorkerCase):
