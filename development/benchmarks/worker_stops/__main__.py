@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,13 +11,13 @@ from functools import partial
 import rq
 
 import development.benchmarks.worker_stops as package
-from development.benchmarks.worker_stops import cost, job_kills, managers, redis_faults, signals
+from development.benchmarks.worker_stops import cost, job_kills, managers, redis_faults, stops
 from development.benchmarks.worker_stops.trial import KINDS, Row
 
 MANAGED = "by-"  # begins the names of parts with a process manager
 #: What is measured → how many of it unless --count says otherwise, and what is counted
 PARTS = {
-	"signals": (40, "rounds of two workers for each kind of stop"),
+	"stops": (40, "rounds of two workers for each kind of stop"),
 	"job-kills": (100, "kills of processes of jobs"),
 	"memory": (15, "processes that the kernel kills because memory is short"),
 	"redis": (1000, "jobs for each fault of Redis"),
@@ -25,7 +26,7 @@ PARTS = {
 	"fence": (50, "workers that see a suspension"),
 }
 FAULTS: dict[str, Callable[[str, int, int], Iterator[Row]]] = {
-	"signals": signals.rows,
+	"stops": stops.rows,
 	"job-kills": job_kills.of_jobs,
 	"memory": job_kills.of_memory,
 	"redis": redis_faults.rows,
@@ -90,6 +91,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
 	given = parsed(argv)
+	signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what was started is ended
 	parts, kinds = given.parts or list(PARTS), given.kind or list(KINDS)
 	print(f"rq {rq.VERSION}, Python {sys.version.split()[0]}\n")
 	rows = print_table(faults(parts, kinds, given.count, given.seed))

@@ -43,10 +43,10 @@ CASES = (
 def rows(kind: str, rounds: int, seed: int) -> Iterator[Row]:
 	for case in CASES:
 		if kind == "lossless" or case.policy == "fail":
-			yield stops(kind, case, rounds if case.what == "worker" else max(1, rounds // 4), seed)
+			yield measured(kind, case, rounds if case.what == "worker" else max(1, rounds // 4), seed)
 
 
-def stops(kind: str, case: Case, rounds: int, seed: int) -> Row:
+def measured(kind: str, case: Case, rounds: int, seed: int) -> Row:
 	"""In each round two workers, or a pool of two, are started, and stopped while they have jobs."""
 	with fresh_bench(fmx_restart_killed_jobs=case.policy) as bench:
 		trial = Trial(bench, kind, seed, [f"q{number}" for number in range(case.queues)])
