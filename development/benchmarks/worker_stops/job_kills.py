@@ -30,6 +30,7 @@ def of_jobs(kind: str, kills: int, seed: int) -> Iterator[Row]:
 			with Keeper(trial) as keeper:
 				with trial.load(0.06):
 					for _ in range(kills):
+						time.sleep(trial.chance.uniform(0, 0.15))  # else it is one job all the time
 						kill_a_job(trial, keeper)
 				trial.settle()
 			yield trial.row("KILL to the process of a job", kills, "all the time", policy, ended(keeper))
