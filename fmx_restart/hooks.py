@@ -22,6 +22,7 @@ permission_query_conditions = dict.fromkeys(
 	"fmx_restart.desk.access.query_conditions",
 )
 
+before_request = "fmx_restart.desk.before_request.prepare"
 extend_bootinfo = "fmx_restart.desk.vocabulary.extend_boot"
 
 default_log_clearing_doctypes = {"Restart Operation": 90}  # days

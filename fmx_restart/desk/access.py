@@ -10,13 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import frappe
 from frappe import _
+from frappe.utils.typing_validations import validate_argument_types
 
 from fmx_restart.adapters.control_sites import AccessRule, Mode, read_rule
 from fmx_restart.desk import bench, start_order
 from fmx_restart.desk.own_view import OwnView
+from fmx_restart.desk.refusals import (
+	OF_FRAPPE,
+	answer_with_error,
+	check_arguments,
+	forbid,
+	is_answer,
+	refuse,
+	refuse_failed,
+)
 from fmx_restart.desk.start_order import InvalidOrder
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.migration import TIMEOUT
@@ -90,41 +101,43 @@ def for_operators(function: Callable) -> Callable:
 	"""
 	Only for System Managers and Restart Operators of a site that is not off. What the engine refuses becomes an answer
 	that people can read; on other sites than a control site it may name hosts, paths and other sites, and is left out.
+	The function that Frappe calls takes any argument: Frappe hands over only those that a signature names.
 	"""
+	typed = validate_argument_types(function)
 
 	@wraps(function)
-	def guarded(*args, **kwargs):
-		only_for(MANAGER, OPERATOR)
-		access = current()
-		if access.mode is Mode.OFF:
-			forbid(_("This site may neither see nor restart the bench."))
+	def guarded(**arguments: Any) -> Any:
 		try:
-			return function(*args, **kwargs)
+			check_operator()
+			check_arguments(function, arguments)
+			return typed(**{name: arguments[name] for name in arguments if name not in OF_FRAPPE})
 		except OperationError as error:
-			if access.is_control:
-				refuse(f"{error} {error.hint}".strip())
+			if current().is_control:
+				refuse_failed(error)
 		except Exception as error:
-			if access.is_control or is_answer(error):
+			if is_answer(error) or current().is_control:
+				answer_with_error(error)
 				raise
 			traceback.print_exc()  # into the web server's own log, which is the bench's
-		return refuse(_("The bench is not ready for this."))
+		return refuse(_("The bench is not ready for this."), code="BenchNotReady")
 
+	del guarded.__wrapped__  # else its signature would be that of `function`
+	guarded.__annotations__ = {"arguments": Any}
 	return guarded
 
 
-def is_answer(error: Exception) -> bool:
-	"""
-	One that was raised for the client. For any other Frappe writes an Error Log with the values of all variables, other
-	sites' jobs among them, into this site's database.
-	"""
-	return getattr(error, "http_status_code", 500) < 500
+def check_operator() -> None:
+	"""Raises PermissionError unless this user of this site may see and restart the bench."""
+	only_for(MANAGER, OPERATOR)
+	if current().mode is Mode.OFF:
+		forbid(_("This site may neither see nor restart the bench."))
 
 
 def only_for(*roles: str) -> None:
 	"""frappe.only_for lets everybody pass while tests run, and this is what tests must see."""
 	if frappe.session.user != "Administrator" and set(roles).isdisjoint(frappe.get_roles()):
 		names = ", ".join(_(role) for role in roles)
-		frappe.throw(_("This is only for: {0}").format(names), frappe.PermissionError)
+		forbid(_("This is only for: {0}").format(names))
 
 
 def check_start(options: Options) -> None:
@@ -253,13 +266,3 @@ def has_permission(doc: object = None, ptype: str = "", user: str = "") -> bool:
 def query_conditions(user: str = "") -> str:
 	"""For hooks.py: of Restart Operation and its tables, in lists and reports."""
 	return "" if current().mode is not Mode.OFF else "1 = 0"
-
-
-def forbid(text: str) -> None:
-	"""Raises PermissionError (HTTP 403). The text is escaped: it may hold a site's name."""
-	frappe.throw(frappe.utils.escape_html(text), frappe.PermissionError, title=_("Not possible on this site"))
-
-
-def refuse(text: str) -> None:
-	"""Raises ValidationError (HTTP 417) with a text of ours."""
-	frappe.throw(text, title=_("Not possible now"))

@@ -20,6 +20,7 @@ from fmx_restart.desk.consequences import consequences
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import BENCH, OwnView
 from fmx_restart.desk.projection import end_of
+from fmx_restart.desk.refusals import refuse
 from fmx_restart.desk.start import StartArguments
 from fmx_restart.desk.vocabulary import offered_strategies
 from fmx_restart.engine import events
@@ -225,8 +226,8 @@ def row_of(operation: str) -> frappe._dict:
 	"""One that another site asked for has no row here before its journal begins."""
 	row = is_operation_id(operation) and (row_here(operation) or row_elsewhere(operation))
 	if not row:
-		name = frappe.utils.escape_html(operation)
-		frappe.throw(_("There is no operation {0}.").format(name), frappe.DoesNotExistError)
+		text = _("There is no operation {0}.").format(operation)
+		refuse(text, code="NotFound", kind=frappe.DoesNotExistError)
 	row.is_over = row.status in OVER
 	return row
 

@@ -9,8 +9,9 @@ from frappe import _
 
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.desk import bench, launch
-from fmx_restart.desk.access import check_control, check_stop, refuse
+from fmx_restart.desk.access import check_control, check_stop
 from fmx_restart.desk.queries import row_of
+from fmx_restart.desk.refusals import refuse
 from fmx_restart.desk.sync import catch_up
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, RequestKind
@@ -33,7 +34,7 @@ def extend(operation: str, seconds: float) -> dict[str, Any]:
 	"""More seconds for running jobs, in front of the deadline. Raises PermissionError, ValidationError."""
 	check_control()
 	if not 0 < seconds <= LONGEST_EXTENSION:
-		refuse(_("Give it more than 0 seconds and at most a day."))
+		refuse(_("Give it more than 0 seconds and at most a day."), code="InvalidArgument")
 	return put(
 		operation,
 		Request(RequestKind.EXTEND, frappe.session.user, seconds),
@@ -56,7 +57,7 @@ def put(operation: str, request: Request, sentence: str) -> dict[str, Any]:
 	"""
 	row, held = row_of(operation), bench.held()
 	if held is None or held.operation != row.name:
-		refuse(_("{0} is not running.").format(row.name))
+		refuse(_("{0} is not running.").format(row.name), code="NotRunning")
 	if reason := refusal_of(request.wish, phase_named(held.phase)):
 		refuse(_("{0} is not possible now: {1}").format(request.wish.value, reason))
 	RedisRequests(bench.connection(), bench.bench_id(), operation).put(request)

@@ -17,9 +17,10 @@ from fmx_restart.adapters.journal_files import newest
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket, Waiting
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.desk import bench, launch, rows, start_order
-from fmx_restart.desk.access import MANAGER, check_start, current, holder_text, only_for, refuse
+from fmx_restart.desk.access import MANAGER, check_start, current, holder_text, only_for
 from fmx_restart.desk.own_view import BENCH
 from fmx_restart.desk.projection import option_fields
+from fmx_restart.desk.refusals import refuse
 from fmx_restart.desk.start_arguments import flag, options_from
 from fmx_restart.desk.start_order import LONGEST_NAME, StartOrder
 from fmx_restart.desk.sync import catch_up
@@ -41,7 +42,7 @@ class StartArguments:
 				only_for(MANAGER)
 			options = options_from(arguments, frappe.local.site)
 		except InvalidOptions as error:
-			refuse(frappe.utils.escape_html(str(error)))
+			refuse(str(error), code="InvalidArgument")
 		check_start(options)
 		return cls(on_this_bench(options), restart_command(options))
 
@@ -53,8 +54,8 @@ def on_this_bench(options: Options) -> Options:
 	"""
 	unknown = [name for name in options.sites if name != "all" and not is_site(name)]
 	if unknown and current().is_control:
-		names = frappe.utils.escape_html(", ".join(sorted(unknown)))
-		refuse(_("There is no site {0} on this bench.").format(names))
+		names = ", ".join(sorted(unknown))
+		refuse(_("There is no site {0} on this bench.").format(names), code="InvalidArgument")
 	user = "".join(letter if letter.isprintable() else "?" for letter in frappe.session.user)
 	return replace(
 		options,
@@ -66,6 +67,7 @@ def on_this_bench(options: Options) -> Options:
 
 
 LONGEST_KEY = 140  # characters
+STARTS_A_MINUTE = 10  # by one address
 
 
 def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
@@ -76,7 +78,8 @@ def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 	if getattr(frappe.local, "request", None):
 		heed_rate_limit()
 	if len(key) > LONGEST_KEY:
-		refuse(_("An idempotency key has at most {0} characters.").format(LONGEST_KEY))
+		text = _("An idempotency key has at most {0} characters.").format(LONGEST_KEY)
+		refuse(text, code="InvalidArgument")
 	catch_up()
 	if known := key and frappe.db.get_value(rows.DOCTYPE, {"idempotency_key": key}):
 		return (
@@ -89,8 +92,22 @@ def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 	return queue(asked, key, from_web=from_web)
 
 
-@rate_limit(limit=10, seconds=60)
 def heed_rate_limit() -> None:
+	"""Raises TooManyRequestsError (HTTP 429); Frappe's own error has that status in newer versions only."""
+	try:
+		count_start()
+	except frappe.ValidationError:
+		frappe.clear_messages()
+		refuse(
+			_("More than {0} starts in a minute came from this address.").format(STARTS_A_MINUTE),
+			code="TooManyRequests",
+			remedy=_("Nothing was started. Send it again in a minute."),
+			kind=frappe.TooManyRequestsError,
+		)
+
+
+@rate_limit(limit=STARTS_A_MINUTE, seconds=60)
+def count_start() -> None:
 	"""
 	A function of its own, without arguments: Frappe's decorator calls what it decorates with the raw form, and would undo
 	the checking of arguments.

@@ -84,8 +84,11 @@ async function message_in(answer) {
 	return body.message;
 }
 
-/** Frappe's messages come as JSON in JSON, and may hold markup, which is of no use here. */
-function text_in({ _server_messages, exception }) {
+/** Of fmx_restart.api: what happened, and what to do. Frappe's own messages come as JSON in JSON, and may hold markup. */
+function text_in({ error, _server_messages, exception }) {
+	if (error) {
+		return [error.message, error.remedy].filter(Boolean).join(" ");
+	}
 	try {
 		const messages = JSON.parse(_server_messages).map((message) => JSON.parse(message).message);
 		return messages.map(plain).join(" ");
