@@ -12,6 +12,7 @@ from fmx_restart.adapters.journals import left_by
 from fmx_restart.engine.crashed_operation import CrashedOperation, crashed_operation_of
 from fmx_restart.engine.errors import exit_code_of
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.report import outcome_name
 
 
 @frozen
@@ -24,7 +25,7 @@ class PastOperation:
 	host: str = ""  # of the machine on which it ran
 	strategy: str = ""
 	migrates: bool = False
-	outcome: str = ""  # its final phase in the engine's words, or what is known of one that has not ended
+	outcome: str = ""  # as outcome_name has it, or what is known of one that has not ended
 	seconds: float | None = None
 	exit_code: int | None = None
 	needs_recovery: bool = False  # its process died on this machine, and nobody has recovered it
@@ -53,7 +54,7 @@ def _operations(folder: Path) -> Iterator[PastOperation]:
 def _of(journal: Path, known: CrashedOperation) -> PastOperation:
 	report, dead = known.report, False
 	failure = report.failure if report else None
-	outcome = report.outcome.value if report else ""
+	outcome = outcome_name(report) if report else ""
 	if not report:
 		outcome, dead = _without_end(journal, known)
 	return PastOperation(

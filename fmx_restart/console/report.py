@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fmx_restart.console.headline import headline
 from fmx_restart.console.plan import DOWN_ALREADY
 from fmx_restart.console.sentences import unreadable
 from fmx_restart.console.web_answers import web_sentence
@@ -9,17 +10,24 @@ from fmx_restart.engine.format import count, span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.report import ProcessChange, ReplacedBy, Report, put_back
+from fmx_restart.engine.report import (
+	ProcessChange,
+	ReplacedBy,
+	Report,
+	outcome_name,
+	put_back,
+	waited_to_their_end,
+)
 
 NOT_REPLACED = "not replaced, in service with the old code"
 
 
 def report_lines(report: Report) -> list[str]:
 	"""The end of an operation; its last line is the outcome."""
-	lines = ["", f"Operation {report.operation}: {report.outcome.value} after {span(report.seconds)}"]
+	lines = ["", f"Operation {report.operation}: {outcome_name(report)} after {span(report.seconds)}"]
 	lines += [f"  {sentence}" for sentence in map(web_sentence, report.web)]
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
-	lines += waits(report) + interruptions(report) + processes(report)
+	lines += waits(report) + interruptions(report) + left_running(report) + processes(report)
 	lines += migrations(report) + old_workers(report) + settings(report) + lapses(report)
 	if report.account:
 		lines += account_lines(report.account)
@@ -29,13 +37,16 @@ def report_lines(report: Report) -> list[str]:
 
 
 def waits(report: Report) -> list[str]:
-	"""Jobs that a drain waited for, and for how long."""
-	if not report.waited_for:
-		return []
-	lines = [
-		f"    {span(w.seconds):>9}  {w.job.site} / {w.job.method} ({w.job.queue})" for w in report.waited_for
-	]
-	return ["", "  Jobs it waited for", *lines]
+	"""Jobs that a drain waited for until they ended, and for how long."""
+	waited = waited_to_their_end(report)
+	lines = [f"    {span(w.seconds):>9}  {w.job.site} / {w.job.method} ({w.job.queue})" for w in waited]
+	return ["", "  Jobs it waited for", *lines] if lines else []
+
+
+def left_running(report: Report) -> list[str]:
+	"""Jobs that ran on as if nothing had been, as the operation was cancelled or gave up."""
+	lines = [f"    {job.site} / {job.method} ({job.queue})" for job in report.still_running]
+	return ["", "  Jobs left running", *lines] if lines else []
 
 
 def interruptions(report: Report) -> list[str]:
@@ -132,7 +143,6 @@ def account_lines(account: Account) -> list[str]:
 	}
 	sums = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name == "lost")
 	lines = ["", "  Jobs", f"    {account.before} before + {account.arrived} arrived = {sums}"]
-	lines.append(f"    {len(account.lost)} of {count(account.total, 'job')} lost")
 	return lines + [f"    {count(number, 'job')} {what}" for number, what in asides(account) if number]
 
 
@@ -149,5 +159,6 @@ def ending(report: Report) -> list[str]:
 	"""Why it failed and what to type, or that it is done."""
 	if report.failure:
 		hint = [f"  {report.failure.hint}"] if report.failure.hint else []
-		return ["", f"{report.outcome.value}: {report.failure.message}", *hint]
-	return ["", "Done."] if report.outcome is Phase.DONE else []
+		where = f" in {report.failed_in.value}" if report.failed_in else ""
+		return ["", f"{outcome_name(report)}{where}: {report.failure.message}", *hint]
+	return ["", headline(report).text] if report.outcome is Phase.DONE else []

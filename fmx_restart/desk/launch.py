@@ -67,7 +67,7 @@ def give_up(operation: str, reason: str) -> None:
 		withdraw(operation, reason)
 
 
-def withdraw(operation: str, reason: str) -> bool:
+def withdraw(operation: str, reason: str, status: str = "Aborted") -> bool:
 	"""
 	Nobody launches it any more. False when it was launched, or its ticket is gone. The ticket is taken until the row says
 	why, so that nobody else finds an operation for which nobody cares.
@@ -76,15 +76,15 @@ def withdraw(operation: str, reason: str) -> bool:
 		return False
 	start_order.remove(bench.journal_folder(), operation)
 	if frappe.db.exists(rows.DOCTYPE, operation):  # not on another site than the one that started it
-		rows.run(operation, rows.update(operation, never_launched(reason)))
+		rows.run(operation, rows.update(operation, never_launched(reason, status)))
 	bench.ticket().give_back(operation)
 	return True
 
 
-def never_launched(reason: str) -> rows.Row:
-	"""The fields of a row whose operation never began."""
+def never_launched(reason: str, status: str = "Aborted") -> rows.Row:
+	"""The fields of a row whose operation never began. `status`: whether someone wanted that."""
 	return {
-		"status": "Aborted",
+		"status": status,
 		"phase": "",
 		"failure": rows.NEVER_LAUNCHED,
 		"reason": f"It was never launched. {reason}",

@@ -57,7 +57,7 @@ def durations() -> list[dict[str, Any]]:
 	"""Of the last operations that ran, the oldest first."""
 	operations = frappe.get_all(
 		rows.DOCTYPE,
-		filters={"status": ("in", ("Done", "Aborted", "Failed"))},
+		filters={"status": ("in", ("Done", "Cancelled", "Aborted", "Failed"))},
 		fields=["name", *DURATION],
 		order_by="started desc",
 		limit_page_length=OPERATIONS,

@@ -137,6 +137,7 @@ class OwnView:
 			settings=[replace(it, reason="") for it in report.settings if it.found.site == self.site],
 			account=report.account and self.account(report.account),
 			failure=report.failure and failure(report.failure),
+			failed_in=report.failed_in,
 		)
 
 	def account(self, account: Account) -> Account:

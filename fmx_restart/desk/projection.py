@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fmx_restart.adapters.journal import Fact, facts_in, without_repetitions
+from fmx_restart.console.headline import headline
 from fmx_restart.console.report import ending
 from fmx_restart.console.sentences import sentence
 from fmx_restart.console.web_answers import web_sentence
@@ -19,12 +20,12 @@ from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import OwnView
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import exit_code_of
-from fmx_restart.engine.format import span
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, Setting
-from fmx_restart.engine.report import ReplacedBy, Report, put_back
+from fmx_restart.engine.report import ReplacedBy, Report, outcome_name, put_back, waited_to_their_end
 from fmx_restart.engine.web_answers import outage
 
 FIRST, LAST = 500, 1000  # lines that are kept
@@ -69,7 +70,7 @@ def report_fields(report: Report, before: Row) -> Row:
 		"phases": phase_rows(report),
 		"processes": process_rows(report, before["processes"]),
 		"jobs": job_rows(report, before["jobs"]),
-		"jobs_waited_for": len(report.waited_for),
+		"jobs_waited_for": len(waited_to_their_end(report)),
 		"jobs_interrupted": len(report.interrupted),
 		"jobs_requeued": len(report.requeued),
 		"migrations": [migration_row(migration) for migration in report.migrations],
@@ -176,6 +177,7 @@ class RowBuilder:
 		self.programs: dict[str, Row] = {}
 		self.running: frozenset[str] | None = None
 		self.not_understood: set[str] = set()
+		self.error_in = ""  # the phase in which the first error was told
 
 	def as_row(self) -> Row:
 		"""The row as it is after the events so far."""
@@ -183,6 +185,8 @@ class RowBuilder:
 
 	def add(self, time: float, fact: events.Event) -> None:
 		"""Take in one event of the journal. `time`: seconds since 1970."""
+		if fact.level is events.Level.ERROR and not self.error_in:
+			self.error_in = self.row["phase"]
 		if change := CHANGES.get(type(fact)):
 			change(self, fact, time)
 		self.write_log(fact, time)
@@ -318,12 +322,22 @@ class RowBuilder:
 	def ended(self, fact: events.Ended, _time: float) -> None:
 		"""Outcome, exit code and failure. The report corrects what the events have said."""
 		report = fact.report
-		self.row |= {"status": report.outcome.value, "phase": report.outcome.value}
+		outcome = outcome_name(report)
+		self.row |= {"status": outcome, "phase": outcome, "headline": headline(report).text}
+		self.row["failed_in"] = self.failed_in(report)
 		self.row |= {"finished": report.started + report.seconds, "duration": report.seconds, "exit_code": 0}
 		if report.failure:
 			self.row |= {"failure": report.failure.type, "reason": report.failure.message}
 			self.row |= {"remedy": report.failure.hint, "exit_code": exit_code_of(report.failure.type)}
 		self.row |= report_fields(report, self.row)
+
+	def failed_in(self, report: Report) -> str:
+		"""The phase of the first error; journals of older versions have it in no report. Empty where nothing failed."""
+		if report.outcome is not Phase.FAILED:
+			return ""
+		if report.failed_in:
+			return report.failed_in.value
+		return self.error_in or (report.phases[-1].phase.value if report.phases else "")
 
 
 #: What an event changes in a row
@@ -383,7 +397,8 @@ class JournalProjection:
 def end_of(fact: events.Ended) -> list[str]:
 	"""The lines of a log's end: outcome, reason, what to type."""
 	report = fact.report
-	return [f"{report.outcome.value} after {span(report.seconds)}", *filter(None, ending(report)[1:])]
+	reasons = ending(report)[1:] if report.failure else []
+	return [headline(report).text, *filter(None, reasons)]
 
 
 def option_fields(options: Options) -> Row:

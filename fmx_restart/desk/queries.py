@@ -12,6 +12,7 @@ from frappe import _
 from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.adapters.journal import fact_in
+from fmx_restart.console.headline import headline
 from fmx_restart.console.plan import order, plan_sentence
 from fmx_restart.console.sentences import finding_sentence, plan_warnings, sentence
 from fmx_restart.desk import access, bench, rows
@@ -78,7 +79,8 @@ def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
 		line = json_line(fact, time)
 	text = "\n".join(end_of(fact)) if isinstance(fact, events.Ended) else sentence(fact)
 	fields = {} if isinstance(fact, events.NotUnderstood) else json_safe(json.loads(line))
-	answer = {"time": time or None, "event": type(fact).__name__, "level": fact.level.value}
+	level = headline(fact.report).level if isinstance(fact, events.Ended) else fact.level
+	answer = {"time": time or None, "event": type(fact).__name__, "level": level.value}
 	return {**answer, "sentence": text, "fact": fields}
 
 
@@ -168,11 +170,11 @@ def recommended(plan: Plan, options: Options) -> tuple[Strategy, str]:
 	)
 
 
-OVER = {"Done", "Aborted", "Failed", "Recovered"}
 PATIENCE = 10.0  # seconds for a worker to take the job that launches an operation
 MOST = 100  # rows in one answer
 STATUS = ("status", "phase", "strategy", "started", "finished", "duration", "exit_code")
 FAILURE = ("failure", "reason", "remedy")
+ENDING = ("headline", "failed_in")  # not there before the first migration to this version
 HISTORY = (
 	*("status", "phase", "strategy", "migrate", "origin", "requested_by", "started", "finished", "duration"),
 	*("jobs_waited_for", "jobs_interrupted", "jobs_lost", "reason"),
@@ -186,7 +188,8 @@ def status_of(operation: str) -> dict[str, Any]:
 	if not name:
 		return {"operation": None, "holder": None, "access": access.for_desk()}
 	row = row_of(name)
-	fields = {field: row.get(field) for field in (*STATUS, *FAILURE)} | {"phase": phase_of(row, held)}
+	names = (*STATUS, *FAILURE, *ENDING)
+	fields = {field: row.get(field) for field in names} | {"phase": phase_of(row, held)}
 	if not row.finished:
 		fields |= {"finished": None}
 	if not row.finished or row.failure == rows.NEVER_LAUNCHED:
@@ -228,13 +231,15 @@ def row_of(operation: str) -> frappe._dict:
 	if not row:
 		text = _("There is no operation {0}.").format(operation)
 		refuse(text, code="NotFound", kind=frappe.DoesNotExistError)
-	row.is_over = row.status in OVER
+	row.is_over = row.status in rows.OVER
 	return row
 
 
 def row_here(operation: str) -> frappe._dict | None:
 	"""The fields of the row in this site's database; None where there is none."""
-	return frappe.db.get_value(rows.DOCTYPE, operation, ["name", *STATUS, *FAILURE], as_dict=True)
+	meta = frappe.get_meta(rows.DOCTYPE)
+	ending = [name for name in ENDING if meta.has_field(name)]
+	return frappe.db.get_value(rows.DOCTYPE, operation, ["name", *STATUS, *FAILURE, *ending], as_dict=True)
 
 
 def row_elsewhere(operation: str) -> frappe._dict | None:

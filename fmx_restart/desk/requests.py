@@ -15,6 +15,7 @@ from fmx_restart.desk.refusals import refuse
 from fmx_restart.desk.sync import catch_up
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import LONGEST_EXTENSION, Request, RequestKind
+from fmx_restart.engine.report import CANCELLED
 from fmx_restart.engine.requests import refusal_of
 
 WITHDRAWN = "It was cancelled before it began."
@@ -25,7 +26,7 @@ def cancel(operation: str) -> dict[str, Any]:
 	catch_up()
 	row = row_of(operation)
 	check_stop(operation)
-	if launch.withdraw(row.name, WITHDRAWN):
+	if launch.withdraw(row.name, WITHDRAWN, CANCELLED):
 		return answer(operation, _("It will not be launched."))
 	return put(operation, Request(RequestKind.CANCEL, frappe.session.user), _("Asked to stop."))
 

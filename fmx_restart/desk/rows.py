@@ -37,12 +37,15 @@ def run(operation: str, before: Document | None = None) -> None:
 DOCTYPE = "Restart Operation"
 DELETED, DELETED_FOR = "deleted", 10  # seconds; forgotten at once when a row is deleted
 INSTANTS = {"started", "finished"}
+#: What a value was called before: a site that was not migrated yet takes no other
+FORMER = {"Cancelled": "Aborted"}
 #: Written with the row and never again
 CONSTANT = {"options", "user", "command", "idempotency_key"}
 NEVER_LAUNCHED = "NeverLaunched"  # kind of failure: there was no process, so there is no exit code
 
 
 OPEN = ("Queued", "Running")  # the states of one that is not over
+OVER = ("Done", "Cancelled", "Aborted", "Failed", "Recovered")
 
 
 def is_running(row: Any, held: Held | None) -> bool:
@@ -148,6 +151,10 @@ def fitting(doctype: str, values: Row) -> Row:
 			value = printable_lines(value)  # a job's id may hold bytes that no database takes
 		if name in INSTANTS and value is not None:
 			value = local_time(value)
+		elif (
+			field.fieldtype == "Select" and value in FORMER and value not in (field.options or "").split("\n")
+		):
+			value = FORMER[value]
 		elif field.fieldtype in ("Data", "Select") and value is not None:
 			value = str(value)[: int(field.length or 140)]
 		fits[name] = value

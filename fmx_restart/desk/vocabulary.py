@@ -22,6 +22,7 @@ from fmx_restart.engine.options import (
 	Strategy,
 )
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.report import CANCELLED
 from fmx_restart.engine.requests import WAITING
 from fmx_restart.engine.strategies import PHASES, PHASES_WITHOUT_WORKERS
 
@@ -130,6 +131,7 @@ def phase_labels() -> dict[str, str]:
 		Phase.HANDOVER.value: _("Handover"),
 		Phase.AUDIT.value: _("Audit"),
 		Phase.DONE.value: _("Done"),
+		CANCELLED: _("Cancelled"),
 		Phase.ABORTED.value: _("Aborted"),
 		Phase.FAILED.value: _("Failed"),
 		Phase.RECOVERED.value: _("Recovered"),
@@ -152,6 +154,7 @@ def phase_texts() -> dict[str, str]:
 		Phase.HANDOVER.value: _("Each busy worker is replaced when its own job ends"),
 		Phase.AUDIT.value: _("Comparing the jobs before and after"),
 		Phase.DONE.value: _("Done"),
+		CANCELLED: _("Cancelled: someone stopped it before anything was restarted"),
 		Phase.ABORTED.value: _("Aborted: nothing was changed, or all changes were undone"),
 		Phase.FAILED.value: _("Failed: it needs attention"),
 		Phase.RECOVERED.value: _("Its process died; what it left was cleaned up"),

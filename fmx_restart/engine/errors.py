@@ -28,6 +28,8 @@ class OperationError(Exception):
 	"""`hint`: what to type next; it may be empty."""
 
 	exit_code = 1
+	name = ""  # of the failure that became this error; empty for its own class
+	is_in_report = False  # the last fact of the operation has it
 
 	def __init__(self, message: str, *, hint: str = "") -> None:
 		super().__init__(message)

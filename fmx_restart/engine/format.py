@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 #: A unit in seconds, its name, and the next smaller one
 UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def span(seconds: float | None) -> str:
-	"""A duration in its two largest units; "no limit" for None."""
-	if seconds is None:
+	"""A duration in its two largest units; "no limit" for None and for an infinite one."""
+	if seconds is None or math.isinf(seconds):
 		return "no limit"
 	if seconds < 10:
 		text = f"{seconds:.1f}" if seconds >= 0.1 or seconds == 0 else f"{seconds:.2f}"

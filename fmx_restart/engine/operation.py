@@ -189,6 +189,7 @@ class Operation(Held):
 		if not self.is_recovery:  # a recovery ends in whatever phase the dead operation stood
 			check_move(self.phase, outcome)
 		self._stamp(self.phase)
+		self.report.failed_in = (self.report.failed_in or self.phase) if outcome is Phase.FAILED else None
 		self.phase = self.report.outcome = outcome
 		self.report_unreadable()
 		self.request_hold.end()

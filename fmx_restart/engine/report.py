@@ -12,6 +12,8 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting, UnreadableRecords
 from fmx_restart.engine.web_answers import WebAnswers
 
+WORTH_TELLING = 0.1  # seconds that a job was waited for
+
 
 @dataclass
 class PhaseTime:
@@ -94,7 +96,9 @@ class Report:
 	seconds: float = 0.0
 	phases: list[PhaseTime] = field(default_factory=list)
 	waited_for: list[JobWait] = field(default_factory=list)
-	still_running: list[Job] = field(default_factory=list)  # what a drain that gave up was waiting for
+	still_running: list[Job] = field(
+		default_factory=list
+	)  # what a drain that gave up, or was stopped, left running
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a rolling restart ended before their turn
@@ -110,6 +114,33 @@ class Report:
 	account: Account | None = None
 	unreadable: UnreadableRecords | None = None  # what other programs wrote, and could not be read
 	failure: Failure | None = None
+	failed_in: Phase | None = (
+		None  # where the fault showed: a process that does not come back fails in Verify, not Audit
+	)
 	is_left_open: bool = (
 		False  # another operation took the bench: what this one began is still to be undone or finished
 	)
+
+
+def waited_to_their_end(report: Report) -> list[JobWait]:
+	"""
+	Those of the jobs that were waited for and ended by themselves: none that was killed, or left running, or that ended
+	right when the wait began.
+	"""
+	others = {job.id for job in (*report.interrupted, *report.still_running)}
+	return [wait for wait in report.waited_for if wait.job.id not in others and wait.seconds >= WORTH_TELLING]
+
+
+#: Someone stopped it while all could be undone. Journals have it as Aborted with the failure Interrupted
+CANCELLED = "Cancelled"
+
+
+def outcome_name(report: Report) -> str:
+	"""Done, Cancelled, Aborted, Failed or Recovered."""
+	return CANCELLED if is_cancelled(report) else report.outcome.value
+
+
+def is_cancelled(report: Report) -> bool:
+	"""Stopped on request before anything was restarted. One that was stopped later did not do all that was wanted."""
+	failure = report.failure
+	return report.outcome is Phase.ABORTED and failure is not None and failure.type == "Interrupted"

@@ -48,6 +48,8 @@ class State:
 		Hand the fact to all listeners. Raises JournalFault when the journal cannot be written while everything can still be
 		undone; later that fault is only reported, and what was begun is finished without a journal.
 		"""
+		if event.level is events.Level.ERROR and self.report.failed_in is None:
+			self.report.failed_in = self.phase
 		try:
 			self._emit(event)
 		except JournalFault as fault:

@@ -9,9 +9,9 @@ from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.held import REDIS_RETURNS
 from fmx_restart.engine.options import DRAINING, OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.plan import elapsed, is_worth_naming, most_left
+from fmx_restart.engine.plan import elapsed, is_worth_naming, likely, most_left
 from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
-from fmx_restart.engine.report import JobWait
+from fmx_restart.engine.report import JobWait, waited_to_their_end
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import live_workers, restless, runners, running_jobs, stray_horses
@@ -108,7 +108,8 @@ def wait_until_drained(operation: Operation) -> None:
 		operation.insist(operation.bench.queue.recall)
 		operation.insist(lambda: operation.keep_alive(now=True))
 		has_stood = operation.fence_stood  # one that lapsed meanwhile let workers go: look again
-	operation.emit(events.Drained(operation.bench.clock.now() - began, len(operation.report.waited_for)))
+	waited = len(waited_to_their_end(operation.report))
+	operation.emit(events.Drained(operation.bench.clock.now() - began, waited))
 
 
 def use_force(operation: Operation, draining: Draining) -> None:
@@ -130,6 +131,7 @@ class Draining(Parking):
 		self.named: tuple[events.RunningJob, ...] = ()  # those of them that people need to know
 		self.strays: list[HostProcess] = []
 		self.waits: dict[str, JobWait] = {}
+		self.usual: dict[str, float] = {}  # method → seconds that it took before; 0 where nobody knows
 		self.reported: tuple[float, object] = (
 			0.0,
 			None,
@@ -203,7 +205,8 @@ class Draining(Parking):
 		return any(running.worker in elsewhere for running in self.jobs)
 
 	def note_waits(self) -> None:
-		"""For the report: how long each job was waited for."""
+		"""For the report: how long each job was waited for, and which would be left running now."""
+		self.operation.report.still_running = [running.job for running in self.named]
 		seconds = self.bench.clock.now() - self.began
 		for running in self.named:
 			if running.job.id not in self.waits:
@@ -221,12 +224,20 @@ class Draining(Parking):
 		self.reported = (now + self.operation.options.report_every, jobs)
 		left = self.left()
 		pids = tuple(process.pid for process in self.strays)
-		workers = tuple(self.live)
-		self.operation.emit(events.StillRunning(workers, self.named, pids, dict(look.depths), max(0.0, left)))
+		workers, likely_left = tuple(self.live), self.likely_left(look.time)
+		self.operation.emit(
+			events.StillRunning(workers, self.named, pids, dict(look.depths), max(0.0, left), likely_left)
+		)
+
+	def likely_left(self, now: float) -> float | None:
+		"""Seconds, by how long finished jobs of these methods took. None where nothing can be said."""
+		methods = {running.job.method for running in self.named}
+		if new := methods - self.usual.keys():
+			self.usual.update({**dict.fromkeys(new, 0.0), **self.bench.queue.usual_durations(new)})
+		return likely((running.job for running in self.named), self.usual, now) if methods else None
 
 	def timeout(self) -> DrainTimeout:
 		"""The error that names what still runs; the report has it too."""
-		self.operation.report.still_running = [running.job for running in self.named]
 		names = "; ".join([*map(describe, self.named), *self.unnamed()])
 		options, seconds = self.operation.options, self.bench.clock.now() - self.began
 		waits = options.strategy is Strategy.WAIT_WORKERS

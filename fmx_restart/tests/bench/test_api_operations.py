@@ -191,7 +191,7 @@ class TestStopped(ApiTestCase):
 		told = self.wait_for_end(operation)
 		# Then it had both, says who asked, and nothing was restarted
 		self.assertEqual((asked["by"], asked["seconds"]), ("fmx-operator@example.com", 500.0))
-		self.assertEqual((told["status"], told["exit_code"], told["succeeded"]), ("Aborted", 130, False))
+		self.assertEqual((told["status"], told["exit_code"], told["succeeded"]), ("Cancelled", 130, False))
 		self.assertIn("fmx-operator@example.com", told["reason"])
 		self.assert_nothing_restarted(before)
 		# And what is over cannot be asked for anything
@@ -239,9 +239,9 @@ class TestNoWorkerFree(ApiTestCase):
 		known = self.journals()
 		key = uuid4().hex
 		operation = self.start_operation(idempotency_key=key)
-		self.assertEqual(self.client.post("cancel", operation=operation).message["status"], "Aborted")
+		self.assertEqual(self.client.post("cancel", operation=operation).message["status"], "Cancelled")
 		again = self.client.post("start", idempotency_key=key).message
-		self.assertEqual((again["operation"], again["status"]), (operation, "Aborted"))
+		self.assertEqual((again["operation"], again["status"]), (operation, "Cancelled"))
 		self.jobs.let_all_go()
 		self.assert_queue_moves()
 		self.assertEqual(self.journals(), known)

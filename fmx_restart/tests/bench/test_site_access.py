@@ -224,7 +224,7 @@ class TestWhatIsShown(SiteAccessCase):
 		self.assertEqual(manager.post("cancel", operation=theirs).status, FORBIDDEN)
 		self.assertEqual(manager.post("start", from_web=1).message["is_new"], False)
 		self.assertEqual(control.get("status", operation=theirs).message["status"], "Queued")
-		self.assertEqual(control.post("cancel", operation=theirs).message["status"], "Aborted")
+		self.assertEqual(control.post("cancel", operation=theirs).message["status"], "Cancelled")
 		# And one of its own, which the other site's worker launches
 		own = manager.post("start", wait_workers_timeout=300).message["operation"]
 		short.let_go()

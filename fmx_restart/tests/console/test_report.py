@@ -94,10 +94,11 @@ class TestReport(unittest.TestCase):
 			"bench-workers:short 101 → 201 down 1.8 s",
 			"bench-workers:long already stopped, left alone",
 			"400 before + 12 arrived = 2 finished, 410 waiting, 0 lost",
-			"0 of 412 jobs lost",
 		):
 			self.assertIn(part, text)
-		self.assertTrue(text.endswith("\nDone."))
+		self.assertTrue(
+			text.endswith("\nDone in 1 min 15 s. All 412 jobs accounted for. Web gave no answer for 5.5 s.")
+		)
 
 	def test_a_fence_that_lapsed_and_old_workers_that_were_left_are_named(self):
 		report = replace(done(), lapses=[Lapse(Phase.MIGRATE, 41.0)], old_workers=["pid 500 on host-2"])
@@ -123,7 +124,7 @@ class TestReport(unittest.TestCase):
 		text = self.text(replace(done(), outcome=Phase.FAILED, failure=failure, processes=[change]))
 		self.assertIn("bench-web:web 100 → -", text)
 		self.assertTrue(text.endswith("Failed: 1 of 3 processes failed: bench-web:web."))
-		self.assertNotIn("Done.", text)
+		self.assertNotIn("Done", text)
 
 	def test_a_rolling_restart_that_stopped_names_those_that_stay_in_service(self):
 		began = ProcessChange("worker-1", ProcessKind.WORKER, 101)
@@ -135,6 +136,18 @@ class TestReport(unittest.TestCase):
 		text = self.text(replace(done(), waited_for=[], processes=[], left_alone=[], account=None))
 		for title in ("Jobs it waited for", "Jobs it killed", "Processes", "Jobs\n"):
 			self.assertNotIn(title, text)
+
+	def test_a_job_that_was_killed_or_left_running_is_not_said_to_have_been_waited_for(self):
+		for part, title in (("interrupted", "Jobs it killed"), ("still_running", "Jobs left running")):
+			text = self.text(replace(done(), **{part: [JOB]}))
+			self.assertNotIn("Jobs it waited for", text)
+			self.assertIn(title, text)
+		self.assertNotIn("Jobs it waited for", self.text(replace(done(), waited_for=[JobWait(JOB, 0.0)])))
+
+	def test_a_failure_names_the_phase_in_which_it_showed(self):
+		failure = Failure("ProcessFault", "1 of 3 processes failed: web.", "")
+		report = replace(done(), outcome=Phase.FAILED, failure=failure, failed_in=Phase.VERIFY)
+		self.assertTrue(self.text(report).endswith("Failed in Verify: 1 of 3 processes failed: web."))
 
 	def test_jobs_that_were_killed_are_named_with_their_id_and_whether_they_are_back(self):
 		report = replace(done(), interrupted=[JOB], requeued=[JOB.id])
@@ -148,7 +161,6 @@ class TestReport(unittest.TestCase):
 		for part in ("1 finished", "1 failed", "1 waiting", "1 running", "1 put back", "1 interrupted"):
 			self.assertIn(part, text)
 		self.assertIn("1 removed, 1 lost", text)
-		self.assertIn("1 of 10 jobs lost", text)
 		self.assertIn("2 jobs had been lost before this operation (not touched)", text)
 
 

@@ -79,7 +79,7 @@ class TestOwnView(unittest.TestCase):
 		for name in (OTHER, SECRET, "/home/", "app1", "4711", "kwargs", "sh -c"):
 			self.assertNotIn(name, told)
 		self.assertEqual((row["status"], row["failure"], row["exit_code"]), ("Failed", "MigrationFailed", 6))
-		self.assertEqual((row["jobs_waited_for"], row["jobs_interrupted"], row["jobs_lost"]), (2, 2, 1))
+		self.assertEqual((row["jobs_waited_for"], row["jobs_interrupted"], row["jobs_lost"]), (0, 2, 1))
 		self.assertEqual(
 			[it["site"] for it in row["jobs"] if it["part"] == "Waited For"], [OWN, "another site"]
 		)

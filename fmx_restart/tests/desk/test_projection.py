@@ -14,7 +14,7 @@ from fmx_restart.adapters.journal import facts_in, without_repetitions
 from fmx_restart.desk.projection import MOST_WAITED, JournalProjection, project
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
-from fmx_restart.engine.errors import DrainTimeout
+from fmx_restart.engine.errors import DrainTimeout, Interrupted, ProcessFault
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
@@ -131,6 +131,40 @@ class TestProjection(unittest.TestCase):
 		self.assertEqual((row["reason"], row["remedy"]), (str(raised.exception), raised.exception.hint))
 		self.assertIn(("Still Running", "job-1"), [(job["part"], job.get("job_id")) for job in row["jobs"]])
 		self.assertIn(row["reason"], row["log"])
+
+	def test_one_that_was_stopped_in_the_drain_is_cancelled_and_its_jobs_run_on(self):
+		self.bench.queue.enqueue("job-1", queue="short", seconds=900)
+		operation = self.recorded()
+		stop = operation.run.operation.stop_requested.set
+		operation.run.operation.listen(
+			lambda event: stop() if isinstance(event, events.StillRunning) else None
+		)
+		with self.assertRaises(Interrupted):
+			operation.go()
+		row = operation.row()
+		self.assertEqual((row["status"], row["phase"], row["exit_code"]), ("Cancelled", "Cancelled", 130))
+		self.assertEqual((row["jobs_waited_for"], row["failed_in"]), (0, ""))
+		self.assertIn(("Still Running", "job-1"), [(job["part"], job["job_id"]) for job in row["jobs"]])
+		self.assertRegex(
+			row["headline"], r"^Cancelled after .*: nothing was restarted\. 1 job left running\.$"
+		)
+		self.assertEqual(json.loads(operation.lines[-1])["report"]["outcome"], "Aborted")
+
+	def test_a_failure_is_marked_in_the_phase_in_which_it_showed(self):
+		self.bench.processes["web"].crashes_at_start = True
+		operation = self.recorded()
+		with self.assertRaises(ProcessFault):
+			operation.go()
+		row = operation.row()
+		self.assertEqual(row["status"], "Failed")
+		self.assertIn(row["failed_in"], ("Restart", "Verify"))
+		self.assertEqual(row["phases"][-1]["phase"], "Audit")
+		self.assertIn(f"Failed in {row['failed_in']} after", row["headline"])
+		# And a journal of a version whose report does not tell it says the same
+		last = json.loads(operation.lines[-1])
+		del last["report"]["failed_in"]
+		operation.lines[-1] = json.dumps(last)
+		self.assertEqual(operation.row()["failed_in"], row["failed_in"])
 
 	def test_jobs_that_were_killed_and_put_back_are_named_twice(self):
 		self.bench.queue.enqueue("job-1", queue="short", seconds=900)

@@ -9,12 +9,6 @@ from importlib.util import find_spec
 
 from fmx_restart.engine.errors import QueueUnreachable
 
-if find_spec("frappe"):
-	import frappe
-
-	from fmx_restart import api
-	from fmx_restart.desk import refusals
-
 FUNCTIONS = (
 	*("preview", "start", "status", "feed", "history", "cancel", "extend", "force"),
 	*("workers", "findings", "charts"),
@@ -28,6 +22,11 @@ def some_function(operation: str, seconds: float = 1.0) -> None:
 @unittest.skipUnless(find_spec("frappe"), "it answers through Frappe")
 class TestRefusals(unittest.TestCase):
 	def setUp(self) -> None:
+		global frappe, refusals  # other tests in this process must find none where they look for none
+		import frappe
+
+		from fmx_restart.desk import refusals
+
 		for name in ("response", "flags"):
 			setattr(frappe.local, name, frappe._dict())
 		frappe.local.message_log = []
@@ -51,7 +50,9 @@ class TestRefusals(unittest.TestCase):
 
 	def test_an_argument_that_is_missing_is_named(self):
 		error = self.refused("seconds")
-		self.assertEqual((error["code"], error["message"]), ("MissingArgument", "The argument operation is missing."))
+		self.assertEqual(
+			(error["code"], error["message"]), ("MissingArgument", "The argument operation is missing.")
+		)
 
 	def test_what_frappe_takes_from_a_request_for_itself_is_no_argument(self):
 		refusals.check_arguments(some_function, ["operation", "cmd", "csrf_token", "sid", "_lang", "_"])
@@ -82,7 +83,9 @@ class TestRefusals(unittest.TestCase):
 			with self.subTest(code=code):
 				frappe.local.response = frappe._dict()
 				refusals.answer_with_error(kind("why"))
-				self.assertEqual(frappe.local.response["error"], {"code": code, "message": "why", "remedy": ""})
+				self.assertEqual(
+					frappe.local.response["error"], {"code": code, "message": "why", "remedy": ""}
+				)
 
 	def test_what_nobody_foresaw_says_nothing_of_itself(self):
 		refusals.answer_with_error(KeyError("password"))
@@ -99,6 +102,10 @@ class TestRefusals(unittest.TestCase):
 @unittest.skipUnless(find_spec("frappe"), "it answers through Frappe")
 class TestApi(unittest.TestCase):
 	def test_frappe_hands_over_every_argument_so_that_none_is_dropped_in_silence(self):
+		import frappe
+
+		from fmx_restart import api
+
 		for name in FUNCTIONS:
 			function = getattr(api, name)
 			handed = frappe.get_newargs(function, {"cmd": name, "wait_worker_timeout": 900})

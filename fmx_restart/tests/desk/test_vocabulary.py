@@ -43,12 +43,14 @@ class TestVocabulary(unittest.TestCase):
 	def test_each_strategy_and_each_phase_has_its_words(self):
 		self.assertEqual(self.offered.keys(), {strategy.value for strategy in Strategy})
 		phases = self.vocabulary.phases()
-		self.assertEqual(phases.keys(), {"Queued", *(phase.value for phase in Phase)})
+		self.assertEqual(phases.keys(), {"Queued", "Cancelled", *(phase.value for phase in Phase)})
 		self.assertTrue(all(row["label"] and row["text"] for row in phases.values()))
 
 	def test_phases_are_called_as_they_are_in_journals_where_nobody_has_translated_them(self):
 		labels = self.vocabulary.phase_labels()
-		self.assertEqual(labels, {name: name for name in ("Queued", *(phase.value for phase in Phase))})
+		self.assertEqual(
+			labels, {name: name for name in ("Queued", "Cancelled", *(phase.value for phase in Phase))}
+		)
 
 	def test_each_ending_of_the_wait_has_its_words(self):
 		texts = self.vocabulary.at_deadlines()

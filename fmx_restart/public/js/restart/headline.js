@@ -7,25 +7,17 @@ export function headline_of(doc) {
 			return phase_text("Queued");
 		case "Running":
 			return phase_text(doc.phase) || doc.phase;
-		case "Done":
-			return done(doc);
 		default:
-			return doc.failure === "NeverLaunched" ? __("Never launched") : ended(doc);
+			return doc.failure === "NeverLaunched" ? __("Never launched") : doc.headline || ended(doc);
 	}
 }
 
-function done(doc) {
-	const jobs = doc.jobs_before + doc.jobs_arrived;
-	return jobs
-		? __("Done in {0}: {1} of {2} jobs lost", [span(doc.duration), doc.jobs_lost, jobs])
-		: __("Done in {0}", [span(doc.duration)]);
-}
-
+/** Of rows that were written before the server wrote a sentence. */
 function ended(doc) {
 	const phases = (doc.phases || []).filter((row) => row.phase !== doc.status);
 	const last = phases.length ? phases[phases.length - 1].phase : "";
 	const label = phase_label(doc.status);
-	return last
+	return last && doc.status !== "Done"
 		? __("{0} after {1}, in phase {2}", [label, span(doc.duration), phase_label(last)])
 		: __("{0} after {1}", [label, span(doc.duration)]);
 }
