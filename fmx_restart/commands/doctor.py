@@ -15,6 +15,7 @@ import click
 from fmx_restart.commands.parameters import sites_of, typed_before
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.doctor import console, report
+from fmx_restart.console.say import is_dumb, put
 from fmx_restart.console.say import say as show
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.examination import Examination
@@ -93,7 +94,7 @@ def named_sites(named: str | None) -> list[str]:
 	if not named or named == "all":
 		return []
 	if not (Path(named) / "site_config.json").exists():
-		click.secho(f"Site {named} does not exist!", fg="yellow", err=True)
+		show(f"Site {named} does not exist!", fg="yellow", err=True)
 		raise click.exceptions.Exit(NO_SUCH_SITE)
 	return [named]
 
@@ -106,7 +107,7 @@ def examine(call: Call, named: list[str]) -> Examination:
 	else:
 		examination = with_frappe_lines(view, site_of_frappe_lines(call, named))
 	if call.as_json and not call.fix:
-		click.echo(json.dumps(examination.as_dict()))
+		put(json.dumps(examination.as_dict()))
 	elif not call.as_json:
 		show_examination(examination, call.quiet)
 	return examination
@@ -128,12 +129,12 @@ def with_frappe_lines(view: BenchView, site: str | None) -> Examination:
 		probe.start(view)
 	deadline = time.monotonic() + patience()
 	examination = run_checks(view)
-	click.echo(HEAD)
+	put(HEAD)
 	for probe in probes:
 		probe.is_over(deadline)
 		for line in tuple(probe.answers):
-			click.echo(line)
-	click.echo()
+			put(line)
+	put("")
 	return examination
 
 
@@ -150,7 +151,7 @@ def watch(call: Call, named: Sequence[str]) -> None:
 	screen = console()
 	look = lambda: report(one_look(named, call.checks), quiet=call.quiet)  # noqa: E731
 	try:
-		if not screen.is_terminal:
+		if not screen.is_terminal or is_dumb():
 			while True:
 				screen.print(look(), soft_wrap=True)
 				sys.stdout.flush()
@@ -183,7 +184,7 @@ def repair(examination: Examination, new_view: Callable[[], BenchView], call: Ca
 	]
 	after = run_checks(new_view(), call.checks) if done else examination
 	if call.as_json:
-		click.echo(json.dumps({**after.as_dict(), "fixed": done}))
+		put(json.dumps({**after.as_dict(), "fixed": done}))
 	elif done:
 		console().print("\nAfter that:", report(after, quiet=call.quiet), soft_wrap=True)
 	else:
@@ -205,7 +206,7 @@ def is_done(step: Step, say: Callable[[str], None]) -> bool:
 		say(f"  {step.act()}")
 		return True
 	except OperationError as error:
-		click.secho(printable_lines(f"  Error: {error}"), fg="red", err=True)
+		show(f"  Error: {error}", fg="red", err=True)
 		if error.hint:
 			show(f"  {error.hint}", err=True)
 		return False

@@ -6,12 +6,10 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 
-import click
-
 from fmx_restart.adapters.history import PastOperation, past_operations
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.columns import columns
-from fmx_restart.console.say import say
+from fmx_restart.console.say import put, say
 from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine.format import span
 
@@ -23,7 +21,7 @@ def run(limit: int, as_json: bool) -> None:
 	with exit_on_error():
 		operations = past_operations(journal_folder(), limit + 1)
 	if as_json:
-		click.echo(json.dumps([asdict(operation) for operation in operations[:limit]]))
+		put(json.dumps([asdict(operation) for operation in operations[:limit]]))
 	else:
 		say("\n".join(lines(operations, limit)))
 

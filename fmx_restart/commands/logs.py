@@ -6,10 +6,8 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
 
-import click
-
 from fmx_restart.commands.restart import exit_on_error
-from fmx_restart.console.say import say
+from fmx_restart.console.say import put, say
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import LogTail, Process
@@ -33,9 +31,7 @@ def run(program: str | None, count: int, as_json: bool) -> None:
 		names = chosen(program, manager.list())
 		tails = {name: manager.log_tails(name, count) for name in names}
 	if as_json:
-		click.echo(
-			json.dumps({"logs": [asdict(log) for log in logs_of(tails)], "without_log": silent(tails)})
-		)
+		put(json.dumps({"logs": [asdict(log) for log in logs_of(tails)], "without_log": silent(tails)}))
 	else:
 		say("\n".join(lines(tails)))
 

@@ -27,7 +27,6 @@ from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.options import Options
 
 ENDS_WITHIN = 5.0  # seconds between an operation's last fact and the end of its process
-SHOW_CURSOR = "\x1b[?25h"  # a live table hides it
 ASKED = "Asked the operation to stop. It undoes what it did, or finishes what it began. A second Ctrl-C leaves it running."
 LEFT = "Operation {} was asked to stop and is still running. Watch it: bench safe-restart attach"
 
@@ -101,7 +100,9 @@ def watch_apart(
 		failure = viewer().watch(source, after)
 		wait_for_end(process)
 		if failure:
-			raise error_of(failure, output)
+			error = error_of(failure, output)
+			error.is_in_report = True
+			raise error
 	finally:
 		interrupts.restore()
 		let_go_of_closed_streams()
@@ -138,8 +139,7 @@ class Interrupts:
 
 	def leave(self) -> None:
 		"""Never returns. The main program may be waiting for a terminal that nobody reads: nothing here does."""
-		is_terminal = os.isatty(1)
-		text = f"{SHOW_CURSOR if is_terminal else ''}\n{LEFT.format(self.operation)}\n"
+		text = f"\n{LEFT.format(self.operation)}\n"
 		if select.select([], [2], [], 0)[1]:
 			os.write(2, text.encode())
 		os._exit(130)

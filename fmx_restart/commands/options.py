@@ -145,7 +145,9 @@ DETACH = click.Option(
 )
 YES = click.Option(["--yes"], is_flag=True, help="Skip the confirmation prompt.")
 JSON_LINES = click.Option(
-	["--json", "as_json"], is_flag=True, help="Emit JSON Lines; the last line is the report."
+	["--json", "as_json"],
+	is_flag=True,
+	help="Emit JSON Lines; the last line has the report and the exit code.",
 )
 VERBOSE = click.Option(
 	["--wait-workers-verbose"], is_flag=True, help="Show parked workers too while waiting."
@@ -191,8 +193,8 @@ PLAN_SECTIONS = {**SECTIONS, "Output": (JSON,)}
 
 #: Whoever turns a restart into its plan may leave them there
 WITHOUT_EFFECT_ON_PLAN = tuple(
-	click.Option([name], is_flag=True, hidden=True)
-	for name in ("--yes", "--detach", "--wait-workers-verbose")
+	click.Option([*names], is_flag=True, hidden=True)
+	for names in (("--yes",), ("--detach",), ("-v", "--wait-workers-verbose"))
 )
 #: What a subcommand does by its name. These flags are older; scripts use them.
 FORMER = (

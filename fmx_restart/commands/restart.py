@@ -5,6 +5,7 @@ imported once the first line is told (tests/commands/test_first_line.py).
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import time
@@ -18,7 +19,7 @@ import click
 
 from fmx_restart.adapters.bench import refuse_unknown_sites
 from fmx_restart.commands.parameters import Action, Invocation, Parameters, invocation, options
-from fmx_restart.console.say import say
+from fmx_restart.console.say import STDERR, STDOUT, is_dumb, put, say, styled
 from fmx_restart.current_bench import journal_folder, next_operation_id
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.options import Options
@@ -43,7 +44,7 @@ GOES_ON = (
 def run(context: click.Context, parameters: Parameters) -> None:
 	"""The callback of bench safe-restart. `parameters`: as click has read them."""
 	called = invocation(context, parameters)
-	with exit_on_error():
+	with exit_on_error(as_json=called.as_json):
 		if called.order is not None:
 			carry_out(order_of(called.order), called)
 		elif called.action is Action.PLAN:
@@ -115,8 +116,7 @@ def tell_first_line() -> None:
 	"""Not to a terminal or a pipe that takes nothing just now: that must not keep the operation from beginning."""
 	with suppress(OSError, ValueError):  # standard output was closed
 		if select.select([], [1], [], 0)[1]:
-			time_of_day = click.style(f"{datetime.now():%H:%M:%S}", dim=True)
-			click.echo(f"{time_of_day}  {FIRST_LINE}")
+			click.echo(f"{styled(f'{datetime.now():%H:%M:%S}', dim=True)}  {FIRST_LINE}")
 
 
 def viewer(called: Invocation) -> Viewer:
@@ -160,14 +160,18 @@ def leaving(called: Invocation, id: str) -> Callable[[events.Event], None]:
 
 def listener(called: Invocation, clock: Callable[[], float]) -> Listener:
 	"""`clock`: when a fact happened, in seconds since the epoch."""
-	from fmx_restart.console.listeners import JsonLines, PlainLines
-
 	if called.as_json:
-		return JsonLines(clock)
-	if is_terminal(sys.stdout) and not called.detach:
-		from fmx_restart.console.live import LiveTerminal
+		from fmx_restart.console.machine_lines import JsonLines
 
-		return LiveTerminal(verbose=called.verbose, clock=clock)
+		return JsonLines(clock)
+	if is_terminal(sys.stdout) and not called.detach and not is_dumb():
+		from fmx_restart.console.live import LiveTerminal
+		from fmx_restart.console.sentences import on_ctrl_c, on_ctrl_c_in_view
+
+		hint = on_ctrl_c if called.action is Action.RESTART else on_ctrl_c_in_view
+		return LiveTerminal(verbose=called.verbose, clock=clock, on_ctrl_c=hint)
+	from fmx_restart.console.listeners import PlainLines
+
 	return PlainLines(verbose=called.verbose, clock=clock)
 
 
@@ -177,16 +181,37 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 @contextmanager
-def exit_on_error() -> Iterator[None]:
-	"""The edge: what happened and what to type next on stderr, and the error's own exit code."""
+def exit_on_error(*, as_json: bool = False) -> Iterator[None]:
+	"""
+	The edge: what happened and what to type next on stderr, and the error's own exit code. `as_json`: what no fact has told
+	becomes a last line for programs. What the report has told is not told again where both streams are one.
+	"""
 	try:
 		yield
 	except OperationError as error:
 		with suppress(OSError):  # whoever closed standard error gets the exit code all the same
-			click.secho(printable_lines(f"Error: {error}"), fg="red", err=True)
-			if error.hint:
-				say(error.hint, err=True)
+			if as_json and not error.is_in_report:
+				tell_programs(error)
+			if not (error.is_in_report and are_streams_one()):
+				say(f"Error: {error}", fg="red", err=True)
+				if error.hint:
+					say(error.hint, err=True)
 		raise click.exceptions.Exit(error.exit_code) from error
+
+
+def are_streams_one() -> bool:
+	"""Standard output and error go to one terminal, or one pipe."""
+	try:
+		return os.path.sameopenfile(STDOUT, STDERR)
+	except OSError:
+		return False
+
+
+def tell_programs(error: OperationError) -> None:
+	"""The only line of a command that could not do what was typed, or the last one where no report came."""
+	from fmx_restart.console.machine_lines import error_line
+
+	click.echo(error_line(error))
 
 
 def show_plan(wanted: Options, as_json: bool) -> None:
@@ -195,10 +220,12 @@ def show_plan(wanted: Options, as_json: bool) -> None:
 
 	plan = plan_restart(wanted)
 	if as_json:
-		import json
 		from dataclasses import asdict
 
-		click.echo(json.dumps(asdict(plan)))
+		from fmx_restart.console.machine_lines import answer_line
+		from fmx_restart.console.plan import plan_sentence
+
+		put(answer_line(plan_sentence(plan), asdict(plan)))
 		return
 	for line in plan_lines(plan, wanted):
 		say(line)

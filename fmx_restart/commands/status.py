@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import click
-
 from fmx_restart.console.columns import columns
-from fmx_restart.console.say import say
+from fmx_restart.console.machine_lines import answer_line
+from fmx_restart.console.say import put, say
 from fmx_restart.doctor.checks.workers import WorkerRow
 from fmx_restart.doctor.programs import ProcessRow, ProgramRow, Programs
 from fmx_restart.engine.errors import QueueUnreachable
@@ -37,14 +35,14 @@ def show_status(as_json: bool, *, verbose: bool = False) -> None:
 			say("\n".join(program_lines(read_programs(), verbose=verbose)))
 		raise
 	if as_json:
-		click.echo(json.dumps(asdict(status)))
+		put(answer_line(first_line(status), asdict(status)))
 	else:
 		say("\n".join(lines(status, verbose=verbose)))
 
 
 def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	"""What holds the bench, what died and was not recovered, then programs, workers and queues."""
-	yield f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
+	yield first_line(status)
 	suspension = status.look.suspension
 	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue is running."
 	for operation, host in status.unfinished.items():
@@ -56,6 +54,11 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	yield from worker_lines(status, verbose=verbose)
 	depths = ", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items()))
 	yield f"\nQueued: {depths or '-'}"
+
+
+def first_line(status: Status) -> str:
+	"""Whether an operation holds the bench, and which."""
+	return f"Operation {describe(status.holder)}" if status.holder else "No operation holds this bench."
 
 
 def program_lines(programs: Programs, *, verbose: bool = False) -> Iterator[str]:

@@ -298,5 +298,5 @@ def error_of(failure: Failure, output: Path) -> OperationError:
 		)
 	else:
 		error = OperationError(failure.message, hint=failure.hint)
-	error.exit_code = code
+	error.exit_code, error.name = code, failure.type
 	return error

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fmx_restart.console.say import STDOUT, go_nowhere
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import DETAILS, Finding, Severity
 from fmx_restart.engine.format import count, span
@@ -67,8 +68,16 @@ WIDE = 240
 
 def console() -> Console:
 	"""For stdout as it is now. A pipe has no width of its own."""
-	console = Console(highlight=False)
-	return console if console.is_terminal else Console(highlight=False, width=WIDE)
+	console = Screen(highlight=False)
+	return console if console.is_terminal else Screen(highlight=False, width=WIDE)
+
+
+class Screen(Console):
+	"""One whose reader may leave at any time, as head does: the exit code tells what was found, not who has read it."""
+
+	def on_broken_pipe(self) -> None:
+		self.quiet = True
+		go_nowhere(STDOUT)
 
 
 def report(examination: Examination, *, quiet: bool = False) -> RenderableType:

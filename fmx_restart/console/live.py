@@ -6,20 +6,24 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from fmx_restart.console.headline import headline
+from fmx_restart.console.region import Region
 from fmx_restart.console.report import report_lines
-from fmx_restart.console.sentences import sentence
+from fmx_restart.console.sentences import Reasons, details, on_ctrl_c, sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.format import span
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plain_text import printable_lines
 from fmx_restart.engine.ports import Worker
 
+DRAW_EVERY = 0.25  # seconds: running times run
+WIDE = 100  # columns from which on a worker's state has one of its own
+END_COLOURS = {events.Level.INFO: "green"}
 LEVEL_COLOURS = {events.Level.WARNING: "yellow", events.Level.ERROR: "red"}
 STATE_STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started": "cyan"}
 
@@ -30,40 +34,59 @@ class LiveTerminal:
 		console: Console | None = None,
 		verbose: bool = False,
 		clock: Callable[[], float] = time.time,
+		on_ctrl_c: Callable[[Phase], str] = on_ctrl_c,
 	) -> None:
-		"""`verbose`: the table also names parked workers. `clock`: when a fact happened, since the epoch."""
+		"""
+		`verbose`: the table also names parked workers. `clock`: when a fact happened, since the epoch. `on_ctrl_c`: what
+		Ctrl-C does in a phase.
+		"""
 		self.console = console or Console(highlight=False)
-		self.verbose, self.clock = verbose, clock
-		self.live: Live | None = None
-		self.table: DrainTable | None = None  # the newest, as long as it is not drawn
+		self.verbose, self.clock, self.on_ctrl_c = verbose, clock, on_ctrl_c
+		self.region = Region(self.console)
+		self.phase: Phase | None = None  # none before the operation begins, and after its end
+		self.table: DrainTable | None = None
+		self.reasons = Reasons()
+		self._drawn_at = 0.0
 
 	def __call__(self, event: events.Event) -> None:
 		if isinstance(event, events.StillRunning):
-			self.table = DrainTable(event, self.verbose, self.clock())
+			self.table, self._drawn_at = DrainTable(event, self.verbose, self.clock()), 0.0
 			return
-		self.hide()
+		self.table, self._drawn_at = None, 0.0
+		self.note_phase(event)
 		if isinstance(event, events.Ended):
-			self.console.print(self.report(event))
-		elif text := printable_lines(sentence(event)):
+			self.region.print(self.report(event))
+			return
+		lines = [self.reasons.without_repetition(event, sentence(event)), *self.details(event)]
+		for text in filter(None, map(printable_lines, lines)):
 			time_of_day = datetime.fromtimestamp(self.clock())
-			self.console.print(f"[dim]{time_of_day:%H:%M:%S}[/]  {self.coloured(event, text)}")
+			self.region.print(f"[dim]{time_of_day:%H:%M:%S}[/]  {self.coloured(event, text)}")
+
+	def note_phase(self, event: events.Event) -> None:
+		"""What Ctrl-C does depends on it."""
+		if isinstance(event, events.OperationStarted):
+			self.phase = Phase.PREFLIGHT
+		elif isinstance(event, events.PhaseEntered):
+			self.phase = event.phase
+		elif isinstance(event, events.Ended):
+			self.phase = None
+
+	def details(self, event: events.Event) -> list[str]:
+		"""What is shown only if someone asked for more."""
+		return details(event) if self.verbose else []
 
 	def caught_up(self) -> None:
-		"""No fact is left to be shown: draw the table, where the newest fact is one."""
-		table, self.table = self.table, None
-		if table is None:
+		"""No fact is left to be shown: draw the table, where the newest fact is one, and what Ctrl-C does."""
+		if self.phase is None or time.monotonic() - self._drawn_at < DRAW_EVERY:
 			return
-		if self.live is None:
-			self.live = Live(table, console=self.console, refresh_per_second=4, transient=True)
-			self.live.start()
-		self.live.update(table)
+		self._drawn_at = time.monotonic()
+		hint = Text(self.on_ctrl_c(self.phase), "dim", no_wrap=True, overflow="ellipsis")
+		self.region.draw(Group(self.table, hint) if self.table else hint)
 
 	def hide(self) -> None:
-		"""Take the moving table away, so that lines can be printed below."""
-		self.table = None
-		if self.live is not None:
-			self.live.stop()
-			self.live = None
+		"""Take away what is drawn, so that others can print."""
+		self.region.erase()
+		self._drawn_at = 0.0
 
 	@staticmethod
 	def coloured(event: events.Event, text: str) -> str:
@@ -76,11 +99,12 @@ class LiveTerminal:
 
 	@staticmethod
 	def report(event: events.Ended) -> Text:
-		"""The report; its last line is green if all went well."""
+		"""The report; its last line is green if all went well, yellow if a job was killed."""
 		lines = [printable_lines(line) for line in report_lines(event.report)]
-		done = event.report.outcome is Phase.DONE
-		body = Text("\n".join(lines[:-1]) + "\n" if done else "\n".join(lines))
-		return body.append(lines[-1], style="bold green") if done else body
+		if event.report.outcome is not Phase.DONE:
+			return Text("\n".join(lines))
+		colour = END_COLOURS.get(headline(event.report).level, "yellow")
+		return Text("\n".join(lines[:-1]) + "\n").append(lines[-1], style=f"bold {colour}")
 
 
 class DrainTable:
@@ -90,37 +114,45 @@ class DrainTable:
 		"""`happened`: when the fact happened, in seconds since the epoch."""
 		self.event, self.verbose, self.happened = event, verbose, happened
 
-	def __rich__(self) -> Group:
+	def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
 		passed = max(0.0, time.time() - self.happened)
 		depths = "  ".join(f"{queue} {depth}" for queue, depth in sorted(self.event.depths.items()))
 		left = span(max(0.0, self.event.left - passed))
 		queued = Text(f"Queued: {printable_lines(depths)}", "dim")
-		return Group(self.table(passed), queued, Text(f"Gives up in {left}", "dim"))
+		yield self.table(passed, is_wide=options.max_width >= WIDE)
+		yield queued
+		yield Text.assemble((self.guess(passed), "bold"), (f"Gives up in {left}", "dim"))
 
-	def table(self, passed: float) -> Table:
+	def guess(self, passed: float) -> str:
+		"""How long the jobs are likely to take; nothing once they take longer than that."""
+		left = (self.event.likely or 0.0) - passed
+		return f"Likely {span(left)} more. " if left > 0 else ""
+
+	def table(self, passed: float, *, is_wide: bool) -> Table:
 		"""The jobs that are waited for. `passed`: seconds since the operation looked."""
-		table = Table(
-			"Worker", "State", "Site / job", "Running", "At most", box=None, header_style="bold dim"
-		)
+		table = Table(box=None, header_style="bold dim", pad_edge=False)
+		for name in ("Worker", *(["State"] if is_wide else []), "Site / job", "Running", "At most"):
+			table.add_column(name, no_wrap=name != "Site / job", overflow="fold")
 		jobs = {running.worker: running for running in self.event.jobs}
 		for worker in sorted(self.event.workers, key=lambda worker: worker.name not in jobs):
 			running = jobs.pop(worker.name, None)
 			if running or self.verbose:
-				table.add_row(*self.row(worker, running, passed))
+				table.add_row(*self.row(worker, running, passed, is_wide))
 		for running in jobs.values():
-			table.add_row(*self.row(None, running, passed))
+			table.add_row(*self.row(None, running, passed, is_wide))
 		for pid in self.event.orphans:
-			table.add_row(f"pid {pid}", Text("orphan", "red"), "a job process without its worker", "", "")
+			state = [Text("orphan", "red")] if is_wide else []
+			table.add_row(f"pid {pid}", *state, "a job process without its worker", "", "")
 		return table
 
 	@staticmethod
-	def row(worker: Worker | None, running: events.RunningJob | None, passed: float) -> tuple:
+	def row(worker: Worker | None, running: events.RunningJob | None, passed: float, is_wide: bool) -> tuple:
 		"""One worker and its job; a job without its worker is shown as such."""
 		name = escape(f"{','.join(worker.queues)} (pid {worker.pid})") if worker else "worker is gone"
 		state = worker.state.value if worker else "gone"
-		styled = Text(state, STATE_STYLES.get(state, "red"))
+		states = [Text(state, STATE_STYLES.get(state, "red"))] if is_wide else []
 		if not running:
-			return name, styled, "", "", ""
+			return name, *states, "" if is_wide else state, "", ""
 		most = None if running.most_left is None else max(0.0, running.most_left - passed)
 		job = escape(f"{running.job.site} / {running.job.method}")
-		return name, styled, job, span((running.elapsed or 0) + passed), span(most)
+		return name, *states, job, span((running.elapsed or 0) + passed), span(most)

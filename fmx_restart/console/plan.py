@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
 MIGRATION_STORY = "The sites are migrated before the restart. {}"
 DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
@@ -68,20 +71,33 @@ def about_web(plan: Plan) -> str:
 
 
 def to_restart(plan: Plan) -> str:
-	"""The programs by name."""
-	names = ", ".join(process.name for process in plan.restart)
+	"""The programs by what they are."""
+	names = short_names(plan.restart)
 	if not names:
 		return "" if plan.reloads else "No process to restart."
 	return f"{count(len(plan.restart), 'process')} to restart: {names}."
 
 
 def to_reload(plan: Plan) -> str:
-	"""Workers whose processes stay, by name."""
+	"""Workers whose processes stay."""
 	if not plan.reloads:
 		return ""
 	verb = "reloads" if len(plan.reloads) == 1 else "reload"
-	names = ", ".join(process.name for process in plan.reloads)
-	return f"{count(len(plan.reloads), 'worker')} {verb} in place: {names}."
+	return f"{count(len(plan.reloads), 'worker')} {verb} in place."
+
+
+def short_names(processes: Iterable[Process]) -> str:
+	"""As "web, socketio, scheduler, 2 workers"; a program of another kind by its name."""
+	kinds: Counter[str] = Counter()
+	others = []
+	for process in processes:
+		if process.kind is ProcessKind.OTHER:
+			others.append(process.name)
+		else:
+			kinds[process.kind.value] += 1
+	return ", ".join(
+		[*(kind if number == 1 else count(number, kind) for kind, number in kinds.items()), *others]
+	)
 
 
 def exceptions(plan: Plan) -> list[str]:

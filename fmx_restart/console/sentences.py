@@ -39,6 +39,52 @@ def sentence(event: events.Event) -> str:
 	return f"{PREFIXES[event.level]}{text}" if text else ""
 
 
+def details(event: events.Event) -> list[str]:
+	"""What else there is to say of an event to someone who asked for more: full names, and each worker's state."""
+	if isinstance(event, events.Planned):
+		plan = event.plan
+		names = ", ".join(process.name for process in (*plan.restart, *plan.reloads, *plan.left_alone))
+		return [f"Programs: {names}"] if names else []
+	if isinstance(event, events.StillRunning):
+		return [
+			f"{worker.name[:12]} pid {worker.pid} {worker.state.value}: {', '.join(worker.queues)}"
+			for worker in event.workers
+		]
+	return []
+
+
+def on_ctrl_c(phase: Phase) -> str:
+	"""What Ctrl-C does to the operation that this terminal shows."""
+	if phase.can_be_undone:
+		return "Ctrl-C: stop; nothing is restarted yet"
+	if phase is Phase.MIGRATE:
+		return "Ctrl-C: stop after this site; then everything is restarted"
+	if phase is Phase.HANDOVER:
+		return "Ctrl-C: stop before the next worker; the others keep the old code"
+	return "Ctrl-C: too late to stop, the restart is finished; twice: leave it running"
+
+
+def on_ctrl_c_in_view(phase: Phase) -> str:
+	"""Of a terminal that only watches."""
+	return "Ctrl-C: end this view; the operation continues"
+
+
+class Reasons:
+	"""Which reasons a person has read: the same one is not given again when what it announced happens."""
+
+	def __init__(self) -> None:
+		self._told: set[tuple[str, str]] = set()
+
+	def without_repetition(self, event: events.Event, text: str) -> str:
+		"""The sentence of the event, or a shorter one where its reason was told before."""
+		reason = getattr(event, "reason", ""), getattr(event, "program", "")
+		if not isinstance(event, (events.WebCannotLinger, events.WebRequestsFail)):
+			return text
+		is_known = reason in self._told
+		self._told.add(reason)
+		return text.replace(f", as {event.reason}", "") if is_known else text
+
+
 def plan_warnings(plan: Plan) -> list[str]:
 	"""What a person should know of a plan apart from its findings; none of it ends a restart before its first change."""
 	warnings: list[events.Event] = [events.CodeBroken(fault) for fault in plan.code_faults]
@@ -133,9 +179,10 @@ def still_running(event: events.StillRunning) -> str:
 			if event.orphans
 			else "a worker to become idle"
 		)
-		return f"Waiting for {waiting_for}, {span(event.left)} left"
+		return f"Waiting for {waiting_for}; gives up in {span(event.left)}"
 	jobs = "; ".join(running_job(running) for running in event.jobs)
-	return f"Waiting for {count(len(event.jobs), 'job')}, {span(event.left)} left: {jobs}"
+	guess = "" if event.likely is None else f", likely {span(event.likely)} more"
+	return f"Waiting for {count(len(event.jobs), 'job')}{guess}; gives up in {span(event.left)}: {jobs}"
 
 
 def running_job(running: events.RunningJob) -> str:
@@ -148,7 +195,8 @@ def running_job(running: events.RunningJob) -> str:
 
 def drained(event: events.Drained) -> str:
 	"""No job runs any more."""
-	return f"Drained in {span(event.seconds)}, waited for {count(event.jobs, 'job')}"
+	waited = f", waited for {count(event.jobs, 'job')}" if event.jobs else ""
+	return f"Drained in {span(event.seconds)}{waited}"
 
 
 def jobs_condemned(event: events.JobsCondemned) -> str:

@@ -27,13 +27,22 @@ class Terminal:
 
 	popen = subprocess.Popen
 
-	def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+	def __init__(
+		self,
+		words: Sequence[str],
+		*,
+		cwd: Path,
+		env: Mapping[str, str],
+		size: tuple[int, int] = (COLUMNS, ROWS),
+		term: str = "xterm-256color",
+	) -> None:
+		"""`size`: columns and rows."""
 		self._ours, theirs = pty.openpty()
-		fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+		self.resize(*size)
 		self.process = self.popen(
 			words,
 			cwd=cwd,
-			env={**env, "TERM": "xterm-256color"},
+			env={**env, "TERM": term},
 			stdin=theirs,
 			stdout=theirs,
 			stderr=theirs,
@@ -56,6 +65,14 @@ class Terminal:
 
 	def type(self, keys: str) -> None:
 		os.write(self._ours, keys.encode())
+
+	def resize(self, columns: int, rows: int) -> None:
+		"""The kernel tells the programs on it, as when a window gets another size."""
+		fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+	def written(self) -> bytes:
+		"""All that came, as it came."""
+		return bytes(self._shown)
 
 	def finish(self) -> int:
 		code = self.process.wait(timeout=PATIENCE)

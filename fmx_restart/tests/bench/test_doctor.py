@@ -69,6 +69,12 @@ class TestDoctor(BenchTestCase):
 			self.assertLessEqual({row["state"] for row in workers}, {"idle", "busy"})
 			self.assertTrue(all(row["memory"] > 2**20 for row in workers))
 
+	def test_who_reads_the_first_line_only_gets_the_exit_code_of_a_healthy_bench(self):
+		words = [str(self.bench.tools / "bench"), "doctor"]
+		line = ["bash", "-o", "pipefail", "-c", '"$@" | head -1', "bash", *words]
+		done = Command(line, cwd=self.bench.path, env=self.bench.environment).finish()
+		self.assertEqual((done.code, len(done.output.splitlines())), (0, 1), done.text)
+
 	def test_a_running_job_is_named_without_its_arguments(self):
 		held = self.jobs.hold("short", secret="hunter2")
 		done = self.doctor("--json")

@@ -141,9 +141,12 @@ class TestFirstLine(FirstLineCase):
 		self.assertIn(FIRST_LINE, done.output)
 		self.assertIn("Error: ", done.errors)
 		self.assertEqual(done.code, WRONG_ENVIRONMENT)
-		# Then --json has facts alone, and there was none
+		# Then --json has one line, which says why there is no fact
 		done = self.command("--json").finish()
-		self.assertEqual((done.output, done.code), ("", WRONG_ENVIRONMENT))
+		(line,) = map(json.loads, done.output.splitlines())
+		self.assertEqual((line["event"], line["failure"]), ("CommandFailed", "QueueUnreachable"))
+		self.assertEqual((line["exit_code"], done.code), (WRONG_ENVIRONMENT, WRONG_ENVIRONMENT))
+		self.assertIn(line["sentence"], done.errors)
 
 	def test_outside_of_a_bench_there_is_the_error_alone(self):
 		(self.sites / "apps.txt").unlink()

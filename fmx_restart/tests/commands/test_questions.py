@@ -29,7 +29,7 @@ class TestQuestions(unittest.TestCase):
 	def test_where_web_runs_there_is_one_question(self):
 		asked = self.ask(Options(), "\n")
 		self.assertEqual(asked.return_value, Options())
-		self.assertIn("2 processes to restart: web, short.", asked.output)
+		self.assertIn("2 processes to restart: web, worker.", asked.output)
 		self.assertEqual(asked.output.count("?"), 1)
 
 	def test_stopped_web_is_started_by_a_yes(self):
@@ -37,13 +37,13 @@ class TestQuestions(unittest.TestCase):
 		for answers in ("y\ny\n", "\n\n"):
 			asked = self.ask(Options(), answers)
 			self.assertIn("Web is stopped (web). Start it too? [Y/n]", asked.output)
-			self.assertIn("2 processes to restart: web, short.", asked.output)
+			self.assertIn("2 processes to restart: web, worker.", asked.output)
 			self.assertEqual(asked.return_value, Options(start_stopped_web=True))
 
 	def test_a_no_leaves_it_and_says_what_follows(self):
 		self.bench.processes.end("web")
 		asked = self.ask(Options(), "n\ny\n")
-		self.assertIn("1 process to restart: short. Already stopped, left alone: web.", asked.output)
+		self.assertIn("1 process to restart: worker. Already stopped, left alone: web.", asked.output)
 		self.assertIn("Web stays down: the exit code will be 4.", asked.output)
 		self.assertEqual(asked.return_value, Options())
 

@@ -127,7 +127,12 @@ class TestNobodyReads(ViewerCase):
 		# When someone reads it at last
 		lines = pipe.stdout.read().decode().splitlines()
 		# Then no fact is missing
-		self.assertEqual(lines, self.journal.read_text().splitlines())
+		told, written = (
+			list(map(json.loads, text)) for text in (lines, self.journal.read_text().splitlines())
+		)
+		self.assertEqual(len(told), len(written))
+		for fact, line in zip(told, written, strict=True):
+			self.assertEqual({name: fact[name] for name in line}, line)
 		self.assertEqual(pipe.wait(timeout=SOON), 0)
 
 	def test_a_viewer_that_is_stopped_stops_nothing_else(self):

@@ -27,7 +27,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Emitter
 from fmx_restart.engine.errors import Interrupted, JournalFault, ProcessFault, WrongEnvironment
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import HostProcess
+from fmx_restart.engine.ports import HostProcess, Job, Worker, WorkerState
 from fmx_restart.engine.report import Failure, Report
 
 ID = "20000101-000000-0000"
@@ -47,16 +47,16 @@ class Stage:
 		me = HostProcess(os.getpid(), "an-identity")
 		self.emit(events.OperationStarted(ID, "a-bench", "wait-workers", this_machine().name, me))
 
-	def work(self, until: str) -> None:
-		"""Tells a long fact every few milliseconds until the test makes that file."""
+	def work(self, until: str, fact: events.Event | None = None, beat: float = BEAT) -> None:
+		"""Tells a long fact every few milliseconds until the test makes that file; or another one, as often as it says."""
 		while not (self.folder / until).exists() and self.folder.exists():
 			if self.stop_requested.is_set() and not (self.folder / "deaf").exists():
 				error = Interrupted(
 					"Stopped on request during Drain. Nothing was restarted; the queue keeps running."
 				)
 				self.end(Phase.ABORTED, error)
-			self.emit(events.QueueAway(LONG))
-			time.sleep(BEAT)
+			self.emit(fact or events.QueueAway(LONG))
+			time.sleep(beat)
 
 	def end(self, outcome: Phase = Phase.DONE, error: Exception | None = None) -> None:
 		failure = Failure(type(error).__name__, str(error), getattr(error, "hint", "")) if error else None
@@ -69,6 +69,30 @@ def works(stage: Stage) -> None:
 	stage.begin()
 	stage.work(until="end")
 	stage.end()
+
+
+def drains(stage: Stage) -> None:
+	"""Waits for two jobs with long names until the test lets it go on, then restarts."""
+	stage.begin()
+	stage.emit(events.PhaseEntered(Phase.DRAIN))
+	jobs = tuple(running_job(number) for number in (1, 2))
+	workers = tuple(
+		Worker(run.worker, "a-host", run.pid, ("long", "default"), WorkerState.BUSY, run.job.id, 1.0, 1.0)
+		for run in jobs
+	)
+	stage.work(
+		until="restart", fact=events.StillRunning(workers, jobs, (), {"long": 7}, 300.0, 42.0), beat=0.3
+	)
+	stage.emit(events.Drained(1.0, 2))
+	stage.emit(events.PhaseEntered(Phase.RESTART))
+	stage.work(until="end", fact=events.PhaseEntered(Phase.VERIFY), beat=0.3)
+	stage.end()
+
+
+def running_job(number: int) -> events.RunningJob:
+	site = f"a-site-with-a-rather-long-name-{number}.example.com"
+	job = Job(f"{site}::1", site, "an_app.with.a_long_path.to.its.method", "long", 1.0, 1500.0)
+	return events.RunningJob(job, f"worker-{number}", 4710 + number, 12.5, 1200.0)
 
 
 def does_not_come_back(stage: Stage) -> None:
@@ -143,6 +167,7 @@ STORIES = {
 	story.__name__: story
 	for story in (
 		works,
+		drains,
 		does_not_come_back,
 		migrates,
 		hands_over,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import time
 import unittest
 from dataclasses import fields
 
-from fmx_restart.console.listeners import JsonLines
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.phases import Phase
@@ -39,14 +36,6 @@ class TestFacts(unittest.TestCase):
 		line = json_line(events.ProcessFailed("web", "it\nended", "one\ntwo\r\n\u2028three \x1b[31m"))
 		self.assertEqual(len(line.splitlines()), 1)
 		self.assertTrue(json.loads(line)["log_tail"].startswith("one\ntwo"))
-
-	def test_json_lines_prints_each_fact_at_once(self):
-		out = io.StringIO()
-		with contextlib.redirect_stdout(out):
-			for kind in event_types():
-				JsonLines()(sample(kind))
-		names = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
-		self.assertEqual(names, [kind.__name__ for kind in event_types()])
 
 	def test_of_a_job_nothing_is_known_but_who_where_and_when(self):
 		known = {"id", "site", "method", "queue", "started", "timeout", "is_own"}

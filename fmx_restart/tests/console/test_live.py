@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fmx_restart.console.live import DrainTable, LiveTerminal
 from fmx_restart.engine import events
+from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import WorkerState
 from fmx_restart.tests.console.samples import event_types, sample
 
@@ -74,6 +75,7 @@ class TestLiveTerminal(unittest.TestCase):
 		console = Console(file=self.out, width=200, force_terminal=True, highlight=False)
 		terminal = LiveTerminal(console)
 		self.addCleanup(terminal.hide)
+		terminal(events.PhaseEntered(Phase.DRAIN))
 		still = sample(events.StillRunning)
 		for depth in range(100):
 			terminal(replace(still, depths={"queue": depth}))
@@ -84,7 +86,8 @@ class TestLiveTerminal(unittest.TestCase):
 		self.assertEqual(set(re.findall(r"Queued: queue (\d+)", self.out.getvalue())), {"99"})
 
 	def test_a_table_that_another_fact_has_overtaken_is_not_drawn(self):
-		terminal = LiveTerminal(self.console)
+		terminal = LiveTerminal(Console(file=self.out, width=200, force_terminal=True))
+		terminal(events.PhaseEntered(Phase.DRAIN))
 		terminal(sample(events.StillRunning))
 		terminal(events.NoWorkersFound())
 		terminal.caught_up()

@@ -71,12 +71,12 @@ class TestOrder(unittest.TestCase):
 		plan = replace(PLAN, reloads=(process("a", ProcessKind.WORKER), process("b", ProcessKind.WORKER)))
 		self.assertTrue(
 			plan_sentence(plan).startswith(
-				"4 processes to restart: web, busy, idle, socketio. 2 workers reload in place: a, b."
+				"4 processes to restart: web, 2 workers, socketio. 2 workers reload in place."
 			)
 		)
 		alone = replace(plan, restart=(), reloads=plan.reloads[:1])
 		self.assertTrue(
-			plan_sentence(alone).startswith("1 worker reloads in place: a."), plan_sentence(alone)
+			plan_sentence(alone).startswith("1 worker reloads in place."), plan_sentence(alone)
 		)
 
 	def test_without_web_socketio_waits_for_nothing(self):

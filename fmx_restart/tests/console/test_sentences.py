@@ -9,7 +9,16 @@ from dataclasses import replace
 
 from fmx_restart.console.listeners import PlainLines
 from fmx_restart.console.plan import plan_sentence, story
-from fmx_restart.console.sentences import PHASES, PREFIXES, SENTENCES, sentence, shown_otherwise
+from fmx_restart.console.sentences import (
+	PHASES,
+	PREFIXES,
+	SENTENCES,
+	Reasons,
+	details,
+	on_ctrl_c,
+	sentence,
+	shown_otherwise,
+)
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.events import Level
@@ -90,8 +99,40 @@ class TestSentences(unittest.TestCase):
 
 	def test_while_nothing_runs_the_drain_says_what_else_it_waits_for(self):
 		still = replace(sample(events.StillRunning), jobs=())
-		self.assertIn("orphaned job processes: pid 1, 2,", sentence(replace(still, orphans=(1, 2))))
+		self.assertIn("orphaned job processes: pid 1, 2;", sentence(replace(still, orphans=(1, 2))))
 		self.assertIn("a worker to become idle", sentence(replace(still, orphans=())))
+
+	def test_the_time_that_the_jobs_are_likely_to_take_stands_before_the_deadline(self):
+		still = replace(sample(events.StillRunning), likely=17.0, left=300.0)
+		self.assertTrue(
+			sentence(still).startswith("Waiting for 1 job, likely 17 s more; gives up in 5 min: ")
+		)
+		self.assertTrue(
+			sentence(replace(still, likely=None)).startswith("Waiting for 1 job; gives up in 5 min: ")
+		)
+
+	def test_nobody_is_said_to_have_waited_where_no_job_was_waited_for(self):
+		self.assertEqual(sentence(events.Drained(0.1, 0)), "Drained in 0.1 s")
+
+	def test_a_reason_is_given_once_for_each_program(self):
+		reasons = Reasons()
+		told = [
+			reasons.without_repetition(event, sentence(event))
+			for event in (
+				events.WebCannotLinger("web", "it is no gunicorn"),
+				events.WebRequestsFail("web", "it is no gunicorn"),
+				events.WebRequestsFail("web", "its socket is gone"),
+				events.WebRequestsFail("other", "it is no gunicorn"),
+			)
+		]
+		self.assertEqual([text.count("it is no gunicorn") for text in told], [1, 0, 0, 1])
+		self.assertIn("web: requests fail until it is back.", told[1])
+		self.assertIn("its socket is gone", told[2])
+
+	def test_in_each_phase_ctrl_c_is_said_to_do_what_the_engine_does_then(self):
+		for phase in Phase:
+			if not phase.is_final:
+				self.assertEqual("nothing is restarted yet" in on_ctrl_c(phase), phase.can_be_undone, phase)
 
 	def test_a_job_without_a_limit_is_said_to_have_none(self):
 		still = sample(events.StillRunning)
@@ -118,7 +159,7 @@ class TestPlanSentence(unittest.TestCase):
 		self.plan: Plan = sample(Plan)
 
 	def test_it_names_what_would_be_restarted_and_what_is_left_alone(self):
-		self.assertIn("1 process to restart: text.", plan_sentence(self.plan))
+		self.assertIn("1 process to restart: web.", plan_sentence(self.plan))
 		self.assertIn("Already stopped, left alone: text.", plan_sentence(self.plan))
 
 	def test_it_says_that_web_stays_down_where_nothing_else_answers_in_its_place(self):
@@ -130,6 +171,16 @@ class TestPlanSentence(unittest.TestCase):
 		# Then a web program that is restarted answers for it, and another program is no web
 		for plan in (replace(stopped, restart=(web,)), replace(stopped, left_alone=(other,))):
 			self.assertNotIn("Web stays down", plan_sentence(plan))
+
+	def test_programs_are_told_by_what_they_are_and_counted(self):
+		kinds = [ProcessKind.WEB, ProcessKind.SOCKETIO, *[ProcessKind.WORKER] * 2, ProcessKind.OTHER]
+		programs = tuple(
+			replace(self.plan.restart[0], name=f"bench:{n}", kind=kind) for n, kind in enumerate(kinds)
+		)
+		text = plan_sentence(replace(self.plan, restart=programs))
+		self.assertIn("5 processes to restart: web, socketio, 2 workers, bench:4.", text)
+		(full,) = details(events.Planned(replace(self.plan, restart=programs)))
+		self.assertIn("bench:0, bench:1, bench:2, bench:3, bench:4", full)
 
 	def test_nothing_to_restart_is_said_so(self):
 		self.assertIn("No process to restart.", plan_sentence(replace(self.plan, restart=(), reloads=())))
