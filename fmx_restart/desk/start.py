@@ -85,7 +85,7 @@ def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 		return (
 			launched_from_web(known)
 			if from_web
-			else answer(known, _("This idempotency key was used before."))
+			else answer(known, _("This idempotency key was used before."), is_repeated=True)
 		)
 	if held := bench.held():
 		return answer(held.operation, _("Another operation holds the bench: {0}").format(holder_text(held)))
@@ -208,7 +208,13 @@ def origin() -> str:
 	return "API" if request is None or frappe.get_request_header("Authorization") else "Desk"
 
 
-def answer(operation: str, message: str, *, is_new: bool = False) -> dict:
-	"""What the API returns. `is_new`: this request has queued it."""
+def answer(operation: str, message: str, *, is_new: bool = False, is_repeated: bool = False) -> dict:
+	"""What the API returns. `is_new`: this request has queued it; `is_repeated`: one before with the same key has."""
 	status = frappe.db.get_value(rows.DOCTYPE, operation, "status") or "Queued"
-	return {"operation": operation, "status": status, "is_new": is_new, "message": message}
+	return {
+		"operation": operation,
+		"status": status,
+		"is_new": is_new,
+		"is_repeated": is_repeated,
+		"message": message,
+	}

@@ -18,7 +18,7 @@ PACKAGE = Path(fmx_restart.__file__).parent
 HEAVY = {"frappe", "rich", "rq", "redis", "psutil", "supervisor"}
 #: The rooms of the product, from the ground up: a room imports from its own floor and from those below
 FLOORS = (
-	("engine", "web", "worker"),
+	("engine", "web", "worker", "remote_restart"),
 	("adapters", "testing"),
 	("doctor",),
 	("console",),
@@ -52,6 +52,10 @@ class TestLayers(unittest.TestCase):
 		for file, name in imports("engine"):
 			is_standard = name.partition(".")[0] in sys.stdlib_module_names
 			self.assertTrue(is_standard or is_below(name, "fmx_restart.engine"), f"{file} imports {name}")
+
+	def test_what_pipelines_copy_imports_the_standard_library_alone(self):
+		for file, name in imports_of(PACKAGE / "remote_restart.py"):
+			self.assertIn(name.partition(".")[0], sys.stdlib_module_names, f"{file} imports {name}")
 
 	def test_what_runs_in_gunicorn_imports_the_standard_library_and_itself(self):
 		for file, name in imports("web"):
