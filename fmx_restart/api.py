@@ -6,9 +6,11 @@ No `from __future__ import annotations` here: Frappe checks arguments by their a
 """
 
 import frappe
+from werkzeug.wrappers import Response
 
 from fmx_restart.desk import live, requests
 from fmx_restart.desk.access import for_operators
+from fmx_restart.desk.metrics import answer as answer_to_scrape
 from fmx_restart.desk.queries import feed_of, history_of, preview_of, status_of
 from fmx_restart.desk.start import StartArguments
 from fmx_restart.desk.start import start as start_operation
@@ -153,3 +155,12 @@ def findings() -> dict:
 def charts(hours: float = 1.0) -> dict:
 	"""Queue depths and throughput of the last hours, and how long past operations took. docs/api.md says what is counted."""
 	return live.charts(hours)
+
+
+@frappe.whitelist(allow_guest=True, methods=["GET"])
+def metrics() -> Response:
+	"""
+	Numbers for a monitoring system, in the format of OpenMetrics, for whoever has the bearer token of the bench
+	(fmx_restart_metrics_token in common_site_config.json). 404 while there is none, and on other sites than control sites.
+	"""
+	return answer_to_scrape()

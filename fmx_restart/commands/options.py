@@ -150,7 +150,9 @@ JSON_LINES = click.Option(
 	help="Emit JSON Lines; the last line has the report and the exit code.",
 )
 VERBOSE = click.Option(
-	["--wait-workers-verbose"], is_flag=True, help="Show parked workers too while waiting."
+	["-v", "--wait-workers-verbose"],
+	is_flag=True,
+	help="Show parked workers too while waiting, and the full names of programs.",
 )
 PROCESSES = click.Option(
 	["-v", "--verbose", "wait_workers_verbose"],

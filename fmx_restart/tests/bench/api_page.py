@@ -52,4 +52,6 @@ def differences(shown: Any, real: Any, at: str) -> Iterator[str]:
 
 def kind(value: Any) -> str:
 	"""Of JSON; a whole number is a number like any."""
-	return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+	return (
+		"number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+	)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 
+from fmx_restart import remote_restart
 from fmx_restart.tests.bench.api_page import EXAMPLE, differences, example_answers, shell_lines
 from fmx_restart.tests.bench.test_api_operations import ApiTestCase
 
+SCRIPT = remote_restart.__file__
 #: Sent in the Host header, as the page's own host does not lead here
 CURL = 'curl() { command curl -H "Host: $SITE" "$@"; }'
 
@@ -61,6 +65,43 @@ class TestApiPage(ApiTestCase):
 		self.assert_shape("status", self.client.get("status", operation=operation).message)
 		for function in ("history", "findings", "charts"):
 			self.assert_shape(function, self.client.get(function).message)
+
+
+class TestRemoteRestart(ApiTestCase):
+	"""The script for pipelines against the real site, through the restart of the web server that answers it."""
+
+	address = "10.2.0.12"
+
+	def run_script(self, *words: str) -> subprocess.CompletedProcess:
+		summary = self.bench.private_path / "step-summary.md"
+		summary.unlink(missing_ok=True)
+		token = self.client.headers["Authorization"].removeprefix("token ")
+		url = f"http://127.0.0.1:{self.bench.ports.web}"
+		done = subprocess.run(
+			[sys.executable, SCRIPT, url, *words, "--site", self.bench.site],
+			env={"PATH": os.environ["PATH"], "FMX_RESTART_TOKEN": token, "GITHUB_STEP_SUMMARY": str(summary)},
+			capture_output=True,
+			text=True,
+			timeout=180,
+		)
+		self.summary = summary.read_text() if summary.exists() else ""
+		return done
+
+	def test_it_restarts_the_bench_and_tells_of_it(self):
+		before = self.pids()
+		done = self.run_script("wait_workers_timeout=100")
+		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+		self.assertIn("Verify: waiting until every process is up", done.stdout)
+		self.assertRegex(done.stdout, r"Done in .* s\. .*Web (answered throughout|gave no answer for)")
+		self.assertIn("before +", self.summary)
+		self.assertIn("0 lost", self.summary)
+		self.assertIn("| Web outage |", self.summary)
+		self.assert_restarted(before)
+
+	def test_a_misspelt_option_starts_nothing(self):
+		done = self.run_script("wait_worker_timeout=900")
+		self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+		self.assertIn("Did you mean wait_workers_timeout?", done.stdout)
 
 
 class TestErrors(ApiTestCase):
