@@ -152,7 +152,7 @@ JSON_LINES = click.Option(
 VERBOSE = click.Option(
 	["-v", "--wait-workers-verbose"],
 	is_flag=True,
-	help="Show parked workers too while waiting, and the full names of programs.",
+	help="Show parked workers and full names, too.",
 )
 PROCESSES = click.Option(
 	["-v", "--verbose", "wait_workers_verbose"],

@@ -75,9 +75,7 @@ class TestOrder(unittest.TestCase):
 			)
 		)
 		alone = replace(plan, restart=(), reloads=plan.reloads[:1])
-		self.assertTrue(
-			plan_sentence(alone).startswith("1 worker reloads in place."), plan_sentence(alone)
-		)
+		self.assertTrue(plan_sentence(alone).startswith("1 worker reloads in place."), plan_sentence(alone))
 
 	def test_without_web_socketio_waits_for_nothing(self):
 		plan = replace(PLAN, restart=PLAN.restart[1:])
