@@ -96,8 +96,12 @@ class Lossless(Persistent):
 		self.set_state(self._state)
 
 	def listen_again(self) -> None:
-		"""RQ 1 hears no more commands, such as to stop a job, once Redis was away."""
+		"""
+		RQ 1 hears no more commands, such as to stop a job, once Redis was away. What it had is closed first: left as garbage, it
+		gives its connection back at any instant, also while the lock of the connections is held, and then for ever.
+		"""
 		if self.pubsub_thread and not self.pubsub_thread.is_alive():
+			self.pubsub.close()
 			self.subscribe()
 
 	# Signals

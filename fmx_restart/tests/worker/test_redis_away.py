@@ -19,6 +19,7 @@ from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.tests.worker.test_worker import WorkerCase
 from fmx_restart.tests.worker.worker_bench import BEGUN, note, noted
 from fmx_restart.worker.claims import HAS_EXECUTIONS, Claims
+from fmx_restart.worker.lossless import Lossless
 from fmx_restart.worker.persistent import Beginning
 
 DROPS = repetitions("drops of connections of workers", 60, long=2000)
@@ -53,6 +54,20 @@ class TestBeginning(WorkerCase):
 		with self.assertRaises(ConnectionError):
 			job.perform()
 		self.assertEqual(self.bench.notes("raises"), ["begun"])
+
+
+class TestCommands(WorkerCase):
+	def test_what_a_worker_no_longer_listens_with_keeps_no_connection(self):
+		worker = Lossless([self.bench.queue("short")], connection=self.bench.connection)
+		worker.subscribe()
+		before, thread = worker.pubsub, worker.pubsub_thread
+		self.addCleanup(lambda: worker.unsubscribe())
+		self.server.stop()
+		thread.join(1)  # of RQ 1; RQ 2 comes back by itself
+		self.server.start()
+		worker.listen_again()
+		self.assertTrue(worker.pubsub_thread.is_alive())
+		self.assertTrue(thread.is_alive() or before.connection is None)
 
 
 class TestRedisAway(WorkerCase):
