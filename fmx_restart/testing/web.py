@@ -69,7 +69,6 @@ class InMemoryWeb:
 		self.hold_fault = ""  # why requests cannot wait
 		self.hands_over = True  # old workers hand over their connections when their master has ended
 		self.held: list[HostProcess] = []  # masters from whose end on requests wait
-		self.let_go_at: float | None = None
 		self.leftovers: list[int] = []  # pids that may still answer while requests are held
 		self.new_fault = ""  # what new workers answer with, where old ones linger
 		self.address = ADDRESS
@@ -170,7 +169,7 @@ class InMemoryWeb:
 	def let_requests_go(self) -> None:
 		if self.held:
 			self._note()
-			self.held, self.let_go_at = [], self._clock.now()
+			self.held = []
 			self._note()
 
 	def withdraw_orders(self) -> None:

@@ -286,12 +286,6 @@ def is_left_behind(files: Files) -> bool:
 	return not is_used and not is_locked(files.order) and not is_held(files.socket)
 
 
-def successor(files: Files, master: int) -> Record | None:
-	"""The record of the master that came after this one; None where it has not begun to listen."""
-	record = read_record(files.record)
-	return record if record and record.master != master and record.is_alive else None
-
-
 def as_json(order: Order) -> bytes:
 	"""The order as web's hooks read it."""
 	return json.dumps(asdict(order)).encode()

@@ -22,12 +22,11 @@ from fmx_restart.adapters.web.linger import (
 	end_lingering,
 	is_lingering,
 	record_of,
-	successor,
 )
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
-from fmx_restart.web.files import Order
+from fmx_restart.web.files import Files, Order, Record, read_record
 from fmx_restart.web.turns import places
 
 SYNC = ("-w", "2")
@@ -295,6 +294,12 @@ class TestWhoStays(LingerCase):
 		order.let_go()
 		self.assertEqual(web.ask("/print").split()[0], "old")
 		self.assertEqual(Path(logs[0]).read_text(), "said\n")
+
+
+def successor(files: Files, master: int) -> Record | None:
+	"""The record of the master that came after this one; None where it has not begun to listen."""
+	record = read_record(files.record)
+	return record if record and record.master != master and record.is_alive else None
 
 
 class TestNewCode(LingerCase):
