@@ -72,14 +72,13 @@ FAST = ROOT / "fast"  # a Python environment without Frappe
 #: As Frappe pins them; gunicorn 20 imports pkg_resources, which newer setuptools leave out.
 FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz", "PyMySQL==1.0.3")
 FRAPPE_PINS += ("gunicorn==20.1.0", "setuptools<80")
-#: Tests without a bench wait for Redis, supervisord and workers half of their time.
-PROCESSES = 2 * (os.cpu_count() or 1)
-#: Those of --fast wait less, and each process takes seconds to find its tests.
-FAST_PROCESSES = 1 + (os.cpu_count() or 1)
+#: Tests without a bench wait for Redis, supervisord and workers; each process takes seconds to find its tests.
+PROCESSES = 1 + (os.cpu_count() or 1)
 MOST_BENCHES = 1 + len(ORDINALS)
 BENCH_MEMORY = 1.5e9  # bytes: database, two Redis, web, workers and a browser
-#: Beside the build and the tests on benches, which more depends on.
-ASIDE = ("nice", "-n", "10")
+#: Beside the build and the tests on benches, which more depends on. With less priority, workers that a test waits for would
+#: not come up within its 30 s while four benches restart.
+ASIDE = ("nice", "-n", "5")
 #: Each process gets tests that stand together: most tests of a class share a server, those of a file what they have imported.
 TOGETHER = "--dist=worksteal"
 
@@ -146,9 +145,7 @@ def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
 	chosen = pytest_options or FAST_ONES
-	return int(
-		run(python, environment, progress, *STYLE, (*PYTEST, f"-n{FAST_PROCESSES}", TOGETHER, *chosen))
-	)
+	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{PROCESSES}", TOGETHER, *chosen)))
 
 
 def fast_environment(progress: Progress) -> dict[str, str]:
