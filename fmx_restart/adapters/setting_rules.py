@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 from fmx_restart.adapters.managers.names import ADDRESS
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.worker.recycling import SETTING as RECYCLING
+from fmx_restart.worker.recycling import limits_of
 
 HIGHEST_PORT = 65535
 LARGEST_FILE = 16 << 20  # bytes
@@ -196,6 +198,12 @@ def host_fault(value: object) -> str:
 	return ""
 
 
+def recycling_fault(value: object) -> str:
+	"""Empty for limits after which a worker starts anew."""
+	_, faults = limits_of({RECYCLING: value})
+	return f"has parts that are not used: {'; '.join(faults)}" if faults else ""
+
+
 def queues_fault(value: object) -> str:
 	"""frappe.utils.background_jobs.get_queues_timeout: Frappe's own workers cannot start with anything else."""
 	if not isinstance(value, Mapping) or not all(isinstance(queue, Mapping) for queue in value.values()):
@@ -218,6 +226,7 @@ RULES: Mapping[str, Callable[[object], str]] = {
 	"fmx_restart_killed_jobs_tries": number_fault,
 	"fmx_restart_worker": switch_fault,
 	"fmx_restart_worker_grace": seconds_fault,
+	"fmx_restart_worker_recycle": recycling_fault,
 	"max_queued_jobs": number_fault,
 	"redis_cache": url_fault,
 	"redis_queue": url_fault,

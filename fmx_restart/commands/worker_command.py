@@ -56,10 +56,11 @@ def put_in_classes() -> None:
 	from fmx_restart.worker import classes
 
 	own = {name: getattr(classes, name) for name in CLASSES if hasattr(background_jobs, name)}
-	if "FrappeWorker" not in own and hasattr(
-		background_jobs, "WorkerPool"
-	):  # the first releases of Frappe 15 name no class
-		own["WorkerPool"] = partial(background_jobs.WorkerPool, worker_class=own["Worker"])
+	if hasattr(background_jobs, "WorkerPool"):
+		from fmx_restart.worker.pool import Pool
+
+		# The first releases of Frappe 15 name no class
+		own["WorkerPool"] = Pool if "FrappeWorker" in own else partial(Pool, worker_class=own["Worker"])
 	for name, worker in own.items():
 		setattr(background_jobs, name, worker)
 

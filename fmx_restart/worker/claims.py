@@ -16,7 +16,8 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import Worker
 
-from fmx_restart.worker.requests import ALL, of_host, of_worker, requests_key
+from fmx_restart.worker.recycling import IN_PLACE_WITHIN, place_key
+from fmx_restart.worker.requests import ALL, lock_key, of_host, of_worker, requests_key
 from fmx_restart.worker.scripts import LET_GO, POP, START
 
 #: From rq 2.0 on, the started registry lists executions: "<job id>:<execution id>"
@@ -68,22 +69,33 @@ def parsed(raw: bytes) -> Claim | None:
 
 
 class Claims:
-	"""`name`: of the worker that asks. `process`: its own, as owners.identity() writes it; empty: its record tells."""
+	"""
+	`name`: of the worker that asks. `process`: its own, as owners.identity() writes it; empty: its record tells. `has_parent`: a
+	pool that follows requests to more than this worker by itself.
+	"""
 
-	def __init__(self, connection: Redis, bench_id: str, name: str, process: str = "") -> None:
+	def __init__(
+		self, connection: Redis, bench_id: str, name: str, process: str = "", *, has_parent: bool = False
+	) -> None:
 		self.connection, self.key, self.name = connection, claims_key(bench_id), name
 		self._keys, self._process = [self.key, WORKERS_SUSPENDED], process
 		self.others = 1  # who have a claim, as the last pop told
-		self._pops = [*self._keys, requests_key(bench_id), Worker.redis_worker_namespace_prefix + name]
-		self._whom = [ALL, of_host(socket.gethostname()), of_worker(name)]
+		record = Worker.redis_worker_namespace_prefix + name
+		self._pops = [*self._keys, requests_key(bench_id), record, place_key(bench_id), lock_key(bench_id)]
+		self._whom = [*([] if has_parent else [ALL, of_host(socket.gethostname())]), of_worker(name)]
 		self.asked = self.answered = (
 			0  # numbers of requests for a reload: as the last pop told, followed or refused
 		)
 		self._pop, self._start, self._let_go = map(connection.register_script, (POP, START, LET_GO))
 
-	def pop(self, queue_keys: Sequence[str]) -> tuple[str, Claim | None]:
-		"""What to do, as POP in scripts.py says it, and the claim where there is one."""
-		arguments = [self.name, self._process, self.answered, *self._whom]
+	def pop(
+		self, queue_keys: Sequence[str], recycles: str = "", seconds: float = IN_PLACE_WITHIN
+	) -> tuple[str, Claim | None]:
+		"""
+		What to do, as POP in scripts.py says it, and the claim where there is one. `recycles`: whether this worker should be
+		recycled, as POP takes it; `seconds`: how long it keeps the place.
+		"""
+		arguments = [self.name, self._process, self.answered, recycles, int(seconds), *self._whom]
 		what, raw, self.others = self._pop(keys=[*self._pops, *queue_keys], args=arguments)
 		if what == b"reload":
 			self.asked = int(raw)

@@ -31,10 +31,13 @@ from fmx_restart.worker.grace import grace_of
 from fmx_restart.worker.horse import dies_with, has_ended, opened
 from fmx_restart.worker.jobs import share_page, tell_job
 from fmx_restart.worker.killed_jobs import Policies, read_hooks, read_settings
-from fmx_restart.worker.owners import identity, is_gone, mark
+from fmx_restart.worker.membership import membership
+from fmx_restart.worker.owners import identity, is_gone
 from fmx_restart.worker.persistent import AWAY, Persistent, persistently
-from fmx_restart.worker.reload import ANSWERED, REFUSED, RELOADS, Program, answered_at_birth, reloaded
-from fmx_restart.worker.stop import Stop, hold_back, leave_to_the_worker
+from fmx_restart.worker.recycling import Recycling, limits_of
+from fmx_restart.worker.reload import Program, reloaded
+from fmx_restart.worker.renewal import Renewal
+from fmx_restart.worker.stop import Stop, leave_to_the_worker
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two pops while Redis is away
 SWEEP_EVERY = 5.0
@@ -51,7 +54,7 @@ OUT_OF_TIME = (
 )
 
 
-class Lossless(Persistent):
+class Lossless(Renewal, Persistent):
 	forks = True  # each job has a process of its own
 	connection_timeout = 60  # seconds: unlike RQ's, the worker blocks on none of its own connections
 
@@ -61,32 +64,37 @@ class Lossless(Persistent):
 		self.claim: Claim | None = None
 		self._horse_died, self._reason = False, KILLED
 		self._swept_at = self._beaten_at = 0.0
-		self._follows = 0  # the number of a request for a reload
 
 	def work(self, *args: Any, **kwargs: Any) -> bool:
 		self.program = Program()
 		self.stop = Stop()
 		self.stop.listen()  # RQ does so after it has registered
 		names = self.queue_names()
-		self.claims = Claims(self.connection, bench_of(names[0]), self.name, identity())
+		self.bench_id, self.pool = bench_of(names[0]), membership()
+		self.claims = Claims(
+			self.connection, self.bench_id, self.name, identity(), has_parent=self.has_own_pool
+		)
 		self.bells = Bells(self.connection, [queue.key for queue in self.queues])
 		settings = read_settings(Path())
 		self.policies = Policies(settings, read_hooks(Path()))
 		self.grace = grace_of(settings, names)
+		limits, faults = limits_of(settings)
+		self.recycling = Recycling(limits, is_again=reloaded().recycled > 0)
+		self.unused = [*faults, *self.recycling.faults()]
 		share_page()
 		self._prctl = ctypes.CDLL(None).prctl
 		try:
 			has_worked = super().work(*args, **kwargs)
 		finally:
 			self.bells.take_down()
-		if self._follows:
-			self.program.run_anew(self._follows, self.stop)
+		if self._next:
+			self.program.run_anew(self._next, self.stop)
+			self.free_place(self._next.name)
 		return has_worked
 
 	def register_birth(self) -> None:
 		super().register_birth()
-		self.claims.answered = self.claims.answered or answered_at_birth(self.connection)
-		mark(self.connection, self.key, **{RELOADS: reloaded().times, ANSWERED: self.claims.answered})
+		self.introduce()
 
 	def register_anew(self) -> None:
 		"""Redis has lost its data, or has let the record expire while this worker could not reach it."""
@@ -144,14 +152,13 @@ class Lossless(Persistent):
 	def next_step(self, *, is_burst: bool) -> tuple[str, tuple[Job, Queue] | None]:
 		"""One look, and one wait where there is no job. Returns what POP said, and the job."""
 		self.keep_house()
-		what, claim = self.claims.pop([queue.key for queue in self._ordered_queues])
+		what, claim = self.claims.pop(
+			[queue.key for queue in self._ordered_queues], *self.wish(is_burst=is_burst)
+		)
 		if what in ("job", "again") and claim:
 			return what, self.fetched(claim, is_again=what == "again")
-		if what == "unregistered":
-			self.register_anew()
-			return what, None
-		if what == "reload":
-			self.reload(self.claims.asked)
+		if what in ("unregistered", "reload", "recycle"):
+			self.start_anew(what)
 			return what, None
 		if what == "suspended" and is_burst:
 			self.log.info("Worker %s: the queue is suspended, quitting", self.name)
@@ -175,6 +182,8 @@ class Lossless(Persistent):
 		"""What RQ does between two pops, and the sweep."""
 		self.stop.hear()
 		self.listen_again()
+		if self.pool and self.pool.is_over:
+			self.leave("the process of its pool is gone")
 		now = time.monotonic()
 		if now - self._beaten_at > BEAT_EVERY:
 			self.heartbeat()
@@ -183,27 +192,6 @@ class Lossless(Persistent):
 		if self.claims.others and now - self._swept_at > SWEEP_EVERY:
 			self._swept_at = now
 			self.sweep()
-
-	def reload(self, number: int) -> None:
-		"""
-		Raises StopRequested when the new code is to take over: when RQ has ended this worker, its process goes on with that.
-		Returns where the worker stays as it is, or was told to leave. Its state says that it takes no job meanwhile.
-		"""
-		self.set_state(WorkerStatus.SUSPENDED)
-		fault, module = self.program.fault([type(self).__module__], self.stop)
-		if self.is_leaving:
-			return
-		if not fault:
-			self.connection.time()  # raises where Redis is away: the new code could not register
-			hold_back()
-			self._follows = number
-			self.log.info("Worker %s: it starts anew with the code that is there now", self.name)
-			raise StopRequested
-		self.claims.answered = number
-		where = f" in {module}" if module else ""
-		self.log.error("Worker %s: it was asked to reload, and stays as it is: %s%s", self.name, fault, where)
-		with suppress(RedisError):
-			self.connection.hset(self.key, mapping={ANSWERED: number, REFUSED: fault})
 
 	def wait_for_a_bell(self) -> None:
 		files, seconds = self.bells.hang()
@@ -253,6 +241,7 @@ class Lossless(Persistent):
 			raise StopRequested  # teardown puts it back
 		self._horse_died, self._parent = False, os.getpid()
 		tell_job(to_stop=self.is_leaving)  # a signal may have come just now
+		self.recycling.count_job()
 		if not self.forks and not self.may_start(job):
 			return
 		try:
@@ -400,7 +389,7 @@ class Lossless(Persistent):
 				self.end_horse()
 			with suppress(RedisError):  # otherwise the sweep of another does it
 				self.let_go_own(is_killed=self._horse_died)
-		with suppress(*(AWAY if self._follows and not self.is_horse else ())):
+		with suppress(*(AWAY if self._next and not self.is_horse else ())):
 			super().teardown()  # its record expires by itself, and the new code registers under another name
 
 

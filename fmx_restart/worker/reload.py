@@ -6,6 +6,7 @@ whose new code cannot be imported stays as it is, and says so in its record.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,8 +26,9 @@ from fmx_restart.worker.requests import ANSWERED as ANSWERED
 from fmx_restart.worker.stop import SIGNALS, Stop
 from fmx_restart.worker.switch import is_wanted
 
-#: Fields of a worker's record: how often its process was reloaded, the number of the newest request that it has followed or
-#: refused (or that was older than its process), and why it refused: the type of an error, or one of the two below
+#: Fields of the record of a worker, a pool or the scheduler: how often its process was reloaded, the number of the newest request
+#: that it has followed or refused (or that was older than its process), and why it refused: the type of an error, or one of the
+#: two below. A worker of a pool has the first two from the pool's process, as its code is that one's
 RELOADS, REFUSED = "fmx_reloads", "fmx_reload_refused"  # and ANSWERED
 IN_A_POOL, SWITCHED_OFF = "WorkerPool", "SwitchedOff"
 VARIABLE = "FMX_RESTART_RELOADED"  # of the environment: from the old code to the new code of the same process
@@ -57,16 +59,24 @@ class Reloaded(NamedTuple):
 
 	times: int = 0
 	number: int = 0  # of the request that it followed
+	recycled: int = 0  # how often it started anew by itself
+	reason: str = ""  # why last
+	name: str = ""  # of the worker or pool that it was
+	children: tuple = ()  # of a pool: what it needs to know of its workers (pool.py)
+
+
+def reloaded() -> Reloaded:
+	"""Of this process. Its children do not inherit it."""
+	return _reloaded(os.getpid())
 
 
 @cache
-def reloaded() -> Reloaded:
-	"""Of this process. Its children do not inherit it."""
+def _reloaded(pid: int) -> Reloaded:
 	try:
-		pid, times, number = map(int, os.environ.pop(VARIABLE, "").split())
-	except ValueError:
+		of_pid, *values = json.loads(os.environ.pop(VARIABLE, ""))
+		return Reloaded(*values) if of_pid == pid else Reloaded()
+	except (ValueError, TypeError):
 		return Reloaded()
-	return Reloaded(times, number) if pid == os.getpid() else Reloaded()
 
 
 def answered_at_birth(connection: Redis) -> int:
@@ -133,13 +143,16 @@ class Program:
 			os.set_blocking(probe.stdout.fileno(), False)  # what an app started may hold the other end
 			return ("", "") if stop.asked_at is not None else fault_in(probe.stdout.read(1000) or b"")
 
-	def run_anew(self, number: int, stop: Stop) -> None:
-		"""Follow that request. Returns only if this process is told to leave; raises OSError. Signals are held back."""
+	def run_anew(self, past: Reloaded, stop: Stop) -> None:
+		"""
+		What the new code is told is `past`. Returns only if this process is told to leave; raises OSError. Signals are held
+		back.
+		"""
 		for name in SIGNALS:
 			signal.signal(name, signal.SIG_DFL)  # another thread may get one: then this process ends here
 		if stop.asked_at is not None or signal.sigpending() & set(SIGNALS):
 			return
-		mark = f"{os.getpid()} {reloaded().times + 1} {number}"
+		mark = json.dumps([os.getpid(), *past])
 		os.chdir(self.folder)
 		sys.stdout.flush()
 		sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Asking processes of a bench to reload: all of them, those of a host, one worker, or the scheduler."""
+"""Asking processes of a bench to reload: all of them, those of a host, one worker, one pool, or the scheduler."""
 
 from __future__ import annotations
 
@@ -31,8 +31,13 @@ return number
 
 
 def requests_key(bench_id: str) -> str:
-	"""A hash: all, host:<name>, worker:<name> or scheduler → the number of the newest request."""
+	"""A hash: all, host:<name>, worker:<name>, pool:<name> or scheduler → the number of the newest request."""
 	return f"rq:fmx:{bench_id}:reload"
+
+
+def lock_key(bench_id: str) -> str:
+	"""It is there while an operation works on the bench. Frappe's Redis ACL lets a bench write rq:[^q]* only."""
+	return f"rq:fmx:{bench_id}:lock"
 
 
 def of_host(name: str) -> str:
@@ -41,14 +46,21 @@ def of_host(name: str) -> str:
 
 
 def of_worker(name: str) -> str:
-	"""One; after its reload it has another name."""
+	"""
+	One; after its reload it has another name. One of a pool leaves, and its pool starts another one with the pool's own code.
+	"""
 	return f"worker:{name}"
+
+
+def of_pool(name: str) -> str:
+	"""One pool, as its workers' records name it. It keeps its name when it reloads."""
+	return f"pool:{name}"
 
 
 def ask(connection: Redis, bench_id: str, whom: str = ALL, *, record: str | bytes = "") -> int:
 	"""
-	The number of the request. `whom`: ALL, of_host, of_worker or SCHEDULER. `record`: the key of the record of the one process
-	that is asked. Raises RedisError.
+	The number of the request. `whom`: ALL, of_host, of_worker, of_pool or SCHEDULER. `record`: the key of the record of the one
+	process that is asked. Raises RedisError.
 	"""
 	keys = [requests_key(bench_id), *([record] if record else [])]
 	return int(connection.eval(ASK, len(keys), *keys, whom))

@@ -62,7 +62,8 @@ class Ticks:
 		fault, _ = self._program.fault([self._module], self._stop)
 		try:
 			if not fault:
-				self._program.run_anew(number, self._stop)
+				past = reloaded()
+				self._program.run_anew(past._replace(times=past.times + 1, number=number), self._stop)
 		except OSError as error:
 			fault = type(error).__name__
 		self._answered = number

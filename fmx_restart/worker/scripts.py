@@ -36,14 +36,15 @@ local function put_back(claim)
 end
 """
 
-#: KEYS: claims, rq:suspended, requests for a reload, this worker's record, then the queues in the order in which they are
-#: served. ARGV: this worker's name, its process, the newest request that it has followed or refused, the fields of requests
-#: that concern it.
+#: KEYS: claims, rq:suspended, requests for a reload, this worker's record, the place of the worker that is recycled, the lock of an
+#: operation, then the queues in the order in which they are served. ARGV: this worker's name, its process, the newest request
+#: that it has followed or refused, whether it should be recycled ("", "idle": if there is no job, "now": before the next job),
+#: seconds until Redis gives its place to another one, the fields of requests that concern it.
 #: Returns what is to be done, the claim, and how many others have one: unregistered (its record is gone: without one, others
 #: do not know that it lives), job (a new one), again (one that it was given before: the answer was lost on its way, or Redis was
 #: away when the job was to be started), unfinished (the process of the last job ended and nobody recorded it), reload (it has
-#: no claim; in place of one, the number of the request), suspended, none. A job that was popped, not started, goes back to its
-#: queue while that is suspended.
+#: no claim; in place of one, the number of the request), recycle (it has no claim, and has the place), suspended, none. A job
+#: that was popped, not started, goes back to its queue while that is suspended.
 POP = (
 	_SHARED
 	+ """
@@ -57,14 +58,20 @@ if held then
 	redis.call('HDEL', claims, me)
 	if is_ours then put_back(claim) end
 end
-local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 4)), 0
-for i = 1, #ARGV - 3 do
+local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 6)), 0
+for i = 1, #ARGV - 5 do
 	local number = tonumber(asked[i] or 0) or 0
 	if number < 2 ^ 53 then newest = math.max(newest, number) end
 end
 if newest > tonumber(ARGV[3]) then return {'reload', string.format('%.0f', newest), redis.call('HLEN', claims)} end
 if is_suspended then return {'suspended', '', redis.call('HLEN', claims)} end
-for i = 5, #KEYS do
+local function has_place()
+	if redis.call('EXISTS', KEYS[6]) == 1 then return false end
+	local answer = redis.pcall('SET', KEYS[5], me, 'NX', 'EX', ARGV[5])
+	return answer and answer.ok or redis.pcall('GET', KEYS[5]) == me
+end
+if ARGV[4] == 'now' and has_place() then return {'recycle', '', redis.call('HLEN', claims)} end
+for i = 7, #KEYS do
 	local id = redis.call('LPOP', KEYS[i])
 	if id then
 		local at = tonumber(redis.call('TIME')[1])
@@ -73,6 +80,7 @@ for i = 5, #KEYS do
 		return {'job', claim, redis.call('HLEN', claims) - 1}
 	end
 end
+if ARGV[4] == 'idle' and has_place() then return {'recycle', '', redis.call('HLEN', claims)} end
 return {'none', '', redis.call('HLEN', claims)}
 """
 )

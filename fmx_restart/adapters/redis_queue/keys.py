@@ -10,6 +10,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import Worker
 
 from fmx_restart.adapters.redis_queue.records import raw
+from fmx_restart.worker.requests import lock_key as lock_key
 
 SUSPENDED = WORKERS_SUSPENDED
 #: Who holds the queue suspended, of every bench on this Redis database: as there is one rq:suspended, there is one of these.
@@ -61,11 +62,6 @@ def started_id(member: str) -> str:
 	"""The job's id in a member of the started registry."""
 	id, colon, _ = member.rpartition(":")
 	return id if HAS_EXECUTIONS and colon else member
-
-
-def lock_key(bench_id: str) -> str:
-	"""Frappe's Redis ACL lets a bench write rq:[^q]* only."""
-	return f"rq:fmx:{bench_id}:lock"
 
 
 def requests_key(bench_id: str, operation: str) -> str:

@@ -13,6 +13,9 @@ from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 from fmx_restart.tests.bench.support import BenchTestCase
 from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.worker.owners import IS_OURS
+from fmx_restart.worker.recycling import REASON, RECYCLED
+from fmx_restart.worker.reload import ANSWERED, RELOADS
+from fmx_restart.worker.requests import ask
 
 POLITE = "fmx_restart.tests.bench.jobs.polite"
 WORKER = ("worker", "--queue", "short,default")
@@ -30,13 +33,14 @@ class TestLosslessWorker(BenchTestCase):
 		cls.addClassCleanup(cls.server.stop)
 		cls.server.start()
 		cls.admin = cls.server.let_in(cls.scratch.id)
-		cls.scratch.write_config(
-			redis_queue=cls.server.url(),
-			use_rq_auth=True,
-			rq_username=cls.scratch.id,
-			rq_password=PASSWORD,
-			fmx_restart_worker=1,
-		)
+		cls.settings = {
+			"redis_queue": cls.server.url(),
+			"use_rq_auth": True,
+			"rq_username": cls.scratch.id,
+			"rq_password": PASSWORD,
+			"fmx_restart_worker": 1,
+		}
+		cls.scratch.write_config(**cls.settings)
 		enqueuer = Enqueuer(cls.bench, cls.scratch.sites_path, **cls.scratch.environment)
 		cls.own_jobs = Jobs(cls.bench, cls.scratch.path, enqueuer)
 		cls.addClassCleanup(cls.own_jobs.close)
@@ -89,12 +93,37 @@ class TestLosslessWorker(BenchTestCase):
 		self.assertEqual(job.starts, 2)
 		self.stop(process)
 
-	def test_a_pool_starts_them_too(self):
+	def fields(self, name: str) -> set[str]:
+		return {fields.get(name.encode(), b"").decode() for fields in self.records()}
+
+	def test_a_pool_starts_them_too_and_reloads_in_place(self):
 		for environment in ({}, NO_FORK):
 			process = self.start_worker(*POOL, count=2, **environment)
 			self.assertEqual(self.are_ours(), [True, True])
 			self.own_jobs.work("short").wait_for_end()
+			before = self.fields("pid")
+			number = ask(self.admin, self.scratch.id)
+			eventually(
+				lambda number=number: (
+					self.fields(ANSWERED) == {str(number)} and self.states() == ["idle"] * 2
+				),
+				"all workers are new",
+				deadline=90,
+			)
+			self.assertEqual((self.fields("pid") & before, self.fields(RELOADS)), (set(), {"1"}))
+			self.assertIsNone(process.poll())
+			self.own_jobs.work("short").wait_for_end()
 			self.stop(process)
+
+	def test_a_worker_starts_anew_after_so_many_jobs(self):
+		self.scratch.write_config(**self.settings, fmx_restart_worker_recycle={"jobs": 1})
+		self.addCleanup(self.scratch.write_config, **self.settings)
+		process = self.start_worker("worker", "--queue", "short")
+		self.own_jobs.work("short").wait_for_end()
+		eventually(lambda: self.fields(RECYCLED) == {"1"}, "it was recycled", deadline=90)
+		self.assertEqual((self.fields("pid"), self.fields(REASON)), ({str(process.pid)}, {"jobs"}))
+		self.own_jobs.work("short").wait_for_end()
+		self.stop(process)
 
 	@in_long_runs("what is stopped without a job")
 	def test_no_job_is_lost_or_begins_twice_that_comes_while_they_are_stopped(self):

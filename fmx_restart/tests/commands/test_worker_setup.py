@@ -20,7 +20,7 @@ from fmx_restart.commands import safe_restart
 from fmx_restart.commands.worker_command import own_commands
 from fmx_restart.tests.commands.managed_bench import ManagedBench
 from fmx_restart.worker.reload import VARIABLE as RELOADED
-from fmx_restart.worker.reload import reloaded
+from fmx_restart.worker.reload import _reloaded
 from fmx_restart.worker.stop import SIGNALS, hold_back, let_in
 from fmx_restart.worker.switch import SETTING, VARIABLE, is_wanted
 
@@ -142,10 +142,14 @@ class TestCommands(BenchCase):
 		parents = {name: ModuleType(name) for name in ("frappe", "frappe.utils")}
 		parents["frappe.utils"].background_jobs = jobs
 		self.stock.callback = lambda queue: jobs.set_niceness()
-		self.addCleanup(reloaded.cache_clear)
+		self.addCleanup(_reloaded.cache_clear)
 		self.addCleanup(let_in)
-		for mark, ran in ((f"{os.getpid()} 1 5", []), (f"{os.getppid()} 1 5", ["nicer"]), ("", ["nicer"])):
-			reloaded.cache_clear()
+		for mark, ran in (
+			(f"[{os.getpid()}, 1, 5]", []),
+			(f"[{os.getppid()}, 1, 5]", ["nicer"]),
+			("", ["nicer"]),
+		):
+			_reloaded.cache_clear()
 			hold_back()
 			jobs.set_niceness = lambda: self.ran.append("nicer")
 			modules = {**parents, jobs.__name__: jobs}
@@ -165,3 +169,15 @@ class TestSetupWithManager(ManagedBench):
 		self.assertEqual(settings["fmx_restart_worker"], 1)
 		self.assertEqual(list(settings["fmx_restart_worker_grace"].values()), [10], settings)
 		self.assertIn('"fmx_restart_worker_grace": {', output)
+
+	def test_where_the_worker_is_set_up_already_it_adds_the_time_alone(self):
+		self.start_manager()
+		self.output("setup", "worker", "--yes")
+		file = self.bench / "sites/common_site_config.json"
+		settings = json.loads(file.read_text())
+		time = settings.pop("fmx_restart_worker_grace")
+		file.write_text(json.dumps(settings))
+		output = self.output("setup", "worker", "--yes")
+		self.assertNotIn('"fmx_restart_worker": 1', output)
+		self.assertEqual(json.loads(file.read_text()), {**settings, "fmx_restart_worker_grace": time})
+		self.assertIn("already", self.output("setup", "worker", "--yes"))

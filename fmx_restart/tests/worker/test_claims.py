@@ -31,8 +31,8 @@ class ClaimsCase(RedisTestCase):
 		mark(self.admin, f"rq:worker:{name}")
 		return Claims(self.admin, self.bench.id, name)
 
-	def pop(self, claims: Claims):
-		return claims.pop([self.bench.queue("short").key])
+	def pop(self, claims: Claims, recycles: str = ""):
+		return claims.pop([self.bench.queue("short").key], recycles)
 
 	def start(self, claims: Claims, claim, killed: KilledJob | None = None) -> bool:
 		return claims.start(claim, killed or KilledJob(), 90)
@@ -74,6 +74,28 @@ class TestClaims(ClaimsCase):
 		self.admin.set("rq:suspended", "")
 		self.assertEqual(self.pop(self.mine), ("suspended", None))
 		self.assertEqual((self.waiting(), self.status("a")), ([b"b"], b"started"))
+
+	def test_one_worker_at_a_time_is_recycled_and_none_under_the_fence_or_beside_an_operation(self):
+		for key in ("rq:suspended", f"rq:fmx:{self.bench.id}:lock"):
+			self.admin.set(key, "")
+			self.assertNotEqual(self.pop(self.mine, "now")[0], "recycle")
+			self.admin.delete(key)
+		self.bench.enqueue("a")
+		self.assertEqual(self.pop(self.mine, "now"), ("recycle", None))
+		self.assertEqual(self.pop(self.mine, "now"), ("recycle", None))  # an answer was lost
+		self.assertLess(self.admin.ttl(f"rq:fmx:{self.bench.id}:recycling"), 121)
+		self.assertEqual(self.pop(self.others, "now")[0], "job")
+		# One that has a job is not recycled, and one that may wait takes a job first
+		self.admin.delete(f"rq:fmx:{self.bench.id}:recycling")
+		self.assertEqual(self.pop(self.others, "now")[0], "job")
+		self.bench.enqueue("b")
+		self.assertEqual(self.pop(self.mine, "idle")[0], "job")
+
+	def test_a_redis_that_is_full_keeps_workers_from_being_recycled_and_from_nothing_else(self):
+		self.bench.enqueue("a")
+		self.admin.config_set("maxmemory", 1)
+		self.addCleanup(self.admin.config_set, "maxmemory", 0)
+		self.assertEqual(self.pop(self.mine, "now")[0], "job")
 
 	def test_who_lost_the_claim_does_not_start(self):
 		self.bench.enqueue("a")

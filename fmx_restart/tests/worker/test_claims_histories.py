@@ -1,5 +1,6 @@
 """
-Claims in any order of events, on a real Redis: pop, start, finish, kill, stall, sweep, fence, reload, an operation's ledger, two benches.
+Claims in any order of events, on a real Redis: pop, start, finish, kill, stall, sweep, fence, reload, recycling, an operation's
+ledger, two benches.
 No job is lost, and none begins more often than it was put back after a kill.
 """
 
@@ -25,6 +26,7 @@ from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.worker import owners
 from fmx_restart.worker.claims import Claim, Claims, KilledJob, claims_key
 from fmx_restart.worker.owners import BORN, SPACE, is_gone, mark
+from fmx_restart.worker.recycling import place_key
 from fmx_restart.worker.requests import ALL, ask, of_worker
 
 BENCHES = ("one", "two")
@@ -109,15 +111,25 @@ class History:
 		if slot.runs:
 			return
 		keys = [slot.bench.queue(queue).key for queue in QUEUES]
-		what, claim = slot.claims.pop(keys)
-		if what == "reload":
+		place = self.redis.get(place_key(which[0]))
+		what, claim = slot.claims.pop(keys, self.chance.choice(("", "idle", "now")))
+		if what in ("reload", "recycle"):
 			assert not self.redis.hexists(slot.claims.key, slot.name)
 			slot.claims.answered = slot.claims.asked
+		if what == "recycle":
+			assert place in (None, slot.name.encode()) and not self.redis.exists("rq:suspended")
+			self.leave_the_place(which)
+		if what in ("reload", "recycle"):
 			what, claim = slot.claims.pop(keys)
 		assert what in ("job", "again", "none", "suspended"), what
 		slot.claim = claim
 		if claim:
 			assert self.jobs[claim.id][0] == which[0]  # of its own bench
+
+	def leave_the_place(self, which: tuple[str, str]) -> None:
+		"""Unless it is killed meanwhile, or stopped: then the place expires, sooner or later."""
+		if self.chance.random() < 0.7:
+			self.redis.delete(place_key(which[0]))
 
 	def start(self, which: tuple[str, str]) -> None:
 		slot, policy = self.slots[which], self.chance.choice(POLICIES)

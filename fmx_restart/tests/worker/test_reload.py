@@ -191,7 +191,7 @@ class TestRefusal(ReloadCase):
 		self.has_answered(pid, self.ask())
 		self.assertEqual((self.field(pid, REFUSED), self.field(pid, RELOADS)), (SWITCHED_OFF, "0"))
 
-	def test_a_worker_of_a_pool_leaves_that_to_its_parent(self):
+	def test_a_worker_of_rqs_own_pool_stays_as_it_is(self):
 		self.bench.begin(kind="lossless pool")
 		[key] = eventually(lambda: self.admin.smembers("rq:workers"), self.bench.log)
 		pid = int(self.admin.hget(key, "pid"))

@@ -8,6 +8,7 @@ python -m fmx_restart.tests.worker.worker_bench KIND OPTIONS URL QUEUE… is a w
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -30,7 +31,9 @@ from fmx_restart.tests.adapters.rq_bench import CHECKOUT, RqBench, release_key
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.worker.claims import Claim, bench_of, claims_key, parsed
 from fmx_restart.worker.lossless import Lossless
+from fmx_restart.worker.membership import POOL, pool_key
 from fmx_restart.worker.owners import IS_OURS
+from fmx_restart.worker.pool import Pool
 from fmx_restart.worker.scheduler import Ticks
 
 CURSORS = "rq:test:cursors"
@@ -130,13 +133,21 @@ class WorkerBench(RqBench):
 	def worker_keys(self) -> set[bytes]:
 		"""Of all workers that have registered; RQ forgets those that are gone after a while."""
 		return self.connection.smembers("rq:workers")
+	def records(self) -> list[dict[str, str]]:
+		"""Of workers that have not taken leave."""
+		keys = self.connection.smembers("rq:workers")
+		return [fields for key in keys if "death" not in (fields := self.fields(key))]
+
+	def fields(self, key: str | bytes) -> dict[str, str]:
+		return {name.decode(): value.decode() for name, value in self.connection.hgetall(key).items()}
 
 	def record(self, pid: int) -> dict[str, str]:
-		for key in self.connection.smembers("rq:workers"):
-			fields = {name.decode(): value.decode() for name, value in self.connection.hgetall(key).items()}
-			if fields.get("pid") == str(pid) and "death" not in fields:
-				return fields
-		return {}
+		return next((fields for fields in self.records() if fields.get("pid") == str(pid)), {})
+
+	def pool_record(self) -> dict[str, str]:
+		"""Of the only pool, as its workers name it."""
+		names = {fields[POOL] for fields in self.records() if POOL in fields}
+		return self.fields(pool_key(self.id, names.pop())) if len(names) == 1 else {}
 
 	def state(self, pid: int) -> str | None:
 		return self.record(pid).get("state")
@@ -244,6 +255,12 @@ def work(kind: str, options: str, url: str, *queues: str) -> None:
 	if kind.endswith(" pool"):
 		worker = KINDS[kind.removesuffix(" pool")]
 		WorkerPool(queues, connection=connection, worker_class=worker, **json.loads(options)).start()
+		return
+	if kind == "pool":
+		given = json.loads(options)
+		multiprocessing.set_start_method(given.get("method", "fork"), force=True)
+		worker_class = KINDS[given.get("worker", "lossless")]
+		Pool(queues, connection=connection, worker_class=worker_class, num_workers=given["workers"]).start()
 		return
 	KINDS[kind]([rq.Queue(name, connection=connection) for name in queues], connection=connection).work(
 		**json.loads(options)
