@@ -43,6 +43,7 @@ from fmx_restart.adapters.web import BenchWeb
 from fmx_restart.adapters.web.addresses import Endpoint, override_of
 from fmx_restart.adapters.web.nginx_control import NginxHere
 from fmx_restart.adapters.web.probe import AskedSites
+from fmx_restart.adapters.worker_advice import WorkerAdvisor
 from fmx_restart.current_bench import frappe_is_imported, identity, journal_folder
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.checks.workers import WorkerRow, workers
@@ -65,6 +66,7 @@ from fmx_restart.engine.ports import (
 	NoRequests,
 	Processes,
 	ProcessManagers,
+	Trouble,
 	Unexamined,
 )
 from fmx_restart.engine.report import Failure
@@ -159,6 +161,7 @@ class Status:
 	manager_fault: Failure | None  # why no process manager answers
 	managers_away: tuple[Failure, ...]  # where some answer: why each of the others does not
 	processes: tuple[ProcessRow, ...]  # as in Programs
+	advice: tuple[Trouble, ...] = ()  # what a person may set up
 
 
 def read_status() -> Status:
@@ -181,6 +184,7 @@ def read_status() -> Status:
 		manager_fault=programs.fault,
 		managers_away=programs.away,
 		processes=programs.processes,
+		advice=WorkerAdvisor(view.config, lambda: view.manager.settings()).advice(look),
 	)
 
 
@@ -220,13 +224,12 @@ def this_bench(
 	connection = connect(config, id, is_there=takes_over or not recovers)
 	fence = f"fmx_restart:{id}:"
 	owner = f"{operation}/{secrets.token_hex(4)}" if recovers else operation
+	managers = ProcessManagers({THIS_MACHINE: manager(path, config, is_needed=needs_manager and not recovers)})
 	return Bench(
 		id=id,
 		path=path,
 		queue=RedisQueue(connection, id, operation),
-		processes=ProcessManagers(
-			{THIS_MACHINE: manager(path, config, is_needed=needs_manager and not recovers)}
-		),
+		processes=managers,
 		host=ThisHost(path),
 		web=web(path, config, named, recovers=recovers),
 		lock=RedisLease(
@@ -246,6 +249,7 @@ def this_bench(
 		realtime=NoRealtime() if recovers else KeptMessages(connection, sites(), config, monotonic),
 		others=OthersAtWork(journals_of(path), operation),
 		nginx=NginxHere(),
+		advisor=WorkerAdvisor(config, managers.settings),
 	)
 
 

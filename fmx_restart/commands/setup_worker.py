@@ -19,13 +19,14 @@ from fmx_restart.worker.switch import SETTING, VARIABLE, is_on
 
 COMMAND = "bench safe-restart setup worker"
 FILE = "sites/common_site_config.json"
-WHAT_IT_DOES = {
-	False: "Add to {file}:\n\n{lines}\n\nThen bench worker and bench worker-pool start workers that lose no job, whoever stops"
-	" them. Everything else about them stays Frappe's.",
-	True: "Remove from {file}:\n\n{lines}\n\nThen bench worker and bench worker-pool start Frappe's own workers.",
+VERBS = {False: "Add to", True: "Remove from"}
+EFFECTS = {
+	False: "Then bench worker and bench worker-pool start workers that lose no job, whoever stops them. Everything else about them"
+	" stays Frappe's.",
+	True: "Then bench worker and bench worker-pool start Frappe's own workers.",
 }
 TIME = (
-	f" {GRACE} tells a worker after how many seconds the process manager kills it, as jobs of its queues may run longer: it"
+	f"{GRACE} tells a worker after how many seconds the process manager kills it, as jobs of its queues may run longer: it"
 	" ends such a job before."
 )
 DONE = {
@@ -39,25 +40,31 @@ def run(*, removes: bool, yes: bool) -> None:
 	"""Exits with 7 where nothing may be changed: no terminal and no --yes, or a file that cannot be read or written."""
 	with exit_on_error():
 		files = SiteConfigFiles(bench_path())
-		old = files.read("", SETTING)
-		if not old.is_present if removes else is_on(old.value):
-			click.echo(ALREADY[removes])
+		if wanted := wanted_settings(files, removes=removes):
+			change(files, wanted, removes=removes, yes=yes)
 		else:
-			change(files, [(old, Setting("", SETTING, 1, True))], removes=removes, yes=yes)
+			click.echo(ALREADY[removes])
 	warn_of_environment(removes=removes)
+
+
+def wanted_settings(files: SiteConfigFiles, *, removes: bool) -> list[tuple[Setting, Setting]]:
+	"""Each setting as it is, and as it shall be; none where nothing is to be changed."""
+	switch = files.read("", SETTING)
+	is_done = not switch.is_present if removes else is_on(switch.value)
+	time = None if removes else time_setting(files)
+	return [*([time] if time else []), *([] if is_done else [(switch, Setting("", SETTING, 1, True))])]
 
 
 def change(
 	files: SiteConfigFiles, wanted: list[tuple[Setting, Setting]], *, removes: bool, yes: bool
 ) -> None:
 	"""Each setting as it is, and as it shall be. Raises WrongEnvironment, and Abort for a no."""
-	time = None if removes else time_setting(files)
-	if time:
-		wanted = [time, *wanted]
+	keys = [new.key for _, new in wanted]
 	lines = "\n".join(
 		f'\t"{new.key}": {json.dumps(old.value if removes else new.value)}' for old, new in wanted
 	)
-	click.echo(WHAT_IT_DOES[removes].format(file=FILE, lines=lines) + (TIME if time else "") + "\n")
+	effects = [EFFECTS[removes] if SETTING in keys else "", TIME if GRACE in keys else ""]
+	click.echo(f"{VERBS[removes]} {FILE}:\n\n{lines}\n\n{' '.join(filter(None, effects))}\n")
 	agree(yes, COMMAND + (" --remove" if removes else ""))
 	for old, new in wanted:
 		if not files.replace(old, Setting("", new.key, None, False) if removes else new):
@@ -66,15 +73,16 @@ def change(
 
 
 def time_setting(files: SiteConfigFiles) -> tuple[Setting, Setting] | None:
-	"""None where a person has made it, where every job can end in time, or where no process manager says."""
+	"""None where a person has made it for these queues, where every job can end in time, or where no process manager says."""
 	from fmx_restart.doctor.checks.lossless_workers import times_to_tell
 	from fmx_restart.wiring import bench_view
 
 	old = files.read("", GRACE)
-	if not old.is_present:
+	made = old.value if old.is_present else {}
+	if isinstance(made, dict):
 		with suppress(OperationError):
 			if times := times_to_tell(bench_view()):
-				return old, Setting("", GRACE, times, True)
+				return old, Setting("", GRACE, {**made, **times}, True)
 	return None
 
 

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from fmx_restart.console.columns import columns
 from fmx_restart.console.machine_lines import answer_line
 from fmx_restart.console.say import put, say
+from fmx_restart.console.sentences import sentence
 from fmx_restart.doctor.checks.workers import WorkerRow
 from fmx_restart.doctor.programs import ProcessRow, ProgramRow, Programs
 from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.engine.events import Advised
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
 from fmx_restart.engine.report import Failure
@@ -54,6 +56,8 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	yield from worker_lines(status, verbose=verbose)
 	depths = ", ".join(f"{name} {depth}" for name, depth in sorted(status.look.depths.items()))
 	yield f"\nQueued: {depths or '-'}"
+	for advice in status.advice:
+		yield f"\n{sentence(Advised(advice))}"
 
 
 def first_line(status: Status) -> str:
@@ -127,7 +131,7 @@ def worker_cells(row: WorkerRow, status: Status) -> tuple[str, ...]:
 		row.queues,
 		row.host,
 		number(row.pid),
-		row.state,
+		f"{row.state}, recycled {row.recycled}" if row.recycled else row.state,
 		age(row.age),
 		memory(row.memory),
 		doing(row.job, status),

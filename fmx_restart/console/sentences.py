@@ -95,6 +95,7 @@ def plan_warnings(plan: Plan) -> list[str]:
 			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy, way.is_holding))
 	if plan.unmanaged:
 		warnings.append(events.WorkersUnmanaged(plan.unmanaged))
+	warnings += map(events.Advised, plan.advice)
 	if plan.unreadable:
 		warnings.append(events.RecordsUnreadable(plan.unreadable))
 	return [sentence(event) for event in warnings]
@@ -138,6 +139,11 @@ def workers_unmanaged(event: events.WorkersUnmanaged) -> str:
 	"""Workers that no process manager runs, so nothing restarts them."""
 	names = ", ".join(f"pid {w.pid} on {w.host} ({','.join(w.queues)})" for w in event.workers)
 	return f"the process manager does not run these workers, so they keep the old code: {names}."
+
+
+def advised(event: events.Advised) -> str:
+	"""What a person may set up, and the command."""
+	return f"{event.advice.text} To change that: {event.advice.remedy}"
 
 
 def other_benches_pause(event: events.OtherBenchesPause) -> str:
@@ -444,6 +450,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.RecordsUnreadable: records_unreadable,
 	events.NoWorkersFound: "Redis lists no worker of this bench; there is nothing to drain.",
 	events.WorkersUnmanaged: workers_unmanaged,
+	events.Advised: advised,
 	events.WorkerDoesNotAnswer: "worker {name} on {host} (pid {pid}) does not answer; not waiting for it.",
 	events.WorkersParked: workers_parked,
 	events.StillRunning: still_running,

@@ -16,6 +16,7 @@ from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.jobs import failed_counts, newest_failed
+from fmx_restart.adapters.redis_queue.renewals import Renewal, recycled, renewals
 from fmx_restart.desk import access, bench, rows, samples
 from fmx_restart.desk.bench import cached
 from fmx_restart.desk.json_safe import json_safe
@@ -103,6 +104,7 @@ def look_at_workers() -> dict[str, Any]:
 	samples.note(look)
 	held = bench.held()
 	failed = failed_counts(bench.connection(), bench_id, look.depths)
+	known = renewals(bench.connection(), look.workers)
 	return {
 		"time": look.time,
 		"bench": bench_id,
@@ -110,7 +112,7 @@ def look_at_workers() -> dict[str, Any]:
 		"suspended_by_us": (look.suspension or "").startswith("fmx_restart:"),
 		"holder": held.text if held else None,
 		"operation": held.operation if held else None,
-		"workers": [worker_entry(worker, jobs, look) for worker in look.workers],
+		"workers": [worker_entry(worker, jobs, look, known.get(worker.name)) for worker in look.workers],
 		"queues": queue_entries(look, jobs, failed),
 		"failed_jobs": failed_entries(bench_id, [name for name, count in failed.items() if count]),
 		"other_benches": look.other_benches,
@@ -118,7 +120,9 @@ def look_at_workers() -> dict[str, Any]:
 	}
 
 
-def worker_entry(worker: Worker, jobs: dict[str, Job], look: Look) -> dict[str, Any]:
+def worker_entry(
+	worker: Worker, jobs: dict[str, Job], look: Look, renewal: Renewal | None = None
+) -> dict[str, Any]:
 	"""One worker; `memory` in bytes, and None on another machine."""
 	job = jobs.get(worker.job_id or "")
 	return {
@@ -132,6 +136,7 @@ def worker_entry(worker: Worker, jobs: dict[str, Job], look: Look) -> dict[str, 
 		"born": worker.born,
 		"heartbeat": worker.heartbeat,
 		"memory": memory(worker.pid) if worker.name in look.local.running else None,
+		"recycled": recycled(renewal),
 		"job": job_entry(job, look.time) if job else None,
 	}
 

@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import (
 	Process,
 	ProcessKind,
 	ProcessState,
+	Trouble,
 	UnreadableRecords,
 	WebFault,
 	WebWay,
@@ -46,6 +47,7 @@ class Plan:
 		None  # what counts as unknown in this plan; an operation tells it as it goes
 	)
 	reloads: tuple[Process, ...] = ()  # workers that reload in place: no manager touches them
+	advice: tuple[Trouble, ...] = ()  # what a person may set up
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:

@@ -4,45 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fmx_restart.adapters.bench import queue_limits, served_queues
 from fmx_restart.adapters.redis_queue.claims import ownerless_claims
+from fmx_restart.adapters.worker_advice import (
+	STOCK,
+	TIME,
+	WORKERS,
+	WorkerTime,
+	believed_longer,
+	stock_workers,
+	untold,
+	worker_times,
+)
 from fmx_restart.doctor.bench_view import BenchView
-from fmx_restart.doctor.host import programs
+from fmx_restart.doctor.host import settings
 from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.doctor.words import listed
 from fmx_restart.engine.format import count
-from fmx_restart.engine.ports import ProcessKind, ProgramSettings, Worker
-from fmx_restart.worker.grace import SETTING as GRACE
-from fmx_restart.worker.grace import told_seconds
+from fmx_restart.engine.ports import Trouble, Worker
 from fmx_restart.worker.switch import SETTING, is_on
 
-WORKERS, CLAIMS, TIME = "lossless-workers", "ownerless-claims", "worker-grace"
-SETUP = "bench safe-restart setup worker"
+CLAIMS = "ownerless-claims"
 RESTART = (
 	"bench safe-restart --wait-workers. If they are Frappe's own after it too, logs/worker.error.log says why, or"
 	" FMX_RESTART_WORKER=0 stands in their environment, or a later app in sites/apps.txt has a command worker"
 )
 
 
+def finding(severity: Severity, trouble: Trouble, subject: str = "") -> Finding:
+	"""What a plan says too, in the same words."""
+	return Finding(trouble.check, severity, subject, trouble.text, trouble.remedy)
+
+
 @check(WORKERS)
 def lossless_workers(view: BenchView) -> Iterator[Finding]:
 	"""Only of this machine, for the setting is this bench's."""
-	workers = [worker for worker in view.live_workers if worker in view.look.local]
-	stock = [worker for worker in workers if not worker.is_lossless]
+	stock = stock_workers(view.look)
 	if not stock:
 		return
 	if is_on(view.config.get(SETTING)):
+		workers = [worker for worker in view.live_workers if worker in view.look.local]
 		text = (
 			f"{len(stock)} of {count(len(workers), 'worker')} are Frappe's own, though {SETTING} is set, and may lose a job"
 			f" when they are stopped: {pids(stock)}."
 		)
 		yield Finding(WORKERS, Severity.WARNING, "", text, RESTART)
 	else:
-		text = (
-			"The workers are Frappe's own: a stop by anything but bench safe-restart may lose a job, as may a kill by the"
-			" kernel."
-		)
-		yield Finding(WORKERS, Severity.NOTE, "", text, SETUP)
+		yield finding(Severity.NOTE, STOCK)
 
 
 def pids(workers: list[Worker]) -> str:
@@ -67,48 +74,42 @@ def claims_without_owner(view: BenchView) -> Iterator[Finding]:
 @check(TIME)
 def grace(view: BenchView) -> Iterator[Finding]:
 	"""Whether the time that workers are told fits that of their process manager and of their jobs."""
-	if GRACE not in view.config or not is_on(view.config.get(SETTING)):
+	if not is_on(view.config.get(SETTING)):
 		return
-	for program, queues, longest in worker_programs(view):
-		if seconds := told_seconds(view.config, queues, {}):
-			yield from of_program(program, seconds, longest)
+	times = times_of(view)
+	for time in times:
+		if time.is_believed_longer:
+			yield finding(Severity.WARNING, believed_longer(time), time.program.name)
+		elif time.told and time.told < time.longest:
+			yield finding(Severity.NOTE, ends_jobs(time), time.program.name)
+	if trouble := untold(times):
+		yield finding(Severity.WARNING, trouble)
 
 
-def worker_programs(view: BenchView) -> Iterator[tuple[ProgramSettings, tuple[str, ...], float]]:
-	"""Each, its queues in their order, and how many seconds the longest of its jobs may run."""
-	limits = queue_limits(view.config)
-	for program in programs(view, ProcessKind.WORKER):
-		queues = served_queues(program.words, limits)
-		yield program, queues, max((limits.get(queue, 0) for queue in queues), default=0)
+def times_of(view: BenchView) -> list[WorkerTime]:
+	"""Raises an OperationError where no process manager answers."""
+	known = settings(view)
+	return list(worker_times(view.config, known.programs if known else ()))
+
+
+def ends_jobs(time: WorkerTime) -> Trouble:
+	"""It ends a job before it is killed, and such a job may still have been running as it may."""
+	text = (
+		f"{time.program.name} ends a job {time.told:g} s after it was told to leave, and its jobs may run for"
+		f" {time.longest:g} s: such a job fails, unless it may run again."
+	)
+	return Trouble(
+		TIME, text, "Let these jobs ask fmx_restart.should_stop(), or make them restartable: docs/worker.md"
+	)
 
 
 def times_to_tell(view: BenchView) -> dict[str, float]:
 	"""
-	Queues as in --queue → seconds after which the manager kills such a worker, where a job may run longer than that. Raises an
-	OperationError where no process manager answers.
+	Queues as in --queue → seconds after which the manager kills such a worker, where a job may run longer than that and nobody
+	has told these workers. Raises an OperationError where no process manager answers.
 	"""
 	return {
-		",".join(queues): program.stop_seconds
-		for program, queues, longest in worker_programs(view)
-		if program.stop_seconds and program.stop_seconds < longest
+		",".join(time.queues): time.program.stop_seconds
+		for time in times_of(view)
+		if time.is_short and not time.told
 	}
-
-
-def of_program(program: ProgramSettings, seconds: float, longest: float) -> Iterator[Finding]:
-	"""`longest`: seconds that its jobs may run."""
-	killed_after = program.stop_seconds
-	if killed_after is not None and seconds > killed_after:
-		text = (
-			f"{program.name} believes that it has {seconds:g} s to leave ({GRACE}), but it is killed after"
-			f" {killed_after:g} s."
-		)
-		yield Finding(
-			TIME, Severity.WARNING, program.name, text, f"bench set-config -gp {GRACE} {killed_after:g}"
-		)
-	elif seconds < longest:
-		text = (
-			f"{program.name} ends a job {seconds:g} s after it was told to leave, and its jobs may run for {longest:g} s:"
-			" such a job fails, unless it may run again."
-		)
-		remedy = "Let these jobs ask fmx_restart.should_stop(), or make them restartable: docs/worker.md"
-		yield Finding(TIME, Severity.NOTE, program.name, text, remedy)

@@ -8,6 +8,7 @@ from dataclasses import field
 from shlex import quote
 
 from fmx_restart.adapters.bench import queue_limits
+from fmx_restart.adapters.redis_queue.renewals import recycled, renewals
 from fmx_restart.doctor.at_work import unless_operation_works
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import process_table
@@ -163,6 +164,7 @@ class WorkerRow:
 	age: float = field(metadata=SECONDS)
 	heartbeat: float = field(metadata=SECONDS)  # since the last sign of life
 	memory: int | None = field(metadata=BYTES)  # with the process of its job; None on other machines
+	recycled: str = ""  # how often it started anew by itself, and why last: "3 (age)"
 
 
 @frozen
@@ -181,7 +183,7 @@ class RunningJobRow:
 def workers(view: BenchView) -> Iterator[WorkerRow]:
 	"""One row a worker. `age` and `heartbeat` in seconds, `memory` in bytes and None on another machine."""
 	alive = {worker.name for worker in view.live_workers}
-	now = view.look.time
+	now, known = view.look.time, renewals(view.connection, view.look.workers)
 	for worker in sorted(view.look.workers, key=lambda worker: (worker.host, worker.queues, worker.pid)):
 		yield WorkerRow(
 			name=worker.name,
@@ -193,6 +195,7 @@ def workers(view: BenchView) -> Iterator[WorkerRow]:
 			age=max(0.0, now - worker.born),
 			heartbeat=max(0.0, now - worker.heartbeat),
 			memory=memory_of(worker, view) if worker.name in alive else None,
+			recycled=recycled(known.get(worker.name)),
 		)
 
 

@@ -3,6 +3,7 @@ What happened, as facts without sentences. The terminal, --json and the journal 
 its wording. Times are seconds; instants are seconds since the epoch.
 """
 
+from fmx_restart.engine.events.jobs import Advised as Advised
 from fmx_restart.engine.events.jobs import Drained as Drained
 from fmx_restart.engine.events.jobs import JobsAbandoned as JobsAbandoned
 from fmx_restart.engine.events.jobs import JobsCondemned as JobsCondemned

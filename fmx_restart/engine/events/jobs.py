@@ -6,6 +6,7 @@ from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Job,
+	Trouble,
 	UnreadableRecords,
 	Worker,
 )
@@ -34,6 +35,15 @@ class WorkersUnmanaged(Event):
 	level = Level.WARNING
 
 	workers: tuple[Worker, ...]
+
+
+@frozen
+class Advised(Event):
+	"""What a person may set up, so that less is lost by what this operation has no part in."""
+
+	level = Level.NOTE
+
+	advice: Trouble
 
 
 @frozen

@@ -3,6 +3,7 @@ What the engine needs from the outside, in the engine's words. Adapters implemen
 twins in testing/ pass the same contract tests as the real ones.
 """
 
+from fmx_restart.engine.ports.bench import Advisor as Advisor
 from fmx_restart.engine.ports.bench import Bench as Bench
 from fmx_restart.engine.ports.bench import Health as Health
 from fmx_restart.engine.ports.bench import Host as Host

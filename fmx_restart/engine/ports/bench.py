@@ -12,7 +12,7 @@ from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.ports.managers import ProcessManagers
 from fmx_restart.engine.ports.nginx import Nginx, NoNginx
 from fmx_restart.engine.ports.processes import HostProcess
-from fmx_restart.engine.ports.queue import Fence, Lease, NoRequests, Queue, Requests, Worker
+from fmx_restart.engine.ports.queue import Fence, Lease, Look, NoRequests, Queue, Requests, Worker
 from fmx_restart.engine.ports.realtime import NoRealtime, Realtime
 from fmx_restart.engine.ports.sites import Code, Migrations, NoSettings, SiteSettings, UncheckedCode, Web
 from fmx_restart.engine.waiting import Clock
@@ -115,6 +115,20 @@ class Unexamined:
 		return []
 
 
+class Advisor(Protocol):
+	"""Knows what a person may set up, so that less is lost by what an operation has no part in."""
+
+	def advice(self, look: Look) -> tuple[Trouble, ...]:
+		"""Each thing once, however many processes it is about. `look`: with what is known of where workers are."""
+
+
+class NoAdvisor:
+	"""For a bench that nobody can set up."""
+
+	def advice(self, look: Look) -> tuple[Trouble, ...]:
+		return ()
+
+
 class NoOtherOperations:
 	"""For a bench that only we can be working on."""
 
@@ -146,3 +160,4 @@ class Bench:
 	realtime: Realtime = field(default_factory=NoRealtime)
 	others: OtherOperations = field(default_factory=NoOtherOperations)
 	nginx: Nginx = field(default_factory=NoNginx)
+	advisor: Advisor = field(default_factory=NoAdvisor)

@@ -67,6 +67,8 @@ def preflight(operation: Operation) -> None:
 	begin_to_measure(operation, operation.plan.restart)
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
+	for advice in operation.plan.advice:
+		operation.emit(events.Advised(advice))
 	if not look.workers:
 		operation.emit(events.NoWorkersFound())
 	if look.other_benches and operation.options.stops_queue:
@@ -153,6 +155,7 @@ def make_plan(
 		web_ways=web_ways,
 		web_outage=last_web_outage(bench, web_ways.values()),
 		reloads=reloads,
+		advice=bench.advisor.advice(look) if options.workers else (),
 	)
 
 

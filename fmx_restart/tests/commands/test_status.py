@@ -34,6 +34,9 @@ class TestStatus(ManagedBench):
 		self.assertRegex(self.line(text, "short "), r" busy .* one.localhost / app.tasks.work, for [\d.]+ s$")
 		self.assertIn("No operation holds this bench.\nThe queue is running.\n", text)
 		self.assertIn("Queued: short 0", text)
+		# and once, that these workers may lose a job
+		self.assertEqual(text.count("The workers are Frappe's own"), 1)
+		self.assertIn("bench safe-restart setup worker", text.splitlines()[-1])
 		# and the same as JSON
 		output = self.output("status", "--json")
 		told = json.loads(output)

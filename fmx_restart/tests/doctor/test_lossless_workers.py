@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from fmx_restart.adapters.redis_queue.keys import SUSPENDED
 from fmx_restart.doctor.checks.lossless_workers import times_to_tell
 from fmx_restart.engine.ports import ManagerSettings, ProcessKind, ProgramSettings
@@ -10,6 +14,7 @@ from fmx_restart.testing.processes import InMemoryProcesses
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import DoctorTestCase
 from fmx_restart.worker.claims import Claims, KilledJob
+from fmx_restart.worker.grace import VARIABLE
 from fmx_restart.worker.owners import mark
 
 NAME = "lossless-workers"
@@ -78,12 +83,11 @@ class TestClaimsWithoutOwner(DoctorTestCase):
 
 
 class TestGrace(DoctorTestCase):
-	def configure(self, grace: object, stop_seconds: float | None) -> None:
-		self.ways["config"] = lambda: {**ON, "fmx_restart_worker_grace": grace}
+	def configure(self, grace: object, stop_seconds: float | None, pid: int = 0) -> None:
+		told = {} if grace is None else {"fmx_restart_worker_grace": grace}
+		self.ways["config"] = lambda: {**ON, **told}
 		words = ("bench", "worker", "--queue", "long,default")
-		program = ProgramSettings(
-			"bench:long-worker", "bench", ProcessKind.WORKER, words, stop_seconds=stop_seconds
-		)
+		program = ProgramSettings("bench:long-worker", "bench", ProcessKind.WORKER, words, pid, stop_seconds)
 		manager = InMemoryProcesses(FakeClock())
 		manager.settings = lambda: ManagerSettings((program,), frozenset())
 		self.ways["processes"] = lambda: manager
@@ -100,11 +104,32 @@ class TestGrace(DoctorTestCase):
 		self.assertEqual(found.severity, "note")
 		self.assertIn("its jobs may run for 1500 s", found.text)
 
+	def test_one_that_nobody_tells_and_that_is_killed_before_its_jobs_end_is_told_with_the_command(self):
+		self.configure(None, 90)
+		found = self.finding("worker-grace")
+		self.assertEqual((found.severity, found.remedy), ("warning", "bench safe-restart setup worker"))
+		self.assertIn("is killed 90 s after it was told to stop, but its jobs may run for 1500 s", found.text)
+		self.configure({"short": 10}, 90)
+		self.assertIn("is killed 90 s", self.finding("worker-grace").text)
+
+	def test_one_whose_environment_tells_it_is_told(self):
+		process = subprocess.Popen(
+			[sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={VARIABLE: "1600"}
+		)
+		self.addCleanup(process.communicate)
+		eventually(lambda: VARIABLE in Path(f"/proc/{process.pid}/environ").read_text(), "it has begun")
+		self.configure(None, 90, pid=process.pid)
+		self.assertIn("believes that it has 1600 s", self.finding("worker-grace").text)
+
 	def test_the_setup_tells_workers_their_time_where_a_job_may_run_longer(self):
-		self.configure(60, 90)
-		self.assertEqual(times_to_tell(self.view()), {"long,default": 90})
-		self.configure(60, 1560)
-		self.assertEqual(times_to_tell(self.view()), {})
+		for told, killed_after, expected in (
+			(None, 90, {"long,default": 90}),
+			({"short": 10}, 90, {"long,default": 90}),
+			(60, 90, {}),
+			(None, 1560, {}),
+		):
+			self.configure(told, killed_after)
+			self.assertEqual(times_to_tell(self.view()), expected)
 
 	def test_where_every_job_can_end_there_is_nothing_to_say(self):
 		self.configure(1600, 1700)
