@@ -13,8 +13,6 @@ from urllib.parse import SplitResult, urlsplit
 from fmx_restart.adapters.managers.names import ADDRESS
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.worker.recycling import SETTING as RECYCLING
-from fmx_restart.worker.recycling import limits_of
 
 HIGHEST_PORT = 65535
 LARGEST_FILE = 16 << 20  # bytes
@@ -200,7 +198,9 @@ def host_fault(value: object) -> str:
 
 def recycling_fault(value: object) -> str:
 	"""Empty for limits after which a worker starts anew."""
-	_, faults = limits_of({RECYCLING: value})
+	from fmx_restart.worker.recycling import SETTING, limits_of  # not before the first line of a restart
+
+	_, faults = limits_of({SETTING: value})
 	return f"has parts that are not used: {'; '.join(faults)}" if faults else ""
 
 

@@ -133,6 +133,7 @@ class WorkerBench(RqBench):
 	def worker_keys(self) -> set[bytes]:
 		"""Of all workers that have registered; RQ forgets those that are gone after a while."""
 		return self.connection.smembers("rq:workers")
+
 	def records(self) -> list[dict[str, str]]:
 		"""Of workers that have not taken leave."""
 		keys = self.connection.smembers("rq:workers")
