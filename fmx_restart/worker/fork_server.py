@@ -5,6 +5,7 @@ What keeps it, and with it these workers, among the processes of the pool until 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import sys
@@ -25,6 +26,14 @@ class Helpers(NamedTuple):
 		return Helpers(
 			*(tuple(dict.fromkeys([*mine, *theirs])) for mine, theirs in zip(self, other, strict=True))
 		)
+
+
+def start_first() -> None:
+	"""Where it starts the workers: while signals are not held back, as all that it starts inherits that."""
+	if multiprocessing.get_start_method() == "forkserver":
+		from multiprocessing import forkserver
+
+		forkserver.ensure_running()
 
 
 def own_helpers() -> Helpers:

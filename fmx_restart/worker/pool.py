@@ -19,7 +19,7 @@ from rq.worker import Worker, WorkerStatus
 from rq.worker_pool import WorkerData, WorkerPool
 
 from fmx_restart.worker.claims import bench_of
-from fmx_restart.worker.fork_server import Helpers, bury, dismiss, hand_over, own_helpers
+from fmx_restart.worker.fork_server import Helpers, bury, dismiss, hand_over, own_helpers, start_first
 from fmx_restart.worker.membership import pool_key, tell_workers
 from fmx_restart.worker.owners import born, mark
 from fmx_restart.worker.reload import (
@@ -101,12 +101,13 @@ class Pool(WorkerPool):
 	def start_workers(self, burst: bool = True, _sleep: float = 0, logging_level: str = "INFO") -> None:
 		self.adopt()
 		self._install_signal_handlers()
+		let_in()  # a reload held them back
 		for number in range(len(self.worker_dict), self.num_workers):
 			self.start_worker(number + 1, burst=burst, _sleep=_sleep, logging_level=logging_level)
-		let_in()  # a reload held them back
 
 	def start_worker(self, *args: Any, **kwargs: Any) -> None:
 		"""A signal waits until the new process can hear it: the handler of this process would stop its siblings there."""
+		start_first()
 		hold_back()
 		try:
 			if self.status != self.Status.STOPPED:
