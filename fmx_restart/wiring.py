@@ -224,7 +224,9 @@ def this_bench(
 	connection = connect(config, id, is_there=takes_over or not recovers)
 	fence = f"fmx_restart:{id}:"
 	owner = f"{operation}/{secrets.token_hex(4)}" if recovers else operation
-	managers = ProcessManagers({THIS_MACHINE: manager(path, config, is_needed=needs_manager and not recovers)})
+	managers = ProcessManagers(
+		{THIS_MACHINE: manager(path, config, is_needed=needs_manager and not recovers)}
+	)
 	return Bench(
 		id=id,
 		path=path,
