@@ -91,7 +91,7 @@ def function_of(method: object) -> object:
 		return method
 	module, _, name = method.rpartition(".")
 	with suppress(Exception, SystemExit):  # the job itself tells what is wrong with it
-		if module in sys.modules or may_decorate(module):
+		if module and (module in sys.modules or may_decorate(module)):
 			return getattr(import_module(module), name, None)
 	return None
 

@@ -43,7 +43,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two pops while Redis is
 SWEEP_EVERY = 5.0
 LOOK_EVERY = 2.0  # seconds, while a job runs
 OF_OPERATION = b"fmx_restart:"  # begins the value of a suspension by this app
-BEAT_EVERY = 60.0  # seconds, while the worker is idle; its record lasts eight minutes
+BEAT_EVERY = 30.0  # seconds, while the worker is idle; its record lasts eight minutes, and one after a job
+BEAT_AGAIN = 20.0  # seconds
 KILLED = (
 	"The process that ran this job ended before the job did: it was killed by a process manager, by a person, or because"
 	" memory was short. It belonged to worker {owner}. The job may have done a part of its work."
@@ -101,7 +102,7 @@ class Lossless(Renewal, Persistent):
 		self.log.warning("Worker %s: its record in Redis is gone, it writes another one", self.name)
 		self.connection.delete(self.key)  # a part of one
 		self.register_birth()
-		self.set_state(self._state)
+		super().set_state(self._state)
 
 	def listen_again(self) -> None:
 		"""
@@ -176,7 +177,13 @@ class Lossless(Renewal, Persistent):
 		if self._state != state:
 			if state == WorkerStatus.SUSPENDED:
 				self.log.info("Worker %s: the queue is suspended", self.name)
-			self.set_state(state)
+			super().set_state(state)
+
+	def set_state(self, state: str, pipeline: Any = None) -> None:
+		"""RQ calls this around each job. POP has written that the worker is busy, and who has no next job says so by itself."""
+		is_between_jobs = self._state == WorkerStatus.BUSY and state in (WorkerStatus.BUSY, WorkerStatus.IDLE)
+		if pipeline is not None or not is_between_jobs:
+			super().set_state(state, pipeline)
 
 	def keep_house(self) -> None:
 		"""What RQ does between two pops, and the sweep."""
@@ -203,6 +210,8 @@ class Lossless(Renewal, Persistent):
 		self.claim = claim
 		if is_again:
 			remove_started(self.connection, claim)  # RQ 2 may have listed it, and will do so once more
+		else:
+			self._state = WorkerStatus.BUSY  # POP has written it
 		queue = next((queue for queue in self.queues if queue.key == claim.queue), self.queues[0])
 		try:
 			job = self.job_class.fetch(claim.id, connection=self.connection, serializer=self.serializer)
@@ -222,6 +231,9 @@ class Lossless(Renewal, Persistent):
 		return job, queue
 
 	def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+		"""RQ beats after each job, and says no more by that than the job did."""
+		if not args and not kwargs and time.monotonic() - self._beaten_at < BEAT_AGAIN:
+			return
 		self._beaten_at = time.monotonic()
 		with suppress(*AWAY):  # a worker that quits takes its job with it
 			super().heartbeat(*args, **kwargs)

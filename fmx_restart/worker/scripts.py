@@ -41,7 +41,7 @@ end
 #: that it has followed or refused, whether it should be recycled ("", "idle": if there is no job, "now": before the next job),
 #: seconds until Redis gives its place to another one, the fields of requests that concern it.
 #: Returns what is to be done, the claim, and how many others have one: unregistered (its record is gone: without one, others
-#: do not know that it lives), job (a new one), again (one that it was given before: the answer was lost on its way, or Redis was
+#: do not know that it lives), job (a new one; its record says busy), again (one that it was given before: the answer was lost on its way, or Redis was
 #: away when the job was to be started), unfinished (the process of the last job ended and nobody recorded it), reload (it has
 #: no claim; in place of one, the number of the request), recycle (it has no claim, and has the place), suspended, none. A job
 #: that was popped, not started, goes back to its queue while that is suspended.
@@ -77,6 +77,7 @@ for i = 7, #KEYS do
 		local at = tonumber(redis.call('TIME')[1])
 		local claim = cjson.encode({state = 'popped', queue = KEYS[i], id = id, at = at, process = ARGV[2]})
 		redis.call('HSET', claims, me, claim)
+		redis.call('HSET', KEYS[4], 'state', 'busy')
 		return {'job', claim, redis.call('HLEN', claims) - 1}
 	end
 end

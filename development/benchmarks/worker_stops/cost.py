@@ -18,6 +18,7 @@ from fmx_restart.tests.worker.worker_bench import DONE, TIMES, WorkerBench, time
 HERDS = (1, 8, 20)
 QUEUES = ("short", "long")
 TURN = 20  # jobs of one kind of worker, then so many of the other: the machine's other work meets both
+ARGUMENTS = {"site": "", "method": f"{timed.__module__}.timed", "kwargs": {}}
 PACK = 100  # jobs that are there at once
 
 
@@ -50,10 +51,7 @@ class Measured:
 	def run_a_pack(self) -> None:
 		"""Jobs that come all at once: whoever enqueues them takes no part of the processor meanwhile."""
 		queue, connection = self.bench.queue("short"), self.bench.connection
-		jobs = [
-			queue.create_job(timed, kwargs={"site": "", "method": "", "kwargs": {}}, status=JobStatus.QUEUED)
-			for _ in range(PACK)
-		]
+		jobs = [queue.create_job(timed, kwargs=ARGUMENTS, status=JobStatus.QUEUED) for _ in range(PACK)]
 		for job in jobs:
 			job.save()
 		began = time.monotonic()
