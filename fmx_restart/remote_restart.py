@@ -168,7 +168,7 @@ class Follower:
 			cursor = told["cursor"]
 			if told["status"] == "Queued":
 				self.launch_from_web()
-			if not is_over:
+			if not told["is_over"]:
 				self.api.is_stopping.wait(POLL)
 		return self.api.get("status", operation=self.operation)
 
