@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 import fmx_restart
 from fmx_restart.tests.adapters.waiting import eventually
 
+ACTION = Path(fmx_restart.__file__).parent.parent / "docs" / "github-action" / "action.yml"
 SCRIPT = Path(fmx_restart.__file__).parent / "remote_restart.py"
 OPERATION = "20261122-101502-7f3a"
 TOKEN = "key:secret-of-the-pipeline"
@@ -243,6 +246,35 @@ class TestRemoteRestart(unittest.TestCase):
 			output, _ = process.communicate(timeout=60)
 			self.assertEqual(process.returncode, 130, output)
 			self.assertIn("Asked to stop.", output)
+
+	@unittest.skipUnless(ACTION.is_file(), "only a checkout has the documents")
+	def test_the_github_action_runs_it_with_the_token_in_the_environment_and_options_as_they_are(self):
+		site = self.site(ended={**DONE, "exit_code": 3})
+		text = ACTION.read_text()
+		commands = textwrap.dedent(text.partition("run: |\n")[2])
+		script = re.search(r"FMX_RESTART_SCRIPT: \$\{\{ github.action_path \}\}/(\S+)", text)[1]
+		env = {
+			"PATH": os.environ["PATH"],
+			"FMX_RESTART_TOKEN": TOKEN,
+			"FMX_RESTART_ADDRESS": site.url,
+			"FMX_RESTART_PATIENCE": "60",
+			"FMX_RESTART_SCRIPT": str(ACTION.parent / script),
+		}
+		for options, code in (("a=1 b=*;$HOME", 3), ("", 3), ("a=$(touch x)", 2)):  # "x)" is no option
+			with self.subTest(options=options):
+				done = subprocess.run(
+					["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", commands],
+					env={**env, "FMX_RESTART_OPTIONS": options},
+					capture_output=True,
+					text=True,
+					timeout=60,
+				)
+				self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+				self.assertNotIn(TOKEN, done.stdout + done.stderr + commands)
+		starts = [given for function, given, _ in site.requests if function == "start"]
+		self.assertEqual(
+			[(given.get("a"), given.get("b")) for given in starts], [("1", "*;$HOME"), (None, None)]
+		)
 
 	def test_it_follows_an_operation_that_there_is(self):
 		site = self.site()

@@ -59,3 +59,22 @@ class TestFormat(unittest.TestCase):
 	def test_a_name_that_is_no_text_is_shown_in_escapes(self):
 		(family,) = self.parsed(exposition([Gauge("app_jobs", "Jobs.").add(1, queue="a\udcff")]))
 		self.assertEqual(family.samples[0].labels["queue"], "a\\udcff")
+
+
+@unittest.skipUnless(find_spec("frappe"), "the token is looked at inside Frappe")
+class TestToken(unittest.TestCase):
+	def test_only_a_bearer_with_exactly_that_token_has_it(self):
+		from fmx_restart.desk.metrics import is_token
+
+		for authorization, token, has_it in (
+			("Bearer abc", "abc", True),
+			("bearer  abc ", " abc", True),
+			("Bearer abcd", "abc", False),
+			("Bearer ab", "abc", False),
+			("Basic abc", "abc", False),
+			("abc", "abc", False),
+			("", "abc", False),
+			("Bearer \xe4\udcff", "\udfff\xe4", False),  # what HTTP and JSON may hold
+		):
+			with self.subTest(authorization=authorization):
+				self.assertIs(is_token(authorization, token), has_it)
