@@ -61,7 +61,7 @@ def on_ctrl_c(phase: Phase) -> str:
 		return "Ctrl-C: stop after this site; then everything is restarted"
 	if phase is Phase.HANDOVER:
 		return "Ctrl-C: stop before the next worker; the others keep the old code"
-	return "Ctrl-C: too late to stop, the restart is finished; twice: leave it running"
+	return "Ctrl-C: too late to stop, the restart runs to its end; twice: leave it alone"
 
 
 def on_ctrl_c_in_view(phase: Phase) -> str:

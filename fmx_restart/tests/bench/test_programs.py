@@ -68,7 +68,7 @@ class TestPrograms(BenchTestCase):
 
 	def test_it_ends_well_and_restarts_them_all(self):
 		self.assertEqual(self.done.code, 0, self.done.text)
-		self.assertRegex(self.done.output, r"0 lost\s+Done in .*accounted for\..*$")
+		self.assertRegex(self.done.output, r"0 lost\s+Done in .* s\..*\s*$")
 		for name, pid in self.before.items():
 			is_own = name.partition(":")[0] in {GROUP, f"{self.bench.name}-web", f"{self.bench.name}-workers"}
 			self.assertEqual(self.after[name] not in (pid, 0), is_own, f"{name}: {pid} → {self.after[name]}")

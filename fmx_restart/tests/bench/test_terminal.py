@@ -91,5 +91,5 @@ class TestTerminal(BenchTestCase):
 		terminal.wait_for(r"Go on\? \[Y/n\]")
 		terminal.type("y\n")
 		self.assertEqual(terminal.finish(), 0, terminal.text)
-		self.assertRegex(terminal.text, r"0 lost\s+Done in .*accounted for\..*$")
+		self.assertRegex(terminal.text, r"0 lost\s+Done in .* s\..*\s*$")
 		self.assert_restarted(before)
