@@ -51,3 +51,23 @@ class TestParking(unittest.TestCase):
 		self.run_once.go()
 		[parked] = self.run_once.of(events.WorkersParked)
 		self.assertEqual((parked.idle, parked.busy), (1, 1))
+
+
+class TestParkingWorkersOfThisApp(unittest.TestCase):
+	def setUp(self):
+		self.bench = InMemoryBench({"short": ("short",), "long": ("long",)}, lossless=("short", "long"))
+		self.run_once = Run(self.bench)
+
+	def parked_in(self) -> float:
+		self.assertIs(self.run_once.go().outcome, Phase.DONE)
+		[parked] = self.run_once.of(events.WorkersParked)
+		self.assertEqual(parked.idle, 2)
+		return parked.seconds
+
+	def test_no_job_is_pushed_for_them(self):
+		self.assertLess(self.parked_in(), 0.1)
+		self.assertEqual(next(self.bench.queue._wakes), 1)
+
+	def test_where_no_bell_can_be_rung_they_see_the_fence_within_a_second(self):
+		self.bench.queue.wake = lambda workers: None
+		self.assertLess(self.parked_in(), 1.2)
