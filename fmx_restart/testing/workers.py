@@ -103,6 +103,9 @@ class WorkerLoops:
 		if worker.is_dead or worker.is_hung:
 			self._loop(worker)
 			return
+		if self.server.is_away:
+			self.clock.after(POLL, lambda: self._answer(worker, number))
+			return
 		if why := self.refusals.get(worker.name.partition("+")[0]):
 			worker.answered, worker.refused = number, why
 			self._loop(worker)
@@ -116,6 +119,9 @@ class WorkerLoops:
 	def _boot(self, worker: SimulatedWorker) -> None:
 		if self.host and not worker.is_unseen and not self.host.process(worker.pid):
 			return  # it was ended meanwhile
+		if self.server.is_away:
+			self.clock.after(POLL, lambda: self._boot(worker))
+			return
 		worker.born = self.clock.time()
 		self.workers[worker.name] = worker
 		self._loop(worker)

@@ -23,7 +23,7 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import DRAINING, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Hold, ProcessState
-from fmx_restart.testing.bench import FENCE_OWNER, worker_name
+from fmx_restart.testing.bench import FENCE_OWNER
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease
 from fmx_restart.testing.workers import Task
 from fmx_restart.tests.engine.actors import Actor, OperationActor, RecoveryActor, run_until
@@ -121,7 +121,7 @@ class Interleavings(World):
 		"""With the job it runs. Its manager starts another one."""
 		self.go_on(later)
 		program = self.programs[name]
-		worker = self.queue.workers.get(worker_name(program))
+		worker = self.queue.workers.get(self.bench.worker_of(program))
 		if program.state is not ProcessState.RUNNING or worker is None or worker.is_dead:
 			return
 		if worker.task:
@@ -389,9 +389,16 @@ class Interleavings(World):
 			assert not actor.of(events.PhaseEntered), "who was refused has begun nothing"
 
 
+class InterleavingsOfBothKinds(Interleavings):
+	"""One of the workers reloads in place where others of its kind are restarted."""
+
+	lossless = ("long",)
+
+
 TestInterleavings = Interleavings.TestCase
+TestInterleavingsOfBothKinds = InterleavingsOfBothKinds.TestCase
 HISTORIES = int(os.environ.get("FMX_INTERLEAVINGS", 0))
-TestInterleavings.settings = settings(
+TestInterleavings.settings = TestInterleavingsOfBothKinds.settings = settings(
 	max_examples=HISTORIES or repetitions("interleavings", 10, long=500),
 	stateful_step_count=30,
 	deadline=None,

@@ -12,7 +12,7 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import DRAINING, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
-from fmx_restart.testing.bench import InMemoryBench, worker_name
+from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.testing.leases import InMemoryFence
 from fmx_restart.testing.migrations import InMemoryRun, Script
 from fmx_restart.testing.workers import WAKE, SimulatedWorker, Task
@@ -29,10 +29,12 @@ NOT_DRAINED = {Strategy.SUSPEND_RQ, Strategy.NO_WAIT_WORKERS}
 
 
 class World(RuleBasedStateMachine):
+	lossless: tuple[str, ...] = ()  # programs whose worker is one of this app
+
 	def __init__(self) -> None:
 		super().__init__()
 		self.clock = HandedClock()
-		self.bench = InMemoryBench(WORKERS, clock=self.clock)
+		self.bench = InMemoryBench(WORKERS, clock=self.clock, lossless=self.lossless)
 		self.queue, self.programs = self.bench.queue, self.bench.processes
 		self.settings_found = {SITE: {"maintenance_mode": 0, "db_name": "one"}}
 		self.bench.settings.files.update({SITE: dict(self.settings_found[SITE])})
@@ -71,7 +73,8 @@ class World(RuleBasedStateMachine):
 
 		def watched(name: str) -> None:
 			"""A TERM to a worker in its pop loses the job that it is just popping (rq #2236)."""
-			worker = self.queue.workers.get(worker_name(self.programs[name])) if name in WORKERS else None
+			program = self.programs[name]
+			worker = self.queue.workers.get(self.bench.worker_of(program)) if name in WORKERS else None
 			self.note_fence()
 			if worker in self.queue.blocked and self.drained_by:
 				self.violations.append(f"{name} is told to stop while it waits for a job")
