@@ -138,12 +138,12 @@ class Reload(Replacement):
 			self._note_silence(is_waiting=worker is not None and self.stage is Stage.WAITING)
 
 	def record_in(self, look: Look) -> Worker | None:
-		"""Of its process; where that could not take its old record away, the newest one."""
-		same = [
-			worker
-			for worker in look.workers
-			if worker.reload and worker.reload.process == self.before.process
-		]
+		"""
+		Of its process, as long as that lives: what one leaves behind that was killed says that it is at work. Where a process
+		could not take its old record away, the newest one.
+		"""
+		live = live_workers(look)
+		same = [worker for worker in live if worker.reload and worker.reload.process == self.before.process]
 		return max(same, key=lambda worker: worker.reload.times, default=None)
 
 	def _note_answer(self, worker: Worker) -> bool:

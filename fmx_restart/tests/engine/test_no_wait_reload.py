@@ -80,6 +80,17 @@ class TestNoWaitInPlace(ReloadCase):
 		self.assertEqual({task.runs for task in self.bench.queue.tasks.values()}, {1})
 		self.assertEqual(report.account.lost, [])
 
+	def test_one_of_another_machine_that_goes_away_at_work_is_not_waited_for_without_end(self):
+		# Given a worker elsewhere that is at work, and whose machine is gone once it was asked
+		queue = self.bench.queue
+		queue.add_worker("far", 7, ("far",), host="host-2", is_unseen=True, is_lossless=True)
+		queue.enqueue("running", queue="far", seconds=1e9)
+		run = Run(self.bench, NO_WAIT)
+		run.when(events.HandedOver, lambda: queue.kill_worker("far"))
+		error = self.fails(run)
+		self.assertIn("pid 7 on host-2 (far) (it is not in Redis' list of workers any more", str(error))
+		self.assertEqual(self.reloaded(), set(FOUR))
+
 
 class TestMixedNoWait(ReloadCase):
 	lossless = ("worker-0", "worker-2")
