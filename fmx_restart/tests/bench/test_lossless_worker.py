@@ -140,6 +140,20 @@ class TestLosslessWorker(BenchTestCase):
 		self.assertEqual([job.starts for job in jobs], [1] * len(jobs))
 		self.stop(process)
 
+	def test_it_reloads_in_place_where_no_process_manager_runs_it(self):
+		process = self.start_worker("worker", "--queue", "short,default")
+		done = self.scratch.run("--rolling", "--no-web", "--json")
+		self.assertEqual(done.code, 0, done.text)
+		eventually(lambda: self.states() == ["idle"], "it is back")
+		[fields] = self.records()
+		self.assertEqual((fields[b"fmx_reloads"], int(fields[b"pid"])), (b"1", process.pid))
+		[change] = done.report["processes"]
+		self.assertEqual(
+			(change["by"], change["old_pid"], change["new_pid"]), ("reload", process.pid, process.pid)
+		)
+		self.own_jobs.work("short").wait_for_end()
+		self.stop(process)
+
 	def test_the_environment_overrules_the_setting(self):
 		# RQ's own worker cannot start as Frappe's Redis user, so it starts as Redis' admin
 		words = ("worker", "--queue", "short", "--rq-username", "default", "--rq-password", PASSWORD)
