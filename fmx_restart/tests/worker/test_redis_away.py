@@ -114,9 +114,14 @@ class TestRedisAway(WorkerCase):
 		eventually(lambda: self.bench.state(pid) == "idle" and self.bench.is_ours(pid), self.bench.log)
 		self.bench.enqueue_counted("a")
 		self.bench.is_done("a")
-		# And it hears commands, which RQ 1 gives up when its connection breaks
+		# And it hears commands, which RQ 1 gives up when its connection breaks; RQ 2 is deaf for two seconds
 		[name] = self.admin.smembers("rq:workers")
-		send_shutdown_command(self.admin, name.decode().removeprefix("rq:worker:"))
+
+		def is_heard() -> bool:
+			send_shutdown_command(self.admin, name.decode().removeprefix("rq:worker:"))
+			return self.bench.has_ended(pid)
+
+		eventually(is_heard, self.bench.log)
 		self.assertEqual(self.bench.wait(pid), 0)
 
 	def test_a_job_whose_worker_has_no_record_any_more_goes_on(self):
