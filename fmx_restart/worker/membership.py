@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from multiprocessing import parent_process
-from typing import NamedTuple
 
 from fmx_restart.worker.owners import born
 
@@ -19,19 +19,20 @@ def pool_key(bench_id: str, name: str) -> str:
 	return f"rq:fmx:{bench_id}:pool:{name}"
 
 
-class Membership(NamedTuple):
-	"""Of this process in a pool."""
+class Membership:
+	"""
+	Of this process in a pool. `pid`: of the pool's process; `name`: of the pool, empty where it is none of this app's; `reloads`: how
+	often the pool was reloaded before it started this worker; `answered`: the newest request that its code need not follow.
+	"""
 
-	pid: int  # of the pool's process
-	name: str = ""  # of the pool; empty where it is none of this app's
-	reloads: int = 0  # how often the pool was reloaded before it started this worker
-	answered: int = 0  # the newest request that its code need not follow
-	since: str = ""  # when the pool's process started, in the kernel's ticks
+	def __init__(self, pid: int, name: str = "", reloads: int = 0, answered: int = 0) -> None:
+		self.pid, self.name, self.reloads, self.answered = pid, name, reloads, answered
+		self._since = born(pid)
 
 	@property
 	def is_over(self) -> bool:
 		"""The pool's process is gone: nobody tells this worker to leave any more, or starts another one in its place."""
-		return bool(self.since) and born(self.pid) != self.since
+		return bool(self._since) and born(self.pid) != self._since
 
 
 def membership() -> Membership | None:
@@ -39,14 +40,11 @@ def membership() -> Membership | None:
 	parent = parent_process()
 	if parent is None:
 		return None
-	told = Membership(parent.pid)
-	try:
+	with suppress(ValueError, TypeError):
 		pid, *values = json.loads(os.environ.get(VARIABLE, "[0]"))
 		if pid == parent.pid:
-			told = Membership(pid, *values)
-	except (ValueError, TypeError):
-		pass
-	return told._replace(since=born(parent.pid))
+			return Membership(pid, *values)
+	return Membership(parent.pid)
 
 
 def tell_workers(name: str, reloads: int, answered: int) -> None:

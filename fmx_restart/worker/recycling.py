@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 #: In common_site_config.json: {"jobs": 1000, "age": "6h", "memory": "1G", "pressure": 20}, each of them alone or together
 SETTING = "fmx_restart_worker_recycle"
@@ -29,7 +29,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 }
 LEAST = {"jobs": "1", "age": "1m", "memory": "10M", "pressure": "1"}  # less is not meant
 EXAMPLES = {"jobs": 1000, "age": '"6h"', "memory": '"1G"', "pressure": 20}
-AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([a-z%]{0,2})")
+AMOUNT = r"(\d{1,15}(?:\.\d{1,6})?) ?([a-z%]{0,2})"  # compiled where it is needed: every worker imports this
 
 MEASURE_EVERY = 10.0  # seconds between two looks at memory and pressure while the worker is idle
 IDLE_FIRST = 30.0  # seconds that a worker which always has a job leaves the place to idle ones
@@ -49,20 +49,14 @@ def place_key(bench_id: str) -> str:
 	return f"rq:fmx:{bench_id}:recycling"
 
 
-class Limits(NamedTuple):
-	"""What a worker may become before it is recycled; infinity where nobody says."""
-
-	jobs: float = math.inf
-	age: float = math.inf  # seconds
-	memory: float = math.inf  # bytes
-	pressure: float = math.inf  # per cent
-
-
-def limits_of(settings: Mapping[str, Any]) -> tuple[Limits, list[str]]:
-	"""The limits, and what is wrong with each part of the setting that cannot be used, and does not count."""
+def limits_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+	"""
+	What a worker may become before it is recycled, by the names and in the units of UNITS; and what is wrong with each part of
+	the setting that cannot be used, and does not count.
+	"""
 	told = settings.get(SETTING) or {}
 	if not isinstance(told, dict):
-		return Limits(), ['it is no object such as {"jobs": 1000, "age": "6h"}']
+		return {}, ['it is no object such as {"jobs": 1000, "age": "6h"}']
 	limits, faults = {}, []
 	for name, value in told.items():
 		amount = amount_of(name, value) if name in UNITS else None
@@ -72,14 +66,14 @@ def limits_of(settings: Mapping[str, Any]) -> tuple[Limits, list[str]]:
 			faults.append(f"{name} is no amount such as {EXAMPLES[name]}, at least {LEAST[name]}")
 		else:
 			faults.append(f"{str(name)[:40]!r} is none of {', '.join(UNITS)}")
-	return Limits(**limits), faults
+	return limits, faults
 
 
 def amount_of(name: str, value: object) -> float | None:
 	"""In the smallest unit; None for what is none."""
 	if isinstance(value, bool) or not isinstance(value, int | float | str):
 		return None
-	match = AMOUNT.fullmatch(str(value).strip().lower())
+	match = re.fullmatch(AMOUNT, str(value).strip().lower())
 	if not match or match[2] not in UNITS[name]:
 		return None
 	return float(match[1]) * UNITS[name][match[2]]
@@ -123,14 +117,14 @@ class Recycling:
 
 	def __init__(
 		self,
-		limits: Limits,
+		limits: Mapping[str, float],
 		size: Callable[[], int] = own_size,
 		pressure: Callable[[], float | None] | None = None,
 		*,
 		is_again: bool = False,
 	) -> None:
 		files = pressure_files()
-		self._limits, self._size = limits, size
+		self._limits, self._size = {**dict.fromkeys(UNITS, math.inf), **limits}, size
 		self._pressure = pressure or (lambda: pressure_in(files))
 		self._began, self._size_at_birth = time.monotonic(), size()
 		self._jobs, self._at_peace = 0, ONCE_IN if is_again else 0.0
@@ -142,11 +136,11 @@ class Recycling:
 	def faults(self) -> list[str]:
 		"""What is wrong with each limit that this worker cannot keep."""
 		found = []
-		if self._size_at_birth >= self._limits.memory:
+		if self._size_at_birth >= self._limits["memory"]:
 			found.append(
 				f"memory is less than the {self._size_at_birth >> 20} MB that a worker has from its start on"
 			)
-		if self._limits.pressure < math.inf and self._pressure() is None:
+		if self._limits["pressure"] < math.inf and self._pressure() is None:
 			found.append("pressure is nothing that this kernel tells (/proc/pressure/memory)")
 		return found
 
@@ -157,9 +151,9 @@ class Recycling:
 
 	def reason(self) -> str:
 		"""Which limit is reached: the name of it; empty for none."""
-		if self._jobs >= self._limits.jobs:
+		if self._jobs >= self._limits["jobs"]:
 			return "jobs"
-		if self._age() >= self._limits.age:
+		if self._age() >= self._limits["age"]:
 			return "age"
 		if time.monotonic() - self._measured_at >= MEASURE_EVERY:
 			self._measured_at, self._measured = time.monotonic(), self._measure()
@@ -183,9 +177,9 @@ class Recycling:
 		return time.monotonic() - self._began
 
 	def _measure(self) -> str:
-		size = self._size() if min(self._limits.memory, self._limits.pressure) < math.inf else 0
-		if self._size_at_birth < self._limits.memory <= size and self._age() >= self._at_peace:
+		size = self._size() if min(self._limits["memory"], self._limits["pressure"]) < math.inf else 0
+		if self._size_at_birth < self._limits["memory"] <= size and self._age() >= self._at_peace:
 			return "memory"
 		has_grown = size >= GROWN * self._size_at_birth and self._age() >= SETTLED
-		is_short = has_grown and (self._pressure() or 0.0) >= self._limits.pressure
+		is_short = has_grown and (self._pressure() or 0.0) >= self._limits["pressure"]
 		return "pressure" if is_short else ""
