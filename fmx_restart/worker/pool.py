@@ -19,7 +19,7 @@ from rq.worker import Worker, WorkerStatus
 from rq.worker_pool import WorkerData, WorkerPool
 
 from fmx_restart.worker.claims import bench_of
-from fmx_restart.worker.fork_server import Helpers, bury, dismiss, hand_over, own_helpers, start_first
+from fmx_restart.worker.fork_server import Helpers, bury, dismiss, own_helpers, start_first
 from fmx_restart.worker.membership import pool_key, tell_workers
 from fmx_restart.worker.owners import born, mark
 from fmx_restart.worker.reload import (
@@ -123,7 +123,6 @@ class Pool(WorkerPool):
 			self.worker_dict[name] = WorkerData(name, pid, Adopted(pid, since))
 			self._former[name] = asked
 		self._helpers = Helpers(*map(tuple, helpers))
-		hand_over(self._helpers.files, is_open=False)
 
 	def handle_dead_worker(self, worker_data: WorkerData) -> None:
 		super().handle_dead_worker(worker_data)
@@ -223,12 +222,10 @@ class Pool(WorkerPool):
 		try:
 			if self._stop.asked_at is None:
 				self.log.info("Pool %s: it starts anew with the code that is there now", self.name)
-				hand_over(helpers.files, is_open=True)
 				times = self._past.times + 1
 				past = Reloaded(times, number, name=self.name, children=(self.workers_now(), *helpers))
 				self._program.run_anew(past, self._stop)
 		finally:
-			hand_over(helpers.files, is_open=False)
 			self._install_signal_handlers()
 			let_in()
 
