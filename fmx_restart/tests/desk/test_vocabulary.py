@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unittest
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,14 @@ class TestScripts(unittest.TestCase):
 		for path in SCRIPTS:
 			for name in names:
 				self.assertNotIn(f'"{name}"', path.read_text(), path.name)
+
+	def test_each_choice_of_the_dialog_is_an_argument_of_start(self):
+		"""Any other would be refused, as a misspelt one of a pipeline is."""
+		text = (APP / "public" / "js" / "restart" / "choice.js").read_text()
+		body = text.partition("export function first_choice() {")[2].partition("};")[0]
+		names = set(re.findall(r"^\t\t(\w+):", body, re.MULTILINE))
+		self.assertGreater(len(names), 10)
+		self.assertEqual(names - KINDS.keys(), set())
 
 
 @unittest.skipUnless(find_spec("frappe"), "translating needs Frappe")
