@@ -17,9 +17,9 @@ from fmx_restart.tests.worker.worker_bench import DONE, TIMES, WorkerBench, time
 
 HERDS = (1, 8, 20)
 QUEUES = ("short", "long")
-TURN = 20  # jobs of one kind of worker, then so many of the other: the machine's other work meets both
+TURN = 1  # job of one kind of worker, then of the other: other work on the machine meets both
 ARGUMENTS = {"site": "", "method": f"{timed.__module__}.timed", "kwargs": {}}
-PACK = 100  # jobs that are there at once
+PACK = 10  # jobs that are there at once
 
 
 @dataclass(frozen=True)
