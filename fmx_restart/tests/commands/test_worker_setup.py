@@ -113,9 +113,12 @@ class TestCommands(BenchCase):
 		)
 		module.start_worker.callback = lambda queue: self.ran.append(queue)
 		module.start_worker_pool = click.Command("worker-pool", callback=lambda: self.ran.append("pool"))
-		modules = patch.dict(sys.modules, {"frappe": None, "frappe.commands.scheduler": module})
+		modules = patch.dict(sys.modules, {"frappe": None})
 		modules.start()
 		self.addCleanup(modules.stop)
+		for name in [name for name in sys.modules if name.startswith("frappe.")]:
+			del sys.modules[name]  # another test of this process has imported it
+		sys.modules["frappe.commands.scheduler"] = module
 		self.stock = module.start_worker
 
 	def test_without_the_setting_there_are_none(self):

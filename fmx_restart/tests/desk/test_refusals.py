@@ -8,6 +8,7 @@ import unittest
 from importlib.util import find_spec
 
 from fmx_restart.engine.errors import QueueUnreachable
+from fmx_restart.tests.desk.untranslated import UntranslatedCase
 
 FUNCTIONS = (
 	*("preview", "start", "status", "feed", "history", "cancel", "extend", "force"),
@@ -19,9 +20,9 @@ def some_function(operation: str, seconds: float = 1.0) -> None:
 	"""With an argument that is needed, and one that is not."""
 
 
-@unittest.skipUnless(find_spec("frappe"), "it answers through Frappe")
-class TestRefusals(unittest.TestCase):
+class TestRefusals(UntranslatedCase):
 	def setUp(self) -> None:
+		super().setUp()
 		global frappe, refusals  # other tests in this process must find none where they look for none
 		import frappe
 
@@ -30,7 +31,6 @@ class TestRefusals(unittest.TestCase):
 		for name in ("response", "flags"):
 			setattr(frappe.local, name, frappe._dict())
 		frappe.local.message_log = []
-		self.addCleanup(frappe.local.__release_local__)
 
 	def refused(self, *sent: str) -> dict[str, str]:
 		with self.assertRaises(frappe.ValidationError) as caught:

@@ -6,7 +6,6 @@ import re
 import unittest
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from fmx_restart import hooks
@@ -17,6 +16,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import WebMethod, WebWay
 from fmx_restart.tests.console.samples import sample
+from fmx_restart.tests.desk.untranslated import UntranslatedCase
 
 APP = Path(hooks.__file__).parent
 SCRIPTS = [*(APP / "public" / "js").rglob("*.*"), *(APP / "fmx_restart").rglob("*.js")]
@@ -41,9 +41,9 @@ class TestScripts(unittest.TestCase):
 		self.assertEqual(names - KINDS.keys(), set())
 
 
-@unittest.skipUnless(find_spec("frappe"), "translating needs Frappe")
-class TestVocabulary(unittest.TestCase):
+class TestVocabulary(UntranslatedCase):
 	def setUp(self):
+		super().setUp()
 		from fmx_restart.desk import vocabulary
 
 		self.vocabulary = vocabulary
@@ -100,9 +100,9 @@ class TestVocabulary(unittest.TestCase):
 		self.assertIn("Requests to all sites wait", lines["hold_web"])
 
 
-@unittest.skipUnless(find_spec("frappe"), "translating needs Frappe")
-class TestConsequences(unittest.TestCase):
+class TestConsequences(UntranslatedCase):
 	def setUp(self):
+		super().setUp()
 		from fmx_restart.desk.consequences import consequences
 
 		self.plan: Plan = replace(sample(Plan), findings=())
