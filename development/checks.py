@@ -72,12 +72,13 @@ FAST = ROOT / "fast"  # a Python environment without Frappe
 #: As Frappe pins them; gunicorn 20 imports pkg_resources, which newer setuptools leave out.
 FRAPPE_PINS = ("rq==1.15.1", "redis==4.5.5", "click==8.1.7", "croniter", "pytz", "PyMySQL==1.0.3")
 FRAPPE_PINS += ("gunicorn==20.1.0", "setuptools<80")
-#: Tests without a bench wait for Redis, supervisord and workers; each process takes seconds to find its tests.
-PROCESSES = 1 + (os.cpu_count() or 1)
+#: Tests without a bench wait for Redis, supervisord and workers half of their time.
+PROCESSES = 2 * (os.cpu_count() or 1)
+#: Those of --fast wait less, and each process takes seconds to find its tests.
+FAST_PROCESSES = 1 + (os.cpu_count() or 1)
 MOST_BENCHES = 1 + len(ORDINALS)
 BENCH_MEMORY = 1.5e9  # bytes: database, two Redis, web, workers and a browser
-#: Beside the build and the tests on benches, which more depends on. With less priority, workers that a test waits for would
-#: not come up within its 30 s while four benches restart.
+#: Beside the build, which more depends on.
 ASIDE = ("nice", "-n", "5")
 #: Each process gets tests that stand together: most tests of a class share a server, those of a file what they have imported.
 TOGETHER = "--dist=worksteal"
@@ -145,7 +146,9 @@ def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
 	chosen = pytest_options or FAST_ONES
-	return int(run(python, environment, progress, *STYLE, (*PYTEST, f"-n{PROCESSES}", TOGETHER, *chosen)))
+	return int(
+		run(python, environment, progress, *STYLE, (*PYTEST, f"-n{FAST_PROCESSES}", TOGETHER, *chosen))
+	)
 
 
 def fast_environment(progress: Progress) -> dict[str, str]:
@@ -174,30 +177,30 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 		build(bench, progress, bench.log_path / "build.log")
 		install_test_tools(bench, progress)
 	if not pytest_options:
-		return run_side_by_side(bench, options.benches, progress)
+		return run_both(bench, options.benches, progress)
 	with ExitStack() as stack:
 		benches = bring_up(bench, 1, stack, progress)
 		return int(run_on(benches, progress, *STYLE, (*PYTEST, *pytest_options)))
 
 
-def run_side_by_side(bench: Bench, count: int, progress: Progress) -> int:
+def run_both(bench: Bench, count: int, progress: Progress) -> int:
 	"""
-	Tests that need no bench run while the benches are made, and beside the tests on benches, which mostly wait. `count`: of
-	benches.
+	Tests that need no bench run while the benches are made, and end before the tests on benches begin: with both at once two
+	cores are so busy that workers, for which tests wait, come up too late. `count`: of benches.
 	"""
 	spent: dict[str, float] = {"before": progress.seconds}
-	with ThreadPoolExecutor(max_workers=1) as aside:
-		quick = aside.submit(run_without_bench, bench, ROOT / "quick.log", spent)
-		with ExitStack() as stack:
+	with ExitStack() as stack:
+		with ThreadPoolExecutor(max_workers=1) as aside:
+			quick = aside.submit(run_without_bench, bench, ROOT / "quick.log", spent)
 			with timed(spent, "benches"):
 				benches = bring_up(bench, count, stack, progress)
-			with timed(spent, "on benches"):
-				failed = run_on(benches, progress, (*PYTEST, *ON_BENCHES))
-		failed = show(quick, ROOT / "quick.log", progress) or failed
+			failed = show(quick, ROOT / "quick.log", progress)
+		with timed(spent, "on benches"):
+			failed |= run_on(benches, progress, (*PYTEST, *ON_BENCHES))
 	progress.say(
-		f"of that: {spent['before']:.0f} s until everything was installed, then {spent['benches']:.0f} s until {count} benches"
-		f" were up, then {spent['on benches']:.0f} s for the tests on them; beside both, {spent['without']:.0f} s for those"
-		" without a bench"
+		f"of that: {spent['before']:.0f} s until everything was installed, {spent['without']:.0f} s for the tests without a"
+		f" bench, beside them {spent['benches']:.0f} s until {count} benches were up, {spent['on benches']:.0f} s for the tests on"
+		" them"
 	)
 	return int(failed)
 
@@ -269,9 +272,9 @@ def run_without_bench(bench: Bench, log: Path, spent: dict[str, float]) -> bool:
 
 
 def show(quick: Future[bool], log: Path, progress: Progress) -> bool:
-	"""What ran beside the benches, in one piece. True when anything of it failed."""
+	"""What ran beside the build, in one piece. True when anything of it failed."""
 	failed = quick.result()
-	progress.say("style and tests without a bench, which ran beside the benches:")
+	progress.say("style and tests without a bench, which ran meanwhile:")
 	write(log.read_text())
 	return failed
 
