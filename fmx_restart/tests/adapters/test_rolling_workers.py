@@ -20,7 +20,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Worker
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.strategies import operation_for
-from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.bench import InMemoryBench, InMemoryCode
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.worker.test_reload import ReloadCase
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE
@@ -41,7 +41,10 @@ class OperationCase(ReloadCase):
 	def operation(self, options: Options) -> Operation:
 		"""Of a bench whose workers run elsewhere, as far as its own machine tells: in its process table there is none."""
 		fence = RedisFence(self.bench.connection, f"fmx_restart:{self.bench.id}:operation-1", seconds=5.0)
-		port = replace(InMemoryBench({}).port(), queue=self.queue, fence=fence, clock=SystemClock())
+		clock = SystemClock()
+		code = InMemoryCode(clock)
+		code.takes = code.web_takes = 0.0
+		port = replace(InMemoryBench({}).port(), queue=self.queue, fence=fence, clock=clock, code=code)
 		return operation_for(port, options, self.facts.append, "operation-1")
 
 	def of(self, kind: type) -> list:

@@ -203,9 +203,11 @@ class TestPatience(UsersCase):
 		self.assertTrue(probe.answers()[1].is_flawless)
 
 	def test_when_it_ends_nothing_more_is_asked_and_its_thread_is_gone(self):
+		before = threading.enumerate()
 		probe = self.probe()
+		[thread] = [it for it in threading.enumerate() if it.name == "web-users" and it not in before]
 		probe.end()
-		eventually(lambda: "web-users" not in {it.name for it in threading.enumerate()}, "the thread ends")
+		eventually(lambda: not thread.is_alive(), "the thread ends")
 		asked = len(self.server.requests)
 		time.sleep(3 * EVERY)
 		self.assertLessEqual(len(self.server.requests) - asked, 1)  # one may have been under way
