@@ -224,6 +224,8 @@ class TestNotKept(RealtimeCase):
 		self.away(kept)
 		self.publish(message(1))
 		began = self.clock.now()
+		self.clock.sleep(LISTENS_AGAIN - 1.0)
+		self.assertFalse(kept.is_settled())
 		self.settle(kept)
 		self.assertAlmostEqual(self.clock.now() - began, LISTENS_AGAIN, delta=0.5)
 		self.assertIn("has not listened again", kept.result().refusal)
