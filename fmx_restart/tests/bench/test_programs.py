@@ -74,7 +74,9 @@ class TestPrograms(BenchTestCase):
 			self.assertEqual(self.after[name] not in (pid, 0), is_own, f"{name}: {pid} → {self.after[name]}")
 
 	def test_the_job_of_the_custom_queue_was_waited_for(self):
-		self.assertRegex(self.done.output, rf"fmx_restart\.tests\.bench\.jobs\.hold \({QUEUE}\)")
+		pid = self.before[OWN_QUEUE]
+		self.assertRegex(self.done.output, rf"Waiting for 1 job.*\.tests\.bench\.jobs\.hold \(pid {pid}\)")
+		self.assertRegex(self.done.output, rf"pid {pid} busy: {QUEUE}\b")
 
 	def test_the_worker_of_the_custom_queue_is_registered_anew_and_works(self):
 		self.assertIn(QUEUE, self.registered()[self.after[OWN_QUEUE]])
@@ -98,7 +100,7 @@ class TestPrograms(BenchTestCase):
 	def test_without_a_terminal_every_line_has_a_time_stamp_until_the_report(self):
 		told, _, report = self.done.output.partition("\n\n")
 		for line in told.splitlines():
-			self.assertRegex(line, r"^(\d\d:\d\d:\d\d  \S|          \S+ pid \d+ \w+: )")
+			self.assertRegex(line, r"^(\d\d:\d\d:\d\d  \S|          (\S+ pid \d+ \w+|Programs): )")
 		self.assertNotIn("\x1b", self.done.output)
 		self.assertTrue(report.startswith("Operation "), report[:80])
 

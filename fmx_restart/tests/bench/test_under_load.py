@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 
+from fmx_restart.console.machine_lines import rounded
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.support import BenchTestCase, own_programs
 
@@ -108,7 +109,7 @@ class TestUnderLoad(BenchTestCase):
 		journal = self.bench.path / "logs" / "fmx_restart" / f"{self.done.report['operation']}.jsonl"
 		self.assertEqual(stat.S_IMODE(journal.stat().st_mode), 0o600)
 		last = json.loads(journal.read_text().splitlines()[-1])
-		self.assertEqual((last["event"], last["report"]), ("Ended", self.done.report))
+		self.assertEqual((last["event"], rounded(last["report"])), ("Ended", self.done.report))
 
 	def test_no_argument_of_a_job_is_told_anywhere(self):
 		journal = self.bench.path / "logs" / "fmx_restart" / f"{self.done.report['operation']}.jsonl"
