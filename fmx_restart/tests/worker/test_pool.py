@@ -229,16 +229,7 @@ class TestStops(PoolCase):
 		ids, rounds = [], repetitions("stops in a reload of a pool", 4, long=40)
 		for number in range(rounds):
 			pid = self.start_pool()
-			self.ask()
-			for _ in range(4):
-				ids.append(f"{number}-{len(ids)}")
-				self.bench.enqueue_counted(ids[-1])
-			time.sleep(number / rounds * 4)
-			if number % 2:
-				self.bench.kill(pid)
-			else:
-				self.bench.signal(pid, signal.SIGTERM)
-				self.assertIn(self.bench.wait(pid), (0, -signal.SIGTERM))
+			ids += self.stop_in_a_reload(pid, number / rounds * 4, kills=number % 2 == 1)
 			eventually(lambda: not self.bench.records(), self.bench.log)
 		self.bench.start()
 		eventually(lambda: all(self.bench.status(id) == "finished" for id in ids), self.bench.log)

@@ -68,6 +68,20 @@ class ReloadCase(WorkerCase):
 	def ask(self, whom: str = ALL) -> int:
 		return ask(self.admin, self.bench.id, whom)
 
+	def stop_in_a_reload(self, pid: int, after: float, *, kills: bool) -> list[str]:
+		"""Ask for a reload while four jobs come, and end the process so many seconds later. Returns the ids of the jobs."""
+		self.ask()
+		ids = [f"{pid}-{number}" for number in range(4)]
+		for id in ids:
+			self.bench.enqueue_counted(id)
+		time.sleep(after)
+		if kills:
+			self.bench.kill(pid)
+		else:
+			self.bench.signal(pid, signal.SIGTERM)
+			self.assertIn(self.bench.wait(pid), (0, -signal.SIGTERM))
+		return ids
+
 	def field(self, pid: int, name: str) -> str | None:
 		return self.bench.record(pid).get(name)
 
@@ -265,16 +279,7 @@ class TestStops(ReloadCase):
 		ids, rounds = [], repetitions("stops in a reload", 6, long=60)
 		for number in range(rounds):
 			pid = self.bench.start()
-			self.ask()
-			for _ in range(4):
-				ids.append(f"{number}-{len(ids)}")
-				self.bench.enqueue_counted(ids[-1])
-			time.sleep(number / rounds * 1.5)
-			if number % 2:
-				self.bench.kill(pid)
-			else:
-				self.bench.signal(pid, signal.SIGTERM)
-				self.assertIn(self.bench.wait(pid), (0, -signal.SIGTERM))
+			ids += self.stop_in_a_reload(pid, number / rounds * 1.5, kills=number % 2 == 1)
 		self.bench.start()
 		ended = ("finished", "failed")  # by a kill in the middle
 		eventually(lambda: all(self.bench.status(id) in ended for id in ids), self.bench.log)
