@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
@@ -15,6 +15,7 @@ from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
+from fmx_restart.tests.bench.support import BenchTestCase
 
 if TYPE_CHECKING:
 	from development.description import Bench
@@ -119,3 +120,27 @@ def end_orphans(orphans: list[psutil.Process]) -> None:
 	_, alive = psutil.wait_procs(orphans, timeout=20)
 	for process in alive:
 		process.kill()
+
+
+class ScratchCase(BenchTestCase):
+	"""`programs` and `settings` of a scratch bench that is up before the first test. `kind`: of that bench."""
+
+	kind: ClassVar[type[ManagedScratch]] = ManagedScratch
+	programs: ClassVar[dict[str, str]] = {}
+	settings: ClassVar[dict[str, dict]] = {}
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.scratch = cls.kind(cls.bench, cls, cls.programs, **cls.settings)
+		cls.prepare()
+		cls.scratch.bring_up()
+		cls.scratch_jobs = cls.scratch.jobs_in(cls.folder)
+
+	@classmethod
+	def prepare(cls) -> None:
+		"""What the scratch bench has besides, before its programs start."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.addCleanup(self.scratch_jobs.let_all_go)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.managed_scratch import ManagedScratch
-from fmx_restart.tests.bench.support import BenchTestCase
+from fmx_restart.tests.bench.managed_scratch import ManagedScratch, ScratchCase
 
 WRONG_ENVIRONMENT, NOT_BACK = 7, 4  # exit codes
 APP = "fmx_breakable"
@@ -17,22 +16,17 @@ NEVER_CLOSED = 'app_name = "fmx_breakable"\ndoc_events = {\n'
 MISSING = "import a_package_that_nobody_installed\n"
 
 
-class TestBrokenApp(BenchTestCase):
+class TestBrokenApp(ScratchCase):
 	"""A bench of its own, with one app more; web and workers run all the time."""
 
 	programs: ClassVar = {"web": "", "short": "worker --queue short", "default": "worker --queue default"}
 
 	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		cls.scratch = ManagedScratch(cls.bench, cls, cls.programs)
+	def prepare(cls) -> None:
 		cls.app = add_app(cls.scratch)
-		cls.scratch.bring_up()
-		cls.scratch_jobs = cls.scratch.jobs_in(cls.folder)
 
 	def setUp(self) -> None:
 		super().setUp()
-		self.addCleanup(self.scratch_jobs.let_all_go)
 		self.before = self.scratch.pids()
 
 	@contextmanager

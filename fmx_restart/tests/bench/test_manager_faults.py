@@ -6,32 +6,13 @@ import subprocess
 from typing import ClassVar
 
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.managed_scratch import ManagedScratch, end_orphans
+from fmx_restart.tests.bench.managed_scratch import ScratchCase, end_orphans
 from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
 from fmx_restart.tests.bench.slow_proxy import SlowProxy
-from fmx_restart.tests.bench.support import BenchTestCase
 
 WRONG_ENVIRONMENT, NOT_BACK = 7, 4  # exit codes
 BOOT = 120.0  # seconds
-
-
-class ScratchCase(BenchTestCase):
-	"""`programs` and `settings` of a scratch bench that is up before the first test."""
-
-	programs: ClassVar[dict[str, str]] = {}
-	settings: ClassVar[dict[str, dict]] = {}
-
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		cls.scratch = ManagedScratch(cls.bench, cls, cls.programs, **cls.settings)
-		cls.scratch.bring_up()
-		cls.scratch_jobs = cls.scratch.jobs_in(cls.folder)
-
-	def setUp(self) -> None:
-		super().setUp()
-		self.addCleanup(self.scratch_jobs.let_all_go)
 
 
 class TestSupervisordIsKilled(ScratchCase):

@@ -9,9 +9,8 @@ from itertools import cycle
 from typing import ClassVar
 
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.managed_scratch import ManagedScratch
+from fmx_restart.tests.bench.managed_scratch import ManagedScratch, ScratchCase
 from fmx_restart.tests.bench.real_jobs import PATIENCE, TestJob
-from fmx_restart.tests.bench.support import BenchTestCase
 
 NOT_BACK = 4  # exit code
 PROGRAMS = {
@@ -38,19 +37,12 @@ class Scratch(ManagedScratch):
 		super().write_config(fmx_restart_worker=1, **settings)
 
 
-class ReloadCase(BenchTestCase):
+class ReloadCase(ScratchCase):
+	kind = Scratch
 	programs: ClassVar[dict[str, str]] = PROGRAMS
-
-	@classmethod
-	def setUpClass(cls) -> None:
-		super().setUpClass()
-		cls.scratch = Scratch(cls.bench, cls, cls.programs)
-		cls.scratch.bring_up()
-		cls.scratch_jobs = cls.scratch.jobs_in(cls.folder)
 
 	def setUp(self) -> None:
 		super().setUp()
-		self.addCleanup(self.scratch_jobs.let_all_go)
 		self.before = self.scratch.pids()
 
 	@contextmanager
