@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
@@ -114,8 +115,9 @@ def try_imports(apps: Iterable[str], web: str, writer: int, *, niceness: int) ->
 
 
 def be_alone(*kept: int) -> None:
-	"""No word on the terminal, no hand on the parent's files and connections, no answer to its signals."""
+	"""In a child: prints nothing, uses no file or connection of the parent, takes no signal of its, and ends in time."""
 	gc.disable()
+	forget_imports_of_other_threads()
 	signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the parent decides
 	for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
 		signal.signal(number, signal.SIG_DFL)
@@ -126,6 +128,21 @@ def be_alone(*kept: int) -> None:
 			with suppress(OSError):  # the one that read this folder
 				os.dup2(silent, int(file))
 	sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def forget_imports_of_other_threads() -> None:
+	"""
+	In a child. A thread that was importing when we were forked is not here to let its module's lock go, and whoever imports
+	that module would wait for ever. Python has no public way to it; what is half imported is imported anew.
+	"""
+	locks = importlib._bootstrap._module_locks
+	for name, lock in [(name, reference()) for name, reference in locks.items()]:
+		owner = getattr(lock, "owner", None)
+		if owner == threading.get_ident():
+			continue
+		del locks[name]
+		if owner is not None:
+			sys.modules.pop(name, None)
 
 
 def forget(packages: set[str]) -> None:

@@ -82,6 +82,8 @@ class Operation(Held):
 			is_undone = self.phase.can_be_undone and not self.report.is_left_open
 			self._end(Phase.ABORTED if is_undone else Phase.FAILED, error)
 			raise
+		finally:
+			self.bench.code.end_check()  # nobody asks for its answer any more
 		return self.report
 
 	def _start_held_back(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
@@ -19,6 +20,14 @@ from fmx_restart.engine.waiting import Patience, wait_until
 from fmx_restart.testing.bench import InMemoryCode
 from fmx_restart.testing.clock import FakeClock
 
+#: Only in the process that has this pid
+SLOW_HERE = """import os, sys
+if os.getpid() == {pid}:
+	begun, go_on = sys.{name}
+	begun.set()
+	go_on.wait(60)
+here = 1
+"""
 HANG = "import time; time.sleep(600)\n"
 
 
@@ -149,6 +158,22 @@ class TestCodeOnDisk(CodeContract, unittest.TestCase):
 		self.assertIsNone(self.code.faults())
 		self.code.end_check()
 		self.assertFalse(child.is_running())
+
+	def test_a_module_that_another_thread_imports_just_then_is_loaded_all_the_same(self):
+		# Given a thread of ours in the middle of an import
+		name = f"slow_{uuid4().hex}"
+		begun, go_on = threading.Event(), threading.Event()
+		setattr(sys, name, (begun, go_on))
+		self.addCleanup(delattr, sys, name)
+		self.write(self.folder / f"{name}.py", SLOW_HERE.format(pid=os.getpid(), name=name))
+		thread = threading.Thread(target=importlib.import_module, args=(name,))
+		thread.start()
+		self.addCleanup(thread.join)
+		self.addCleanup(go_on.set)
+		self.assertTrue(begun.wait(30))
+		# When an app is tried out that needs the same module
+		self.write(self.hooks, f"from {name} import here\n")
+		self.assertEqual(self.checked(), [])
 
 	def test_the_web_application_makes_way_for_others_unless_somebody_waits_for_it(self):
 		found, ours = self.folder / "niceness", os.nice(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
@@ -115,6 +115,13 @@ class TestCode(LastLook):
 		report = Run(self.bench).go()
 		self.assertLess(report.seconds, 10)
 		self.assertTrue(self.bench.code.is_checked(), "nothing of it goes on beside the restart")
+
+	def test_nothing_of_it_goes_on_after_an_operation_that_gave_up(self):
+		self.bench.queue.enqueue("running", queue="short", seconds=20)
+		self.bench.code.web_takes = 60.0
+		with self.assertRaises(DrainTimeout):
+			Run(self.bench, Options(drain_timeout=1)).go()
+		self.assertTrue(self.bench.code.is_checked())
 
 	def test_a_migration_waits_for_all_of_it_so_it_does_not_make_way_for_others(self):
 		for migration in (None, MigrationOptions()):
