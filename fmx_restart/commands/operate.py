@@ -7,9 +7,10 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fmx_restart.adapters.journal_files import launch_log
 from fmx_restart.commands.operation_process import (
@@ -26,6 +27,9 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.options import Options
 
+if TYPE_CHECKING:
+	from fmx_restart.engine.operation import Operation
+
 ENDS_WITHIN = 5.0  # seconds between an operation's last fact and the end of its process
 ASKED = "Asked the operation to stop. It undoes what it did, or finishes what it began. A second Ctrl-C leaves it running."
 LEFT = "Operation {} was asked to stop and is still running. Watch it: bench safe-restart attach"
@@ -38,9 +42,9 @@ def operate(
 	listener: Listener,
 	*,
 	stop_requested: threading.Event,
-	begins: Callable[[], None] = lambda: None,
+	begins: Callable[[Operation], None] = lambda operation: None,
 ) -> None:
-	"""`begins` is called once the operation's journal is there. Raises an OperationError when it does not end as Done."""
+	"""`begins` is called with the operation once its journal is there, and before its first fact. Raises an OperationError when it does not end as Done."""
 	# here, and all of it: this takes most of the time until the first fact, and whoever typed the command waits elsewhere
 	from fmx_restart.desk.announce import announce
 	from fmx_restart.recover import launch_guardian, recover_unfinished_operations
@@ -49,7 +53,7 @@ def operate(
 	try:
 		recover_unfinished_operations(listener)
 		operation = new_operation(id, wanted, [listener])
-		begins()
+		begins(operation)
 		launch_guardian(id)
 		operation.stop_requested = stop_requested
 		operation.run()
@@ -57,9 +61,15 @@ def operate(
 		announce(id, site)
 
 
-def operate_in_place(id: str, wanted: Options, site: str | None, listener: Listener) -> None:
-	"""For a launcher that gave this process a session of its own, and no terminal."""
-	operate(id, wanted, site, listener, stop_requested=note_signals())
+def operate_in_place(
+	id: str, wanted: Options, site: str | None, listener: Listener, notes: Sequence[events.Event] = ()
+) -> None:
+	"""For a launcher that gave this process a session of its own, and no terminal. `notes`: what it tells in the journal."""
+
+	def begins(operation: Operation) -> None:
+		operation.launch_notes = notes
+
+	operate(id, wanted, site, listener, stop_requested=note_signals(), begins=begins)
 
 
 def operate_apart(
@@ -79,7 +89,7 @@ def operate_apart(
 
 		if warning := move_out(id):
 			reporter.warning(warning)
-		operate(id, wanted, site, reporter, stop_requested=stop_requested, begins=reporter.begins)
+		operate(id, wanted, site, reporter, stop_requested=stop_requested, begins=lambda _: reporter.begins())
 
 	watch_apart(work, journal_folder() / f"{id}.jsonl", viewer, after)
 

@@ -210,6 +210,12 @@ FORMER = (
 #: For the process of an operation that Desk or the API ordered
 LAUNCHERS = (
 	click.Option(
+		["--launched-from-web"],
+		is_flag=True,
+		hidden=True,
+		help="With --order: tell that the web process launched it.",
+	),
+	click.Option(
 		["--order"],
 		metavar="OPERATION",
 		hidden=True,

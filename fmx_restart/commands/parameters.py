@@ -54,6 +54,7 @@ class Invocation:
 	detach: bool = False  # the command returns once the preflight is over
 	yes: bool = False  # nothing is asked
 	order: str | None = None  # the operation that Desk or the API ordered; its options stand in its file
+	launched_from_web: bool = False  # the web process launched it, and no worker
 
 
 def invocation(context: click.Context, parameters: Parameters) -> Invocation:
@@ -71,6 +72,7 @@ def invocation(context: click.Context, parameters: Parameters) -> Invocation:
 		detach=parameters["detach"],
 		yes=parameters["yes"],
 		order=ordered(context),
+		launched_from_web=bool(context.params.get("launched_from_web")),
 	)
 
 
@@ -82,8 +84,10 @@ def ordered(context: click.Context) -> str | None:
 		for name in context.params
 		if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 	]
-	if operation is not None and set(typed) - {"order", "as_json"}:
+	if operation is not None and set(typed) - {"order", "launched_from_web", "as_json"}:
 		raise click.UsageError("--order goes with no other option: the options stand in its file.", context)
+	if operation is None and "launched_from_web" in typed:
+		raise click.UsageError("--launched-from-web goes with --order only.", context)
 	return operation
 
 

@@ -93,8 +93,10 @@ def order_of(operation: str) -> StartOrder:
 def carry_out(order: StartOrder, called: Invocation) -> None:
 	"""What Desk or the API ordered, in this process: whoever launched it gave it a session of its own, and no terminal."""
 	from fmx_restart.commands.operate import operate_in_place
+	from fmx_restart.engine import events
 
-	operate_in_place(order.operation, order.options, order.site, listener(called, time.time))
+	notes = (events.LaunchedFromWeb(),) if called.launched_from_web else ()
+	operate_in_place(order.operation, order.options, order.site, listener(called, time.time), notes)
 
 
 def restart(wanted: Options, called: Invocation) -> None:

@@ -422,6 +422,7 @@ def migration_adopted(event: events.MigrationAdopted) -> str:
 #: Every event. Text holds fields of the event by name; where there is more to say than that, a function says it.
 SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.OperationStarted: operation_started,
+	events.LaunchedFromWeb: "Launched from the web process: no worker was free to launch it",
 	events.WentIntoBackground: "Continues in the background, pid {process.pid}",
 	events.Requested: requested,
 	events.RequestsIgnored: requests_ignored,

@@ -12,13 +12,22 @@ import time
 import frappe
 
 from fmx_restart.adapters.managers.systemd import way_out
+from fmx_restart.adapters.redis_queue.connection import redis_border
+from fmx_restart.adapters.redis_queue.look import Looker
+from fmx_restart.adapters.redis_queue.requests import Waiting
 from fmx_restart.desk import bench, rows, start_order
 from fmx_restart.desk.access import current, refusal_to_start
 from fmx_restart.desk.start_order import InvalidOrder
 from fmx_restart.engine.identity import is_operation_id
+from fmx_restart.engine.ports import WorkerState
 
 QUEUE = "short"
 TIMEOUT = 60  # seconds for RQ's job and for the launch itself
+TAKEN_WITHIN = (
+	4.0  # seconds for a worker that looks free to take the job: it may have died, or its machine is busy
+)
+LOOK_AGAIN = 0.05  # seconds between two looks at the ticket
+FREE = (WorkerState.STARTED, WorkerState.IDLE)
 HELPER = ("-m", "frappe.utils.bench_helper", "frappe", "safe-restart")
 AWAY = ("-m", "fmx_restart.adapters.own_session")
 AGAIN = "Nothing was changed. Start it again; or type on the bench: bench safe-restart --wait-workers"
@@ -35,9 +44,9 @@ def enqueue(operation: str) -> None:
 	)
 
 
-def launch(operation: str) -> bool:
+def launch(operation: str, *, is_web: bool = False) -> bool:
 	"""
-	False when it is launched already, was cancelled, belongs to another site, or cannot be launched: its row then says
+	`is_web`: the caller is the web process, which the operation's journal tells. False when it is launched already, was cancelled, belongs to another site, or cannot be launched: its row then says
 	why. What runs this ends before the operation begins to wait.
 	"""
 	try:
@@ -52,8 +61,28 @@ def launch(operation: str) -> bool:
 	if not is_ours or not bench.ticket().take(operation):
 		return False
 	words = [sys.executable, *HELPER, f"--order={order.operation}"]
+	words += ["--launched-from-web"] if is_web else []
 	away = [sys.executable, *AWAY, str(bench.output_of(operation)), *way_out(operation), *words]
 	subprocess.run(away, check=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
+	return True
+
+
+def has_free_worker() -> bool:
+	"""Whether some worker would take the launching job at once, by the workers' records. Raises QueueUnreachable."""
+	with redis_border():
+		look = Looker(bench.connection(), bench.bench_id()).look()
+	return look.suspension is None and any(
+		QUEUE in worker.queues and worker.state in FREE and not worker.is_leaving for worker in look.workers
+	)
+
+
+def was_taken(operation: str) -> bool:
+	"""Wait until someone launched or withdrew it, for some seconds at most. Raises QueueUnreachable."""
+	until = time.monotonic() + TAKEN_WITHIN
+	while bench.ticket().waiting() == Waiting(operation, is_launched=False):
+		if time.monotonic() > until:
+			return False
+		time.sleep(LOOK_AGAIN)
 	return True
 
 

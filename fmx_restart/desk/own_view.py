@@ -214,6 +214,7 @@ SHOWN_OPTIONS = (
 	*("rolling_timeout", "rolling_max_failures", "maintenance", "queue_limit", "report_every", "origin"),
 )
 AS_IT_IS = (
+	events.LaunchedFromWeb,
 	events.PhaseEntered,
 	events.NoWorkersFound,
 	events.FenceLapsed,

@@ -125,21 +125,44 @@ def queue(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 		return answer(other.operation, _("It waits to begin."))
 	with withdrawn_on_error(order.operation):
 		rows.insert(order.operation, queued_row(asked, key))
-		message = launch_now(order.operation) if from_web else launch_soon(order.operation)
+		launched = launch_now(order.operation) if from_web else launch_soon(order.operation)
 	rows.run(order.operation)
-	return answer(order.operation, message, is_new=True)
+	return {**answer(order.operation, launched.message, is_new=True), "launched_by": launched.by}
 
 
-def launch_soon(operation: str) -> str:
-	"""A worker launches it, in a process of its own."""
+@dataclass(frozen=True)
+class Launched:
+	message: str
+	by: str | None  # web or worker; None where nobody has launched it
+
+
+def launch_soon(operation: str) -> Launched:
+	"""
+	A worker launches it, in a process of its own; where none is free, or none has taken it after some seconds, the web
+	process does. The ticket is for one of them: a worker that takes it at the same instant has launched it, or finds it taken.
+	"""
+	if not launch.has_free_worker():
+		return launch_now(operation, _("Launched from the web process, because no worker is free."))
 	launch.enqueue(operation)
-	return _("Queued. A worker will launch it.")
+	if launch.was_taken(operation):
+		return taken(operation)
+	text = _("Launched from the web process, because no worker took it within {0} seconds.")
+	return launch_now(operation, text.format(f"{launch.TAKEN_WITHIN:g}"))
 
 
-def launch_now(operation: str) -> str:
-	"""Launch it from the web process, as where no worker is free."""
-	is_launched = launch.launch(operation)
-	return _("Launched from the web process.") if is_launched else _("It could not be launched.")
+def launch_now(operation: str, message: str = "") -> Launched:
+	"""Launch it from the web process. `message`: why, where nobody asked for that."""
+	if launch.launch(operation, is_web=True):
+		return Launched(message or _("Launched from the web process."), "web")
+	return taken(operation)
+
+
+def taken(operation: str) -> Launched:
+	"""Its ticket is not ours any more: why, as the ticket and the row tell."""
+	waiting = bench.ticket().waiting()
+	if (waiting and waiting.operation == operation and waiting.is_launched) or bench.was_launched(operation):
+		return Launched(_("A worker launched it."), "worker")
+	return Launched(_("It was not launched: it was cancelled, or could not be."), None)
 
 
 def new_order(asked: StartArguments) -> StartOrder:
@@ -181,8 +204,8 @@ def free_ticket(ticket: LaunchTicket, operation: str) -> Waiting | None:
 
 def launched_from_web(operation: str) -> dict:
 	"""One that waits in vain for a worker. Only this site's own: launch() leaves another site's alone."""
-	if launch.launch(operation):
-		return answer(operation, _("Launched from the web process."))
+	if launch.launch(operation, is_web=True):
+		return {**answer(operation, _("Launched from the web process.")), "launched_by": "web"}
 	return answer(operation, _("It was launched already, or another site started it."))
 
 
@@ -216,5 +239,6 @@ def answer(operation: str, message: str, *, is_new: bool = False, is_repeated: b
 		"status": status,
 		"is_new": is_new,
 		"is_repeated": is_repeated,
+		"launched_by": None,
 		"message": message,
 	}

@@ -64,6 +64,7 @@ class Operation(Held):
 		self.locator = Locator(bench.host, bench.queue, bench.clock)
 		self.registered: set[HostProcess] = set()  # workers of this machine that Redis knew at any look
 		self.clock_steps = ClockSteps()
+		self.launch_notes: Sequence[events.Event] = ()  # of whoever launched it; the journal has them first
 		self.nginx_fault: NginxFault | None = None  # raised once all else is done
 		self.unanswering: set[str] = set()  # names of workers elsewhere that took no wake-up
 		self._began = self._phase_began = bench.clock.now()
@@ -72,6 +73,8 @@ class Operation(Held):
 		"""Raises an OperationError when it does not end as Done. The report is complete either way."""
 		try:
 			self.emit(self._beginning())
+			for note in self.launch_notes:
+				self.emit(note)
 			self.report_troubles()  # none yet: the first question starts the doctor
 			with self.locked(), self.settings:
 				self._story.run(self)

@@ -28,6 +28,7 @@ from fmx_restart.engine.events.operation import FenceShared as FenceShared
 from fmx_restart.engine.events.operation import ForeignSuspension as ForeignSuspension
 from fmx_restart.engine.events.operation import JournalLost as JournalLost
 from fmx_restart.engine.events.operation import JournalsNotOurs as JournalsNotOurs
+from fmx_restart.engine.events.operation import LaunchedFromWeb as LaunchedFromWeb
 from fmx_restart.engine.events.operation import LeftElsewhere as LeftElsewhere
 from fmx_restart.engine.events.operation import Level as Level
 from fmx_restart.engine.events.operation import ManagerAway as ManagerAway

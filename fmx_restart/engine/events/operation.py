@@ -50,6 +50,13 @@ class OperationStarted(Event):
 
 
 @frozen
+class LaunchedFromWeb(Event):
+	"""The web process launched it: no worker was free to, or somebody asked for that."""
+
+	level = Level.NOTE
+
+
+@frozen
 class WentIntoBackground(Event):
 	"""Stands in journals of older versions only: from here on the operation ran in this process."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket, Waiting
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 
@@ -21,6 +24,18 @@ class TestLaunchTicket(RedisTestCase):
 		self.assertEqual(self.ticket.waiting(), Waiting(FIRST, is_launched=True))
 		self.assertTrue(self.ticket.give_back(FIRST))
 		self.assertIsNone(self.ticket.waiting())
+
+	def test_a_worker_and_the_web_process_at_the_same_instant_launch_one_operation(self):
+		both = [LaunchTicket(self.server.connection(), BENCH) for _ in range(2)]
+		with ThreadPoolExecutor(2) as threads:
+			for _ in range(200):
+				self.assertIsNone(self.ticket.issue(FIRST))
+				start = Barrier(2)
+				taken = threads.map(
+					lambda ticket, start=start: start.wait() >= 0 and ticket.take(FIRST), both
+				)
+				self.assertEqual(sorted(taken), [False, True])
+				self.assertTrue(self.ticket.give_back(FIRST))
 
 	def test_what_is_no_ticket_names_no_operation_and_bars_none(self):
 		for value in (

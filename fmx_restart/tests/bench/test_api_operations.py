@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
+
+import psutil
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.http_client import Client, clients
@@ -214,13 +217,17 @@ class TestNoWorkerFree(ApiTestCase):
 
 	def test_it_says_so_is_launched_once_from_the_web_and_kills_and_names_the_jobs_when_forced(self):
 		known = self.journals()
-		operation = self.start_operation(wait_workers_timeout=100)
-		told = self.wait_for(operation, may_start_from_web=True)
-		self.assertEqual(told["status"], "Queued", told)
-		# When it is launched from the web, twice
+		# When it is started while every worker is busy, the web process launches it by itself, and says so
+		began = self.client.post("start", wait_workers_timeout=100).message
+		operation = began["operation"]
+		self.addCleanup(self.wait_for_end, operation)
+		self.assertEqual((began["is_new"], began["launched_by"]), (True, "web"), began)
+		self.assertIn("no worker is free", began["message"])
+		# And asked for that once more, twice
 		for _ in range(2):
 			answer = self.client.post("start", from_web=1).message
 			self.assertEqual((answer["operation"], answer["is_new"]), (operation, False))
+		self.assertIn("no worker was free", self.wait_for_fact(operation, "LaunchedFromWeb")["sentence"])
 		self.wait_for_fact(operation, "StillRunning")
 		# And is told not to wait any longer
 		self.assertTrue(self.client.post("force", operation=operation).message)
@@ -228,6 +235,7 @@ class TestNoWorkerFree(ApiTestCase):
 		# Then it has killed the jobs, and names them
 		self.assertEqual(told["status"], "Done", told)
 		row = self.row(operation)
+		self.assertIn("Launched from the web process", row["log"])
 		self.assertGreaterEqual(row["jobs_interrupted"], 2)
 		named = {(job["part"], job["job_id"]) for job in row["jobs"]}
 		self.assertLessEqual({("Interrupted", job.id) for job in self.held}, named)
@@ -235,17 +243,57 @@ class TestNoWorkerFree(ApiTestCase):
 		self.assert_queue_moves()
 		self.assertEqual(self.journals() - known, {f"{operation}.jsonl"})
 
+
+class TestWorkersThatOnlyLookFree(ApiTestCase):
+	"""Their records say so, but they take no job: their machine stands still."""
+
+	address = "10.2.0.6"
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.before = self.pids()
+		self.workers = [
+			psutil.Process(pid) for name, pid in self.before.items() if "-worker" in name.partition(":")[2]
+		]
+		self.assertTrue(self.workers, self.before)
+		self.addCleanup(self.resume)
+		for worker in self.workers:
+			worker.suspend()
+		self.known = self.journals()
+
+	def resume(self) -> None:
+		for worker in self.workers:
+			worker.resume()
+
+	def journals(self) -> set[str]:
+		return {path.name for path in (self.bench.path / "logs" / "fmx_restart").glob("*.jsonl")}
+
 	def test_cancelled_before_it_began_it_never_begins(self):
-		known = self.journals()
 		key = uuid4().hex
-		operation = self.start_operation(idempotency_key=key)
-		self.assertEqual(self.client.post("cancel", operation=operation).message["status"], "Cancelled")
+		with ThreadPoolExecutor(1) as aside:
+			begun = aside.submit(self.client.post, "start", idempotency_key=key)
+			waits = lambda: (told := self.client.get("status").message)["status"] == "Queued" and told  # noqa: E731
+			operation = eventually(waits, "it waits for a worker", deadline=PATIENCE)["operation"]
+			self.assertEqual(self.client.post("cancel", operation=operation).message["status"], "Cancelled")
+			answer = begun.result().message
+		self.assertEqual((answer["operation"], answer["launched_by"]), (operation, None))
 		again = self.client.post("start", idempotency_key=key).message
 		self.assertEqual((again["operation"], again["status"]), (operation, "Cancelled"))
-		self.jobs.let_all_go()
+		self.resume()
 		self.assert_queue_moves()
-		self.assertEqual(self.journals(), known)
+		self.assertEqual(self.journals(), self.known)
 		self.assert_nothing_restarted(self.before)
+
+	def test_one_that_wakes_up_as_web_launches_makes_no_second_operation(self):
+		with ThreadPoolExecutor(1) as aside:
+			begun = aside.submit(self.client.post, "start", workers=0)
+			time.sleep(3.9)  # web launches 4 s after it has asked for a worker
+			self.resume()
+			answer = begun.result().message
+		self.assertIn(answer["launched_by"], ("web", "worker"))
+		self.assertEqual(self.wait_for_end(answer["operation"])["status"], "Done")
+		self.assert_queue_moves()
+		self.assertEqual(self.journals() - self.known, {f"{answer['operation']}.jsonl"})
 
 
 class TestNotPossible(ApiTestCase):

@@ -30,6 +30,11 @@ class TestTheOption(unittest.TestCase):
 		self.assertEqual(called("--order", ID), Invocation(order=ID))
 		self.assertEqual(called("--order", ID, "--json"), Invocation(order=ID, as_json=True))
 
+	def test_whoever_launched_it_stands_beside_it_and_nowhere_else(self):
+		self.assertTrue(called("--order", ID, "--launched-from-web").launched_from_web)
+		with self.assertRaises(click.UsageError):
+			called("--launched-from-web")
+
 	def test_an_option_beside_it_would_do_nothing_and_is_refused(self):
 		for words in (
 			("--rolling",),

@@ -128,9 +128,9 @@ class Start {
 		}
 	}
 
-	show({ operation, is_new, message }) {
+	show({ operation, is_new, launched_by, message }) {
 		this.dialog.hide();
-		if (!is_new) {
+		if (!is_new || launched_by === "web") {
 			frappe.show_alert({ message: frappe.utils.escape_html(message), indicator: "orange" }, 10);
 		}
 		frappe.set_route("Form", "Restart Operation", operation);
