@@ -111,14 +111,15 @@ def installed_apps(bench: Bench) -> list[str]:
 
 
 def fingerprint(bench: Bench, app: str) -> str:
-	"""Changes whenever a file is added to, removed from or changed in what the app's bundles are made of."""
+	"""Changes with what the app's bundles are made of, files added and removed included, and with what makes them."""
 	public = bench.apps_path / app / app / "public"
+	tools = [f"{path.name} {path.stat().st_mtime_ns}" for path in sorted((HERE / "desk").iterdir())]
 	files = (
 		f"{path.relative_to(public)} {path.stat().st_mtime_ns}"
 		for path in sorted(public.rglob("*"))
 		if path.is_file() and not {"dist", "node_modules"} & set(path.relative_to(public).parts)
 	)
-	return hashlib.sha256("\n".join(files).encode()).hexdigest()
+	return hashlib.sha256("\n".join([*files, *tools]).encode()).hexdigest()
 
 
 def stamp(bench: Bench, app: str) -> Path:

@@ -109,6 +109,17 @@ def feed(operation: str, cursor: int = 0) -> dict:
 
 @frappe.whitelist(methods=READ)
 @for_operators
+def watch(operation: str, cursor: int = 0, modified: str = "") -> dict:
+	"""
+	All that Desk's form of an operation shows, in one answer: as `feed`, and `row` unless it is still the one of
+	`modified`; while it runs as `workers`, while it is queued as `status`.
+	"""
+	catch_up()
+	return live.watch(operation, cursor, modified)
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
 def history(limit: int = 20, offset: int = 0, status: str = "") -> dict:
 	"""Past and present operations, the newest first; at most 100 at a time."""
 	catch_up()

@@ -1,5 +1,6 @@
 /**
- * Build Desk's bundles of some apps, for a Frappe that came without its own build tools.
+ * Build Desk's bundles of some apps, for a Frappe that came without its own build tools. As Frappe's own build in
+ * production: minified, and Vue without its compiler, as the templates are compiled here.
  *
  * Usage: node build.mjs BENCH_FOLDER APP…
  *
@@ -69,14 +70,14 @@ function options(app, entries, dist) {
 		publicPath: `/assets/${app}/dist`,
 		bundle: true,
 		format: "iife",
-		target: "es2018",
+		target: "es2017",
 		sourcemap: true,
+		minify: true,
 		metafile: true,
 		logLevel: "error",
 		nodePaths: tools.nodePaths,
 		// served as they are, not part of a bundle
 		external: ["/assets/*", "/files/*"],
-		alias: { vue: "vue/dist/vue.esm-bundler.js" },
 		define: {
 			"process.env.NODE_ENV": '"production"',
 			__VUE_OPTIONS_API__: "true",

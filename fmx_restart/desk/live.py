@@ -21,7 +21,7 @@ from fmx_restart.desk import access, bench, rows, samples
 from fmx_restart.desk.bench import cached
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import own_findings, own_workers
-from fmx_restart.desk.queries import job_entry
+from fmx_restart.desk.queries import changed_row, feed_of, job_entry, status_of
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Job, Look, Worker
@@ -75,6 +75,21 @@ def workers() -> dict[str, Any]:
 	"""As they were at most a second ago, however many people watch them."""
 	answer = cached(f"workers:{audience()}", WORKERS_FOR, shown_workers)
 	return {**answer, "access": access.for_desk()}
+
+
+def watch(operation: str, cursor: int, modified: str) -> dict[str, Any]:
+	"""
+	All that Desk's form of an operation shows, in one answer. The bench's Redis may be away for a while: `now` is None
+	then, and what happened is told all the same.
+	"""
+	told = feed_of(operation, cursor)
+	now = queued = None
+	if told["status"] == "Queued":
+		queued = status_of(operation)
+	elif told["status"] == "Running":
+		with contextlib.suppress(OperationError):
+			now = workers()
+	return {**told, "row": changed_row(operation, modified), "queued": queued, "now": now}
 
 
 def audience() -> str:

@@ -242,6 +242,17 @@ def row_here(operation: str) -> frappe._dict | None:
 	return frappe.db.get_value(rows.DOCTYPE, operation, ["name", *STATUS, *FAILURE, *ending], as_dict=True)
 
 
+def changed_row(operation: str, modified: str) -> dict[str, Any] | None:
+	"""The whole record, for whoever may read it, as Frappe's own client gets it. None where it is the one of `modified`."""
+	found = frappe.db.get_value(rows.DOCTYPE, operation, "modified")
+	if found is None or str(found) == modified:
+		return None
+	doc = frappe.get_doc(rows.DOCTYPE, operation)
+	doc.check_permission("read")
+	doc.apply_fieldlevel_read_permissions()
+	return doc.as_dict()
+
+
 def row_elsewhere(operation: str) -> frappe._dict | None:
 	"""Another site asked for it, and it waits to be launched; None where that is not so."""
 	waiting = bench.ticket().waiting()

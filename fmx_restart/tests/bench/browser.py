@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 import unittest
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,11 +13,12 @@ from http.client import HTTPConnection
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fmx_restart.tests.adapters.waiting import eventually
 
 if TYPE_CHECKING:
-	from playwright.sync_api import ConsoleMessage, Locator, Page
+	from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
 	from development.description import Bench
 
@@ -74,17 +76,25 @@ def session_of(bench: Bench, user: str, password: str) -> str | None:
 
 
 class Desk:
-	"""One window, and all that went wrong in it."""
+	"""One window, all that went wrong in it, and when it asked the server what."""
 
 	def __init__(self, page: Page, bench: Bench) -> None:
 		self.page, self.bench = page, bench
 		self.errors: list[str] = []
+		#: Seconds of the monotonic clock, and the path of the request
+		self.asked: list[tuple[float, str]] = []
 		page.on("console", self._note)
+		page.on("request", self._note_request)
 		page.on("pageerror", lambda error: self.errors.append(str(error)))
 
 	def _note(self, message: ConsoleMessage) -> None:
 		if message.type == "error" and not OF_THE_NETWORK.search(message.text):
 			self.errors.append(message.text)
+
+	def _note_request(self, request: Request) -> None:
+		path = urlsplit(request.url).path
+		if path.startswith("/api/"):
+			self.asked.append((time.monotonic(), path))
 
 	def log_in(self, user: str, password: str) -> None:
 		"""

@@ -43,6 +43,17 @@ class TestApiPage(ApiTestCase):
 	def assert_shape(self, function: str, answer: dict) -> None:
 		self.assertEqual(list(differences(self.pages[function], answer, function)), [])
 
+	def assert_watched(self, operation: str) -> None:
+		"""All in one, and the row only until it is known."""
+		told = self.client.get("watch", operation=operation).message
+		row = told.pop("row")
+		self.assertEqual((row["name"], row["status"]), (operation, "Running"))
+		self.assert_shape("workers", told.pop("now"))
+		self.assertIsNone(told.pop("queued"))
+		self.assert_shape("feed", told)
+		again = {"operation": operation, "cursor": told["cursor"], "modified": row["modified"]}
+		self.assertIsNone(self.client.get("watch", **again).message["row"])
+
 	def test_each_line_works_as_it_stands_there_and_answers_as_shown(self):
 		_, lines = shell_lines()
 		preview, start, status, cancel = lines
@@ -59,6 +70,7 @@ class TestApiPage(ApiTestCase):
 		self.assert_shape("workers", self.client.get("workers").message)
 		self.assert_shape("status", self.run_line(status.replace(EXAMPLE, operation)))
 		self.assert_shape("feed", self.client.get("feed", operation=operation).message)
+		self.assert_watched(operation)
 		self.assert_shape("cancel", self.run_line(cancel.replace(EXAMPLE, operation)))
 		self.wait_for_end(operation)
 		# And what is over has the same shape, as have all others

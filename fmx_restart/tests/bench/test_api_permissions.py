@@ -13,6 +13,7 @@ READING = {
 	"preview": {},
 	"status": {},
 	"feed": {"operation": NOBODY},
+	"watch": {"operation": NOBODY},
 	"history": {},
 	"workers": {},
 	"findings": {},
@@ -48,9 +49,7 @@ class TestApiPermissions(unittest.TestCase):
 			for method, arguments in READING.items():
 				with self.subTest(person=name, method=method):
 					answer = self.people[name].get(method, **arguments)
-					self.assertIn(
-						answer.status, {NOT_FOUND} if method == "feed" else {200}, answer.text[-500:]
-					)
+					self.assertEqual(answer.status, NOT_FOUND if arguments else 200, answer.text[-500:])
 
 	def test_operators_and_managers_pass_the_gate_of_what_acts(self):
 		for name in ("operator", "manager"):
@@ -95,7 +94,7 @@ class TestApiPermissions(unittest.TestCase):
 
 	def test_an_operations_name_is_no_path(self):
 		for name in ("../../../etc/passwd", "..", "x/../y", "a\x00b", ""):
-			for method in ("feed", "cancel"):
+			for method in ("feed", "watch", "cancel"):
 				with self.subTest(name=name, method=method):
 					answer = self.people["manager"].post(method, operation=name)
 					self.assertEqual(answer.status, NOT_FOUND, answer.text[-500:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY, DeskTestCase
 
 PHASES = ["Preflight", "Fence", "Park", "Drain", "Restart", "Lift", "Verify", "Audit", "Done"]
@@ -25,16 +27,25 @@ class TestRestartFromDesk(DeskTestCase):
 			desk.click(PRIMARY, "Restart Now")
 			# Then its form shows who is waited for
 			self.see_phase("Drain")
+			desk.asked.clear()
 			self.look_at_the_drain()
 			# And when the job ends, it goes on without web, and says so
 			held.let_go()
 			desk.see(".restart-banner", "The web server is restarting")
 			# And comes back by itself, to the end
 			self.see_status("Done")
+			self.assert_few_requests()
 			self.assert_no_errors(desk)
 		self.assert_restarted(before)
 		self.assertFalse(load.settle().lost)
 		self.read_the_report()
+
+	def assert_few_requests(self) -> None:
+		"""One for each look, at most 30 in any minute; pace.js lets eight of them follow each other after a second."""
+		times = [time for time, path in self.desk.asked if path.startswith("/api/method/fmx_restart.api")]
+		paths = Counter(path for _, path in self.desk.asked)
+		self.assertLessEqual(len(times), 9 + (times[-1] - times[0]) / 2.5, paths)
+		self.assertEqual(paths["/api/method/fmx_restart.api.watch"], len(times), paths)
 
 	def look_at_the_preview(self) -> None:
 		self.desk.see(".restart-preview .restart-table", METHOD)

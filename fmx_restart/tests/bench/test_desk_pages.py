@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 
@@ -21,6 +22,7 @@ PASSWORD = "correct horse battery staple 7"
 MARKUP, CLEANED = "<img src=x onerror=window.was_run=1>", '<img src="x">'
 #: Which of them depends on Frappe's version, and on whether it is a list or a page.
 REFUSED = re.compile("not found|not permitted", re.IGNORECASE)
+BUNDLE, MOST_BYTES = "fmx_restart.bundle.js", 60 * 1024  # compressed; the build minifies it, and Vue is in it
 FUNCTIONS = ("preview", "status", "history", "workers", "findings", "charts")
 
 
@@ -131,6 +133,14 @@ class TestPages(DeskTestCase):
 		desk.see(".page-container, .modal.show", REFUSED)
 		self.assertEqual(desk.page.locator(".restart-root").count(), 0)
 		self.assertEqual(desk.page.locator("button:has-text('Restart…')").count(), 0)
+
+	def test_the_bundle_is_small_and_only_loaded_on_our_pages(self):
+		listed = json.loads((self.bench.sites_path / "assets" / "assets.json").read_text())
+		built = self.bench.sites_path / listed[BUNDLE].lstrip("/")
+		self.assertLessEqual(len(gzip.compress(built.read_bytes())), MOST_BYTES)
+		self.stranger.open("user-profile", ".page-head")
+		urls = self.stranger.page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+		self.assertFalse([url for url in urls if "fmx_restart.bundle" in url])
 
 	def test_a_user_without_the_role_sees_neither_button_nor_data(self):
 		self.see_refusal(self.stranger, "restart-operation")

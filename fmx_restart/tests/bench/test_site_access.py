@@ -28,6 +28,7 @@ MADE_UP = "20000101-000001-0000"  # one that tests write
 NOTHING = {"idempotency_key": "x" * 141}
 OK, FORBIDDEN, NOT_FOUND, PASSED = 200, 403, 404, 417
 READ = ("status", "history", "workers", "charts")  # and findings, which takes seconds
+FOLLOW = ("feed", "watch")  # of one operation
 MINE, THEIRS = {"migrate": 1, "sites": SECOND}, {"migrate": 1, "sites": "all"}
 STARTS: dict[str, dict[str, Any]] = {
 	"wait-workers": {},
@@ -89,7 +90,7 @@ class SiteAccessCase(BenchTestCase):
 		"""The status of every question and of every start, by name."""
 		client = self.on[site][person]
 		found = {name: client.get(name).status for name in READ}
-		found |= {"feed": client.get("feed", operation=UNKNOWN).status}
+		found |= {name: client.get(name, operation=UNKNOWN).status for name in FOLLOW}
 		for verb, given in (("cancel", {}), ("extend", {"seconds": 10}), ("force", {})):
 			found[verb] = client.post(verb, operation=MADE_UP, **given).status
 		for name, options in STARTS.items():
@@ -100,8 +101,8 @@ class SiteAccessCase(BenchTestCase):
 
 class TestMatrix(SiteAccessCase):
 	maxDiff = None
-	nothing: ClassVar = dict.fromkeys([*READ, "feed", "cancel", "extend", "force", *STARTS], FORBIDDEN)
-	reading: ClassVar = {**dict.fromkeys(READ, OK), "feed": NOT_FOUND}
+	nothing: ClassVar = dict.fromkeys([*READ, *FOLLOW, "cancel", "extend", "force", *STARTS], FORBIDDEN)
+	reading: ClassVar = {**dict.fromkeys(READ, OK), **dict.fromkeys(FOLLOW, NOT_FOUND)}
 
 	def setUp(self) -> None:
 		super().setUp()
@@ -232,7 +233,8 @@ class TestWhatIsShown(SiteAccessCase):
 		for verb, given in (("extend", {"seconds": 9}), ("force", {})):
 			self.assertEqual(manager.post(verb, operation=own, **given).status, FORBIDDEN)
 		self.assertEqual(manager.get("feed", operation=own).message["may"], ["cancel"])
-		self.assertNotIn(self.first, manager.get("feed", operation=own).text)
+		for follow in FOLLOW:
+			self.assertNotIn(self.first, manager.get(follow, operation=own).text)
 		row = json.loads(manager.resource("GET", own).text)["data"]
 		self.assertNotIn(socket.gethostname(), json.dumps(row))
 		self.assertEqual(json.loads(row["options"])["requested_by"], row["user"])
@@ -269,14 +271,15 @@ class TestWhatIsShown(SiteAccessCase):
 		self.configure(**{CONTROL_KEY: ["x.localhost"], OTHERS_KEY: "own"})
 		manager = self.on[self.first]["manager"]
 		told = manager.get("status", operation=MADE_UP).message
-		shown = [manager.resource("GET", MADE_UP).text, manager.get("feed", operation=MADE_UP).text]
+		shown = [manager.resource("GET", MADE_UP).text]
+		shown += [manager.get(follow, operation=MADE_UP).text for follow in FOLLOW]
 		shown += [manager.get("history").text, json.dumps(told)]
 		# Then it sees the end and its own job, and nothing of anybody else
 		self.assertEqual((told["status"], told["failure"], told["exit_code"]), ("Failed", "ProcessFault", 4))
 		for text in shown:
 			for name in ("neighbour", "secret", "app1.internal", "/home/frappe"):
 				self.assertNotIn(name, text)
-		for text in shown[:2]:
+		for text in shown[: 1 + len(FOLLOW)]:
 			self.assertIn("own.method", text)
 			self.assertIn("another site", text)
 

@@ -11,7 +11,7 @@ from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.tests.desk.untranslated import UntranslatedCase
 
 FUNCTIONS = (
-	*("preview", "start", "status", "feed", "history", "cancel", "extend", "force"),
+	*("preview", "start", "status", "feed", "watch", "history", "cancel", "extend", "force"),
 	*("workers", "findings", "charts"),
 )
 

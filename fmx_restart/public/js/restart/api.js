@@ -32,12 +32,6 @@ export function act(name, args = {}) {
 	});
 }
 
-/** The record as it is now. */
-export function fetch_operation(name) {
-	const query = new URLSearchParams({ doctype: "Restart Operation", name });
-	return request(`/api/method/frappe.client.get?${query}`, {});
-}
-
 function method_url(name) {
 	return `/api/method/fmx_restart.api.${name}`;
 }

@@ -2,11 +2,14 @@
 import { createApp, reactive } from "vue";
 import OperationForm from "./OperationForm.vue";
 import { actions_for } from "./actions";
-import { ask, Away, fetch_operation } from "./api";
+import { ask, Away } from "./api";
+import { AWAY, LIVELY } from "./pace";
 import { Poll } from "./poll";
 
-/** Seconds between two looks. */
-const PAUSE = 1;
+/** Seconds between two looks, with one request each; pace.js says when they are closer. */
+const PAUSE = 2.5;
+/** What goes on for minutes, with a new number at every look. */
+const LASTING = new Set(["StillRunning", "StillVerifying"]);
 /** The form's own fields that the view tells better. They stay for prints, reports and exports. */
 const TOLD_BY_THE_VIEW = [
 	...["operation_section", "outcome_section", "phases_section", "jobs_section", "named_jobs_section"],
@@ -77,30 +80,30 @@ class OperationView {
 
 	async look() {
 		try {
-			await this.look_at_all();
+			const is_lively = await this.look_at_all();
 			Object.assign(this.state, { is_away: false, trouble: "" });
+			return is_lively ? LIVELY : null;
 		} catch (error) {
-			Object.assign(this.state, { is_away: error instanceof Away, trouble: error.message });
+			const is_away = error instanceof Away;
+			Object.assign(this.state, { is_away, trouble: error.message });
+			return is_away ? AWAY : null;
 		}
 	}
 
+	/** @returns whether something has happened since the last look */
 	async look_at_all() {
-		const told = await ask("feed", { operation: this.name, cursor: this.cursor });
+		const { modified } = this.state.doc;
+		const told = await ask("watch", { operation: this.name, cursor: this.cursor, modified });
 		this.cursor = told.cursor;
-		this.state.may = told.may;
 		this.state.facts.push(...told.facts);
-		const { status, phase } = this.state.doc;
-		if (told.facts.length || told.status !== status || told.phase !== phase) {
-			this.take(await fetch_operation(this.name));
+		Object.assign(this.state, { may: told.may, live: told.now, status: told.queued });
+		if (told.row) {
+			this.take(told.row);
 		}
 		if (told.is_over) {
 			this.finish();
-		} else if (told.status === "Queued") {
-			this.state.status = await ask("status", { operation: this.name });
-		} else {
-			this.state.status = null;
-			this.state.live = await ask("workers");
 		}
+		return told.facts.some(({ event }) => !LASTING.has(event));
 	}
 
 	finish() {

@@ -1,7 +1,9 @@
-/** Asks again and again, one question at a time, and rests while nobody looks at the page. */
+/** Asks again and again, one question at a time: slowly while web does not answer, and never while nobody looks at the page. */
+import { pause_after } from "./pace";
+
 export class Poll {
 	/**
-	 * @param task async function; what it throws is the caller's to catch
+	 * @param task async function. It returns AWAY, LIVELY or nothing (pace.js); what it throws is the caller's to catch
 	 * @param seconds between two turns, from the end of one to the beginning of the next
 	 */
 	constructor(task, seconds) {
@@ -15,6 +17,7 @@ export class Poll {
 	start() {
 		if (!this.is_on) {
 			this.is_on = true;
+			this.pace = pause_after(this.seconds);
 			document.addEventListener("visibilitychange", this.on_visibility);
 			this.now();
 		}
@@ -33,17 +36,18 @@ export class Poll {
 			return;
 		}
 		this.is_asking = true;
+		let found;
 		try {
-			await this.task();
+			found = await this.task();
 		} finally {
 			this.is_asking = false;
-			this.wait();
+			this.wait(this.pace(found));
 		}
 	}
 
-	wait() {
+	wait(seconds) {
 		if (this.is_on && !document.hidden) {
-			this.timer = setTimeout(() => this.now(), this.seconds * 1000);
+			this.timer = setTimeout(() => this.now(), seconds * 1000);
 		}
 	}
 }
