@@ -79,11 +79,14 @@ def to_restart(plan: Plan) -> str:
 
 
 def to_reload(plan: Plan) -> str:
-	"""Workers whose processes stay."""
+	"""Workers and pools whose processes stay."""
 	if not plan.reloads:
 		return ""
 	verb = "reloads" if len(plan.reloads) == 1 else "reload"
-	return f"{count(len(plan.reloads), 'worker')} {verb} in place."
+	alone, pools = len(plan.reloads) - len(plan.pools), len(plan.pools)
+	what = [count(alone, "worker")] if alone else []
+	what += [f"{count(pools, 'worker-pool')} of {count(sum(plan.pools.values()), 'worker')}"] if pools else []
+	return f"{' and '.join(what)} {verb} in place."
 
 
 def short_names(processes: Iterable[Process]) -> str:

@@ -243,8 +243,10 @@ def process_up(event: events.ProcessUp) -> str:
 
 
 def worker_reloaded(event: events.WorkerReloaded) -> str:
-	"""The same process, with new code."""
-	return f"{event.name} has reloaded in place (pid {event.pid}) after {span(event.seconds)}"
+	"""The same process, with new code; of a pool, all of its workers, too."""
+	workers = "its worker has" if event.workers == 1 else f"its {event.workers} workers have"
+	also = f", and {workers} new code," if event.workers else ""
+	return f"{event.name} has reloaded in place (pid {event.pid}){also} after {span(event.seconds)}"
 
 
 def process_failed(event: events.ProcessFailed) -> str:

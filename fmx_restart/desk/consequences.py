@@ -100,7 +100,8 @@ def of_processes(options: Options, plan: Plan) -> list[str]:
 	)
 	return [
 		*([restarted] if plan.restart else []),
-		*of_reloads(len(plan.reloads)),
+		*of_reloads(len(plan.reloads) - len(plan.pools)),
+		*of_pools(len(plan.pools), sum(plan.pools.values())),
 		*(of_web(plan) if options.web else []),
 	]
 
@@ -114,6 +115,17 @@ def of_reloads(number: int) -> list[str]:
 	return [
 		_("{0} workers reload in place: their processes stay, and go on with the new code.").format(number)
 	]
+
+
+def of_pools(number: int, workers: int) -> list[str]:
+	"""They serve all the while."""
+	if not number:
+		return []
+	if number == 1:
+		text = _("One worker-pool reloads in place, and replaces its workers ({0}) a few at a time.")
+		return [text.format(workers)]
+	text = _("{0} worker-pools reload in place, and replace their workers ({1}) a few at a time.")
+	return [text.format(number, workers)]
 
 
 def of_web(plan: Plan) -> list[str]:

@@ -154,6 +154,7 @@ class OwnView:
 		return Plan(
 			restart=tuple(map(unnamed, plan.restart)),
 			reloads=tuple(map(unnamed, plan.reloads)),
+			pools={f"pool-{number}": size for number, size in enumerate(plan.pools.values(), 1)},
 			left_alone=(),
 			busy=(),
 			idle_workers=plan.idle_workers,

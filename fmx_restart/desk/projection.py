@@ -115,6 +115,8 @@ def process_rows(report: Report, before: list[Row]) -> list[Row]:
 		row |= {"seconds_down": change.seconds_down}
 		if change.new_pid and row.get("outcome") != "Failed":
 			row["outcome"] = "Reloaded" if change.by is ReplacedBy.RELOAD else "Replaced"
+		if change.former_workers and not row.get("reason"):
+			row["reason"] = f"{change.former_workers} of {change.workers} workers still have the old code"
 	return list(known.values())
 
 
@@ -250,7 +252,8 @@ class RowBuilder:
 
 	def worker_reloaded(self, fact: events.WorkerReloaded, _time: float) -> None:
 		"""The same process has new code."""
-		pids = {"old_pid": fact.pid, "new_pid": fact.pid, "seconds_down": fact.seconds}
+		seconds = 0.0 if fact.workers else fact.seconds  # a pool serves all the while
+		pids = {"old_pid": fact.pid, "new_pid": fact.pid, "seconds_down": seconds}
 		self.program(fact.name).update(kind=fact.kind.value, outcome="Reloaded", **pids)
 
 	def process_failed(self, fact: events.ProcessFailed, _time: float) -> None:

@@ -46,8 +46,9 @@ class Plan:
 	unreadable: UnreadableRecords | None = (
 		None  # what counts as unknown in this plan; an operation tells it as it goes
 	)
-	reloads: tuple[Process, ...] = ()  # workers that reload in place: no manager touches them
+	reloads: tuple[Process, ...] = ()  # workers and pools that reload in place: no manager touches them
 	advice: tuple[Trouble, ...] = ()  # what a person may set up
+	pools: dict[str, int] = field(default_factory=dict)  # of those that reload: how many workers they keep
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:

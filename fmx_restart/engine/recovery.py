@@ -23,6 +23,7 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.pool_reload import reload_of
 from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind
 from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload, stand_in
 from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
@@ -200,17 +201,17 @@ class Recovery(Operation):
 
 	def _see_reloads(self) -> list[Reload]:
 		"""
-		Workers that were asked to reload, and had not answered. One that has begun is followed until it is back; another one
-		stays as it is. Returns the former.
+		Workers and pools that were asked to reload, and had not answered. One that has begun is followed until it is back; another
+		one stays as it is. Returns the former. A pool whose former workers end their jobs goes on by itself.
 		"""
 		if not self.crashed.asked:
 			return []
 		planned = {process.name: process for process in (self.plan.replaced if self.plan else ())}
 		reloads = [
-			Reload(planned.get(name) or stand_in(worker, worker.pid, None), worker, self.bench, self.emit)
-			for name, worker in self.crashed.asked.items()
+			reload_of(planned.get(name) or stand_in(one, one.pid, None), one, self.bench, self.emit)
+			for name, one in self.crashed.asked.items()
 		]
-		self.insist(lambda: self.bench.queue.withdraw_reloads([it.worker.name for it in reloads]))
+		self.insist(lambda: self.bench.queue.withdraw_reloads([it.worker for it in reloads]))
 		for reload in reloads:
 			reload.adopt()
 		settled_at = self.bench.clock.now() + SEEN_WITHIN
@@ -224,7 +225,7 @@ class Recovery(Operation):
 
 		self.wait(are_back, UNTIL_BACK)
 		# one that refused goes on as it was
-		begun = [it for it in reloads if it.stage is Stage.UP or (it.is_settled and not it.is_registered)]
+		begun = [it for it in reloads if it.change.new_pid or (it.is_settled and not it.is_registered)]
 		self.report.processes += [reload.change for reload in begun]
 		return begun
 

@@ -5,7 +5,7 @@ record says what became of that, so no process manager takes part, and it may ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from fmx_restart.engine import events
@@ -14,6 +14,7 @@ from fmx_restart.engine.ports import (
 	Bench,
 	Host,
 	Look,
+	Pool,
 	Process,
 	ProcessKind,
 	ProcessState,
@@ -22,7 +23,7 @@ from fmx_restart.engine.ports import (
 )
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
 from fmx_restart.engine.report import ReplacedBy
-from fmx_restart.engine.workers import live_workers, runners
+from fmx_restart.engine.workers import live_workers, members, runners
 
 #: Seconds, while it runs no job: it tries for a minute at most whether the new code can be imported
 ANSWERS_WITHIN = 90.0
@@ -37,34 +38,45 @@ FAULTS = {
 }
 
 
-def reloadable(look: Look, listed: Iterable[Process], host: Host) -> list[tuple[Process, Worker]]:
+def reloadable(look: Look, listed: Iterable[Process], host: Host) -> list[tuple[Process, Worker | Pool]]:
 	"""
-	Live workers that can reload, each with its program: the one of those listed whose process it is, or else one that stands
-	for it. One below a program's own process is left to that program: it would start the next one with old code.
+	Live workers and pools that can reload, each with its program: the one of those listed whose process it is, or else one that
+	stands for it. One below a program's own process is left to that program: it would start the next one with old code.
 	"""
 	programs = runners(listed, look, host)
 	pairs = []
-	for worker in live_workers(look):
-		if worker.reload is None or worker.is_leaving or not worker.queues:
-			continue
-		local = look.local.running.get(worker.name)
-		pid = local.pid if local else worker.pid
-		program = programs.get(worker.name) or stand_in(worker, pid, host if local else None)
-		if program.pid == pid:
-			pairs.append((program, worker))
+	for one, names in able_ones(look):
+		is_local = not look.local.running.keys().isdisjoint(names)
+		if is_local and host.process(one.pid) is None:
+			continue  # a pool that was killed: its workers leave
+		own = next((programs[name] for name in names if name in programs), None)
+		program = own or stand_in(one, one.pid, host if is_local else None)
+		if program.pid == one.pid:
+			pairs.append((program, one))
 	return pairs
 
 
-def stand_in(worker: Worker, pid: int, host: Host | None) -> Process:
-	"""For a worker that no manager runs, as far as we know. `host`: the machine we are on, where it runs there."""
+def able_ones(look: Look) -> Iterator[tuple[Worker | Pool, list[str]]]:
+	"""Those that say that they can, and the names of the workers that they are, or have."""
+	for worker in live_workers(look):
+		if worker.reload and worker.queues and not worker.is_leaving:
+			yield worker, [worker.name]
+	for pool in look.pools:
+		if pool.queues and (names := [worker.name for worker in members(pool, look)]):
+			yield pool, names
+
+
+def stand_in(one: Worker | Pool, pid: int, host: Host | None) -> Process:
+	"""For one that no manager runs, as far as we know. `host`: the machine we are on, where it runs there."""
+	what = "pool with pid" if isinstance(one, Pool) else "pid"
 	return Process(
-		f"pid {pid} on {worker.host} ({','.join(worker.queues)})",
+		f"{what} {pid} on {one.host} ({','.join(one.queues)})",
 		ProcessKind.WORKER,
 		ProcessState.RUNNING,
 		pid,
-		worker.born,
+		one.born,
 		has_workers=True,
-		host="" if host else worker.host,
+		host="" if host else one.host,
 		is_managed=False,
 	)
 
@@ -75,8 +87,10 @@ class Reload(Replacement):
 	where the worker cannot reload and has a manager here, it is told to leave, which loses no job.
 	"""
 
+	MISSING = "it is not in Redis' list of workers any more"
+
 	def __init__(
-		self, process: Process, worker: Worker, bench: Bench, emit: Callable[[events.Event], None]
+		self, process: Process, worker: Worker | Pool, bench: Bench, emit: Callable[[events.Event], None]
 	) -> None:
 		super().__init__(process, bench, emit, method=StopMethod.RELOAD, waits=True)
 		self.family = []  # nothing of the old code stays
@@ -96,6 +110,11 @@ class Reload(Replacement):
 		return self.method is StopMethod.RELOAD and self.stage is Stage.STOPPING
 
 	@property
+	def is_missing(self) -> bool:
+		"""Whether it may not serve now. Before it is new."""
+		return self.stage is Stage.STOPPING or not self.is_registered
+
+	@property
 	def is_later(self) -> bool:
 		return self.method is StopMethod.RELOAD and self.is_at_work and not self.is_settled
 
@@ -105,7 +124,7 @@ class Reload(Replacement):
 		if self.old.is_managed:
 			with suppress(ProcessFault):  # only the log's end is missing then, should it refuse
 				self.bench.processes.mark_log(self.old.name)
-		self.bench.queue.ask_to_reload([self.worker.name])
+		self.bench.queue.ask_to_reload([self.worker])
 		self.before = self.worker.reload  # someone else may have asked it meanwhile
 		self.stage, self.stopped_at = Stage.STOPPING, self.bench.clock.now()
 		self._free_since = self.stopped_at
@@ -124,7 +143,7 @@ class Reload(Replacement):
 
 	def withdraw(self) -> None:
 		"""It waits for its turn again; one that has seen the request follows it. Raises QueueUnreachable."""
-		self.bench.queue.withdraw_reloads([self.worker.name])
+		self.bench.queue.withdraw_reloads([self.worker])
 		self.stage = Stage.WAITING if self.is_asked else self.stage
 
 	def see(self, look: Look) -> None:
@@ -137,16 +156,20 @@ class Reload(Replacement):
 		if worker is None or not self._note_answer(worker):
 			self._note_silence(is_waiting=worker is not None and self.stage is Stage.WAITING)
 
-	def record_in(self, look: Look) -> Worker | None:
+	def record_in(self, look: Look) -> Worker | Pool | None:
 		"""
 		Of its process, as long as that lives: what one leaves behind that was killed says that it is at work. Where a process
 		could not take its old record away, the newest one.
 		"""
-		live = live_workers(look)
-		same = [worker for worker in live if worker.reload and worker.reload.process == self.before.process]
+		records = self.records(look)
+		same = [one for one in records if one.reload and one.reload.process == self.before.process]
 		return max(same, key=lambda worker: worker.reload.times, default=None)
 
-	def _note_answer(self, worker: Worker) -> bool:
+	def records(self, look: Look) -> list[Worker] | list[Pool]:
+		"""Of its like."""
+		return live_workers(look)
+
+	def _note_answer(self, worker: Worker | Pool) -> bool:
 		"""False where there is none."""
 		former, self.worker = self.worker, worker
 		if worker.reload.times > self.before.times:
@@ -164,7 +187,7 @@ class Reload(Replacement):
 		elif now - self._free_since > ANSWERS_WITHIN:
 			self._give_up()
 
-	def _note_reloaded(self, former: Worker) -> None:
+	def _note_reloaded(self, former: Worker | Pool) -> None:
 		"""`former`: its record before."""
 		now = self.bench.clock.now()
 		self.stage, self.up_at, self.is_at_work = Stage.UP, now, False
@@ -174,7 +197,7 @@ class Reload(Replacement):
 
 	def _note_refused(self, why: str) -> None:
 		self._forget_request(self.worker)
-		if why in CANNOT and self.old.is_managed and not self.old.host:
+		if why in CANNOT and self.may_leave:
 			self._make_it_leave()
 			return
 		reason = CANNOT.get(why) or FAULTS.get(why) or f"its new code cannot be imported: {why}"
@@ -183,7 +206,17 @@ class Reload(Replacement):
 			f"The log of {self.old.name} says in which module. Repair it, and type the same command again."
 		)
 		if why in CANNOT:
-			self.remedy = f"Restart {self.old.name} where it was started."
+			self.remedy = self.other_way
+
+	@property
+	def other_way(self) -> str:
+		"""What to type where it cannot reload."""
+		return f"Restart {self.old.name} where it was started."
+
+	@property
+	def may_leave(self) -> bool:
+		"""Its manager on this machine starts the next one, and no job is lost."""
+		return self.old.is_managed and not self.old.host
 
 	def _make_it_leave(self) -> None:
 		self.method, self.change.by = StopMethod.TERM, ReplacedBy.MANAGER
@@ -194,7 +227,7 @@ class Reload(Replacement):
 		self._forget_request(self.worker)
 		pid, there = self.old.pid, f" on {self.old.host}" if self.old.host else ""
 		if not self.is_registered:
-			self.fail(f"it is not in Redis' list of workers any more, for {ANSWERS_WITHIN:.0f} s")
+			self.fail(f"{self.MISSING}, for {ANSWERS_WITHIN:.0f} s")
 			self.remedy = f"Look whether its process {pid}{there} runs, and at its log."
 			return
 		self.fail(f"it has not answered the request to reload for {ANSWERS_WITHIN:.0f} s")
@@ -203,11 +236,11 @@ class Reload(Replacement):
 			" Then type the same command again."
 		)
 
-	def _forget_request(self, worker: Worker) -> None:
+	def _forget_request(self, worker: Worker | Pool) -> None:
 		with suppress(
 			QueueUnreachable
 		):  # nobody follows it any more, but for one that is asked and cannot be reached
-			self.bench.queue.withdraw_reloads([worker.name])
+			self.bench.queue.withdraw_reloads([worker])
 
 	def follow(self, process: Process) -> None:
 		if self.stage is Stage.WAITING and self.is_successor(process):

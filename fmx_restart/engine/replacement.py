@@ -102,6 +102,11 @@ class Replacement:
 		return False
 
 	@property
+	def remark(self) -> str:
+		"""What is still missing, after its name, where it is new but for a part of it."""
+		return ""
+
+	@property
 	def is_settled(self) -> bool:
 		"""It is up, or has failed."""
 		return self.stage in (Stage.UP, Stage.FAILED)

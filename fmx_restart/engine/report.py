@@ -49,6 +49,8 @@ class ProcessChange:
 	seconds_down: float | None = None
 	old_state: ProcessState = ProcessState.RUNNING
 	by: ReplacedBy = ReplacedBy.MANAGER
+	workers: int = 0  # of a pool that goes on with new code: how many it keeps
+	former_workers: int = 0  # of those: how many had the old code at the end, as their jobs had not ended
 
 
 @dataclass

@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import (
 	Likeness,
 	LocalWorkers,
 	Look,
+	Pool,
 	Process,
 	Queue,
 	StartedJob,
@@ -211,9 +212,21 @@ def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, P
 	owners = {name: heads.get(host.head(local.pid, heads)) for name, local in look.local.running.items()}
 	for worker in look.workers:
 		if worker.name not in look.local.running:
-			remote = (process for process in processes if process.is_at(worker.host, worker.pid))
+			places = places_of(worker, look)
+			remote = (process for process in processes if any(process.is_at(*place) for place in places))
 			owners[worker.name] = next(remote, None)
 	return {name: process for name, process in owners.items() if process is not None}
+
+
+def places_of(worker: Worker, look: Look) -> list[tuple[str, int]]:
+	"""Host and pid, by the records: its own, and those of its pool."""
+	pools = [pool for pool in look.pools if pool.name == worker.pool_name]
+	return [(one.host, one.pid) for one in (worker, *pools)]
+
+
+def members(pool: Pool, look: Look) -> list[Worker]:
+	"""Live workers of that pool."""
+	return [worker for worker in live_workers(look) if worker.pool_name == pool.name]
 
 
 def restless(workers: Iterable[Worker]) -> list[Worker]:

@@ -26,7 +26,7 @@ FENCE_OWNER = "fmx_restart:in-memory:"
 class InMemoryBench:
 	"""
 	`workers`: program name → queues. A worker takes `boot` seconds to register, as a Frappe import does. `lossless`: names of
-	those that run a worker of this app.
+	those that run a worker of this app. `pools`: names of those that run a pool of this app, and how many workers each has.
 	"""
 
 	def __init__(
@@ -35,8 +35,9 @@ class InMemoryBench:
 		boot: float = 1.5,
 		clock: FakeClock | None = None,
 		lossless: Collection[str] = (),
+		pools: Mapping[str, int] | None = None,
 	) -> None:
-		self.lossless = lossless
+		self.lossless, self.pools = lossless, pools or {}
 		self.clock, self.host = clock or FakeClock(), InMemoryHost()
 		self.queue = InMemoryQueue(self.clock, host=self.host)
 		self.host.when_killed = self.queue.kill_horse
@@ -56,7 +57,7 @@ class InMemoryBench:
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)
-			program.is_at_work = lambda program=program: self.queue.is_at_work(self.worker_of(program))
+			program.is_at_work = lambda program=program: self.is_at_work(program)
 			program.on_start()
 
 	def port(self, operation: str = "operation-1") -> Bench:
@@ -115,17 +116,28 @@ class InMemoryBench:
 		for process in self.processes.list():
 			if process.pid == pid:
 				program = self.processes[process.name]
+				self.queue.stop_pool(worker_name(program))
 				if self.worker_of(program) in self.queue.workers:
 					self.queue.stop_worker(self.worker_of(program))
 				self._leave(program, pid)
 
+	def is_at_work(self, program: Program) -> bool:
+		"""A pool is when one of its workers is."""
+		members = self.queue.members(worker_name(program))
+		return any(self.queue.is_at_work(it.name) for it in members) or self.queue.is_at_work(
+			self.worker_of(program)
+		)
+
 	def _leave(self, program: Program, pid: int) -> None:
-		if self.queue.is_at_work(self.worker_of(program)):
+		if self.is_at_work(program):
 			self.clock.after(0.05, lambda: self._leave(program, pid))
 		elif program.pid == pid:
 			self.processes.end(program.name, ProcessState.EXITED)
 
 	def _register(self, program: Program, queues: tuple[str, ...]) -> None:
+		if program.name in self.pools:
+			self.queue.add_pool(worker_name(program), program.pid or 0, queues, size=self.pools[program.name])
+			return
 		is_lossless = program.name in self.lossless
 		self.queue.add_worker(worker_name(program), program.pid or 0, queues, is_lossless=is_lossless)
 
@@ -135,6 +147,8 @@ class InMemoryBench:
 		return next((name for name in self.queue.workers if name.partition("+")[0] == first), first)
 
 	def _stop(self, program: Program) -> None:
+		for name in [name for name in self.queue.pools if name.startswith(f"{program.name}@")]:
+			self.queue.stop_pool(name)
 		self._stop_workers(f"{program.name}@")
 
 	def _stop_workers(self, prefix: str) -> None:

@@ -12,6 +12,7 @@ from fmx_restart.engine.ports import (
 	Job,
 	Look,
 	Mail,
+	Pool,
 	PutBack,
 	ReloadRecord,
 	Request,
@@ -22,6 +23,7 @@ from fmx_restart.engine.ports import (
 )
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryFence, Server, Suspension
+from fmx_restart.testing.pools import PoolLoops, SimulatedPool
 from fmx_restart.testing.processes import InMemoryHost, ignore_kill
 from fmx_restart.testing.workers import HEARS_BELL, WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
 
@@ -31,7 +33,7 @@ REGISTRY_MARGIN = 90.0  # seconds until RQ gives up on a started job without a h
 
 
 @dataclass
-class InMemoryQueue(WorkerLoops):
+class InMemoryQueue(WorkerLoops, PoolLoops):
 	clock: FakeClock
 	server: Server = field(default_factory=Server)
 	suspension: Suspension = field(init=False)
@@ -45,8 +47,9 @@ class InMemoryQueue(WorkerLoops):
 	address: str = "in-memory:1"
 	page_takes: float = 0.0  # seconds for each page of a long look; others act meanwhile
 	is_seen: set[str] = field(default_factory=set)  # names of workers that were in a look
-	asked: dict[str, int] = field(default_factory=dict)  # worker → the number of a request to reload
-	refusals: dict[str, str] = field(default_factory=dict)  # worker → why its new code cannot be run
+	pools: dict[str, SimulatedPool] = field(default_factory=dict)
+	asked: dict[str, int] = field(default_factory=dict)  # worker or pool → the number of a request to reload
+	refusals: dict[str, str] = field(default_factory=dict)  # worker or pool → why its new code cannot be run
 	scheduler: str = ""  # of this app, as people know it
 	is_scheduler_asked: bool = False
 	odd: list[UnreadableRecord] = field(default_factory=list)  # what a test says that other programs wrote
@@ -176,6 +179,7 @@ class InMemoryQueue(WorkerLoops):
 			started=tuple(self._started()),
 			suspension=self.suspension.standing(),
 			other_benches=dict(self.other_benches),
+			pools=tuple(pool.port() for pool in self.pools.values()),
 		)
 
 	def reached_at(self) -> str:
@@ -203,14 +207,14 @@ class InMemoryQueue(WorkerLoops):
 		self._serve(queue)
 		return task.id
 
-	def ask_to_reload(self, names: Collection[str]) -> None:
+	def ask_to_reload(self, whom: Collection[Worker | Pool]) -> None:
 		self.server.take()
-		self.asked.update((name, next(self._numbers)) for name in names)
+		self.asked.update((one.name, next(self._numbers)) for one in whom)
 
-	def withdraw_reloads(self, names: Collection[str]) -> None:
+	def withdraw_reloads(self, whom: Collection[Worker | Pool]) -> None:
 		self.server.take()
-		for name in names:
-			self.asked.pop(name, None)
+		for one in whom:
+			self.asked.pop(one.name, None)
 
 	def ask_scheduler_to_reload(self) -> str:
 		self.server.take()
@@ -316,7 +320,8 @@ class InMemoryQueue(WorkerLoops):
 			is_leaving=worker.is_dead and worker.task is not None,
 			is_recorded=worker.is_recorded,
 			is_lossless=worker.is_lossless,
-			reload=self._reload_record(worker) if worker.is_lossless and not worker.is_in_pool else None,
+			reload=self._reload_record(worker) if worker.is_lossless and not worker.pool else None,
+			membership=self._membership(worker),
 		)
 
 	def _reload_record(self, worker: SimulatedWorker) -> ReloadRecord:

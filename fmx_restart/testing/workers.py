@@ -66,7 +66,7 @@ class SimulatedWorker:
 	times: int = 0  # how often it was reloaded
 	answered: int = 0  # the number of the newest request that it has followed or refused
 	refused: str = ""
-	is_in_pool: bool = False
+	pool: str = ""  # the name of its pool, one of this app
 
 
 class WorkerLoops:
@@ -79,7 +79,10 @@ class WorkerLoops:
 		elif self.server.is_away:
 			self.clock.after(POLL, lambda: self._loop(worker))
 		elif worker.is_lossless and self.asked.get(worker.name, 0) > worker.answered:
-			self._try_new_code(worker, self.asked[worker.name])
+			if worker.pool:
+				self._leave_pool(worker)
+			else:
+				self._try_new_code(worker, self.asked[worker.name])
 		elif self.suspension.standing() is not None:
 			worker.state = WorkerState.SUSPENDED
 			self._beat(worker)
@@ -175,6 +178,8 @@ class WorkerLoops:
 
 	def _unregister(self, worker: SimulatedWorker) -> None:
 		self.workers.pop(worker.name, None)
+		if worker.pool and self.host and not worker.is_unseen:
+			self.host.remove(worker.pid)  # no program's own process
 		if worker in self.blocked:
 			self.blocked.remove(worker)
 

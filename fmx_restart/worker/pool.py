@@ -26,6 +26,7 @@ from fmx_restart.worker.reload import (
 	ANSWERED,
 	REFUSED,
 	RELOADS,
+	TRYING,
 	Program,
 	Reloaded,
 	age,
@@ -161,12 +162,11 @@ class Pool(WorkerPool):
 	def beat(self) -> None:
 		"""Its record, which RQ does not have."""
 		about = {"pid": os.getpid(), "hostname": socket.gethostname(), "workers": self.num_workers}
-		about |= {RELOADS: self._past.times, ANSWERED: self._answered}
+		about |= {"queues": ",".join(self._queue_names), RELOADS: self._past.times, ANSWERED: self._answered}
 		pipe = self.connection.pipeline()
 		if self._fault:
 			about[REFUSED] = self._fault
-		else:
-			pipe.hdel(self._key, REFUSED)
+		pipe.hdel(self._key, TRYING, *([] if self._fault else [REFUSED]))
 		mark(pipe, self._key, **about)
 		pipe.expire(self._key, RECORD_KEPT).execute()
 		self._beaten_at = time.monotonic()
@@ -200,7 +200,9 @@ class Pool(WorkerPool):
 		return len(leaving) + len(coming) + self.num_workers - len(self.worker_dict)
 
 	def reload(self, number: int) -> None:
-		"""Returns where it stays as it is, or was told to stop."""
+		"""Returns where it stays as it is, or was told to stop. Raises RedisError where it did not begin."""
+		pipe = self.connection.pipeline().hset(self._key, TRYING, number)
+		pipe.expire(self._key, RECORD_KEPT).execute()
 		modules = [type(self).__module__, self.worker_class.__module__]
 		fault, module = self._program.fault(modules, self._stop)
 		try:

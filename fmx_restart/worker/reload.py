@@ -30,6 +30,7 @@ from fmx_restart.worker.switch import is_wanted
 #: that it has followed or refused (or that was older than its process), and why it refused: the type of an error, or one of the
 #: two below. A worker of a pool has the first two from the pool's process, as its code is that one's
 RELOADS, REFUSED = "fmx_reloads", "fmx_reload_refused"  # and ANSWERED
+TRYING = "fmx_reload_trying"  # of a pool: the number of the request for which it is trying the new code
 IN_A_POOL, SWITCHED_OFF = "WorkerPool", "SwitchedOff"
 VARIABLE = "FMX_RESTART_RELOADED"  # of the environment: from the old code to the new code of the same process
 APP = "fmx_restart"

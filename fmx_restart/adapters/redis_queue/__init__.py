@@ -17,8 +17,9 @@ from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.records import Unreadable, text
 from fmx_restart.adapters.redis_queue.wakes import Wakes
 from fmx_restart.engine.ledger import Beat, Ids, Inventory, no_beat
-from fmx_restart.engine.ports import Job, Look, PutBack, UnreadableRecords, Worker
-from fmx_restart.worker.requests import SCHEDULER, ask, of_worker, withdraw
+from fmx_restart.engine.ports import Job, Look, Pool, PutBack, UnreadableRecords, Worker
+from fmx_restart.worker.membership import pool_key
+from fmx_restart.worker.requests import SCHEDULER, ask, of_pool, of_worker, withdraw
 from fmx_restart.worker.scheduler import record_key
 
 
@@ -53,14 +54,16 @@ class RedisQueue:
 		with redis_border():
 			return self._wakes.send_pill(queue, names)
 
-	def ask_to_reload(self, names: Collection[str]) -> None:
+	def ask_to_reload(self, whom: Collection[Worker | Pool]) -> None:
 		with redis_border():
-			for name in names:
-				ask(self.connection, self.bench_id, of_worker(name), record=worker_key(name))
+			for one in whom:
+				is_pool = isinstance(one, Pool)
+				record = pool_key(self.bench_id, one.name) if is_pool else worker_key(one.name)
+				ask(self.connection, self.bench_id, address(one), record=record)
 
-	def withdraw_reloads(self, names: Collection[str]) -> None:
+	def withdraw_reloads(self, whom: Collection[Worker | Pool]) -> None:
 		with redis_border():
-			withdraw(self.connection, self.bench_id, map(of_worker, names))
+			withdraw(self.connection, self.bench_id, map(address, whom))
 
 	def ask_scheduler_to_reload(self) -> str:
 		with redis_border():
@@ -113,3 +116,8 @@ class RedisQueue:
 	def requeue(self, ids: Iterable[str], reason: str) -> list[str]:
 		with redis_border():
 			return self._interruptions.requeue(ids, reason)
+
+
+def address(one: Worker | Pool) -> str:
+	"""Under which it looks for requests."""
+	return of_pool(one.name) if isinstance(one, Pool) else of_worker(one.name)

@@ -1,11 +1,20 @@
 -- KEYS: rq:workers, rq:queues, rq:suspended
 -- ARGV: prefix of a worker's key, prefix of this bench's queue keys, prefix of this bench's queue names,
---       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id
--- A worker is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
+--       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id,
+--       prefix of a pool's key, names of pools that were seen before
+-- A worker or pool is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
 -- Keys of another type than RQ's are passed over, and told at the end: kind, name, what is odd.
 local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date',
 	'fmx_worker', 'fmx_space', 'fmx_born', 'fmx_pool', 'fmx_reloads', 'fmx_reload_answered', 'fmx_reload_refused'}
-local workers, others, names, odd = {}, {}, {}, {}
+local of_pool = {'hostname', 'pid', 'queues', 'workers', 'fmx_space', 'fmx_born', 'fmx_reloads', 'fmx_reload_answered',
+	'fmx_reload_refused', 'fmx_reload_trying'}
+local workers, others, names, odd, pools = {}, {}, {}, {}, {}
+for i = 8, #ARGV do pools[ARGV[i]] = true end
+local function told(name, values)
+	for i = 1, #values do values[i] = (string.gsub(values[i] or '', '%z', '?')) end
+	table.insert(values, 1, name)
+	return values
+end
 local function ask(kind, name, otherwise, ...)
 	local answer = redis.pcall(...)
 	if type(answer) ~= 'table' or not answer.err then return answer end
@@ -26,9 +35,8 @@ for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
 			end
 		end
 		if is_ours then
-			for i = 1, #fields do worker[i] = worker[i] or '' end
-			table.insert(worker, 1, short)
-			for i = 1, #worker do worker[i] = (string.gsub(worker[i], '%z', '?')) end
+			if worker[12] and worker[12] ~= '' then pools[worker[12]] = true end
+			told((string.gsub(short, '%z', '?')), worker)
 			table.insert(worker, redis.call('PTTL', key))
 			table.insert(workers, table.concat(worker, '\0'))
 		else
@@ -59,7 +67,12 @@ for name, _ in pairs(names) do
 		table.insert(started, {id, members[i + 1], ask('job', id, false, 'HGET', ARGV[5] .. id, 'worker_name')})
 	end
 end
+local parents = {}
+for name, _ in pairs(pools) do
+	local pool = ask('pool', name, {}, 'HMGET', ARGV[7] .. name, unpack(of_pool))
+	if pool[2] then table.insert(parents, table.concat(told((string.gsub(name, '%z', '?')), pool), '\0')) end
+end
 local neighbours = {}
 for bench, count in pairs(others) do table.insert(neighbours, {bench, count}) end
 local suspension = ask('suspension', KEYS[3], 'something that is no text', 'GET', KEYS[3])
-return {redis.call('TIME'), suspension, neighbours, workers, depths, started, odd}
+return {redis.call('TIME'), suspension, neighbours, workers, depths, started, odd, parents}

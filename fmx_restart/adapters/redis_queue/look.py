@@ -31,7 +31,8 @@ from fmx_restart.adapters.redis_queue.records import (
 )
 from fmx_restart.adapters.setting_rules import number
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.ports import Look, ReloadRecord, StartedJob, Worker, WorkerState
+from fmx_restart.engine.ports import Look, Membership, Pool, ReloadRecord, StartedJob, Worker, WorkerState
+from fmx_restart.worker.membership import pool_key
 
 LOOK = (Path(__file__).parent / "look.lua").read_text()
 MOST_DIGITS = 15  # of numbers that others wrote
@@ -43,6 +44,7 @@ class Looker:
 		self.connection, self.prefix = connection, f"{bench_id}:"
 		self.unreadable = unreadable or Unreadable()
 		self._seen: dict[str, Worker] = {}
+		self._pools: tuple[Pool, ...] = ()  # also those whose workers have just left
 		self._script = connection.register_script(LOOK)
 		self._args = [
 			keys.WORKER_PREFIX,
@@ -51,16 +53,19 @@ class Looker:
 			StartedJobRegistry.key_template.format(""),
 			keys.JOB_PREFIX,
 			"1" if keys.HAS_EXECUTIONS else "0",
+			pool_key(bench_id, ""),
 		]
 
 	def look(self) -> Look:
-		answer = self._script(keys=[keys.WORKERS, keys.QUEUES, keys.SUSPENDED], args=self._args)
-		(seconds, microseconds), suspension, others, records, depths, started, odd = answer
+		args = [*self._args, *(raw(pool.name) for pool in self._pools)]
+		answer = self._script(keys=[keys.WORKERS, keys.QUEUES, keys.SUSPENDED], args=args)
+		(seconds, microseconds), suspension, others, records, depths, started, odd, pools = answer
 		for kind, name, reason in odd:
 			self.unreadable.note(text(kind), text(name), text(reason))
 		workers = [self._worker(text(record)) for record in records]
 		workers += self._lost(workers)
 		self._seen = {worker.name: worker for worker in workers}
+		self._pools = tuple(pool for told in pools if (pool := pool_of(text(told), self.prefix)))
 		return Look(
 			time=int(seconds) + int(microseconds) / 1e6,
 			workers=tuple(workers),
@@ -68,6 +73,7 @@ class Looker:
 			started=tuple(self._started(entry) for entry in started if not keys.is_wake(text(entry[0]))),
 			suspension=text(suspension) if suspension is not None else None,
 			other_benches={text(bench): workers for bench, workers in others},
+			pools=self._pools,
 		)
 
 	def _lost(self, recorded: list[Worker]) -> Iterator[Worker]:
@@ -113,6 +119,7 @@ class Looker:
 			is_leaving=bool(leaving),
 			is_lossless=bool(mark),
 			reload=reload_record(host, process, about) if mark else None,
+			membership=membership(about) if mark else None,
 		)
 
 	def _started(self, entry: list) -> StartedJob:
@@ -123,15 +130,35 @@ class Looker:
 
 def reload_record(host: str, process: str, about: Sequence[str]) -> ReloadRecord | None:
 	"""
-	None for a worker that cannot reload: of a pool, whose parent would have to, or of an older version of this app. `about`: the
+	None for a worker that cannot reload: of a pool, whose process would have to, or of an older version of this app. `about`: the
 	fields of worker/owners.py and worker/reload.py, as look.lua asks for them.
 	"""
-	space, born, pool, times, answered, refused = about
-	if pool or not times.isdecimal() or not answered.isdecimal():
+	space, born, pool, *reloads = about
+	return None if pool else reloads_of(f"{host} {space} {process} {born}", *reloads)
+
+
+def reloads_of(identity: str, times: str, answered: str, refused: str) -> ReloadRecord | None:
+	"""None where that cannot be read."""
+	if not times.isdecimal() or not answered.isdecimal():
 		return None
-	return ReloadRecord(
-		f"{host} {space} {process} {born}", int(times[:MOST_DIGITS]), int(answered[:MOST_DIGITS]), refused
-	)
+	return ReloadRecord(identity, int(times[:MOST_DIGITS]), int(answered[:MOST_DIGITS]), refused)
+
+
+def membership(about: Sequence[str]) -> Membership | None:
+	"""As reload_record."""
+	_, _, pool, times, *_ = about
+	return Membership(pool, int(times[:MOST_DIGITS])) if pool and times.isdecimal() else None
+
+
+def pool_of(told: str, prefix: str) -> Pool | None:
+	"""None where it cannot be read, or is of an older version of this app. `prefix`: of this bench's queues."""
+	name, host, process, queues, size, space, born, *reloads, trying = told.split("\0")
+	record = reloads_of(f"{host} {space} {process} {born}", *reloads)
+	ours = [queue for queue in queues.split(",") if queue.startswith(prefix) and is_text(queue)]
+	if record is None or not pid(process) or not ours or not size.isdecimal():
+		return None
+	names = tuple(queue[len(prefix) :] for queue in ours)
+	return Pool(name, host, pid(process), names, int(size[:MOST_DIGITS]), record, bool(trying))
 
 
 def is_text(name: str) -> bool:

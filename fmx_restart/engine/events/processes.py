@@ -6,6 +6,7 @@ from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Job,
+	Pool,
 	ProcessKind,
 	WebFault,
 	Worker,
@@ -47,17 +48,18 @@ class ReloadAsked(Event):
 	"""Told before it is asked: whoever cleans up after us sees what became of it. `name`: of its program."""
 
 	name: str
-	worker: Worker  # as its record was then
+	worker: Worker | Pool  # as its record was then
 
 
 @frozen
 class WorkerReloaded(Event):
-	"""The process of the worker goes on with new code."""
+	"""The process of the worker goes on with new code; that of a pool does, and so do all of its workers."""
 
 	name: str
 	kind: ProcessKind
 	pid: int
 	seconds: float  # since it was asked, or since it had no job any more
+	workers: int = 0  # of a pool: how many it has
 
 
 @frozen

@@ -32,7 +32,9 @@ from fmx_restart.engine.ports.queue import Lease as Lease
 from fmx_restart.engine.ports.queue import LocalWorkers as LocalWorkers
 from fmx_restart.engine.ports.queue import Look as Look
 from fmx_restart.engine.ports.queue import Mail as Mail
+from fmx_restart.engine.ports.queue import Membership as Membership
 from fmx_restart.engine.ports.queue import NoRequests as NoRequests
+from fmx_restart.engine.ports.queue import Pool as Pool
 from fmx_restart.engine.ports.queue import PutBack as PutBack
 from fmx_restart.engine.ports.queue import Queue as Queue
 from fmx_restart.engine.ports.queue import ReloadRecord as ReloadRecord

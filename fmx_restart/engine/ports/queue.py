@@ -35,6 +35,14 @@ class ReloadRecord:
 
 
 @frozen
+class Membership:
+	"""What a worker's record tells of its pool: one of this app, whose process has started it."""
+
+	pool: str  # the pool's name
+	times: int  # how often the pool had been reloaded by then: the worker has its code
+
+
+@frozen
 class Worker:
 	"""One RQ worker, as its record in Redis tells."""
 
@@ -53,6 +61,43 @@ class Worker:
 	)
 	is_lossless: bool = False  # of this app: a stop of it loses no job, whoever stops it
 	reload: ReloadRecord | None = None  # None: it cannot be asked to reload in place
+	membership: Membership | None = None  # None: no pool of this app has started it
+
+	@property
+	def pool_name(self) -> str | None:
+		"""None for one that is in no pool of this app."""
+		return self.membership.pool if self.membership else None
+
+
+@frozen
+class Pool:
+	"""
+	A process of this app that keeps a number of workers, as its own record in Redis tells. When it has reloaded, it replaces them: a few
+	at a time, each when its job has ended.
+	"""
+
+	name: str  # a reload does not change it
+	host: str
+	pid: int
+	queues: tuple[str, ...]  # without the bench's prefix
+	size: int  # how many workers it keeps
+	reload: ReloadRecord
+	is_trying: bool = False  # whether its new code can be imported
+
+	@property
+	def state(self) -> WorkerState:
+		"""It runs no job itself."""
+		return WorkerState.SUSPENDED if self.is_trying else WorkerState.IDLE
+
+	@property
+	def job_id(self) -> None:
+		"""As of a worker without a job."""
+		return None
+
+	@property
+	def born(self) -> None:
+		"""Its record does not tell."""
+		return None
 
 
 @frozen
@@ -96,6 +141,7 @@ class Look:
 	suspension: str | None  # the value of rq:suspended
 	other_benches: Mapping[str, int] = field(default_factory=dict)  # on the same Redis database: id → workers
 	local: LocalWorkers | None = None  # None: nobody has compared it with the process table
+	pools: tuple[Pool, ...] = ()  # those that workers of this look name, or named in an earlier one
 
 
 @frozen
@@ -163,14 +209,14 @@ class Queue(Protocol):
 		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run.
 		"""
 
-	def ask_to_reload(self, names: Collection[str]) -> None:
+	def ask_to_reload(self, whom: Collection[Worker | Pool]) -> None:
 		"""
-		These workers go on with new code in the same process, as soon as they have no job, or say in their records why not.
-		Each sees that within a second, or when its job has ended.
+		These go on with new code in the same process, or say in their records why not. A worker sees that within a second, or when
+		its job has ended; a pool within three seconds.
 		"""
 
-	def withdraw_reloads(self, names: Collection[str]) -> None:
-		"""A worker that has not seen such a request yet stays as it is. Nothing tells of requests any more."""
+	def withdraw_reloads(self, whom: Collection[Worker | Pool]) -> None:
+		"""Who has not seen such a request yet stays as it is. Nothing tells of requests any more."""
 
 	def ask_scheduler_to_reload(self) -> str:
 		"""

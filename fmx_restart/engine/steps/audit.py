@@ -248,7 +248,7 @@ def outcome_of_the_rest(operation: Operation, replacements: list[Replacement]) -
 	untouched = operation.report.not_replaced
 	if not untouched:
 		return "All others were restarted."
-	replaced = [replacement.old.name for replacement in replacements if replacement.stage is Stage.UP]
+	replaced = [f"{it.old.name}{it.remark}" for it in replacements if it.stage is Stage.UP or it.remark]
 	return (
 		f"Replaced: {', '.join(replaced) or 'none'}."
 		f" Not touched, in service with the old code: {', '.join(untouched)}."

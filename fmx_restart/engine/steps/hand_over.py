@@ -13,10 +13,10 @@ from fmx_restart.engine.errors import (
 	Interrupted,
 	ProcessFault,
 	QueueUnreachable,
-	WrongEnvironment,
 )
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import is_worth_naming
+from fmx_restart.engine.pool_reload import PoolReload
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
 from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
@@ -85,17 +85,6 @@ STAYS_UP = 1.0  # seconds that a new worker must have been registered before the
 REGISTERS_WITHIN = 90.0  # seconds
 #: for workers that are just being replaced when the rolling restart ends early
 SEEN_BACK = Patience(timeout=2 * REGISTERS_WITHIN, poll=LOOK_EVERY)
-
-
-def refuse_pools(operation: Operation, workers: Iterable[Process]) -> None:
-	"""Raises WrongEnvironment: a worker-pool brings its children back with the code it was started with."""
-	registered = operation.look().local.pids
-	pools = [process.name for process in workers if process.pid and process.pid not in registered]
-	if pools:
-		raise WrongEnvironment(
-			f"Not single workers, or not registered yet: {', '.join(pools)}. Nothing was changed.",
-			hint="A worker-pool cannot be rolled; use --no-wait-workers or --wait-workers.",
-		)
 
 
 def roll(
@@ -181,7 +170,7 @@ class Rolling:
 		waiting = {
 			it.worker.name: it for it in self.reloads if it.stage is Stage.WAITING and it.is_registered
 		}
-		candidates = [*old, *(it.worker for it in waiting.values())]
+		candidates = [*old, *(it.worker for it in waiting.values())]  # pools are always free
 		free = [worker for worker in candidates if self.is_free(worker)]
 		self.seen = {worker.name: worker.job_id for worker in candidates}
 		self.pass_turns_on(free)
@@ -213,9 +202,9 @@ class Rolling:
 		]
 
 	def waiting(self) -> list[Process]:
-		"""Workers that are still the old ones."""
+		"""Workers and pools that are still the old ones."""
 		old = {Stage.WAITING, Stage.STOPPING}
-		return [replacement.old for replacement in self.replacements if replacement.stage in old]
+		return [it.old for it in self.replacements if it.stage in old and not it.remark]
 
 	def must_stop(self) -> bool:
 		"""Too many failures, one and a request to stop, or no time left. Workers that took no pill keep running."""
@@ -273,14 +262,15 @@ class Rolling:
 		away = [replacement for replacement in self.replacements if self.is_away(replacement)]
 		asked = {it.worker.name for it in away if isinstance(it, Reload)}
 		listening = [worker for worker in live_workers(look) if worker.name not in asked]
-		listeners = len(away) + sum(queue in worker.queues for worker in listening)
+		alone = sum(not isinstance(it, PoolReload) for it in away)  # the workers of a pool are listed
+		listeners = alone + sum(queue in worker.queues for worker in listening)
 		share = math.floor(self.operation.options.rolling_share * listeners)
 		return max(1, min(share, listeners - 1))
 
 	def is_away(self, replacement: Replacement) -> bool:
 		"""On its way out, gone, or not back for long enough."""
 		if isinstance(replacement, Reload) and replacement.stage in (Stage.WAITING, Stage.STOPPING):
-			return replacement.stage is Stage.STOPPING or not replacement.is_registered
+			return replacement.is_missing
 		if replacement.stage is Stage.STOPPING:
 			return replacement.old.pid not in self.staying
 		return replacement.stage is not Stage.FAILED and not self.is_settled(replacement)
@@ -295,14 +285,18 @@ class Rolling:
 	def note_new_workers(self, look: Look) -> None:
 		"""A program that runs, and registers no worker in time, has failed."""
 		now = self.bench.clock.now()
-		pids = look.local.pids
-		for replacement in self.replacements:
+		come = [it for it in self.replacements if it.stage is Stage.UP and it.old.name not in self.up_since]
+		registered = self.with_workers(look, {it.change.new_pid for it in come} - {None})
+		for replacement in come:
 			has_reloaded = replacement.change.by is ReplacedBy.RELOAD
-			is_registered = replacement.change.new_pid in pids or has_reloaded
-			if replacement.stage is Stage.UP and is_registered:
-				self.up_since.setdefault(replacement.old.name, now)
-			elif replacement.stage is Stage.UP and now - replacement.started_at > REGISTERS_WITHIN:
+			if replacement.change.new_pid in registered or has_reloaded:
+				self.up_since[replacement.old.name] = now
+			elif now - replacement.started_at > REGISTERS_WITHIN:
 				replacement.fail("it runs, but no worker of it has registered with Redis")
+
+	def with_workers(self, look: Look, pids: Collection[int]) -> set[int | None]:
+		"""Those of these processes that are workers, or have some below them, as a pool has."""
+		return {self.bench.host.head(pid, pids) for pid in look.local.pids} if pids else set()
 
 	def check_pills(self) -> None:
 		"""One that was taken is forgotten a moment later: by then it shows who leaves, if anybody does."""
@@ -326,4 +320,5 @@ class Rolling:
 	def left_over(self) -> str:
 		"""Which workers are still the old ones, in a sentence; the report has them too."""
 		self.operation.report.not_replaced = left = [process.name for process in self.waiting()]
-		return f"Not replaced: {', '.join(left) or 'none'}. They keep running with the old code; all others are new."
+		partly = "".join(f" {it.old.name} has new code{it.remark}." for it in self.reloads if it.remark)
+		return f"Not replaced: {', '.join(left) or 'none'}. They keep running with the old code; all others are new.{partly}"

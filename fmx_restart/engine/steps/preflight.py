@@ -19,6 +19,7 @@ from fmx_restart.engine.ports import (
 	Host,
 	HostProcess,
 	Look,
+	Pool,
 	Process,
 	ProcessKind,
 	WebWay,
@@ -29,6 +30,7 @@ from fmx_restart.engine.reload import reloadable
 from fmx_restart.engine.steps.hold import hold_findings
 from fmx_restart.engine.steps.linger import tell_way, way_of
 from fmx_restart.engine.steps.nginx import test_nginx
+from fmx_restart.engine.steps.reload import refuse_pools
 from fmx_restart.engine.steps.restart import as_they_are_now
 from fmx_restart.engine.steps.web import begin_to_measure, migration_findings, taken, web_programs
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -102,8 +104,8 @@ def everything_managed(bench: Bench, options: Options) -> list[Process]:
 def can_all_reload(bench: Bench) -> bool:
 	"""False where no worker runs."""
 	look = look_at(bench)
-	live = live_workers(look)
-	return bool(live) and len(reloadable(look, (), bench.host)) == len(live)
+	able = [process for process, _ in reloadable(look, (), bench.host)]
+	return bool(able) and not workers_outside(bench, look, able)
 
 
 def make_plan(
@@ -115,12 +117,15 @@ def make_plan(
 ) -> Plan:
 	"""`listed`: what the process manager runs. `each`: Operation.each, where the lock is held."""
 	code_faults = first_look(bench, options)
-	reloads = reloads_of(bench, look, listed, options)
+	pairs = reloads_of(bench, look, listed, options)
+	reloads = tuple(process for process, _ in pairs)
 	names = {process.name for process in reloads}
 	others = [process for process in listed if process.name not in names]
 	refuse_to_split(others, options)
 	wanted = chosen(others, web=options.web, workers=options.workers)
 	restart, left_alone = split_processes(wanted, start_stopped_web=options.start_stopped_web)
+	if options.strategy is Strategy.ROLLING and options.touches_jobs:
+		refuse_pools([process for process in restart if process.runs_jobs], look, bench.host)
 	if not restart and not reloads and not any(process.kind is ProcessKind.WEB for process in left_alone):
 		raise WrongEnvironment(
 			"The process manager runs no program of this bench. Nothing was changed.",
@@ -155,15 +160,16 @@ def make_plan(
 		web_ways=web_ways,
 		web_outage=last_web_outage(bench, web_ways.values()),
 		reloads=reloads,
+		pools={process.name: one.size for process, one in pairs if isinstance(one, Pool)},
 		advice=bench.advisor.advice(look) if options.workers else (),
 	)
 
 
-def reloads_of(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> tuple[Process, ...]:
-	"""Those of the workers that can."""
-	if not options.may_reload:
-		return ()
-	return tuple(process for process, _ in reloadable(look, listed, bench.host))
+def reloads_of(
+	bench: Bench, look: Look, listed: Iterable[Process], options: Options
+) -> list[tuple[Process, Worker | Pool]]:
+	"""Workers and pools that can, each with its program."""
+	return reloadable(look, listed, bench.host) if options.may_reload else []
 
 
 def last_web_outage(bench: Bench, ways: Iterable[WebWay]) -> float | None:

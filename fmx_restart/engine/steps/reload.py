@@ -1,4 +1,4 @@
-"""Workers that reload in place: which of them are asked now, and what became of each."""
+"""Workers and pools that reload in place: which of them are asked now, and what became of each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import QueueUnreachable
-from fmx_restart.engine.ports import Process, ProcessKind
+from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
+from fmx_restart.engine.pool_reload import reload_of
+from fmx_restart.engine.ports import Host, Look, Process, ProcessKind
 from fmx_restart.engine.reload import Reload, reloadable
 from fmx_restart.engine.replacement import Replacement, Stage
 
@@ -18,19 +19,42 @@ if TYPE_CHECKING:
 
 def make_reloads(operation: Operation) -> tuple[list[Reload], list[Process]]:
 	"""
-	The workers of the plan that can reload, and what is to be restarted through its manager: also a program whose worker was
+	The workers and pools of the plan that can reload, and what is to be restarted through its manager: also a program whose worker was
 	another one when the plan was made. Nobody is asked yet.
 	"""
 	bench, plan = operation.bench, operation.plan
 	if not plan.reloads:
 		return [], list(plan.restart)
 	found = reloadable(operation.look(), operation.managed_now(), bench.host)
-	able = {process.name: (process, worker) for process, worker in found}
+	able = {process.name: (process, one) for process, one in found}
 	reloads = [
-		Reload(*able[process.name], bench, operation.emit) for process in plan.reloads if process.name in able
+		reload_of(*able[process.name], bench, operation.emit)
+		for process in plan.reloads
+		if process.name in able
 	]
 	others = [process for process in plan.reloads if process.name not in able and process.is_managed]
 	return reloads, [*plan.restart, *others]
+
+
+def refuse_pools(workers: Iterable[Process], look: Look, host: Host) -> None:
+	"""
+	Raises WrongEnvironment: a pool that cannot reload brings its workers back with the code that it was started with. `workers`: those that
+	their process manager would have to replace.
+	"""
+	heads = {process.local_pid: process.name for process in workers if process.local_pid}
+	with_workers = {host.head(pid, heads) for pid in look.local.pids}
+	unknown = [name for pid, name in heads.items() if pid not in look.local.pids]
+	if pools := [name for pid, name in heads.items() if name in unknown and pid in with_workers]:
+		raise WrongEnvironment(
+			f"These worker-pools cannot replace their workers one by one: {', '.join(pools)}. Nothing was changed.",
+			hint="Pools of this app can: type bench safe-restart setup worker, then restart once with --wait-workers. Or use"
+			" --wait-workers or --no-wait-workers now.",
+		)
+	if unknown:
+		raise WrongEnvironment(
+			f"Redis knows no worker of these programs: {', '.join(unknown)}. Nothing was changed.",
+			hint="If they were just started, type the same command again in a moment. Else use --wait-workers or --no-wait-workers.",
+		)
 
 
 def ask_scheduler(operation: Operation, replacements: Iterable[Replacement]) -> None:

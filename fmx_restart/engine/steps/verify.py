@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import HostProcess, ProcessKind, Worker
+from fmx_restart.engine.ports import HostProcess, Look, ProcessKind
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.follow import are_all_ordered, follow, never_left_down
 from fmx_restart.engine.steps.live_messages import Companions
@@ -16,6 +16,7 @@ from fmx_restart.engine.steps.nginx import reload_nginx
 from fmx_restart.engine.steps.reload import follow_reloads
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
+from fmx_restart.engine.workers import places_of
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -81,7 +82,7 @@ class Verification:
 		self.web = WebCheck(operation, replacements)
 		self.companions = Companions(operation, replacements, self.web)
 		self.registered: set[int] = set()
-		self.workers: tuple[Worker, ...] = ()
+		self.seen: Look | None = None
 		self.report_at = self.bench.clock.now() + SILENCE
 		self.reported: events.StillVerifying | None = None
 
@@ -104,7 +105,7 @@ class Verification:
 
 	def registered_pids(self) -> set[int]:
 		"""Pids of this machine's workers that RQ knows, or knew: a record can expire when a clock is set."""
-		self.workers = self.operation.look().workers
+		self.seen = self.operation.look()
 		return {process.pid for process in self.operation.registered}
 
 	def is_settled(self, replacement: Replacement) -> bool:
@@ -132,7 +133,7 @@ class Verification:
 
 	def is_registered_there(self, host: str, pid: int | None) -> bool:
 		"""For a process of another machine: by the record in Redis."""
-		return any((worker.host, worker.pid) == (host, pid) for worker in self.workers)
+		return any((host, pid) in places_of(worker, self.seen) for worker in self.seen.workers)
 
 	def is_forgotten(self, replacement: Replacement) -> bool:
 		"""Redis' clock was set forward, and its record expired before we saw it: RQ writes none again. It stays up."""

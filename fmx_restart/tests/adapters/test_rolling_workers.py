@@ -17,11 +17,12 @@ from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Worker
+from fmx_restart.engine.ports import Membership, Pool, ReloadRecord, Worker, WorkerState
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench, InMemoryCode
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.worker.test_pool import PoolCase
 from fmx_restart.tests.worker.test_reload import ReloadCase
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE
 from fmx_restart.worker.reload import IN_A_POOL, SWITCHED_OFF
@@ -173,11 +174,76 @@ class TestNoWait(OperationCase):
 		self.assertEqual([self.field(pid, "fmx_reloads") for pid in pids], ["1"] * 3)
 
 
+class TestPools(PoolCase, OperationCase):
+	def test_under_load_a_pool_and_a_worker_have_new_code_and_no_job_is_lost_or_begun_twice(self):
+		parent, before = self.start_pool(2, queues=("short", "long")), self.pids()
+		pid = self.bench.start("short", "long")
+		self.write("hooks", "VERSION = 2\n")
+		with Load(self) as load:
+			report = self.operation(ROLLING).run()
+		self.assertEqual((load.run_otherwise_than_once(), report.account.lost), ([], []))
+		# The same processes, and no worker of the pool is one of before
+		changes = {it.old_pid: (it.by, it.new_pid, it.workers, it.former_workers) for it in report.processes}
+		by = ReplacedBy.RELOAD
+		self.assertEqual(changes, {parent: (by, parent, 2, 0), pid: (by, pid, 0, 0)})
+		self.assertEqual((self.answer("fmx_reloads"), self.pids() & before), ("1", set()))
+		self.assertEqual((self.of(events.WorkersUnmanaged), self.requests()), ([], {}))
+		self.assertEqual(self.tell_version(), b"2")
+		# When the next code cannot be imported, the pool keeps what it has, and is named
+		self.bench.signal(pid, signal.SIGTERM)
+		self.bench.wait(pid)
+		self.write("hooks", "raise KeyError('a password')\n")
+		with self.assertRaises(ProcessFault) as raised:
+			self.operation(ROLLING).run()
+		self.assertRegex(
+			str(raised.exception), f"pool with pid {parent} on .*imported: KeyError; it keeps the old"
+		)
+		self.assertEqual((raised.exception.exit_code, self.requests()), (4, {}))
+		self.assertEqual((self.tell_version(), self.answer("fmx_reloads")), (b"2", "1"))
+
+	def test_without_waiting_a_job_of_its_worker_is_handed_over(self):
+		parent = self.start_pool(1)
+		self.bench.enqueue_counted("a", waits=True)
+		self.bench.has_begun("a")
+		operation, seen = self.operation(NO_WAIT), []
+
+		def hear(fact: events.Event) -> None:
+			if isinstance(fact, events.HandedOver):
+				seen.append((fact.processes, fact.exit_code, self.answer("fmx_reloads")))
+				self.bench.finish("a")
+
+		operation.listen(hear)
+		report = operation.run()
+		[(names, code, reloads)] = seen
+		self.assertEqual((len(names), code, reloads), (1, 0, "1"))
+		self.assertIn(f"pool with pid {parent} on ", names[0])
+		self.assertEqual((report.outcome, self.bench.count(BEGUN, "a"), self.requests()), (Phase.DONE, 1, {}))
+
+	def test_the_record_says_that_it_tries_new_code_and_stays_known_without_a_worker(self):
+		parent = self.start_pool(1)
+		[pool] = self.queue.look().pools
+		self.assertEqual((pool.pid, pool.queues, pool.size, pool.is_trying), (parent, ("short",), 1, False))
+		[worker] = [worker for worker in self.queue.look().workers if worker.membership]
+		self.assertEqual((worker.membership, worker.reload), (Membership(pool.name, 0), None))
+		self.write("hooks", "import time\ntime.sleep(2)\n")
+		self.queue.ask_to_reload([pool])
+		eventually(lambda: self.queue.look().pools[0].is_trying, self.bench.log)
+		self.queue.withdraw_reloads([pool])
+		[after] = eventually(
+			lambda: [it for it in self.queue.look().pools if it.reload.times], self.bench.log
+		)
+		self.assertEqual((after.name, after.reload.process), (pool.name, pool.reload.process))
+		self.assertFalse(after.is_trying)
+		# Redis loses the record of its worker: the pool is known from before
+		self.admin.delete("rq:workers")
+		self.assertEqual([it.name for it in self.queue.look().pools], [pool.name])
+
+
 class TestPort(OperationCase):
 	def test_the_record_tells_of_the_same_process_before_and_after(self):
 		pid = self.bench.start()
 		before = self.worker(pid)
-		self.queue.ask_to_reload([before.name])
+		self.queue.ask_to_reload([before])
 		eventually(lambda: self.field(pid, "fmx_reloads") == "1", self.bench.log)
 		after = eventually(lambda: self.worker(pid), "it is back")
 		self.assertNotEqual(after.name, before.name)
@@ -190,12 +256,12 @@ class TestPort(OperationCase):
 		pid = self.bench.start()
 		worker = self.worker(pid)
 		ahead = worker.reload.answered + 3_600_000
-		self.queue.ask_to_reload([worker.name])
+		self.queue.ask_to_reload([worker])
 		eventually(lambda: self.field(pid, "fmx_reloads") == "1", self.bench.log)
 		worker = eventually(lambda: self.worker(pid), "it is back")
 		# Given an answer of a time that has not come yet
 		self.admin.hset(f"rq:worker:{worker.name}", "fmx_reload_answered", ahead)
-		self.queue.ask_to_reload([worker.name])
+		self.queue.ask_to_reload([worker])
 		self.assertEqual(int(self.requests()[f"worker:{worker.name}".encode()]), ahead + 1)
 
 	def test_who_cannot_reload_has_no_such_record(self):
@@ -210,7 +276,7 @@ class TestPort(OperationCase):
 	def test_while_it_tries_new_code_it_says_that_it_takes_no_job(self):
 		pid = self.bench.start()
 		self.write("hooks", "import time\ntime.sleep(2)\n")
-		self.queue.ask_to_reload([self.worker(pid).name])
+		self.queue.ask_to_reload([self.worker(pid)])
 		eventually(lambda: self.bench.state(pid) == "suspended", self.bench.log)
 		self.assertEqual(self.field(pid, "fmx_reloads"), "0")
 
@@ -235,7 +301,10 @@ class TestOfUser(ReloadCase):
 		user = self.bench.id
 		self.server.add_bench_user(user)
 		queue = RedisQueue(self.server.connection(user), self.bench.id, "operation-1")
-		queue.ask_to_reload(["a", "b"])
-		self.assertEqual(self.admin.hlen(requests_key(self.bench.id)), 2)
-		queue.withdraw_reloads(["a", "b"])
+		worker = Worker("a", "host", 7, ("short",), WorkerState.IDLE, None, 0.0, 0.0)
+		both = [worker, Pool("b", "host", 8, ("short",), 2, ReloadRecord("8"))]
+		self.assertEqual(queue.look().pools, ())
+		queue.ask_to_reload(both)
+		self.assertEqual(set(self.admin.hkeys(requests_key(self.bench.id))), {b"worker:a", b"pool:b"})
+		queue.withdraw_reloads(both)
 		self.assertEqual(self.admin.exists(requests_key(self.bench.id)), 0)

@@ -77,6 +77,14 @@ class TestOrder(unittest.TestCase):
 		alone = replace(plan, restart=(), reloads=plan.reloads[:1])
 		self.assertTrue(plan_sentence(alone).startswith("1 worker reloads in place."), plan_sentence(alone))
 
+	def test_pools_are_counted_with_their_workers(self):
+		reloads = (process("a", ProcessKind.WORKER), process("pool", ProcessKind.WORKER))
+		plan = replace(PLAN, restart=(), reloads=reloads, pools={"pool": 4})
+		text = "1 worker and 1 worker-pool of 4 workers reload in place."
+		self.assertTrue(plan_sentence(plan).startswith(text), plan_sentence(plan))
+		alone = replace(plan, reloads=reloads[1:])
+		self.assertTrue(plan_sentence(alone).startswith("1 worker-pool of 4 workers reloads in place."))
+
 	def test_without_web_socketio_waits_for_nothing(self):
 		plan = replace(PLAN, restart=PLAN.restart[1:])
 		steps = [("as processors are free", ["busy", "idle", "socketio"])]

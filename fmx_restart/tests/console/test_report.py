@@ -173,6 +173,10 @@ class TestReloads(unittest.TestCase):
 		self.assertRegex(text, r"short +101 → 101 +reloaded in place in 3\.1 s\n")
 		self.assertRegex(text, r"old +102 → 202 +restarted by its process manager  down 1\.8 s\n")
 		self.assertRegex(text, r"broken +103 → -\n")
+		pool = replace(reloaded, name="pool", seconds_down=0.0, workers=4)
+		text = "\n".join(report_lines(replace(done(), processes=[pool, replace(pool, former_workers=1)])))
+		self.assertRegex(text, r"pool +101 → 101 +reloaded in place, with its 4 workers\n")
+		self.assertIn("reloaded in place, but 1 of its 4 workers still has the old code", text)
 
 	def test_where_all_were_restarted_it_says_nothing_of_that(self):
 		self.assertNotIn("process manager", "\n".join(report_lines(done())))

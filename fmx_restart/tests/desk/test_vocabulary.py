@@ -122,11 +122,16 @@ class TestConsequences(UntranslatedCase):
 			self.assertIn("replaced when its own job ends", self.of(strategy))
 
 	def test_workers_that_reload_in_place_are_told_apart_from_processes_that_are_restarted(self):
+		self.plan = replace(self.plan, pools={})
 		text = self.of(Strategy.ROLLING)
 		self.assertIn("One process is restarted. One worker reloads in place: its process stays", text)
 		self.plan = replace(self.plan, restart=(), reloads=self.plan.reloads * 3)
 		text = self.of(Strategy.ROLLING)
 		self.assertIn("3 workers reload in place: their processes stay", text)
+		self.plan = replace(self.plan, pools={"a": 4, "b": 2})
+		text = self.of(Strategy.ROLLING)
+		self.assertIn("One worker reloads in place", text)
+		self.assertIn("2 worker-pools reload in place, and replace their workers (6) a few at a time.", text)
 		self.assertNotIn("restarted.", text)
 
 	def test_new_jobs_wait_only_where_the_queue_is_stopped(self):

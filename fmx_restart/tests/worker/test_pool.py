@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 
 import psutil
 
@@ -19,9 +20,9 @@ from fmx_restart.worker.requests import ask, of_pool, of_worker, requests_key
 
 
 class PoolCase(ReloadCase):
-	def start_pool(self, workers: int = 2, **options) -> int:
+	def start_pool(self, workers: int = 2, queues: Sequence[str] = (), **options) -> int:
 		"""The pid of its process, once all its workers are idle."""
-		pid = self.bench.begin(kind="pool", workers=workers, **options)
+		pid = self.bench.begin(*queues, kind="pool", workers=workers, **options)
 		eventually(lambda: len(self.serving()) == workers and self.answer(ANSWERED), self.bench.log)
 		return pid
 
