@@ -6,6 +6,7 @@ any arguments. No shell is involved, and nothing is asked: without that rule sud
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")  # which a bench user's PATH 
 TIMEOUT = 15.0  # seconds; nginx resolves the names of other servers in its configuration
 MOST_LINES, LONGEST_LINE = 5, 500  # of its output
 TEST, RELOAD = ("-t",), ("-s", "reload")
-SPEAKS = "nginx: "  # how each line of its own begins
+SPEAKS = "nginx: "  # how a line of its own begins
+#: Where its configuration names an error_log, a line begins as those of the log: date, level, pid and thread.
+LOGS = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: ")
 
 
 class NginxHere:
@@ -83,7 +86,7 @@ def fault(program: str, lines: Sequence[str], failed: str) -> NginxFault | Wrong
 	"""By who speaks: sudo refuses in its own words, before nginx has said anything."""
 	told = [printable(line.strip(), LONGEST_LINE) for line in lines if line.strip()][-MOST_LINES:]
 	text = "; ".join(line.removeprefix(SPEAKS) for line in told).rstrip(".") or "it said nothing"
-	if os.geteuid() == 0 or any(line.startswith(SPEAKS) for line in told):
+	if os.geteuid() == 0 or any(line.startswith(SPEAKS) or LOGS.match(line) for line in told):
 		return NginxFault(f"{failed}: {text}.", hint=by_hand(program))
 	user = user_name(os.geteuid())
 	return WrongEnvironment(

@@ -111,3 +111,12 @@ class TestWithoutNginx(ControlCase):
 	def test_what_it_says_reaches_no_terminal_as_a_control_character(self):
 		lines = ['nginx: [emerg] unknown directive "\x1b[2J" in /x:1', ""]
 		self.assertIn(r"\x1b[2J", str(fault("/usr/sbin/nginx", lines, "It failed")))
+
+	def test_a_fault_that_nginx_1_30_tells_as_in_its_log_is_not_taken_for_one_of_sudo(self):
+		self.as_user_with(None)
+		line = (
+			'2026/11/26 19:53:38 [emerg] 22144#22144: unknown directive "broken" in /etc/nginx/nginx.conf:2'
+		)
+		self.assertIsInstance(fault("/usr/sbin/nginx", [line], "It failed"), NginxFault)
+		refused = fault("/usr/sbin/nginx", ["sudo: a password is required"], "It failed")
+		self.assertIsInstance(refused, WrongEnvironment)
