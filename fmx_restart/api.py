@@ -149,6 +149,13 @@ def force(operation: str) -> dict:
 
 @frappe.whitelist(methods=READ)
 @for_operators
+def verdict() -> dict:
+	"""Whether a restart can begin now, in one sentence with a level, and the strategy that fits. A few milliseconds."""
+	return live.verdict_now()
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
 def workers() -> dict:
 	"""Workers, queues, running jobs, suspension and scheduler as they are now. A few milliseconds; no job's arguments."""
 	return live.workers()

@@ -50,6 +50,7 @@ from fmx_restart.doctor.checks.workers import WorkerRow, workers
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.in_background import BackgroundExamination
 from fmx_restart.doctor.programs import ProcessRow, ProgramRow, Programs, programs_of
+from fmx_restart.doctor.verdict import verdict_of_bench
 from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
@@ -72,6 +73,7 @@ from fmx_restart.engine.ports import (
 from fmx_restart.engine.report import Failure
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
+from fmx_restart.engine.verdict import AtWork, Verdict
 
 
 @cache
@@ -149,6 +151,7 @@ def plan_restart(options: Options) -> Plan:
 class Status:
 	"""`holder` is None when nobody holds the bench. `holding`: who, as far as the lock's note tells."""
 
+	verdict: Verdict
 	holder: str | None
 	holding: Holder | None
 	unfinished: dict[
@@ -174,6 +177,7 @@ def read_status() -> Status:
 	hosts = {operation.operation: "" if operation.is_ours else operation.host for operation in dead}
 	programs = programs_of(view)
 	return Status(
+		verdict=verdict_of_bench(view),
 		holder=view.lock_note,
 		holding=holding,
 		unfinished=hosts,
@@ -193,12 +197,22 @@ def read_programs() -> Programs:
 	return programs_of(bench_view())
 
 
+def at_work() -> AtWork | None:
+	"""The operation that holds the bench. Raises QueueUnreachable."""
+	return AtWork.of_note(lock_note())
+
+
 def lock_holder() -> Holder | None:
 	"""Whose note stands in the bench's lock. Raises QueueUnreachable."""
+	return Holder.parse(lock_note())
+
+
+def lock_note() -> str | None:
+	"""What stands in the bench's lock; None while nobody holds it. Raises QueueUnreachable."""
 	config = read_config()
 	id, _ = identity(config)
 	connection = connect(config, id)
-	return Holder.parse(RedisLease(connection, lock_key(id), "", seconds=LEASE).holder())
+	return RedisLease(connection, lock_key(id), "", seconds=LEASE).holder()
 
 
 def needs_manager(options: Options) -> bool:

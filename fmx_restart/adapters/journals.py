@@ -33,7 +33,7 @@ from fmx_restart.engine.web_answers import outage
 KEPT = 200  # journals
 LAUNCH = (".request.json", "-launch.log")  # ends of the names of what a launch leaves
 RECENT = 20  # journals in which the last outage of web is looked for
-NOTICED = 0.05  # seconds: web that lingers is away for less
+NOTICED = 0.05  # seconds; between two requests of the measurement is more
 KEPT_FOR = 180 * 86400.0  # seconds
 
 
@@ -229,8 +229,8 @@ class OthersAtWork:
 			with suppress(OSError):  # pruned meanwhile, or not ours
 				_, fact = fact_in(end_of(journal))
 				is_done = isinstance(fact, events.Ended) and fact.report.outcome is Phase.DONE
-				if is_done and (seconds := outage(fact.report.web) or 0.0) >= NOTICED:
-					return seconds
+				if is_done and (seconds := outage(fact.report.web)) is not None:
+					return seconds if seconds >= NOTICED else 0.0
 		return None
 
 

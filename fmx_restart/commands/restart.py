@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 #: Told before anything is asked that may not answer
 FIRST_LINE = "Preflight: looking at programs, workers and code; nothing is changed yet"
 ORDER_AGAIN = "Start it again in Desk, or type: bench safe-restart --wait-workers"
+VERDICT_COLOURS = {"info": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 GOES_ON = (
 	"Operation {} continues in the background. Watch it: bench safe-restart attach."
 	" Stop it: bench safe-restart cancel."
@@ -218,17 +219,20 @@ def tell_programs(error: OperationError) -> None:
 
 def show_plan(wanted: Options, as_json: bool) -> None:
 	"""Raises WrongEnvironment where there is none."""
-	from fmx_restart.wiring import plan_restart
+	from fmx_restart.engine.verdict import verdict_of_plan
+	from fmx_restart.wiring import at_work, plan_restart
 
 	plan = plan_restart(wanted)
+	verdict = verdict_of_plan(plan, wanted, at_work())
 	if as_json:
 		from dataclasses import asdict
 
 		from fmx_restart.console.machine_lines import answer_line
 		from fmx_restart.console.plan import plan_sentence
 
-		put(answer_line(plan_sentence(plan), asdict(plan)))
+		put(answer_line(plan_sentence(plan), {"verdict": verdict.as_dict(), **asdict(plan)}))
 		return
+	say(verdict.text, fg=VERDICT_COLOURS[verdict.level.value])
 	for line in plan_lines(plan, wanted):
 		say(line)
 

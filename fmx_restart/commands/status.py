@@ -37,13 +37,15 @@ def show_status(as_json: bool, *, verbose: bool = False) -> None:
 			say("\n".join(program_lines(read_programs(), verbose=verbose)))
 		raise
 	if as_json:
-		put(answer_line(first_line(status), asdict(status)))
+		answer = {**asdict(status), "verdict": status.verdict.as_dict()}
+		put(answer_line(first_line(status), answer))
 	else:
 		say("\n".join(lines(status, verbose=verbose)))
 
 
 def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
-	"""What holds the bench, what died and was not recovered, then programs, workers and queues."""
+	"""Whether a restart can begin, what holds the bench, what died and was not recovered; then programs, workers and queues."""
+	yield status.verdict.text
 	yield first_line(status)
 	suspension = status.look.suspension
 	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue is running."

@@ -14,6 +14,7 @@ from rich.text import Text
 from fmx_restart.console.say import STDOUT, go_nowhere
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import DETAILS, Finding, Severity
+from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.plain_text import printable_lines
 
@@ -62,6 +63,12 @@ def cell(field: Field, value: Any) -> Text:
 
 
 SEVERITY_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+VERDICT_STYLES = {
+	Level.INFO: "bold green",
+	Level.NOTE: "bold cyan",
+	Level.WARNING: "bold yellow",
+	Level.ERROR: "bold red",
+}
 #: Columns of a pipe or a file: nothing is cut off there
 WIDE = 240
 
@@ -83,10 +90,16 @@ class Screen(Console):
 def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
 	"""`quiet`: only the problems; nothing at all where there are none. Notes are no problems."""
 	shown = examination.problems if quiet else examination.findings
-	parts = [*([] if quiet else [summary(examination)]), *problems(shown)]
+	parts = [*([] if quiet else [*verdict(examination), summary(examination)]), *problems(shown)]
 	if not quiet:
 		parts += tables(examination)
 	return Group(*parts)
+
+
+def verdict(examination: Examination) -> Iterator[Text]:
+	"""Whether a restart can begin now; nothing where that was not found out in time."""
+	if examination.verdict:
+		yield Text(printable_lines(examination.verdict.text), VERDICT_STYLES[examination.verdict.level])
 
 
 def summary(examination: Examination) -> Text:

@@ -59,15 +59,26 @@ def about_web(plan: Plan) -> str:
 	if any(way.is_coming for way in ways):
 		return "Web is still starting: whether requests will fail is known when it is up."
 	if ways and all(way.is_lingering for way in ways):
-		return "No web request fails: old workers serve until new ones answer."
+		return f"No web request fails: old workers serve until new ones answer{in_brackets(plan)}."
 	if ways and all(way.is_lingering or way.is_holding for way in ways):
 		if plan.migrate:
 			return "Web requests wait until the sites are migrated and web is back; none fails before its own time-out."
 		return "Web requests wait for some seconds; none fails."
 	if not any(way.is_worth_telling for way in ways):
 		return ""
-	last = "" if plan.web_outage is None else f" (last time {span(plan.web_outage)})"
-	return f"Web requests fail for a moment{last}."
+	return f"Web requests fail for a moment{in_brackets(plan)}."
+
+
+def in_brackets(plan: Plan) -> str:
+	"""What users got the last time, behind a sentence."""
+	return f" ({last_time(plan)})" if plan.web_outage is not None else ""
+
+
+def last_time(plan: Plan) -> str:
+	"""For how long users got no answer when web was restarted last; empty where nobody knows."""
+	if plan.web_outage is None:
+		return ""
+	return f"last time {span(plan.web_outage)}{' without an answer' if plan.web_outage else ''}"
 
 
 def to_restart(plan: Plan) -> str:

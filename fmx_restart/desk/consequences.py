@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import frappe
 from frappe import _
 
@@ -15,13 +17,21 @@ from fmx_restart.engine.steps.preflight import refusals
 
 def consequences(options: Options, plan: Plan) -> list[str]:
 	"""What a restart with these options would do now, or why the preflight would refuse it: sentences for the preview."""
-	if refused := refusals(options, plan.findings, is_drained=False):
+	if refused := list(reasons(options, plan)):
 		text = _("The preflight will refuse this, and nothing will be changed: {0}")
-		return [text.format(finding_sentence(finding)) for finding in refused]
+		return [text.format(reason) for reason in refused]
 	about_jobs = (
 		of_jobs(options, plan) if options.touches_jobs else [_("Workers and their jobs are left alone.")]
 	)
 	return [*about_jobs, *of_maintenance(options), *of_migration(options), *of_processes(options, plan)]
+
+
+def reasons(options: Options, plan: Plan) -> Iterator[str]:
+	"""Why the preflight would refuse it, and what to do."""
+	if not options.ignore_code_faults:
+		for fault in plan.code_faults:
+			yield _("{0} cannot be loaded: {1}.").format(fault.module, fault.error)
+	yield from map(finding_sentence, refusals(options, plan.findings, is_drained=False))
 
 
 def of_jobs(options: Options, plan: Plan) -> list[str]:
@@ -129,6 +139,20 @@ def of_pools(number: int, workers: int) -> list[str]:
 
 
 def of_web(plan: Plan) -> list[str]:
+	"""Web answers throughout, requests wait, or they fail; and for how long users got no answer the last time."""
+	return [*how_web_goes(plan), *of_last_outage(plan.web_outage)]
+
+
+def of_last_outage(seconds: float | None) -> list[str]:
+	"""As it was measured; nothing where nobody knows."""
+	if seconds is None:
+		return []
+	if not seconds:
+		return [_("In the last restart of web, users always got an answer (0 s without one).")]
+	return [_("In the last restart of web, users got no answer for {0}.").format(span(seconds))]
+
+
+def how_web_goes(plan: Plan) -> list[str]:
 	"""Web answers throughout, requests wait, or they fail."""
 	ways = plan.web_ways.values()
 	if ways and all(way.is_lingering for way in ways):

@@ -17,7 +17,7 @@ from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.jobs import failed_counts, newest_failed
 from fmx_restart.adapters.redis_queue.renewals import Renewal, recycled, renewals
-from fmx_restart.desk import access, bench, rows, samples
+from fmx_restart.desk import access, bench, rows, samples, verdict
 from fmx_restart.desk.bench import cached
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import own_findings, own_workers
@@ -29,7 +29,7 @@ from fmx_restart.engine.workers import Locator, is_live
 
 MOST_POINTS = 120
 OPERATIONS = 30
-DURATION = ("started", "strategy", "status", "duration")
+DURATION = ("started", "strategy", "status", "duration", "web_outage", "web_answers")
 
 
 def charts(hours: float) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def throughput(since: float) -> dict[str, Any]:
 
 
 def durations() -> list[dict[str, Any]]:
-	"""Of the last operations that ran, the oldest first."""
+	"""Of the last operations that ran, the oldest first. `web_outage`: None where nobody measured it."""
 	operations = frappe.get_all(
 		rows.DOCTYPE,
 		filters={"status": ("in", ("Done", "Cancelled", "Aborted", "Failed"))},
@@ -63,10 +63,13 @@ def durations() -> list[dict[str, Any]]:
 		order_by="started desc",
 		limit_page_length=OPERATIONS,
 	)
+	for row in operations:
+		if not row.pop("web_answers"):
+			row.web_outage = None
 	return [{"operation": row.pop("name"), **row} for row in reversed(operations)]
 
 
-WORKERS_FOR, FINDINGS_FOR = 1, 10  # seconds that an answer is given again
+WORKERS_FOR, VERDICT_FOR, FINDINGS_FOR = 1, 1, 10  # seconds that an answer is given again
 MOST_FAILED = 10  # failed jobs that are named
 SEARCHED = 200  # failed jobs among which a site finds its own
 
@@ -92,6 +95,31 @@ def watch(operation: str, cursor: int, modified: str) -> dict[str, Any]:
 	return {**told, "row": changed_row(operation, modified), "queued": queued, "now": now}
 
 
+def verdict_now() -> dict[str, Any]:
+	"""At most a second old: whether a restart can begin, the strategy that fits, and who may start one."""
+	answer = cached(f"verdict:{audience()}", VERDICT_FOR, look_for_verdict)
+	return {**answer, "access": access.for_desk()}
+
+
+def look_for_verdict() -> dict[str, Any]:
+	"""One look at the queue. Where it cannot be looked at, the verdict says why."""
+	try:
+		look, jobs, queue = look_at_jobs()
+		held = bench.held()
+		found = verdict.now(queue, jobs.values(), look.time, held)
+	except OperationError as error:
+		return {**verdict.of_error(error), "operation": None, "holder": None}
+	return {**found, "operation": held.operation if held else None, "holder": access.holder_text(held)}
+
+
+def look_at_jobs() -> tuple[Look, dict[str, Job], RedisQueue]:
+	"""Workers and the jobs that are worth naming. Raises OperationError."""
+	queue, host = RedisQueue(bench.connection(), bench.bench_id(), ""), ThisHost(bench.bench_folder())
+	look = Locator(host, queue, SystemClock()).locate(queue.look())
+	running = queue.describe(job.id for job in look.started)
+	return look, {id: job for id, job in running.items() if is_worth_naming(job, look.time)}, queue
+
+
 def audience() -> str:
 	"""What is shown depends on both."""
 	site = access.current()
@@ -112,15 +140,13 @@ def shown_workers() -> dict[str, Any]:
 def look_at_workers() -> dict[str, Any]:
 	"""The whole bench now, in one look. It counts as a sample for the charts. Raises OperationError."""
 	bench_id = bench.bench_id()
-	queue, host = RedisQueue(bench.connection(), bench_id, ""), ThisHost(bench.bench_folder())
-	look = Locator(host, queue, SystemClock()).locate(queue.look())
-	running = queue.describe(job.id for job in look.started)
-	jobs = {id: job for id, job in running.items() if is_worth_naming(job, look.time)}
+	look, jobs, queue = look_at_jobs()
 	samples.note(look)
 	held = bench.held()
 	failed = failed_counts(bench.connection(), bench_id, look.depths)
 	known = renewals(bench.connection(), look.workers)
 	return {
+		**verdict.now(queue, jobs.values(), look.time, held),
 		"time": look.time,
 		"bench": bench_id,
 		"suspension": look.suspension,

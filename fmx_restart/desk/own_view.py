@@ -166,6 +166,7 @@ class OwnView:
 			migrate=self.own(plan.migrate),
 			findings=tuple(finding for finding in plan.findings if finding.site == self.site),
 			web_ways=unnamed_ways(plan),
+			web_outage=plan.web_outage,
 		)
 
 	def jobs(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
@@ -255,6 +256,7 @@ Answer = dict[str, Any]
 def own_workers(answer: Answer, site: str, failed_jobs: list[Answer], holder: str | None) -> Answer:
 	"""The part of a control site's `answer` that this site may see. `failed_jobs`: the newest of this site."""
 	return {
+		**{name: answer[name] for name in ("verdict", "recommended", "why")},
 		"time": answer["time"],
 		"bench": BENCH,
 		"suspension": answer["suspension"] and NOT_SHOWN,

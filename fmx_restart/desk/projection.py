@@ -16,6 +16,7 @@ from fmx_restart.console.headline import headline
 from fmx_restart.console.report import ending
 from fmx_restart.console.sentences import sentence
 from fmx_restart.console.web_answers import web_sentence
+from fmx_restart.desk.awaited_jobs import MOST_WAITED, RUNNING, WAITED_FOR, AwaitedJobs, job_row
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import OwnView
 from fmx_restart.engine import events
@@ -54,7 +55,6 @@ class OperationLog:
 
 
 Row = dict[str, Any]  # fields of a Restart Operation; instants in seconds since the epoch
-MOST_WAITED = 200  # jobs that were waited for and are named; jobs_waited_for counts them all
 
 
 def report_fields(report: Report, before: Row) -> Row:
@@ -124,11 +124,15 @@ def job_rows(report: Report, before: list[Row]) -> list[Row]:
 	"""Jobs by what happened to them. Ids only for those that were put back or lost: the journal has no more."""
 	lost = report.account.lost if report.account else []
 	rows = [
-		{**job_row(wait.job, "Waited For"), "seconds": wait.seconds}
-		for wait in report.waited_for[:MOST_WAITED]
+		{**job_row(wait.job, WAITED_FOR), "seconds": wait.seconds}
+		for wait in waited_to_their_end(report)[:MOST_WAITED]
 	]
-	rows += [job_row(job, "Still Running") for job in report.still_running]
-	rows += interrupted_rows(report.interrupted, report.requeued)
+	seconds = {wait.job.id: wait.seconds for wait in report.waited_for}
+	others = [
+		*(job_row(job, "Still Running") for job in report.still_running),
+		*interrupted_rows(report.interrupted, report.requeued),
+	]
+	rows += [{**row, "seconds": seconds.get(row["job_id"], 0.0)} for row in others]
 	rows += [row for row in before if row["part"] == "Put Back"]
 	return rows + [{"part": "Lost", "job_id": id} for id in lost]
 
@@ -138,11 +142,6 @@ def interrupted_rows(jobs: Iterable[Job], requeued: Iterable[str]) -> list[Row]:
 	jobs = list(jobs)
 	rows = [job_row(job, "Interrupted") for job in jobs]
 	return rows + [job_row(job, "Requeued") for job in put_back(jobs, requeued)]
-
-
-def job_row(job: Job, part: str) -> Row:
-	"""A job, without its arguments."""
-	return {"part": part, "site": job.site, "method": job.method, "queue": job.queue, "job_id": job.id}
 
 
 def setting_row(setting: Setting) -> Row:
@@ -175,7 +174,7 @@ class RowBuilder:
 		self.log = OperationLog(zone)
 		self.row: Row = {"status": "Running", "phase": "Preflight"}
 		self.row |= {name: [] for name in ("phases", "processes", "jobs", "migrations", "settings")}
-		self.waited: dict[str, Row] = {}
+		self.awaited = AwaitedJobs()
 		self.programs: dict[str, Row] = {}
 		self.running: frozenset[str] | None = None
 		self.not_understood: set[str] = set()
@@ -267,18 +266,26 @@ class RowBuilder:
 
 	def still_running(self, fact: events.StillRunning, time: float) -> None:
 		"""For how long each job has been waited for, in seconds. Only the first ones get a row."""
-		for running in fact.jobs:
-			if running.job.id not in self.waited:
-				self.waited[running.job.id] = {**job_row(running.job, "Waited For"), "since": time}
-				if len(self.waited) <= MOST_WAITED:
-					self.row["jobs"].append(self.waited[running.job.id])
-			waited = self.waited[running.job.id]
-			waited["seconds"] = time - waited["since"]
-		self.row["jobs_waited_for"] = len(self.waited)
+		self.awaited.note(fact, time)
+		self.show_awaited()
 		self.row["jobs_queued"] = sum(fact.depths.values())
+
+	def drained(self, _fact: events.Drained, time: float) -> None:
+		"""No job runs any more."""
+		self.awaited.all_ended(time)
+		self.show_awaited()
+
+	def show_awaited(self) -> None:
+		"""In front of what became of other jobs."""
+		others = [row for row in self.row["jobs"] if row["part"] not in (RUNNING, WAITED_FOR)]
+		self.row["jobs"] = [*self.awaited.rows, *others]
+		self.row["jobs_waited_for"] = self.awaited.ended
+		self.row["jobs_running"] = self.awaited.running
 
 	def jobs_interrupted(self, fact: events.JobsInterrupted, _time: float) -> None:
 		"""Jobs that were killed, and which of them are back in their queue."""
+		self.awaited.leave(job.id for job in fact.jobs)
+		self.show_awaited()
 		self.row["jobs"] += interrupted_rows(fact.jobs, fact.requeued)
 		self.row["jobs_interrupted"] = self.row.get("jobs_interrupted", 0) + len(fact.jobs)
 		self.row["jobs_requeued"] = self.row.get("jobs_requeued", 0) + len(fact.requeued)
@@ -355,6 +362,7 @@ CHANGES: dict[type[events.Event], Callable[[RowBuilder, Any, float], None]] = {
 	events.ProcessFailed: RowBuilder.process_failed,
 	events.HandedOver: RowBuilder.handed_over,
 	events.StillRunning: RowBuilder.still_running,
+	events.Drained: RowBuilder.drained,
 	events.JobsInterrupted: RowBuilder.jobs_interrupted,
 	events.JobsPutBack: RowBuilder.jobs_put_back,
 	events.SettingChanged: RowBuilder.setting_changed,

@@ -15,7 +15,7 @@ from fmx_restart.adapters.journal import fact_in
 from fmx_restart.console.headline import headline
 from fmx_restart.console.plan import order, plan_sentence
 from fmx_restart.console.sentences import finding_sentence, plan_warnings, sentence
-from fmx_restart.desk import access, bench, rows
+from fmx_restart.desk import access, bench, rows, verdict
 from fmx_restart.desk.access import current, for_desk, holder_text
 from fmx_restart.desk.consequences import consequences
 from fmx_restart.desk.json_safe import json_safe
@@ -33,6 +33,7 @@ from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, elapsed, most_left
 from fmx_restart.engine.ports import Job
 from fmx_restart.engine.steps.preflight import refusals
+from fmx_restart.engine.verdict import situation_of_plan
 from fmx_restart.wiring import plan_restart
 
 MOST_BYTES = 512 * 1024  # bytes in one answer
@@ -87,13 +88,15 @@ def feed_line(line: str, view: OwnView | None) -> dict[str, Any] | None:
 def preview_of(asked: StartArguments) -> dict[str, Any]:
 	"""What these options would do now, and what to type for the same. Nothing is changed. Raises OperationError."""
 	options = asked.options
-	plan = plan_restart(options)
+	plan, held = plan_restart(options), bench.held()
 	is_control = current().is_control
+	found = verdict.of_plan(plan, options, held)
 	if not is_control:
 		plan = OwnView(current().site).plan(plan)
 	answer = {
+		"verdict": found.as_dict(),
 		"bench": bench.bench_id() if is_control else BENCH,
-		"holder": holder_text(bench.held()),
+		"holder": holder_text(held),
 		"access": for_desk(),
 		"command": asked.command,
 		**preview_of_plan(plan, options.strategy),
@@ -137,7 +140,7 @@ def alone(finding: Finding) -> str:
 
 def preview_of_options(plan: Plan, options: Options) -> dict[str, Any]:
 	"""What was chosen, what we would choose, and what follows."""
-	strategy, why = recommended(plan, options)
+	strategy, why = verdict.recommended(situation_of_plan(plan, options), options)
 	return {
 		"drain_timeout": options.drain_timeout,
 		"strategy": options.strategy.value,
@@ -152,22 +155,6 @@ def job_entry(job: Job, now: float) -> dict[str, Any]:
 	"""Never its arguments: this dict is all that leaves the bench about a job."""
 	names = {"id": job.id, "site": job.site, "method": job.method, "queue": job.queue}
 	return {**names, "elapsed": elapsed(job, now), "most_left": most_left(job, now)}
-
-
-def recommended(plan: Plan, options: Options) -> tuple[Strategy, str]:
-	"""The safest strategy that does not kill a job, and why."""
-	if options.migration:
-		return Strategy.WAIT_WORKERS, _("A migration needs idle workers.")
-	if not plan.jobs:
-		return Strategy.WAIT_WORKERS, _("No job is running: there is nothing to wait for.")
-	patience = options.drain_timeout if options.strategy is Strategy.WAIT_WORKERS else Options().drain_timeout
-	if plan.longest is not None and plan.longest <= patience:
-		return Strategy.WAIT_WORKERS, _("The running jobs end within the time they get, by their own limits.")
-	if plan.likely is not None and plan.likely <= patience:
-		return Strategy.WAIT_WORKERS, _("The running jobs usually end within the time they get.")
-	return Strategy.ROLLING, _(
-		"A job may run for longer than it would get; the queue keeps running while workers are replaced."
-	)
 
 
 PATIENCE = 10.0  # seconds for a worker to take the job that launches an operation

@@ -38,7 +38,7 @@ DOCTYPE = "Restart Operation"
 DELETED, DELETED_FOR = "deleted", 10  # seconds; forgotten at once when a row is deleted
 INSTANTS = {"started", "finished"}
 #: What a value was called before: a site that was not migrated yet takes no other
-FORMER = {"Cancelled": "Aborted"}
+FORMER = {"Cancelled": "Aborted", "Running": "Waited For"}
 #: Written with the row and never again
 CONSTANT = {"options", "user", "command", "idempotency_key"}
 NEVER_LAUNCHED = "NeverLaunched"  # kind of failure: there was no process, so there is no exit code

@@ -9,6 +9,7 @@ from typing import Any
 from fmx_restart.doctor.registry import Finding, Severity
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.plain_text import printable_lines
+from fmx_restart.engine.verdict import Verdict
 
 
 @frozen
@@ -19,6 +20,9 @@ class Examination:
 	checks: tuple[str, ...]  # those that were made, whether they found anything or not
 	findings: tuple[Finding, ...]  # errors first, notes last
 	details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # name → rows, each a dataclass
+	verdict: Verdict | None = (
+		None  # whether a restart can begin now; None where that was not found out in time
+	)
 
 	@property
 	def errors(self) -> tuple[Finding, ...]:
@@ -49,6 +53,7 @@ class Examination:
 		"""Enums as their values, instants in seconds since the epoch: what --json writes. See docs/doctor.md."""
 		return {
 			"bench": self.bench,
+			"verdict": self.verdict.as_dict() if self.verdict else None,
 			"time": round(self.time, 3),
 			"seconds": round(self.seconds, 3),
 			"healthy": self.is_healthy,

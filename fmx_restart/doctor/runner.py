@@ -15,6 +15,7 @@ from typing import Any
 from fmx_restart.doctor.bench_view import BenchView, NoManager
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import CHECKS, DETAILS, Check, Finding, Rows, Severity
+from fmx_restart.doctor.verdict import verdict_of_bench
 from fmx_restart.doctor.words import error_name
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 
@@ -72,7 +73,8 @@ def ask(
 	deadline = began + (patience() if limit is None else limit)
 	looks = [Probe(name, look) for name, look in checks.items()]
 	tables = [Probe(name, rows) for name, rows in details.items()]
-	for probe in [*looks, *tables]:
+	verdict = Probe("verdict", lambda view: [verdict_of_bench(view)])
+	for probe in [*looks, *tables, verdict]:
 		probe.start(view)
 	problems = [problem for probe in [*looks, *tables] for problem in trouble(probe, view, deadline)]
 	findings = [finding for probe in looks for finding in tuple(probe.answers)]
@@ -83,6 +85,7 @@ def ask(
 		checks=tuple(checks),
 		findings=sort([*dict.fromkeys([*problems, *findings])]),
 		details={probe.name: tuple(probe.answers) for probe in tables if probe.answers},
+		verdict=verdict.answers[0] if verdict.is_over(deadline) and verdict.answers else None,
 	)
 
 

@@ -42,7 +42,9 @@ class Plan:
 	web_ways: dict[str, WebWay] = field(
 		default_factory=dict
 	)  # by web program: whether its restart fails no request
-	web_outage: float | None = None  # seconds without web when it was stopped last; None where nobody knows
+	web_outage: float | None = (
+		None  # seconds for which users got no answer when web was restarted last; None where nobody knows
+	)
 	unreadable: UnreadableRecords | None = (
 		None  # what counts as unknown in this plan; an operation tells it as it goes
 	)

@@ -105,7 +105,7 @@ class OtherOperations(Protocol):
 		"""One, besides ourselves, whose process is alive and that has begun to change the bench."""
 
 	def last_web_outage(self) -> float | None:
-		"""Seconds for which web did not answer in the last operation that stopped it; None where none tells."""
+		"""Seconds for which users got no answer in the last operation that restarted web; None where none has measured it."""
 
 
 class Unexamined:

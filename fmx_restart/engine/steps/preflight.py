@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from fmx_restart.engine.ports import (
 	Pool,
 	Process,
 	ProcessKind,
-	WebWay,
 	Worker,
 	WorkerState,
 )
@@ -158,7 +157,7 @@ def make_plan(
 		code_faults=code_faults,
 		web_taken=web_taken,
 		web_ways=web_ways,
-		web_outage=last_web_outage(bench, web_ways.values()),
+		web_outage=bench.others.last_web_outage() if web_ways else None,
 		reloads=reloads,
 		pools={process.name: one.size for process, one in pairs if isinstance(one, Pool)},
 		advice=bench.advisor.advice(look) if options.workers else (),
@@ -170,11 +169,6 @@ def reloads_of(
 ) -> list[tuple[Process, Worker | Pool]]:
 	"""Workers and pools that can, each with its program."""
 	return reloadable(look, listed, bench.host) if options.may_reload else []
-
-
-def last_web_outage(bench: Bench, ways: Iterable[WebWay]) -> float | None:
-	"""Seconds, as the last restart that stopped web has measured; None where nothing tells, or all of web can linger."""
-	return None if all(way.is_lingering or way.is_holding for way in ways) else bench.others.last_web_outage()
 
 
 def refuse_stopped(bench: Bench, plan: Plan) -> None:
@@ -306,6 +300,16 @@ def refusals(options: Options, findings: Iterable[Finding], *, is_drained: bool)
 	if options.migration and not options.migration.force:
 		refused |= {Gravity.DOUBTFUL, Gravity.TRANSIENT} if is_drained else {Gravity.DOUBTFUL}
 	return [finding for finding in findings if finding.gravity in refused]
+
+
+def plan_refusals(plan: Plan, options: Options) -> Iterator[str]:
+	"""Why the preflight, or the last look at the code, would refuse this plan: each reason as the end of a sentence."""
+	if not plan.replaced:
+		yield "all programs to restart were stopped before"
+	if not options.ignore_code_faults:
+		for fault in plan.code_faults:
+			yield f"web and workers could not load the code as it is now: {fault.module}: {fault.error}"
+	yield from map(sentence, refusals(options, plan.findings, is_drained=False))
 
 
 def sentence(finding: Finding) -> str:

@@ -87,17 +87,18 @@ class TestLastOutage(JournalTest):
 	def last(self) -> float | None:
 		return OthersAtWork(self.folder, "20260101-130000-cccc").last_web_outage()
 
-	def test_the_newest_operation_that_stopped_web_tells_it(self):
+	def test_the_newest_operation_that_restarted_web_tells_it(self):
 		self.assertIsNone(self.last())
 		self.write(FIRST, began(4711), restarted(1.4))
 		self.assertEqual(self.last(), 1.4)
 		self.write(SECOND, began(4711), restarted(0.8))
 		self.assertEqual(self.last(), 0.8)
+		self.write("20260102-120100-bbbb", began(4711), restarted(0.01))
+		self.assertEqual(self.last(), 0.0)
 
-	def test_one_whose_old_workers_served_on_or_that_left_web_alone_tells_nothing(self):
+	def test_one_that_left_web_alone_tells_nothing(self):
 		self.write(FIRST, began(4711), restarted(1.4))
-		for number, outage in enumerate((0.0, None)):
-			self.write(f"2026010{number + 2}-120100-bbbb", began(4711), restarted(outage))
+		self.write("20260103-120100-bbbb", began(4711), restarted(None))
 		self.write("20260104-120100-bbbb", began(4711))
 		(self.folder / "20260105-120100-bbbb.jsonl").write_text('\n{"event": "Ended", "report": 7}\n')
 		self.assertEqual(self.last(), 1.4)

@@ -75,7 +75,7 @@ class TestApiPage(ApiTestCase):
 		self.wait_for_end(operation)
 		# And what is over has the same shape, as have all others
 		self.assert_shape("status", self.client.get("status", operation=operation).message)
-		for function in ("history", "findings", "charts"):
+		for function in ("verdict", "history", "findings", "charts"):
 			self.assert_shape(function, self.client.get(function).message)
 
 

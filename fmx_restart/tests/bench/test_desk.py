@@ -6,6 +6,7 @@ from collections import Counter
 
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY, DeskTestCase
 
+NAMED_JOBS = '.restart-table[aria-label="Named jobs"]'
 PHASES = ["Preflight", "Fence", "Park", "Drain", "Restart", "Lift", "Verify", "Audit", "Done"]
 
 
@@ -81,6 +82,9 @@ class TestRestartFromDesk(DeskTestCase):
 		self.assertIn(self.bench.site, self.desk.see(".restart-table tr", METHOD).inner_text())
 		self.desk.see(".restart-left", "Gives up in")
 		self.desk.see(".restart-log", "Drain: waiting for running jobs to end")
+		self.desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Running")
+		waited_for = self.desk.page.locator(f'{NAMED_JOBS} tr:has-text("{METHOD}")', has_text="Waited For")
+		self.assertEqual(waited_for.count(), 0)
 		for button in ("Extend Time…", "Force…", "Cancel…"):
 			self.desk.see(".restart-actions button", button)
 
@@ -91,7 +95,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.assertRegex(self.desk.text(".restart-headline"), r"Done in .* accounted for")
 		steps = self.desk.page.locator(".restart-timeline [data-phase]").all()
 		self.assertEqual([step.get_attribute("data-phase") for step in steps], PHASES)
-		self.assertIn(METHOD, self.desk.text('.restart-table[aria-label="Named jobs"]'))
+		self.desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Waited For")
 		processes = self.desk.text('.restart-table[aria-label="Processes"]')
 		self.assertEqual(processes.count("Replaced"), 5, processes)
 		self.assertEqual(self.desk.page.locator(".restart-actions").count(), 0)
@@ -109,6 +113,8 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.click(PRIMARY, "Extend")
 		# Then it gives up later
 		desk.see(".restart-left", " min ")
+		# And the meter moves on from where it is of the longer time
+		desk.see('.restart-left [role=progressbar]:not([aria-valuenow="0"])')
 		# And when it is cancelled, it ends as if nothing had been
 		desk.click(".restart-actions button", "Cancel…")
 		desk.click(PRIMARY, "Yes")
@@ -127,4 +133,4 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see(".modal.show .restart-jobs", METHOD)
 		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Continue")
 		self.see_status("Done")
-		self.assertIn("Interrupted", desk.text('.restart-table[aria-label="Named jobs"]'))
+		self.assertIn("Interrupted", desk.text(NAMED_JOBS))

@@ -23,7 +23,7 @@ MARKUP, CLEANED = "<img src=x onerror=window.was_run=1>", '<img src="x">'
 #: Which of them depends on Frappe's version, and on whether it is a list or a page.
 REFUSED = re.compile("not found|not permitted", re.IGNORECASE)
 BUNDLE, MOST_BYTES = "fmx_restart.bundle.js", 60 * 1024  # compressed; the build minifies it, and Vue is in it
-FUNCTIONS = ("preview", "status", "history", "workers", "findings", "charts")
+FUNCTIONS = ("preview", "status", "history", "verdict", "workers", "findings", "charts")
 
 
 class TestPages(DeskTestCase):

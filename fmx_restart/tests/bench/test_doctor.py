@@ -18,6 +18,7 @@ FIELDS = {
 	"bench",
 	"time",
 	"seconds",
+	"verdict",
 	"healthy",
 	"errors",
 	"warnings",

@@ -32,6 +32,7 @@ class TestStatus(ManagedBench):
 		self.assertRegex(self.line(text, WORKER), r"worker +running +\d+ +[\d.]+ s +\d+ MB$")
 		self.assertRegex(self.line(text, BROKEN), r"worker +stopped +- +- +-$")
 		self.assertRegex(self.line(text, "short "), r" busy .* one.localhost / app.tasks.work, for [\d.]+ s$")
+		self.assertTrue(text.startswith("1 job is running, "), text)
 		self.assertIn("No operation holds this bench.\nThe queue is running.\n", text)
 		self.assertIn("Queued: short 0", text)
 		# and once, that these workers may lose a job
@@ -45,6 +46,8 @@ class TestStatus(ManagedBench):
 		self.assertGreater(programs[WEB]["memory"], 2**20)
 		self.assertEqual([(row["queues"], row["job"]) for row in told["workers"]], [("short", "job-1")])
 		self.assertEqual(told["jobs"]["job-1"]["method"], "app.tasks.work")
+		self.assertIn(told["verdict"]["level"], ("note", "warning"))
+		self.assertTrue(text.startswith(told["verdict"]["text"][:20]))
 		self.assertEqual((told["holder"], told["manager_fault"], told["unfinished"]), (None, None, {}))
 		self.assertNotIn(SECRET, text + output)
 		self.rq.finish("job-1")

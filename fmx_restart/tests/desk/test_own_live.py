@@ -39,6 +39,7 @@ class TestOwnLive(unittest.TestCase):
 			**{"workers": [worker(OWN), worker(OTHER), worker(None)], "failed_jobs": [job(OTHER)]},
 			**{"other_benches": {"secret": 1}, "scheduler": [{"site": OWN}], "of a later version": "secret"},
 		}
+		told |= {"verdict": {"level": "info", "text": "Safe now"}, "recommended": "rolling", "why": "because"}
 		shown = own_workers(told, OWN, [job(OWN)], "20261122-120000-d0c7, in Drain")
 		self.assertNotIn("secret", json.dumps(shown))
 		self.assertNotIn("4711", json.dumps(shown))

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from dataclasses import replace
 from datetime import timezone
+from itertools import groupby
 from pathlib import Path
 
 import fmx_restart.fmx_restart
@@ -44,9 +45,12 @@ class Recorded:
 	def row(self, lines: int | None = None) -> dict:
 		return project(facts_in(self.lines[:lines]), timezone.utc)
 
-	def row_before(self, kind: type[events.Event]) -> dict:
-		names = [json.loads(line)["event"] for line in self.lines]
-		return self.row(names.index(kind.__name__))
+	def row_before(self, kind: type[events.Event], which: int = 0) -> dict:
+		"""`which`: of several facts of that kind."""
+		lines = [
+			number for number, line in enumerate(self.lines) if json.loads(line)["event"] == kind.__name__
+		]
+		return self.row(lines[which])
 
 
 class TestProjection(unittest.TestCase):
@@ -112,8 +116,37 @@ class TestProjection(unittest.TestCase):
 		# Then it runs, has no end, and names the job
 		self.assertEqual((row["status"], row["phase"]), ("Running", "Drain"))
 		self.assertNotIn("finished", row)
-		self.assertEqual([job["job_id"] for job in row["jobs"]], ["job-1"])
+		self.assertEqual([(job["job_id"], job["part"]) for job in row["jobs"]], [("job-1", "Running")])
+		self.assertEqual((row["jobs_running"], row["jobs_waited_for"]), (1, 0))
 		self.assertEqual({process["outcome"] for process in row["processes"] if "outcome" in process}, set())
+
+	def test_each_job_runs_until_it_ends_and_was_waited_for_only_then(self):
+		# Given two jobs that end one after the other
+		for number, seconds in enumerate((20, 40)):
+			self.bench.queue.enqueue(f"job-{number}", queue=("short", "long")[number], seconds=seconds)
+		operation = self.recorded().go()
+		told = [[(job["job_id"], job["part"]) for job in self.jobs_at(operation, line)] for line in range(99)]
+		# Then the row tells so at every moment
+		both, one = (
+			[("job-0", "Running"), ("job-1", "Running")],
+			[("job-0", "Waited For"), ("job-1", "Running")],
+		)
+		none = [("job-0", "Waited For"), ("job-1", "Waited For")]
+		self.assertEqual([key for key, _ in groupby(told)], [[], both, one, none])
+		# And at the end with the seconds of the wait
+		seconds = [job["seconds"] for job in operation.row_before(events.PhaseEntered, -1)["jobs"]]
+		self.assertAlmostEqual(seconds[0], 20, delta=0.5)
+		self.assertAlmostEqual(seconds[1], 40, delta=0.5)
+
+	def jobs_at(self, operation: Recorded, line: int) -> list[dict]:
+		return sorted(operation.row(line)["jobs"], key=lambda job: job["job_id"])
+
+	def test_a_job_that_ended_at_once_was_not_waited_for(self):
+		operation = self.recorded()
+		for line in range(2):
+			fact = sample(events.StillRunning)
+			operation.note(fact if not line else replace(fact, jobs=()))
+		self.assertEqual((operation.row()["jobs"], operation.row()["jobs_waited_for"]), ([], 0))
 
 	def test_a_restart_under_way_tells_which_processes_are_where(self):
 		operation = self.recorded().go()
@@ -242,6 +275,8 @@ class TestProjection(unittest.TestCase):
 		for number in range(MOST_WAITED + 20):
 			job = replace(template.jobs[0].job, id=f"job-{number}")
 			operation.note(replace(template, jobs=(replace(template.jobs[0], job=job),)))
+			self.bench.clock.sleep(1.0)
+		operation.note(sample(events.Drained))
 		row = operation.row()
 		self.assertEqual((len(row["jobs"]), row["jobs_waited_for"]), (MOST_WAITED, MOST_WAITED + 20))
 

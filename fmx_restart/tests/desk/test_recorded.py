@@ -97,7 +97,7 @@ class TestRecorded(unittest.TestCase):
 	def test_one_of_a_real_bench_that_gave_up(self):
 		row = self.row(FORMATS[0] / "of-a-real-bench.jsonl")
 		self.assertEqual((row["status"], row["exit_code"]), ("Aborted", 3))
-		self.assertEqual({job["part"] for job in row["jobs"]}, {"Waited For", "Still Running"})
+		self.assertEqual({job["part"] for job in row["jobs"]}, {"Still Running"})
 
 	def test_the_newest_format_has_a_journal_of_every_kind(self):
 		recorded = {journal.stem for journal in FORMATS[FORMAT].glob("*.jsonl")}

@@ -12,7 +12,7 @@ from fmx_restart.tests.desk.untranslated import UntranslatedCase
 
 FUNCTIONS = (
 	*("preview", "start", "status", "feed", "watch", "history", "cancel", "extend", "force"),
-	*("workers", "findings", "charts"),
+	*("verdict", "workers", "findings", "charts"),
 )
 
 

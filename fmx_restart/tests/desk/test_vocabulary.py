@@ -14,7 +14,7 @@ from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Strategy, restart_options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import WebMethod, WebWay
+from fmx_restart.engine.ports import CodeFault, WebMethod, WebWay
 from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.desk.untranslated import UntranslatedCase
 
@@ -105,7 +105,7 @@ class TestConsequences(UntranslatedCase):
 		super().setUp()
 		from fmx_restart.desk.consequences import consequences
 
-		self.plan: Plan = replace(sample(Plan), findings=())
+		self.plan: Plan = replace(sample(Plan), findings=(), code_faults=())
 		self.consequences = consequences
 
 	def of(self, strategy: Strategy, **options) -> str:
@@ -155,6 +155,14 @@ class TestConsequences(UntranslatedCase):
 		self.assertNotIn("maintenance mode", text)
 		self.assertIn("Requests wait until the sites are migrated", text)
 
+	def test_what_users_got_in_the_last_restart_of_web_is_said(self):
+		for seconds, text in ((0.0, "always got an answer (0 s"), (2.4, "users got no answer for 2.4 s.")):
+			self.plan = replace(self.plan, web_outage=seconds)
+			self.assertIn(text, self.of(Strategy.WAIT_WORKERS))
+			self.assertNotIn("last restart of web", self.of(Strategy.WAIT_WORKERS, web=False))
+		self.plan = replace(self.plan, web_outage=None)
+		self.assertNotIn("last restart of web", self.of(Strategy.WAIT_WORKERS))
+
 	def test_what_the_preflight_would_refuse_is_said_instead_of_what_would_happen(self):
 		blocks = Finding("", Gravity.BLOCKS, "requests cannot wait for web", "Leave --hold-web out.")
 		doubtful = Finding("a.example.com", Gravity.DOUBTFUL, "too little room", "Free some disk space.")
@@ -166,7 +174,13 @@ class TestConsequences(UntranslatedCase):
 			f"{said}requests cannot wait for web. Leave --hold-web out."
 			f" {said}a.example.com: too little room. Free some disk space.",
 		)
-		self.plan = replace(self.plan, findings=(doubtful,))
+		broken = (CodeFault("erpnext.hooks", "SyntaxError: line 3", "Traceback …"),)
+		self.plan = replace(self.plan, findings=(), code_faults=broken)
+		self.assertEqual(
+			self.of(Strategy.FAST), f"{said}erpnext.hooks cannot be loaded: SyntaxError: line 3."
+		)
+		self.assertIn("restarted", self.of(Strategy.FAST, ignore_code_faults=True))
+		self.plan = replace(self.plan, findings=(doubtful,), code_faults=())
 		forced = self.of(
 			Strategy.WAIT_WORKERS, migration=MigrationOptions(force=True), sites=("a.example.com",)
 		)

@@ -140,11 +140,14 @@ class TestTheWayIsTold(LingerCase):
 		self.assertNotIn("request", plan_sentence(plan))
 		self.assertEqual(plan_warnings(plan), [])
 
-	def test_what_the_last_restart_has_cost_is_said_only_where_requests_fail(self):
-		port = replace(self.bench.port(), others=Measured())
-		self.assertNotIn("last time", plan_sentence(plan_of(port, Options())))
+	def test_what_users_got_in_the_last_restart_is_said(self):
+		self.assertNotIn("last time", plan_sentence(self.plan()))
+		served, silent = (replace(self.bench.port(), others=Measured(seconds)) for seconds in (0.0, 0.8))
+		self.assertIn("new ones answer (last time 0 s).", plan_sentence(plan_of(served, Options())))
 		self.web.web_way = WebWay(reason="its workers are not set up")
-		self.assertIn("for a moment (last time 0.8 s)", plan_sentence(plan_of(port, Options())))
+		text = "for a moment (last time 0.8 s without an answer)."
+		self.assertIn(text, plan_sentence(plan_of(silent, Options())))
+		self.assertNotIn("last time", plan_sentence(plan_of(silent, Options(web=False))))
 
 	def test_one_that_could_linger_and_no_longer_can_is_told_before_it_is_stopped(self):
 		run = self.run_with()
@@ -168,8 +171,11 @@ class TestTheWayIsTold(LingerCase):
 
 
 class Measured(NoOtherOperations):
+	def __init__(self, seconds: float) -> None:
+		self.seconds = seconds
+
 	def last_web_outage(self) -> float:
-		return 0.8
+		return self.seconds
 
 
 class TestNewCodeDoesNotAnswer(LingerCase):

@@ -22,9 +22,14 @@ export function throughput(charts) {
 	};
 }
 
+const tenths = (seconds) => Math.round((seconds || 0) * 10) / 10;
+
 export function durations(charts) {
 	return {
 		labels: charts.durations.map(({ started }) => moment(started).format("D MMM HH:mm")),
-		datasets: [{ name: __("Seconds"), values: charts.durations.map(({ duration }) => Math.round(duration * 10) / 10) }],
+		datasets: [
+			{ name: __("Seconds in all"), values: charts.durations.map(({ duration }) => tenths(duration)) },
+			{ name: __("Seconds without an answer from web"), values: charts.durations.map(({ web_outage }) => tenths(web_outage)) },
+		],
 	};
 }

@@ -19,7 +19,10 @@ export function open_start_dialog() {
 
 class Start {
 	constructor() {
-		this.state = reactive({ choice: first_choice(), preview: null, is_away: false, trouble: "", step: "choose" });
+		this.state = reactive({
+			...{ choice: first_choice(), first_verdict: null, preview: null },
+			...{ is_away: false, trouble: "", step: "choose" },
+		});
 		this.poll = new Poll(() => this.look(), PAUSE);
 		this.dialog = new frappe.ui.Dialog({
 			title: __("Restart the Bench"),
@@ -51,10 +54,25 @@ class Start {
 	/** A preview that was overtaken by another choice is asked for again at once. */
 	async look() {
 		let asked;
+		await this.choose();
 		do {
 			asked = JSON.stringify(arguments_of(this.state.choice));
 			await this.take_preview(JSON.parse(asked));
 		} while (asked !== JSON.stringify(arguments_of(this.state.choice)) && this.poll.is_on);
+	}
+
+	/** What fits the situation is chosen first, so that the first preview is of it. The preview tells what is wrong, if this cannot. */
+	async choose() {
+		if (this.state.choice.strategy) {
+			return;
+		}
+		try {
+			const { verdict, recommended } = await ask("verdict");
+			this.state.first_verdict = verdict;
+			this.state.choice.strategy ||= recommended;
+		} catch {
+			this.state.first_verdict = null;
+		}
 	}
 
 	async take_preview(args) {
@@ -84,12 +102,15 @@ class Start {
 		this.update_buttons();
 	}
 
+	/** What would be refused, or is not what was confirmed, cannot be started; the verdict above says why. */
 	update_buttons() {
 		const { preview, trouble, is_away, step } = this.state;
+		const is_refused = step === "confirm" && preview?.verdict.level === "error";
 		const is_forceful = step === "confirm" && this.state.choice.strategy === "fast";
 		this.dialog
 			.get_primary_btn()
-			.prop("disabled", !this.is_shown(step) || Boolean(preview.holder) || Boolean(trouble) || is_away)
+			.prop("disabled", !this.is_shown(step) || Boolean(preview.holder) || Boolean(trouble) || is_away || is_refused)
+			.attr("title", is_refused ? preview.verdict.text : null)
 			.toggleClass("btn-danger", is_forceful)
 			.toggleClass("btn-primary", !is_forceful);
 	}

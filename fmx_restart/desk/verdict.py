@@ -1,0 +1,92 @@
+"""Whether a restart can begin now, for Desk and the API, in the user's language and as this site may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from frappe import _
+
+from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.desk import access
+from fmx_restart.desk.bench import Held, cached
+from fmx_restart.engine.errors import OperationError
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import Job
+from fmx_restart.engine.verdict import AtWork, Situation, Verdict, refused, verdict, verdict_of_plan
+from fmx_restart.wiring import process_manager
+
+MANAGER_FOR = 5  # seconds that an answer of the process manager is good for
+
+
+def now(queue: RedisQueue, jobs: Iterable[Job], instant: float, held: Held | None) -> dict[str, Any]:
+	"""
+	Of a restart that waits for running jobs, and which strategy is recommended. The code on the disk is looked at by the
+	preview only. Raises OperationError.
+	"""
+	jobs = tuple(jobs)
+	usual = queue.usual_durations({job.method for job in jobs}) if jobs else {}
+	fault = cached("manager", MANAGER_FOR, manager_fault)
+	situation = Situation.of_jobs(
+		jobs, usual, instant, at_work=at_work(held), refusals=[fault] if fault else []
+	)
+	strategy, why = recommended(situation, Options())
+	return {
+		"verdict": shown(verdict(situation, _=_), is_known=bool(held) or not fault).as_dict(),
+		"recommended": strategy.value,
+		"why": why,
+	}
+
+
+def of_error(error: OperationError) -> dict[str, Any]:
+	"""As `now`, where the bench could not be looked at."""
+	found = refused(str(error).partition(". ")[0], _)
+	return {
+		"verdict": shown(found, is_known=False).as_dict(),
+		"recommended": Strategy.WAIT_WORKERS.value,
+		"why": "",
+	}
+
+
+def of_plan(plan: Plan, options: Options, held: Held | None) -> Verdict:
+	"""`plan`: all of it. A reason that may name what other sites must not see is left out there."""
+	found = verdict_of_plan(plan, options, at_work(held), _)
+	return shown(found, is_known=bool(held))
+
+
+def shown(found: Verdict, *, is_known: bool) -> Verdict:
+	"""On other sites than a control site a refusal that is not known to everybody says only where to ask."""
+	if access.current().is_control or is_known or not found.has_reason:
+		return found
+	return refused(_("the people who run this bench see why"), _)
+
+
+def at_work(held: Held | None) -> AtWork | None:
+	"""Who holds the bench, as a verdict names it."""
+	return AtWork(held.operation, held.phase) if held else None
+
+
+def manager_fault() -> str:
+	"""Why no process manager answers; empty where one does."""
+	try:
+		process_manager().list()
+	except OperationError as error:
+		return str(error).partition(". ")[0].rstrip(".")
+	return ""
+
+
+def recommended(situation: Situation, options: Options) -> tuple[Strategy, str]:
+	"""The safest strategy that does not kill a job, and why."""
+	if options.migration:
+		return Strategy.WAIT_WORKERS, _("A migration needs idle workers.")
+	if not situation.jobs:
+		return Strategy.WAIT_WORKERS, _("No job is running: there is nothing to wait for.")
+	patience = options.drain_timeout if options.strategy is Strategy.WAIT_WORKERS else Options().drain_timeout
+	if situation.longest is not None and situation.longest <= patience:
+		return Strategy.WAIT_WORKERS, _("The running jobs end within the time they get, by their own limits.")
+	if situation.likely is not None and situation.likely <= patience:
+		return Strategy.WAIT_WORKERS, _("The running jobs usually end within the time they get.")
+	return Strategy.ROLLING, _(
+		"A job may run for longer than it would get; the queue keeps running while workers are replaced."
+	)

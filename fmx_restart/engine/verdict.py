@@ -1,0 +1,187 @@
+"""Whether a restart can begin now, in one sentence, which everybody shows: Desk, the terminal, the doctor, --json, the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from fmx_restart.engine.events import Level
+from fmx_restart.engine.format import span
+from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.identity import MOST_SHOWN, Holder
+from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options
+from fmx_restart.engine.plain_text import printable
+from fmx_restart.engine.plan import Plan, likely, longest
+from fmx_restart.engine.ports import Job
+from fmx_restart.engine.steps.preflight import plan_refusals
+
+#: From English into the language of the reader
+Translate = Callable[[str], str]
+
+
+def untranslated(text: str) -> str:
+	"""For a terminal and for programs."""
+	return text
+
+
+@frozen
+class Verdict:
+	"""
+	`level`: info where nothing has to be waited for, note where running jobs end in time, warning where jobs would be
+	killed or the restart would give up, error where it would be refused.
+	"""
+
+	level: Level
+	text: str
+	has_reason: bool = False  # the text names one, which may be of the bench's own matters
+
+	@property
+	def is_refusal(self) -> bool:
+		"""A restart would be refused now."""
+		return self.level is Level.ERROR
+
+	def as_dict(self) -> dict[str, str]:
+		"""For JSON."""
+		return {"level": self.level.value, "text": self.text}
+
+
+@frozen
+class AtWork:
+	"""The operation that holds the bench. `phase`: empty where its note does not say it."""
+
+	operation: str
+	phase: str = ""
+
+	@classmethod
+	def of_note(cls, note: str | None) -> AtWork | None:
+		"""`note`: the value of the bench's lock; None while nobody holds the bench."""
+		if not note:
+			return None
+		holder = Holder.parse(note)
+		if holder is None:  # of another version, or of someone else
+			return cls(printable(note.partition(" ")[0], MOST_SHOWN))
+		return cls(holder.operation, holder.phase)
+
+
+@frozen
+class Situation:
+	"""What the verdict depends on. Durations are seconds."""
+
+	jobs: int = 0  # that run
+	longest: float | None = 0.0  # until the last of them hits its own limit; None: no limit
+	likely: float | None = 0.0  # if they take as long as their like did; None: nobody knows
+	at_work: AtWork | None = None
+	refusals: tuple[str, ...] = ()  # why the preflight would refuse a restart
+	trouble: str = ""  # why it would fail, although nothing refuses it
+
+	@classmethod
+	def of_jobs(
+		cls,
+		jobs: Iterable[Job],
+		usual: Mapping[str, float],
+		now: float,
+		*,
+		at_work: AtWork | None = None,
+		refusals: Iterable[str] = (),
+	) -> Situation:
+		"""`jobs`: those that run and are worth naming. `usual`: method → seconds that finished jobs of it took."""
+		jobs = tuple(jobs)
+		return cls(
+			jobs=len(jobs),
+			longest=longest(jobs, now),
+			likely=likely(jobs, usual, now),
+			at_work=at_work,
+			refusals=tuple(refusals),
+		)
+
+
+def verdict_of_plan(
+	plan: Plan, options: Options, at_work: AtWork | None = None, _: Translate = untranslated
+) -> Verdict:
+	"""Of one restart with these options."""
+	return verdict(situation_of_plan(plan, options, at_work), options, _)
+
+
+def situation_of_plan(plan: Plan, options: Options, at_work: AtWork | None = None) -> Situation:
+	"""What the plan knows of it."""
+	return Situation(
+		jobs=len(plan.jobs),
+		longest=plan.longest,
+		likely=plan.likely,
+		at_work=at_work,
+		refusals=tuple(plan_refusals(plan, options)),
+		trouble=str(plan.web_taken or ""),
+	)
+
+
+def verdict(situation: Situation, options: Options | None = None, _: Translate = untranslated) -> Verdict:
+	"""`options`: of the restart that someone thinks of; by default one that waits for running jobs."""
+	options = options or Options()
+	if situation.at_work:
+		return refused(under_way(situation.at_work, _), _)
+	if situation.refusals:
+		return refused(situation.refusals[0], _)
+	if situation.trouble:
+		text = _("Web would not come up again: {0}").format(situation.trouble)
+		return Verdict(Level.WARNING, text, has_reason=True)
+	if not options.touches_jobs:
+		return Verdict(Level.INFO, _("Safe now: workers and their jobs are left alone"))
+	if not situation.jobs:
+		return Verdict(Level.INFO, _("Safe now: no job is running"))
+	if options.strategy in ONE_BY_ONE:
+		return Verdict(Level.INFO, one_by_one(situation.jobs, _))
+	return with_jobs(situation, options, _)
+
+
+def under_way(at_work: AtWork, _: Translate) -> str:
+	"""The other operation, and where it stands."""
+	if not at_work.phase:
+		return _("operation {0} is under way").format(at_work.operation)
+	return _("operation {0} is under way, in {1}").format(at_work.operation, at_work.phase)
+
+
+def refused(reason: str, _: Translate = untranslated) -> Verdict:
+	"""`reason`: a sentence, or the beginning of several."""
+	return Verdict(Level.ERROR, _("Not now: {0}").format(reason.rstrip(".")), has_reason=True)
+
+
+def one_by_one(jobs: int, _: Translate) -> str:
+	"""Each worker is replaced after its own job."""
+	if jobs == 1:
+		return _("Safe now: 1 job is running, and its worker is replaced when it ends")
+	return _("Safe now: {0} jobs are running, and each worker is replaced when its job ends").format(jobs)
+
+
+def with_jobs(situation: Situation, options: Options, _: Translate) -> Verdict:
+	"""How long they take, and what happens where that is longer than they get."""
+	jobs, patience = situation.jobs, options.drain_timeout
+	running = _("1 job is running") if jobs == 1 else _("{0} jobs are running").format(jobs)
+	text = f"{running}, {how_long(situation, _)}"
+	expected = situation.longest if situation.likely is None else situation.likely
+	if expected is not None and expected <= patience:
+		return Verdict(Level.NOTE, text)
+	return Verdict(Level.WARNING, f"{text}: {at_the_end(jobs, patience, options.on_timeout, _)}")
+
+
+def how_long(situation: Situation, _: Translate) -> str:
+	"""As their like did; else by their own limits."""
+	if situation.likely is not None:
+		return _("likely {0} more").format(span(situation.likely))
+	if situation.longest is None:
+		return _("without a time limit")
+	return _("at most {0} more").format(span(situation.longest))
+
+
+def at_the_end(jobs: int, patience: float, on_timeout: OnTimeout, _: Translate) -> str:
+	"""What happens to those that still run after `patience` seconds."""
+	time = span(patience)
+	if on_timeout is OnTimeout.ABORT:
+		return _("this restart gives up after {0}").format(time)
+	if on_timeout is OnTimeout.REQUEUE:
+		text = (
+			_("it is killed after {0} and runs again")
+			if jobs == 1
+			else _("they are killed after {0} and run again")
+		)
+	else:
+		text = _("it is killed after {0}") if jobs == 1 else _("they are killed after {0}")
+	return text.format(time)
