@@ -17,6 +17,7 @@ DOCTYPE = "Restart Operation"
 KEPT = 90  # days, unless Log Settings says something else
 #: Frappe 16 syncs these from the app's folders of the same name, and leaves them behind when the app is uninstalled
 WORKSPACE = "Restarts"
+BLOCK = "Bench Restart"  # a Custom HTML Block, from fixtures/: the first line of the workspace
 DESK_RECORDS = ("Desktop Icon", "Workspace Sidebar")
 JOBS = "Scheduled Job Type"
 
@@ -47,6 +48,7 @@ def after_uninstall() -> None:
 	remove_role()
 	remove_log_setting()
 	remove_desk_records()
+	remove_block()
 	remove_scheduled_jobs()
 	frappe.db.delete("DefaultValue", {"parent": "__global", "defkey": daily.KNOWN})
 	frappe.db.commit()  # nosemgrep: Frappe commits an uninstallation before it calls this hook
@@ -104,6 +106,11 @@ def remove_scheduled_jobs() -> None:
 	if names:
 		frappe.db.delete("Scheduled Job Log", {"scheduled_job_type": ("in", names)})
 		frappe.db.delete(JOBS, {"name": ("in", names)})
+
+
+def remove_block() -> None:
+	"""That of the workspace: a fixture, which Frappe leaves behind."""
+	frappe.delete_doc("Custom HTML Block", BLOCK, force=True, ignore_permissions=True, ignore_missing=True)
 
 
 def remove_desk_records() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timezone, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,7 @@ from fmx_restart.adapters.journal_files import journals_of, launch_log
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket
+from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.current_bench import identity
 from fmx_restart.engine.identity import Holder, is_operation_id
 from fmx_restart.wiring import queue_connection
@@ -73,7 +75,17 @@ def held() -> Held | None:
 	holder = Holder.parse(text)
 	if holder is None:
 		return Held(text.partition(" ")[0], "", text)
-	return Held(holder.operation, holder.phase, str(holder))
+	return Held(holder.operation, holder.phase, holder.text(site_zone()))
+
+
+def site_zone() -> tzinfo:
+	"""The site's own; UTC where nobody knows it."""
+	return zone_named(zone_name()) or timezone.utc
+
+
+def zone_name() -> str:
+	"""Of the zone in which Frappe keeps this site's date-times."""
+	return frappe.utils.get_system_timezone()
 
 
 def journal_folder() -> Path:

@@ -21,11 +21,11 @@ from fmx_restart.desk import access, bench, rows, samples, verdict
 from fmx_restart.desk.bench import cached
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import own_findings, own_workers
-from fmx_restart.desk.queries import changed_row, feed_of, job_entry, status_of
+from fmx_restart.desk.queries import changed_row, feed_of, job_entry, status_of, with_known_outage
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.plan import is_worth_naming
-from fmx_restart.engine.ports import Job, Look, Worker
-from fmx_restart.engine.workers import Locator, is_live
+from fmx_restart.engine.ports import Job, Look, Worker, WorkerState
+from fmx_restart.engine.workers import Locator, is_live, live_workers
 
 MOST_POINTS = 120
 OPERATIONS = 30
@@ -35,7 +35,8 @@ DURATION = ("started", "strategy", "status", "duration", "web_outage", "web_answ
 def charts(hours: float) -> dict[str, Any]:
 	"""The last so many hours, as far as samples go back, and how long past operations took."""
 	since = time.time() - min(max(hours, 0.1), samples.HOURS) * 3600
-	return {"depths": depths(since), "throughput": throughput(since), "durations": durations()}
+	numbers = {"depths": depths(since), "throughput": throughput(since), "durations": durations()}
+	return {**numbers, "time_zone": bench.zone_name()}
 
 
 def depths(since: float) -> dict[str, Any]:
@@ -63,10 +64,7 @@ def durations() -> list[dict[str, Any]]:
 		order_by="started desc",
 		limit_page_length=OPERATIONS,
 	)
-	for row in operations:
-		if not row.pop("web_answers"):
-			row.web_outage = None
-	return [{"operation": row.pop("name"), **row} for row in reversed(operations)]
+	return [{"operation": row.pop("name"), **with_known_outage(row)} for row in reversed(operations)]
 
 
 WORKERS_FOR, VERDICT_FOR, FINDINGS_FOR = 1, 1, 10  # seconds that an answer is given again
@@ -108,8 +106,40 @@ def look_for_verdict() -> dict[str, Any]:
 		held = bench.held()
 		found = verdict.now(queue, jobs.values(), look.time, held)
 	except OperationError as error:
-		return {**verdict.of_error(error), "operation": None, "holder": None}
-	return {**found, "operation": held.operation if held else None, "holder": access.holder_text(held)}
+		unknown = dict.fromkeys(("operation", "holder", "workers", "busy", "waiting"))
+		return {
+			**verdict.of_error(error),
+			**unknown,
+			"last": last_operation(),
+			"time_zone": bench.zone_name(),
+		}
+	live = live_workers(look)
+	return {
+		**found,
+		"operation": held.operation if held else None,
+		"holder": access.holder_text(held),
+		"workers": len(live),
+		"busy": sum(worker.state is WorkerState.BUSY for worker in live),
+		"waiting": sum(look.depths.values()),
+		"last": last_operation(),
+		"time_zone": bench.zone_name(),
+	}
+
+
+def last_operation() -> dict[str, Any] | None:
+	"""The newest one that is over, in one sentence; None where there is none."""
+	row = frappe.get_all(
+		rows.DOCTYPE,
+		filters={"status": ("in", rows.OVER)},
+		fields=["name", "status", "headline", "reason", "started"],
+		order_by="started desc",
+		limit_page_length=1,
+	)
+	if not row:
+		return None
+	last = row[0]
+	text = last.headline or last.reason or last.status
+	return {"operation": last.name, "status": last.status, "started": last.started, "headline": text}
 
 
 def look_at_jobs() -> tuple[Look, dict[str, Job], RedisQueue]:

@@ -141,7 +141,7 @@ def of_row(row: dict[str, Any]) -> Iterator[Gauge]:
 	for name in rows.OVER:
 		status.add(name == row["status"], status=name)
 	yield status
-	finished = row["finished"] and get_datetime(row["finished"]).replace(tzinfo=rows.zone()).timestamp()
+	finished = row["finished"] and get_datetime(row["finished"]).replace(tzinfo=bench.site_zone()).timestamp()
 	yield Gauge(f"{prefix}_finished_timestamp_seconds", "When it ended.").add(finished or None)
 	yield Gauge(f"{prefix}_duration_seconds", "How long it took.").add(row["duration"])
 	yield Gauge(f"{prefix}_lost_jobs", "Jobs that it could not account for.").add(row["jobs_lost"])

@@ -187,7 +187,7 @@ class RowBuilder:
 	def add(self, time: float, fact: events.Event) -> None:
 		"""Take in one event of the journal. `time`: seconds since 1970."""
 		if fact.level is events.Level.ERROR and not self.error_in:
-			self.error_in = self.row["phase"]
+			self.error_in = self.row["failed_in"] = self.row["phase"]
 		if change := CHANGES.get(type(fact)):
 			change(self, fact, time)
 		self.write_log(fact, time)
@@ -256,8 +256,8 @@ class RowBuilder:
 		self.program(fact.name).update(kind=fact.kind.value, outcome="Reloaded", **pids)
 
 	def process_failed(self, fact: events.ProcessFailed, _time: float) -> None:
-		"""It did not come back, with the reason but without its log."""
-		self.program(fact.name).update(outcome="Failed", reason=fact.reason)
+		"""It did not come back: the reason, and what it wrote since the restart."""
+		self.program(fact.name).update(outcome="Failed", reason=fact.reason, log=fact.log_tail.rstrip())
 
 	def handed_over(self, fact: events.HandedOver, _time: float) -> None:
 		"""The programs that keep the old code until their job ends."""

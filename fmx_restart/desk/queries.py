@@ -164,7 +164,7 @@ FAILURE = ("failure", "reason", "remedy")
 ENDING = ("headline", "failed_in")  # not there before the first migration to this version
 HISTORY = (
 	*("status", "phase", "strategy", "migrate", "origin", "requested_by", "started", "finished", "duration"),
-	*("jobs_waited_for", "jobs_interrupted", "jobs_lost", "reason"),
+	*("jobs_waited_for", "jobs_interrupted", "jobs_lost", "web_outage", "web_answers", "reason"),
 )
 
 
@@ -173,7 +173,12 @@ def status_of(operation: str) -> dict[str, Any]:
 	held = held_by()
 	name = operation or (held.operation if held else newest())
 	if not name:
-		return {"operation": None, "holder": None, "access": access.for_desk()}
+		return {
+			"operation": None,
+			"holder": None,
+			"time_zone": bench.zone_name(),
+			"access": access.for_desk(),
+		}
 	row = row_of(name)
 	names = (*STATUS, *FAILURE, *ENDING)
 	fields = {field: row.get(field) for field in names} | {"phase": phase_of(row, held)}
@@ -190,6 +195,7 @@ def status_of(operation: str) -> dict[str, Any]:
 		"queued_for": waited,
 		"may_start_from_web": waited is not None and waited > PATIENCE,
 		"holder": access.holder_text(held),
+		"time_zone": bench.zone_name(),
 		"access": access.for_desk(),
 	}
 
@@ -209,7 +215,15 @@ def history_of(limit: int, offset: int, status: str) -> dict[str, Any]:
 		limit_start=max(0, offset),
 		limit_page_length=min(max(1, limit), MOST),
 	)
-	return {"operations": [{"operation": row.pop("name"), **row} for row in listed]}
+	operations = [{"operation": row.pop("name"), **with_known_outage(row)} for row in listed]
+	return {"operations": operations, "time_zone": bench.zone_name()}
+
+
+def with_known_outage(row: frappe._dict) -> frappe._dict:
+	"""`web_outage` is None where nobody measured it: a column of numbers holds 0 there."""
+	if not row.pop("web_answers"):
+		row.web_outage = None
+	return row
 
 
 def row_of(operation: str) -> frappe._dict:

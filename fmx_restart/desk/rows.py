@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, timezone
 from typing import Any
 
 import frappe
 from frappe.model.document import Document
-from frappe.utils import get_system_timezone
 
-from fmx_restart.adapters.scheduled_events import zone_named
-from fmx_restart.desk.bench import Held, cached
+from fmx_restart.desk.bench import Held, cached, site_zone
 from fmx_restart.desk.projection import Row
 from fmx_restart.engine.plain_text import printable_lines
 
@@ -161,14 +159,9 @@ def fitting(doctype: str, values: Row) -> Row:
 	return fits
 
 
-def zone() -> tzinfo:
-	"""The site's own; UTC where nobody knows it."""
-	return zone_named(get_system_timezone()) or timezone.utc
-
-
 def local_time(instant: float) -> datetime:
 	"""Frappe keeps times without a zone, in the site's own."""
-	return datetime.fromtimestamp(instant, timezone.utc).astimezone(zone()).replace(tzinfo=None)
+	return datetime.fromtimestamp(instant, timezone.utc).astimezone(site_zone()).replace(tzinfo=None)
 
 
 def known(operations: Collection[str]) -> dict[str, Any]:

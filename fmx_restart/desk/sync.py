@@ -240,7 +240,7 @@ def projection_of(path: Path) -> JournalProjection:
 	key = frappe.local.site, mode, str(path)
 	kept = projections.pop(key, None)
 	if kept is None or kept.size > size(path):  # a journal only grows: this is another file of the same name
-		kept = JournalProjection(path, rows.zone(), access.view_of(path.stem))
+		kept = JournalProjection(path, bench.site_zone(), access.view_of(path.stem))
 	projections[key] = kept
 	while len(projections) > KEPT:
 		del projections[next(iter(projections))]

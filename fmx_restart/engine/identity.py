@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from contextlib import suppress
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.plain_text import printable
@@ -105,7 +104,11 @@ class Holder:
 		return are_right and 0 <= self.since <= LATEST
 
 	def __str__(self) -> str:
-		since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+		return self.text()
+
+	def text(self, zone: tzinfo | None = None) -> str:
+		"""In words. `zone`: of the clock time; by default that of this machine."""
+		since = datetime.fromtimestamp(self.since, zone).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 		what = "recovery, was in" if self.is_recovery else "in"
 		return (
 			f"{self.operation} by {self.requested_by or 'someone'}, since {since}, {what} {self.phase}"

@@ -39,7 +39,7 @@ class TestTwoAtOnce(ControlTest):
 		self.assertEqual(second.code, BUSY, second.text)
 		self.assertRegex(
 			second.errors,
-			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d, in Drain \(pid \d+ on \S+\)",
+			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \S+, in Drain \(pid \d+ on \S+\)",
 		)
 		for part in (
 			"bench safe-restart attach",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY, DeskTestCase
@@ -21,6 +22,7 @@ class TestRestartFromDesk(DeskTestCase):
 			# When someone looks at what a restart would do
 			desk.open("restart-operation", LIST)
 			desk.click(LIST)
+			desk.see(".restart-dialog .restart-verdict", re.compile(r"jobs? (is|are) running"))
 			self.look_at_the_preview()
 			# And starts it
 			desk.click(PRIMARY, "Restart…")
@@ -75,6 +77,9 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.click(PRIMARY, "Restart…")
 		desk.see(".restart-consequences", "The preflight will refuse this, and nothing will be changed")
 		self.assertIn("Leave --hold-web out", desk.text(".restart-consequences"))
+		# And it cannot be started, and the first line says why
+		self.assertTrue(desk.see(PRIMARY, "Restart Now").is_disabled())
+		desk.see(".restart-verdict.is-error", "Not now: ")
 		desk.click(".modal.show .btn-modal-secondary", "Back")
 		desk.click(".modal.show .btn-modal-secondary", "Close")
 
@@ -121,7 +126,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.see_status("Cancelled")
 		desk.see(".restart-wrong", "Cancelled by Administrator")
 		self.assert_nothing_restarted(before)
-		desk.go("restart-operation", f'.list-row:has-text("{operation}") .indicator-pill.gray')
+		desk.go("restart-operation", f'.list-row:has(a[href$="{operation}"]) .indicator-pill.gray')
 
 	def test_force_names_the_jobs_before_it_kills_them_and_the_report_names_them_again(self):
 		desk = self.desk
@@ -133,4 +138,6 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see(".modal.show .restart-jobs", METHOD)
 		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Continue")
 		self.see_status("Done")
-		self.assertIn("Interrupted", desk.text(NAMED_JOBS))
+		self.assertIn("Killed", desk.text(NAMED_JOBS))
+		desk.see(".restart-headline.is-note", "1 job killed on your order")
+		desk.see(".page-head .indicator-pill.orange", "Done")

@@ -52,9 +52,11 @@ class TestPages(DeskTestCase):
 		# Given the page of an idle bench
 		desk.open("bench-workers", ".restart-tiles")
 		desk.see(f"{WORKERS} tr", "idle")
+		desk.see(".restart-verdict.is-info", "Safe now: no job is running")
 		# When a job begins and ends, the page tells without being loaded anew
 		held = self.jobs.hold("long")
 		desk.see(f"{WORKERS} tr", METHOD)
+		desk.see(".restart-verdict", "1 job is running")
 		held.let_go()
 		desk.see_no(f'{WORKERS} tr:has-text("{METHOD}")')
 		desk.see(".restart-card", "Health Findings")
@@ -63,6 +65,13 @@ class TestPages(DeskTestCase):
 		desk.page.evaluate("frappe.set_route('List', 'Restart Operation')")
 		desk.see(LIST)
 		self.assertFalse(desk.asks("fmx_restart.api.workers", within=5))
+		# And the search field knows a restart by the words of others, too
+		for words in ("restart the b", "reboot", "update: r"):
+			desk.page.locator("#navbar-search").fill(words)
+			desk.see(".awesomplete li", "estart the bench…")
+		desk.page.locator("#navbar-search").press("Enter")
+		desk.see(".restart-dialog .restart-verdict")
+		desk.click(".modal.show .btn-modal-secondary", "Close")
 
 	def test_a_job_that_failed_is_named_without_its_arguments(self):
 		self.jobs.put(FAIL, "short", secret=PASSWORD)
@@ -122,7 +131,12 @@ class TestPages(DeskTestCase):
 		"""Each loaded anew: Frappe's charts complain of a window that becomes narrow while they are hidden."""
 		self.desk.open("bench-workers", ".restart-tiles")
 		self.assertEqual(self.desk.excess(), 0)
+		self.desk.open("restarts", ".restart-verdict")
+		self.desk.see(".restart-state", "2 workers")
+		self.assertEqual(self.desk.excess(), 0)
 		self.desk.open("restart-operation", LIST)
+		self.desk.see(".restart-above-list .restart-verdict")
+		self.assertRegex(self.desk.text(".restart-list-when"), r"^\w+ · \d+ \w+ \d\d:\d\d$")
 		self.assertEqual(self.desk.excess(), 0)
 		self.desk.click(LIST)
 		self.desk.see(".restart-preview .restart-facts")

@@ -40,6 +40,7 @@ WANTED = {
 	"DocType": {"name": ("like", "Restart Operation%")},
 	"Page": {"name": "bench-workers"},
 	"Workspace": {"name": "Restarts"},
+	"Custom HTML Block": {"name": "Bench Restart"},
 	"Workspace Sidebar": {"name": "Restarts"},
 	"Desktop Icon": {"name": "Restarts"},
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import unittest
 from pathlib import Path
 
 from fmx_restart import hooks
 
-FOLDERS = Path(hooks.__file__).parent / "fmx_restart" / "doctype"
+APP = Path(hooks.__file__).parent
+FOLDERS = APP / "fmx_restart" / "doctype"
 
 
 class TestHooks(unittest.TestCase):
@@ -28,3 +31,21 @@ class TestWorkspace(unittest.TestCase):
 		self.assertEqual({block["card_name"] for block in shown if "card_name" in block}, cards)
 		shortcuts = {shortcut["label"] for shortcut in page["shortcuts"]}
 		self.assertEqual({block["shortcut_name"] for block in shown if "shortcut_name" in block}, shortcuts)
+		blocks = [block["custom_block_name"] for block in page["custom_blocks"]]
+		self.assertEqual(
+			[block["custom_block_name"] for block in shown if "custom_block_name" in block], blocks
+		)
+		# And what is installed for it is removed with the app
+		(fixture,) = json.loads((APP / "fixtures" / "custom_html_block.json").read_text())
+		self.assertEqual([fixture["name"]], blocks)
+		self.assertIn(f'BLOCK = "{fixture["name"]}"', (APP / "install.py").read_text())
+		# And what it calls is there
+		called = re.findall(r"fmx_restart\.(\w+)\(", fixture["script"])
+		bundle = (APP / "public" / "js" / "fmx_restart.bundle.js").read_text()
+		self.assertLessEqual(set(called), set(re.findall(r"\w+", bundle.partition("Object.assign")[2])))
+
+	def test_what_is_on_every_page_of_desk_is_small(self):
+		for name in hooks.app_include_js:
+			text = (APP / "public" / "js" / name).read_bytes()
+			self.assertLess(len(gzip.compress(text)), 3 * 1024)
+			self.assertNotIn(b"import ", text)

@@ -185,10 +185,16 @@ class TestProjection(unittest.TestCase):
 
 	def test_a_failure_is_marked_in_the_phase_in_which_it_showed(self):
 		self.bench.processes["web"].crashes_at_start = True
+		self.bench.processes["web"].log = "ImportError: no module named gone\n"
 		operation = self.recorded()
 		with self.assertRaises(ProcessFault):
 			operation.go()
 		row = operation.row()
+		# Also while the rest goes on
+		early = operation.row_before(events.PhaseEntered, -1)
+		self.assertEqual((early["status"], early["failed_in"]), ("Running", row["failed_in"]))
+		(web,) = (process for process in row["processes"] if process["program"] == "web")
+		self.assertEqual((web["outcome"], web["log"]), ("Failed", "ImportError: no module named gone"))
 		self.assertEqual(row["status"], "Failed")
 		self.assertIn(row["failed_in"], ("Restart", "Verify"))
 		self.assertEqual(row["phases"][-1]["phase"], "Audit")

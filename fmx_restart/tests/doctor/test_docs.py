@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import time
 import unittest
 from dataclasses import fields
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from fmx_restart.doctor.registry import CHECKS, Finding
@@ -94,6 +94,7 @@ class TestDocs(unittest.TestCase):
 		self.assertLessEqual({finding["check"] for finding in shown["findings"]}, CHECKS.all().keys())
 
 	def test_the_holder_that_the_api_shows_is_written_as_a_holder_is(self):
-		since = time.mktime((2026, 11, 22, 10, 15, 3, 0, 0, -1))
+		zone = timezone(timedelta(hours=5, minutes=30), "IST")
+		since = datetime(2026, 11, 22, 10, 15, 3, tzinfo=zone).timestamp()
 		holder = Holder("20261122-101502-7f3a", "ada@example.com", "app1", 4711, "Drain", since)
-		self.assertIn(f'"holder": "{holder}"', (CHECKOUT / "docs" / "api.md").read_text())
+		self.assertIn(f'"holder": "{holder.text(zone)}"', (CHECKOUT / "docs" / "api.md").read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unittest
 from dataclasses import asdict
+from datetime import timedelta, timezone
 
 from fmx_restart.engine.identity import Holder, describe
 
@@ -27,6 +28,11 @@ class TestHolder(unittest.TestCase):
 				note = f"owner {json.dumps({**asdict(ANNA), name: value})}"
 				self.assertIsNone(Holder.parse(note))
 				self.assertIn("anna" if name != "requested_by" else "owner", describe(note))
+
+	def test_the_clock_time_names_its_zone(self):
+		zone = timezone(timedelta(hours=5, minutes=30), "IST")
+		self.assertIn("since 2020-09-13 17:56:40 IST, in Drain", ANNA.text(zone))
+		self.assertRegex(str(ANNA), r"since 2020-09-1\d \d\d:\d\d:\d\d \S+, in Drain")
 
 	def test_nothing_that_a_terminal_would_obey_is_shown_and_no_more_than_a_line(self):
 		for text in ("\x1b[2J\x07anna\r\nroot", "\u202eanna\u2028", "anna" * 100_000):

@@ -1,29 +1,115 @@
 // Copyright (c) 2026, fmx_restart contributors
 // For license information, please see license.txt
 
-frappe.listview_settings["Restart Operation"] = {
-	add_fields: ["status", "strategy", "phase"],
+(() => {
+	/** Columns of Frappe's own with a short title. The first three are the title, the tags and the status. */
+	const SHORT = {
+		started: `${__("Started")} (${moment.tz?.(frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || "UTC").format("z") || ""})`,
+		requested_by: __("By"),
+		jobs_waited_for: __("Waited"),
+		jobs_interrupted: __("Killed"),
+		jobs_lost: __("Lost"),
+		web_outage: __("Outage"),
+	};
+	const MOST_COLUMNS = 10;
+	/** Pixels below which Frappe's own number of columns fits better. */
+	const NARROW = 1200;
+	const NOTHING = "–";
 
-	formatters: {
-		strategy(value) {
-			const known = (frappe.boot.fmx_restart?.strategies || []).find(({ strategy }) => strategy === value);
-			return frappe.utils.escape_html(known?.label || value);
+	const escaped = (text) => frappe.utils.escape_html(text || "");
+	const title_of = ({ strategy, migrate }) => {
+		const known = (frappe.boot.fmx_restart?.strategies || []).find((one) => one.strategy === strategy);
+		const label = known?.label || strategy;
+		return migrate ? __("{0}, with migration", [label]) : label;
+	};
+	const is_over = (doc) => !["Queued", "Running"].includes(doc.status);
+	const seconds = (value) => (value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
+	const span = (value) =>
+		value < 60
+			? __("{0} s", [seconds(value)], "seconds")
+			: __("{0} min {1} s", [Math.floor(value / 60), Math.round(value) % 60], "minutes, seconds");
+	const when = (started) => (started ? frappe.datetime.convert_to_user_tz(started, false).format("D MMM HH:mm") : "");
+	const counted = (number, colour, doc) =>
+		is_over(doc) ? `<span class="${number ? `text-${colour}` : ""}">${number || 0}</span>` : NOTHING;
+
+	frappe.listview_settings["Restart Operation"] = {
+		add_fields: ["status", "strategy", "phase", "migrate", "started", "web_answers", "jobs_interrupted"],
+
+		/** Nothing is lost, and yet not every job ran to its end. */
+		get_indicator(doc) {
+			return doc.status === "Done" && doc.jobs_interrupted ? [__("Done"), "orange", "status,=,Done"] : undefined;
 		},
-	},
 
-	onload(listview) {
-		// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
-		listview.set_primary_action = () => {
-			if (!frappe.boot.fmx_restart?.access?.may_start) {
-				listview.page.clear_primary_action();
-				return;
-			}
-			listview.page.set_primary_action(__("Restart…"), async () => {
-				await frappe.require(["fmx_restart.bundle.css", "fmx_restart.bundle.js"]);
-				fmx_restart.open_start_dialog();
+		formatters: {
+			name: (value, df, doc) => title_of(doc),
+			started: (value) => escaped(when(value)),
+			duration: (value, df, doc) => (is_over(doc) && value ? span(value) : NOTHING),
+			requested_by: (value) => `<span title="${escaped(value)}">${escaped(value) || NOTHING}</span>`,
+			jobs_waited_for: (value, df, doc) => counted(value, "", doc),
+			jobs_interrupted: (value, df, doc) => counted(value, "warning", doc),
+			jobs_lost: (value, df, doc) => counted(value, "danger", doc),
+			/** Where nobody measured it nothing is said. */
+			web_outage: (value, df, doc) => (doc.web_answers ? span(value || 0) : NOTHING),
+		},
+
+		onload(listview) {
+			set_columns(listview);
+			// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
+			listview.set_primary_action = () => {
+				if (!frappe.boot.fmx_restart?.access?.may_start) {
+					listview.page.clear_primary_action();
+					return;
+				}
+				listview.page.set_primary_action(__("Restart…"), async () => {
+					await load();
+					fmx_restart.open_start_dialog();
+				});
+			};
+			listview.set_primary_action();
+			listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
+			show_verdict(listview);
+		},
+
+		/** After each drawing of the rows: on a phone the title, the status and the time are in two lines. */
+		refresh(listview) {
+			listview.$result.addClass("restart-list");
+			listview.$result.find(".list-row-container").each((_, row) => {
+				const name = unescape($(row).find(".list-row-checkbox").attr("data-name") || "");
+				const doc = listview.data.find((one) => one.name === name);
+				const subject = $(row).find(".list-subject");
+				subject.find(".restart-list-when").remove();
+				if (doc) {
+					const text = `${__(doc.status)} · ${when(doc.started)}`;
+					$('<span class="restart-list-when"></span>').text(text).appendTo(subject);
+				}
 			});
-		};
-		listview.set_primary_action();
-		listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
-	},
-};
+		},
+	};
+
+	function load() {
+		return frappe.require(["fmx_restart.bundle.css", "fmx_restart.bundle.js"]);
+	}
+
+	async function show_verdict(listview) {
+		const place = $('<div class="restart-root restart-above-list"></div>').insertBefore(listview.$frappe_list);
+		await load();
+		fmx_restart.show_verdict(place[0]);
+	}
+
+	/** As many as the window has room for, unless someone has set it for this list. */
+	function set_columns(listview) {
+		const settings = (listview.list_view_settings ||= {});
+		if (settings.total_fields || settings.fields || window.innerWidth < NARROW) {
+			return;
+		}
+		settings.total_fields = MOST_COLUMNS;
+		listview.setup_columns();
+		listview.columns = listview.columns.map((column) => with_short_label(column));
+		listview.render_header(true);
+	}
+
+	function with_short_label(column) {
+		const label = SHORT[column.df?.fieldname];
+		return label ? { ...column, df: { ...column.df, label } } : column;
+	}
+})();

@@ -8,9 +8,12 @@ import { Poll } from "./poll";
 /** Seconds between two looks. */
 const PAUSE = 5;
 
-/** @param place an element of a page; it asks only while that is shown, and ends with it */
-export function show_verdict(place) {
-	const state = reactive({ now: null, is_away: false });
+/**
+ * @param place an element of a page; it asks only while that is shown, and ends with it
+ * @param has_state workers, waiting jobs and the last operation are told, too
+ */
+export function show_verdict(place, { has_state = false } = {}) {
+	const state = reactive({ now: null, is_away: false, has_state });
 	const app = createApp({ render: () => h(VerdictBar, state) });
 	SetVueGlobals(app);
 	app.mount(place);

@@ -80,6 +80,11 @@ export function clock(instant, format = "HH:mm:ss") {
 	return (zone && moment_of.tz ? moment_of.tz(zone) : moment_of).format(format);
 }
 
+/** The name of the zone in which a date-time of the site is shown to the user. */
+export function zone_of(datetime) {
+	return frappe.datetime.convert_to_user_tz(datetime, false).format("z");
+}
+
 /** "one" or "many", for whole sentences: __ has no plural forms. */
 export function count(number, one, many) {
 	return number === 1 ? one : many.replace("{0}", number);
