@@ -87,7 +87,7 @@ def how_replaced(change: ProcessChange) -> str:
 	if change.by is ReplacedBy.MANAGER:
 		return "  restarted by its process manager" if change.new_pid else ""
 	if change.new_pid and change.workers:
-		return f"  reloaded in place, {workers_of_pool(change)}"
+		return f"  reloaded in place{workers_of_pool(change)}"
 	return f"  reloaded in place in {span(change.seconds_down or 0)}" if change.new_pid else ""
 
 
@@ -95,9 +95,13 @@ def workers_of_pool(change: ProcessChange) -> str:
 	"""Whether all have new code."""
 	number, former = change.workers, change.former_workers
 	if former:
-		verb = "has" if former == 1 else "have"
-		return f"but {former} of its {count(number, 'worker')} still {verb} the old code"
-	return "with its worker" if number == 1 else f"with its {number} workers"
+		verb = (
+			"keeps the old code until its job has"
+			if former == 1
+			else "keep the old code until their jobs have"
+		)
+		return f"; {former} of {count(number, 'worker')} {verb} ended"
+	return ", with its worker" if number == 1 else f", with its {number} workers"
 
 
 def is_down_time_told(change: ProcessChange) -> bool:

@@ -176,7 +176,7 @@ class TestReloads(unittest.TestCase):
 		pool = replace(reloaded, name="pool", seconds_down=0.0, workers=4)
 		text = "\n".join(report_lines(replace(done(), processes=[pool, replace(pool, former_workers=1)])))
 		self.assertRegex(text, r"pool +101 → 101 +reloaded in place, with its 4 workers\n")
-		self.assertIn("reloaded in place, but 1 of its 4 workers still has the old code", text)
+		self.assertIn("reloaded in place; 1 of 4 workers keeps the old code until its job has ended", text)
 
 	def test_where_all_were_restarted_it_says_nothing_of_that(self):
 		self.assertNotIn("process manager", "\n".join(report_lines(done())))

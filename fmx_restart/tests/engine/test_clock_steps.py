@@ -158,7 +158,7 @@ class TestBefore(ClockCase):
 	def test_workers_that_redis_has_forgotten_cannot_be_rolled(self):
 		self.bench.clock.sleep(200)
 		self.queue.step_clock(HOUR)
-		with self.assertRaisesRegex(WrongEnvironment, "not registered"):
+		with self.assertRaisesRegex(WrongEnvironment, "Redis knows no worker of these programs"):
 			Run(self.bench, ALL["rolling"]).go()
 		self.assertEqual(self.bench.processes.orders, [])
 
