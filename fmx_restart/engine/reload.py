@@ -249,6 +249,7 @@ class Reload(Replacement):
 
 	def note_down(self) -> None:
 		self.change.by = ReplacedBy.MANAGER
+		self._forget_request(self.worker)  # its successor has another name
 		super().note_down()
 
 	def fail(self, reason: str) -> None:

@@ -224,6 +224,7 @@ class TestFaults(PoolCase):
 		report = run.go()
 		change = {it.name: it for it in report.processes}["pool-a"]
 		self.assertEqual((change.by, report.outcome, self.members()), (ReplacedBy.MANAGER, Phase.DONE, 6))
+		self.assertEqual(self.queue.asked, {})
 
 
 class TestElsewhere(PoolCase):

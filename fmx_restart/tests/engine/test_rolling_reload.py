@@ -148,6 +148,7 @@ class TestRollingInPlace(ReloadCase):
 		changes = {change.name: change for change in report.processes}
 		self.assertEqual(changes["worker-0"].by, ReplacedBy.MANAGER)
 		self.assertNotEqual(changes["worker-0"].new_pid, self.before["worker-0"])
+		self.assertEqual(self.bench.queue.asked, {})
 
 	def test_one_that_was_restarted_before_its_turn_is_new_already(self):
 		run = Run(self.bench, ROLLING)
