@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: Frappe checks arguments by their a
 import frappe
 from werkzeug.wrappers import Response
 
-from fmx_restart.desk import live, requests
+from fmx_restart.desk import live, requests, schedule
 from fmx_restart.desk.access import for_operators
 from fmx_restart.desk.metrics import answer as answer_to_scrape
 from fmx_restart.desk.queries import feed_of, history_of, preview_of, status_of
@@ -39,6 +39,8 @@ def preview(  # noqa: PLR0913 (the options of the command, by the same names)
 	force: bool = False,
 	sites: list | str | None = None,
 	maintenance_mode: list | str | None = None,
+	at: str | None = None,
+	repeat: str = "",
 ) -> dict:
 	"""
 	What a restart with these options would do now; changes nothing. Also every strategy in one line, and which one is
@@ -66,6 +68,8 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	force: bool = False,
 	sites: list | str | None = None,
 	maintenance_mode: list | str | None = None,
+	at: str | None = None,
+	repeat: str = "",
 	idempotency_key: str = "",
 	from_web: bool = False,
 ) -> dict:
@@ -82,10 +86,29 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	:param migrate: migrate `sites` between drain and restart; by default this site. System Manager only.
 	:param hold_web: stop web during the migration and let its requests wait. Control sites only.
 	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed; none: never. Default: migrate, with a migration.
+	:param at: when it is to start: "22:00", "sun 03:00", "2026-11-28 22:00", or a window, "22:00-02:00"; in the site's time zone, or with one.
+	:param repeat: daily or weekly, from `at` on.
 	:param idempotency_key: the same key names the same operation, however often it is sent.
 	:param from_web: launch it from the web process; also an operation that no worker is free to launch.
 	"""
-	return start_operation(StartArguments.of(locals()), idempotency_key, from_web=bool(from_web))
+	asked = StartArguments.of(locals())
+	if asked.when:
+		return schedule.put(asked, idempotency_key)
+	return start_operation(asked, idempotency_key, from_web=bool(from_web))
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def scheduled() -> dict:
+	"""The starts that are scheduled, the next one first, and those that were not started in the last days."""
+	return schedule.listed()
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def unschedule(scheduled: str) -> dict:
+	"""Cancel a scheduled start. An operation that it has started is another thing: `cancel` stops that."""
+	return schedule.cancel(scheduled)
 
 
 @frappe.whitelist(methods=READ)

@@ -34,6 +34,10 @@ export_python_type_annotations = True
 require_type_annotated_api_methods = True
 
 scheduler_events = {
-	"all": ["fmx_restart.recover.recover_unfinished", "fmx_restart.desk.samples.tick"],
+	"all": [
+		"fmx_restart.recover.recover_unfinished",
+		"fmx_restart.desk.samples.tick",
+		"fmx_restart.desk.schedule.tick",
+	],
 	"daily": ["fmx_restart.desk.daily.run"],
 }

@@ -37,6 +37,7 @@ from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
+from fmx_restart.adapters.schedule import Schedule, ScheduledStart
 from fmx_restart.adapters.site_config import SiteConfigFiles
 from fmx_restart.adapters.site_config_asked import AskedSiteConfig
 from fmx_restart.adapters.web import BenchWeb
@@ -165,6 +166,7 @@ class Status:
 	managers_away: tuple[Failure, ...]  # where some answer: why each of the others does not
 	processes: tuple[ProcessRow, ...]  # as in Programs
 	advice: tuple[Trouble, ...] = ()  # what a person may set up
+	scheduled: tuple[ScheduledStart, ...] = ()  # starts at a set time, the next one first
 
 
 def read_status() -> Status:
@@ -189,6 +191,7 @@ def read_status() -> Status:
 		managers_away=programs.away,
 		processes=programs.processes,
 		advice=WorkerAdvisor(view.config, lambda: view.manager.settings()).advice(look),
+		scheduled=tuple(start for start in Schedule(journal_folder()).all() if not start.is_over),
 	)
 
 

@@ -104,9 +104,7 @@ by_flag(
 	"Show the running operation; Ctrl-C ends the view only.",
 	{"Options": (option.JSON_LINES, option.VERBOSE)},
 )
-by_flag(
-	"cancel", "cancel", "Stop the running operation, while everything can still be undone.", {"Options": ()}
-)
+by_flag("cancel", "cancel", "Stop the running operation while it can still be undone.", {"Options": ()})
 by_flag(
 	"recover",
 	"recover",
@@ -150,6 +148,25 @@ safe_restart.add_command(
 )
 
 
+def show_scheduled(context: click.Context, cancel: str | None, as_json: bool) -> None:
+	"""`bench safe-restart scheduled`."""
+	from fmx_restart.commands.restart import exit_on_error
+	from fmx_restart.commands.schedule import show
+
+	with exit_on_error(as_json=as_json):
+		show(cancel, as_json)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"scheduled",
+		callback=click.pass_context(show_scheduled),
+		sections={"Options": (option.CANCEL_SCHEDULED, option.JSON)},
+		help="List the restarts that are scheduled, or cancel one.",
+	)
+)
+
+
 def set_up(context: click.Context, what: str, remove: bool, yes: bool) -> None:
 	"""`bench safe-restart setup`."""
 	if what == "worker":
@@ -166,7 +183,7 @@ safe_restart.add_command(
 		callback=click.pass_context(set_up),
 		sections={"Options": (option.REMOVE, option.YES)},
 		params=[option.WHAT],
-		help="Let web serve while it restarts, or use workers that lose no job: shows each change, and asks.",
+		help="Let web serve while it restarts, or use lossless workers.",
 	)
 )
 

@@ -53,7 +53,7 @@ TIME = (
 		["--force-kill-timeout"],
 		type=SECONDS,
 		metavar="SECONDS",
-		help="Without --wait-workers: give running jobs this long (default: 30).",
+		help="Without --wait-workers: what running jobs get (default: 30).",
 	),
 	click.Option(
 		["--old-web-timeout"],
@@ -137,6 +137,20 @@ SITES_AND_WEB = (
 	),
 )
 
+SCHEDULE = (
+	click.Option(
+		["--at"],
+		metavar="TIME",
+		help="Start then: 22:00, 'sun 03:00', '2026-11-28 22:00', 22:00-02:00.",
+	),
+	click.Option(
+		["--repeat"],
+		type=click.Choice(["daily", "weekly"]),
+		help="With --at: again each day or week.",
+	),
+)
+CANCEL_SCHEDULED = click.Option(["--cancel"], metavar="ID", help="Cancel this scheduled start.")
+
 DRY_RUN = click.Option(
 	["--dry-run"], is_flag=True, help="Show what would be done and change nothing, as plan does."
 )
@@ -186,12 +200,12 @@ TAKE_OVER = click.Option(
 
 SECTIONS = {
 	"Strategy": STRATEGY,
-	"Time": TIME,
+	"Time": (*TIME, *SCHEDULE),
 	"Migration": MIGRATION,
 	"Sites and web": SITES_AND_WEB,
 	"Output": (DRY_RUN, DETACH, YES, JSON_LINES, VERBOSE),
 }
-PLAN_SECTIONS = {**SECTIONS, "Output": (JSON,)}
+PLAN_SECTIONS = {**SECTIONS, "Time": TIME, "Output": (JSON,)}
 
 #: Whoever turns a restart into its plan may leave them there
 WITHOUT_EFFECT_ON_PLAN = tuple(

@@ -53,6 +53,8 @@ class Invocation:
 	verbose: bool = False  # more is shown: parked workers while waiting, processes in status
 	detach: bool = False  # the command returns once the preflight is over
 	yes: bool = False  # nothing is asked
+	at: str | None = None  # when it starts, as it was typed; None: at once
+	repeat: str = ""  # how often
 	order: str | None = None  # the operation that Desk or the API ordered; its options stand in its file
 	launched_from_web: bool = False  # the web process launched it, and no worker
 
@@ -66,6 +68,8 @@ def invocation(context: click.Context, parameters: Parameters) -> Invocation:
 		)
 	return Invocation(
 		action=action,
+		at=typed_time(context, parameters, action),
+		repeat=parameters.get("repeat") or "",
 		takes_over=parameters["take_over"],
 		as_json=parameters["as_json"],
 		verbose=parameters["wait_workers_verbose"],
@@ -74,6 +78,16 @@ def invocation(context: click.Context, parameters: Parameters) -> Invocation:
 		order=ordered(context),
 		launched_from_web=bool(context.params.get("launched_from_web")),
 	)
+
+
+def typed_time(context: click.Context, parameters: Parameters, action: Action) -> str | None:
+	"""Of --at; an empty one stays one, and is refused as a time. Raises UsageError where it would do nothing."""
+	at = parameters.get("at")
+	if at is not None and action is not Action.RESTART:
+		raise click.UsageError("--at goes with a restart only.", context)
+	if at is None and parameters.get("repeat"):
+		raise click.UsageError("--repeat goes with --at: write when it starts for the first time.", context)
+	return at
 
 
 def ordered(context: click.Context) -> str | None:

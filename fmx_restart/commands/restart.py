@@ -50,6 +50,12 @@ def run(context: click.Context, parameters: Parameters) -> None:
 			carry_out(order_of(called.order), called)
 		elif called.action is Action.PLAN:
 			show_plan(options(context, parameters), called.as_json)
+		elif called.at is not None:
+			from fmx_restart.commands.schedule import schedule
+
+			# that Frappe cannot be imported now says nothing of then
+			wanted = replace(options(context, parameters), ignore_code_faults=parameters["force"])
+			schedule(wanted, called.at, called.repeat, called.as_json)
 		elif called.action is Action.RESTART:
 			restart(options(context, parameters), called)
 		else:

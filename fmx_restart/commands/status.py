@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.console.columns import columns
 from fmx_restart.console.machine_lines import answer_line
+from fmx_restart.console.restart_command import restart_command
 from fmx_restart.console.say import put, say
 from fmx_restart.console.sentences import sentence
 from fmx_restart.doctor.checks.workers import WorkerRow
@@ -16,6 +18,7 @@ from fmx_restart.engine.events import Advised
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
 from fmx_restart.engine.report import Failure
+from fmx_restart.engine.start_time import shown
 from fmx_restart.wiring import Status, read_programs, read_status
 
 PROGRAM_HEAD = ("PROGRAM", "KIND", "STATE", "PID", "AGE", "MEMORY")
@@ -52,6 +55,9 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	for operation, host in status.unfinished.items():
 		where = f" on {host}" if host else ""
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
+	for start in status.scheduled:
+		what = restart_command(start.options)
+		yield f"Scheduled as {start.id}: {what}, on {shown(start.when, zone_named(start.when.zone))}"
 	yield ""
 	programs = Programs(status.programs, status.manager_fault, status.managers_away, status.processes)
 	yield from program_lines(programs, verbose=verbose)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
 from fmx_restart.engine.options import NEVER, Options, Strategy, usual_maintenance, usual_on_timeout
+from fmx_restart.engine.start_time import StartTime
 
 USUAL = Options()
 #: Options that set a number, and nothing else; with the field that each of them sets
@@ -18,9 +19,16 @@ NUMBERS = {
 }
 
 
-def restart_command(options: Options) -> str:
-	"""Without what has no option: who asked, from where, and what only the bench knows."""
-	return shlex.join(["bench", "safe-restart", *words_of(options)])
+def restart_command(options: Options, when: StartTime | None = None) -> str:
+	"""Without what has no option: who asked, from where, and what only the bench knows. `when`: None for at once."""
+	return shlex.join(["bench", "safe-restart", *words_of(options), *(words_of_time(when) if when else [])])
+
+
+def words_of_time(when: StartTime) -> list[str]:
+	"""The words that name the same time on any day, in any zone of the machine."""
+	window = f"-{when.end}" if when.end else ""
+	at = f"--at={when.day} {when.clock}{window} {when.zone}"
+	return [at, *([f"--repeat={when.repeat}"] if when.repeat else [])]
 
 
 def words_of(options: Options) -> list[str]:

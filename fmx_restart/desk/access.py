@@ -163,6 +163,17 @@ def refusal_to_start(access: Access, options: Options) -> str:
 	return refusal_of_patience(options)
 
 
+def refusal_of_user(user: str, options: Options) -> str:
+	"""Empty where this user of the site may start it now, as when it was asked for."""
+	if not frappe.db.get_value("User", user, "enabled"):
+		return _("The user {0} is disabled, or is gone.").format(user)
+	is_forced = options.ignore_code_faults or options.migration is not None
+	needed = {MANAGER} if is_forced else {MANAGER, OPERATOR}
+	if user != "Administrator" and needed.isdisjoint(frappe.get_roles(user)):
+		return _("The user {0} has no role any more that may start it.").format(user)
+	return ""
+
+
 def may_kill(options: Options) -> bool:
 	"""Or overrule what speaks against it."""
 	is_forced = options.ignore_code_faults or (options.migration is not None and options.migration.force)

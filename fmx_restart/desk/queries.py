@@ -22,6 +22,7 @@ from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import BENCH, OwnView
 from fmx_restart.desk.projection import end_of
 from fmx_restart.desk.refusals import refuse
+from fmx_restart.desk.schedule import starts_at
 from fmx_restart.desk.start import StartArguments
 from fmx_restart.desk.vocabulary import offered_strategies
 from fmx_restart.engine import events
@@ -99,6 +100,7 @@ def preview_of(asked: StartArguments) -> dict[str, Any]:
 		"holder": holder_text(held),
 		"access": for_desk(),
 		"command": asked.command,
+		"scheduled": starts_at(asked.when) if asked.when else None,
 		**preview_of_plan(plan, options.strategy),
 		"findings": findings_of(plan, options),
 		**preview_of_options(plan, options),

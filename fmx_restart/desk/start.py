@@ -11,6 +11,7 @@ from typing import Any
 import frappe
 from frappe import _
 from frappe.rate_limiter import rate_limit
+from frappe.utils import get_system_timezone
 
 from fmx_restart.adapters.bench import is_site, named_sites
 from fmx_restart.adapters.journal_files import newest
@@ -21,18 +22,20 @@ from fmx_restart.desk.access import MANAGER, check_start, current, holder_text, 
 from fmx_restart.desk.own_view import BENCH
 from fmx_restart.desk.projection import option_fields
 from fmx_restart.desk.refusals import refuse
-from fmx_restart.desk.start_arguments import flag, options_from
+from fmx_restart.desk.start_arguments import flag, options_from, start_time_from
 from fmx_restart.desk.start_order import LONGEST_NAME, StartOrder
 from fmx_restart.desk.sync import catch_up
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.identity import new_operation_id
 from fmx_restart.engine.options import InvalidOptions, Options
+from fmx_restart.engine.start_time import StartTime
 
 
 @dataclass(frozen=True)
 class StartArguments:
 	options: Options
 	command: str  # for people to read; it is never executed
+	when: StartTime | None = None  # None: at once
 
 	@classmethod
 	def of(cls, arguments: Mapping[str, Any]) -> StartArguments:
@@ -41,10 +44,11 @@ class StartArguments:
 			if flag("migrate", arguments["migrate"]) or flag("force", arguments["force"]):
 				only_for(MANAGER)
 			options = options_from(arguments, frappe.local.site)
+			when = start_time_from(arguments, get_system_timezone())
 		except InvalidOptions as error:
 			refuse(str(error), code="InvalidArgument")
 		check_start(options)
-		return cls(on_this_bench(options), restart_command(options))
+		return cls(on_this_bench(options), restart_command(options, when), when)
 
 
 def on_this_bench(options: Options) -> Options:
@@ -75,11 +79,7 @@ def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 	Start once: a key that was used before, or an operation that holds the bench, is answered with that one. Raises
 	PermissionError, ValidationError, OperationError.
 	"""
-	if getattr(frappe.local, "request", None):
-		heed_rate_limit()
-	if len(key) > LONGEST_KEY:
-		text = _("An idempotency key has at most {0} characters.").format(LONGEST_KEY)
-		refuse(text, code="InvalidArgument")
+	check_key(key)
 	catch_up()
 	if known := key and frappe.db.get_value(rows.DOCTYPE, {"idempotency_key": key}):
 		return (
@@ -90,6 +90,15 @@ def start(asked: StartArguments, key: str, *, from_web: bool) -> dict:
 	if held := bench.held():
 		return answer(held.operation, _("Another operation holds the bench: {0}").format(holder_text(held)))
 	return queue(asked, key, from_web=from_web)
+
+
+def check_key(key: str) -> None:
+	"""And count the start. Raises TooManyRequestsError, ValidationError."""
+	if getattr(frappe.local, "request", None):
+		heed_rate_limit()
+	if len(key) > LONGEST_KEY:
+		text = _("An idempotency key has at most {0} characters.").format(LONGEST_KEY)
+		refuse(text, code="InvalidArgument")
 
 
 def heed_rate_limit() -> None:

@@ -6,9 +6,11 @@ KINDS is the one closed list of what a client may ask for.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.engine.options import (
 	InvalidOptions,
 	OnTimeout,
@@ -19,6 +21,7 @@ from fmx_restart.engine.options import (
 	restart_options,
 	share_of,
 )
+from fmx_restart.engine.start_time import InvalidStartTime, StartTime, parse
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
@@ -53,6 +56,20 @@ def options_from(arguments: Mapping[str, Any], site: str) -> Options:
 		maintenance=phases_named(sent["maintenance_mode"]),
 		ignore_code_faults=sent["force"],
 	)
+
+
+TIME = ("at", "repeat")  # when it starts: no options of the restart
+
+
+def start_time_from(arguments: Mapping[str, Any], zone: str) -> StartTime | None:
+	"""None: at once. An empty time is none: a client may have meant one. `zone`: the site's. Raises InvalidOptions."""
+	at, repeat = arguments.get("at"), str(arguments.get("repeat") or "").strip()
+	if at is None and repeat:
+		raise InvalidOptions("repeat goes with at: write when it is to start for the first time.")
+	try:
+		return None if at is None else parse(str(at), repeat, time.time(), zone, zone_named)
+	except InvalidStartTime as error:
+		raise InvalidOptions(f"at: {error} Nothing was changed.") from error
 
 
 def flag(name: str, value: Any) -> bool:

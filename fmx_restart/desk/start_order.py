@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fmx_restart.adapters.journal import write_all
+from fmx_restart.adapters.private_file import read_private
 from fmx_restart.engine.identity import is_operation_id
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, is_site_name
@@ -24,7 +24,7 @@ FORMAT = 2
 LARGEST = 4 * 1024 * 1024  # bytes
 LONGEST_NAME = 140  # characters, as Frappe's names have
 MOST_SITES = 10_000
-ORIGINS = ("desk", "api")
+ORIGINS = ("desk", "api", "schedule")
 
 
 class InvalidOrder(ValueError):
@@ -132,7 +132,7 @@ def read(folder: Path, operation: str) -> StartOrder:
 	"""Raises InvalidOrder, with a sentence, where there is no such file or it is not one that `write` wrote."""
 	path = path_of(folder, operation)
 	try:
-		order = StartOrder.from_json(json.loads(text_in(path)))
+		order = StartOrder.from_json(json.loads(read_private(path, LARGEST)))
 	except FileNotFoundError as error:
 		raise InvalidOrder(f"This host has no file {path.name} in {folder}.") from error
 	except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -140,22 +140,6 @@ def read(folder: Path, operation: str) -> StartOrder:
 	if order.operation != operation:
 		raise InvalidOrder(f"{path} belongs to operation {order.operation}.")
 	return order
-
-
-def text_in(path: Path) -> str:
-	"""
-	The order's text. Raises InvalidOrder for a link, another user's file, one that others can read, or a large one;
-	OSError.
-	"""
-	file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-	with os.fdopen(file, "rb") as opened:
-		status = os.fstat(file)
-		if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-			raise InvalidOrder("It must be a file of this user's that nobody else can read or write.")
-		data = opened.read(LARGEST + 1)
-	if len(data) > LARGEST:
-		raise InvalidOrder("It is too large.")
-	return data.decode()
 
 
 def remove(folder: Path, operation: str) -> None:

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 import frappe
@@ -81,6 +82,26 @@ def catch_up() -> list[str]:
 	return catch_up()
 
 
+def run_scheduled(method: str) -> None:
+	"""As a worker does for the site's scheduler."""
+	from frappe.core.doctype.scheduled_job_type.scheduled_job_type import run_scheduled_job
+
+	run_scheduled_job(job_type=method)
+
+
+def disable(user: str, *, enabled: int = 0) -> None:
+	frappe.db.set_value("User", user, "enabled", enabled)
+	frappe.clear_cache(user=user)
+
+
+def notifications(operation: str) -> list[dict]:
+	"""Of anybody, about it."""
+	fields = ["for_user", "subject", "email_content", "creation"]
+	found = frappe.get_all("Notification Log", {"document_name": operation}, fields)
+	zone = ZoneInfo(frappe.utils.get_system_timezone())
+	return [{**told, "at": told.creation.replace(tzinfo=zone).timestamp()} for told in found]
+
+
 def row(operation: str) -> dict | None:
 	if not frappe.db.exists("Restart Operation", operation):
 		return None
@@ -89,6 +110,16 @@ def row(operation: str) -> dict | None:
 
 def rows(prefix: str) -> list[str]:
 	return frappe.get_all("Restart Operation", {"name": ("like", f"{prefix}%")}, pluck="name")
+
+
+def record_end(operation: str, user: str, *, is_on: bool = False) -> None:
+	"""As the job at an end, of an operation that this user is made to have started."""
+	from fmx_restart.desk.ended import record
+
+	frappe.db.set_value("Restart Operation", operation, "user", user)
+	if is_on:
+		frappe.conf.fmx_restart_notify_end = 1
+	record(operation)
 
 
 def make_row(operation: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import datetime, timedelta
 
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY, DeskTestCase
 
@@ -82,6 +83,30 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see(".restart-verdict.is-error", "Not now: ")
 		desk.click(".modal.show .btn-modal-secondary", "Back")
 		desk.click(".modal.show .btn-modal-secondary", "Close")
+
+	def test_one_is_scheduled_listed_and_cancelled_and_none_is_started(self):
+		desk, before = self.desk, self.pids()
+		desk.open("restart-operation", LIST)
+		desk.click(LIST)
+		desk.click(".restart-strategies label", "Wait for running jobs")
+		desk.click(".restart-options summary")
+		# When it is to start at a time that has passed, that is told
+		desk.page.locator("input[name=at]").fill("2020-01-01T22:00")
+		desk.see(".restart-banner.red", "has passed")
+		# And where it lies ahead, it is scheduled after a question that says when
+		tomorrow = (datetime.now() + timedelta(days=2)).strftime("%Y-%m-%dT22:00")
+		desk.page.locator("input[name=at]").fill(tomorrow)
+		desk.page.locator("select[name=repeat]").select_option("weekly")
+		desk.click(PRIMARY, "Restart…")
+		desk.see(".restart-banner", "22:00")
+		desk.click(PRIMARY, "Schedule")
+		desk.see("#alert-container", "It is scheduled for")
+		# Then the page of the workers lists it, and takes it back
+		desk.go("bench-workers", ".restart-scheduled")
+		desk.see(".restart-scheduled", "22:00")
+		desk.click(".restart-scheduled button", "Cancel")
+		desk.page.locator(".restart-scheduled").wait_for(state="detached")
+		self.assert_nothing_restarted(before)
 
 	def look_at_the_drain(self) -> None:
 		self.assertIn(self.bench.site, self.desk.see(".restart-table tr", METHOD).inner_text())

@@ -109,7 +109,7 @@ class TestReaching(SubcommandCase):
 	def test_plan_takes_every_option_that_a_restart_shows(self):
 		known = {name for option in safe_restart.commands["plan"].params for name in option.opts}
 		shown = {name for option in safe_restart.params if not option.hidden for name in option.opts}
-		self.assertEqual(shown - known, {"--dry-run"})
+		self.assertEqual(shown - known, {"--dry-run", "--at", "--repeat"})
 
 	def test_plan_reads_its_options_as_a_restart_does(self):
 		words = ["--rolling", "--rolling-share", "25%", "--no-web", "--site", "a", "--site", "b", "--force"]

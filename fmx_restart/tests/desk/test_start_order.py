@@ -105,7 +105,6 @@ class TestStartOrder(unittest.TestCase):
 	def test_an_option_that_nobody_may_order_is_refused(self):
 		for values in (
 			{"origin": "terminal"},
-			{"origin": "schedule"},
 			{"origin": ["api"]},
 			{"requested_by": "ada\n--migrate"},
 			{"requested_by": ""},

@@ -68,6 +68,7 @@
 			listview.set_primary_action();
 			listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
 			show_verdict(listview);
+			show_scheduled(listview.page);
 		},
 
 		/** After each drawing of the rows: on a phone the title, the status and the time are in two lines. */
@@ -94,6 +95,16 @@
 		const place = $('<div class="restart-root restart-above-list"></div>').insertBefore(listview.$frappe_list);
 		await load();
 		fmx_restart.show_verdict(place[0]);
+	}
+
+	/** Not by frappe.call, which opens a dialog where the server does not answer. */
+	async function show_scheduled(page) {
+		const answer = await fetch("/api/method/fmx_restart.api.scheduled").catch(() => null);
+		const scheduled = answer?.ok ? (await answer.json()).message.scheduled : [];
+		if (scheduled.length) {
+			const label = __("Scheduled Restarts: {0}", [scheduled.length]);
+			page.add_inner_button(label, () => frappe.set_route("bench-workers"));
+		}
 	}
 
 	/** As many as the window has room for, unless someone has set it for this list. */

@@ -22,12 +22,17 @@ export function first_choice() {
 		hold_web: false,
 		force: false,
 		maintenance_mode: ["migrate"],
+		at: "",
+		repeat: "",
 	};
 }
 
 export function applies(option, choice) {
 	if (option === "hold_web" && !choice.web) {
 		return false; // web is not stopped then
+	}
+	if (option === "repeat") {
+		return Boolean(choice.at);
 	}
 	if (OPTIONS_WITH_MIGRATION.includes(option)) {
 		return migrates(choice);

@@ -95,7 +95,7 @@ class Start {
 			dialog.set_secondary_action_label(__("Close"));
 			dialog.set_secondary_action(() => dialog.hide());
 		} else {
-			dialog.set_primary_action(__("Restart Now"), () => this.start());
+			dialog.set_primary_action(this.state.choice.at ? __("Schedule") : __("Restart Now"), () => this.start());
 			dialog.set_secondary_action_label(__("Back"));
 			dialog.set_secondary_action(() => this.go_to("choose"));
 		}
@@ -105,11 +105,14 @@ class Start {
 	/** What would be refused, or is not what was confirmed, cannot be started; the verdict above says why. */
 	update_buttons() {
 		const { preview, trouble, is_away, step } = this.state;
-		const is_refused = step === "confirm" && preview?.verdict.level === "error";
+		// what stands against a restart now need not do so then
+		const is_later = Boolean(this.state.choice.at);
+		const is_refused = step === "confirm" && !is_later && preview?.verdict.level === "error";
+		const is_held = !is_later && Boolean(preview?.holder);
 		const is_forceful = step === "confirm" && this.state.choice.strategy === "fast";
 		this.dialog
 			.get_primary_btn()
-			.prop("disabled", !this.is_shown(step) || Boolean(preview.holder) || Boolean(trouble) || is_away || is_refused)
+			.prop("disabled", !this.is_shown(step) || is_held || Boolean(trouble) || is_away || is_refused)
 			.attr("title", is_refused ? preview.verdict.text : null)
 			.toggleClass("btn-danger", is_forceful)
 			.toggleClass("btn-primary", !is_forceful);
@@ -151,6 +154,11 @@ class Start {
 
 	show({ operation, is_new, launched_by, message }) {
 		this.dialog.hide();
+		if (!operation) {
+			// it is scheduled; there is no operation yet
+			frappe.show_alert({ message: frappe.utils.escape_html(message), indicator: "green" }, 10);
+			return;
+		}
 		if (!is_new || launched_by === "web") {
 			frappe.show_alert({ message: frappe.utils.escape_html(message), indicator: "orange" }, 10);
 		}

@@ -1,0 +1,199 @@
+"""What --at and `bench safe-restart scheduled` do: a start at a set time is written beside the journals, shown, and cancelled."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fmx_restart.adapters.bench import bench_path, read_config
+from fmx_restart.adapters.control_sites import read_rule
+from fmx_restart.adapters.database import look_at_database
+from fmx_restart.adapters.schedule import MOST, Schedule, ScheduledStart, lateness, new_id
+from fmx_restart.adapters.scheduled_events import DEFAULT_ZONE, ScheduleRecord, zone_named
+from fmx_restart.adapters.site_config import site_settings
+from fmx_restart.console.columns import columns
+from fmx_restart.console.machine_lines import answer_line
+from fmx_restart.console.restart_command import restart_command
+from fmx_restart.console.say import put, say
+from fmx_restart.current_bench import journal_folder
+from fmx_restart.engine.errors import BenchBusy, WrongEnvironment
+from fmx_restart.engine.format import span
+from fmx_restart.engine.options import Options
+from fmx_restart.engine.start_time import InvalidStartTime, StartTime, parse, shown
+
+HEAD = ("ID", "STARTS", "WHAT", "BY", "SITE")
+NONE = "No restart of this bench is scheduled."
+#: Options that are typed for the moment, or may run any program: field, what it must be, and the option
+NOT_LATER = (
+	("nginx", False, "--nginx"),
+	("old_web_timeout", Options().old_web_timeout, "--old-web-timeout"),
+)
+
+
+def schedule(wanted: Options, at: str, repeat: str, as_json: bool) -> None:
+	"""Write it down, and say when it starts and how to cancel it. Raises WrongEnvironment; nothing is changed then."""
+	refuse_not_later(wanted)
+	site = starting_site()
+	record, fault = record_of(site)
+	when = start_time(at, repeat, record, fault, site)
+	options = replace(wanted, origin="schedule", report_every=Options().report_every, start_stopped_web=False)
+	start = ScheduledStart(new_id(), site, wanted.requested_by, "terminal", when, options)
+	store = Schedule(journal_folder())
+	with store.locked():
+		if sum(not other.is_over for other in store.all()) >= MOST:
+			raise WrongEnvironment(
+				f"{MOST} starts are scheduled, and no more are taken. Nothing was changed.",
+				hint="Cancel one: bench safe-restart scheduled --cancel ID",
+			)
+		store.write(start)
+	lines = told(start, record)
+	if as_json:
+		put(answer_line(lines[0], {"scheduled": entry(start)}))
+	else:
+		say("\n".join(lines))
+
+
+def refuse_not_later(wanted: Options) -> None:
+	"""Raises WrongEnvironment for an option that a scheduled start cannot have."""
+	typed = [option for field, usual, option in NOT_LATER if getattr(wanted, field) != usual]
+	typed += ["--migrate-command"] if wanted.migration and wanted.migration.command else []
+	if typed:
+		raise WrongEnvironment(
+			f"{typed[0]} cannot be scheduled. Nothing was changed.",
+			hint="Leave it out, or let cron type the command: docs/schedule.md has an example.",
+		)
+
+
+def starting_site() -> str:
+	"""The control site whose scheduler starts it: the default site before others. Raises WrongEnvironment where none is."""
+	rule, default = read_rule(), read_config().get("default_site")
+	if not rule.control:
+		raise WrongEnvironment(
+			"No control site could start it: a scheduled start needs the scheduler of a site that commands the bench."
+			" Nothing was changed.",
+			hint=rule.advice or "Install the app on a site: bench --site SITE install-app fmx_restart",
+		)
+	return default if default in rule.control else min(rule.control)
+
+
+def record_of(site: str) -> tuple[ScheduleRecord | None, str]:
+	"""What the site's database says of its zone and its scheduler, or why it says nothing."""
+	database = look_at_database(site, site_settings(Path(bench_path()), site))
+	return database.schedule, database.fault or "its tables cannot be read"
+
+
+def start_time(at: str, repeat: str, record: ScheduleRecord | None, fault: str, site: str) -> StartTime:
+	"""Raises WrongEnvironment. A zone that was typed needs no database."""
+	zone = (record.time_zone or DEFAULT_ZONE) if record else ""
+	unknown: list[str] = []
+
+	def zone_of(name: str) -> Any:
+		if not name:
+			unknown.append(name)
+			return None
+		return zone_named(name)
+
+	try:
+		return parse(at, repeat, time.time(), zone, zone_of)
+	except InvalidStartTime as error:
+		if unknown:
+			raise WrongEnvironment(
+				f"The time zone of {site} is not known: {fault}. Nothing was changed.",
+				hint='Write the zone behind the time, e.g. --at "22:00 Europe/Berlin".',
+			) from error
+		raise WrongEnvironment(f"{error} Nothing was changed.", hint="bench safe-restart --help") from error
+
+
+def told(start: ScheduledStart, record: ScheduleRecord | None) -> list[str]:
+	"""When it starts, what has to be so until then, and how to cancel it."""
+	late = span(lateness(read_config()))
+	lines = [
+		f"Scheduled as {start.id}: {restart_command(start.options)}",
+		f"It starts on {text_of(start)}, in {span(max(0.0, start.when.at - time.time()))}; up to {late} later, as the"
+		f" scheduler of {start.site} looks no more often.",
+	]
+	if record and not record.is_enabled:
+		lines.append(f"Warning: that scheduler is off. Type: bench --site {start.site} enable-scheduler")
+	return [*lines, f"Cancel it: bench safe-restart scheduled --cancel {start.id}"]
+
+
+def text_of(start: ScheduledStart) -> str:
+	"""Day, time, zone, and how often."""
+	return shown(start.when, zone_named(start.when.zone))
+
+
+def show(cancel: str | None, as_json: bool) -> None:
+	"""`bench safe-restart scheduled`. Raises WrongEnvironment."""
+	store = Schedule(journal_folder())
+	if cancel:
+		remove(store, cancel, as_json)
+		return
+	starts, unreadable = store.all(), store.unreadable()
+	if as_json:
+		answer = {"scheduled": [entry(start) for start in starts], "unreadable": unreadable}
+		put(answer_line(NONE if not starts else f"{len(starts)} scheduled.", answer))
+	else:
+		say("\n".join(lines_of(starts, unreadable)))
+
+
+def lines_of(starts: list[ScheduledStart], unreadable: dict[str, str]) -> list[str]:
+	"""A table, and below it what was not started and why."""
+	waiting = [start for start in starts if not start.is_over]
+	lines = list(columns(HEAD, map(row, waiting))) if waiting else [NONE]
+	for start in starts:
+		if start.last and start.last.reason:
+			lines.append(
+				f"{start.id} was not started at its last time ({start.last.operation}): {start.last.reason}"
+			)
+	lines += [f"{name} cannot be used, and starts nothing: {fault}" for name, fault in unreadable.items()]
+	return lines
+
+
+def row(start: ScheduledStart) -> tuple[str, ...]:
+	"""One start as a table's cells."""
+	what = restart_command(start.options).removeprefix("bench safe-restart").strip() or "fast"
+	return (start.id, text_of(start), what, start.options.requested_by, start.site)
+
+
+def entry(start: ScheduledStart) -> dict[str, Any]:
+	"""For programs, as the API has it."""
+	last = start.last
+	return {
+		"id": start.id,
+		"site": start.site,
+		"at": start.when.at,
+		"until": start.when.until,
+		"text": text_of(start),
+		"zone": start.when.zone,
+		"repeat": start.when.repeat,
+		"command": restart_command(start.options),
+		"requested_by": start.options.requested_by,
+		"is_over": start.is_over,
+		"last": last and {"at": last.at, "operation": last.operation, "reason": last.reason},
+	}
+
+
+def remove(store: Schedule, id: str, as_json: bool) -> None:
+	"""Cancel it. Raises WrongEnvironment where there is none, BenchBusy where it is being started."""
+	with store.locked():
+		start = store.find(id)
+		if start is None:
+			raise WrongEnvironment(
+				f"There is no scheduled start {id!r}. Nothing was changed.",
+				hint="bench safe-restart scheduled",
+			)
+		if start.starting:
+			raise BenchBusy(
+				f"{id} is being started, as operation {start.starting}.",
+				hint="Stop it: bench safe-restart cancel",
+			)
+		store.remove(id)
+	text = f"Cancelled {id}: it will not be started."
+	if as_json:
+		put(answer_line(text, {"cancelled": id}))
+	else:
+		click.echo(text)

@@ -1,0 +1,132 @@
+"""`bench safe-restart --at` and `scheduled`, on a bench's folder whose database does not answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import unittest
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from fmx_restart.adapters.control_sites import MARK
+from fmx_restart.adapters.schedule import Schedule
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.checks.schedule import scheduled_start
+from fmx_restart.tests.commands.test_subcommands import bench_group
+
+SITE = "a.example.com"
+WRONG_USAGE, WRONG_ENVIRONMENT = 2, 7  # exit codes
+LATER = (datetime.now(timezone.utc) + timedelta(days=2)).strftime("%Y-%m-%d 22:00 UTC")
+
+
+class TestAt(unittest.TestCase):
+	def setUp(self) -> None:
+		folder = tempfile.TemporaryDirectory(prefix="fmx-at-")
+		self.addCleanup(folder.cleanup)
+		self.addCleanup(os.chdir, Path.cwd())
+		self.bench = Path(folder.name)
+		for name in (f"sites/{SITE}", "apps", "config", "logs"):
+			(self.bench / name).mkdir(parents=True)
+		site = self.bench / "sites" / SITE
+		settings = {"db_name": "x", "db_password": "y", "db_socket": str(self.bench / "no.sock")}
+		(site / "site_config.json").write_text(json.dumps(settings))
+		(site / MARK).touch()
+		(self.bench / "sites" / "common_site_config.json").write_text("{}")
+		(self.bench / "sites" / "apps.txt").touch()
+		os.chdir(self.bench / "sites")
+		self.schedule = Schedule(self.bench / "logs" / "fmx_restart")
+
+	def command(self, *words: str) -> Result:
+		runner = CliRunner(env={"FRAPPE_BENCH_ROOT": str(self.bench)})
+		return runner.invoke(bench_group(), ["frappe", "safe-restart", *words], prog_name="bench")
+
+	def done(self, *words: str) -> str:
+		done = self.command(*words)
+		self.assertEqual(done.exit_code, 0, f"{done.output} {done.exception!r}")
+		return " ".join(done.output.split())
+
+	def refused(self, *words: str, code: int = WRONG_ENVIRONMENT) -> str:
+		done = self.command(*words)
+		self.assertEqual(done.exit_code, code, f"{done.output} {done.exception!r}")
+		self.assertEqual(self.schedule.all(), [])
+		self.assertFalse(list(self.bench.glob("logs/fmx_restart/*.json*")))
+		return " ".join(done.output.split())
+
+	def test_it_is_written_down_and_nothing_begins(self):
+		text = self.done(
+			"--wait-workers", "--wait-workers-timeout", "900", "--at", LATER, "--repeat", "weekly"
+		)
+		(start,) = self.schedule.all()
+		self.assertIn(
+			f"Scheduled as {start.id}: bench safe-restart --wait-workers --wait-workers-timeout=900 It", text
+		)
+		self.assertIn("22:00 UTC, weekly", text)
+		self.assertIn("up to 5 min later", text)
+		self.assertEqual((start.site, start.asked_from, start.options.origin), (SITE, "terminal", "schedule"))
+		self.assertEqual(start.options.drain_timeout, 900.0)
+		self.assertIn("@", start.options.requested_by)
+		self.assertEqual(list(self.schedule.folder.glob("*.jsonl")), [])
+		# and it is shown, also to programs
+		shown = self.done("scheduled")
+		self.assertRegex(shown, rf"{start.id} .* --wait-workers-timeout=900 .* {SITE}")
+		(entry,) = json.loads(self.done("scheduled", "--json"))["scheduled"]
+		self.assertEqual((entry["id"], entry["zone"], entry["last"]), (start.id, "UTC", None))
+		# and cancelled, once
+		self.assertIn("it will not be started", self.done("scheduled", "--cancel", start.id))
+		self.assertEqual(self.schedule.all(), [])
+		self.assertIn("There is no scheduled start", self.refused("scheduled", "--cancel", start.id))
+		self.assertIn("No restart of this bench is scheduled", self.done("scheduled"))
+
+	def test_a_time_that_cannot_be_is_refused_and_nothing_changed(self):
+		for at, reason in {
+			"": "is not a time",
+			"soon": "is not a time",
+			"2020-01-01 22:00 UTC": "has passed",
+			"25:00 UTC": "No clock shows 25:00",
+			"22:00 Nowhere/Land": "is not a time zone",
+			"22:00": f"The time zone of {SITE} is not known",
+		}.items():
+			with self.subTest(at):
+				text = self.refused("--wait-workers", "--at", at)
+				self.assertIn(reason, text)
+				self.assertIn("Nothing was changed", text)
+
+	def test_options_that_would_do_nothing_are_refused(self):
+		self.refused("--repeat", "weekly", code=WRONG_USAGE)
+		self.refused("--dry-run", "--at", LATER, code=WRONG_USAGE)
+		self.refused("--status", "--at", LATER, code=WRONG_USAGE)
+		self.refused("--at", LATER, "--repeat", "hourly", code=WRONG_USAGE)
+
+	def test_what_may_run_any_program_is_typed_and_not_scheduled(self):
+		self.assertIn("--nginx cannot be scheduled", self.refused("--nginx", "--at", LATER))
+		text = self.refused("--migrate", "--migrate-command", "id", "--site", SITE, "--at", LATER)
+		self.assertIn("--migrate-command cannot be scheduled", text)
+
+	def test_without_a_site_that_commands_the_bench_nobody_would_start_it(self):
+		(self.bench / "sites" / SITE / MARK).unlink()
+		self.assertIn("No control site could start it", self.refused("--at", LATER))
+
+	def test_the_doctor_tells_of_one_that_nothing_has_started_and_of_one_that_cannot_be_read(self):
+		self.done("--at", LATER)
+		(path,) = self.schedule.folder.glob("*.schedule.json")
+		self.assertEqual(list(self.findings()), [])
+		value = json.loads(path.read_text())
+		value["when"] |= {"at": 1.0, "until": 2.0}
+		path.write_text(json.dumps(value))
+		(finding,) = self.findings()
+		self.assertIn("nothing has looked since", finding.text)
+		self.assertIn(f"scheduled --cancel {value['id']}", finding.remedy)
+		path.write_text("{")
+		(finding,) = self.findings()
+		self.assertIn("cannot be used, so it starts nothing", finding.text)
+		self.assertIn("cannot be used", self.done("scheduled"))
+
+	def findings(self) -> list:
+		return list(scheduled_start(BenchView(str(self.bench), "a-bench", None)))
+
+
+if __name__ == "__main__":
+	unittest.main()
