@@ -13,7 +13,7 @@ from fmx_restart.adapters.redis_queue.requests import LaunchTicket
 from fmx_restart.current_bench import frappe_is_imported, identity
 from fmx_restart.wiring import queue_connection
 
-CATCH_UP = "fmx_restart.desk.sync.catch_up"
+RECORD = "fmx_restart.desk.ended.record"
 
 
 def announce(operation: str, site: str | None) -> None:
@@ -26,21 +26,21 @@ def announce(operation: str, site: str | None) -> None:
 		LaunchTicket(queue_connection(), identity(read_config())[0]).give_back(operation)
 	if frappe_is_imported():
 		with suppress(OSError):
-			enqueue_aside(site)
+			enqueue_aside(operation, site)
 
 
-def enqueue_aside(site: str | None) -> None:
+def enqueue_aside(operation: str, site: str | None) -> None:
 	"""In a child that nobody waits for: Frappe takes its time to initialise, and a person waits for the end of the command."""
 	if fork() == 0:
 		try:
 			be_alone()
-			enqueue(site)
+			enqueue(operation, site)
 		finally:
 			os._exit(0)
 
 
-def enqueue(site: str | None) -> None:
-	"""The job that writes the row, where Frappe can be used and the site has the app."""
+def enqueue(operation: str, site: str | None) -> None:
+	"""The job that writes the row and tells who asked, where Frappe can be used and the site has the app: before others."""
 	if not wiring.is_there():
 		return
 	chosen = site or read_config().get("default_site") or sites()[0]
@@ -49,4 +49,11 @@ def enqueue(site: str | None) -> None:
 	import frappe
 
 	frappe.init(site=chosen, force=True)
-	frappe.enqueue(CATCH_UP, queue="short", job_id="fmx_restart_record", deduplicate=True)
+	frappe.enqueue(
+		RECORD,
+		queue="short",
+		job_id=f"fmx_restart_record:{operation}",
+		deduplicate=True,
+		at_front=True,
+		operation=operation,
+	)

@@ -256,9 +256,11 @@ def ended_per_minute(
 OWN_METHODS = frozenset(
 	{
 		"fmx_restart.desk.daily.run",
+		"fmx_restart.desk.ended.record",
 		"fmx_restart.desk.sync.catch_up",
 		"fmx_restart.desk.launch.launch",
 		"fmx_restart.desk.samples.tick",
+		"fmx_restart.desk.schedule.tick",
 		"fmx_restart.recover.recover_unfinished",
 		# their former paths: they wait in Redis, and stand in Scheduled Job Types, until a site is migrated
 		"fmx_restart.doctor.daily.run",

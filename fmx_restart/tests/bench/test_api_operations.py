@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -11,6 +12,7 @@ import psutil
 
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.http_client import Client, clients
+from fmx_restart.tests.bench.site_process import on_site
 from fmx_restart.tests.bench.support import BenchTestCase
 
 PATIENCE = 120.0  # seconds for anything on a busy machine
@@ -68,7 +70,9 @@ class TestDone(ApiTestCase):
 	def setUpClass(cls) -> None:
 		super().setUpClass()
 		cls.before = cls.pids()
-		# Given a job that runs, of which nobody knows how long it usually takes, and a free worker for short jobs
+		# Given a site that tells ends, which is off by default
+		cls.set_config(fmx_restart_notify_end=1)
+		# And a job that runs, of which nobody knows how long it usually takes, and a free worker for short jobs
 		for known in list(cls.redis.scan_iter("rq:finished:*", 1000)):
 			cls.redis.delete(known)
 		cls.held = cls.jobs.hold("long", secret=SECRET)
@@ -95,7 +99,31 @@ class TestDone(ApiTestCase):
 					cls.held.let_go()
 			time.sleep(0.05)
 		cls.after = cls.pids()
+		cls.ended_at = cls.heard[-1]["time"]
+		cls.told = eventually(
+			lambda: on_site(cls.bench, "notifications", operation=cls.name),
+			"who asked was told",
+			deadline=PATIENCE,
+		)
 		cls.told_row = json.loads(cls.client.resource("GET", cls.name).text)["data"]
+
+	@classmethod
+	def set_config(cls, **values: object) -> None:
+		"""In the common configuration, until the class is over."""
+		path = cls.bench.sites_path / "common_site_config.json"
+		found = path.read_text()
+		cls.addClassCleanup(path.write_text, found)
+		path.write_text(json.dumps({**json.loads(found), **values}))
+
+	def test_who_asked_is_told_its_end_once_within_two_seconds(self):
+		(told,) = self.told
+		self.assertEqual(told["for_user"], "fmx-operator@example.com")
+		self.assertIn("Done in", told["subject"])
+		took = told["at"] - self.ended_at
+		self.assertLess(took, 2.0 if os.getloadavg()[0] < 4 else 10.0)
+		# And once, also where the job runs again; Administrator, too
+		on_site(self.bench, "record_end", operation=self.name, user="fmx-operator@example.com")
+		self.assertEqual(len(on_site(self.bench, "notifications", operation=self.name)), 1)
 
 	def test_nothing_of_ours_stays_in_redis_and_the_next_one_need_not_wait(self):
 		eventually(lambda: not self.keys_of_ours(), "its ticket was given back", deadline=20)
@@ -197,6 +225,12 @@ class TestStopped(ApiTestCase):
 		self.assertEqual((told["status"], told["exit_code"], told["succeeded"]), ("Cancelled", 130, False))
 		self.assertIn("fmx-operator@example.com", told["reason"])
 		self.assert_nothing_restarted(before)
+		# And nobody is notified of it, until that is switched on; then Administrator is, too
+		self.assertEqual(on_site(self.bench, "notifications", operation=operation), [])
+		on_site(self.bench, "record_end", operation=operation, user="Administrator", is_on=True)
+		(note,) = on_site(self.bench, "notifications", operation=operation)
+		self.assertEqual(note["for_user"], "Administrator")
+		self.assertIn("Cancelled", note["subject"])
 		# And what is over cannot be asked for anything
 		self.assertEqual(self.client.post("force", operation=operation).status, 417)
 
