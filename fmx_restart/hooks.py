@@ -22,8 +22,9 @@ permission_query_conditions = dict.fromkeys(
 	"fmx_restart.desk.access.query_conditions",
 )
 
-#: On every page of Desk: what the search field finds. The rest is loaded on our own pages
-app_include_js = ["fmx_restart_desk.bundle.js"]
+#: On every page of Desk: what the search field finds; and what says that web pauses, and lets reads wait meanwhile
+#: (docs/web.md). The rest is loaded on our own pages
+app_include_js = ["fmx_restart_desk.bundle.js", "fmx_restart_pause.bundle.js"]
 
 before_request = "fmx_restart.desk.before_request.prepare"
 extend_bootinfo = "fmx_restart.desk.vocabulary.extend_boot"

@@ -31,7 +31,7 @@ from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.absent import AbsentManager
 from fmx_restart.adapters.managers.discovery import find_manager
 from fmx_restart.adapters.migrations import BenchMigrations
-from fmx_restart.adapters.realtime import KeptMessages
+from fmx_restart.adapters.realtime import KeptMessages, PauseNotices
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
 from fmx_restart.adapters.redis_queue.keys import lock_key
@@ -64,6 +64,7 @@ from fmx_restart.engine.ports import (
 	Bench,
 	Job,
 	Look,
+	NoNotices,
 	NoRealtime,
 	NoRequests,
 	Processes,
@@ -265,6 +266,7 @@ def this_bench(
 		health=Unexamined() if recovers else BackgroundExamination(examine),
 		requests=NoRequests() if recovers else RedisRequests(connection, id, operation),
 		code=CodeOnDisk(apps),
+		notices=NoNotices() if recovers else PauseNotices(connection, sites(), config),
 		realtime=NoRealtime() if recovers else KeptMessages(connection, sites(), config, monotonic),
 		others=OthersAtWork(journals_of(path), operation),
 		nginx=NginxHere(),

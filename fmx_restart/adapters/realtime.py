@@ -25,6 +25,51 @@ JOINS = 0.5  # seconds that a browser takes to say who it is and to join its roo
 LOOK_AT_CLIENTS = 0.05  # seconds; a look takes the kernel some milliseconds
 
 
+PAUSE = "fmx_restart_pause"  # the event; public/js/fmx_restart_pause.bundle.js hears it
+NOTICES = "fmx_restart_pause_notices"  # in common_site_config.json; false: nobody is told
+EVERYBODY = "all"  # Frappe's room of a site's Desk users (frappe.realtime.get_site_room)
+
+
+class PauseNotices:
+	"""
+	Published as Frappe does it, without Frappe. As its web and workers publish, too, unless the bench has a user of its own
+	in Redis: such a user may write to no channel, and then nobody is told.
+	"""
+
+	def __init__(self, connection: Redis, sites: Collection[str], config: Mapping) -> None:
+		self._connection, self._sites = connection, sorted(sites)
+		self._is_on = are_notices_on(config)
+		self._is_told = False
+
+	def pause(self) -> str:
+		if not self._is_on:
+			return ""
+		try:
+			with redis_border():
+				self._is_told = self._publish("pause")
+		except OperationError as error:
+			return str(error).rstrip(".")
+		return ""
+
+	def back(self) -> None:
+		if self._is_told:
+			with suppress(OperationError), redis_border():
+				self._publish("back")
+
+	def _publish(self, state: str) -> bool:
+		"""Whether socketio, or anybody, has heard it."""
+		pipe = self._connection.pipeline(transaction=False)
+		for site in self._sites:
+			message = {"event": PAUSE, "message": {"state": state}, "room": EVERYBODY, "namespace": site}
+			pipe.publish(CHANNEL, json.dumps(message))
+		return any(pipe.execute())
+
+
+def are_notices_on(config: Mapping) -> bool:
+	"""Unless someone has switched them off, in any of the ways in which Frappe's settings say no."""
+	return config.get(NOTICES, True) not in (False, 0, "0", "false", None, "")
+
+
 class KeptMessages:
 	"""
 	Only what certainly nobody has heard: from the moment when no socketio was subscribed any more until the first browser was

@@ -487,6 +487,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.NewWebAnswers: "{program}: new code answers after {seconds:.1f} s; old workers have served until now.",
 	events.LiveMessagesSent: live_messages_sent,
 	events.LiveMessagesNotKept: "what Frappe publishes for browsers while socketio restarts is lost, because {reason}.",
+	events.PauseNotAnnounced: "pages of Desk are not told of the pause, because {reason}.",
 	events.OldWebServes: old_web_serves,
 	events.StillVerifying: still_verifying,
 	events.OrphansFound: orphans_found,

@@ -10,6 +10,8 @@ from typing import Any
 import frappe
 from frappe import _
 
+from fmx_restart.adapters.bench import read_config
+from fmx_restart.adapters.realtime import are_notices_on
 from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.desk.access import MANAGER, OPERATOR, for_desk
 from fmx_restart.desk.consequences import at_the_deadline, if_forced
@@ -40,7 +42,8 @@ WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing", "hold_we
 
 
 def extend_boot(bootinfo: frappe._dict) -> None:
-	"""For hooks.py: frappe.boot.fmx_restart, only for people who may see operations."""
+	"""For hooks.py: frappe.boot.fmx_restart, only for people who may see operations; and whether pauses are shown, for all."""
+	bootinfo.fmx_restart_pause = are_notices_on(read_config())
 	if {MANAGER, OPERATOR} & set(frappe.get_roles()):
 		bootinfo.fmx_restart = {
 			"access": for_desk(),

@@ -54,6 +54,7 @@ class InMemoryBench:
 		self.web.settings = self.settings
 		self.nginx = InMemoryNginx(self.clock)
 		self.code, self.realtime = InMemoryCode(self.clock), InMemoryRealtime(self.clock)
+		self.notices = InMemoryNotices(self.processes)
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)
@@ -76,6 +77,7 @@ class InMemoryBench:
 			settings=self.settings,
 			code=self.code,
 			realtime=self.realtime,
+			notices=self.notices,
 			requests=self.requests,
 			nginx=self.nginx,
 		)
@@ -195,6 +197,25 @@ class InMemoryCode:
 
 	def _is_past(self, seconds: float) -> bool:
 		return self._began is not None and self._clock.now() - self._began >= seconds
+
+
+class InMemoryNotices:
+	"""What pages of Desk were told, and whether web ran then."""
+
+	def __init__(self, processes: InMemoryProcesses) -> None:
+		self.told: list[tuple[str, bool]] = []
+		self.refusal = ""
+		self._processes = processes
+
+	def pause(self) -> str:
+		self._note("pause")
+		return self.refusal
+
+	def back(self) -> None:
+		self._note("back")
+
+	def _note(self, state: str) -> None:
+		self.told.append((state, self._processes["web"].state is ProcessState.RUNNING))
 
 
 class InMemoryRealtime:

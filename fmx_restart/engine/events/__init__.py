@@ -53,6 +53,7 @@ from fmx_restart.engine.events.processes import NginxNotReloaded as NginxNotRelo
 from fmx_restart.engine.events.processes import NginxReloaded as NginxReloaded
 from fmx_restart.engine.events.processes import OldWebServes as OldWebServes
 from fmx_restart.engine.events.processes import OrphansFound as OrphansFound
+from fmx_restart.engine.events.processes import PauseNotAnnounced as PauseNotAnnounced
 from fmx_restart.engine.events.processes import ProcessDown as ProcessDown
 from fmx_restart.engine.events.processes import ProcessFailed as ProcessFailed
 from fmx_restart.engine.events.processes import ProcessRetried as ProcessRetried

@@ -194,6 +194,15 @@ class WebRequestsServed(Event):
 
 
 @frozen
+class PauseNotAnnounced(Event):
+	"""Pages of Desk are not told that web is about to stop; `reason` goes on after "because"."""
+
+	level = Level.NOTE
+
+	reason: str
+
+
+@frozen
 class WebRequestsFail(Event):
 	"""Requests that were to wait for this program do not any more."""
 

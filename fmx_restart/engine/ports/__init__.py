@@ -47,7 +47,9 @@ from fmx_restart.engine.ports.queue import UnreadableRecords as UnreadableRecord
 from fmx_restart.engine.ports.queue import Worker as Worker
 from fmx_restart.engine.ports.queue import WorkerState as WorkerState
 from fmx_restart.engine.ports.realtime import LiveMessages as LiveMessages
+from fmx_restart.engine.ports.realtime import NoNotices as NoNotices
 from fmx_restart.engine.ports.realtime import NoRealtime as NoRealtime
+from fmx_restart.engine.ports.realtime import Notices as Notices
 from fmx_restart.engine.ports.realtime import Realtime as Realtime
 from fmx_restart.engine.ports.sites import Code as Code
 from fmx_restart.engine.ports.sites import CodeFault as CodeFault

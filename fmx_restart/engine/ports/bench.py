@@ -13,7 +13,7 @@ from fmx_restart.engine.ports.managers import ProcessManagers
 from fmx_restart.engine.ports.nginx import Nginx, NoNginx
 from fmx_restart.engine.ports.processes import HostProcess
 from fmx_restart.engine.ports.queue import Fence, Lease, Look, NoRequests, Queue, Requests, Worker
-from fmx_restart.engine.ports.realtime import NoRealtime, Realtime
+from fmx_restart.engine.ports.realtime import NoNotices, NoRealtime, Notices, Realtime
 from fmx_restart.engine.ports.sites import Code, Migrations, NoSettings, SiteSettings, UncheckedCode, Web
 from fmx_restart.engine.waiting import Clock
 
@@ -158,6 +158,7 @@ class Bench:
 	health: Health = field(default_factory=Unexamined)
 	code: Code = field(default_factory=UncheckedCode)
 	realtime: Realtime = field(default_factory=NoRealtime)
+	notices: Notices = field(default_factory=NoNotices)
 	others: OtherOperations = field(default_factory=NoOtherOperations)
 	nginx: Nginx = field(default_factory=NoNginx)
 	advisor: Advisor = field(default_factory=NoAdvisor)

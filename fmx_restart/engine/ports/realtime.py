@@ -35,6 +35,26 @@ class Realtime(Protocol):
 		"""Keep nothing any more. Does nothing where that is so already."""
 
 
+class Notices(Protocol):
+	"""What every open page of Desk is told, on all sites of the bench. No call raises, or takes long."""
+
+	def pause(self) -> str:
+		"""Web is about to stop, and requests will fail for a moment. Returns why nobody can be told; empty where they are."""
+
+	def back(self) -> None:
+		"""Web answers again."""
+
+
+class NoNotices:
+	"""Where nobody is told."""
+
+	def pause(self) -> str:
+		return ""
+
+	def back(self) -> None:
+		pass
+
+
 class NoRealtime:
 	"""Where live messages are not kept: those that are published while socketio is away are lost."""
 

@@ -36,6 +36,7 @@ class Companions:
 		if not self.waiting and not self.is_settled:
 			self.is_settled = self.realtime.is_settled()
 		if self.waiting and self._is_web_back():
+			self.operation.bench.notices.back()
 			if any(replacement.old.kind is ProcessKind.SOCKETIO for replacement in self.waiting):
 				self.realtime.keep()
 			for replacement in self.waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Look, Process, ProcessKind, ProcessState, Worker, WorkerState
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, give_orders
@@ -87,11 +88,19 @@ def make_in_turn(operation: Operation, processes: Iterable[Process], *, has_web:
 	for process in processes:
 		waits = has_web and process.kind is ProcessKind.SOCKETIO
 		(later if waits else held if hold_requests(operation, process) else now).append(process)
+	if any(process.kind is ProcessKind.WEB and process.state is ProcessState.RUNNING for process in now):
+		announce_pause(operation)
 	return [
 		*make_replacements(operation, held, keeps_down=True),
 		*make_replacements(operation, now),
 		*make_replacements(operation, later, waits=True),
 	]
+
+
+def announce_pause(operation: Operation) -> None:
+	"""Only where it will be seen: old web does not linger, and requests do not wait."""
+	if refusal := operation.bench.notices.pause():
+		operation.emit(events.PauseNotAnnounced(refusal))
 
 
 def wait_until_down(

@@ -6,7 +6,15 @@ import json
 import socket
 import unittest
 
-from fmx_restart.adapters.realtime import CHANNEL, CLIENTS_RETURN, LISTENS_AGAIN, MOST, KeptMessages
+from fmx_restart.adapters.realtime import (
+	CHANNEL,
+	CLIENTS_RETURN,
+	LISTENS_AGAIN,
+	MOST,
+	PAUSE,
+	KeptMessages,
+	PauseNotices,
+)
 from fmx_restart.engine.ports import LiveMessages
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
@@ -244,6 +252,51 @@ class TestNotKept(RealtimeCase):
 		kept.end()
 		eventually(lambda: self.admin.pubsub_numsub(CHANNEL)[0][1] == 1, "only socketio is subscribed")
 		self.assertTrue(kept.is_settled())
+
+
+class TestNotices(RealtimeCase):
+	"""What pages of Desk hear before web stops, and when it is back."""
+
+	def notices(self, user: tuple[str, ...] = (), **config) -> PauseNotices:
+		connection = self.server.connection(*user)
+		self.addCleanup(connection.close)
+		return PauseNotices(connection, [SITE, "shop.example.com"], config)
+
+	def told(self) -> list[tuple[str, str, str]]:
+		messages = [message for message in self.old.messages() if message["event"] == PAUSE]
+		return [(told["namespace"], told["room"], told["message"]["state"]) for told in messages]
+
+	def test_every_desk_user_of_each_site_is_told_and_nobody_else(self):
+		notices = self.notices()
+		self.assertEqual(notices.pause(), "")
+		sites = (SITE, "shop.example.com")
+		self.assertEqual(self.told(), [(site, "all", "pause") for site in sites])
+		notices.back()
+		self.assertEqual(self.told()[2:], [(site, "all", "back") for site in sites])
+
+	def test_where_it_is_switched_off_nothing_is_published(self):
+		for off in (False, 0, "0", None, "false"):
+			notices = self.notices(fmx_restart_pause_notices=off)
+			self.assertEqual(notices.pause(), "")
+			notices.back()
+		self.assertEqual(self.told(), [])
+
+	def test_what_redis_refuses_is_told_and_no_end_is_announced(self):
+		self.admin.execute_command(
+			"ACL", "SETUSER", "mute", "reset", "on", ">secret", "resetchannels", "+@all", "~*"
+		)
+		notices = self.notices(("mute", "secret"))
+		reason = notices.pause()
+		self.assertIn("Redis refuses", reason)
+		self.assertNotIn("secret", reason)
+		notices.back()
+		self.assertEqual(self.told(), [])
+
+	def test_a_redis_that_is_away_is_told(self):
+		notices = self.notices()
+		self.server.stop()
+		self.addCleanup(self.server.start)
+		self.assertTrue(notices.pause())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,24 @@ LISTEN = """(event) => {
 	socket.on("connect", () => (window.connectedAt = Date.now() / 1000));
 	frappe.realtime.on(event, (message) => window.heard.push(message.number));
 }"""
+#: Someone looks and acts while web is away: a read of the closed list, once, and again and again what is no read of it
+CLICK = """() => {
+	Object.assign(window, { alerts: [], counts: [], states: [] });
+	const show = frappe.show_alert;
+	frappe.show_alert = (alert, ...others) => {
+		window.alerts.push(alert.message || alert);
+		return show(alert, ...others);
+	};
+	frappe.realtime.on("fmx_restart_pause", ({ state }) => {
+		window.states.push(state);
+		if (state !== "pause") {
+			clearInterval(window.clicks);
+			return;
+		}
+		frappe.call("frappe.client.get_count", { doctype: "User" }).then(({ message }) => window.counts.push(message));
+		window.clicks = setInterval(() => frappe.call({ method: "frappe.ping", error: () => {} }), 250);
+	});
+}"""
 CONNECTED = "() => frappe.realtime.socket.connected"
 RECONNECTS = 30.0  # seconds; Frappe's page tries three times, and then no more
 #: Seconds after socketio has gone, and before the browser is back, in which what is published may be lost: the operation looks
@@ -29,6 +47,7 @@ class TestLiveMessages(DeskTestCase):
 		self.desk.open("restart-operation", LIST)
 		eventually(lambda: page.evaluate(CONNECTED), "it is connected", deadline=RECONNECTS)
 		page.evaluate(LISTEN, EVENT)
+		page.evaluate(CLICK)
 		site, end = SiteProcess(self.bench), self.folder / "end"
 		self.addCleanup(site.close)
 		self.addCleanup(end.touch)
@@ -39,6 +58,7 @@ class TestLiveMessages(DeskTestCase):
 		self.assertEqual(done.code, 0, done.text)
 		# Then the page is connected anew, by itself, and hears what is published now
 		back = eventually(lambda: page.evaluate("window.connectedAt"), "it is back", deadline=RECONNECTS)
+		self.look_at_the_pause()
 		known = max(self.heard())
 		eventually(lambda: max(self.heard()) > known, "the page hears it again", deadline=RECONNECTS)
 		end.touch()
@@ -48,6 +68,20 @@ class TestLiveMessages(DeskTestCase):
 		first, last = min(unheard.values()) + BORDER, back - BORDER
 		lost = [number for number, at in unheard.items() if first < at < last and not heard[number]]
 		self.assertEqual((lost, [number for number, times in heard.items() if times > 1]), ([], []))
+
+	def look_at_the_pause(self) -> None:
+		"""It was told, what was asked meanwhile has come, and Frappe's dialog has not."""
+		page = self.desk.page
+		self.assertEqual(page.evaluate("window.states"), ["pause", "back"])
+		eventually(
+			lambda: page.evaluate("window.counts.length") == 1, "the read was answered", deadline=RECONNECTS
+		)
+		alerts = page.evaluate("window.alerts")
+		for text in ("pauses for a few seconds", "server is restarting", "server is back"):
+			self.assertTrue(any(text in alert for alert in alerts), (text, alerts))
+		counts = [path for _, path in self.desk.asked if path.endswith("frappe.client.get_count")]
+		self.assertEqual(len(counts), 1)
+		self.assertEqual(page.locator(".modal.show").filter(has_text="Internal Server Error").count(), 0)
 
 	def heard(self) -> list[int]:
 		return self.desk.page.evaluate("window.heard")

@@ -62,6 +62,29 @@ class TestWebIsFirst(LingerCase):
 		self.assertIn("bench safe-restart setup web", sentence(told))
 		self.assertEqual(run.of(events.NewWebAnswers), [])
 
+	def test_pages_of_desk_are_told_of_a_pause_only_where_there_is_one(self):
+		for strategy in Strategy:
+			self.setUp()
+			self.run_with(strategy).go()
+			self.assertEqual(self.bench.notices.told, [])
+			self.setUp()
+			self.web.web_way = WebWay(WebMethod.HOLD)
+			self.run_with(strategy).go()
+			self.assertEqual(self.bench.notices.told, [])
+			# Given web that is restarted the plain way, they are told while it still runs, and that Redis refuses is told
+			self.setUp()
+			self.web.web_way = WebWay()
+			self.bench.notices.refusal = "Redis refuses PUBLISH"
+			run = self.run_with(strategy)
+			run.go()
+			self.assertEqual(self.bench.notices.told[:1], [("pause", True)], strategy)
+			(fact,) = run.of(events.PauseNotAnnounced)
+			self.assertIn("because Redis refuses PUBLISH", sentence(fact))
+		self.setUp()
+		self.web.web_way = WebWay()
+		self.run_with(web=False).go()
+		self.assertEqual(self.bench.notices.told, [])
+
 	def test_a_program_that_ends_while_it_still_starts_is_never_stopped_as_old_workers_serve_in_its_place(
 		self,
 	):

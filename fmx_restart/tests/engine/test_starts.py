@@ -296,6 +296,7 @@ class TestSocketio(StartsCase):
 		answer = self.bench.web.fault
 		self.bench.web.fault = lambda family: up_at.append(self.clock.now()) or answer(family)
 		self.assertLess(self.stopped_at(), up_at[0] + 0.5)
+		self.assertEqual(self.bench.notices.told, [("pause", True), ("back", True)])
 
 	def test_it_has_proved_itself_once_it_hears_what_is_published(self):
 		def seconds(hears_after: float) -> float:
