@@ -22,6 +22,7 @@ from fmx_restart.console.say import put, say
 from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine.errors import BenchBusy, WrongEnvironment
 from fmx_restart.engine.format import span
+from fmx_restart.engine.identity import new_operation_id
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.start_time import InvalidStartTime, StartTime, parse, shown
 
@@ -42,6 +43,7 @@ def schedule(wanted: Options, at: str, repeat: str, as_json: bool) -> None:
 	when = start_time(at, repeat, record, fault, site)
 	options = replace(wanted, origin="schedule", report_every=Options().report_every, start_stopped_web=False)
 	start = ScheduledStart(new_id(), site, wanted.requested_by, "terminal", when, options)
+	refuse_impossible(start)
 	store = Schedule(journal_folder())
 	with store.locked():
 		if sum(not other.is_over for other in store.all()) >= MOST:
@@ -66,6 +68,16 @@ def refuse_not_later(wanted: Options) -> None:
 			f"{typed[0]} cannot be scheduled. Nothing was changed.",
 			hint="Leave it out, or let cron type the command: docs/schedule.md has an example.",
 		)
+
+
+def refuse_impossible(start: ScheduledStart) -> None:
+	"""Raises WrongEnvironment for what no order may hold, which would only be seen at its time."""
+	from fmx_restart.desk.start_order import InvalidOrder, StartOrder
+
+	try:
+		StartOrder(new_operation_id(), start.site, start.options)
+	except InvalidOrder as error:
+		raise WrongEnvironment(f"It cannot be scheduled: {error} Nothing was changed.") from error
 
 
 def starting_site() -> str:

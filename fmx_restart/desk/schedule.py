@@ -35,10 +35,12 @@ from fmx_restart.desk.start import (
 	check_key,
 	free_ticket,
 	new_order,
+	next_operation,
 	origin,
 	queued_row,
 	write_order,
 )
+from fmx_restart.desk.start_order import InvalidOrder, StartOrder
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.format import span
 from fmx_restart.engine.start_time import StartTime, following, shown
@@ -66,6 +68,7 @@ def put(asked: StartArguments, key: str) -> dict[str, Any]:
 		start = ScheduledStart(
 			new_id(), site, frappe.session.user, origin().lower(), asked.when, options, key
 		)
+		StartOrder(next_operation(), site, options)  # raises what would keep it from being started then
 		schedule.write(start)
 	return answer(start, is_new=True)
 
@@ -158,9 +161,21 @@ def tick() -> None:
 		with schedule.locked():
 			for start in schedule.all():
 				if start.site == frappe.local.site:
-					look_after(schedule, start, time.time())
-	except OperationError as error:  # Redis is away, or another tick is at it: the next one looks again
+					look_safely(schedule, start)
+	except OperationError as error:  # another tick is at it, or the folder cannot be written
 		frappe.logger("fmx_restart").warning(f"Scheduled starts were not looked at: {error}")
+
+
+def look_safely(schedule: Schedule, start: ScheduledStart) -> None:
+	"""What is wrong with one keeps no other from being started; the next tick looks again, until it is too late for it."""
+	try:
+		look_after(schedule, start, time.time())
+	except OperationError as error:  # Redis is away
+		frappe.logger("fmx_restart").warning(f"The scheduled start {start.id} was not looked at: {error}")
+	except Exception:  # noqa: BLE001 - a fault of ours, or of the database
+		frappe.db.rollback()
+		frappe.log_error(title=f"The scheduled start {start.id} could not be looked after")
+		frappe.db.commit()
 
 
 def look_after(schedule: Schedule, start: ScheduledStart, now: float) -> None:
@@ -227,7 +242,11 @@ def is_busy() -> bool:
 
 def begin(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 	"""It is noted before it is done: a tick that dies in between starts nothing twice."""
-	order = new_order(arguments_of(start))
+	try:
+		order = new_order(arguments_of(start))
+	except InvalidOrder as error:  # another version may order less
+		miss(schedule, start, str(error), now)
+		return
 	starting = replace(start, starting=order.operation)
 	schedule.write(starting)
 	try:
@@ -241,7 +260,7 @@ def begin(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 		advance(schedule, starting, Outcome(start.when.at, order.operation), now)
 
 
-def launched(start: ScheduledStart, order: start_order.StartOrder) -> str:
+def launched(start: ScheduledStart, order: StartOrder) -> str:
 	"""Launch it from this worker. Empty, or why it was not."""
 	write_order(order)
 	if free_ticket(bench.ticket(), order.operation):
@@ -277,7 +296,7 @@ def advance(schedule: Schedule, start: ScheduledStart, outcome: Outcome, now: fl
 
 def miss(schedule: Schedule, start: ScheduledStart, reason: str, now: float) -> None:
 	"""It is not started, and whoever asked learns why: by a row, a notification, the schedule itself, and the doctor."""
-	operation = start.starting or new_order(arguments_of(start)).operation
+	operation = start.starting or next_operation()
 	advance(schedule, start, Outcome(start.when.at, operation, reason), now)
 	values = {**launch.never_launched(reason), "remedy": launch.AGAIN}
 	if frappe.db.exists(rows.DOCTYPE, operation):

@@ -175,9 +175,14 @@ def taken(operation: str) -> Launched:
 
 
 def new_order(asked: StartArguments) -> StartOrder:
-	"""An order with an id that is later than every journal's."""
+	"""An order with an id of its own. Raises InvalidOrder for options that no order may have."""
+	return StartOrder(next_operation(), frappe.local.site, asked.options)
+
+
+def next_operation() -> str:
+	"""An id that is later than every journal's."""
 	last = newest(bench.journal_folder())
-	return StartOrder(new_operation_id(last.stem if last else ""), frappe.local.site, asked.options)
+	return new_operation_id(last.stem if last else "")
 
 
 def write_order(order: StartOrder) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import frappe
+from frappe import _
 from frappe.utils import now_datetime
 
 from fmx_restart.adapters.control_sites import Mode
@@ -17,6 +18,7 @@ from fmx_restart.adapters.site_config import file_lock
 from fmx_restart.desk import access, bench, rows, start_order
 from fmx_restart.desk.access import current
 from fmx_restart.desk.launch import never_launched
+from fmx_restart.desk.notify import notify
 from fmx_restart.desk.own_view import FAILURES, REMEDY
 from fmx_restart.desk.projection import JournalProjection, Row
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
@@ -68,7 +70,16 @@ def close_row(operation: str, values: rows.Row) -> bool:
 	"""The operation is over. The order of one that never began is removed with it."""
 	if values.get("failure") == rows.NEVER_LAUNCHED:
 		start_order.remove(bench.journal_folder(), operation)
-	rows.run(operation, rows.update(operation, values))
+	before = rows.update(operation, values)
+	rows.run(operation, before)
+	if before.origin == "Schedule":  # whoever scheduled it does not watch
+		notify(
+			before.user,
+			_("The scheduled restart {0} has failed").format(operation),
+			operation,
+			values["reason"],
+		)
+		frappe.db.commit()
 	return True
 
 

@@ -39,7 +39,7 @@ class TestScheduled(ApiTestCase):
 		(entry,) = self.client.get("scheduled").message["scheduled"]
 		return entry
 
-	def set_time(self, ago: float, left: float, **others: str) -> None:
+	def set_time(self, ago: float, left: float, **others: object) -> None:
 		"""Its time was `ago` seconds ago, and it may start for `left` seconds more. `others`: further fields."""
 		(path,) = self.files()
 		value = json.loads(path.read_text())
@@ -111,8 +111,11 @@ class TestScheduled(ApiTestCase):
 		self.assertTrue(ticket.take(other) and ticket.give_back(other))
 		self.set_time(ago=1, left=600, starting=new_operation_id())
 		self.assert_not_started("ended before it did")
+		options = json.loads(path.read_text())["options"]
+		self.set_time(ago=1, left=600, options={**options, "queue_limit": 1})
+		self.assert_not_started("may order")
 		# And at its time two schedulers at once start one operation
-		self.set_time(ago=1, left=600)
+		self.set_time(ago=1, left=600, options=options)
 		second = SiteProcess(self.bench)
 		self.addCleanup(second.close)
 		second.ask("run_scheduled", method=TICK)
