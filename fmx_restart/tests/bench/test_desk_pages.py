@@ -137,6 +137,9 @@ class TestPages(DeskTestCase):
 		self.desk.open("restart-operation", LIST)
 		self.desk.see(".restart-above-list .restart-verdict")
 		self.assertRegex(self.desk.text(".restart-list-when"), r"^\w+ · \d+ \w+ \d\d:\d\d$")
+		self.assertRegex(
+			self.desk.text(".restart-list .list-subject a"), r"^(Wait for running jobs|Restart now)"
+		)
 		self.assertEqual(self.desk.excess(), 0)
 		self.desk.click(LIST)
 		self.desk.see(".restart-preview .restart-facts")

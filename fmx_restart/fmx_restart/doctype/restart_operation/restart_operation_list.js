@@ -4,6 +4,7 @@
 (() => {
 	/** Columns of Frappe's own with a short title. The first three are the title, the tags and the status. */
 	const SHORT = {
+		name: __("Restart"),
 		started: `${__("Started")} (${moment.tz?.(frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || "UTC").format("z") || ""})`,
 		requested_by: __("By"),
 		jobs_waited_for: __("Waited"),
@@ -23,37 +24,39 @@
 		return migrate ? __("{0}, with migration", [label]) : label;
 	};
 	const is_over = (doc) => !["Queued", "Running"].includes(doc.status);
-	const seconds = (value) => (value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
-	const span = (value) =>
-		value < 60
-			? __("{0} s", [seconds(value)], "seconds")
-			: __("{0} min {1} s", [Math.floor(value / 60), Math.round(value) % 60], "minutes, seconds");
+	const span = (seconds) => {
+		const whole = seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds);
+		const [minutes, rest] = [Math.floor(whole / 60), whole % 60];
+		if (!minutes) {
+			return __("{0} s", [whole], "seconds");
+		}
+		return rest ? __("{0} min {1} s", [minutes, rest], "minutes, seconds") : __("{0} min", [minutes], "minutes");
+	};
 	const when = (started) => (started ? frappe.datetime.convert_to_user_tz(started, false).format("D MMM HH:mm") : "");
 	const counted = (number, colour, doc) =>
-		is_over(doc) ? `<span class="${number ? `text-${colour}` : ""}">${number || 0}</span>` : NOTHING;
+		is_over(doc) ? `<span class="${number ? `restart-is-${colour}` : ""}">${number || 0}</span>` : NOTHING;
 
 	frappe.listview_settings["Restart Operation"] = {
 		add_fields: ["status", "strategy", "phase", "migrate", "started", "web_answers", "jobs_interrupted"],
 
-		/** Nothing is lost, and yet not every job ran to its end. */
-		get_indicator(doc) {
-			return doc.status === "Done" && doc.jobs_interrupted ? [__("Done"), "orange", "status,=,Done"] : undefined;
-		},
+		/** The DocType has the colours of all others. Amber: nothing is lost, and yet not every job ran to its end. */
+		get_indicator: ({ status, jobs_interrupted }) =>
+			status === "Done" ? [__("Done"), jobs_interrupted ? "orange" : "green", "status,=,Done"] : undefined,
 
 		formatters: {
-			name: (value, df, doc) => title_of(doc),
 			started: (value) => escaped(when(value)),
 			duration: (value, df, doc) => (is_over(doc) && value ? span(value) : NOTHING),
 			requested_by: (value) => `<span title="${escaped(value)}">${escaped(value) || NOTHING}</span>`,
 			jobs_waited_for: (value, df, doc) => counted(value, "", doc),
-			jobs_interrupted: (value, df, doc) => counted(value, "warning", doc),
-			jobs_lost: (value, df, doc) => counted(value, "danger", doc),
+			jobs_interrupted: (value, df, doc) => counted(value, "note", doc),
+			jobs_lost: (value, df, doc) => counted(value, "bad", doc),
 			/** Where nobody measured it nothing is said. */
 			web_outage: (value, df, doc) => (doc.web_answers ? span(value || 0) : NOTHING),
 		},
 
 		onload(listview) {
 			set_columns(listview);
+			set_titles(listview);
 			// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
 			listview.set_primary_action = () => {
 				if (!frappe.boot.fmx_restart?.access?.may_start) {
@@ -69,21 +72,6 @@
 			listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
 			show_verdict(listview);
 			show_scheduled(listview.page);
-		},
-
-		/** After each drawing of the rows: on a phone the title, the status and the time are in two lines. */
-		refresh(listview) {
-			listview.$result.addClass("restart-list");
-			listview.$result.find(".list-row-container").each((_, row) => {
-				const name = unescape($(row).find(".list-row-checkbox").attr("data-name") || "");
-				const doc = listview.data.find((one) => one.name === name);
-				const subject = $(row).find(".list-subject");
-				subject.find(".restart-list-when").remove();
-				if (doc) {
-					const text = `${__(doc.status)} · ${when(doc.started)}`;
-					$('<span class="restart-list-when"></span>').text(text).appendTo(subject);
-				}
-			});
 		},
 	};
 
@@ -117,6 +105,25 @@
 		listview.setup_columns();
 		listview.columns = listview.columns.map((column) => with_short_label(column));
 		listview.render_header(true);
+	}
+
+	/** In place of the id what was done; on a phone, where Frappe shows one column, also the status and the time. */
+	function set_titles(listview) {
+		listview.$result.addClass("restart-list");
+		const plain = listview.get_column_html;
+		listview.get_column_html = function (column, doc) {
+			const html = plain.call(this, column, doc);
+			return column.type === "Subject" ? with_title(html, doc) : html;
+		};
+	}
+
+	function with_title(html, doc) {
+		const $column = $(`<div>${html}</div>`);
+		const $link = $column.find("a[href]").last();
+		$link.text(title_of(doc)).attr("title", doc.name);
+		const text = `${__(doc.status)} · ${when(doc.started)}`;
+		$('<span class="restart-list-when"></span>').text(text).appendTo($link);
+		return $column.html();
 	}
 
 	function with_short_label(column) {
