@@ -28,8 +28,8 @@ export function durations(charts) {
 	return {
 		labels: charts.durations.map(({ started }) => moment(started).format("D MMM HH:mm")),
 		datasets: [
-			{ name: __("Seconds in all"), values: charts.durations.map(({ duration }) => tenths(duration)) },
-			{ name: __("Seconds without an answer from web"), values: charts.durations.map(({ web_outage }) => tenths(web_outage)) },
+			{ name: __("Duration (s)"), values: charts.durations.map(({ duration }) => tenths(duration)) },
+			{ name: __("Outage (s)"), values: charts.durations.map(({ web_outage }) => tenths(web_outage)) },
 		],
 	};
 }
