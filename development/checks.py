@@ -52,6 +52,7 @@ SLOW = (
 	"adapters/test_web_programs.py",
 	"adapters/test_web_ways.py",
 	"commands/test_first_line.py",
+	"commands/test_hold.py",
 	"commands/test_remote_restart.py",
 	"commands/test_viewer.py",
 	"doctor/test_fixes.py",

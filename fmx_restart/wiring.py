@@ -34,7 +34,8 @@ from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.realtime import KeptMessages, PauseNotices
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import connect
-from fmx_restart.adapters.redis_queue.keys import lock_key
+from fmx_restart.adapters.redis_queue.holds import RedisHolds
+from fmx_restart.adapters.redis_queue.keys import hold_owner, lock_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
 from fmx_restart.adapters.redis_queue.requests import RedisRequests
 from fmx_restart.adapters.schedule import Schedule, ScheduledStart
@@ -56,22 +57,26 @@ from fmx_restart.engine.emitter import Emitter, Listener
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.held import LEASE
+from fmx_restart.engine.holding import Holding, HoldOptions, NoLock
 from fmx_restart.engine.identity import Holder, new_operation_id
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan, is_worth_naming
 from fmx_restart.engine.ports import (
 	Bench,
+	HeldQueue,
 	Job,
 	Look,
 	NoNotices,
 	NoRealtime,
 	NoRequests,
+	NoWeb,
 	Processes,
 	ProcessManagers,
 	Trouble,
 	Unexamined,
 )
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.report import Failure
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.engine.strategies import operation_for
@@ -168,6 +173,8 @@ class Status:
 	processes: tuple[ProcessRow, ...]  # as in Programs
 	advice: tuple[Trouble, ...] = ()  # what a person may set up
 	scheduled: tuple[ScheduledStart, ...] = ()  # starts at a set time, the next one first
+	holds: tuple[QueueHold, ...] = ()  # of the queue, by every bench on this Redis
+	bench: str = ""  # its id
 
 
 def read_status() -> Status:
@@ -193,12 +200,51 @@ def read_status() -> Status:
 		processes=programs.processes,
 		advice=WorkerAdvisor(view.config, lambda: view.manager.settings()).advice(look),
 		scheduled=tuple(start for start in Schedule(journal_folder()).all() if not start.is_over),
+		holds=tuple(view.holds),
+		bench=view.bench_id,
 	)
 
 
 def read_programs() -> Programs:
 	"""For a bench whose Redis does not answer. Raises WrongEnvironment outside of a bench."""
 	return programs_of(bench_view())
+
+
+def new_holding(options: HoldOptions, emit: Listener) -> Holding:
+	"""A hold of the queue, ready to run. It needs no process manager, and no operation to end. Raises WrongEnvironment."""
+	config = read_config()
+	id, path = identity(config)
+	connection, command = connect(config, id), new_operation_id()
+	own = f"{hold_owner(id, options.owner)}/{secrets.token_hex(4)}"
+	bench = Bench(
+		id=id,
+		path=path,
+		queue=RedisQueue(connection, id, command),
+		processes=ProcessManagers({THIS_MACHINE: manager(path, config, is_needed=False)}),
+		host=ThisHost(path),
+		web=NoWeb(),
+		lock=NoLock(),
+		fence=RedisFence(connection, own, seconds=LEASE),
+		clock=SystemClock(),
+		holds=RedisHolds(connection, id),
+	)
+	options = replace(options, queue_limit=queue_limit(config, len(sites())))
+	return Holding(bench, options, emit, command)
+
+
+def read_held_queue() -> HeldQueue:
+	"""Raises WrongEnvironment outside of a bench, QueueUnreachable."""
+	view = bench_view()
+	jobs = view.queue.describe(job.id for job in view.look.started).values()
+	running = sum(is_worth_naming(job, view.look.time) for job in jobs)
+	return HeldQueue(view.bench_id, tuple(view.holds), replace(view.look, local=None), running)
+
+
+def queue_holds() -> RedisHolds:
+	"""Of this bench. Raises WrongEnvironment, QueueUnreachable."""
+	config = read_config()
+	id, _ = identity(config)
+	return RedisHolds(connect(config, id), id)
 
 
 def at_work() -> AtWork | None:
@@ -271,6 +317,7 @@ def this_bench(
 		others=OthersAtWork(journals_of(path), operation),
 		nginx=NginxHere(),
 		advisor=WorkerAdvisor(config, managers.settings),
+		holds=RedisHolds(connection, id),
 	)
 
 

@@ -113,6 +113,54 @@ by_flag(
 )
 
 
+def hold_queue(context: click.Context, **parameters) -> None:
+	"""`bench safe-restart hold`."""
+	from fmx_restart.commands.hold import run
+
+	run(context, parameters)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"hold",
+		callback=click.pass_context(hold_queue),
+		sections={"Options": (*option.HOLD, option.OWNER, option.HOLD_STATUS, option.JSON)},
+		help="Hold the queue for a while: no worker starts a job.",
+		examples=("--for 20m --drain --reason 'new image'", "--for 2h", "--status"),
+		exit_codes={
+			"0": "held",
+			"3": "jobs still running; the hold was taken back",
+			"4": "with --status: no hold stands",
+			"7": "wrong environment; nothing was changed",
+			"130": "stopped by Ctrl-C or TERM; the hold was taken back",
+		},
+	)
+)
+
+
+def release_queue(context: click.Context, **parameters) -> None:
+	"""`bench safe-restart release`."""
+	from fmx_restart.commands.release import run
+
+	run(context, parameters)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"release",
+		callback=click.pass_context(release_queue),
+		sections={"Options": (option.WHOSE, option.ALL_HOLDS, option.JSON)},
+		help="Lift a hold, so that the queue runs again.",
+		exit_codes={
+			"0": "lifted, or released before",
+			"4": "the hold had ended before, or someone had lifted it: jobs may have run",
+			"7": "wrong environment; nothing was changed",
+			"75": "the queue is held by others only; nothing was changed",
+		},
+	)
+)
+
+
 def show_logs(context: click.Context, program: str | None, count: int, as_json: bool) -> None:
 	"""`bench safe-restart logs [PROGRAM]`."""
 	from fmx_restart.commands.logs import run

@@ -32,7 +32,7 @@ STRATEGY = (
 	click.Option(
 		["--rolling-share"],
 		metavar="PERCENT",
-		help="With --rolling: replace this share of a queue's workers at once, e.g. 25%; at least one.",
+		help="With --rolling: replace this share of a queue at once, e.g. 25%.",
 	),
 	click.Option(
 		["--rolling-max-failures"],
@@ -47,7 +47,7 @@ TIME = (
 		["--wait-workers-timeout"],
 		type=SECONDS,
 		metavar="SECONDS",
-		help="Give running jobs this long (default: 300; no limit with --rolling).",
+		help="Give jobs this long (default: 300; no limit with --rolling).",
 	),
 	click.Option(
 		["--force-kill-timeout"],
@@ -197,6 +197,39 @@ TAKE_OVER = click.Option(
 	is_flag=True,
 	help="Clean up after an operation of another machine that is gone for good.",
 )
+
+HOLD = (
+	click.Option(
+		["--for", "duration"],
+		default="20m",
+		metavar="TIME",
+		help="Hold for this long, e.g. 90s, 20m, 1h30m; 24h at most (default: 20m).",
+	),
+	click.Option(
+		["--drain"], is_flag=True, help="Wait until no job runs, too; the time of --for begins then."
+	),
+	click.Option(
+		["--drain-timeout"],
+		type=SECONDS,
+		metavar="SECONDS",
+		help="With --drain: give running jobs this long (default: 300), then take the hold back.",
+	),
+	click.Option(["--reason"], default="", metavar="TEXT", help="Show this to whoever finds the queue held."),
+)
+OWNER = click.Option(
+	["--owner"],
+	metavar="NAME",
+	help="Hold under this name, e.g. of a pipeline's run (default: your user name).",
+)
+WHOSE = click.Option(
+	["--owner"], metavar="NAME", help="Lift the hold by this name (default: your user name)."
+)
+HOLD_STATUS = click.Option(
+	["--status", "shows_status"],
+	is_flag=True,
+	help="Show who holds the queue, and until when; change nothing.",
+)
+ALL_HOLDS = click.Option(["--all", "lifts_all"], is_flag=True, help="Lift every hold of this bench.")
 
 SECTIONS = {
 	"Strategy": STRATEGY,

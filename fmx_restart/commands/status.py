@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.console.columns import columns
+from fmx_restart.console.holds import each
 from fmx_restart.console.machine_lines import answer_line
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.console.say import put, say
@@ -17,6 +18,7 @@ from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.events import Advised
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.report import Failure
 from fmx_restart.engine.start_time import shown
 from fmx_restart.wiring import Status, read_programs, read_status
@@ -50,8 +52,7 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	"""Whether a restart can begin, what holds the bench, what died and was not recovered; then programs, workers and queues."""
 	yield status.verdict.text
 	yield first_line(status)
-	suspension = status.look.suspension
-	yield f"The queue is suspended by: {describe(suspension)}" if suspension else "The queue is running."
+	yield from suspension_lines(status)
 	for operation, host in status.unfinished.items():
 		where = f" on {host}" if host else ""
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
@@ -66,6 +67,16 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 	yield f"\nQueued: {depths or '-'}"
 	for advice in status.advice:
 		yield f"\n{sentence(Advised(advice))}"
+
+
+def suspension_lines(status: Status) -> Iterator[str]:
+	"""Whether the queue runs; who suspended it, and who holds it until when."""
+	value = status.look.suspension
+	if value is None:
+		yield "The queue is running."
+	elif not status.holds or QueueHold.parse(value) is None:
+		yield f"The queue is suspended by: {describe(value)}"
+	yield from each(status.holds, status.bench)
 
 
 def first_line(status: Status) -> str:

@@ -9,6 +9,7 @@ from fmx_restart.engine.format import count, span
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.queue_hold import by_whom
 from fmx_restart.engine.report import Report, is_cancelled, outcome_name
 from fmx_restart.engine.web_answers import outage
 
@@ -29,7 +30,7 @@ class Headline:
 
 def headline(report: Report) -> Headline:
 	"""How it ended and how long it took, what became of the jobs, and what users got from web."""
-	parts = [beginning(report), *jobs(report), *web(report)]
+	parts = [beginning(report), *jobs(report), *web(report), *held(report)]
 	return Headline(level(report), " ".join(f"{part}." for part in parts))
 
 
@@ -96,6 +97,12 @@ def abandoned(report: Report) -> list[str]:
 	"""Ids of jobs that ran and were ended by somebody else while the operation was at work."""
 	ours = {job.id for job in report.interrupted}
 	return [id for id in report.account.interrupted if id not in ours] if report.account else []
+
+
+def held(report: Report) -> Iterator[str]:
+	"""That the queue does not run now, and until when: people hold it."""
+	if report.held:
+		yield f"The queue stays held {by_whom(report.held)}"
 
 
 def web(report: Report) -> Iterator[str]:

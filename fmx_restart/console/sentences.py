@@ -15,6 +15,7 @@ from fmx_restart.engine.migration import Finding, Gravity, Result
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Job, RequestKind, Setting, UnreadableRecords
+from fmx_restart.engine.queue_hold import by_whom
 
 NAMED = 5  # records that cannot be read, by name
 PREFIXES = {Level.INFO: "", Level.NOTE: "Note: ", Level.WARNING: "Warning: ", Level.ERROR: "Error: "}
@@ -144,6 +145,11 @@ def workers_unmanaged(event: events.WorkersUnmanaged) -> str:
 def advised(event: events.Advised) -> str:
 	"""What a person may set up, and the command."""
 	return f"{event.advice.text} To change that: {event.advice.remedy}"
+
+
+def queue_held(event: events.QueueHeld) -> str:
+	"""Until when and by whom, and that it stays so."""
+	return f"the queue is held {by_whom(event.holds)}. It stays held after this operation."
 
 
 def other_benches_pause(event: events.OtherBenchesPause) -> str:
@@ -445,6 +451,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ForeignSuspension: "someone else suspended the queue ({holder})."
 	" It will stay suspended after this operation.",
 	events.FenceShared: "Another operation also suspends the queue: {holder}. The queue runs again when both have ended.",
+	events.QueueHeld: queue_held,
 	events.FenceLapsed: fence_lapsed,
 	events.ClockSet: clock_set,
 	events.QueueAway: "{reason} Trying again.",

@@ -18,8 +18,9 @@ from fmx_restart.adapters.managers.discovery import SETUP, sign_of_manager
 from fmx_restart.adapters.process_table import ProcessTable
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.connection import redis_border
+from fmx_restart.adapters.redis_queue.holds import RedisHolds
 from fmx_restart.adapters.redis_queue.inventory import LostJob, lost_jobs, still_lost
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.keys import HOLD_STEM, SUSPENDED, lock_key
 from fmx_restart.adapters.redis_queue.leases import Owner, owners
 from fmx_restart.adapters.redis_queue.look import QueueSurvey, survey
 from fmx_restart.adapters.redis_queue.records import Unreadable
@@ -28,6 +29,7 @@ from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Holder, describe
 from fmx_restart.engine.ports import Bench, Host, HostProcess, Job, Look, Process, ProcessManagers, Worker
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.workers import Locator, live_workers, running_jobs
 
 SETTLING = 0.7  # seconds between the two looks
@@ -113,8 +115,8 @@ class Suspension:
 
 	@property
 	def is_foreign(self) -> bool:
-		"""Someone suspended the queue who is no operation."""
-		return not any(
+		"""Someone suspended the queue who is no operation, and holds it by no command of this app."""
+		return not self.value.startswith(HOLD_STEM) and not any(
 			self.value == owner.name or self.value.startswith(f"{owner.name} ") for owner in self.owners
 		)
 
@@ -132,17 +134,22 @@ def read_suspension(connection: Redis) -> Suspension | None:
 		return None
 	holder, until = text_of(value), milliseconds / 1000 if milliseconds >= 0 else None
 	known = owners(connection)
-	if holder.startswith(OURS) and not any(holder.startswith(owner.name) for owner in known):
+	if is_operations(holder) and not any(holder.startswith(owner.name) for owner in known):
 		name, _, note = holder.partition(" ")  # an older version knows no owners beside the value
 		known.append(Owner(name, until, note))
 	return Suspension(holder, until, tuple(with_locks(connection, known)))
+
+
+def is_operations(name: str) -> bool:
+	"""Whether an owner of the fence is an operation of this app, of whichever bench."""
+	return name.startswith(OURS) and not name.startswith(HOLD_STEM)
 
 
 def with_locks(connection: Redis, known: Iterable[Owner]) -> Iterable[FenceOwner]:
 	"""Our owners among those known, each with what its operation's lock holds. Raises QueueUnreachable."""
 	for one in known:
 		bench, _, owner = one.name[len(OURS) :].rpartition(":")
-		if one.name.startswith(OURS) and owner:
+		if is_operations(one.name) and owner:
 			with redis_border():
 				lock = connection.get(lock_key(bench))
 			operation = owner.partition("/")[0]  # a recovery goes by the dead one's id, and a word of its own
@@ -241,6 +248,11 @@ class BenchView:
 	def last_change(self) -> Change | None:
 		"""Of the apps' code."""
 		return last_change(self.path)
+
+	@part
+	def holds(self) -> list[QueueHold]:
+		"""Those that have not ended, of every bench on this Redis. Raises QueueUnreachable."""
+		return RedisHolds(self.connection, self.bench_id).standing()
 
 	@part
 	def suspension(self) -> Suspension | None:

@@ -17,6 +17,7 @@ OperationError                the base; caught at the edges and nowhere else
 ├── NginxFault        exit 4  the configuration of nginx does not pass its test, or it does not follow the order to reload
 ├── FenceFault        exit 4  the fence lapsed when nothing could be undone any more; everything was restarted
 ├── ProcessFault      exit 4  a process did not stop, did not come back, or is not the one we started
+├── HoldLapsed        exit 4  a hold of the queue had ended before it was released: jobs may have run
 ├── JobsLost          exit 4  the ledger does not add up, even after putting jobs back
 └── ProcessDied       exit 4  the operation's process died; another one cleaned up
 """
@@ -89,6 +90,10 @@ class ProcessFault(OperationError):
 
 
 class NginxFault(OperationError):
+	exit_code = 4
+
+
+class HoldLapsed(OperationError):
 	exit_code = 4
 
 

@@ -70,7 +70,7 @@ class Held(State):
 		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
 		if self.stop_requested.is_set() and self.phase.can_be_undone:
 			raise Interrupted(
-				f"{self.requests.who_stopped()} during {self.phase.value}. Nothing was restarted; the queue keeps running.",
+				f"{self.requests.who_stopped()} during {self.phase.value}. {self.undone}",
 				hint="Type the same command to try again.",
 			)
 
@@ -162,6 +162,7 @@ class Held(State):
 		try:
 			self._hold_fence(self.note())
 			self._report_neighbour()
+			self._report_holds()
 			yield
 		finally:
 			self.unfence()
@@ -180,12 +181,28 @@ class Held(State):
 			self._neighbour_reported = True
 			self.emit(events.FenceShared(str(holder)))
 
+	def _report_holds(self) -> None:
+		"""Emit that people hold the queue, too: that stays as it is."""
+		with suppress(OperationError):  # the next renewal asks Redis again
+			self.note_holds()
+		if self.report.held:
+			self.emit(events.QueueHeld(tuple(self.report.held)))
+
+	def note_holds(self) -> None:
+		"""Those that stand now, for the report. Raises QueueUnreachable; what was known before stays then."""
+		self.report.held = [hold for hold in self.bench.holds.standing() if not hold.is_beginning]
+
 	def unfence(self) -> None:
 		"""Lift our own fence. Where Redis is away it expires by itself, and the error that brought us here must stay visible."""
 		if not self.is_fenced or self.has_lost_lock:
 			return
 		self.is_fenced = False
-		for give_back in (self.bench.queue.recall, self.bench.fence.release, self._report_neighbour):
+		for give_back in (
+			self.bench.queue.recall,
+			self.bench.fence.release,
+			self._report_neighbour,
+			self.note_holds,
+		):
 			try:
 				give_back()
 			except OperationError as error:

@@ -6,11 +6,13 @@ import json
 import re
 import secrets
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime, timedelta, tzinfo
 
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.notes import MOST_SHOWN, read_note
 from fmx_restart.engine.plain_text import printable
+from fmx_restart.engine.queue_hold import QueueHold
 
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 STAMP = "%Y%m%d-%H%M%S"
@@ -57,10 +59,6 @@ def is_same_machine(noted: Machine, at: float, this: Machine) -> bool:
 	return noted.id == this.id and this.up_since > at
 
 
-MOST_SHOWN = 140  # characters of a name that someone else wrote
-LATEST = 1e11  # seconds since the epoch: the year 5138; what lies beyond is no instant
-
-
 @frozen
 class Holder:
 	"""Who holds a lock or a fence, as its note tells. Instants are seconds since the epoch."""
@@ -80,28 +78,8 @@ class Holder:
 
 	@classmethod
 	def parse(cls, value: str | None) -> Holder | None:
-		"""
-		The value of a lease: an owner, a space, a note. None where it is no note of ours. Anyone on the same Redis may have
-		written it: whatever does not have the right types is no note, text is cut to what can be shown, and what another
-		version notes in addition is left out.
-		"""
-		names = {field.name for field in fields(cls)}
-		_, brace, rest = (value or "").partition("{")
-		try:
-			note = json.loads(brace + rest)
-			holder = cls(
-				**{name: cleaned(field_value) for name, field_value in note.items() if name in names}
-			)
-		except (ValueError, TypeError, AttributeError, RecursionError):
-			return None
-		return holder if holder._is_sound() else None
-
-	def _is_sound(self) -> bool:
-		kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}
-		are_right = all(
-			isinstance(getattr(self, field.name), kinds[str(field.type)]) for field in fields(self)
-		)
-		return are_right and 0 <= self.since <= LATEST
+		"""The value of a lease: an owner, a space, a note. None where it is no note of an operation."""
+		return read_note(cls, value)
 
 	def __str__(self) -> str:
 		return self.text()
@@ -116,11 +94,6 @@ class Holder:
 		)
 
 
-def cleaned(value: object) -> object:
-	"""A text cut to what can be shown; anything else as it is."""
-	return printable(value, MOST_SHOWN) if isinstance(value, str) else value
-
-
 def describe(value: str) -> str:
 	"""Any lease's value in words: ours in full, someone else's as it stands, but for what cannot be shown."""
-	return str(Holder.parse(value) or printable(value, MOST_SHOWN))
+	return str(Holder.parse(value) or QueueHold.parse(value) or printable(value, MOST_SHOWN))

@@ -12,7 +12,7 @@ from fmx_restart.engine.errors import JournalFault, LockLost, NginxFault, Operat
 from fmx_restart.engine.frozen import changed
 from fmx_restart.engine.held import Held
 from fmx_restart.engine.ledger import Ledger
-from fmx_restart.engine.options import Options
+from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase, check_move
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, CodeFault, HostProcess, Job, Look, Process, Survey
@@ -138,6 +138,12 @@ class Operation(Held):
 			if self.phase.can_be_undone or isinstance(error, LockLost):
 				raise
 			self.emit(events.QueueAway(str(error)))
+
+	@property
+	def drain_option(self) -> str:
+		"""With which running jobs get longer."""
+		waits = self.options.strategy is Strategy.WAIT_WORKERS
+		return "--wait-workers-timeout" if waits else "--force-kill-timeout"
 
 	def look(self) -> Look:
 		"""

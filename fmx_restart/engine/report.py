@@ -10,6 +10,7 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting, UnreadableRecords
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.web_answers import WebAnswers
 
 WORTH_TELLING = 0.1  # seconds that a job was waited for
@@ -113,6 +114,7 @@ class Report:
 		default_factory=list
 	)  # alive with old code while a schema changed, as it was forced
 	lapses: list[Lapse] = field(default_factory=list)
+	held: list[QueueHold] = field(default_factory=list)  # people hold the queue; the last one ends last
 	account: Account | None = None
 	unreadable: UnreadableRecords | None = None  # what other programs wrote, and could not be read
 	failure: Failure | None = None

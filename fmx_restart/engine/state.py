@@ -10,6 +10,7 @@ from fmx_restart.engine.errors import JournalFault
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
+from fmx_restart.engine.queue_hold import clock_time
 from fmx_restart.engine.report import KeptSetting, Report
 
 SILENCE = 1.0  # seconds without an answer from web after which that is told at once
@@ -55,9 +56,7 @@ class State:
 		except JournalFault as fault:
 			self._emit(events.JournalLost(str(fault)))
 			if not self.is_recovery and (undoable or self.phase.can_be_undone):
-				raise JournalFault(
-					f"{fault} Nothing was restarted; the queue keeps running.", hint=fault.hint
-				) from fault
+				raise JournalFault(f"{fault} {self.undone}", hint=fault.hint) from fault
 
 	def report_troubles(self) -> None:
 		"""Emit what the doctor found: once, as soon as it has answered. No phase waits for that."""
@@ -84,6 +83,13 @@ class State:
 		if records.count > (reported.count if reported else 0):
 			self.report.unreadable = records
 			self.emit(events.RecordsUnreadable(records))
+
+	@property
+	def undone(self) -> str:
+		"""What is said where an operation ends before anything was restarted: a sentence."""
+		held = [hold for hold in self.report.held if hold.until > self.bench.clock.time()]
+		queue = f"stays held until {clock_time(held[-1].until)}" if held else "keeps running"
+		return f"Nothing was restarted; the queue {queue}."
 
 	@property
 	def has_changed_anything(self) -> bool:

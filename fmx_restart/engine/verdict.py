@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import span
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.identity import MOST_SHOWN, Holder
+from fmx_restart.engine.identity import Holder
+from fmx_restart.engine.notes import MOST_SHOWN
 from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.plan import Plan, likely, longest

@@ -13,6 +13,7 @@ from fmx_restart.engine.ports import (
 	ProcessState,
 )
 from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.holds import InMemoryHolds
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease, Slot
 from fmx_restart.testing.migrations import InMemoryMigrations
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
@@ -44,6 +45,7 @@ class InMemoryBench:
 		self.host.has_unseen_clients = self.queue.has_unseen_clients
 		self.host.when_terminated = self._terminate
 		self.queue.when_left = self._terminate
+		self.holds = InMemoryHolds(self.queue.suspension, "in-memory")
 		self.lock_slot, self.requests = Slot(self.queue.server), InMemoryRequests()
 		self.migrations, self.settings = InMemoryMigrations(self.clock), InMemorySettings()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
@@ -80,6 +82,7 @@ class InMemoryBench:
 			notices=self.notices,
 			requests=self.requests,
 			nginx=self.nginx,
+			holds=self.holds,
 		)
 
 	def add_host(

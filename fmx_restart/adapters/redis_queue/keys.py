@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import rq
 from rq.job import Job
 from rq.queue import Queue
@@ -15,6 +17,8 @@ from fmx_restart.worker.requests import lock_key as lock_key
 SUSPENDED = WORKERS_SUSPENDED
 #: Who holds the queue suspended, of every bench on this Redis database: as there is one rq:suspended, there is one of these.
 FENCE_OWNERS = "rq:fmx:fence"
+#: How the name of an owner begins that is a hold, of whichever bench. No operation's begins so: its bench has a name.
+HOLD_STEM = "fmx_restart::hold:"
 QUEUES = Queue.redis_queues_keys
 QUEUE_PREFIX = Queue.redis_queue_namespace_prefix
 WORKERS = Worker.redis_workers_keys
@@ -67,3 +71,13 @@ def started_id(member: str) -> str:
 def requests_key(bench_id: str, operation: str) -> str:
 	"""The list of what people ask of a running operation: stop, more time, force."""
 	return f"rq:fmx:{bench_id}:requests:{operation}"
+
+
+def hold_owner(bench_id: str, owner: str) -> str:
+	"""The name of a hold among the owners of the fence: it may have neither spaces nor colons of its own."""
+	return f"{HOLD_STEM}{quote(bench_id, safe='')}:{quote(owner, safe='')}"
+
+
+def hold_key(bench_id: str, owner: str) -> str:
+	"""What is known of the last hold by this owner, also when it has ended."""
+	return f"rq:fmx:{bench_id}:hold:{quote(owner, safe='')}"

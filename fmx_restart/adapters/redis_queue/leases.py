@@ -99,28 +99,8 @@ return {stood and 1 or 0, stranger and 1 or 0}
 RELEASE_FENCE = (
 	OWNERS
 	+ """
-local me = ARGV[1]
 if KEYS[3] and begins(redis.call('GET', KEYS[3]) or '', ARGV[2]) then return 0 end
-local was_ours = (living[me] or names(me)) and 1 or 0
-if was_ours == 0 and not ended[me] then return 0 end
-local is_stranger = value and not (names(me) or named(living) or named(ended))
-living[me], ended[me] = nil, true
-forget_ended()
-local heir = latest()
-if not heir then
-	if value and not is_stranger then redis.call('DEL', KEYS[1]) end
-	return was_ours
-end
-if not value then mark_lapsed() end
-if is_stranger then
-	-- theirs to lift
-elseif value and named(living) then
-	expire_with_the_latest(KEYS[1])
-else
-	suspend_for(heir)
-end
-expire_with_the_latest(KEYS[2])
-return was_ours
+return leave(ARGV[1]) and 1 or 0
 """
 )
 
@@ -130,6 +110,7 @@ class Owner:
 	name: str
 	left: float | None  # seconds until it ends by itself; None: never
 	note: str
+	has_lapsed: bool = False  # the queue was not suspended at some moment since its last renewal
 
 
 class RedisFence:
@@ -197,6 +178,7 @@ def owner(name: bytes, fields: bytes, now: float) -> Owner:
 	none left.
 	"""
 	expiry, _, rest = text(fields).partition(" ")
+	lapsed, _, note = rest.partition(" ")
 	is_number = expiry.isascii() and expiry.isdigit() and len(expiry) <= DIGITS
 	left = max(0.0, int(expiry) / 1000 - now) if is_number else 0.0
-	return Owner(text(name), left, rest.partition(" ")[2])
+	return Owner(text(name), left, note, lapsed == "1")

@@ -70,3 +70,27 @@ end
 local function forget_ended()
 	for name, _ in pairs(ended) do redis.call('HDEL', KEYS[2], name) end
 end
+
+-- That owner leaves; the suspension goes on for those who are left. True where the owner had not ended.
+local function leave(me)
+	local was_ours = living[me] ~= nil or names(me) == true
+	if not was_ours and not ended[me] then return false end
+	local is_stranger = value and not (names(me) or named(living) or named(ended))
+	living[me], ended[me] = nil, true
+	forget_ended()
+	local heir = latest()
+	if not heir then
+		if value and not is_stranger then redis.call('DEL', KEYS[1]) end
+		return was_ours
+	end
+	if not value then mark_lapsed() end
+	if is_stranger then
+		-- theirs to lift
+	elseif value and named(living) then
+		expire_with_the_latest(KEYS[1])
+	else
+		suspend_for(heir)
+	end
+	expire_with_the_latest(KEYS[2])
+	return was_ours
+end

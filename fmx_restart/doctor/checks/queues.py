@@ -12,6 +12,7 @@ from fmx_restart.doctor.bench_view import BenchView, FenceOwner, read_suspension
 from fmx_restart.doctor.registry import INSTANT, SECONDS, Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.queue_hold import clock_time
 
 NEAR = 0.8  # of the limit
 LONG = 3600.0  # seconds that a job may wait
@@ -66,9 +67,26 @@ def queue_suspended(view: BenchView) -> Iterator[Finding]:
 	if suspension is None or not suspension.is_foreign:
 		return
 	end = "has no end" if suspension.left is None else f"ends in {span(suspension.left)}"
-	text = f"The queue is suspended, but not by an operation; it {end}. No worker on this Redis starts a job."
+	text = f"The queue is suspended, but not by an operation or a hold; it {end}. No worker on this Redis starts a job."
 	remedy = "rq resume --url <redis_queue>, once you know who suspended it"
 	yield Finding("queue-suspended", Severity.ERROR, "", text, remedy)
+
+
+@check("queue-held")
+def queue_held(view: BenchView) -> Iterator[Finding]:
+	"""Somebody wants that, and it has an end. Where someone else lifted the suspension jobs run all the same."""
+	for hold in view.holds:
+		if hold.is_beginning:
+			continue
+		where = "" if hold.bench == view.bench_id else f", in the bench {hold.bench}"
+		remedy = f"bench safe-restart release --owner {quote(hold.owner)}{where}"
+		end = f"until {clock_time(hold.until)}"
+		if view.suspension is None:
+			text = f"{hold.name} was to hold the queue {end}, but someone lifted the suspension: jobs run."
+			yield Finding("queue-held", Severity.WARNING, hold.owner, text, remedy)
+		else:
+			text = f"{hold.name} holds the queue {end}: no worker on this Redis starts a job."
+			yield Finding("queue-held", Severity.NOTE, hold.owner, text, remedy)
 
 
 @check("stale-fence")
@@ -120,7 +138,7 @@ class MethodRow:
 class SuspensionRow:
 	by: str
 	operation: str
-	holder: str | None  # who holds that bench now, since when, in which phase
+	holder: str | None  # who holds that bench now, since when, in which phase; of a hold: who typed it
 	until: float | None = field(metadata=INSTANT)
 
 
@@ -152,7 +170,7 @@ def methods(view: BenchView) -> Iterator[MethodRow]:
 
 @detail("suspension", "Suspended queue")
 def suspended(view: BenchView) -> Iterator[SuspensionRow]:
-	"""Whoever is no operation first, then each operation that holds the queue suspended."""
+	"""Whoever is neither operation nor hold first, then each operation and each hold."""
 	suspension = view.suspension
 	if suspension is None:
 		return
@@ -162,6 +180,8 @@ def suspended(view: BenchView) -> Iterator[SuspensionRow]:
 	for owner in suspension.owners:
 		by = f"an operation of bench {owner.bench}"
 		yield SuspensionRow(by, owner.operation, owner.holder, owner.left and now + owner.left)
+	for hold in view.holds:
+		yield SuspensionRow(f"a hold by {hold.name}, of bench {hold.bench}", "", hold.by, hold.until)
 
 
 @fix("stale-fence")

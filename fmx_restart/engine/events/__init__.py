@@ -38,6 +38,7 @@ from fmx_restart.engine.events.operation import OtherBenchesPause as OtherBenche
 from fmx_restart.engine.events.operation import PhaseEntered as PhaseEntered
 from fmx_restart.engine.events.operation import Planned as Planned
 from fmx_restart.engine.events.operation import QueueAway as QueueAway
+from fmx_restart.engine.events.operation import QueueHeld as QueueHeld
 from fmx_restart.engine.events.operation import RecoveryFailed as RecoveryFailed
 from fmx_restart.engine.events.operation import RecoveryStarted as RecoveryStarted
 from fmx_restart.engine.events.operation import Requested as Requested

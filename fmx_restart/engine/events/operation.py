@@ -16,6 +16,7 @@ from fmx_restart.engine.ports import (
 	Request,
 	Trouble,
 )
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.report import Report
 
 
@@ -210,6 +211,15 @@ class FenceShared(Event):
 	"""An operation of another bench on this Redis holds the queue suspended as well."""
 
 	holder: str
+
+
+@frozen
+class QueueHeld(Event):
+	"""People hold the queue beside this operation, which does not lift that."""
+
+	level = Level.NOTE
+
+	holds: tuple[QueueHold, ...]  # the last one ends last
 
 
 @frozen

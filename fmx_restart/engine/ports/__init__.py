@@ -13,6 +13,11 @@ from fmx_restart.engine.ports.bench import OtherOperation as OtherOperation
 from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
 from fmx_restart.engine.ports.bench import Unexamined as Unexamined
+from fmx_restart.engine.ports.holds import HeldQueue as HeldQueue
+from fmx_restart.engine.ports.holds import Holds as Holds
+from fmx_restart.engine.ports.holds import NoHolds as NoHolds
+from fmx_restart.engine.ports.holds import Release as Release
+from fmx_restart.engine.ports.holds import ReleaseEnd as ReleaseEnd
 from fmx_restart.engine.ports.managers import ProcessManagers as ProcessManagers
 from fmx_restart.engine.ports.managers import Survey as Survey
 from fmx_restart.engine.ports.nginx import Nginx as Nginx

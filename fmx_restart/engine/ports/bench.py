@@ -9,6 +9,7 @@ from typing import Protocol
 
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Machine
+from fmx_restart.engine.ports.holds import Holds, NoHolds
 from fmx_restart.engine.ports.managers import ProcessManagers
 from fmx_restart.engine.ports.nginx import Nginx, NoNginx
 from fmx_restart.engine.ports.processes import HostProcess
@@ -162,3 +163,4 @@ class Bench:
 	others: OtherOperations = field(default_factory=NoOtherOperations)
 	nginx: Nginx = field(default_factory=NoNginx)
 	advisor: Advisor = field(default_factory=NoAdvisor)
+	holds: Holds = field(default_factory=NoHolds)

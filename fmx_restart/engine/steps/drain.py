@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout
 from fmx_restart.engine.held import REDIS_RETURNS
-from fmx_restart.engine.options import DRAINING, OnTimeout, Strategy
+from fmx_restart.engine.options import DRAINING, OnTimeout
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import elapsed, is_worth_naming, likely, most_left
 from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
@@ -73,7 +73,7 @@ class Parking:
 			names = ", ".join(f"{worker.name} (pid {worker.pid}, {worker.state.value})" for worker in ours)
 			raise DrainTimeout(
 				f"These workers did not leave the queue within {PATIENCE.timeout:.0f} s: {names}."
-				" Nothing was restarted; the queue keeps running.",
+				f" {self.operation.undone}",
 				hint="Check what they are doing, e.g. py-spy dump --pid PID; a stopped process needs kill -CONT PID.",
 			)
 		for worker in silent:
@@ -239,13 +239,11 @@ class Draining(Parking):
 	def timeout(self) -> DrainTimeout:
 		"""The error that names what still runs; the report has it too."""
 		names = "; ".join([*map(describe, self.named), *self.unnamed()])
-		options, seconds = self.operation.options, self.bench.clock.now() - self.began
-		waits = options.strategy is Strategy.WAIT_WORKERS
-		option = "--wait-workers-timeout" if waits else "--force-kill-timeout"
+		seconds, option = self.bench.clock.now() - self.began, self.operation.drain_option
 		longer = f"Try again later, or give them longer: {option} {max(1, self.operation.requests.drain_timeout) * 2:.0f}"
 		why = f" Stopped waiting: {self.full}." if self.full else ""
 		return DrainTimeout(
-			f"Still running after {seconds:.0f} s: {names}.{why} Nothing was restarted; the queue keeps running.",
+			f"Still running after {seconds:.0f} s: {names}.{why} {self.operation.undone}",
 			hint="Try again when fewer jobs wait." if self.full else longer,
 		)
 

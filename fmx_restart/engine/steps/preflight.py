@@ -285,7 +285,7 @@ def judge(operation: Operation, findings: Iterable[Finding], *, is_drained: bool
 	findings = list(findings)
 	if refused := refusals(operation.options, findings, is_drained=is_drained):
 		names = "; ".join(sentence(finding) for finding in refused)
-		changed = "Nothing was restarted; the queue keeps running." if is_drained else "Nothing was changed."
+		changed = operation.undone if is_drained else "Nothing was changed."
 		remedies = dict.fromkeys(finding.remedy for finding in refused if finding.remedy)
 		raise WrongEnvironment(f"Not migrated: {names}. {changed}", hint=" ".join(remedies))
 	reported = operation.plan.findings if is_drained else ()
@@ -433,4 +433,4 @@ def unchanged(operation: Operation) -> str:
 	"""What was not changed, as an error's last sentence says it."""
 	if operation.phase is Phase.PREFLIGHT:
 		return "Nothing was changed."
-	return "Nothing was restarted; the queue keeps running."
+	return operation.undone

@@ -69,9 +69,11 @@ OURS = {
 	"fmx_restart.engine.frozen",
 	"fmx_restart.engine.identity",
 	"fmx_restart.engine.migration",
+	"fmx_restart.engine.notes",
 	"fmx_restart.engine.options",
 	"fmx_restart.engine.phases",
 	"fmx_restart.engine.plain_text",
+	"fmx_restart.engine.queue_hold",
 	"fmx_restart.worker",
 	"fmx_restart.worker.switch",
 }

@@ -6,8 +6,10 @@ import os
 
 from rq.suspension import suspend
 
-from fmx_restart.adapters.redis_queue.keys import SUSPENDED, lock_key
+from fmx_restart.adapters.redis_queue.holds import RedisHolds
+from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, hold_owner, lock_key
 from fmx_restart.adapters.redis_queue.leases import RedisFence, RedisLease
+from fmx_restart.doctor.registry import FIXES, Severity
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
 
 CHECKS = ("queue-suspended", "stale-fence")
@@ -81,3 +83,52 @@ class TestSuspension(DoctorTestCase):
 		self.assertEqual(self.finding("stale-fence").fix, "stale-fence")
 		self.lock().hold("anna")
 		self.assert_clean(CHECKS)
+
+
+class TestHolds(DoctorTestCase):
+	def hold(self, bench: str = "", owner: str = "ada") -> None:
+		bench = bench or self.rq.id
+		fence = RedisFence(self.admin, hold_owner(bench, f"{owner}/command"), seconds=30)
+		fence.hold("{}")
+		RedisHolds(self.admin, bench).make(owner, 600, fence, reason="deploy", by="ada@a.example")
+		fence.release()
+
+	def test_a_hold_is_neither_a_strangers_suspension_nor_left_over(self):
+		self.hold()
+		self.assert_clean(CHECKS)
+		found = self.finding("queue-held")
+		self.assertRegex(found.text, r"^ada \(deploy\) holds the queue until [\d:-]+( [\d:]+)?: no worker")
+		self.assertEqual((found.severity, found.fix), (Severity.NOTE, ""))
+		self.assertEqual(found.remedy, "bench safe-restart release --owner ada")
+		(row,) = self.examine().details["suspension"]
+		self.assertEqual(
+			(row.by, row.holder), (f"a hold by ada (deploy), of bench {self.rq.id}", "ada@a.example")
+		)
+
+	def test_a_hold_without_its_record_is_not_a_strangers_either(self):
+		self.hold()
+		self.admin.delete(FENCE_OWNERS)
+		self.assert_clean(CHECKS)
+
+	def test_one_of_another_bench_is_lifted_there(self):
+		self.hold(bench="home-ben-bench", owner="a b")
+		self.assert_clean(CHECKS)
+		remedy = "bench safe-restart release --owner 'a b', in the bench home-ben-bench"
+		self.assertEqual(self.finding("queue-held").remedy, remedy)
+
+	def test_one_that_someone_lifted_is_a_warning(self):
+		self.hold()
+		self.admin.delete(SUSPENDED)
+		found = self.finding("queue-held")
+		self.assertEqual(found.severity, Severity.WARNING)
+		self.assertIn("someone lifted the suspension: jobs run", found.text)
+
+	def test_a_fix_of_anything_else_leaves_it(self):
+		self.hold()
+		RedisFence(self.admin, f"fmx_restart:{self.rq.id}:{OPERATION}", seconds=30).hold(dead_note(OPERATION))
+		self.assertEqual(self.finding("stale-fence").fix, "stale-fence")
+		(step,) = FIXES.all()["stale-fence"](self.view())
+		self.assertIn("still suspended by others", step.act())
+		self.assert_clean(["stale-fence"])
+		self.assertEqual([hold.owner for hold in RedisHolds(self.admin, self.rq.id).standing()], ["ada"])
+		self.assertIsNotNone(self.admin.get(SUSPENDED))
