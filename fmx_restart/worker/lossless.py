@@ -153,11 +153,11 @@ class Lossless(Renewal, Persistent):
 	def next_step(self, *, is_burst: bool) -> tuple[str, tuple[Job, Queue] | None]:
 		"""One look, and one wait where there is no job. Returns what POP said, and the job."""
 		self.keep_house()
-		what, claim = self.claims.pop(
+		what, claim, record = self.claims.pop(
 			[queue.key for queue in self._ordered_queues], *self.wish(is_burst=is_burst)
 		)
 		if what in ("job", "again") and claim:
-			return what, self.fetched(claim, is_again=what == "again")
+			return what, self.fetched(claim, record, is_again=what == "again")
 		if what in ("unregistered", "reload", "recycle"):
 			self.start_anew(what)
 			return what, None
@@ -205,7 +205,9 @@ class Lossless(Renewal, Persistent):
 		for file in self.stop.wait(seconds, files):
 			self.bells.answer(file)
 
-	def fetched(self, claim: Claim, *, is_again: bool) -> tuple[Job, Queue] | None:
+	def fetched(
+		self, claim: Claim, record: dict[bytes, bytes], *, is_again: bool
+	) -> tuple[Job, Queue] | None:
 		"""None for a job that was deleted, and for one that cannot be read: it would end each worker that takes it."""
 		self.claim = claim
 		if is_again:
@@ -214,7 +216,8 @@ class Lossless(Renewal, Persistent):
 			self._state = WorkerStatus.BUSY  # POP has written it
 		queue = next((queue for queue in self.queues if queue.key == claim.queue), self.queues[0])
 		try:
-			job = self.job_class.fetch(claim.id, connection=self.connection, serializer=self.serializer)
+			job = self.job_class(claim.id, connection=self.connection, serializer=self.serializer)
+			job.restore(record)
 		except NoSuchJobError:
 			self.claims.forget()
 			return None

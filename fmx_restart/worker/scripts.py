@@ -40,11 +40,12 @@ end
 #: operation, then the queues in the order in which they are served. ARGV: this worker's name, its process, the newest request
 #: that it has followed or refused, whether it should be recycled ("", "idle": if there is no job, "now": before the next job),
 #: seconds until Redis gives its place to another one, the fields of requests that concern it.
-#: Returns what is to be done, the claim, and how many others have one: unregistered (its record is gone: without one, others
-#: do not know that it lives), job (a new one; its record says busy), again (one that it was given before: the answer was lost on its way, or Redis was
-#: away when the job was to be started), unfinished (the process of the last job ended and nobody recorded it), reload (it has
-#: no claim; in place of one, the number of the request), recycle (it has no claim, and has the place), suspended, none. A job
-#: that was popped, not started, goes back to its queue while that is suspended.
+#: Returns what is to be done, the claim, how many others have one, and with a job its record, so that nobody has to ask for it.
+#: What is to be done: unregistered (its record is gone: without one, others do not know that it lives), job (a new one; its
+#: record says busy), again (one that it was given before: the answer was lost on its way, or Redis was away when the job was
+#: to be started), unfinished (the process of the last job ended and nobody recorded it), reload (it has no claim; in place of
+#: one, the number of the request), recycle (it has no claim, and has the place), suspended, none. A job that was popped, not
+#: started, goes back to its queue while that is suspended.
 POP = (
 	_SHARED
 	+ """
@@ -53,7 +54,7 @@ local held = redis.call('HGET', claims, me)
 if held then
 	local claim = cjson.decode(held)
 	local is_ours, others = is_open(claim, me), redis.call('HLEN', claims) - 1
-	if claim.state == 'popped' and is_ours and not is_suspended then return {'again', held, others} end
+	if claim.state == 'popped' and is_ours and not is_suspended then return {'again', held, others, redis.call('HGETALL', key_of(claim))} end
 	if claim.state == 'started' and is_ours then return {'unfinished', held, others} end
 	redis.call('HDEL', claims, me)
 	if is_ours then put_back(claim) end
@@ -75,10 +76,11 @@ for i = 7, #KEYS do
 	local id = redis.call('LPOP', KEYS[i])
 	if id then
 		local at = tonumber(redis.call('TIME')[1])
-		local claim = cjson.encode({state = 'popped', queue = KEYS[i], id = id, at = at, process = ARGV[2]})
-		redis.call('HSET', claims, me, claim)
+		local claim = {state = 'popped', queue = KEYS[i], id = id, at = at, process = ARGV[2]}
+		local text = cjson.encode(claim)
+		redis.call('HSET', claims, me, text)
 		redis.call('HSET', KEYS[4], 'state', 'busy')
-		return {'job', claim, redis.call('HLEN', claims) - 1}
+		return {'job', text, redis.call('HLEN', claims) - 1, redis.call('HGETALL', key_of(claim))}
 	end
 end
 if ARGV[4] == 'idle' and has_place() then return {'recycle', '', redis.call('HLEN', claims)} end

@@ -32,7 +32,7 @@ class ClaimsCase(RedisTestCase):
 		return Claims(self.admin, self.bench.id, name)
 
 	def pop(self, claims: Claims, recycles: str = ""):
-		return claims.pop([self.bench.queue("short").key], recycles)
+		return claims.pop([self.bench.queue("short").key], recycles)[:2]
 
 	def start(self, claims: Claims, claim, killed: KilledJob | None = None) -> bool:
 		return claims.start(claim, killed or KilledJob(), 90)
@@ -51,6 +51,17 @@ class TestClaims(ClaimsCase):
 		what, claim = self.pop(self.mine)
 		self.assertEqual((what, self.pop(self.mine)), ("job", ("again", claim)))
 		self.assertEqual(self.waiting(), [b"b"])
+
+	def test_a_pop_brings_the_record_of_its_job_also_when_it_is_answered_again(self):
+		self.bench.enqueue("a")
+		key = self.bench.queue("short").key
+		popped = [self.mine.pop([key]) for _ in range(2)]
+		self.assertEqual([it.what for it in popped], ["job", "again"])
+		self.assertEqual([it.record for it in popped], [self.admin.hgetall("rq:job:a")] * 2)
+		self.admin.delete("rq:job:a")
+		self.admin.hdel(self.mine.key, "mine")
+		self.admin.lpush(key, "a")
+		self.assertEqual(self.mine.pop([key]).record, {})
 
 	def test_whoever_takes_a_job_learns_whether_others_have_one_so_that_a_busy_worker_sweeps_too(self):
 		for id in ("a", "b"):

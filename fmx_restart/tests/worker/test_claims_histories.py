@@ -112,7 +112,7 @@ class History:
 			return
 		keys = [slot.bench.queue(queue).key for queue in QUEUES]
 		place = self.redis.get(place_key(which[0]))
-		what, claim = slot.claims.pop(keys, self.chance.choice(("", "idle", "now")))
+		what, claim, _ = slot.claims.pop(keys, self.chance.choice(("", "idle", "now")))
 		if what in ("reload", "recycle"):
 			assert not self.redis.hexists(slot.claims.key, slot.name)
 			slot.claims.answered = slot.claims.asked
@@ -120,7 +120,7 @@ class History:
 			assert place in (None, slot.name.encode()) and not self.redis.exists("rq:suspended")
 			self.leave_the_place(which)
 		if what in ("reload", "recycle"):
-			what, claim = slot.claims.pop(keys)
+			what, claim, _ = slot.claims.pop(keys)
 		assert what in ("job", "again", "none", "suspended"), what
 		slot.claim = claim
 		if claim:
