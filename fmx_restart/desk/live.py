@@ -22,6 +22,7 @@ from fmx_restart.desk.bench import cached
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import own_findings, own_workers
 from fmx_restart.desk.queries import changed_row, feed_of, job_entry, status_of, with_known_outage
+from fmx_restart.desk.sample_lines import at_even_times
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Job, Look, Worker, WorkerState
@@ -40,9 +41,8 @@ def charts(hours: float) -> dict[str, Any]:
 
 
 def depths(since: float) -> dict[str, Any]:
-	"""Jobs in each queue over time, thinned out to what a chart can draw."""
-	recorded = samples.depths_since(since)
-	points = recorded[:: max(1, -(-len(recorded) // MOST_POINTS))]
+	"""Jobs in each queue at equal distances in time, as many as a chart can draw."""
+	points = at_even_times(samples.depths_since(since), MOST_POINTS, samples.PAUSE)
 	names = sorted({name for sample in points for name in sample["depths"]})
 	queues = {name: [sample["depths"].get(name, 0) for sample in points] for name in names}
 	return {"times": [sample["time"] for sample in points], "queues": queues}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from fmx_restart.adapters.setting_rules import number
 
@@ -18,6 +19,25 @@ def sample_in(text: bytes) -> dict | None:
 		if time and all(isinstance(depth, int) for depth in depths.values())
 		else None
 	)
+
+
+def at_even_times(samples: Sequence[dict], most: int, finest: float) -> list[dict]:
+	"""
+	`most` samples at equal distances, of at least `finest` seconds, from the first to the last: a chart draws points at equal
+	distances, and samples are taken more often while someone watches. Each has the depths of the last sample before it.
+	"""
+	if not samples:
+		return []
+	samples = sorted(samples, key=lambda sample: sample["time"])
+	begin, end = samples[0]["time"], samples[-1]["time"]
+	step = max(finest, (end - begin) / max(1, most - 1))
+	points, current = [], 0
+	for place in range(int((end - begin) / step + 1e-6) + 1):
+		time = begin + place * step
+		while current + 1 < len(samples) and samples[current + 1]["time"] <= time + 1e-6:
+			current += 1
+		points.append({"time": time, "depths": samples[current]["depths"]})
+	return points
 
 
 def counts_in(text: bytes) -> list[int] | None:

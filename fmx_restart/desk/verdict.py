@@ -14,7 +14,15 @@ from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Job
-from fmx_restart.engine.verdict import AtWork, Situation, Verdict, refused, verdict, verdict_of_plan
+from fmx_restart.engine.verdict import (
+	AtWork,
+	Situation,
+	Verdict,
+	for_other_sites,
+	refused,
+	verdict,
+	verdict_of_plan,
+)
 from fmx_restart.wiring import process_manager
 
 MANAGER_FOR = 5  # seconds that an answer of the process manager is good for
@@ -57,9 +65,7 @@ def of_plan(plan: Plan, options: Options, held: Held | None) -> Verdict:
 
 def shown(found: Verdict, *, is_known: bool) -> Verdict:
 	"""On other sites than a control site a refusal that is not known to everybody says only where to ask."""
-	if access.current().is_control or is_known or not found.has_reason:
-		return found
-	return refused(_("the people who run this bench see why"), _)
+	return found if access.current().is_control or is_known else for_other_sites(found, _)
 
 
 def at_work(held: Held | None) -> AtWork | None:

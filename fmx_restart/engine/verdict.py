@@ -122,8 +122,7 @@ def verdict(situation: Situation, options: Options | None = None, _: Translate =
 	if situation.refusals:
 		return refused(situation.refusals[0], _)
 	if situation.trouble:
-		text = _("Web would not come up again: {0}").format(situation.trouble)
-		return Verdict(Level.WARNING, text, has_reason=True)
+		return troubled(situation.trouble, _)
 	if not options.touches_jobs:
 		return Verdict(Level.INFO, _("Safe now: workers and their jobs are left alone"))
 	if not situation.jobs:
@@ -143,6 +142,20 @@ def under_way(at_work: AtWork, _: Translate) -> str:
 def refused(reason: str, _: Translate = untranslated) -> Verdict:
 	"""`reason`: a sentence, or the beginning of several."""
 	return Verdict(Level.ERROR, _("Not now: {0}").format(reason.rstrip(".")), has_reason=True)
+
+
+def troubled(reason: str, _: Translate) -> Verdict:
+	"""Nothing would refuse it, and yet it would fail."""
+	text = _("Web would not come up again: {0}").format(reason.rstrip("."))
+	return Verdict(Level.WARNING, text, has_reason=True)
+
+
+def for_other_sites(found: Verdict, _: Translate = untranslated) -> Verdict:
+	"""For sites that do not command the bench: a reason may name its programs, its files, or other sites."""
+	if not found.has_reason:
+		return found
+	why = _("the people who run this bench see why")
+	return refused(why, _) if found.is_refusal else troubled(why, _)
 
 
 def one_by_one(jobs: int, _: Translate) -> str:

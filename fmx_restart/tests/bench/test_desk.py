@@ -150,6 +150,7 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.click(PRIMARY, "Yes")
 		self.see_status("Cancelled")
 		desk.see(".restart-wrong", "Cancelled by Administrator")
+		desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Left Running")
 		self.assert_nothing_restarted(before)
 		desk.go("restart-operation", f'.list-row:has(a[href$="{operation}"]) .indicator-pill.gray')
 

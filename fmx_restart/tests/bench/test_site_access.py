@@ -27,7 +27,7 @@ MADE_UP = "20000101-000001-0000"  # one that tests write
 #: Refused when every gate is passed: nothing is started
 NOTHING = {"idempotency_key": "x" * 141}
 OK, FORBIDDEN, NOT_FOUND, PASSED = 200, 403, 404, 417
-READ = ("status", "history", "workers", "charts")  # and findings, which takes seconds
+READ = ("status", "history", "verdict", "workers", "charts")  # and findings, which takes seconds
 FOLLOW = ("feed", "watch")  # of one operation
 MINE, THEIRS = {"migrate": 1, "sites": SECOND}, {"migrate": 1, "sites": "all"}
 STARTS: dict[str, dict[str, Any]] = {
@@ -201,7 +201,11 @@ class TestWhatIsShown(SiteAccessCase):
 		manager = self.on[self.second]["manager"]
 		# Then workers and preview name the own one, and tell that there is another
 		live, preview = manager.get("workers").message, manager.get("preview").message
-		for told in (live, preview):
+		# And the verdict counts both, and names neither
+		verdict = manager.get("verdict").message
+		self.assertTrue(verdict["verdict"]["text"].startswith("2 jobs are running"), verdict)
+		self.assertNotIn(own.id, json.dumps(verdict))
+		for told in (live, preview, {**verdict, "jobs": [own.id, "another site"]}):
 			text = json.dumps(told)
 			for name in (self.first, theirs.id, socket.gethostname(), str(self.bench.path), self.bench.name):
 				self.assertNotIn(name, text)

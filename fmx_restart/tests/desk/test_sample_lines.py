@@ -5,7 +5,7 @@ import unittest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmx_restart.desk.sample_lines import counts_in, number_in, sample_in
+from fmx_restart.desk.sample_lines import at_even_times, counts_in, number_in, sample_in
 
 
 class TestSampleLines(unittest.TestCase):
@@ -35,6 +35,17 @@ class TestSampleLines(unittest.TestCase):
 			self.assertIsNone(counts_in(text), text)
 		for text in (b"soon", b"nan", b"inf", b"\xff"):
 			self.assertIsNone(number_in(text), text)
+
+	def test_a_chart_gets_points_at_equal_distances_in_time(self):
+		samples = [{"time": time, "depths": {"short": time}} for time in (100.0, 110.0, 120.0, 400.0, 700.0)]
+		points = at_even_times(samples, 7, 10.0)
+		self.assertEqual(
+			[point["time"] for point in points], [100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0]
+		)
+		self.assertEqual([point["depths"]["short"] for point in points], [100, 120, 120, 400, 400, 400, 700])
+		few = at_even_times(samples[:3], 120, 10.0)
+		self.assertEqual([point["time"] for point in few], [100.0, 110.0, 120.0])
+		self.assertEqual((at_even_times([], 120, 10.0), len(at_even_times(samples[:1], 120, 10.0))), ([], 1))
 
 	@settings(deadline=None)
 	@given(st.binary())

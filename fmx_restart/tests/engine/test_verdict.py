@@ -11,7 +11,7 @@ from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy, restart_options
 from fmx_restart.engine.ports import CodeFault, Job, WebFault
 from fmx_restart.engine.steps.preflight import plan_of
-from fmx_restart.engine.verdict import AtWork, Situation, Verdict, verdict, verdict_of_plan
+from fmx_restart.engine.verdict import AtWork, Situation, Verdict, for_other_sites, verdict, verdict_of_plan
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.console.samples import sample
 
@@ -76,6 +76,14 @@ class TestVerdict(unittest.TestCase):
 		job = Job("job-1", "a.example", "a.work", "long", started=100.0, timeout=300.0)
 		situation = Situation.of_jobs([job], {"a.work": 60.0}, 120.0)
 		self.assertEqual((situation.jobs, situation.likely, situation.longest), (1, 40.0, 280.0))
+
+	def test_other_sites_see_that_it_would_be_refused_and_not_why(self):
+		shown = for_other_sites(self.of(Situation(refusals=("secret.example: no room",))))
+		self.assert_verdict(shown, Level.ERROR, "Not now: the people who run this bench see why")
+		shown = for_other_sites(self.of(Situation(trouble="a program of secret")))
+		text = "Web would not come up again: the people who run this bench see why"
+		self.assert_verdict(shown, Level.WARNING, text)
+		self.assertEqual(for_other_sites(self.of(ONE_JOB)), self.of(ONE_JOB))
 
 	def test_it_is_said_in_the_language_of_the_reader(self):
 		words = {"Safe now: no job is running": "Jetzt: kein Job"}

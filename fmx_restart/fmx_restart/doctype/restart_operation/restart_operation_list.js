@@ -55,8 +55,11 @@
 		},
 
 		onload(listview) {
-			set_columns(listview);
-			set_titles(listview);
+			if (listview.view_name === "List") {
+				set_columns(listview);
+				set_titles(listview);
+				show_verdict(listview);
+			}
 			// nobody adds a record by hand, so Frappe would clear this place whenever rows are ticked and unticked
 			listview.set_primary_action = () => {
 				if (!frappe.boot.fmx_restart?.access?.may_start) {
@@ -70,7 +73,6 @@
 			};
 			listview.set_primary_action();
 			listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
-			show_verdict(listview);
 			show_scheduled(listview.page);
 		},
 	};
@@ -109,7 +111,9 @@
 
 	/** In place of the id what was done; on a phone, where Frappe shows one column, also the status and the time. */
 	function set_titles(listview) {
-		listview.$result.addClass("restart-list");
+		// from Frappe 16 on a list scrolls sideways, and its columns are as wide as they need to be
+		const is_tight = parseInt(frappe.boot.versions?.frappe) < 16;
+		listview.$result.addClass(is_tight ? "restart-list is-tight" : "restart-list");
 		const plain = listview.get_column_html;
 		listview.get_column_html = function (column, doc) {
 			const html = plain.call(this, column, doc);

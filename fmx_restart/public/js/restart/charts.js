@@ -1,6 +1,7 @@
 /** The answers of fmx_restart.api.charts, as frappe-charts takes them. It writes labels as markup: they are escaped. */
 import { clock } from "./words";
 
+const MINUTE = 60; // seconds
 const escaped = (text) => frappe.utils.escape_html(text);
 
 export function depths(charts) {
@@ -11,13 +12,21 @@ export function depths(charts) {
 	};
 }
 
+/** Every minute has its place; one that nobody counted has no bar. */
 export function throughput(charts) {
 	const { times, finished, failed } = charts.throughput;
+	const known = new Map(times.map((time, index) => [time, index]));
+	const last = times.length ? times[times.length - 1] : 0;
+	const minutes = [];
+	for (let time = times[0] || 0; times.length && time <= last; time += MINUTE) {
+		minutes.push(time);
+	}
+	const values = (numbers) => minutes.map((time) => numbers[known.get(time)] || 0);
 	return {
-		labels: times.map((time) => clock(time, "HH:mm")),
+		labels: minutes.map((time) => clock(time, "HH:mm")),
 		datasets: [
-			{ name: __("Finished"), values: finished },
-			{ name: __("Failed"), values: failed },
+			{ name: __("Finished"), values: values(finished) },
+			{ name: __("Failed"), values: values(failed) },
 		],
 	};
 }
