@@ -39,12 +39,6 @@ class Claim(NamedTuple):
 		return self.queue[len(Queue.redis_queue_namespace_prefix) :]
 
 
-class Popped(NamedTuple):
-	what: str  # is to be done, as POP in scripts.py says it
-	claim: Claim | None
-	record: dict[bytes, bytes]  # of its job, as RQ keeps it; empty where that is gone, or without a claim
-
-
 class KilledJob(NamedTuple):
 	"""What becomes of a job whose process is killed."""
 
@@ -94,9 +88,12 @@ class Claims:
 		)
 		self._pop, self._start, self._let_go = map(connection.register_script, (POP, START, LET_GO))
 
-	def pop(self, queue_keys: Sequence[str], recycles: str = "", seconds: float = IN_PLACE_WITHIN) -> Popped:
+	def pop(
+		self, queue_keys: Sequence[str], recycles: str = "", seconds: float = IN_PLACE_WITHIN
+	) -> tuple[str, Claim | None, dict[bytes, bytes]]:
 		"""
-		The next job, or what else is to be done. `recycles`: whether this worker should be
+		What is to be done, as POP in scripts.py says it, the claim where there is one, and the record of its job, empty where that
+		is gone. `recycles`: whether this worker should be
 		recycled, as POP takes it; `seconds`: how long it keeps the place.
 		"""
 		arguments = [self.name, self._process, self.answered, recycles, int(seconds), *self._whom]
@@ -104,7 +101,7 @@ class Claims:
 		if what == b"reload":
 			self.asked = int(raw)
 		fields = iter(record[0] if record else ())
-		return Popped(what.decode(), parsed(raw), dict(zip(fields, fields, strict=True)))
+		return what.decode(), parsed(raw), dict(zip(fields, fields, strict=True))
 
 	def start(self, claim: Claim, killed: KilledJob, seconds: float) -> bool:
 		"""Whether the job may be run. `seconds`: until RQ gives it up, unless its worker beats."""

@@ -56,12 +56,12 @@ class TestClaims(ClaimsCase):
 		self.bench.enqueue("a")
 		key = self.bench.queue("short").key
 		popped = [self.mine.pop([key]) for _ in range(2)]
-		self.assertEqual([it.what for it in popped], ["job", "again"])
-		self.assertEqual([it.record for it in popped], [self.admin.hgetall("rq:job:a")] * 2)
+		self.assertEqual([what for what, _, _ in popped], ["job", "again"])
+		self.assertEqual([record for _, _, record in popped], [self.admin.hgetall("rq:job:a")] * 2)
 		self.admin.delete("rq:job:a")
 		self.admin.hdel(self.mine.key, "mine")
 		self.admin.lpush(key, "a")
-		self.assertEqual(self.mine.pop([key]).record, {})
+		self.assertEqual(self.mine.pop([key])[2], {})
 
 	def test_whoever_takes_a_job_learns_whether_others_have_one_so_that_a_busy_worker_sweeps_too(self):
 		for id in ("a", "b"):
