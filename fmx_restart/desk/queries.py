@@ -33,7 +33,7 @@ from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, elapsed, most_left
 from fmx_restart.engine.ports import Job
-from fmx_restart.engine.steps.preflight import refusals
+from fmx_restart.engine.steps.findings import refusals
 from fmx_restart.engine.verdict import situation_of_plan
 from fmx_restart.wiring import plan_restart
 

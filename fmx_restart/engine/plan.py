@@ -27,13 +27,13 @@ class Plan:
 
 	restart: tuple[Process, ...]
 	left_alone: tuple[Process, ...]  # someone stopped these on purpose, and they stay so
-	busy: tuple[str, ...]  # names of worker programs that are at work now
-	idle_workers: int
-	jobs: tuple[Job, ...]  # what the drain would wait for now
-	depths: dict[str, int]
-	longest: float | None  # seconds until the last of these jobs hits its own limit; None: no limit
-	likely: float | None  # seconds they take if they take as long as their like did; None: not known
-	suspension: str | None
+	busy: tuple[str, ...] = ()  # names of worker programs that are at work now
+	idle_workers: int = 0
+	jobs: tuple[Job, ...] = ()  # what the drain would wait for now
+	depths: dict[str, int] = field(default_factory=dict)
+	longest: float | None = None  # seconds until the last of these jobs hits its own limit; None: no limit
+	likely: float | None = None  # seconds they take if they take as long as their like did; None: not known
+	suspension: str | None = None
 	migrate: tuple[str, ...] = ()  # sites, in this order
 	findings: tuple[Finding, ...] = ()  # what speaks against migrating now
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are

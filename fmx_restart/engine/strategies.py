@@ -15,8 +15,9 @@ from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.audit import audit, close_ledger, close_ledger_on_the_move, open_ledger
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.hand_over import hand_over, refuse_held, roll, stop_rolling
+from fmx_restart.engine.steps.last_look import last_look
 from fmx_restart.engine.steps.migrate import migrate_then, migrations_judged
-from fmx_restart.engine.steps.preflight import last_look, preflight
+from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.reload import ask_scheduler, make_reloads, refuse_pools
 from fmx_restart.engine.steps.restart import restart, restart_all, restart_idle
 from fmx_restart.engine.steps.verify import verify

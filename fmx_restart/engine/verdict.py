@@ -13,7 +13,7 @@ from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.plan import Plan, likely, longest
 from fmx_restart.engine.ports import Job
-from fmx_restart.engine.steps.preflight import plan_refusals
+from fmx_restart.engine.steps.findings import plan_refusals
 
 #: From English into the language of the reader
 Translate = Callable[[str], str]

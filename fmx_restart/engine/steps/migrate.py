@@ -20,10 +20,10 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import chosen
 from fmx_restart.engine.ports import HostProcess, Process, ProcessKind, Run
 from fmx_restart.engine.replacement import Replacement, Stage, give_orders
+from fmx_restart.engine.steps.findings import OLD_CODE, inspect_again
 from fmx_restart.engine.steps.follow import advance, make_replacements, start_all
 from fmx_restart.engine.steps.hold import check_old_web, hold_for_migration, web_to_hold
 from fmx_restart.engine.steps.linger import end_lingering
-from fmx_restart.engine.steps.preflight import OLD_CODE, inspect_again
 from fmx_restart.engine.steps.restart import as_they_are_now, split_busy, wait_until_down
 from fmx_restart.engine.steps.web import restart_begins
 from fmx_restart.engine.waiting import Patience, wait_until
