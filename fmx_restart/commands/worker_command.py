@@ -86,12 +86,12 @@ def put_in_ticks() -> None:
 	from frappe.utils import background_jobs, scheduler
 
 	from fmx_restart.worker.claims import bench_of
-	from fmx_restart.worker.scheduler import Ticks
+	from fmx_restart.worker.scheduler import Clock, Ticks
 
 	with frappe.init_site():
 		connection, queue = background_jobs.get_redis_conn(), background_jobs.generate_qname("short")
 	if not hasattr(scheduler, "enqueue_events_for_all_sites"):
 		raise LookupError("This release of Frappe has another scheduler")
 	scheduler.set_niceness = background_jobs.set_niceness  # its own name for it may be older
-	stock = scheduler.enqueue_events_for_all_sites
-	scheduler.enqueue_events_for_all_sites = Ticks(stock, connection, bench_of(queue))
+	ticks = Ticks(scheduler.enqueue_events_for_all_sites, connection, bench_of(queue))
+	scheduler.enqueue_events_for_all_sites, scheduler.time = ticks, Clock(ticks)

@@ -23,7 +23,8 @@ def story(options: Options) -> str:
 
 def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
 	"""When which processes are restarted, step by step, as things are now."""
-	workers = [process.name for process in plan.replaced if process.runs_jobs]
+	scheduler = [process.name for process in plan.reloads if not process.runs_jobs]
+	workers = [*scheduler, *(process.name for process in plan.replaced if process.runs_jobs)]
 	busy = [name for name in workers if name in plan.busy]
 	idle = [name for name in workers if name not in busy]
 	first, others, last = web_and_others(plan)
@@ -90,14 +91,17 @@ def to_restart(plan: Plan) -> str:
 
 
 def to_reload(plan: Plan) -> str:
-	"""Workers and pools whose processes stay."""
+	"""What goes on in the same process."""
 	if not plan.reloads:
 		return ""
 	verb = "reloads" if len(plan.reloads) == 1 else "reload"
-	alone, pools = len(plan.reloads) - len(plan.pools), len(plan.pools)
-	what = [count(alone, "worker")] if alone else []
+	pools, schedulers = len(plan.pools), sum(it.kind is ProcessKind.SCHEDULER for it in plan.reloads)
+	alone = len(plan.reloads) - pools - schedulers
+	what = ["scheduler"] if schedulers else []
+	what += [count(alone, "worker")] if alone else []
 	what += [f"{count(pools, 'worker-pool')} of {count(sum(plan.pools.values()), 'worker')}"] if pools else []
-	return f"{' and '.join(what)} {verb} in place."
+	names = " and ".join(filter(None, [", ".join(what[:-1]), what[-1]]))
+	return f"{names[0].upper()}{names[1:]} {verb} in place."
 
 
 def short_names(processes: Iterable[Process]) -> str:

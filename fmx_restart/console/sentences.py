@@ -476,7 +476,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessUp: process_up,
 	events.ReloadAsked: shown_otherwise,  # by WorkerReloaded or ProcessFailed, which follows
 	events.WorkerReloaded: worker_reloaded,
-	events.SchedulerAsked: "the scheduler ({process}) reloads in place after its next tick, which may take some minutes.",
+	events.SchedulerAsked: "the scheduler ({process}) was asked to reload in place. It does so within seconds, or after its next tick.",
 	events.ProcessRetried: "{name} ended soon after its start, and is being retried: {detail}",
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,

@@ -12,6 +12,7 @@ from fmx_restart.engine.format import span
 from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.steps.preflight import refusals
 
 
@@ -110,7 +111,8 @@ def of_processes(options: Options, plan: Plan) -> list[str]:
 	)
 	return [
 		*([restarted] if plan.restart else []),
-		*of_reloads(len(plan.reloads) - len(plan.pools)),
+		*of_scheduler(plan),
+		*of_reloads(sum(it.kind is not ProcessKind.SCHEDULER for it in plan.reloads) - len(plan.pools)),
 		*of_pools(len(plan.pools), sum(plan.pools.values())),
 		*(of_web(plan) if options.web else []),
 	]
@@ -125,6 +127,12 @@ def of_reloads(number: int) -> list[str]:
 	return [
 		_("{0} workers reload in place: their processes stay, and go on with the new code.").format(number)
 	]
+
+
+def of_scheduler(plan: Plan) -> list[str]:
+	"""Where it is not restarted."""
+	has_one = any(process.kind is ProcessKind.SCHEDULER for process in plan.reloads)
+	return [_("The scheduler reloads in place, between two ticks.")] if has_one else []
 
 
 def of_pools(number: int, workers: int) -> list[str]:

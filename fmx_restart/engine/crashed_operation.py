@@ -10,7 +10,7 @@ from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import HostProcess, Pool, Process, Setting, Worker
+from fmx_restart.engine.ports import HostProcess, Process, Reloadable, Setting
 from fmx_restart.engine.report import PhaseTime, Report
 
 FENCED = {Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.LIFT}
@@ -44,7 +44,7 @@ class CrashedOperation:
 	replaced: dict[str, int | None] = field(
 		default_factory=dict
 	)  # programs that are new already, name → new pid
-	asked: dict[str, Worker | Pool] = field(
+	asked: dict[str, Reloadable] = field(
 		default_factory=dict
 	)  # asked to reload, and not seen to answer: by program
 	migrating: events.MigrationStarted | None = None

@@ -5,23 +5,14 @@ ended. The pool is new when no worker of its former code is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fmx_restart.engine import events
-from fmx_restart.engine.ports import Bench, Look, Pool, Process, Worker, WorkerState
+from fmx_restart.engine.ports import Look, Pool, Worker, WorkerState
 from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload
 from fmx_restart.engine.replacement import Stage
 from fmx_restart.engine.workers import members
 
 #: Seconds in which none of its workers comes or goes, once all former ones have a job: the rest comes when these jobs have ended
 STEADY = 3.0
-
-
-def reload_of(
-	process: Process, one: Worker | Pool, bench: Bench, emit: Callable[[events.Event], None]
-) -> Reload:
-	"""Nobody is asked yet."""
-	return (PoolReload if isinstance(one, Pool) else Reload)(process, one, bench, emit)
 
 
 class PoolReload(Reload):
@@ -65,9 +56,12 @@ class PoolReload(Reload):
 	def may_have_begun(self, look: Look) -> bool:
 		if self.is_settled:
 			return False
-		is_trying = not self.has_new_code and self.worker.is_trying
+		is_trying = not self.has_new_code and self.is_trying(look)
 		is_replacing = self.has_new_code and not self.is_at_work
 		return is_trying or is_replacing or not self.is_registered or self.needs_manager
+
+	def is_trying(self, look: Look) -> bool:
+		return self.worker.is_trying
 
 	def see(self, look: Look) -> None:
 		super().see(look)

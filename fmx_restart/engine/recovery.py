@@ -23,7 +23,6 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.pool_reload import reload_of
 from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind
 from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload, stand_in
 from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
@@ -34,6 +33,7 @@ from fmx_restart.engine.steps.hand_over import TAKES_EFFECT, have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note_killed
 from fmx_restart.engine.steps.linger import REPAIR, tell_old_web
 from fmx_restart.engine.steps.migrate import end_run
+from fmx_restart.engine.steps.reload import reload_of
 from fmx_restart.engine.steps.restart import wait_until_down
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.strategies import StrategyStory

@@ -18,6 +18,8 @@ from fmx_restart.engine.ports import (
 	Process,
 	ProcessKind,
 	ProcessState,
+	Reloadable,
+	Scheduler,
 	Worker,
 	WorkerState,
 )
@@ -38,13 +40,14 @@ FAULTS = {
 }
 
 
-def reloadable(look: Look, listed: Iterable[Process], host: Host) -> list[tuple[Process, Worker | Pool]]:
+def reloadable(look: Look, listed: Iterable[Process], host: Host) -> list[tuple[Process, Reloadable]]:
 	"""
 	Live workers and pools that can reload, each with its program: the one of those listed whose process it is, or else one that
-	stands for it. One below a program's own process is left to that program: it would start the next one with old code.
+	stands for it; and the scheduler, where it is one of those listed. One below a program's own process is left to that program: it would start the next one with old code.
 	"""
+	listed = list(listed)
 	programs = runners(listed, look, host)
-	pairs = []
+	pairs = [(program, look.scheduler) for program in listed if is_scheduler(program, look, host)]
 	for one, names in able_ones(look):
 		is_local = not look.local.running.keys().isdisjoint(names)
 		if is_local and host.process(one.pid) is None:
@@ -56,7 +59,14 @@ def reloadable(look: Look, listed: Iterable[Process], host: Host) -> list[tuple[
 	return pairs
 
 
-def able_ones(look: Look) -> Iterator[tuple[Worker | Pool, list[str]]]:
+def is_scheduler(program: Process, look: Look, host: Host) -> bool:
+	"""Whether it is the one that has written its record, on this machine."""
+	one = look.scheduler
+	is_here = one is not None and one.host == host.name and program.local_pid == one.pid
+	return is_here and program.kind is ProcessKind.SCHEDULER
+
+
+def able_ones(look: Look) -> Iterator[tuple[Reloadable, list[str]]]:
 	"""Those that say that they can, and the names of the workers that they are, or have."""
 	for worker in live_workers(look):
 		if worker.reload and worker.queues and not worker.is_leaving:
@@ -66,16 +76,16 @@ def able_ones(look: Look) -> Iterator[tuple[Worker | Pool, list[str]]]:
 			yield pool, names
 
 
-def stand_in(one: Worker | Pool, pid: int, host: Host | None) -> Process:
+def stand_in(one: Reloadable, pid: int, host: Host | None) -> Process:
 	"""For one that no manager runs, as far as we know. `host`: the machine we are on, where it runs there."""
 	what = "pool with pid" if isinstance(one, Pool) else "pid"
 	return Process(
-		f"{what} {pid} on {one.host} ({','.join(one.queues)})",
-		ProcessKind.WORKER,
+		f"{what} {pid} on {one.host} ({','.join(one.queues) or one.name})",
+		ProcessKind.SCHEDULER if isinstance(one, Scheduler) else ProcessKind.WORKER,
 		ProcessState.RUNNING,
 		pid,
 		one.born,
-		has_workers=True,
+		has_workers=not isinstance(one, Scheduler),
 		host="" if host else one.host,
 		is_managed=False,
 	)
@@ -90,7 +100,7 @@ class Reload(Replacement):
 	MISSING = "it is not in Redis' list of workers any more"
 
 	def __init__(
-		self, process: Process, worker: Worker | Pool, bench: Bench, emit: Callable[[events.Event], None]
+		self, process: Process, worker: Reloadable, bench: Bench, emit: Callable[[events.Event], None]
 	) -> None:
 		super().__init__(process, bench, emit, method=StopMethod.RELOAD, waits=True)
 		self.family = []  # nothing of the old code stays
@@ -138,8 +148,12 @@ class Reload(Replacement):
 		A moment after the request was withdrawn: it follows it, unless it had not seen it. While it tries new code it says
 		that it is suspended.
 		"""
-		is_trying = look.suspension is None and self.worker.state is WorkerState.SUSPENDED
-		return not self.is_settled and (is_trying or not self.is_registered or self.needs_manager)
+		is_begun = self.is_trying(look) or not self.is_registered or self.needs_manager
+		return not self.is_settled and is_begun
+
+	def is_trying(self, look: Look) -> bool:
+		"""New code. At the fence a worker says the same where it does not."""
+		return look.suspension is None and self.worker.state is WorkerState.SUSPENDED
 
 	def withdraw(self) -> None:
 		"""It waits for its turn again; one that has seen the request follows it. Raises QueueUnreachable."""
@@ -156,7 +170,7 @@ class Reload(Replacement):
 		if worker is None or not self._note_answer(worker):
 			self._note_silence(is_waiting=worker is not None and self.stage is Stage.WAITING)
 
-	def record_in(self, look: Look) -> Worker | Pool | None:
+	def record_in(self, look: Look) -> Reloadable | None:
 		"""
 		Of its process, as long as that lives: what one leaves behind that was killed says that it is at work. Where a process
 		could not take its old record away, the newest one.
@@ -169,7 +183,7 @@ class Reload(Replacement):
 		"""Of its like."""
 		return live_workers(look)
 
-	def _note_answer(self, worker: Worker | Pool) -> bool:
+	def _note_answer(self, worker: Reloadable) -> bool:
 		"""False where there is none."""
 		former, self.worker = self.worker, worker
 		if worker.reload.times > self.before.times:
@@ -187,7 +201,7 @@ class Reload(Replacement):
 		elif now - self._free_since > ANSWERS_WITHIN:
 			self._give_up()
 
-	def _note_reloaded(self, former: Worker | Pool) -> None:
+	def _note_reloaded(self, former: Reloadable) -> None:
 		"""`former`: its record before."""
 		now = self.bench.clock.now()
 		self.stage, self.up_at, self.is_at_work = Stage.UP, now, False
@@ -236,7 +250,7 @@ class Reload(Replacement):
 			" Then type the same command again."
 		)
 
-	def _forget_request(self, worker: Worker | Pool) -> None:
+	def _forget_request(self, worker: Reloadable) -> None:
 		with suppress(
 			QueueUnreachable
 		):  # nobody follows it any more, but for one that is asked and cannot be reached

@@ -16,6 +16,7 @@ from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.holds import InMemoryHolds
 from fmx_restart.testing.leases import InMemoryFence, InMemoryLease, Slot
 from fmx_restart.testing.migrations import InMemoryMigrations
+from fmx_restart.testing.pools import SCHEDULER
 from fmx_restart.testing.processes import InMemoryHost, InMemoryProcesses, Program
 from fmx_restart.testing.queue import InMemoryQueue, InMemoryRequests
 from fmx_restart.testing.settings import InMemorySettings
@@ -27,7 +28,7 @@ FENCE_OWNER = "fmx_restart:in-memory:"
 class InMemoryBench:
 	"""
 	`workers`: program name → queues. A worker takes `boot` seconds to register, as a Frappe import does. `lossless`: names of
-	those that run a worker of this app. `pools`: names of those that run a pool of this app, and how many workers each has.
+	those that run a worker of this app. `pools`: names of those that run a pool of this app, and how many workers each has. `has_scheduler`: one of this app, run by the manager.
 	"""
 
 	def __init__(
@@ -37,6 +38,8 @@ class InMemoryBench:
 		clock: FakeClock | None = None,
 		lossless: Collection[str] = (),
 		pools: Mapping[str, int] | None = None,
+		*,
+		has_scheduler: bool = False,
 	) -> None:
 		self.lossless, self.pools = lossless, pools or {}
 		self.clock, self.host = clock or FakeClock(), InMemoryHost()
@@ -50,13 +53,19 @@ class InMemoryBench:
 		self.migrations, self.settings = InMemoryMigrations(self.clock), InMemorySettings()
 		web = Program("web", ProcessKind.WEB, start_takes=boot)
 		programs = [Program(name, ProcessKind.WORKER, start_takes=boot) for name in workers]
-		self.processes = InMemoryProcesses(self.clock, web, *programs, host=self.host)
+		schedule = Program("schedule", ProcessKind.SCHEDULER, start_takes=boot)
+		schedule.on_start = lambda: self.queue.add_scheduler(schedule.pid or 0)
+		schedule.on_stop = lambda: self.queue.stop_pool(SCHEDULER)
+		others = [web, schedule] if has_scheduler else [web]
+		self.processes = InMemoryProcesses(self.clock, *others, *programs, host=self.host)
 		self.managers: dict[str, InMemoryProcesses] = {"": self.processes}
 		self.web = InMemoryWeb(self.processes, self.clock)
 		self.web.settings = self.settings
 		self.nginx = InMemoryNginx(self.clock)
 		self.code, self.realtime = InMemoryCode(self.clock), InMemoryRealtime(self.clock)
 		self.notices = InMemoryNotices(self.processes)
+		if has_scheduler:
+			schedule.on_start()
 		for program in programs:
 			program.on_start = lambda program=program: self._register(program, workers[program.name])
 			program.on_stop = lambda program=program: self._stop(program)

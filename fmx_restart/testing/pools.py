@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 
-from fmx_restart.engine.ports import Membership, Pool, ReloadRecord, WorkerState
+from fmx_restart.engine.ports import Membership, Pool, ReloadRecord, Scheduler, WorkerState
 from fmx_restart.testing.workers import IMPORTS, SimulatedWorker
 
 LOOK_EVERY = 2.0  # seconds between two looks at requests
 TICK = 1.0  # seconds between two looks at its workers
+SCHEDULER = "scheduler"  # its name
 AT_ONCE = 4  # one of so many workers may be missing
 
 
@@ -114,6 +115,14 @@ class PoolLoops:
 		"""It was asked to."""
 		self.asked.pop(worker.name, None)
 		self._unregister(worker)
+
+	def add_scheduler(self, pid: int) -> None:
+		"""It looks for requests as a pool does, and has no workers."""
+		self.add_pool(SCHEDULER, pid, (), size=0)
+
+	def _scheduler_seen(self) -> Scheduler | None:
+		one = self.pools.get(SCHEDULER)
+		return one and Scheduler(one.host, one.pid, one.port().reload, one.is_trying)
 
 	def _membership(self, worker: SimulatedWorker) -> Membership | None:
 		return Membership(worker.pool, worker.times) if worker.pool else None

@@ -12,8 +12,8 @@ from fmx_restart.engine.ports import (
 	Job,
 	Look,
 	Mail,
-	Pool,
 	PutBack,
+	Reloadable,
 	ReloadRecord,
 	Request,
 	StartedJob,
@@ -179,7 +179,8 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 			started=tuple(self._started()),
 			suspension=self.suspension.standing(),
 			other_benches=dict(self.other_benches),
-			pools=tuple(pool.port() for pool in self.pools.values()),
+			pools=tuple(pool.port() for pool in self.pools.values() if pool.size),
+			scheduler=self._scheduler_seen(),
 		)
 
 	def reached_at(self) -> str:
@@ -207,11 +208,11 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 		self._serve(queue)
 		return task.id
 
-	def ask_to_reload(self, whom: Collection[Worker | Pool]) -> None:
+	def ask_to_reload(self, whom: Collection[Reloadable]) -> None:
 		self.server.take()
 		self.asked.update((one.name, next(self._numbers)) for one in whom)
 
-	def withdraw_reloads(self, whom: Collection[Worker | Pool]) -> None:
+	def withdraw_reloads(self, whom: Collection[Reloadable]) -> None:
 		self.server.take()
 		for one in whom:
 			self.asked.pop(one.name, None)

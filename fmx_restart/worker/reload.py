@@ -30,7 +30,7 @@ from fmx_restart.worker.switch import is_wanted
 #: that it has followed or refused (or that was older than its process), and why it refused: the type of an error, or one of the
 #: two below. A worker of a pool has the first two from the pool's process, as its code is that one's
 RELOADS, REFUSED = "fmx_reloads", "fmx_reload_refused"  # and ANSWERED
-TRYING = "fmx_reload_trying"  # of a pool: the number of the request for which it is trying the new code
+TRYING = "fmx_reload_trying"  # of a pool or the scheduler: the number of the request for which it is trying the new code
 IN_A_POOL, SWITCHED_OFF = "WorkerPool", "SwitchedOff"
 VARIABLE = "FMX_RESTART_RELOADED"  # of the environment: from the old code to the new code of the same process
 APP = "fmx_restart"
@@ -64,6 +64,7 @@ class Reloaded(NamedTuple):
 	reason: str = ""  # why last
 	name: str = ""  # of the worker or pool that it was
 	children: tuple = ()  # of a pool: what it needs to know of its workers (pool.py)
+	due: float = 0.0  # of the scheduler: when the next tick is, by the monotonic clock
 
 
 def reloaded() -> Reloaded:

@@ -1,25 +1,33 @@
-"""The scheduler's process, reloaded in place: right after a tick, so that none is left out. Asked for as workers are."""
+"""
+The scheduler's process, reloaded in place: between two ticks, none of which is left out. Asked for as workers are. While it sleeps it
+looks for requests; where a release of Frappe sleeps in another way, it looks after each tick.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from fmx_restart.worker.owners import mark
-from fmx_restart.worker.reload import ANSWERED, REFUSED, RELOADS, Program, answered_at_birth, reloaded
+from fmx_restart.worker.reload import ANSWERED, REFUSED, RELOADS, TRYING, Program, answered_at_birth, reloaded
 from fmx_restart.worker.requests import ALL, SCHEDULER, newest, of_host
 from fmx_restart.worker.stop import Stop
 
 MODULE = "frappe.utils.scheduler"
+LOOKS = "fmx_looks_every"  # of its record: the seconds between two looks for a request
+LOOK_EVERY = 2  # seconds
+BEAT_EVERY, RECORD_KEPT = 60.0, 480  # seconds
 
 
 def record_key(bench_id: str) -> str:
-	"""Of the scheduler that last ticked first: pid, hostname, and the fields of a worker's record that are about reloads."""
+	"""Of the scheduler that has the lock: pid, hostname, and the fields of a worker's record that are about reloads. It expires."""
 	return f"rq:fmx:{bench_id}:scheduler"
 
 
@@ -33,39 +41,70 @@ class Ticks:
 		self, tick: Callable[[], object], connection: Redis, bench_id: str, module: str = MODULE
 	) -> None:
 		self._tick, self._connection, self._bench_id, self._module = tick, connection, bench_id, module
-		self._program, self._stop = (
-			Program(),
-			Stop(),
-		)  # nobody tells that: TERM ends a scheduler as it always did
+		self._key = record_key(bench_id)
+		# nobody tells that one: TERM ends a scheduler as it always did
+		self._program, self._stop = Program(), Stop()
 		self._whom = [ALL, of_host(socket.gethostname()), SCHEDULER]
 		self._answered: int | None = None
+		self._due = reloaded().due
+		self._beaten_at = float("-inf")
 
 	def __call__(self) -> None:
 		self._tick()
 		with suppress(RedisError):
 			self._look()
 
+	def pause(self, seconds: float) -> None:
+		"""In place of the sleep between two ticks. After a reload it takes only what was left of that before."""
+		until = time.monotonic() + seconds
+		until, self._due = min(until, self._due or until), 0.0
+		while time.monotonic() < until:
+			with suppress(RedisError):
+				self._beat()
+				self._look(until)
+			time.sleep(max(0.0, min(LOOK_EVERY, until - time.monotonic())))
+
 	def _introduce(self) -> None:
-		"""At the first tick, as only the scheduler that has the lock ticks."""
+		"""Not before the first tick or pause, as only the scheduler that has the lock comes so far."""
 		if self._answered is None:
 			self._answered = answered_at_birth(self._connection)
-			key = record_key(self._bench_id)
-			self._connection.delete(key)
+			pipe = self._connection.pipeline().delete(self._key)
 			about = {"pid": os.getpid(), "hostname": socket.gethostname()}
-			mark(self._connection, key, **about, **{RELOADS: reloaded().times, ANSWERED: self._answered})
+			mark(pipe, self._key, **about, **{RELOADS: reloaded().times, ANSWERED: self._answered})
+			pipe.execute()
 
-	def _look(self) -> None:
+	def _beat(self) -> None:
+		"""Its record says that it looks for requests all the time, and goes away where it does not any more."""
+		self._introduce()
+		if time.monotonic() - self._beaten_at > BEAT_EVERY:
+			pipe = self._connection.pipeline().hset(self._key, LOOKS, LOOK_EVERY)
+			pipe.expire(self._key, RECORD_KEPT).execute()
+			self._beaten_at = time.monotonic()
+
+	def _look(self, due: float = 0.0) -> None:
 		self._introduce()
 		number = newest(self._connection, self._bench_id, self._whom)
 		if number <= self._answered:
 			return
+		self._connection.hset(self._key, TRYING, number)
 		fault, _ = self._program.fault([self._module], self._stop)
 		try:
 			if not fault:
 				past = reloaded()
-				self._program.run_anew(past._replace(times=past.times + 1, number=number), self._stop)
+				past = past._replace(times=past.times + 1, number=number, due=due)
+				self._program.run_anew(past, self._stop)
 		except OSError as error:
 			fault = type(error).__name__
 		self._answered = number
 		answer = {ANSWERED: number, REFUSED: fault}
-		self._connection.hset(record_key(self._bench_id), mapping=answer)
+		self._connection.pipeline().hset(self._key, mapping=answer).hdel(self._key, TRYING).execute()
+
+
+class Clock:
+	"""The module `time` for Frappe's scheduler, which sleeps between two ticks."""
+
+	def __init__(self, ticks: Ticks) -> None:
+		self.sleep = ticks.pause
+
+	def __getattr__(self, name: str) -> Any:
+		return getattr(time, name)

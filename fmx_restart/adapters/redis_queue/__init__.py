@@ -17,7 +17,16 @@ from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.records import Unreadable, text
 from fmx_restart.adapters.redis_queue.wakes import Wakes
 from fmx_restart.engine.ledger import Beat, Ids, Inventory, no_beat
-from fmx_restart.engine.ports import Job, Look, Pool, PutBack, UnreadableRecords, Worker
+from fmx_restart.engine.ports import (
+	Job,
+	Look,
+	Pool,
+	PutBack,
+	Reloadable,
+	Scheduler,
+	UnreadableRecords,
+	Worker,
+)
 from fmx_restart.worker.membership import pool_key
 from fmx_restart.worker.requests import SCHEDULER, ask, of_pool, of_worker, withdraw
 from fmx_restart.worker.scheduler import record_key
@@ -54,14 +63,18 @@ class RedisQueue:
 		with redis_border():
 			return self._wakes.send_pill(queue, names)
 
-	def ask_to_reload(self, whom: Collection[Worker | Pool]) -> None:
+	def ask_to_reload(self, whom: Collection[Reloadable]) -> None:
 		with redis_border():
 			for one in whom:
-				is_pool = isinstance(one, Pool)
-				record = pool_key(self.bench_id, one.name) if is_pool else worker_key(one.name)
-				ask(self.connection, self.bench_id, address(one), record=record)
+				ask(self.connection, self.bench_id, address(one), record=self._record_of(one))
 
-	def withdraw_reloads(self, whom: Collection[Worker | Pool]) -> None:
+	def _record_of(self, one: Reloadable) -> str | bytes:
+		"""Its key."""
+		if isinstance(one, Scheduler):
+			return record_key(self.bench_id)
+		return pool_key(self.bench_id, one.name) if isinstance(one, Pool) else worker_key(one.name)
+
+	def withdraw_reloads(self, whom: Collection[Reloadable]) -> None:
 		with redis_border():
 			withdraw(self.connection, self.bench_id, map(address, whom))
 
@@ -118,6 +131,8 @@ class RedisQueue:
 			return self._interruptions.requeue(ids, reason)
 
 
-def address(one: Worker | Pool) -> str:
+def address(one: Reloadable) -> str:
 	"""Under which it looks for requests."""
+	if isinstance(one, Scheduler):
+		return SCHEDULER
 	return of_pool(one.name) if isinstance(one, Pool) else of_worker(one.name)

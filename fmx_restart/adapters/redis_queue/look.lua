@@ -1,7 +1,7 @@
 -- KEYS: rq:workers, rq:queues, rq:suspended
 -- ARGV: prefix of a worker's key, prefix of this bench's queue keys, prefix of this bench's queue names,
 --       prefix of started registries, prefix of a job's key, "1" where started members end in an execution id,
---       prefix of a pool's key, names of pools that were seen before
+--       prefix of a pool's key, key of the scheduler's record, names of pools that were seen before
 -- A worker or pool is told as one string, its fields joined by NUL: a client without hiredis parses each reply for itself.
 -- Keys of another type than RQ's are passed over, and told at the end: kind, name, what is odd.
 local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'last_heartbeat', 'shutdown_requested_date',
@@ -9,7 +9,9 @@ local fields = {'hostname', 'pid', 'queues', 'state', 'current_job', 'birth', 'l
 local of_pool = {'hostname', 'pid', 'queues', 'workers', 'fmx_space', 'fmx_born', 'fmx_reloads', 'fmx_reload_answered',
 	'fmx_reload_refused', 'fmx_reload_trying'}
 local workers, others, names, odd, pools = {}, {}, {}, {}, {}
-for i = 8, #ARGV do pools[ARGV[i]] = true end
+local of_scheduler = {'hostname', 'pid', 'fmx_looks_every', 'fmx_space', 'fmx_born', 'fmx_reloads', 'fmx_reload_answered',
+	'fmx_reload_refused', 'fmx_reload_trying'}
+for i = 9, #ARGV do pools[ARGV[i]] = true end
 local function told(name, values)
 	for i = 1, #values do values[i] = (string.gsub(values[i] or '', '%z', '?')) end
 	table.insert(values, 1, name)
@@ -72,7 +74,9 @@ for name, _ in pairs(pools) do
 	local pool = ask('pool', name, {}, 'HMGET', ARGV[7] .. name, unpack(of_pool))
 	if pool[2] then table.insert(parents, table.concat(told((string.gsub(name, '%z', '?')), pool), '\0')) end
 end
+local scheduler = ask('scheduler', 'its record', {}, 'HMGET', ARGV[8], unpack(of_scheduler))
+if scheduler[2] then scheduler = table.concat(told('', scheduler), '\0') else scheduler = false end
 local neighbours = {}
 for bench, count in pairs(others) do table.insert(neighbours, {bench, count}) end
 local suspension = ask('suspension', KEYS[3], 'something that is no text', 'GET', KEYS[3])
-return {redis.call('TIME'), suspension, neighbours, workers, depths, started, odd, parents}
+return {redis.call('TIME'), suspension, neighbours, workers, depths, started, odd, parents, scheduler}

@@ -31,8 +31,18 @@ from fmx_restart.adapters.redis_queue.records import (
 )
 from fmx_restart.adapters.setting_rules import number
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.ports import Look, Membership, Pool, ReloadRecord, StartedJob, Worker, WorkerState
+from fmx_restart.engine.ports import (
+	Look,
+	Membership,
+	Pool,
+	ReloadRecord,
+	Scheduler,
+	StartedJob,
+	Worker,
+	WorkerState,
+)
 from fmx_restart.worker.membership import pool_key
+from fmx_restart.worker.scheduler import record_key
 
 LOOK = (Path(__file__).parent / "look.lua").read_text()
 MOST_DIGITS = 15  # of numbers that others wrote
@@ -54,12 +64,13 @@ class Looker:
 			keys.JOB_PREFIX,
 			"1" if keys.HAS_EXECUTIONS else "0",
 			pool_key(bench_id, ""),
+			record_key(bench_id),
 		]
 
 	def look(self) -> Look:
 		args = [*self._args, *(raw(pool.name) for pool in self._pools)]
 		answer = self._script(keys=[keys.WORKERS, keys.QUEUES, keys.SUSPENDED], args=args)
-		(seconds, microseconds), suspension, others, records, depths, started, odd, pools = answer
+		(seconds, microseconds), suspension, others, records, depths, started, odd, pools, scheduler = answer
 		for kind, name, reason in odd:
 			self.unreadable.note(text(kind), text(name), text(reason))
 		workers = [self._worker(text(record)) for record in records]
@@ -74,6 +85,7 @@ class Looker:
 			suspension=text(suspension) if suspension is not None else None,
 			other_benches={text(bench): workers for bench, workers in others},
 			pools=self._pools,
+			scheduler=scheduler_of(text(scheduler)) if scheduler else None,
 		)
 
 	def _lost(self, recorded: list[Worker]) -> Iterator[Worker]:
@@ -159,6 +171,13 @@ def pool_of(told: str, prefix: str) -> Pool | None:
 		return None
 	names = tuple(queue[len(prefix) :] for queue in ours)
 	return Pool(name, host, pid(process), names, int(size[:MOST_DIGITS]), record, bool(trying))
+
+
+def scheduler_of(told: str) -> Scheduler | None:
+	"""None where it looks for requests after its ticks only, as with an older version of this app."""
+	_, host, process, looks, space, born, *reloads, trying = told.split("\0")
+	record = reloads_of(f"{host} {space} {process} {born}", *reloads)
+	return Scheduler(host, pid(process), record, bool(trying)) if record and looks and pid(process) else None
 
 
 def is_text(name: str) -> bool:

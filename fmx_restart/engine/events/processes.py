@@ -6,10 +6,9 @@ from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Job,
-	Pool,
 	ProcessKind,
+	Reloadable,
 	WebFault,
-	Worker,
 )
 
 
@@ -48,12 +47,12 @@ class ReloadAsked(Event):
 	"""Told before it is asked: whoever cleans up after us sees what became of it. `name`: of its program."""
 
 	name: str
-	worker: Worker | Pool  # as its record was then
+	worker: Reloadable  # as its record was then
 
 
 @frozen
 class WorkerReloaded(Event):
-	"""The process of the worker goes on with new code; that of a pool does, and so do all of its workers."""
+	"""The process of a worker or the scheduler goes on with new code; that of a pool does, and so do all of its workers."""
 
 	name: str
 	kind: ProcessKind

@@ -42,10 +42,12 @@ from fmx_restart.engine.ports.queue import NoRequests as NoRequests
 from fmx_restart.engine.ports.queue import Pool as Pool
 from fmx_restart.engine.ports.queue import PutBack as PutBack
 from fmx_restart.engine.ports.queue import Queue as Queue
+from fmx_restart.engine.ports.queue import Reloadable as Reloadable
 from fmx_restart.engine.ports.queue import ReloadRecord as ReloadRecord
 from fmx_restart.engine.ports.queue import Request as Request
 from fmx_restart.engine.ports.queue import RequestKind as RequestKind
 from fmx_restart.engine.ports.queue import Requests as Requests
+from fmx_restart.engine.ports.queue import Scheduler as Scheduler
 from fmx_restart.engine.ports.queue import StartedJob as StartedJob
 from fmx_restart.engine.ports.queue import UnreadableRecord as UnreadableRecord
 from fmx_restart.engine.ports.queue import UnreadableRecords as UnreadableRecords

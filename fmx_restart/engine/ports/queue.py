@@ -101,6 +101,37 @@ class Pool:
 
 
 @frozen
+class Scheduler:
+	"""The scheduler of this app that has Frappe's lock, as its own record tells: it looks for requests also between two ticks."""
+
+	host: str
+	pid: int
+	reload: ReloadRecord
+	is_trying: bool = False  # whether its new code can be imported
+	name: str = "scheduler"
+	queues: tuple[str, ...] = ()
+
+	@property
+	def state(self) -> WorkerState:
+		"""It runs no job."""
+		return WorkerState.SUSPENDED if self.is_trying else WorkerState.IDLE
+
+	@property
+	def job_id(self) -> None:
+		"""As of a worker without a job."""
+		return None
+
+	@property
+	def born(self) -> None:
+		"""Its record does not tell."""
+		return None
+
+
+#: Who may be asked to reload in place
+Reloadable = Worker | Pool | Scheduler
+
+
+@frozen
 class StartedJob:
 	"""An entry of RQ's started registry. `worker` is the worker's name as the job's hash tells it."""
 
@@ -142,6 +173,7 @@ class Look:
 	other_benches: Mapping[str, int] = field(default_factory=dict)  # on the same Redis database: id → workers
 	local: LocalWorkers | None = None  # None: nobody has compared it with the process table
 	pools: tuple[Pool, ...] = ()  # those that workers of this look name, or named in an earlier one
+	scheduler: Scheduler | None = None
 
 
 @frozen
@@ -209,18 +241,18 @@ class Queue(Protocol):
 		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run.
 		"""
 
-	def ask_to_reload(self, whom: Collection[Worker | Pool]) -> None:
+	def ask_to_reload(self, whom: Collection[Reloadable]) -> None:
 		"""
 		These go on with new code in the same process, or say in their records why not. A worker sees that within a second, or when
-		its job has ended; a pool within three seconds.
+		its job has ended; a pool within three seconds, the scheduler within two, or when its tick has ended.
 		"""
 
-	def withdraw_reloads(self, whom: Collection[Worker | Pool]) -> None:
+	def withdraw_reloads(self, whom: Collection[Reloadable]) -> None:
 		"""Who has not seen such a request yet stays as it is. Nothing tells of requests any more."""
 
 	def ask_scheduler_to_reload(self) -> str:
 		"""
-		That of this app, on whichever machine, goes on with new code after its next tick, unless that cannot be imported. Returns
+		That of this app, on whichever machine, goes on with new code, after its next tick at the latest, unless that cannot be imported. Returns
 		which process it is, for people; empty where there is none.
 		"""
 

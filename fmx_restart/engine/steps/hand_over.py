@@ -188,7 +188,10 @@ class Rolling:
 		waiting = {
 			it.worker.name: it for it in self.reloads if it.stage is Stage.WAITING and it.is_registered
 		}
-		candidates = [*old, *(it.worker for it in waiting.values())]  # pools are always free
+		candidates = [
+			*old,
+			*(it.worker for it in waiting.values()),
+		]  # pools and the scheduler are always free
 		free = [worker for worker in candidates if self.is_free(worker)]
 		self.seen = {worker.name: worker.job_id for worker in candidates}
 		self.pass_turns_on(free)
@@ -237,7 +240,8 @@ class Rolling:
 
 	def are_all_back(self) -> bool:
 		"""A pill that was taken at the last moment shows within TAKES_EFFECT; its worker has to come back first."""
-		return not self.pills and not any(self.is_away(replacement) for replacement in self.replacements)
+		is_asked = any(it.is_asked and not it.is_at_work for it in self.reloads)
+		return not (self.pills or is_asked or any(map(self.is_away, self.replacements)))
 
 	def note_not_replaced(self) -> None:
 		"""Where it ended early because of failures."""
@@ -272,6 +276,8 @@ class Rolling:
 
 	def may_go(self, worker: Worker, look: Look) -> bool:
 		"""A pill may be taken by any old worker of its queue: the most that could be away then must be allowed."""
+		if not worker.queues:
+			return True  # the scheduler
 		away = len(self.pills) + sum(self.is_away(replacement) for replacement in self.replacements)
 		return away < min(self.allowed(queue, look) for queue in worker.queues)
 
@@ -306,8 +312,8 @@ class Rolling:
 		come = [it for it in self.replacements if it.stage is Stage.UP and it.old.name not in self.up_since]
 		registered = self.with_workers(look, {it.change.new_pid for it in come} - {None})
 		for replacement in come:
-			has_reloaded = replacement.change.by is ReplacedBy.RELOAD
-			if replacement.change.new_pid in registered or has_reloaded:
+			registers = replacement.old.runs_jobs and replacement.change.by is ReplacedBy.MANAGER
+			if replacement.change.new_pid in registered or not registers:
 				self.up_since[replacement.old.name] = now
 			elif now - replacement.started_at > REGISTERS_WITHIN:
 				replacement.fail("it runs, but no worker of it has registered with Redis")

@@ -17,6 +17,7 @@ from fmx_restart.engine.ports import (
 	Pool,
 	Process,
 	ProcessKind,
+	Reloadable,
 	Worker,
 	WorkerState,
 )
@@ -183,7 +184,7 @@ def with_web(plan: Plan, bench: Bench, options: Options) -> Plan:
 
 def reloads_of(
 	bench: Bench, look: Look, listed: Iterable[Process], options: Options
-) -> list[tuple[Process, Worker | Pool]]:
+) -> list[tuple[Process, Reloadable]]:
 	"""Workers and pools that can, each with its program."""
 	return reloadable(look, listed, bench.host) if options.may_reload else []
 

@@ -1,25 +1,34 @@
-"""Workers and pools that reload in place: which of them are asked now, and what became of each."""
+"""Workers, pools and the scheduler that reload in place: which of them are asked now, and what became of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
-from fmx_restart.engine.pool_reload import reload_of
-from fmx_restart.engine.ports import Host, Look, Process, ProcessKind
+from fmx_restart.engine.pool_reload import PoolReload
+from fmx_restart.engine.ports import Bench, Host, Look, Pool, Process, ProcessKind, Reloadable, Scheduler
 from fmx_restart.engine.reload import Reload, reloadable
 from fmx_restart.engine.replacement import Replacement, Stage
+from fmx_restart.engine.scheduler_reload import SchedulerReload
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 
+def reload_of(
+	process: Process, one: Reloadable, bench: Bench, emit: Callable[[events.Event], None]
+) -> Reload:
+	"""It is not asked yet."""
+	kinds = {Pool: PoolReload, Scheduler: SchedulerReload}
+	return kinds.get(type(one), Reload)(process, one, bench, emit)
+
+
 def make_reloads(operation: Operation) -> tuple[list[Reload], list[Process]]:
 	"""
-	The workers and pools of the plan that can reload, and what is to be restarted through its manager: also a program whose worker was
+	What of the plan can reload, and what is to be restarted through its manager: also a program whose worker was
 	another one when the plan was made. Nobody is asked yet.
 	"""
 	bench, plan = operation.bench, operation.plan

@@ -10,6 +10,7 @@ from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, Look, ProcessKind
 from fmx_restart.engine.replacement import Replacement, Stage
+from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.steps.follow import are_all_ordered, follow, never_left_down
 from fmx_restart.engine.steps.live_messages import Companions
 from fmx_restart.engine.steps.nginx import reload_nginx
@@ -110,12 +111,12 @@ class Verification:
 
 	def is_settled(self, replacement: Replacement) -> bool:
 		"""
-		A worker proves itself when it registers, socketio when it hears again, everything else by staying up. Nobody waits here
+		A worker proves itself when it registers, what has reloaded by its record, socketio when it hears again, everything else by staying up. Nobody waits here
 		for a worker whose turn comes when its job has ended.
 		"""
 		kind = replacement.old.kind
 		is_up = replacement.stage is Stage.UP and replacement.up_at is not None
-		if not is_up or kind is ProcessKind.WORKER:
+		if not is_up or kind is ProcessKind.WORKER or replacement.change.by is ReplacedBy.RELOAD:
 			return replacement.is_settled or replacement.is_later
 		hears = kind is ProcessKind.SOCKETIO and self.bench.realtime.hears_again()
 		return hears or self.bench.clock.now() - replacement.up_at >= STAYS_UP

@@ -292,6 +292,20 @@ class TestScheduler(OperationCase):
 		self.assertIn(f"pid {scheduler} on ", fact.process)
 		eventually(lambda: self.admin.hget(key, "fmx_reloads") == b"1", self.bench.log)
 
+	def test_one_that_looks_between_two_ticks_says_so_and_is_asked_as_workers_are(self):
+		pid = self.bench.begin(kind="scheduler", tick=60)
+		scheduler = eventually(lambda: self.queue.look().scheduler, self.bench.log)
+		self.assertEqual((scheduler.pid, scheduler.reload.times, scheduler.is_trying), (pid, 0, False))
+		self.write("hooks", "import time\ntime.sleep(1)\n")
+		self.queue.ask_to_reload([scheduler])
+		eventually(lambda: self.queue.look().scheduler.is_trying, self.bench.log)
+		self.queue.withdraw_reloads([scheduler])
+		after = eventually(
+			lambda: (it := self.queue.look().scheduler) and it.reload.times and it, self.bench.log
+		)
+		self.assertEqual((after.pid, after.reload.process), (pid, scheduler.reload.process))
+		self.assertEqual((after.is_trying, self.requests()), (False, {}))
+
 	def test_where_there_is_none_of_this_app_nobody_is_asked(self):
 		self.assertEqual((self.queue.ask_scheduler_to_reload(), self.requests()), ("", {}))
 

@@ -82,6 +82,11 @@ class TestOrder(unittest.TestCase):
 		plan = replace(PLAN, restart=(), reloads=reloads, pools={"pool": 4})
 		text = "1 worker and 1 worker-pool of 4 workers reload in place."
 		self.assertTrue(plan_sentence(plan).startswith(text), plan_sentence(plan))
+		scheduler = process("schedule", ProcessKind.SCHEDULER)
+		text = "Scheduler, 1 worker and 1 worker-pool of 4 workers reload in place."
+		all_three = replace(plan, reloads=(scheduler, *reloads))
+		self.assertTrue(plan_sentence(all_three).startswith(text), plan_sentence(all_three))
+		self.assertIn(("one at a time", ["schedule", "a", "pool"]), order(all_three, Strategy.ROLLING))
 		alone = replace(plan, reloads=reloads[1:])
 		self.assertTrue(plan_sentence(alone).startswith("1 worker-pool of 4 workers reloads in place."))
 

@@ -14,7 +14,7 @@ from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Strategy, restart_options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import CodeFault, WebMethod, WebWay
+from fmx_restart.engine.ports import CodeFault, ProcessKind, WebMethod, WebWay
 from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.desk.untranslated import UntranslatedCase
 
@@ -128,6 +128,11 @@ class TestConsequences(UntranslatedCase):
 		self.plan = replace(self.plan, restart=(), reloads=self.plan.reloads * 3)
 		text = self.of(Strategy.ROLLING)
 		self.assertIn("3 workers reload in place: their processes stay", text)
+		first = replace(self.plan.reloads[0], kind=ProcessKind.SCHEDULER)
+		self.plan = replace(self.plan, reloads=(first, *self.plan.reloads))
+		self.assertIn(
+			"The scheduler reloads in place, between two ticks. 3 workers reload", self.of(Strategy.ROLLING)
+		)
 		self.plan = replace(self.plan, pools={"a": 4, "b": 2})
 		text = self.of(Strategy.ROLLING)
 		self.assertIn("One worker reloads in place", text)

@@ -17,9 +17,9 @@ from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.tests.worker.test_worker import WorkerCase
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, TICKS
-from fmx_restart.worker.reload import ANSWERED, IN_A_POOL, REFUSED, RELOADS, SWITCHED_OFF, Program
+from fmx_restart.worker.reload import ANSWERED, IN_A_POOL, REFUSED, RELOADS, SWITCHED_OFF, TRYING, Program
 from fmx_restart.worker.requests import ALL, SCHEDULER, ask, of_host, of_worker, requests_key
-from fmx_restart.worker.scheduler import record_key
+from fmx_restart.worker.scheduler import LOOKS, record_key
 from fmx_restart.worker.stop import Stop
 from fmx_restart.worker.switch import SETTING
 
@@ -290,9 +290,12 @@ class TestStops(ReloadCase):
 
 
 class TestScheduler(ReloadCase):
+	tick = 0.0  # seconds; 0: it does not look between two ticks
+
 	def setUp(self):
 		super().setUp()
-		self.pid = self.bench.begin(kind="scheduler")
+		options = {"tick": self.tick} if self.tick else {}
+		self.pid = self.bench.begin(kind="scheduler", **options)
 		eventually(lambda: self.answer(ANSWERED), self.bench.log)
 
 	def answer(self, field: str) -> str | None:
@@ -320,6 +323,32 @@ class TestScheduler(ReloadCase):
 		ticks = self.admin.llen(TICKS)
 		eventually(lambda: self.admin.llen(TICKS) > ticks + 5, "it ticks on")
 		self.assertEqual((self.sites / "probes").read_text(), "1")
+
+
+class TestSchedulerThatSleeps(TestScheduler):
+	"""As Frappe's sleeps: for longer than anybody waits."""
+
+	tick = 8.0
+
+	def test_it_goes_on_as_the_same_process_and_takes_its_lock_anew(self):
+		began = time.monotonic()
+		record = self.admin.ttl(record_key(self.bench.id))
+		self.assertEqual((self.answer(LOOKS), 400 < record <= 480), ("2", True))
+		for times in (1, 2):
+			self.answers(self.ask())
+			self.assertEqual((self.answer(RELOADS), self.answer("pid")), (str(times), str(self.pid)))
+		# Then the tick comes when it would have come without them
+		eventually(lambda: self.admin.llen(TICKS), self.bench.log, deadline=30)
+		self.assertLess(time.monotonic() - began, self.tick + 1)
+
+	def test_where_the_new_code_does_not_import_it_ticks_on_and_says_why(self):
+		self.write("hooks", HANGS.replace("50", "3") + "raise KeyError\n")
+		number = self.ask()
+		eventually(lambda: self.answer(TRYING) == str(number), self.bench.log)
+		self.answers(number)
+		self.assertEqual(
+			(self.answer(REFUSED), self.answer(RELOADS), self.answer(TRYING)), ("KeyError", "0", None)
+		)
 
 
 class TestRequests(ReloadCase):

@@ -34,7 +34,7 @@ from fmx_restart.worker.lossless import Lossless
 from fmx_restart.worker.membership import POOL, pool_key
 from fmx_restart.worker.owners import IS_OURS
 from fmx_restart.worker.pool import Pool
-from fmx_restart.worker.scheduler import Ticks
+from fmx_restart.worker.scheduler import Clock, Ticks
 
 CURSORS = "rq:test:cursors"
 TICKS, TIMES = "rq:test:ticks", "rq:test:times"
@@ -239,20 +239,21 @@ def decorated() -> None:
 	"""Its name stands in jobs' arguments."""
 
 
-def schedule(connection: redis.Redis, queues: tuple[str, ...]) -> None:
-	"""As Frappe's scheduler: it has a lock, and leaves where another one has it."""
+def schedule(connection: redis.Redis, queues: tuple[str, ...], options: str) -> None:
+	"""As Frappe's scheduler: it has a lock, and leaves where another one has it. With `tick`, it looks for requests between two."""
 	tick = Ticks(lambda: connection.rpush(TICKS, os.getpid()), connection, bench_of(queues[0]), "json")
 	lock = FileLock("scheduler_process")
 	lock.acquire(blocking=False)
+	sleep = time.sleep if options == "{}" else Clock(tick).sleep
 	while True:
-		time.sleep(0.05)
+		sleep(0.05 if options == "{}" else json.loads(options)["tick"])
 		tick()
 
 
 def work(kind: str, options: str, url: str, *queues: str) -> None:
 	connection = redis.Redis.from_url(url)
 	if kind == "scheduler":
-		schedule(connection, queues)
+		schedule(connection, queues, options)
 	if kind.endswith(" pool"):
 		worker = KINDS[kind.removesuffix(" pool")]
 		WorkerPool(queues, connection=connection, worker_class=worker, **json.loads(options)).start()
