@@ -36,7 +36,9 @@ REQUEUE = """
 if redis.call('HGET', KEYS[1], 'status') ~= 'failed' then return 0 end
 local last = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1)[1]
 if not last or last[1] ~= ARGV[4] then return 0 end
-redis.call('ZREM', KEYS[3], ARGV[1])
+local kind = redis.call('TYPE', KEYS[2]).ok
+if kind ~= 'list' and kind ~= 'none' then return -1 end
+redis.pcall('ZREM', KEYS[3], ARGV[1])
 redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[2], 'started_at', '', 'ended_at', '')
 redis.call('HDEL', KEYS[1], 'exc_info')
 if ARGV[3] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('EXPIRE', KEYS[1], ARGV[3]) end
@@ -85,14 +87,17 @@ class Interruptions:
 		for job in reversed(self._jobs(ids)):
 			entry, why = next(iter((self._failures(job) or {}).items()), (b"", None))
 			if why == reason and job.origin:
-				self._push(job, entry)
-				returned.append(job.id)
+				if self._push(job, entry) >= 0:
+					returned.append(job.id)
+				else:
+					self.unreadable.note("list of a queue", job.origin, ODD_TYPE)
 		return returned[::-1]
 
-	def _push(self, job: KilledJob, failure: bytes) -> None:
+	def _push(self, job: KilledJob, failure: bytes) -> int:
+		"""Negative where its queue is no list: the job stays failed."""
 		failed = keys.registry_key(FailedJobRegistry, job.origin)
 		names = [keys.job_key(job.id), keys.queue_key(job.origin), failed, keys.QUEUES, results_key(job)]
-		self._requeue(keys=names, args=[raw(job.id), utcformat(now()), job.ttl, failure])
+		return self._requeue(keys=names, args=[raw(job.id), utcformat(now()), job.ttl, failure])
 
 	def _move_to_failed(self, job: KilledJob) -> None:
 		"""As rq's FailedJobRegistry.add, which would read and write the whole job."""

@@ -233,6 +233,15 @@ class TestKilledJobs(OddRecordsTestCase):
 		self.assertEqual(self.fail_and_requeue(), ["good"])
 		self.assertEqual(self.queue.statuses(["odd", "good"]), {"odd": "failed", "good": "queued"})
 
+	def test_one_whose_queue_is_no_list_stays_failed_and_an_odd_registry_hinders_none(self):
+		for name in ("rq:failed:{}:short", "rq:queue:{}:short"):
+			self.setUp()
+			self.admin.set(name.format(self.bench.id), "odd")
+			self.queue.fail(["good"], self.REASON)
+			went = self.queue.requeue(["good"], self.REASON)
+			self.assertEqual(went, ["good"] if "failed" in name else [])
+			self.assertEqual(self.queue.statuses(["good"]), {"good": "queued" if went else "failed"})
+
 	def test_one_without_a_queue_is_failed_and_goes_nowhere(self):
 		self.admin.hset("rq:job:odd", "status", "started")
 		self.admin.delete(self.short.key)
