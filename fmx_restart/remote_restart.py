@@ -152,8 +152,8 @@ class Follower:
 	def start(self, options: dict[str, str]) -> bool:
 		"""False where another operation holds the bench: it is not what was asked for."""
 		answer = self.api.post("start", idempotency_key=self.key, **options)
-		self.operation = answer["operation"]
-		say(f"Operation {self.operation}: {answer['message']}")
+		self.operation = answer["operation"] or ""  # none yet where it is scheduled
+		say(f"Operation {self.operation}: {answer['message']}" if self.operation else answer["message"])
 		return bool(answer["is_new"] or answer.get("is_repeated"))
 
 	def follow(self) -> Answer:
@@ -325,6 +325,8 @@ def run(arguments: argparse.Namespace) -> int:
 		follower.operation = arguments.follow
 	elif not follower.start(dict(option.split("=", 1) for option in arguments.options)):
 		return BUSY
+	if not follower.operation:
+		return 0
 	status = follower.follow()
 	for name in ("reason", "remedy"):
 		if status.get(name) and not follower.report:

@@ -10,7 +10,6 @@ from typing import Any
 import frappe
 from frappe import _
 
-from fmx_restart.adapters.bench import read_config
 from fmx_restart.adapters.realtime import are_notices_on
 from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.desk.access import MANAGER, OPERATOR, for_desk
@@ -43,7 +42,7 @@ WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing", "hold_we
 
 def extend_boot(bootinfo: frappe._dict) -> None:
 	"""For hooks.py: frappe.boot.fmx_restart, only for people who may see operations; and whether pauses are shown, for all."""
-	bootinfo.fmx_restart_pause = are_notices_on(read_config())
+	bootinfo.fmx_restart_pause = are_notices_on(frappe.conf)
 	if {MANAGER, OPERATOR} & set(frappe.get_roles()):
 		bootinfo.fmx_restart = {
 			"access": for_desk(),

@@ -17,7 +17,7 @@ LISTEN = """(event) => {
 }"""
 #: Someone looks and acts while web is away: a read of the closed list, once, and again and again what is no read of it
 CLICK = """() => {
-	Object.assign(window, { alerts: [], counts: [], states: [] });
+	Object.assign(window, { alerts: [], counts: [], states: [], clicked: 0 });
 	const show = frappe.show_alert;
 	frappe.show_alert = (alert, ...others) => {
 		window.alerts.push(alert.message || alert);
@@ -30,7 +30,10 @@ CLICK = """() => {
 			return;
 		}
 		frappe.call("frappe.client.get_count", { doctype: "User" }).then(({ message }) => window.counts.push(message));
-		window.clicks = setInterval(() => frappe.call({ method: "frappe.ping", error: () => {} }), 250);
+		window.clicks = setInterval(() => {
+			window.clicked++;
+			frappe.call({ method: "frappe.ping", error: () => {} });
+		}, 250);
 	});
 }"""
 CONNECTED = "() => frappe.realtime.socket.connected"
@@ -79,6 +82,9 @@ class TestLiveMessages(DeskTestCase):
 		alerts = page.evaluate("window.alerts")
 		for text in ("pauses for a few seconds", "server is restarting", "server is back"):
 			self.assertTrue(any(text in alert for alert in alerts), (text, alerts))
+		# Whatever is no read of the list was sent once, and what is, once in all
+		paths = Counter(path.rpartition("/")[2] for _, path in self.desk.asked)
+		self.assertEqual(paths["frappe.ping"], page.evaluate("window.clicked"), paths)
 		counts = [path for _, path in self.desk.asked if path.endswith("frappe.client.get_count")]
 		self.assertEqual(len(counts), 1)
 		self.assertEqual(page.locator(".modal.show").filter(has_text="Internal Server Error").count(), 0)

@@ -198,6 +198,14 @@ class TestRemoteRestart(unittest.TestCase):
 		site = self.site(started={"is_new": False, "is_repeated": True})
 		self.assertEqual(self.run_script(site)[0], 0)
 
+	def test_one_that_is_scheduled_is_told_and_not_followed(self):
+		site = self.site(
+			started={"operation": None, "status": "Scheduled", "message": "It is scheduled for Sat."}
+		)
+		code, output = self.run_script(site, "at=sat 22:00")
+		self.assertEqual((code, len(site.requests)), (0, 1))
+		self.assertIn("It is scheduled for Sat.", output)
+
 	def test_nobody_else_gets_the_token(self):
 		site = self.site()
 		site.faults = [302]
