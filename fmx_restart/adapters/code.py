@@ -5,6 +5,7 @@ imported a moment ago, need not be imported once more, and the whole takes milli
 
 from __future__ import annotations
 
+import _imp
 import gc
 import importlib
 import json
@@ -12,11 +13,13 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fmx_restart.engine.ports import CodeFault
 
@@ -27,6 +30,8 @@ LOWEST = 19  # niceness: beside busy processes it gets hardly any processor
 LINES = 12  # of a traceback
 LONGEST = 60  # seconds that the child may live, whatever an app does when it is imported
 PART_DONE = b"{}\n"
+IMPORTS_END = 2.0  # seconds that another thread gets for an import before we fork
+ONLY_ONCE = "may only be initialized once per interpreter process"  # of PyO3: half imported when we forked
 
 
 class CodeOnDisk:
@@ -94,10 +99,35 @@ def fault_in(line: bytes) -> CodeFault | None:
 
 def fork() -> int:
 	"""The child's pid, and 0 in the child, as os.fork."""
-	with warnings.catch_warnings():
+	with warnings.catch_warnings(), between_imports():
 		# Python 3.12 and later warn where threads run; the child imports, tells and ends, and is killed if it hangs
 		warnings.simplefilter("ignore", DeprecationWarning)
 		return os.fork()
+
+
+@contextmanager
+def between_imports() -> Iterator[None]:
+	"""
+	No other thread is in the middle of an import, nor can begin one; unless one takes longer than we wait. The child could
+	not go on with what is half imported, and an extension that says that it may be initialised only once in a process
+	(PyO3's, as cryptography) cannot be imported anew there.
+	"""
+	until = time.monotonic() + IMPORTS_END
+	_imp.acquire_lock()
+	try:
+		while any(map(is_of_another_thread, module_locks().values())) and time.monotonic() < until:
+			_imp.release_lock()
+			time.sleep(0.002)
+			_imp.acquire_lock()
+		yield
+	finally:
+		_imp.release_lock()
+
+
+def module_locks() -> dict[str, Any]:
+	"""By the names of modules that are being imported. Python has no public way to them."""
+	locks = importlib._bootstrap._module_locks
+	return {name: reference() for name, reference in list(locks.items())}
 
 
 def try_imports(apps: Iterable[str], web: str, writer: int, *, niceness: int) -> None:
@@ -133,16 +163,20 @@ def be_alone(*kept: int) -> None:
 def forget_imports_of_other_threads() -> None:
 	"""
 	In a child. A thread that was importing when we were forked is not here to let its module's lock go, and whoever imports
-	that module would wait for ever. Python has no public way to it; what is half imported is imported anew.
+	that module would wait for ever. What is half imported is imported anew.
 	"""
-	locks = importlib._bootstrap._module_locks
-	for name, lock in [(name, reference()) for name, reference in locks.items()]:
+	for name, lock in module_locks().items():
 		owner = getattr(lock, "owner", None)
 		if owner == threading.get_ident():
 			continue
-		del locks[name]
+		del importlib._bootstrap._module_locks[name]
 		if owner is not None:
 			sys.modules.pop(name, None)
+
+
+def is_of_another_thread(lock: Any) -> bool:
+	"""Whether another thread holds this lock of a module."""
+	return getattr(lock, "owner", None) not in (None, threading.get_ident())
 
 
 def forget(packages: set[str]) -> None:
@@ -158,6 +192,8 @@ def tell_fault(writer: int, *modules: str) -> None:
 		try:
 			importlib.import_module(module)
 		except BaseException as error:  # noqa: BLE001  an app may end its process, too
+			if ONLY_ONCE in str(error):
+				os._exit(0)  # it is because of us, and nothing is known of the code
 			fault = {"module": module, "error": one_line(error), "traceback": last_lines(error)}
 			os.write(writer, json.dumps(fault).encode() + b"\n")
 			return

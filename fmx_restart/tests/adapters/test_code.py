@@ -28,6 +28,13 @@ if os.getpid() == {pid}:
 	go_on.wait(60)
 here = 1
 """
+#: Takes its time, and then refuses to be imported again in any fork of this process
+ONLY_ONCE = """import sys, time
+if hasattr(sys, "{mark}"):
+	raise ImportError("PyO3 modules may only be initialized once per interpreter process")
+sys.{mark} = 1
+time.sleep({seconds})
+"""
 HANG = "import time; time.sleep(600)\n"
 
 
@@ -174,6 +181,20 @@ class TestCodeOnDisk(CodeContract, unittest.TestCase):
 		# When an app is tried out that needs the same module
 		self.write(self.hooks, f"from {name} import here\n")
 		self.assertEqual(self.checked(), [])
+
+	def test_an_extension_that_another_thread_imports_just_then_is_not_called_broken(self):
+		"""PyO3's (cryptography, which PyMySQL imports) refuse to be imported twice in a process and its forks."""
+		for seconds, known in ((0.3, []), (4.0, None)):
+			with self.subTest(seconds=seconds):
+				name, mark = f"once_{uuid4().hex}", f"mark_{uuid4().hex}"
+				self.write(self.folder / f"{name}.py", ONLY_ONCE.format(mark=mark, seconds=seconds))
+				self.addCleanup(lambda mark=mark: delattr(sys, mark))
+				thread = threading.Thread(target=importlib.import_module, args=(name,))
+				thread.start()
+				self.addCleanup(thread.join)
+				self.reach(lambda mark=mark: hasattr(sys, mark))
+				self.write(self.hooks, f"import {name}\n" * (1 + int(seconds)))  # of another size
+				self.assertEqual(self.checked(), known)
 
 	def test_the_web_application_makes_way_for_others_unless_somebody_waits_for_it(self):
 		found, ours = self.folder / "niceness", os.nice(0)
