@@ -55,6 +55,7 @@ class ScheduledStart:
 	key: str = ""  # the client's idempotency key
 	starting: str = ""  # the operation that is being started at this moment
 	last: Outcome | None = None
+	has_waited: bool = False  # another operation held the bench when its window began
 	is_over: bool = False  # its only time has passed without a start: kept to be shown
 
 	def is_sound(self) -> bool:

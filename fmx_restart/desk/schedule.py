@@ -194,6 +194,8 @@ def start_now(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 	reason = too_late(start, now) if now > start.when.until else refusal(start)
 	if not reason and is_busy():
 		if start.when.end:  # a window is for trying again
+			if not start.has_waited:
+				schedule.write(replace(start, has_waited=True))
 			return
 		reason = busy_text()
 	if reason:
@@ -214,18 +216,17 @@ def settle(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 
 def too_late(start: ScheduledStart, now: float) -> str:
 	"""Why nobody could start it in time."""
+	if start.has_waited:
+		return _("Another operation held the bench until its window was over.")
 	text = _("Nothing looked for it until {0} after its time: the scheduler was off, or the bench was down.")
 	return text.format(span(now - start.when.at))
 
 
 def refusal(start: ScheduledStart) -> str:
 	"""Empty where whoever asked may still start it from this site."""
-	if (
-		start.asked_from == "terminal"
-	):  # whoever types on the bench may do anything, but a site may lose the bench
-		return (
-			"" if current().is_control else _("The site {0} is no control site any more.").format(start.site)
-		)
+	if start.asked_from == "terminal":  # whoever types there may do anything, but a site may lose the bench
+		lost = _("The site {0} is no control site any more.").format(start.site)
+		return "" if current().is_control else lost
 	return refusal_of_user(start.user, start.options) or refusal_to_start(current(), start.options)
 
 
@@ -287,7 +288,7 @@ def advance(schedule: Schedule, start: ScheduledStart, outcome: Outcome, now: fl
 	"""One time is over: the next one follows, or none."""
 	if start.when.repeat:
 		when = following(start.when, now, zone_named(start.when.zone) or timezone.utc)
-		schedule.write(replace(start, when=when, starting="", last=outcome))
+		schedule.write(replace(start, when=when, starting="", has_waited=False, last=outcome))
 	elif outcome.reason:
 		schedule.write(replace(start, starting="", last=outcome, is_over=True))
 	else:

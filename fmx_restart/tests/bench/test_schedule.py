@@ -39,11 +39,11 @@ class TestScheduled(ApiTestCase):
 		(entry,) = self.client.get("scheduled").message["scheduled"]
 		return entry
 
-	def set_time(self, ago: float, left: float, **others: object) -> None:
-		"""Its time was `ago` seconds ago, and it may start for `left` seconds more. `others`: further fields."""
+	def set_time(self, ago: float, left: float, end: str = "", **others: object) -> None:
+		"""Its time was `ago` seconds ago, and it may start for `left` seconds more; `end`: of its window. `others`: fields."""
 		(path,) = self.files()
 		value = json.loads(path.read_text())
-		value["when"] |= {"at": time.time() - ago, "until": time.time() + left}
+		value["when"] |= {"at": time.time() - ago, "until": time.time() + left, "end": end}
 		path.write_text(json.dumps({**value, **others}))
 
 	def assert_not_started(self, reason: str) -> None:
@@ -108,6 +108,13 @@ class TestScheduled(ApiTestCase):
 		)
 		self.assertIsNone(ticket.issue(other))
 		self.assert_not_started("Another operation held the bench")
+		busy = self.entry()["last"]["reason"]
+		# but in a window it is tried again, until that is over
+		self.set_time(ago=1, left=600, end="05:00")
+		self.tick()
+		self.assertEqual(self.entry()["last"]["reason"], busy)
+		self.set_time(ago=700, left=-60, end="05:00")
+		self.assert_not_started("until its window was over")
 		self.assertTrue(ticket.take(other) and ticket.give_back(other))
 		self.set_time(ago=1, left=600, starting=new_operation_id())
 		self.assert_not_started("ended before it did")
