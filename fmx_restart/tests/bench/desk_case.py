@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from fmx_restart.tests.bench.accessibility import violations
 from fmx_restart.tests.bench.browser import Browser, Desk
 from fmx_restart.tests.bench.support import BenchTestCase
 
@@ -37,6 +38,9 @@ class DeskTestCase(BenchTestCase):
 		self.assertEqual(desk.errors, [])
 		self.assertEqual(desk.page.locator(".modal.show .modal-title:has-text('Error')").count(), 0)
 		self.assertEqual(desk.page.locator("#alert-container .red").count(), 0)
+
+	def assert_accessible(self, where: str = ".restart-root") -> None:
+		self.assertEqual(list(violations(self.desk, where)), [])
 
 	def start_over_the_api(self, **options) -> str:
 		"""An operation's name; its form is open."""

@@ -6,9 +6,13 @@ import re
 from collections import Counter
 from datetime import datetime, timedelta
 
+from fmx_restart.tests.bench.accessibility import focus
+from fmx_restart.tests.bench.browser import NO_DIALOG_MOVES
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, PRIMARY, DeskTestCase
 
+DIALOG = ".restart-modal.show"
 NAMED_JOBS = '.restart-table[aria-label="Named jobs"]'
+TABS = 14  # more than the dialog has places for the focus
 PHASES = ["Preflight", "Fence", "Park", "Drain", "Restart", "Lift", "Verify", "Audit", "Done"]
 
 
@@ -22,12 +26,14 @@ class TestRestartFromDesk(DeskTestCase):
 			held = self.jobs.hold("long")
 			# When someone looks at what a restart would do
 			desk.open("restart-operation", LIST)
+			self.open_and_close_with_the_keyboard()
 			desk.click(LIST)
 			desk.see(".restart-dialog .restart-verdict", re.compile(r"jobs? (is|are) running"))
 			self.look_at_the_preview()
 			# And starts it
-			desk.click(PRIMARY, "Restart…")
+			self.press_enter_twice()
 			desk.see(".restart-consequences", "If a job is still running then, nothing is restarted")
+			self.assert_accessible(DIALOG)
 			desk.click(PRIMARY, "Restart Now")
 			# Then its form shows who is waited for
 			self.see_phase("Drain")
@@ -57,12 +63,49 @@ class TestRestartFromDesk(DeskTestCase):
 		self.desk.click(".restart-strategies label", "Wait for running jobs")
 		self.desk.see(".restart-strategies .is-chosen", "Wait for running jobs")
 		self.assertIn("frappe-web", self.desk.text(".restart-preview .restart-facts"))
+		self.desk.click(".restart-options summary")
+		self.assert_accessible(DIALOG)
+
+	def look_at_the_red_button(self) -> None:
+		"""It is the one that starts nothing again after Back."""
+		self.desk.click(".restart-strategies label", "Restart now, kill running jobs")
+		self.desk.click(PRIMARY, "Restart…")
+		self.desk.see(".modal.show .btn-danger", "Restart Now")
+		self.desk.click(".modal.show .btn-modal-secondary", "Back")
+		self.desk.see(PRIMARY, "Restart…")
+
+	def open_and_close_with_the_keyboard(self) -> None:
+		"""The focus is inside from the beginning, stays there, is seen, and is back at the end."""
+		desk, keyboard = self.desk, self.desk.page.keyboard
+		desk.page.locator(LIST).focus()
+		keyboard.press("Enter")
+		desk.see(".restart-preview .restart-facts")
+		desk.page.wait_for_function(NO_DIALOG_MOVES)
+		self.assertNotIn("Restart…", focus(desk, DIALOG)["text"])
+		stops = []
+		for key in ("Tab",) * TABS + ("Shift+Tab",) * TABS:
+			keyboard.press(key)
+			stops.append(focus(desk, DIALOG))
+		self.assertEqual([stop for stop in stops if not (stop["is_inside"] and stop["is_seen"])], [])
+		self.assertTrue({"Restart…", "Close", "Options"}.issubset({stop["text"] for stop in stops}), stops)
+		keyboard.press("Escape")
+		desk.page.wait_for_function("text => document.activeElement.innerText === text", arg="Restart…")
+		self.assertEqual(desk.page.locator(DIALOG).count(), 0)
+
+	def press_enter_twice(self) -> None:
+		"""The second one is no answer to a question that nobody has read."""
+		self.desk.page.locator(PRIMARY).focus()
+		for _ in range(3):
+			self.desk.page.keyboard.press("Enter")
+		self.desk.see('.restart-dialog[data-step="confirm"]')
+		self.assertEqual(focus(self.desk, DIALOG)["text"], "What will happen")
 
 	def test_requests_that_are_to_wait_for_a_migration_are_refused_with_what_is_missing(self):
 		desk = self.desk
 		# Given a bench whose web is not set up to linger, and someone who wants to migrate
 		desk.open("restart-operation", LIST)
 		desk.click(LIST)
+		self.look_at_the_red_button()
 		desk.click(".restart-strategies label", "Wait for running jobs")
 		desk.click(".restart-options summary")
 		self.assertEqual(desk.page.locator("input[name=hold_web]").count(), 0)
@@ -117,6 +160,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.assertEqual(waited_for.count(), 0)
 		for button in ("Extend Time…", "Force…", "Cancel…"):
 			self.desk.see(".restart-actions button", button)
+		self.assert_accessible()
 
 	def read_the_report(self) -> None:
 		"""Loaded anew, as someone reads it a month later."""
@@ -129,6 +173,7 @@ class TestRestartFromDesk(DeskTestCase):
 		processes = self.desk.text('.restart-table[aria-label="Processes"]')
 		self.assertEqual(processes.count("Replaced"), 5, processes)
 		self.assertEqual(self.desk.page.locator(".restart-actions").count(), 0)
+		self.assert_accessible()
 		self.assertRegex(self.desk.text(".restart-users"), r"Web at 127\.0\.0\.1:\d+ (answered|gave|did not)")
 
 	def test_a_waiting_one_gets_more_time_and_is_cancelled_and_nothing_was_restarted(self):
@@ -162,6 +207,7 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see(".restart-table tr", METHOD)
 		desk.click(".restart-actions button", "Force…")
 		desk.see(".modal.show .restart-jobs", METHOD)
+		self.assert_accessible(DIALOG)
 		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Continue")
 		self.see_status("Done")
 		self.assertIn("Killed", desk.text(NAMED_JOBS))

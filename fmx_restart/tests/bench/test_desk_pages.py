@@ -61,6 +61,7 @@ class TestPages(DeskTestCase):
 		desk.see_no(f'{WORKERS} tr:has-text("{METHOD}")')
 		desk.see(".restart-card", "Health Findings")
 		desk.see(".restart-chart, .restart-empty")
+		self.assert_accessible()
 		# And when it is left, it is silent
 		desk.page.evaluate("frappe.set_route('List', 'Restart Operation')")
 		desk.see(LIST)
@@ -98,6 +99,7 @@ class TestPages(DeskTestCase):
 		self.desk.see(".restart-timeline .is-failed")
 		self.assertIn("bench-test-worker", self.desk.text(".restart-wrong"))
 		self.assertIn("What to do", self.desk.text(".restart-wrong"))
+		self.assert_accessible()
 
 	def stop_trying(self) -> bool:
 		"""Between two attempts there is nothing to stop, and supervisor tries again; after the last one it is FATAL."""
@@ -133,9 +135,11 @@ class TestPages(DeskTestCase):
 		self.assertEqual(self.desk.excess(), 0)
 		self.desk.open("restarts", ".restart-verdict")
 		self.desk.see(".restart-state", "2 workers")
+		self.assert_accessible()
 		self.assertEqual(self.desk.excess(), 0)
 		self.desk.open("restart-operation", LIST)
 		self.desk.see(".restart-above-list .restart-verdict")
+		self.assert_accessible(".restart-above-list, .restart-list-when")
 		self.assertRegex(self.desk.text(".restart-list-when"), r"^\w+ · \d+ \w+ \d\d:\d\d$")
 		self.assertRegex(
 			self.desk.text(".restart-list .list-subject a"), r"^(Wait for running jobs|Restart now)"

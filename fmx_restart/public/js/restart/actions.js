@@ -1,5 +1,6 @@
 /** What people can ask of an operation that is under way. */
 import { act, Away } from "./api";
+import { accessible } from "./dialogs";
 import { parsed } from "./options";
 import { AT_DEADLINE, span } from "./words";
 
@@ -24,10 +25,8 @@ export function actions_for(poll) {
 }
 
 function confirm_cancel({ doc }, request) {
-	frappe.confirm(
-		__("Cancel this operation? Its changes will be undone, and the queue keeps running."),
-		() => request("cancel", { operation: doc.name })
-	);
+	const text = __("Cancel this operation? Its changes will be undone, and the queue keeps running.");
+	accessible(() => frappe.confirm(text, () => request("cancel", { operation: doc.name })));
 }
 
 function ask_for_time({ doc }, request) {
@@ -40,12 +39,8 @@ function ask_for_time({ doc }, request) {
 		reqd: 1,
 		description: __("Running jobs get this much more time."),
 	};
-	frappe.prompt(
-		minutes,
-		(given) => request("extend", { operation: doc.name, seconds: given.minutes * 60 }),
-		__("Extend Time"),
-		__("Extend")
-	);
+	const extend = (given) => request("extend", { operation: doc.name, seconds: given.minutes * 60 });
+	accessible(() => frappe.prompt(minutes, extend, __("Extend Time"), __("Extend")));
 }
 
 /** Names the jobs that would be killed. */
@@ -56,17 +51,13 @@ function confirm_force({ doc, live }, request) {
 	const message = jobs.length
 		? `<p>${__("These jobs are running:")}</p><ul class="restart-jobs">${list}</ul><p>${fate}</p>`
 		: `<p>${__("No job is running any more. Any job that starts in the meantime is killed.")}</p>`;
-	frappe.warn(
-		__("Kill running jobs?"),
-		message,
-		() => request("force", { operation: doc.name }),
-		__("Kill and Continue")
-	);
+	const force = () => request("force", { operation: doc.name });
+	accessible(() => frappe.warn(__("Kill running jobs?"), message, force, __("Kill and Continue")));
 }
 
 function job_text(job) {
 	const where = escaped(`${job.site} · ${job.queue} · ${span(job.elapsed)}`);
-	return `<code>${escaped(job.method)}</code> <span class="text-muted">${where}</span>`;
+	return `<span class="restart-code">${escaped(job.method)}</span> <span class="text-muted">${where}</span>`;
 }
 
 function escaped(text) {

@@ -1,8 +1,9 @@
 /** The dialog that starts an operation: choose, see what it would do, confirm. */
-import { createApp, reactive, watch } from "vue";
+import { createApp, nextTick, reactive, watch } from "vue";
 import StartDialog from "./StartDialog.vue";
 import { act, ask, Away } from "./api";
 import { arguments_of, first_choice } from "./choice";
+import { accessible } from "./dialogs";
 import { Poll } from "./poll";
 
 /** Seconds between two previews. */
@@ -12,6 +13,8 @@ const TYPING = 0.3;
 /** Attempts to start while the web server does not answer, and seconds between them. */
 const ATTEMPTS = 10;
 const ATTEMPT_PAUSE = 1;
+/** Seconds in which nobody can have read what will happen. */
+const READING = 1;
 
 export function open_start_dialog() {
 	return new Start();
@@ -29,10 +32,16 @@ class Start {
 			size: "large",
 			fields: [{ fieldtype: "HTML", fieldname: "body" }],
 		});
+		this.$primary = this.dialog.get_primary_btn(); // which Frappe knows by its colour
 		this.mount();
 		this.go_to("choose");
-		this.dialog.show();
+		accessible(() => this.show_dialog());
 		this.poll.start();
+	}
+
+	show_dialog() {
+		this.dialog.show();
+		return this.dialog;
 	}
 
 	mount() {
@@ -90,8 +99,9 @@ class Start {
 	go_to(step) {
 		this.state.step = step;
 		const { dialog } = this;
+		this.$primary.addClass("btn-primary");
 		if (step === "choose") {
-			dialog.set_primary_action(__("Restart…"), () => this.go_to("confirm"));
+			dialog.set_primary_action(__("Restart…"), () => this.confirm());
 			dialog.set_secondary_action_label(__("Close"));
 			dialog.set_secondary_action(() => dialog.hide());
 		} else {
@@ -99,6 +109,17 @@ class Start {
 			dialog.set_secondary_action_label(__("Back"));
 			dialog.set_secondary_action(() => this.go_to("choose"));
 		}
+		this.update_buttons();
+	}
+
+	/** The button stays where it was, so a second press of the same key or a double click must not be taken as an answer. */
+	async confirm() {
+		this.is_too_early = true;
+		this.go_to("confirm");
+		await nextTick();
+		this.dialog.$wrapper.find(".restart-consequences-title").trigger("focus");
+		await new Promise((resolve) => setTimeout(resolve, READING * 1000));
+		this.is_too_early = false;
 		this.update_buttons();
 	}
 
@@ -110,9 +131,9 @@ class Start {
 		const is_refused = step === "confirm" && !is_later && preview?.verdict.level === "error";
 		const is_held = !is_later && Boolean(preview?.holder);
 		const is_forceful = step === "confirm" && this.state.choice.strategy === "fast";
-		this.dialog
-			.get_primary_btn()
-			.prop("disabled", !this.is_shown(step) || is_held || Boolean(trouble) || is_away || is_refused)
+		const is_blocked = this.is_too_early || Boolean(trouble) || is_away || is_held || is_refused;
+		this.$primary
+			.prop("disabled", is_blocked || !this.is_shown(step))
 			.attr("title", is_refused ? preview.verdict.text : null)
 			.toggleClass("btn-danger", is_forceful)
 			.toggleClass("btn-primary", !is_forceful);
