@@ -18,7 +18,7 @@ from rq.worker import Worker
 
 from fmx_restart.worker.recycling import IN_PLACE_WITHIN, place_key
 from fmx_restart.worker.requests import ALL, lock_key, of_host, of_worker, requests_key
-from fmx_restart.worker.scripts import LET_GO, POP, START
+from fmx_restart.worker.scripts import LET_GO, POP, RECORD, START
 
 #: From rq 2.0 on, the started registry lists executions: "<job id>:<execution id>"
 HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
@@ -51,6 +51,11 @@ def claims_key(bench_id: str) -> str:
 	return f"rq:fmx:{bench_id}:claims"
 
 
+def failures_key(bench_id: str) -> str:
+	"""A hash: id of a killed job whose failure nobody has recorded yet → its claim."""
+	return f"rq:fmx:{bench_id}:failures"
+
+
 def bench_of(queue_name: str) -> str:
 	"""Frappe's names of queues are <bench id>:<queue>."""
 	return queue_name.rpartition(":")[0]
@@ -79,6 +84,7 @@ class Claims:
 	) -> None:
 		self.connection, self.key, self.name = connection, claims_key(bench_id), name
 		self._keys, self._process = [self.key, WORKERS_SUSPENDED], process
+		self._failures = failures_key(bench_id)
 		self.others = 1  # who have a claim, as the last pop told
 		record = Worker.redis_worker_namespace_prefix + name
 		self._pops = [*self._keys, requests_key(bench_id), record, place_key(bench_id), lock_key(bench_id)]
@@ -86,7 +92,8 @@ class Claims:
 		self.asked = self.answered = (
 			0  # numbers of requests for a reload: as the last pop told, followed or refused
 		)
-		self._pop, self._start, self._let_go = map(connection.register_script, (POP, START, LET_GO))
+		scripts = map(connection.register_script, (POP, START, LET_GO, RECORD))
+		self._pop, self._start, self._let_go, self._record = scripts
 
 	def pop(
 		self, queue_keys: Sequence[str], recycles: str = "", seconds: float = IN_PLACE_WITHIN
@@ -119,8 +126,22 @@ class Claims:
 		`is_killed`: a job that was not started counts as killed, too.
 		"""
 		flags = [int(is_owner), int(is_killed), MOST_TRIES, int(HAS_EXECUTIONS)]
-		what, held = self._let_go(keys=self._keys, args=[owner, raw, *flags])
+		what, held = self._let_go(keys=[*self._keys, self._failures], args=[owner, raw, *flags])
 		return what.decode(), parsed(held)
+
+	def unrecorded(self) -> list[tuple[str, Claim]]:
+		"""Killed jobs whose failure is to be recorded now, each with the name of the worker that had it."""
+		found = []
+		for claim in read_claims(self.connection, self._failures).values():
+			id = claim.id.encode(errors="surrogateescape")
+			what, owner = self._record(keys=[self._failures], args=[id, claim.raw])
+			if what == b"failed":
+				found.append((owner.decode(errors="surrogateescape"), claim))
+		return found
+
+	def recorded(self, id: str) -> None:
+		"""The failure of a killed job is."""
+		self.connection.hdel(self._failures, id.encode(errors="surrogateescape"))
 
 	def forget(self) -> None:
 		"""This worker's own: its job is gone."""

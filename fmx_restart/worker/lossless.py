@@ -41,6 +41,7 @@ from fmx_restart.worker.stop import Stop, leave_to_the_worker
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two pops while Redis is away
 SWEEP_EVERY = 5.0
+RECORD_EVERY = 30.0  # seconds between two looks at failures that somebody else had to record
 LOOK_EVERY = 2.0  # seconds, while a job runs
 OF_OPERATION = b"fmx_restart:"  # begins the value of a suspension by this app
 BEAT_EVERY = 30.0  # seconds, while the worker is idle; its record lasts eight minutes, and one after a job
@@ -64,7 +65,7 @@ class Lossless(Renewal, Persistent):
 			super().__init__(*args, **kwargs)
 		self.claim: Claim | None = None
 		self._horse_died, self._reason = False, KILLED
-		self._swept_at = self._beaten_at = 0.0
+		self._swept_at = self._beaten_at = self._recorded_at = 0.0
 
 	def work(self, *args: Any, **kwargs: Any) -> bool:
 		self.program = Program()
@@ -199,6 +200,9 @@ class Lossless(Renewal, Persistent):
 		if self.claims.others and now - self._swept_at > SWEEP_EVERY:
 			self._swept_at = now
 			self.sweep()
+		if now - self._recorded_at > RECORD_EVERY:
+			self._recorded_at = now
+			self.record_failures()
 
 	def wait_for_a_bell(self) -> None:
 		files, seconds = self.bells.hang()
@@ -351,6 +355,9 @@ class Lossless(Renewal, Persistent):
 				self.log.warning("Worker %s: %s was killed: %s", self.name, job.id, what)
 				self.set_current_job_id(None)
 				return
+			super().handle_job_failure(job, *args, **kwargs)
+			self.claims.recorded(job.id)
+			return
 		super().handle_job_failure(job, *args, **kwargs)
 
 	# What is left of a worker that is no more
@@ -360,6 +367,12 @@ class Lossless(Renewal, Persistent):
 			if is_gone(self.connection, owner, claim):
 				what, _ = self.claims.let_go(owner, claim.raw)
 				self.told_apart(what, owner, claim)
+
+	def record_failures(self) -> None:
+		"""Whoever had to do it has not learnt that, or is gone."""
+		for owner, claim in self.claims.unrecorded():
+			self.log.warning("Worker %s: %s of worker %s was killed", self.name, claim.id, owner)
+			self.fail_killed_job(owner, claim)
 
 	def let_go_own(self, *, is_killed: bool) -> None:
 		what, claim = self.claims.let_go(self.name, is_owner=True, is_killed=is_killed)
@@ -373,7 +386,7 @@ class Lossless(Renewal, Persistent):
 			self.fail_killed_job(owner, claim)
 
 	def fail_killed_job(self, owner: str, claim: Claim) -> None:
-		"""As RQ fails a job whose worker is gone, its callback included. Where this breaks off, RQ does it in a minute."""
+		"""As RQ fails a job whose worker is gone, its callback included. Where this breaks off, another worker does it."""
 		reason = (self._reason if owner == self.name else KILLED).format(owner=owner)
 		queue = self.queue_class.from_queue_key(
 			claim.queue, connection=self.connection, job_class=self.job_class, serializer=self.serializer
@@ -397,6 +410,7 @@ class Lossless(Renewal, Persistent):
 			self.log.exception("Worker %s: the failure callback of %s failed", self.name, claim.id)
 		super().handle_job_failure(job, queue, exc_string=reason)
 		remove_started(self.connection, claim)
+		self.claims.recorded(claim.id)
 
 	def teardown(self) -> None:
 		if not self.is_horse:

@@ -19,6 +19,9 @@ from rq.registry import StartedJobRegistry
 TRIES = "fmx_tries"
 #: Seconds after which RQ itself fails a job whose failure nobody recorded
 RECORDED_WITHIN = 60
+#: Seconds after which another worker of this app does it: RQ cleans up once in a quarter of an hour, and a failure callback may take
+#: a minute
+RECORDED_AGAIN = 75
 
 _SHARED = f"""
 local claims, me = KEYS[1], ARGV[1]
@@ -111,7 +114,8 @@ return 1
 """
 )
 
-#: KEYS: claims, rq:suspended. ARGV: the owner's name, its claim as it was read ("" for whatever it is), "1" if this is the owner,
+#: KEYS: claims, rq:suspended, failures that nobody has recorded yet: job's id → the claim as RECORD reads it. ARGV: the owner's name, its
+#: claim as it was read ("" for whatever it is), "1" if this is the owner,
 #: "1" if a job that was not started counts as killed, the tries of such a job, "1" where RQ lists executions (rq 2).
 #: Returns what became of the job, and the claim: nothing (there is no such claim), over (the job has ended, or RQ put it
 #: back), suspended (an operation may be ending it just now: later), returned (not started: to the front), requeued (killed: to
@@ -149,6 +153,11 @@ for _, member in ipairs(redis.call('ZRANGE', started, 0, -1)) do
 end
 if fails then
 	redis.call('HDEL', key_of(claim), '{TRIES}')
+	if claim.state == 'started' then
+		claim.owner, claim.since = me, redis.call('HGET', key_of(claim), 'started_at') or ''
+		claim.failed = tonumber(redis.call('TIME')[1])
+		redis.call('HSET', KEYS[3], claim.id, cjson.encode(claim))
+	end
 	local entry = ARGV[6] == '1' and claim.id .. ':fmx' or claim.id
 	if entries == 0 then redis.call('ZADD', started, until_recorded, entry) end
 	return {{'failed', held}}
@@ -160,3 +169,19 @@ put_back(claim)
 return {{claim.state == 'started' and 'requeued' or 'returned', held}}
 """
 )
+
+#: KEYS: failures that nobody has recorded yet. ARGV: the job's id, its entry as it was read. Returns over (somebody has recorded it, or
+#: the job went on), later (somebody may be at it), or failed: the caller has to record it now; and the name of the owner.
+RECORD = f"""
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return {{'later', ''}} end
+local claim, now = cjson.decode(ARGV[2]), tonumber(redis.call('TIME')[1])
+local job = redis.call('HMGET', '{Job.redis_job_namespace_prefix}' .. claim.id, 'status', 'worker_name', 'started_at')
+if job[1] ~= 'started' or job[2] ~= claim.owner or (job[3] or '') ~= claim.since then
+	redis.call('HDEL', KEYS[1], ARGV[1])
+	return {{'over', ''}}
+end
+if now < claim.failed + {RECORDED_AGAIN} then return {{'later', ''}} end
+claim.failed = now
+redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(claim))
+return {{'failed', claim.owner}}
+"""

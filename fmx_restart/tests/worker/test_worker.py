@@ -15,6 +15,8 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, FAILED, WorkerBench, on_failure
+from fmx_restart.worker.claims import Claims, failures_key
+from fmx_restart.worker.scripts import RECORDED_AGAIN
 
 HERE = "fmx_restart.tests.worker"
 
@@ -251,6 +253,39 @@ class TestKill(WorkerCase):
 		self.bench.signal_horse(pid, signal.SIGKILL)
 		eventually(lambda: self.failed() and not self.started(), "it has failed")
 		self.assertIn("signal 9", self.reason("a"))
+
+	def test_one_whose_failure_nobody_recorded_fails_soon_and_once(self):
+		# Given a killed worker, and another one that took its claim away and did not learn what it had to do
+		pid = self.bench.start()
+		self.bench.enqueue_counted("a", waits=True, on_failure=on_failure)
+		self.bench.has_begun("a")
+		self.bench.kill(pid)
+		[(owner, claim)] = self.bench.claims().items()
+		sweeper = Claims(self.admin, self.bench.id, "sweeper")
+		self.assertEqual(sweeper.let_go(owner, claim.raw)[0], "failed")
+		# Then it may be at it for a while, and is gone after that
+		self.assertEqual(sweeper.unrecorded(), [])
+		key = failures_key(self.bench.id)
+		entry = json.loads(self.admin.hget(key, "a"))
+		self.admin.hset(key, "a", json.dumps({**entry, "failed": entry["failed"] - RECORDED_AGAIN}))
+		for _ in range(2):
+			self.bench.start()
+		eventually(
+			lambda: self.failed() and not self.started() and not self.admin.exists(key), self.bench.log
+		)
+		self.assertEqual((self.bench.count(FAILED, "a"), self.bench.status("a")), (1, "failed"))
+		self.assertIn("killed", self.reason("a"))
+
+	def test_a_failure_that_was_recorded_leaves_nothing(self):
+		for kill in (self.bench.signal_horse, lambda pid, _signal: self.bench.kill(pid)):
+			pid = self.bench.start()
+			self.bench.start()
+			self.bench.enqueue_counted(f"a{pid}", waits=True)
+			self.bench.has_begun(f"a{pid}")
+			[owner] = self.bench.claims()
+			kill(int(self.bench.fields(f"rq:worker:{owner}")["pid"]), signal.SIGKILL)
+			eventually(lambda pid=pid: self.bench.status(f"a{pid}") == "failed", self.bench.log)
+			eventually(lambda: not self.admin.exists(failures_key(self.bench.id)), "nothing is left")
 
 	def test_a_job_that_a_person_stops_is_not_run_again(self):
 		self.bench.set(fmx_restart_killed_jobs="requeue")
