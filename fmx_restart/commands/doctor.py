@@ -19,6 +19,7 @@ from fmx_restart.console.say import is_dumb, put
 from fmx_restart.console.say import say as show
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.examination import Examination
+from fmx_restart.doctor.explain import explain
 from fmx_restart.doctor.frappe_output import HEAD, queue_lines, scheduler_lines, worker_line
 from fmx_restart.doctor.registry import FIXES, Step
 from fmx_restart.doctor.runner import Probe, patience, run_checks
@@ -60,6 +61,11 @@ class Call:
 
 def run(context: click.Context, parameters: Mapping[str, Any]) -> None:
 	"""The callback of bench doctor. `parameters`: as click has read them, by name."""
+	parameters = dict(parameters)
+	if name := parameters.pop("explain"):
+		with exit_on_error():
+			put(explain(name))
+		return
 	site = parameters["site"] or typed_before(context)
 	call = Call(**{**parameters, "site": site, "default_sites": tuple(sites_of(context))})
 	with exit_on_error():

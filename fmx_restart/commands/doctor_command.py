@@ -13,7 +13,7 @@ HELP = """
 Check whether this bench is healthy, and show what to type where it is not.
 
 Without options it prints what Frappe's own doctor prints, then a summary, the problems with their remedies, and tables of
-workers, queues and jobs. Only --fix changes anything. Each problem has a page: docs/doctor/NAME.md.
+workers, queues and jobs. Only --fix changes anything. --explain prints what a problem means.
 """
 
 SECTIONS = {
@@ -29,6 +29,11 @@ SECTIONS = {
 			metavar="NAME",
 			help="Run only this check and show no tables; can be repeated.",
 		),
+		click.Option(
+			["--explain"],
+			metavar="NAME",
+			help="Print what this check means, how to confirm it, and what to do; examine nothing.",
+		),
 		click.Option(["--watch"], is_flag=True, help="Check again every two seconds, until Ctrl-C."),
 	),
 	"Repair": (
@@ -43,7 +48,7 @@ SECTIONS = {
 		click.Option(
 			["--json", "as_json"],
 			is_flag=True,
-			help="Emit everything as one JSON object; see docs/doctor.md.",
+			help="Emit everything as one JSON object.",
 		),
 	),
 }
@@ -53,6 +58,7 @@ EXAMPLES = (
 	"--site erp.example.com",
 	"--check ghost-jobs --check stale-fence",
 	"--json | jq '.findings[] | .check'",
+	"--explain ghost-jobs",
 	"--watch",
 	"--fix",
 	'--strict --quiet || mail -s "bench" root',

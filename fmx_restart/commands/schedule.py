@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -66,7 +67,8 @@ def refuse_not_later(wanted: Options) -> None:
 	if typed:
 		raise WrongEnvironment(
 			f"{typed[0]} cannot be scheduled. Nothing was changed.",
-			hint="Leave it out, or let cron type the command: docs/schedule.md has an example.",
+			hint="Leave it out, or let cron type the command, as this line of crontab -e does at 22:00 each day:"
+			f" 0 22 * * * cd {quote(str(Path.cwd().parent))} && bench safe-restart --wait-workers",
 		)
 
 

@@ -129,7 +129,8 @@ def problems(findings: Collection[Finding]) -> Iterator[Text]:
 	for finding in findings:
 		yield problem(finding)
 	if findings:
-		yield Text("Each name has a page: docs/doctor/NAME.md", "dim")
+		first = next(iter(findings)).check
+		yield Text(f"What a name means, and what to do: bench doctor --explain {first}", "dim")
 
 
 def problem(finding: Finding) -> Text:

@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
+from redis import Redis
+
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import Orphan, Role, find_orphans, processes_of
 from fmx_restart.adapters.process_table import ProcessTable
@@ -90,8 +92,13 @@ def queue_server(view: BenchView) -> RedisServer:
 
 def cache_server(view: BenchView) -> RedisServer | None:
 	"""None where none is configured. Raises what redis-py raises, and WrongEnvironment for a URL that is none."""
+	if (connection := cache_connection(view)) is None:
+		return None
+	return view.parts.get("redis_cache", lambda: look(connection))
+
+
+def cache_connection(view: BenchView) -> Redis | None:
+	"""Not opened yet; None where none is configured. Raises WrongEnvironment for a URL that is none."""
 	place = (COMMON, "the environment")["FRAPPE_REDIS_CACHE" in os.environ]
 	url = os.environ.get("FRAPPE_REDIS_CACHE") or view.config.get("redis_cache")  # frappe.get_site_config
-	if not url:
-		return None
-	return view.parts.get("redis_cache", lambda: look(connect(checked_url(url, "redis_cache", place))))
+	return connect(checked_url(url, "redis_cache", place)) if url else None

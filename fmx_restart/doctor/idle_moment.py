@@ -61,7 +61,7 @@ def refuse_unanswering(operation: Operation) -> None:
 		raise DrainTimeout(
 			"It could not be determined whether these workers hold a job:"
 			f" {listed(sorted(operation.unanswering))}. Nothing was changed.",
-			hint="Check what they are doing: py-spy dump --pid PID. The record of a dead worker on another machine expires within 8 minutes.",
+			hint="Their records are listed by: bench safe-restart status -v. The record of a dead worker on another machine expires within 8 minutes.",
 		)
 
 

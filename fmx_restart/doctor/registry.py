@@ -27,7 +27,7 @@ class Severity(str, Enum):
 class Finding:
 	"""One thing that is wrong. No job's arguments and no passwords in any of its texts."""
 
-	check: str  # the check's name; docs/doctor/<check>.md tells what it means
+	check: str  # the check's name; pages/<check>.md tells what it means
 	severity: Severity
 	subject: str  # the site, queue, worker or program that it is about; "" for the bench
 	text: str  # what is wrong, in one sentence
@@ -74,7 +74,7 @@ CHECKS: Registry[Check] = Registry("fmx_restart.doctor.checks")
 
 def check(name: str) -> Callable[[Check], Check]:
 	"""
-	@check("ghost-jobs") above a function registers it. Its findings carry that name, and docs/doctor/<name>.md says what
+	@check("ghost-jobs") above a function registers it. Its findings carry that name, and pages/<name>.md says what
 	they mean. It changes nothing, raises what it cannot handle (examine.py makes a finding of it), and says nothing
 	where it does not apply.
 	"""

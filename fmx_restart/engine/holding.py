@@ -129,7 +129,7 @@ class Holding(Operation):
 			raise WrongEnvironment(
 				f"Someone else has suspended the queue ({describe(self.bench.fence.holder() or '')}), and may lift that at any"
 				f" time, during a hold as well. {TAKEN_BACK}",
-				hint="Once you know who suspended it, type: rq resume --url <redis_queue>. Then type the same command again.",
+				hint="Once you know who suspended it, type what this shows: bench doctor --check queue-suspended. Then type the same command again.",
 			)
 		return state
 

@@ -12,6 +12,8 @@ from redis import Redis, exceptions
 from redis.exceptions import ResponseError
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from fmx_restart.adapters.bench import read_config
+from fmx_restart.adapters.redis_queue.typed import redis_cli
 from fmx_restart.adapters.setting_rules import COMMON, checked_url, url_fault, whole_number
 from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
 from fmx_restart.engine.plain_text import printable
@@ -51,19 +53,33 @@ def told(error: Exception) -> QueueUnreachable | WrongEnvironment:
 		return QueueUnreachable(
 			f"Redis does not answer: {text}.",
 			hint="Check redis_queue in sites/common_site_config.json, and that Redis runs:"
-			" redis-cli -u <redis_queue> ping.",
+			f" {own_cli()} ping.",
 		)
 	if code := writes_nothing(error):
 		return QueueUnreachable(
 			f"Redis refuses to write ({code}): {text}.",
 			hint="Check Redis' memory (OOM: maxmemory), role (READONLY: it is a replica) or disk (MISCONF):"
-			" redis-cli -u <redis_queue in sites/common_site_config.json> info.",
+			f" {own_cli()} info.",
 		)
 	return WrongEnvironment(
 		f"Redis cannot do what this bench needs: {text}.",
 		hint="Check redis_queue in sites/common_site_config.json, then Redis' memory, role and version"
-		" (6.0.6 or newer): redis-cli -u <redis_queue> info.",
+		f" (6.0.6 or newer): {own_cli()} info.",
 	)
+
+
+def own_cli() -> str:
+	"""redis-cli with the address of this bench's queue; without one where it cannot be read."""
+	try:
+		return queue_cli()
+	except (WrongEnvironment, ValueError):
+		return "redis-cli"
+
+
+def queue_cli() -> str:
+	"""redis-cli for redis_queue of the bench we are in. Raises WrongEnvironment for a setting that cannot be read."""
+	config = read_config()
+	return redis_cli(connection_for(config, credentials(config, "")))
 
 
 def error_text(error: Exception) -> str:

@@ -77,7 +77,7 @@ def sudo(program: str) -> list[str]:
 	if path is None:
 		raise WrongEnvironment(
 			"Only root may reload nginx, and sudo is not installed.",
-			hint="Install sudo and type: sudo bench setup sudoers USER. Or leave --nginx out.",
+			hint=f"Install sudo and type: sudo bench setup sudoers {user_name(os.geteuid())}. Or leave --nginx out.",
 		)
 	return [path, "-n"]
 

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
+from shlex import quote
 
 from fmx_restart.adapters.redis_queue.inventory import LostJob
+from fmx_restart.adapters.redis_queue.typed import redis_cli
 from fmx_restart.doctor.bench_view import MOST_KEYS, BenchView, is_deduplicated
 from fmx_restart.doctor.idle_moment import idle_moment
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix
@@ -110,9 +112,9 @@ def unreadable_records(view: BenchView) -> Iterator[Finding]:
 		number = f"{records.count:,} or more records" if records.is_more else count(records.count, "record")
 		names = listed([f"{record.kind} {record.name} ({record.reason})" for record in records.named])
 		text = f"{number} in Redis cannot be read, and count as unknown: {names}."
-		remedy = (
-			"redis-cli -u <redis_queue> hgetall rq:job:NAME, or rq:worker:NAME; delete what no program needs"
-		)
+		first = records.named[0]
+		key = quote(f"rq:{first.kind}:{first.name}")
+		remedy = f"{redis_cli(view.connection)} hgetall {key}; delete what no program needs"
 		yield Finding("unreadable-records", Severity.WARNING, "", text, remedy)
 
 

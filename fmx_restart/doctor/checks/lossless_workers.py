@@ -99,7 +99,9 @@ def ends_jobs(time: WorkerTime) -> Trouble:
 		f" {time.longest:g} s: such a job fails, unless it may run again."
 	)
 	return Trouble(
-		TIME, text, "Let these jobs ask fmx_restart.should_stop(), or make them restartable: docs/worker.md"
+		TIME,
+		text,
+		"Let these jobs ask fmx_restart.should_stop(), or make them restartable: bench doctor --explain worker-grace",
 	)
 
 

@@ -7,7 +7,9 @@ from dataclasses import field
 from functools import partial
 from shlex import quote
 
+from fmx_restart.adapters.redis_queue.keys import SUSPENDED
 from fmx_restart.adapters.redis_queue.leases import forget_owner
+from fmx_restart.adapters.redis_queue.typed import address, redis_cli
 from fmx_restart.doctor.bench_view import BenchView, FenceOwner, read_suspension
 from fmx_restart.doctor.registry import INSTANT, SECONDS, Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.format import count, span
@@ -54,9 +56,8 @@ def overdue_jobs(view: BenchView) -> Iterator[Finding]:
 	for queue in view.surveys:
 		if queue.overdue:
 			text = f"{count(queue.overdue, 'scheduled job')} of {queue.name} should have been enqueued, but no process does so."
-			remedy = (
-				f"rq worker --with-scheduler --url <redis_queue> {quote(f'{view.bench_id}:{queue.name}')}"
-			)
+			name, url = quote(f"{view.bench_id}:{queue.name}"), address(view.connection)
+			remedy = f"{view.path}/env/bin/rq worker --with-scheduler --url {url} {name}"
 			yield Finding("overdue-jobs", Severity.WARNING, queue.name, text, remedy)
 
 
@@ -68,7 +69,7 @@ def queue_suspended(view: BenchView) -> Iterator[Finding]:
 		return
 	end = "has no end" if suspension.left is None else f"ends in {span(suspension.left)}"
 	text = f"The queue is suspended, but not by an operation or a hold; it {end}. No worker on this Redis starts a job."
-	remedy = "rq resume --url <redis_queue>, once you know who suspended it"
+	remedy = f"{redis_cli(view.connection)} del {SUSPENDED}, once you know who suspended it"
 	yield Finding("queue-suspended", Severity.ERROR, "", text, remedy)
 
 

@@ -48,7 +48,7 @@ def worker_recycling(view: BenchView) -> Iterator[Finding]:
 			Severity.WARNING,
 			"",
 			text,
-			"docs/worker.md shows how it is written; then restart the workers",
+			"bench doctor --explain worker-recycling shows how it is written; then restart the workers",
 		)
 	for kind, names in by_text(all_renewals(view), "stayed").items():
 		why, remedy = WHY.get(kind, (f"its new code cannot be imported ({kind})", PLAN))

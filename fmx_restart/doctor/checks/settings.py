@@ -18,7 +18,7 @@ from fmx_restart.engine.errors import WrongEnvironment
 CHECK = "odd-settings"
 #: Without these nothing works: the queue, the workers, the site's database
 NEEDED = ("redis_queue", "bench_id", "workers", "db_")
-SHAPE = "docs/doctor/odd-settings.md shows how each is written; then run bench doctor again"
+SHAPE = "bench doctor --explain odd-settings shows how each is written; then run bench doctor again"
 
 
 @check(CHECK)

@@ -211,7 +211,7 @@ def erring_web(view: BenchView, answers: Mapping[str, WebAnswer]) -> Iterator[Fi
 		errs = answer.fault and answer.is_asked and answer.fault != REFUSED and not answer.is_silent
 		if errs and not databases(view)[site].fault:
 			text = f"It does not answer ping as it should: {answer.fault}."
-			remedy = f"logs/web.error.log; curl -H 'Host: {site}' …/api/method/ping"
+			remedy = f"logs/web.error.log; curl -H 'Host: {site}' http://127.0.0.1:{view.config.get('webserver_port', 8000)}/api/method/ping"
 			yield Finding("web", Severity.ERROR, site, text, remedy)
 
 

@@ -74,7 +74,7 @@ class Parking:
 			raise DrainTimeout(
 				f"These workers did not leave the queue within {PATIENCE.timeout:.0f} s: {names}."
 				f" {self.operation.undone}",
-				hint="Check what they are doing, e.g. py-spy dump --pid PID; a stopped process needs kill -CONT PID.",
+				hint=f"Check what they are doing: py-spy dump --pid {ours[0].pid}. A stopped one goes on after kill -CONT {ours[0].pid}.",
 			)
 		for worker in silent:
 			self.operation.unanswering.add(worker.name)

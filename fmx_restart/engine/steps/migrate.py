@@ -99,6 +99,11 @@ def has_failed(replacements: list[Replacement]) -> bool:
 	return any(replacement.stage is Stage.FAILED for replacement in replacements)
 
 
+def by_py_spy(pids: list[int]) -> str:
+	"""The command for the first of them."""
+	return f" (py-spy dump --pid {pids[0]})" if pids else ""
+
+
 def still_alive(operation: Operation, replacements: list[Replacement]) -> ProcessFault:
 	"""The error that names what did not stop."""
 	up = [
@@ -110,7 +115,7 @@ def still_alive(operation: Operation, replacements: list[Replacement]) -> Proces
 	return ProcessFault(
 		f"These programs did not stop, and their old code would meet the new schema:"
 		f" {', '.join(replacement.old.name for replacement in up)} (pid {', '.join(map(str, pids)) or 'unknown'}).",
-		hint="Check what they are doing, e.g. py-spy dump --pid PID, stop them, and type the same command again.",
+		hint=f"Check what they are doing{by_py_spy(pids)}, stop them, and type the same command again.",
 	)
 
 
