@@ -13,7 +13,7 @@ from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.steps.preflight import refusals
+from fmx_restart.engine.steps.findings import refusals
 
 
 def consequences(options: Options, plan: Plan) -> list[str]:
