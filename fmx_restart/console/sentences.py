@@ -94,6 +94,8 @@ def plan_warnings(plan: Plan) -> list[str]:
 	for program, way in plan.web_ways.items():
 		if way.is_worth_telling:
 			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy, way.is_holding))
+	if plan.held:
+		warnings.append(events.QueueHeld(plan.held))
 	if plan.unmanaged:
 		warnings.append(events.WorkersUnmanaged(plan.unmanaged))
 	warnings += map(events.Advised, plan.advice)

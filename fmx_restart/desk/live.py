@@ -15,6 +15,7 @@ from frappe.utils.scheduler import is_scheduler_disabled
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.redis_queue import RedisQueue
+from fmx_restart.adapters.redis_queue.holds import RedisHolds
 from fmx_restart.adapters.redis_queue.jobs import failed_counts, newest_failed
 from fmx_restart.adapters.redis_queue.renewals import Renewal, recycled, renewals
 from fmx_restart.desk import access, bench, rows, samples, verdict
@@ -180,6 +181,7 @@ def look_at_workers() -> dict[str, Any]:
 		"time": look.time,
 		"bench": bench_id,
 		"suspension": look.suspension,
+		"holds": [asdict(hold) for hold in RedisHolds(bench.connection(), bench_id).standing()],
 		"suspended_by_us": (look.suspension or "").startswith("fmx_restart:"),
 		"holder": held.text if held else None,
 		"operation": held.operation if held else None,

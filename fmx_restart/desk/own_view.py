@@ -13,6 +13,7 @@ from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Job, Process, ProcessKind, Request, WebWay
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.report import Failure, JobWait, Report
 
 OTHER_SITE = "another site"
@@ -77,6 +78,10 @@ class OwnView:
 		jobs = tuple(replace(it, job=self.job(it.job), worker="", pid=None) for it in fact.jobs)
 		return replace(fact, workers=(), jobs=jobs, orphans=())
 
+	def queue_held(self, fact: events.QueueHeld) -> events.QueueHeld:
+		"""Until when: not by whom."""
+		return events.QueueHeld(tuple(map(anonymous, fact.holds)))
+
 	def interrupted(self, fact: events.JobsInterrupted) -> events.JobsInterrupted:
 		"""Jobs of other sites go by an alias."""
 		return events.JobsInterrupted(self.jobs(fact.jobs), tuple(map(self.id, fact.requeued)))
@@ -136,6 +141,7 @@ class OwnView:
 			migrations=[self.migration(it) for it in report.migrations if it.site == self.site],
 			settings=[replace(it, reason="") for it in report.settings if it.found.site == self.site],
 			account=report.account and self.account(report.account),
+			held=list(map(anonymous, report.held)),
 			failure=report.failure and failure(report.failure),
 			failed_in=report.failed_in,
 		)
@@ -162,7 +168,8 @@ class OwnView:
 			depths=plan.depths,
 			longest=plan.longest,
 			likely=plan.likely,
-			suspension=plan.suspension and NOT_SHOWN,
+			suspension=plan.strangers_suspension and NOT_SHOWN,
+			held=tuple(map(anonymous, plan.held)),
 			migrate=self.own(plan.migrate),
 			findings=tuple(finding for finding in plan.findings if finding.site == self.site),
 			web_ways=unnamed_ways(plan),
@@ -206,6 +213,11 @@ def unnamed_ways(plan: Plan) -> dict[str, WebWay]:
 	}
 
 
+def anonymous(hold: QueueHold) -> QueueHold:
+	"""That somebody holds the queue, and until when."""
+	return QueueHold(BENCH, SOMEBODY, "", "", hold.since, hold.until, has_stood=hold.has_stood)
+
+
 def unnamed(process: Process) -> Process:
 	"""A program by what it is."""
 	return Process(process.kind.value, process.kind, process.state)
@@ -236,6 +248,7 @@ SHOWN: dict[type[events.Event], Callable[[OwnView, events.Event], events.Event |
 	events.OperationStarted: OwnView.started,
 	events.Requested: OwnView.requested,
 	events.StillRunning: OwnView.still_running,
+	events.QueueHeld: OwnView.queue_held,
 	events.JobsInterrupted: OwnView.interrupted,
 	events.JobsAbandoned: OwnView.abandoned,
 	events.JobsPutBack: OwnView.put_back,
@@ -260,6 +273,7 @@ def own_workers(answer: Answer, site: str, failed_jobs: list[Answer], holder: st
 		"time": answer["time"],
 		"bench": BENCH,
 		"suspension": answer["suspension"] and NOT_SHOWN,
+		"holds": [own_hold(hold) for hold in answer["holds"]],
 		"suspended_by_us": answer["suspended_by_us"],
 		"holder": holder,
 		"operation": answer["operation"],
@@ -269,6 +283,12 @@ def own_workers(answer: Answer, site: str, failed_jobs: list[Answer], holder: st
 		"other_benches": {},
 		"scheduler": answer["scheduler"],
 	}
+
+
+def own_hold(hold: Answer) -> Answer:
+	"""That somebody holds the queue, and until when."""
+	kept = {name: hold[name] for name in ("since", "until", "is_beginning", "has_stood")}
+	return {"bench": BENCH, "owner": SOMEBODY, "reason": "", "by": "", **kept}
 
 
 def own_worker(worker: Answer, site: str, number: int) -> Answer:

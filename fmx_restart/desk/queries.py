@@ -120,7 +120,7 @@ def preview_of_plan(plan: Plan, strategy: Strategy) -> dict[str, Any]:
 		"idle_workers": plan.idle_workers,
 		"likely": plan.likely,
 		"longest": plan.longest,
-		"suspension": plan.suspension,
+		"suspension": plan.strangers_suspension,
 		"warnings": plan_warnings(plan),
 	}
 

@@ -19,6 +19,7 @@ from fmx_restart.engine.ports import (
 	WebWay,
 	Worker,
 )
+from fmx_restart.engine.queue_hold import QueueHold
 
 
 @frozen
@@ -51,11 +52,17 @@ class Plan:
 	reloads: tuple[Process, ...] = ()  # workers and pools that reload in place: no manager touches them
 	advice: tuple[Trouble, ...] = ()  # what a person may set up
 	pools: dict[str, int] = field(default_factory=dict)  # of those that reload: how many workers they keep
+	held: tuple[QueueHold, ...] = ()  # people hold the queue; the last one ends last
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:
 		"""All that get new code, in whichever way."""
 		return (*self.restart, *self.reloads)
+
+	@property
+	def strangers_suspension(self) -> str | None:
+		"""What someone wrote who neither holds the queue nor is an operation; None where nobody did."""
+		return None if self.held and QueueHold.parse(self.suspension) else self.suspension
 
 	@property
 	def stopped_web(self) -> tuple[str, ...]:

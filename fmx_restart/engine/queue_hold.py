@@ -85,7 +85,7 @@ def by_whom(holds: Sequence[QueueHold]) -> str:
 
 
 def clock_time(instant: float) -> str:
-	"""20:45:12, with the date where that is not today."""
+	"""20:45:12 CET, with the date where that is not today."""
 	moment, today = time.localtime(instant), time.localtime()
 	is_today = moment[:3] == today[:3]
-	return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", moment)
+	return time.strftime("%H:%M:%S %Z" if is_today else "%Y-%m-%d %H:%M:%S %Z", moment)

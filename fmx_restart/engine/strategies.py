@@ -14,7 +14,8 @@ from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.audit import audit, close_ledger, close_ledger_on_the_move, open_ledger
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
-from fmx_restart.engine.steps.hand_over import hand_over, refuse_held, roll, stop_rolling
+from fmx_restart.engine.steps.findings import refuse_held
+from fmx_restart.engine.steps.hand_over import hand_over, roll, stop_rolling
 from fmx_restart.engine.steps.last_look import last_look
 from fmx_restart.engine.steps.migrate import migrate_then, migrations_judged
 from fmx_restart.engine.steps.preflight import preflight
@@ -94,7 +95,7 @@ def rolling(operation: Operation) -> None:
 	reloads, restart = make_reloads(operation)
 	workers = [process for process in restart if process.runs_jobs]
 	refuse_pools(workers, operation.look(), operation.bench.host)
-	refuse_held(operation, workers)
+	refuse_held(operation)
 	last_look(operation)
 	open_ledger(operation)
 	others = restart_all(operation, [process for process in restart if process not in workers])

@@ -12,6 +12,7 @@ from fmx_restart.engine.options import DRAINING, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, Look, Process
+from fmx_restart.engine.queue_hold import by_whom
 from fmx_restart.engine.steps.restart import as_they_are_now
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import workers_outside
@@ -105,6 +106,28 @@ def plan_refusals(plan: Plan, options: Options) -> Iterator[str]:
 		for fault in plan.code_faults:
 			yield f"web and workers could not load the code as it is now: {fault.module}: {fault.error}"
 	yield from map(sentence, refusals(options, plan.findings, is_drained=False))
+	if reason := held_back(plan, options):
+		yield reason
+
+
+def held_back(plan: Plan, options: Options) -> str:
+	"""
+	Why it cannot be rolling while people hold the queue: a worker that does not reload leaves when it takes a job, and it takes
+	none before the hold ends. Empty where it can.
+	"""
+	names = [process.name for process in plan.restart if process.runs_jobs]
+	if not (names and plan.held and options.strategy is Strategy.ROLLING):
+		return ""
+	return f"the queue is held {by_whom(plan.held)}, so {', '.join(names)} would not leave before that ends"
+
+
+def refuse_held(operation: Operation) -> None:
+	"""Raises WrongEnvironment."""
+	if reason := held_back(operation.plan, operation.options):
+		raise WrongEnvironment(
+			f"{reason[:1].upper()}{reason[1:]}. Nothing was changed.",
+			hint="Use --wait-workers, which works during a hold and does not lift it.",
+		)
 
 
 def sentence(finding: Finding) -> str:

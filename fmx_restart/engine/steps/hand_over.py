@@ -13,13 +13,11 @@ from fmx_restart.engine.errors import (
 	Interrupted,
 	ProcessFault,
 	QueueUnreachable,
-	WrongEnvironment,
 )
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.pool_reload import PoolReload
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
-from fmx_restart.engine.queue_hold import by_whom
 from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
 from fmx_restart.engine.report import ReplacedBy
@@ -117,22 +115,6 @@ def roll(
 			operation.bench.queue.recall()
 			rolling.take_back_turns()
 	return rolling.replacements
-
-
-def refuse_held(operation: Operation, workers: Iterable[Process]) -> None:
-	"""
-	Raises WrongEnvironment while people hold the queue: such a worker leaves when it takes a job, and it takes none before the
-	hold ends. One that reloads in place needs none.
-	"""
-	if not workers:
-		return
-	operation.note_holds()
-	if held := operation.report.held:
-		names = ", ".join(process.name for process in workers)
-		raise WrongEnvironment(
-			f"The queue is held {by_whom(held)}, so {names} would not leave before that ends. Nothing was changed.",
-			hint="Use --wait-workers, which works during a hold and does not lift it.",
-		)
 
 
 def stop_rolling(operation: Operation, failed: Iterable[Process], not_replaced: Iterable[Process]) -> None:

@@ -172,6 +172,7 @@ def with_jobs(plan: Plan, bench: Bench, look: Look) -> Plan:
 		longest=longest(jobs, look.time),
 		likely=likely(jobs, usual, look.time),
 		suspension=look.suspension,
+		held=tuple(hold for hold in bench.holds.standing() if not hold.is_beginning),
 	)
 
 

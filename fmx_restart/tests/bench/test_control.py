@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -96,6 +97,11 @@ class TestDetached(ControlTest):
 		left = leaving.finish()
 		self.assertEqual(left.code, STOPPED)
 		self.assertIn(f"Operation {operation} continues", left.errors)
+		# And when someone holds the queue meanwhile
+		self.addCleanup(self.redis.delete, "rq:suspended", "rq:fmx:fence")
+		holding = self.run_command("hold", "--for", "10m", "--owner", "pipeline", "--reason", "image")
+		self.assertEqual(holding.code, 0, holding.text)
+		self.assertIn("1 job still runs", holding.output)
 		attached = self.start("attach")
 		attached.wait_for_line("Waiting for 1 job")
 		held.let_go()
@@ -106,6 +112,16 @@ class TestDetached(ControlTest):
 		self.assertIn(f"Operation {operation}: Done", shown.output)
 		self.assertEqual(self.wait_for_end(operation), Phase.DONE)
 		self.assert_restarted(before)
+		# And the queue is still held, by nobody's process: a job waits until it is released
+		self.assertRegex(shown.output, r"The queue stays held until .* by pipeline \(image\)\.\n")
+		waiting = self.jobs.work("long")
+		status = json.loads(self.run_command("status", "--json").output)
+		self.assertEqual({worker["state"] for worker in status["workers"]}, {"suspended"}, status["workers"])
+		self.assertEqual([hold["owner"] for hold in status["holds"]], ["pipeline"])
+		self.assertEqual(waiting.starts, 0)
+		released = self.run_command("release", "--owner", "pipeline")
+		self.assertEqual((released.code, released.output.splitlines()[-1]), (0, "The queue is running."))
+		self.assertEqual(waiting.wait_for_end().starts, 1)
 
 
 class TestInterruptedTwice(ControlTest):

@@ -37,7 +37,7 @@ class TestHold(HoldCase):
 		text = self.output("hold", "--for", "20m", "--reason", "deploy 12")
 		self.assertRegex(
 			text,
-			rf"(?m)^The queue is held until [\d:]+ \(20 min\) by {who_types()} \(deploy 12\)\. No worker starts a job",
+			rf"(?m)^The queue is held until [\d:]+ \w+ \(20 min\) by {who_types()} \(deploy 12\)\. No worker starts a job",
 		)
 		self.assertIn("To lift it, type: bench safe-restart release\n", text)
 		# Given a job that comes while nothing of ours runs, and a worker that is suspended
@@ -121,7 +121,7 @@ class TestHold(HoldCase):
 		self.output("hold", "--for", "1s")
 		eventually(lambda: self.value() is None, "it has expired")
 		text = self.refused(LAPSED, "release")
-		self.assertRegex(text, r"had ended at [\d:]+, [\d.]+ s ago: jobs may have run since then")
+		self.assertRegex(text, r"had ended at [\d:]+ \w+, [\d.]+ s ago: jobs may have run since then")
 		self.assertEqual(
 			json.loads(self.command("release", "--json").output.splitlines()[0])["failure"], "HoldLapsed"
 		)
@@ -134,7 +134,7 @@ class TestHold(HoldCase):
 		self.output("hold")
 		self.admin.flushall()
 		self.assertRegex(
-			self.refused(LAPSED, "release"), r"Redis was started at [\d:]+\), and jobs may have run"
+			self.refused(LAPSED, "release"), r"Redis was started at [\d:]+ \w+\), and jobs may have run"
 		)
 
 	def test_a_strangers_suspension_is_refused_and_stays(self):

@@ -39,6 +39,14 @@ class TestOwnLive(unittest.TestCase):
 			**{"workers": [worker(OWN), worker(OTHER), worker(None)], "failed_jobs": [job(OTHER)]},
 			**{"other_benches": {"secret": 1}, "scheduler": [{"site": OWN}], "of a later version": "secret"},
 		}
+		hold = {
+			"bench": "home-secret-bench",
+			"owner": "secret",
+			"reason": "secret",
+			"by": "secret@host",
+			"x": "secret",
+		}
+		told["holds"] = [{**hold, "since": 1.0, "until": 2.0, "is_beginning": False, "has_stood": True}]
 		told |= {"verdict": {"level": "info", "text": "Safe now"}, "recommended": "rolling", "why": "because"}
 		shown = own_workers(told, OWN, [job(OWN)], "20261122-120000-d0c7, in Drain")
 		self.assertNotIn("secret", json.dumps(shown))
@@ -46,6 +54,7 @@ class TestOwnLive(unittest.TestCase):
 		self.assertEqual([bool(one["job"]) for one in shown["workers"]], [True, True, False])
 		self.assertEqual(shown["workers"][0]["job"], job(OWN))
 		self.assertTrue(shown["suspension"])
+		self.assertEqual([(one["owner"], one["until"]) for one in shown["holds"]], [("someone", 2.0)])
 
 	def test_findings_about_others_are_counted(self):
 		found = [

@@ -18,6 +18,7 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Job, Setting
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.report import Failure, JobWait, KeptSetting, Report
 from fmx_restart.tests.console.samples import event_types, sample
 
@@ -72,6 +73,12 @@ class TestOwnView(unittest.TestCase):
 		listed = [*AS_IT_IS, *OF_A_SITE, *SHOWN]
 		self.assertEqual(len(listed), len(set(listed)))
 		self.assertLessEqual(set(listed), set(event_types()))
+
+	def test_that_the_queue_is_held_is_told_and_not_by_whom(self):
+		view, held = OwnView(OWN), report().held
+		for shown in (view.fact(events.QueueHeld(tuple(held))).holds, view.report(report()).held):
+			self.assertEqual([(hold.owner, hold.until) for hold in shown], [("someone", 2.0)])
+			self.assertNotIn(SECRET, repr(shown))
 
 	def test_a_row_made_of_it_tells_the_state_and_the_own_jobs_and_counts_the_others(self):
 		row = project(OwnView(OWN).facts(whole_story()))
@@ -131,6 +138,7 @@ def report() -> Report:
 	]
 	failed.settings = [KeptSetting(Setting(site, "maintenance_mode")) for site in (OTHER, OWN)]
 	failed.account = Account(before=2, lost=[OTHER_JOB.id])
+	failed.held = [QueueHold("home-bench", SECRET, SECRET, f"{SECRET}@app1", 1.0, 2.0)]
 	failed.failure = Failure("MigrationFailed", f"{OTHER}: {SECRET}", "look at /home/bench")
 	return failed
 

@@ -97,7 +97,7 @@ class TestHolds(DoctorTestCase):
 		self.hold()
 		self.assert_clean(CHECKS)
 		found = self.finding("queue-held")
-		self.assertRegex(found.text, r"^ada \(deploy\) holds the queue until [\d:-]+( [\d:]+)?: no worker")
+		self.assertRegex(found.text, r"^ada \(deploy\) holds the queue until [\d: -]+\w+: no worker")
 		self.assertEqual((found.severity, found.fix), (Severity.NOTE, ""))
 		self.assertEqual(found.remedy, "bench safe-restart release --owner ada")
 		(row,) = self.examine().details["suspension"]

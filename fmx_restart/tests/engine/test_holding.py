@@ -6,6 +6,7 @@ import unittest
 from dataclasses import replace
 
 from fmx_restart.console.headline import headline
+from fmx_restart.console.sentences import plan_warnings
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import (
 	DrainTimeout,
@@ -18,6 +19,8 @@ from fmx_restart.engine.holding import Holding, HoldOptions
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ReleaseEnd, WorkerState
+from fmx_restart.engine.steps.findings import plan_refusals
+from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.testing.holds import hold_owner
 from fmx_restart.testing.leases import InMemoryFence
@@ -196,6 +199,20 @@ class TestOperationDuringHold(HoldCase):
 		with self.assertRaisesRegex(WrongEnvironment, "The queue is held until .* Nothing was changed"):
 			Run(self.bench, Options(strategy=Strategy.ROLLING)).go()
 		self.assertEqual(self.owners(), ["ada"])
+
+	def test_a_plan_tells_it_and_what_it_would_refuse(self):
+		self.holding(seconds=3600, reason="deploy").run()
+		for strategy, refusals in ((Strategy.WAIT_WORKERS, 0), (Strategy.ROLLING, 1)):
+			options = Options(strategy=strategy)
+			plan = plan_of(self.bench.port(), options)
+			self.assertEqual(([hold.owner for hold in plan.held], plan.strangers_suspension), (["ada"], None))
+			self.assertEqual(len(list(plan_refusals(plan, options))), refusals)
+			(warning,) = plan_warnings(plan)
+			self.assertRegex(
+				warning, r"^Note: the queue is held until .* by ada \(deploy\)\. It stays held after"
+			)
+		self.queue.suspension.value = "1"
+		self.assertEqual(plan_of(self.bench.port(), options).strangers_suspension, "1")
 
 	def test_rolling_works_where_all_workers_reload_in_place(self):
 		self.bench = InMemoryBench(WORKERS, lossless=WORKERS)
