@@ -26,6 +26,7 @@ from fmx_restart.engine.start_time import REPEATS, StartTime
 FORMAT = 1
 LARGEST = 4 * 1024 * 1024  # bytes
 MOST = 50  # of one bench
+MOST_OF_A_SITE = 10  # of one that does not command it: it must not keep others from scheduling any
 ID = re.compile(r"at-[0-9a-f]{8}")
 ENDING = ".schedule.json"
 ASKED_FROM = ("terminal", "desk", "api")

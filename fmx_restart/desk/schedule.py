@@ -18,6 +18,7 @@ from fmx_restart.adapters.bench import read_config
 from fmx_restart.adapters.schedule import (
 	KEPT_FOR,
 	MOST,
+	MOST_OF_A_SITE,
 	Outcome,
 	Schedule,
 	ScheduledStart,
@@ -62,8 +63,7 @@ def put(asked: StartArguments, key: str) -> dict[str, Any]:
 		for start in waiting:
 			if key and (start.key, start.site) == (key, site):
 				return answer(start, is_new=False)
-		if len(waiting) >= MOST:
-			refuse(_("{0} starts are scheduled. Cancel one first.").format(MOST))
+		check_room(waiting)
 		options = replace(asked.options, origin="schedule")
 		start = ScheduledStart(
 			new_id(), site, frappe.session.user, origin().lower(), asked.when, options, key
@@ -71,6 +71,15 @@ def put(asked: StartArguments, key: str) -> dict[str, Any]:
 		StartOrder(next_operation(), site, options)  # raises what would keep it from being started then
 		schedule.write(start)
 	return answer(start, is_new=True)
+
+
+def check_room(waiting: list[ScheduledStart]) -> None:
+	"""Raises ValidationError where there are as many as there may be."""
+	own = [start for start in waiting if start.site == frappe.local.site]
+	if len(waiting) >= MOST or (len(own) >= MOST_OF_A_SITE and not current().is_control):
+		refuse(
+			_("Too many starts are scheduled already. Cancel one first."), remedy=_("Nothing was changed.")
+		)
 
 
 def answer(start: ScheduledStart, *, is_new: bool) -> dict[str, Any]:

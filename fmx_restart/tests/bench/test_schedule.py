@@ -73,6 +73,28 @@ class TestScheduled(ApiTestCase):
 				self.assertIn("Nothing was changed", error["message"])
 		self.assertEqual(self.files(), [])
 
+	def test_a_site_that_does_not_command_the_bench_schedules_a_few_and_sees_its_own(self):
+		path = self.bench.sites_path / "common_site_config.json"
+		found = path.read_text()
+		self.addCleanup(path.write_text, found)
+		rule = {"fmx_restart_control_sites": [], "fmx_restart_other_sites": "restart"}
+		path.write_text(json.dumps({**json.loads(found), **rule}))
+		# Given a site that has scheduled ten starts, and another one's
+		self.assertEqual(self.client.post("start", at="tomorrow 03:00").message["status"], "Scheduled")
+		(first,) = self.files()
+		value = json.loads(first.read_text())
+		for number in range(10):
+			site = {"site": "other.example.com"} if number == 9 else {}
+			copy = first.with_name(f"at-{number:08x}.schedule.json")
+			copy.touch(mode=0o600)
+			copy.write_text(json.dumps({**value, **site, "id": f"at-{number:08x}"}))
+		# Then it schedules no more, and neither sees nor cancels the other's
+		refused = self.client.post("start", at="tomorrow 03:00")
+		self.assertEqual((refused.status, json.loads(refused.text)["error"]["code"]), (417, "NotPossible"))
+		self.assertEqual(len(self.client.get("scheduled").message["scheduled"]), 10)
+		self.assertEqual(self.client.post("unschedule", scheduled="at-00000009").status, 404)
+		self.assertEqual(self.client.post("unschedule", scheduled="at-00000000").status, 200)
+
 	def test_it_is_listed_started_once_at_its_time_and_told_where_it_is_not_started(self):
 		before, key = self.journals(), uuid4().hex
 		# Given a start that is repeated, asked for twice with one key
