@@ -129,6 +129,8 @@ class TestRestartFromDesk(DeskTestCase):
 
 	def test_one_is_scheduled_listed_and_cancelled_and_none_is_started(self):
 		desk, before = self.desk, self.pids()
+		for left in (self.bench.path / "logs" / "fmx_restart").glob("*.schedule.json"):
+			left.unlink()
 		desk.open("restart-operation", LIST)
 		desk.click(LIST)
 		desk.click(".restart-strategies label", "Wait for running jobs")

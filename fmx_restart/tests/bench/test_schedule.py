@@ -24,7 +24,12 @@ class TestScheduled(ApiTestCase):
 	def setUp(self) -> None:
 		super().setUp()
 		self.folder_of_journals = self.bench.path / "logs" / "fmx_restart"
-		self.addCleanup(lambda: [path.unlink() for path in self.files()])
+		self.forget_all()  # a run that was interrupted may have left some
+		self.addCleanup(self.forget_all)
+
+	def forget_all(self) -> None:
+		for path in self.files():
+			path.unlink()
 
 	def files(self) -> list[Path]:
 		return list(self.folder_of_journals.glob("*.schedule.json"))
