@@ -122,12 +122,25 @@ class TestPages(DeskTestCase):
 		self.desk.open_operation(operation)
 		self.desk.see(".restart-byline", CLEANED)
 		self.assertEqual(self.desk.page.locator(".restart-view img").count(), 0)
+		self.take_the_next_steps()
 		self.desk.switch_to_dark()
 		with self.desk.on_a_phone():
 			self.assertEqual(self.desk.excess(), 0)
 			# Then nothing of it was run, and every page fits
 			self.look_at_every_page()
 		self.assertIsNone(self.desk.page.evaluate("window.was_run ?? null"))
+
+	def take_the_next_steps(self) -> None:
+		"""What is offered to somebody whose jobs did not get enough time."""
+		desk = self.desk
+		desk.click(".restart-next button", "Open Log")
+		desk.see("details[open] .restart-pre", "Drain")
+		desk.click(".restart-next button", "Again with 15 Minutes…")
+		desk.see(".restart-strategies .is-chosen", "Wait for running jobs")
+		desk.click(".restart-options summary")
+		self.assertEqual(desk.see("input[name=wait_workers_timeout]").input_value(), "900")
+		desk.click(".modal.show .btn-modal-secondary", "Close")
+		desk.see(".restart-next button", "Restart Again…")
 
 	def look_at_every_page(self) -> None:
 		"""Each loaded anew: Frappe's charts complain of a window that becomes narrow while they are hidden."""

@@ -2,6 +2,7 @@
 import { act, Away } from "./api";
 import { accessible } from "./dialogs";
 import { parsed } from "./options";
+import { open_start_dialog_with } from "./start";
 import { AT_DEADLINE, span } from "./words";
 
 /** @param poll looks again as soon as something was asked */
@@ -19,6 +20,7 @@ export function actions_for(poll) {
 		cancel: (state) => confirm_cancel(state, request),
 		extend: (state) => ask_for_time(state, request),
 		force: (state) => confirm_force(state, request),
+		again: (choice) => open_start_dialog_with(choice),
 		start_from_web: ({ doc }) =>
 			request("start", { idempotency_key: doc.idempotency_key, strategy: doc.strategy, from_web: 1 }),
 	};

@@ -17,13 +17,18 @@ const ATTEMPT_PAUSE = 1;
 const READING = 1;
 
 export function open_start_dialog() {
-	return new Start();
+	return new Start({});
+}
+
+/** @param choice what is chosen from the beginning, by the names of choice.js; it can be changed, and is previewed */
+export function open_start_dialog_with(choice) {
+	return new Start(choice);
 }
 
 class Start {
-	constructor() {
+	constructor(choice) {
 		this.state = reactive({
-			...{ choice: first_choice(), first_verdict: null, preview: null },
+			...{ choice: { ...first_choice(), ...choice }, first_verdict: null, preview: null },
 			...{ is_away: false, trouble: "", step: "choose" },
 		});
 		this.poll = new Poll(() => this.look(), PAUSE);
