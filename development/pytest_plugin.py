@@ -19,6 +19,7 @@ from development.description import TEST_BENCH, TEST_BENCHES, current_bench
 from development.outliving import described, mark_what_is_started, outliving
 from development.processes import end_all
 from development.running import last_lines
+from fmx_restart.tests.adapters.forked import Parent
 from fmx_restart.tests.repetitions import COUNTS
 
 SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
@@ -101,6 +102,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 	if hasattr(session.config, "workeroutput"):
 		session.config.workeroutput[REPEATED] = dict(COUNTS)
 		return
+	Parent.end_of_this_process()  # without pytest-xdist this process has run the tests itself
 	names = os.environ.get(TEST_BENCHES) or os.environ.get(TEST_BENCH, "")
 	benches = map(current_bench, names.split())
 	left = outliving(benches, patience=session.config.getoption("--outliving-patience"))

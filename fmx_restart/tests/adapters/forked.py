@@ -119,6 +119,12 @@ class Parent:
 			cls._own = cls()
 		return cls._own
 
+	@classmethod
+	def end_of_this_process(cls) -> None:
+		"""Nothing where this process has none."""
+		if cls._own is not None:
+			cls._own.end()
+
 	def fork(self, order: dict, files: Sequence[int]) -> int:
 		"""The child's pid. `files`: its three streams, and a pipe that takes its exit status."""
 		with os.fdopen(os.memfd_create("order"), "w+") as text:
