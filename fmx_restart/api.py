@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: Frappe checks arguments by their a
 import frappe
 from werkzeug.wrappers import Response
 
-from fmx_restart.desk import live, requests, schedule
+from fmx_restart.desk import holds, live, requests, schedule
 from fmx_restart.desk.access import for_operators
 from fmx_restart.desk.metrics import answer as answer_to_scrape
 from fmx_restart.desk.queries import feed_of, history_of, preview_of, status_of
@@ -168,6 +168,25 @@ def extend(operation: str, seconds: float) -> dict:
 def force(operation: str) -> dict:
 	"""Kill the jobs that a running operation waits for, and name them. `workers` lists them before."""
 	return requests.force(operation)
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def hold(seconds: float = 1200.0, reason: str = "", owner: str = "") -> dict:
+	"""
+	Hold the queue: no worker starts a job for so many seconds, a day at most, or until `release`. Running jobs run to their end:
+	`running` counts them. Control sites only.
+
+	:param owner: under which name; by default the user. The same name extends its hold.
+	"""
+	return holds.hold(seconds, reason, owner)
+
+
+@frappe.whitelist(methods=ACT)
+@for_operators
+def release(owner: str = "") -> dict:
+	"""Lift the hold by this name, by default the user's. An error where it had ended before: jobs may have run. Control sites only."""
+	return holds.release(owner)
 
 
 @frappe.whitelist(methods=READ)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from shlex import quote
 
+from fmx_restart.engine.errors import BenchBusy, HoldLapsed, OperationError
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.identity import describe
 from fmx_restart.engine.ports import HeldQueue, Release, ReleaseEnd
 from fmx_restart.engine.queue_hold import QueueHold, by_whom, clock_time
 
 RELEASE = "bench safe-restart release"
+LONGER = "Next time hold it for longer: bench safe-restart hold --for 2h; typed again, it extends the hold."
+LAPSED = (ReleaseEnd.BROKEN, ReleaseEnd.EXPIRED)
 BROKEN = "someone lifted the suspension meanwhile (rq resume), or Redis lost it: jobs may have run since {}"
 
 
@@ -118,3 +121,31 @@ def unknown(owner: str, serves_since: float) -> str:
 		f"There is no hold by {owner}. If there was one, Redis has lost it with its data (Redis was started at"
 		f" {clock_time(serves_since)}), and jobs may have run."
 	)
+
+
+def release_refusal(
+	owner: str, done: Release, queue: HeldQueue, serves_since: Callable[[], float]
+) -> OperationError | None:
+	"""
+	HoldLapsed for a hold that had ended before it was to be lifted, or has not stood; BenchBusy where only others hold the
+	queue; None where all is well. `serves_since`: when Redis was started.
+	"""
+	if done.end in LAPSED:
+		hint = LONGER if done.end is ReleaseEnd.EXPIRED else ""
+		return HoldLapsed(f"{lapse(owner, done, queue.look.time)} {queue_now(queue)}", hint=hint)
+	if done.end is not ReleaseEnd.UNKNOWN:
+		return None
+	if not queue.holds:
+		return HoldLapsed(unknown(owner, serves_since()), hint=queue_now(queue))
+	text = f"There is no hold by {owner}. {' '.join(each(queue.holds, queue.bench))} Nothing was changed."
+	return BenchBusy(text, hint=how_to_lift(queue))
+
+
+def how_to_lift(queue: HeldQueue) -> str:
+	"""What others hold."""
+	ours = [hold for hold in queue.holds if hold.bench == queue.bench and not hold.is_beginning]
+	if ours:
+		return f"To lift that one, type: {RELEASE} --owner {quote(ours[-1].owner)}"
+	if any(hold.is_beginning for hold in queue.holds):
+		return "A hold that waits for running jobs ends with its command: stop that with Ctrl-C."
+	return "Lift it in that bench."

@@ -10,7 +10,7 @@ from typing import Any
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 #: Objects whose names are those of queues and benches, or depend on the event: only the kind of their values is compared
-MAPS = {"preview.queued", "workers.other_benches", "charts.depths.queues", "feed.facts.fact"}
+MAPS = {"preview.queued", "hold.queued", "workers.other_benches", "charts.depths.queues", "feed.facts.fact"}
 EXAMPLE = "20261122-101502-7f3a"  # the operation that the page speaks of
 
 

@@ -58,6 +58,9 @@ class TestApiPage(ApiTestCase):
 		_, lines = shell_lines()
 		preview, start, status, cancel = lines
 		self.assert_shape("preview", self.run_line(preview))
+		self.addCleanup(self.redis.delete, "rq:suspended", "rq:fmx:fence")
+		self.assert_shape("hold", self.client.post("hold", seconds=60, owner="page").message)
+		self.assertEqual(self.client.post("release", owner="page").message["released"]["end"], "lifted")
 		# Given a job, so that the operation is still there when it is cancelled
 		self.jobs.hold("long")
 		started = self.run_line(start.replace("deploy-42", f"deploy-{time.time()}"))

@@ -24,6 +24,8 @@ ACTING = {
 	"cancel": {"operation": NOBODY},
 	"extend": {"operation": NOBODY, "seconds": 10},
 	"force": {"operation": NOBODY},
+	"hold": {"seconds": -1},
+	"release": {"owner": "nobody of this bench"},
 }
 REFUSED = {401, 403}
 WRONG_VERB = {403, 405}
