@@ -23,7 +23,7 @@ sys.exit(int(sys.argv[1]))
 DRAWS = """
 import sys
 from fmx_restart.console.doctor import console
-for number in range(5000):
+for number in range(500):
 	console().print(f"line {number}")
 sys.exit(int(sys.argv[1]))
 """
