@@ -29,6 +29,7 @@ class SimulatedPool:
 	answered: int = 0
 	refused: str = ""
 	is_trying: bool = False
+	is_ticking: bool = False  # of the scheduler
 	is_hung: bool = False
 	is_dead: bool = False
 	numbers: count = field(default_factory=lambda: count(1))  # of its workers
@@ -122,7 +123,7 @@ class PoolLoops:
 
 	def _scheduler_seen(self) -> Scheduler | None:
 		one = self.pools.get(SCHEDULER)
-		return one and Scheduler(one.host, one.pid, one.port().reload, one.is_trying)
+		return one and Scheduler(one.host, one.pid, one.port().reload, one.is_trying, one.is_ticking)
 
 	def _membership(self, worker: SimulatedWorker) -> Membership | None:
 		return Membership(worker.pool, worker.times) if worker.pool else None

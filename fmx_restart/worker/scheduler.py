@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from fmx_restart.worker.owners import mark
@@ -22,6 +23,7 @@ from fmx_restart.worker.stop import Stop
 
 MODULE = "frappe.utils.scheduler"
 LOOKS = "fmx_looks_every"  # of its record: the seconds between two looks for a request
+TICKING = "fmx_ticks"  # of its record, during a tick: with many sites that takes a while, and nobody looks for a request then
 LOOK_EVERY = 2  # seconds
 BEAT_EVERY, RECORD_KEPT = 60.0, 480  # seconds
 
@@ -46,12 +48,16 @@ class Ticks:
 		self._program, self._stop = Program(), Stop()
 		self._whom = [ALL, of_host(socket.gethostname()), SCHEDULER]
 		self._answered: int | None = None
+		self._fault = ""
 		self._due = reloaded().due
 		self._beaten_at = float("-inf")
 
 	def __call__(self) -> None:
+		with suppress(RedisError):
+			self._connection.hset(self._key, TICKING, 1)
 		self._tick()
 		with suppress(RedisError):
+			self._connection.hdel(self._key, TICKING)
 			self._look()
 
 	def pause(self, seconds: float) -> None:
@@ -67,18 +73,24 @@ class Ticks:
 	def _introduce(self) -> None:
 		"""Not before the first tick or pause, as only the scheduler that has the lock comes so far."""
 		if self._answered is None:
-			self._answered = answered_at_birth(self._connection)
+			answered = answered_at_birth(self._connection)
 			pipe = self._connection.pipeline().delete(self._key)
-			about = {"pid": os.getpid(), "hostname": socket.gethostname()}
-			mark(pipe, self._key, **about, **{RELOADS: reloaded().times, ANSWERED: self._answered})
-			pipe.execute()
+			self._write(pipe, answered).execute()
+			self._answered = answered
+
+	def _write(self, pipe: Pipeline, answered: int, **others: int) -> Pipeline:
+		"""All of its record, as Redis may have lost it."""
+		about = {"pid": os.getpid(), "hostname": socket.gethostname(), RELOADS: reloaded().times}
+		about |= {ANSWERED: answered, REFUSED: self._fault}
+		mark(pipe, self._key, **about, **others)
+		return pipe
 
 	def _beat(self) -> None:
 		"""Its record says that it looks for requests all the time, and goes away where it does not any more."""
 		self._introduce()
 		if time.monotonic() - self._beaten_at > BEAT_EVERY:
-			pipe = self._connection.pipeline().hset(self._key, LOOKS, LOOK_EVERY)
-			pipe.expire(self._key, RECORD_KEPT).execute()
+			pipe = self._write(self._connection.pipeline(), self._answered, **{LOOKS: LOOK_EVERY})
+			pipe.hdel(self._key, TRYING, TICKING).expire(self._key, RECORD_KEPT).execute()
 			self._beaten_at = time.monotonic()
 
 	def _look(self, due: float = 0.0) -> None:
@@ -95,7 +107,7 @@ class Ticks:
 				self._program.run_anew(past, self._stop)
 		except OSError as error:
 			fault = type(error).__name__
-		self._answered = number
+		self._answered, self._fault = number, fault
 		answer = {ANSWERED: number, REFUSED: fault}
 		self._connection.pipeline().hset(self._key, mapping=answer).hdel(self._key, TRYING).execute()
 

@@ -10,7 +10,7 @@ local of_pool = {'hostname', 'pid', 'queues', 'workers', 'fmx_space', 'fmx_born'
 	'fmx_reload_refused', 'fmx_reload_trying'}
 local workers, others, names, odd, pools = {}, {}, {}, {}, {}
 local of_scheduler = {'hostname', 'pid', 'fmx_looks_every', 'fmx_space', 'fmx_born', 'fmx_reloads', 'fmx_reload_answered',
-	'fmx_reload_refused', 'fmx_reload_trying'}
+	'fmx_reload_refused', 'fmx_reload_trying', 'fmx_ticks'}
 for i = 9, #ARGV do pools[ARGV[i]] = true end
 local function told(name, values)
 	for i = 1, #values do values[i] = (string.gsub(values[i] or '', '%z', '?')) end

@@ -175,9 +175,11 @@ def pool_of(told: str, prefix: str) -> Pool | None:
 
 def scheduler_of(told: str) -> Scheduler | None:
 	"""None where it looks for requests after its ticks only, as with an older version of this app."""
-	_, host, process, looks, space, born, *reloads, trying = told.split("\0")
+	_, host, process, looks, space, born, *reloads, trying, ticking = told.split("\0")
 	record = reloads_of(f"{host} {space} {process} {born}", *reloads)
-	return Scheduler(host, pid(process), record, bool(trying)) if record and looks and pid(process) else None
+	if record is None or not looks or not pid(process):
+		return None
+	return Scheduler(host, pid(process), record, bool(trying), bool(ticking))
 
 
 def is_text(name: str) -> bool:

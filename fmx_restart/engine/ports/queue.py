@@ -108,13 +108,16 @@ class Scheduler:
 	pid: int
 	reload: ReloadRecord
 	is_trying: bool = False  # whether its new code can be imported
+	is_ticking: bool = False  # it sees a request when that is over
 	name: str = "scheduler"
 	queues: tuple[str, ...] = ()
 
 	@property
 	def state(self) -> WorkerState:
-		"""It runs no job."""
-		return WorkerState.SUSPENDED if self.is_trying else WorkerState.IDLE
+		"""A tick is its job."""
+		if self.is_trying:
+			return WorkerState.SUSPENDED
+		return WorkerState.BUSY if self.is_ticking else WorkerState.IDLE
 
 	@property
 	def job_id(self) -> None:

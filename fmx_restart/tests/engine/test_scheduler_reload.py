@@ -72,6 +72,18 @@ class TestScheduler(unittest.TestCase):
 			)
 			self.assertEqual(self.bench.processes["schedule"].pid, self.pid)
 
+	def test_one_in_the_middle_of_a_long_tick_is_waited_for(self):
+		for strategy in BOTH:
+			with self.subTest(strategy=strategy):
+				self.setUp()
+				self.set_ticking(True)
+				self.clock.after(300.0, lambda: self.set_ticking(False))
+				self.assertEqual(Run(self.bench, Options(strategy)).go().outcome, Phase.DONE)
+				self.assertEqual((self.scheduler.times, self.queue.asked), (1, {}))
+
+	def set_ticking(self, is_so: bool) -> None:
+		self.scheduler.is_ticking = self.scheduler.is_hung = is_so
+
 	def test_one_that_is_stopped_is_named(self):
 		self.scheduler.is_hung = True
 		self.assertIn(f"kill -CONT {self.pid}", self.fails(Strategy.ROLLING).hint)

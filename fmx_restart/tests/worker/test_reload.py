@@ -19,7 +19,7 @@ from fmx_restart.tests.worker.test_worker import WorkerCase
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, TICKS
 from fmx_restart.worker.reload import ANSWERED, IN_A_POOL, REFUSED, RELOADS, SWITCHED_OFF, TRYING, Program
 from fmx_restart.worker.requests import ALL, SCHEDULER, ask, of_host, of_worker, requests_key
-from fmx_restart.worker.scheduler import LOOKS, record_key
+from fmx_restart.worker.scheduler import LOOKS, TICKING, Ticks, record_key
 from fmx_restart.worker.stop import Stop
 from fmx_restart.worker.switch import SETTING
 
@@ -349,6 +349,25 @@ class TestSchedulerThatSleeps(TestScheduler):
 		self.assertEqual(
 			(self.answer(REFUSED), self.answer(RELOADS), self.answer(TRYING)), ("KeyError", "0", None)
 		)
+
+
+class TestTheRecordOfTheScheduler(ReloadCase):
+	def test_it_is_whole_again_at_the_next_beat_after_redis_has_lost_it(self):
+		ticks = Ticks(list, self.admin, self.bench.id)
+		ticks._beat()
+		key = record_key(self.bench.id)
+		before = self.admin.hgetall(key)
+		self.admin.delete(key)
+		ticks._beaten_at = float("-inf")
+		ticks._beat()
+		self.assertEqual(self.admin.hgetall(key), before)
+		self.assertEqual(before[b"pid"], str(os.getpid()).encode())
+
+	def test_it_says_that_a_tick_goes_on(self):
+		key, during = record_key(self.bench.id), []
+		ticks = Ticks(lambda: during.append(self.admin.hget(key, TICKING)), self.admin, self.bench.id)
+		ticks()
+		self.assertEqual((during, self.admin.hget(key, TICKING)), ([b"1"], None))
 
 
 class TestRequests(ReloadCase):
