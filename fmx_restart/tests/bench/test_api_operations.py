@@ -261,7 +261,7 @@ class TestNoWorkerFree(ApiTestCase):
 		for _ in range(2):
 			answer = self.client.post("start", from_web=1).message
 			self.assertEqual((answer["operation"], answer["is_new"]), (operation, False))
-		self.assertIn("no worker was free", self.wait_for_fact(operation, "LaunchedFromWeb")["sentence"])
+		self.assertIn("no worker launched it", self.wait_for_fact(operation, "LaunchedFromWeb")["sentence"])
 		self.wait_for_fact(operation, "StillRunning")
 		# And is told not to wait any longer
 		self.assertTrue(self.client.post("force", operation=operation).message)

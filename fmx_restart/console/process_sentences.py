@@ -1,0 +1,105 @@
+"""The sentences about processes: web, workers, and what is left of them."""
+
+from __future__ import annotations
+
+import time
+
+from fmx_restart.console.web_answers import web_at
+from fmx_restart.engine import events
+from fmx_restart.engine.format import count, following, span
+
+
+def process_down(event: events.ProcessDown) -> str:
+	"""How long it took to stop; without a pid it was down before."""
+	if event.pid is None:
+		return f"{event.name} was already down"
+	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
+
+
+def process_up(event: events.ProcessUp) -> str:
+	"""Old and new pid, and how long nothing ran."""
+	pids = event.new_pid if event.old_pid is None else f"{event.old_pid} → {event.new_pid}"
+	return f"{event.name} is up: pid {pids} after {span(event.seconds)}"
+
+
+def worker_reloaded(event: events.WorkerReloaded) -> str:
+	"""The same process, with new code; of a pool, all of its workers, too."""
+	workers = "its worker has" if event.workers == 1 else f"its {event.workers} workers have"
+	also = f", and {workers} new code," if event.workers else ""
+	return f"{event.name} has reloaded in place (pid {event.pid}){also} after {span(event.seconds)}"
+
+
+def process_failed(event: events.ProcessFailed) -> str:
+	"""Why, with the end of its log."""
+	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
+	return f"{event.name}: {event.reason}{tail}"
+
+
+def rolling_stopped(event: events.RollingStopped) -> str:
+	"""Which worker did not come back, and which keep the old code."""
+	return (
+		f"{', '.join(event.failed)} did not come back, so no further worker is replaced."
+		f" In service with the old code: {', '.join(event.not_replaced)}."
+	)
+
+
+def web_cannot_linger(event: events.WebCannotLinger) -> str:
+	"""Whether requests wait or fail, why, and what to type for a better way."""
+	what = "wait" if event.waits else "fail"
+	return f"requests {what} while {event.program} restarts, as {event.reason}.{following(' ', event.remedy)}"
+
+
+def old_web_serves(event: events.OldWebServes) -> str:
+	"""New web did not answer, so old code serves, and until when."""
+	until = time.strftime("%H:%M", time.localtime(event.until))
+	text = f"{event.program} runs the old code until {until}: {event.reason}."
+	if not event.not_replaced:
+		return text
+	return f"{text} Not restarted, so that old code runs everywhere: {', '.join(event.not_replaced)}."
+
+
+def web_silent(event: events.WebSilent) -> str:
+	"""Web stopped answering, as a user sees it."""
+	return f"{web_at(event.through, event.address)} gives no answer: {event.reason}"
+
+
+def web_answers_again(event: events.WebAnswersAgain) -> str:
+	"""How long users got no answer."""
+	return f"{web_at(event.through, event.address)} answers again, after {span(event.seconds)}"
+
+
+def live_messages_sent(event: events.LiveMessagesSent) -> str:
+	"""What browsers missed while socketio restarted, and got later."""
+	messages = f"{event.sent} live message{'s' * (event.sent != 1)}"
+	text = f"socketio: {messages} for browsers came while it restarted, and went out once they were back."
+	return text + (f" {event.dropped} more were lost: too many to keep." if event.dropped else "")
+
+
+def handed_over(event: events.HandedOver) -> str:
+	"""What still keeps the old code, and how to follow it."""
+	jobs = "; ".join(f"{job.site} / {job.method}" for job in event.jobs)
+	waiting = f" Still running: {jobs}." if jobs else ""
+	return (
+		"Everything else is new. These are replaced in the background, each when its own job ends:"
+		f" {', '.join(event.processes)}.{waiting} To follow, type: bench safe-restart status"
+	)
+
+
+def still_verifying(event: events.StillVerifying) -> str:
+	"""What has not come back yet."""
+	parts = [f"{', '.join(event.programs)} to be up"] if event.programs else []
+	if event.unregistered:
+		names = ", ".join(event.unregistered)
+		parts.append(f"{count(len(event.unregistered), 'worker')} to register with Redis: {names}")
+	if event.leftovers:
+		pids = ", ".join(str(pid) for pid in event.leftovers)
+		parts.append(f"{count(len(event.leftovers), 'old process')} to end: pid {pids}")
+	if event.web:
+		parts.append(f"web to answer at {'; '.join(map(str, event.web))}")
+	return f"Waiting for {'; '.join(parts)}"
+
+
+def orphans_found(event: events.OrphansFound) -> str:
+	"""Job processes whose worker is gone."""
+	pids = ",".join(map(str, event.pids))
+	return f"job processes without a worker still run the old code. To look at them, type: ps -fp {pids}"
