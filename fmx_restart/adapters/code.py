@@ -169,7 +169,7 @@ def forget_imports_of_other_threads() -> None:
 		owner = getattr(lock, "owner", None)
 		if owner == threading.get_ident():
 			continue
-		del importlib._bootstrap._module_locks[name]
+		importlib._bootstrap._module_locks.pop(name, None)
 		if owner is not None:
 			sys.modules.pop(name, None)
 

@@ -12,6 +12,8 @@ from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, HOLD_STEM, SUSPE
 from fmx_restart.adapters.redis_queue.leases import OWNERS, Owner, RedisFence, owner
 from fmx_restart.adapters.redis_queue.records import of_its_type, raw, text
 from fmx_restart.engine.frozen import changed
+from fmx_restart.engine.notes import MOST_SHOWN
+from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.ports import Release, ReleaseEnd
 from fmx_restart.engine.queue_hold import QueueHold
 
@@ -152,7 +154,10 @@ def hold_of(one: Owner, now: float, is_suspended: bool) -> QueueHold:
 	"""An owner of the fence that is a hold. Its name and its expiry are enough where its note cannot be read."""
 	bench, _, name = one.name[len(HOLD_STEM) :].partition(":")
 	name, slash, _ = name.partition("/")
-	unread = QueueHold(unquote(bench), unquote(name), "", "", 0.0, 0.0, is_beginning=bool(slash))
+	names = (
+		printable(unquote(part), MOST_SHOWN) for part in (bench, name)
+	)  # anybody on the same Redis may write them
+	unread = QueueHold(*names, "", "", 0.0, 0.0, is_beginning=bool(slash))
 	hold = QueueHold.parse(one.note) or unread
 	has_stood = hold.has_stood and is_suspended and not one.has_lapsed
 	return changed(hold, until=now + (one.left or 0.0), has_stood=has_stood)

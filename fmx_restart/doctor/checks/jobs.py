@@ -15,7 +15,7 @@ from fmx_restart.doctor.idle_moment import idle_moment
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix
 from fmx_restart.doctor.words import job_name, listed
 from fmx_restart.engine.format import count, span
-from fmx_restart.engine.ports import StartedJob
+from fmx_restart.engine.ports import StartedJob, UnreadableRecord
 from fmx_restart.engine.workers import is_live
 
 GRACE = 90.0  # seconds; RQ's worker kills a job 60 s after its limit (rq/worker.py monitor_work_horse), looking each 30 s
@@ -103,6 +103,13 @@ def queues(lost: Sequence[LostJob]) -> str:
 	return ", ".join(sorted({job.queue for job in lost}))
 
 
+def how_to_look(named: Sequence[UnreadableRecord]) -> str:
+	"""A command of Redis for the first record whose key is known: a name with escapes is not its real one."""
+	keys = (f"rq:{it.kind}:{it.name}" for it in named if it.kind in ("job", "worker") and "\\" not in it.name)
+	key = next(keys, "")
+	return f"hgetall {quote(key)}" if key else "--scan --pattern 'rq:*'"
+
+
 @check("unreadable-records")
 def unreadable_records(view: BenchView) -> Iterator[Finding]:
 	"""Everything that the other checks read is read first."""
@@ -112,9 +119,7 @@ def unreadable_records(view: BenchView) -> Iterator[Finding]:
 		number = f"{records.count:,} or more records" if records.is_more else count(records.count, "record")
 		names = listed([f"{record.kind} {record.name} ({record.reason})" for record in records.named])
 		text = f"{number} in Redis cannot be read, and count as unknown: {names}."
-		first = records.named[0]
-		key = quote(f"rq:{first.kind}:{first.name}")
-		remedy = f"{redis_cli(view.connection)} hgetall {key}; delete what no program needs"
+		remedy = f"{redis_cli(view.connection)} {how_to_look(records.named)}; delete what no program needs"
 		yield Finding("unreadable-records", Severity.WARNING, "", text, remedy)
 
 

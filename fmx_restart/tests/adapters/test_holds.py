@@ -123,6 +123,12 @@ class TestRedisHolds(HoldContract, RedisTestCase):
 		self.admin.delete(FENCE_OWNERS, SUSPENDED)
 		self.assertIs(holds.release("ada", "x").end, ReleaseEnd.BROKEN)
 
+	def test_a_name_that_others_wrote_is_shown_in_one_line(self):
+		name = hold_owner("a\nbench", "ben\nThe queue is running. \x1b[2J")
+		self.admin.hset(FENCE_OWNERS, name, f"{10**14} 0 ")
+		(hold,) = self.new_holds().standing()
+		self.assertEqual((hold.bench, hold.owner), (r"a\nbench", r"ben\nThe queue is running. \x1b[2J"))
+
 	def test_what_others_wrote_in_its_place_ends_nothing(self):
 		# Given notes that are none, a record of another type, and a hold among them
 		holds = self.new_holds()

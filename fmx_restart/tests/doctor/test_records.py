@@ -19,9 +19,16 @@ class TestUnreadableRecords(DoctorTestCase):
 		worker = self.rq.register("short", name="odd")
 		self.admin.hset(worker.key, "birth", "long ago")
 		# Then one finding tells it, and no check fails
-		text = self.finding("unreadable-records").text
+		finding = self.finding("unreadable-records")
+		text = finding.text
+		self.assertRegex(finding.remedy, r"hgetall rq:(job:b|worker:odd);")
 		self.assertTrue(text.startswith("3 records in Redis cannot be read"), text)
 		for name in (r"job a\xff (", "job b (", "worker odd ("):
 			self.assertIn(name, text)
 		checks = {found.check for found in self.findings()}
 		self.assertNotIn("check-failed", checks)
+
+	def test_a_queue_whose_key_is_no_list_has_no_record_to_look_at(self):
+		self.admin.set(self.rq.queue("short").key, "odd")
+		self.admin.sadd("rq:queues", self.rq.queue("short").key)
+		self.assertIn("--scan --pattern 'rq:*'; delete", self.finding("unreadable-records").remedy)
