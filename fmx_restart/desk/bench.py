@@ -20,7 +20,9 @@ from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket
 from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.current_bench import identity
-from fmx_restart.engine.identity import Holder, is_operation_id
+from fmx_restart.engine.identity import Holder, describe, is_operation_id
+from fmx_restart.engine.notes import MOST_SHOWN
+from fmx_restart.engine.plain_text import printable
 from fmx_restart.wiring import queue_connection
 
 T = TypeVar("T")
@@ -73,8 +75,8 @@ def held() -> Held | None:
 		return None
 	text = value.decode(errors="replace")
 	holder = Holder.parse(text)
-	if holder is None:
-		return Held(text.partition(" ")[0], "", text)
+	if holder is None:  # of another version, or of someone else on the same Redis
+		return Held(printable(text.partition(" ")[0], MOST_SHOWN), "", describe(text))
 	return Held(holder.operation, holder.phase, holder.text(site_zone()))
 
 

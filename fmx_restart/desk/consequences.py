@@ -13,7 +13,7 @@ from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import ProcessKind
-from fmx_restart.engine.steps.findings import refusals
+from fmx_restart.engine.steps.findings import held_back, refusals
 
 
 def consequences(options: Options, plan: Plan) -> list[str]:
@@ -33,6 +33,8 @@ def reasons(options: Options, plan: Plan) -> Iterator[str]:
 		for fault in plan.code_faults:
 			yield _("{0} cannot be loaded: {1}.").format(fault.module, fault.error)
 	yield from map(finding_sentence, refusals(options, plan.findings, is_drained=False))
+	if reason := held_back(plan, options):
+		yield f"{reason[:1].upper()}{reason[1:]}."
 
 
 def of_jobs(options: Options, plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from frappe import _
 from fmx_restart.desk import rows
 from fmx_restart.desk.notify import notify
 from fmx_restart.desk.sync import catch_up
+from fmx_restart.worker.switch import is_on
 
 SWITCH = "fmx_restart_notify_end"  # in the configuration of a site, or of all
 
@@ -18,9 +19,9 @@ def record(operation: str) -> None:
 	"""The job that desk/announce.py enqueues for the site that started the operation. Once more does no harm."""
 	catch_up()
 	row = rows.is_here() and row_of(operation)
-	if not row or row.status not in rows.OVER or not row.user or was_told(operation):
+	if not row or row.status not in rows.OVER or not row.user or was_notified(operation):
 		return
-	if frappe.conf.get(SWITCH) or (row.origin == "Schedule" and row.status != "Done"):
+	if is_on(frappe.conf.get(SWITCH)) or (row.origin == "Schedule" and row.status != "Done"):
 		notify(row.user, subject_of(row), operation, text_of(row))
 
 
@@ -31,7 +32,7 @@ def row_of(operation: str) -> frappe._dict | None:
 	return frappe.db.get_value(rows.DOCTYPE, operation, names, as_dict=True)
 
 
-def was_told(operation: str) -> bool:
+def was_notified(operation: str) -> bool:
 	"""By an earlier run of this job."""
 	return bool(
 		frappe.db.exists("Notification Log", {"document_type": rows.DOCTYPE, "document_name": operation})

@@ -46,8 +46,9 @@ def enqueue(operation: str) -> None:
 
 def launch(operation: str, *, is_web: bool = False) -> bool:
 	"""
-	`is_web`: the caller is the web process, which the operation's journal tells. False when it is launched already, was cancelled, belongs to another site, or cannot be launched: its row then says
-	why. What runs this ends before the operation begins to wait.
+	`is_web`: the caller is the web process, which the operation's journal tells. False when it is launched already, was
+	cancelled, belongs to another site, or cannot be launched: its row then says why. What runs this ends before the operation
+	begins to wait.
 	"""
 	try:
 		order = start_order.read(bench.journal_folder(), operation)

@@ -102,28 +102,23 @@ def verdict_now() -> dict[str, Any]:
 
 def look_for_verdict() -> dict[str, Any]:
 	"""One look at the queue. Where it cannot be looked at, the verdict says why."""
+	always = {"last": last_operation(), "time_zone": bench.zone_name()}
 	try:
 		look, jobs, queue = look_at_jobs()
 		held = bench.held()
-		found = verdict.now(queue, jobs.values(), look.time, held)
+		answer = verdict.now(queue, jobs.values(), look.time, held)
 	except OperationError as error:
 		unknown = dict.fromkeys(("operation", "holder", "workers", "busy", "waiting"))
-		return {
-			**verdict.of_error(error),
-			**unknown,
-			"last": last_operation(),
-			"time_zone": bench.zone_name(),
-		}
+		return {**verdict.of_error(error), **unknown, **always}
 	live = live_workers(look)
 	return {
-		**found,
+		**answer,
 		"operation": held.operation if held else None,
 		"holder": access.holder_text(held),
 		"workers": len(live),
 		"busy": sum(worker.state is WorkerState.BUSY for worker in live),
 		"waiting": sum(look.depths.values()),
-		"last": last_operation(),
-		"time_zone": bench.zone_name(),
+		**always,
 	}
 
 
@@ -152,9 +147,9 @@ def look_at_jobs() -> tuple[Look, dict[str, Job], RedisQueue]:
 
 
 def audience() -> str:
-	"""What is shown depends on both."""
+	"""What is shown depends on the site, its mode, and the language of the sentences in it."""
 	site = access.current()
-	return f"{site.site}:{site.mode.value}"
+	return f"{site.site}:{site.mode.value}:{frappe.local.lang}"
 
 
 def shown_workers() -> dict[str, Any]:

@@ -72,7 +72,11 @@ def close_row(operation: str, values: rows.Row) -> bool:
 		start_order.remove(bench.journal_folder(), operation)
 	before = rows.update(operation, values)
 	rows.run(operation, before)
-	if before.origin == "Schedule":  # whoever scheduled it does not watch
+	is_own = access.starter_of(operation) in (
+		None,
+		frappe.local.site,
+	)  # other control sites have a row of it, too
+	if before.origin == "Schedule" and is_own:  # whoever scheduled it does not watch
 		notify(
 			before.user,
 			_("The scheduled restart {0} has failed").format(operation),

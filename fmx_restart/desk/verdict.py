@@ -18,6 +18,7 @@ from fmx_restart.engine.verdict import (
 	AtWork,
 	Situation,
 	Verdict,
+	first_sentence,
 	for_other_sites,
 	refused,
 	verdict,
@@ -49,7 +50,7 @@ def now(queue: RedisQueue, jobs: Iterable[Job], instant: float, held: Held | Non
 
 def of_error(error: OperationError) -> dict[str, Any]:
 	"""As `now`, where the bench could not be looked at."""
-	found = refused(str(error).partition(". ")[0], _)
+	found = refused(first_sentence(str(error)), _)
 	return {
 		"verdict": shown(found, is_known=False).as_dict(),
 		"recommended": Strategy.WAIT_WORKERS.value,
@@ -78,7 +79,7 @@ def manager_fault() -> str:
 	try:
 		process_manager().list()
 	except OperationError as error:
-		return str(error).partition(". ")[0].rstrip(".")
+		return first_sentence(str(error))
 	return ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.plan import is_worth_naming
-from fmx_restart.engine.verdict import AtWork, Situation, Verdict, refused, verdict
+from fmx_restart.engine.verdict import AtWork, Situation, Verdict, first_sentence, refused, verdict
 
 
 def verdict_of_bench(view: BenchView) -> Verdict:
@@ -33,8 +33,3 @@ def refusals_of(view: BenchView) -> Iterator[str]:
 		_ = view.processes
 	except OperationError as error:
 		yield first_sentence(str(error))
-
-
-def first_sentence(text: str) -> str:
-	"""What happened; what was not changed by it goes without saying where nothing was tried."""
-	return text.partition(". ")[0].rstrip(".")

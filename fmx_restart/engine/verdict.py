@@ -144,6 +144,11 @@ def refused(reason: str, _: Translate = untranslated) -> Verdict:
 	return Verdict(Level.ERROR, _("Not now: {0}").format(reason.rstrip(".")), has_reason=True)
 
 
+def first_sentence(text: str) -> str:
+	"""What happened; what was not changed by it goes without saying where nothing was tried."""
+	return text.partition(". ")[0].rstrip(".")
+
+
 def troubled(reason: str, _: Translate) -> Verdict:
 	"""Nothing would refuse it, and yet it would fail."""
 	text = _("Web would not come up again: {0}").format(reason.rstrip("."))

@@ -105,7 +105,7 @@ class TestConsequences(UntranslatedCase):
 		super().setUp()
 		from fmx_restart.desk.consequences import consequences
 
-		self.plan: Plan = replace(sample(Plan), findings=(), code_faults=())
+		self.plan: Plan = replace(sample(Plan), findings=(), code_faults=(), held=())
 		self.consequences = consequences
 
 	def of(self, strategy: Strategy, **options) -> str:
@@ -120,6 +120,13 @@ class TestConsequences(UntranslatedCase):
 		self.assertIn("jobs that take longer than 30 s are killed", self.of(Strategy.SUSPEND_RQ))
 		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
 			self.assertIn("replaced when its own job ends", self.of(strategy))
+
+	def test_rolling_is_refused_while_people_hold_the_queue(self):
+		self.plan = replace(self.plan, held=sample(Plan).held)
+		self.assertIn(
+			"will refuse this, and nothing will be changed: The queue is held", self.of(Strategy.ROLLING)
+		)
+		self.assertNotIn("will refuse", self.of(Strategy.WAIT_WORKERS))
 
 	def test_workers_that_reload_in_place_are_told_apart_from_processes_that_are_restarted(self):
 		self.plan = replace(self.plan, pools={})
