@@ -27,19 +27,24 @@ def read_private(path: Path, largest: int) -> str:
 
 def write_private(path: Path, text: str) -> None:
 	"""
-	Whole or not at all, in place of the one that may be there. What a killed process left behind is overwritten by the next
-	one, so call it under a lock. Raises OSError.
+	Whole or not at all, in place of the one that may be there. Files with the same ending have one draft, so what a killed
+	process left behind is overwritten by the next one: call it under one lock for all of them. Raises OSError.
 	"""
-	draft = path.with_name(f".{path.name}.new")
+	draft = path.with_name(f"{''.join(path.suffixes)}.new")
 	draft.unlink(missing_ok=True)
-	file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+	write_new(draft, text)
+	draft.replace(path)
+	sync_folder(path.parent)
+
+
+def write_new(path: Path, text: str) -> None:
+	"""Raises OSError, also where there is such a file already; nothing is left of ours then."""
+	file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 	try:
 		write_all(file, text.encode())
 		os.fsync(file)
 	except BaseException:
-		draft.unlink()
+		path.unlink()
 		raise
 	finally:
 		os.close(file)
-	draft.replace(path)
-	sync_folder(path.parent)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 
 from fmx_restart.adapters.private_file import read_private, write_private
+from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.adapters.setting_rules import number_of
 from fmx_restart.adapters.site_config import file_lock
 from fmx_restart.engine.decoder import decoder_of
@@ -21,14 +23,16 @@ from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import is_operation_id
 from fmx_restart.engine.options import Options, is_site_name
-from fmx_restart.engine.start_time import REPEATS, StartTime
+from fmx_restart.engine.start_time import REPEATS, StartTime, shown
 
 FORMAT = 1
 LARGEST = 4 * 1024 * 1024  # bytes
 MOST = 50  # of one bench
-MOST_OF_A_SITE = 10  # of one that does not command it: it must not keep others from scheduling any
+MOST_OF_A_SITE = 10  # of one that does not command it
+MOST_OF_OTHERS = 25  # of all that do not command it: the rest is for those that do
 ID = re.compile(r"at-[0-9a-f]{8}")
 ENDING = ".schedule.json"
+LOCK = "schedule.lock"
 ASKED_FROM = ("terminal", "desk", "api")
 PATIENCE = 10.0  # seconds for whoever changes one at this moment
 KEPT_FOR = 7 * 86400.0  # seconds that one is still shown which was not started
@@ -104,7 +108,14 @@ class Schedule:
 		"""Raises WrongEnvironment where someone else keeps it for so long, or the folder cannot be written."""
 		with suppress(OSError):  # the lock says what is wrong
 			self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-		with file_lock(self.folder / "schedule.lock", patience):
+		with ExitStack() as stack:
+			try:
+				stack.enter_context(file_lock(self.folder / LOCK, patience))
+			except WrongEnvironment as error:
+				raise WrongEnvironment(
+					f"The schedule cannot be changed now: {error} Nothing was changed.",
+					hint=f"Try again in a minute. Who keeps it, shows: fuser -v {quote(str(self.folder / LOCK))}",
+				) from error
 			yield
 
 	def all(self) -> list[ScheduledStart]:
@@ -160,6 +171,16 @@ class Schedule:
 		return self.folder / f"{id}{ENDING}"
 
 
-def lateness(config: dict) -> float:
+def lateness(config: Mapping) -> float:
 	"""Seconds that a start may be late, as the scheduler looks only so often. `config`: common_site_config.json."""
 	return number_of(config, "scheduler_interval", INTERVAL) + TICK
+
+
+def latest(when: StartTime, config: Mapping) -> float:
+	"""When it is too late for it: where no window was asked for, not before the scheduler has looked."""
+	return when.until if when.end else max(when.until, when.at + lateness(config))
+
+
+def text_of(when: StartTime) -> str:
+	"""Day, time, zone, and how often."""
+	return shown(when, zone_named(when.zone))

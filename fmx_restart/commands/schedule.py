@@ -13,7 +13,7 @@ import click
 from fmx_restart.adapters.bench import bench_path, read_config
 from fmx_restart.adapters.control_sites import read_rule
 from fmx_restart.adapters.database import look_at_database
-from fmx_restart.adapters.schedule import MOST, Schedule, ScheduledStart, lateness, new_id
+from fmx_restart.adapters.schedule import MOST, Schedule, ScheduledStart, lateness, new_id, text_of
 from fmx_restart.adapters.scheduled_events import DEFAULT_ZONE, ScheduleRecord, zone_named
 from fmx_restart.adapters.site_config import site_settings
 from fmx_restart.console.columns import columns
@@ -21,11 +21,12 @@ from fmx_restart.console.machine_lines import answer_line
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.console.say import put, say
 from fmx_restart.current_bench import journal_folder
-from fmx_restart.engine.errors import BenchBusy, WrongEnvironment
+from fmx_restart.desk.scheduled_entry import entry
+from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import new_operation_id
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.start_time import InvalidStartTime, StartTime, parse, shown
+from fmx_restart.engine.start_time import InvalidStartTime, StartTime, parse
 
 HEAD = ("ID", "STARTS", "WHAT", "BY", "SITE")
 NONE = "No restart of this bench is scheduled."
@@ -53,7 +54,7 @@ def schedule(wanted: Options, at: str, repeat: str, as_json: bool) -> None:
 				hint="Cancel one: bench safe-restart scheduled --cancel ID",
 			)
 		store.write(start)
-	lines = told(start, record)
+	lines = lines_of_start(start, record)
 	if as_json:
 		put(answer_line(lines[0], {"scheduled": entry(start)}))
 	else:
@@ -112,7 +113,7 @@ def start_time(at: str, repeat: str, record: ScheduleRecord | None, fault: str, 
 		return zone_named(name)
 
 	try:
-		return parse(at, repeat, time.time(), zone, zone_of)
+		return parse(at, repeat, time.time(), zone, zone_of, lateness(read_config()))
 	except InvalidStartTime as error:
 		if unknown:
 			raise WrongEnvironment(
@@ -122,22 +123,17 @@ def start_time(at: str, repeat: str, record: ScheduleRecord | None, fault: str, 
 		raise WrongEnvironment(f"{error} Nothing was changed.", hint="bench safe-restart --help") from error
 
 
-def told(start: ScheduledStart, record: ScheduleRecord | None) -> list[str]:
+def lines_of_start(start: ScheduledStart, record: ScheduleRecord | None) -> list[str]:
 	"""When it starts, what has to be so until then, and how to cancel it."""
 	late = span(lateness(read_config()))
 	lines = [
 		f"Scheduled as {start.id}: {restart_command(start.options)}",
-		f"It starts on {text_of(start)}, in {span(max(0.0, start.when.at - time.time()))}; up to {late} later, as the"
+		f"It starts on {text_of(start.when)}, in {span(max(0.0, start.when.at - time.time()))}; up to {late} later, as the"
 		f" scheduler of {start.site} looks no more often.",
 	]
 	if record and not record.is_enabled:
 		lines.append(f"Warning: that scheduler is off. Type: bench --site {start.site} enable-scheduler")
 	return [*lines, f"Cancel it: bench safe-restart scheduled --cancel {start.id}"]
-
-
-def text_of(start: ScheduledStart) -> str:
-	"""Day, time, zone, and how often."""
-	return shown(start.when, zone_named(start.when.zone))
 
 
 def show(cancel: str | None, as_json: bool) -> None:
@@ -170,29 +166,11 @@ def lines_of(starts: list[ScheduledStart], unreadable: dict[str, str]) -> list[s
 def row(start: ScheduledStart) -> tuple[str, ...]:
 	"""One start as a table's cells."""
 	what = restart_command(start.options).removeprefix("bench safe-restart").strip() or "fast"
-	return (start.id, text_of(start), what, start.options.requested_by, start.site)
-
-
-def entry(start: ScheduledStart) -> dict[str, Any]:
-	"""For programs, as the API has it."""
-	last = start.last
-	return {
-		"id": start.id,
-		"site": start.site,
-		"at": start.when.at,
-		"until": start.when.until,
-		"text": text_of(start),
-		"zone": start.when.zone,
-		"repeat": start.when.repeat,
-		"command": restart_command(start.options),
-		"requested_by": start.options.requested_by,
-		"is_over": start.is_over,
-		"last": last and {"at": last.at, "operation": last.operation, "reason": last.reason},
-	}
+	return (start.id, text_of(start.when), what, start.options.requested_by, start.site)
 
 
 def remove(store: Schedule, id: str, as_json: bool) -> None:
-	"""Cancel it. Raises WrongEnvironment where there is none, BenchBusy where it is being started."""
+	"""Cancel it: while the lock is ours nobody is starting it. Raises WrongEnvironment where there is none."""
 	with store.locked():
 		start = store.find(id)
 		if start is None:
@@ -200,13 +178,13 @@ def remove(store: Schedule, id: str, as_json: bool) -> None:
 				f"There is no scheduled start {id!r}. Nothing was changed.",
 				hint="bench safe-restart scheduled",
 			)
-		if start.starting:
-			raise BenchBusy(
-				f"{id} is being started, as operation {start.starting}.",
-				hint="Stop it: bench safe-restart cancel",
-			)
 		store.remove(id)
 	text = f"Cancelled {id}: it will not be started."
+	if start.starting:
+		text += (
+			f" Its last start was interrupted, as operation {start.starting}. To see whether that is running, type:"
+			" bench safe-restart status"
+		)
 	if as_json:
 		put(answer_line(text, {"cancelled": id}))
 	else:

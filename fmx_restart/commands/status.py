@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from fmx_restart.adapters.scheduled_events import zone_named
+from fmx_restart.adapters.schedule import text_of
 from fmx_restart.console.columns import columns
 from fmx_restart.console.holds import each
 from fmx_restart.console.machine_lines import answer_line
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.console.say import put, say
 from fmx_restart.console.sentences import sentence
+from fmx_restart.desk.scheduled_entry import entry
 from fmx_restart.doctor.checks.workers import WorkerRow
 from fmx_restart.doctor.programs import ProcessRow, ProgramRow, Programs
 from fmx_restart.engine.errors import QueueUnreachable
@@ -20,7 +21,6 @@ from fmx_restart.engine.format import span
 from fmx_restart.engine.identity import describe
 from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.report import Failure
-from fmx_restart.engine.start_time import shown
 from fmx_restart.wiring import Status, read_programs, read_status
 
 PROGRAM_HEAD = ("PROGRAM", "KIND", "STATE", "PID", "AGE", "MEMORY")
@@ -42,7 +42,8 @@ def show_status(as_json: bool, *, verbose: bool = False) -> None:
 			say("\n".join(program_lines(read_programs(), verbose=verbose)))
 		raise
 	if as_json:
-		answer = {**asdict(status), "verdict": status.verdict.as_dict()}
+		scheduled = [entry(start) for start in status.scheduled]
+		answer = {**asdict(status), "verdict": status.verdict.as_dict(), "scheduled": scheduled}
 		put(answer_line(first_line(status), answer))
 	else:
 		say("\n".join(lines(status, verbose=verbose)))
@@ -58,7 +59,7 @@ def lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 		yield f"Operation {operation} died{where} and was not recovered. Type{where}: bench safe-restart recover"
 	for start in status.scheduled:
 		what = restart_command(start.options)
-		yield f"Scheduled as {start.id}: {what}, on {shown(start.when, zone_named(start.when.zone))}"
+		yield f"Scheduled as {start.id}: {what}, on {text_of(start.when)}"
 	yield ""
 	programs = Programs(status.programs, status.manager_fault, status.managers_away, status.processes)
 	yield from program_lines(programs, verbose=verbose)

@@ -22,7 +22,7 @@ from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import BENCH, OwnView
 from fmx_restart.desk.projection import end_of
 from fmx_restart.desk.refusals import refuse
-from fmx_restart.desk.schedule import starts_at
+from fmx_restart.desk.scheduled_entry import starts_at
 from fmx_restart.desk.start import StartArguments
 from fmx_restart.desk.vocabulary import offered_strategies
 from fmx_restart.engine import events

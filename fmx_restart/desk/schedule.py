@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timezone
 from typing import Any
@@ -19,18 +20,22 @@ from fmx_restart.adapters.schedule import (
 	KEPT_FOR,
 	MOST,
 	MOST_OF_A_SITE,
+	MOST_OF_OTHERS,
 	Outcome,
 	Schedule,
 	ScheduledStart,
 	lateness,
+	latest,
 	new_id,
+	text_of,
 )
 from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.desk import bench, launch, rows, start_order
-from fmx_restart.desk.access import current, forbid, refusal_of_user, refusal_to_start
+from fmx_restart.desk.access import access_of, current, forbid, refusal_of_user, refusal_to_start
 from fmx_restart.desk.notify import notify
 from fmx_restart.desk.refusals import refuse
+from fmx_restart.desk.scheduled_entry import entry
 from fmx_restart.desk.start import (
 	StartArguments,
 	check_key,
@@ -44,7 +49,7 @@ from fmx_restart.desk.start import (
 from fmx_restart.desk.start_order import InvalidOrder, StartOrder
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.format import span
-from fmx_restart.engine.start_time import StartTime, following, shown
+from fmx_restart.engine.start_time import following
 
 STATUS = "Scheduled"
 
@@ -75,8 +80,12 @@ def put(asked: StartArguments, key: str) -> dict[str, Any]:
 
 def check_room(waiting: list[ScheduledStart]) -> None:
 	"""Raises ValidationError where there are as many as there may be."""
-	own = [start for start in waiting if start.site == frappe.local.site]
-	if len(waiting) >= MOST or (len(own) >= MOST_OF_A_SITE and not current().is_control):
+	is_full = len(waiting) >= MOST
+	if not current().is_control:
+		own = sum(start.site == frappe.local.site for start in waiting)
+		of_others = sum(not access_of(start.site).is_control for start in waiting)
+		is_full |= own >= MOST_OF_A_SITE or of_others >= MOST_OF_OTHERS
+	if is_full:
 		refuse(
 			_("Too many starts are scheduled already. Cancel one first."), remedy=_("Nothing was changed.")
 		)
@@ -92,51 +101,20 @@ def answer(start: ScheduledStart, *, is_new: bool) -> dict[str, Any]:
 		"is_repeated": not is_new,
 		"launched_by": None,
 		"message": text if is_new else _("This idempotency key was used before.") + " " + text,
-		"scheduled": entry(start),
+		"scheduled": own_entry(start),
 	}
 
 
-def entry(start: ScheduledStart) -> dict[str, Any]:
-	"""What is shown of one. Nothing of it is ever executed."""
-	last = start.last
-	return {
-		"id": start.id,
-		"site": start.site,
-		**starts_at(start.when),
-		"strategy": start.options.strategy.value,
-		"migrate": start.options.migration is not None,
-		"command": restart_command(start.options),
-		"requested_by": start.options.requested_by,
-		"asked_from": start.asked_from,
-		"is_over": start.is_over,
-		"last": last and {"at": last.at, "operation": last.operation, "reason": last.reason},
-		"may_cancel": may_cancel(start),
-	}
-
-
-def starts_at(when: StartTime) -> dict[str, Any]:
-	"""The time, for people and for programs, and how late it may be."""
-	return {
-		"at": when.at,
-		"until": when.until,
-		"text": text_of(when),
-		"zone": when.zone,
-		"repeat": when.repeat,
-		"note": when.note,
-		"late": lateness(read_config()),
-	}
-
-
-def text_of(when: StartTime) -> str:
-	"""Day, time and zone."""
-	return shown(when, zone_named(when.zone))
+def own_entry(start: ScheduledStart) -> dict[str, Any]:
+	"""What this site sees of it, and may do to it."""
+	return {**entry(start), "may_cancel": may_cancel(start)}
 
 
 def listed() -> dict[str, Any]:
 	"""On another site than a control site its own only."""
 	is_control, site = current().is_control, frappe.local.site
-	found = [entry(start) for start in store().all() if is_control or start.site == site]
-	return {"scheduled": found, "zone": frappe.utils.get_system_timezone(), "late": lateness(read_config())}
+	entries = [own_entry(start) for start in store().all() if is_control or start.site == site]
+	return {"scheduled": entries, "zone": bench.zone_name(), "late": lateness(read_config())}
 
 
 def may_cancel(start: ScheduledStart) -> bool:
@@ -155,10 +133,21 @@ def cancel(id: str) -> dict[str, Any]:
 			refuse(text, code="NotFound", kind=frappe.DoesNotExistError)
 		if not may_cancel(start):
 			forbid(_("This site may only stop what it started."))
-		if start.starting:
-			refuse(_("It is being started. Cancel the operation {0}.").format(start.starting))
+		message = _("It will not be started.")
+		if start.starting and not withdrawn(start.starting):
+			message += " " + _("The operation {0} was started for it, and is not cancelled.").format(
+				start.starting
+			)
 		schedule.remove(id)
-	return {"scheduled": id, "message": _("It will not be started.")}
+	return {"scheduled": id, "message": message}
+
+
+def withdrawn(operation: str) -> bool:
+	"""Whoever was at it has ended, as the lock is ours. False for an operation that was launched before."""
+	if bench.was_launched(operation):
+		return False
+	launch.withdraw(operation, _("Its scheduled start was cancelled."), "Cancelled")
+	return True
 
 
 def tick() -> None:
@@ -200,7 +189,8 @@ def look_after(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 
 def start_now(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 	"""Its time has come, or has passed."""
-	reason = too_late(start, now) if now > start.when.until else refusal(start)
+	is_too_late = now > latest(start.when, read_config())
+	reason = too_late(start, now) if is_too_late else refusal(start)
 	if not reason and is_busy():
 		if start.when.end:  # a window is for trying again
 			if not start.has_waited:
@@ -227,7 +217,9 @@ def too_late(start: ScheduledStart, now: float) -> str:
 	"""Why nobody could start it in time."""
 	if start.has_waited:
 		return _("Another operation held the bench until its window was over.")
-	text = _("Nothing looked for it until {0} after its time: the scheduler was off, or the bench was down.")
+	text = _(
+		"Nothing looked for it until {0} after its time: the scheduler was off, no worker was free, or the bench was down."
+	)
 	return text.format(span(now - start.when.at))
 
 
@@ -261,13 +253,21 @@ def begin(schedule: Schedule, start: ScheduledStart, now: float) -> None:
 	schedule.write(starting)
 	try:
 		reason = launched(starting, order)
-	except (OperationError, subprocess.SubprocessError) as error:
-		launch.withdraw(order.operation, str(error))
-		reason = str(error)
+	except (OperationError, subprocess.SubprocessError, OSError) as error:
+		reason = launch_fault(error)
+		with suppress(OperationError):  # Redis is away: its ticket expires
+			launch.withdraw(order.operation, reason)
 	if reason:
 		miss(schedule, starting, reason, now)
 	else:
 		advance(schedule, starting, Outcome(start.when.at, order.operation), now)
+
+
+def launch_fault(error: Exception) -> str:
+	"""For people. On other sites than a control site without what the error may name: hosts, paths, commands."""
+	frappe.logger("fmx_restart").warning(f"A scheduled start could not be launched: {error}")
+	is_sentence = isinstance(error, OperationError) and current().is_control
+	return str(error) if is_sentence else _("It could not be launched.")
 
 
 def launched(start: ScheduledStart, order: StartOrder) -> str:

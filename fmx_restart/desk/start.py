@@ -11,7 +11,6 @@ from typing import Any
 import frappe
 from frappe import _
 from frappe.rate_limiter import rate_limit
-from frappe.utils import get_system_timezone
 
 from fmx_restart.adapters.bench import is_site, named_sites
 from fmx_restart.adapters.journal_files import newest
@@ -44,7 +43,7 @@ class StartArguments:
 			if flag("migrate", arguments["migrate"]) or flag("force", arguments["force"]):
 				only_for(MANAGER)
 			options = options_from(arguments, frappe.local.site)
-			when = start_time_from(arguments, get_system_timezone())
+			when = start_time_from(arguments, bench.zone_name())
 		except InvalidOptions as error:
 			refuse(str(error), code="InvalidArgument")
 		check_start(options)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fmx_restart.adapters.bench import read_config
+from fmx_restart.adapters.schedule import lateness
 from fmx_restart.adapters.scheduled_events import zone_named
 from fmx_restart.engine.options import (
 	InvalidOptions,
@@ -67,7 +69,9 @@ def start_time_from(arguments: Mapping[str, Any], zone: str) -> StartTime | None
 	if at is None and repeat:
 		raise InvalidOptions("repeat goes with at: write when it is to start for the first time.")
 	try:
-		return None if at is None else parse(str(at), repeat, time.time(), zone, zone_named)
+		if at is None:
+			return None
+		return parse(str(at), repeat, time.time(), zone, zone_named, lateness(read_config()))
 	except InvalidStartTime as error:
 		raise InvalidOptions(f"at: {error} Nothing was changed.") from error
 

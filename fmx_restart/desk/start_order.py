@@ -7,15 +7,13 @@ what may stand in it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fmx_restart.adapters.journal import write_all
-from fmx_restart.adapters.private_file import read_private
+from fmx_restart.adapters.private_file import read_private, write_new
 from fmx_restart.engine.identity import is_operation_id
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options, is_site_name
@@ -116,16 +114,7 @@ def write(folder: Path, order: StartOrder) -> None:
 	"""Before the operation has a ticket, so no launch meets half a file. Raises OSError, also where there is one already."""
 	folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 	text = json.dumps(order.to_json(), indent=1, allow_nan=False) + "\n"
-	path = path_of(folder, order.operation)
-	file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-	try:
-		write_all(file, text.encode())
-		os.fsync(file)
-	except OSError:
-		path.unlink()
-		raise
-	finally:
-		os.close(file)
+	write_new(path_of(folder, order.operation), text)
 
 
 def read(folder: Path, operation: str) -> StartOrder:

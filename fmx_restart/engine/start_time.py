@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 
+from fmx_restart.engine.format import span
 from fmx_restart.engine.frozen import frozen
 
 REPEATS = {"daily": 1, "weekly": 7}  # days
@@ -47,13 +48,16 @@ class StartTime:
 	note: str = ""  # where clocks are set on that day: what is meant
 
 
-def parse(text: str, repeat: str, now: float, zone: str, zone_of: ZoneOf) -> StartTime:
-	"""`zone`: where `text` names none. Raises InvalidStartTime, also for a time that has passed."""
-	match = PATTERN.fullmatch(" ".join(text[:LONGEST].split()))
+def parse(text: str, repeat: str, now: float, zone: str, zone_of: ZoneOf, late: float = 0.0) -> StartTime:
+	"""
+	`zone`: where `text` names none. `late`: seconds after its time within which the scheduler looks. Raises InvalidStartTime,
+	also for a time that has passed, and for a window that may be over before that.
+	"""
+	match = PATTERN.fullmatch(" ".join(text.split())) if len(text) <= LONGEST else None
 	if match is None:
 		raise InvalidStartTime(f"{text[:LONGEST]!r} is not a time. Write one of {EXAMPLES}.")
 	if repeat and repeat not in REPEATS:
-		raise InvalidStartTime(f"{repeat[:LONGEST]!r} is neither of {', '.join(REPEATS)}.")
+		raise InvalidStartTime(f"{repeat[:LONGEST]!r} is not a repetition. Write {' or '.join(REPEATS)}.")
 	zone = match["zone"] or zone
 	known = zone_of(zone)
 	if known is None:
@@ -63,7 +67,9 @@ def parse(text: str, repeat: str, now: float, zone: str, zone_of: ZoneOf) -> Sta
 	start = occurrence(
 		first_day(match, now, known), match["clock"], match["end"] or "", (zone, known), repeat
 	)
-	return checked(start, match, now, known)
+	start = checked(start, match, now, known)
+	refuse_short(start, now, known, late)
+	return start
 
 
 def checked(start: StartTime, match: re.Match, now: float, zone: tzinfo) -> StartTime:
@@ -79,6 +85,14 @@ def checked(start: StartTime, match: re.Match, now: float, zone: tzinfo) -> Star
 	return start
 
 
+def refuse_short(start: StartTime, now: float, zone: tzinfo, late: float) -> None:
+	"""Raises InvalidStartTime for a window that may be over before the scheduler looks."""
+	if start.end and start.until - max(start.at, now) < late:
+		raise InvalidStartTime(
+			f"{shown(start, zone)} is too short a window: the scheduler may look only {span(late)} after it begins. Write a later end."
+		)
+
+
 SHORT = {name[:3] for name in WEEKDAYS}
 
 
@@ -86,18 +100,26 @@ def first_day(match: re.Match, now: float, zone: tzinfo) -> date:
 	"""The day that is meant. Raises InvalidStartTime for one that no calendar has."""
 	today, word = datetime.fromtimestamp(now, zone).date(), (match["word"] or "today").lower()
 	if match["date"]:
-		try:
-			return date.fromisoformat(match["date"])
-		except ValueError as error:
-			raise InvalidStartTime(
-				f"There is no day {match['date']}. Write e.g. 2026-11-28 22:00."
-			) from error
+		return day_named(match["date"], today)
 	if word in ("today", "tomorrow"):
 		return today + timedelta(days=word == "tomorrow")
 	number = next((n for n, name in enumerate(WEEKDAYS) if word in (name, name[:3])), None)
 	if number is None:
 		raise InvalidStartTime(f"{word!r} is not a day. Write one of {EXAMPLES}.")
 	return today + timedelta(days=(number - today.weekday()) % 7)
+
+
+def day_named(text: str, today: date) -> date:
+	"""A day that is written as a date. Raises InvalidStartTime for one that no calendar has, and for one more than a year away."""
+	try:
+		day = date.fromisoformat(text)
+	except ValueError as error:
+		raise InvalidStartTime(f"There is no day {text}. Write e.g. 2026-11-28 22:00.") from error
+	if (day - today).days > FURTHEST:
+		raise InvalidStartTime(f"{text} is more than a year ahead. Write an earlier day.")
+	if (today - day).days > FURTHEST:
+		raise InvalidStartTime(f"{text} has passed, more than a year ago. Write a later day.")
+	return day
 
 
 def occurrence(day: date, clock: str, end: str, zone: tuple[str, tzinfo], repeat: str) -> StartTime:
@@ -109,6 +131,8 @@ def occurrence(day: date, clock: str, end: str, zone: tuple[str, tzinfo], repeat
 	if end:
 		closes = clock_time(end)
 		until, _ = instant(day + timedelta(days=closes <= begin), closes, known)
+		if until <= at:  # clocks are set forward in it: it is as long as on any other day
+			until = at + (datetime.combine(day, closes) - datetime.combine(day, begin)).seconds
 	return StartTime(
 		at, until, day.isoformat(), f"{begin:%H:%M}", end and f"{clock_time(end):%H:%M}", name, repeat, note
 	)
@@ -135,8 +159,8 @@ def clock_time(text: str) -> time:
 
 def instant(day: date, clock: time, zone: tzinfo) -> tuple[float, str]:
 	"""
-	Seconds since the epoch, and a note where clocks are set then: of a time that is there twice the first is meant; one that
-	is left out is as long after midnight as on any other day.
+	Seconds since the epoch, and a note where clocks are set then: of a time that comes twice it is the first one; one that does
+	not exist is as long after midnight as on any other day.
 	"""
 	naive = datetime.combine(day, clock)
 	utc = naive.replace(tzinfo=timezone.utc).timestamp()
@@ -145,11 +169,14 @@ def instant(day: date, clock: time, zone: tzinfo) -> tuple[float, str]:
 		{at for at in (before, after) if datetime.fromtimestamp(at, zone).replace(tzinfo=None) == naive}
 	)
 	if len(found) == 2:
-		return found[0], f"{clock:%H:%M} is there twice on that day; the first is meant"
+		return found[0], f"{clock:%H:%M} comes twice on that day; it starts at the first one"
 	if found:
 		return found[0], ""
 	moved = datetime.fromtimestamp(before, zone)
-	return before, f"{clock:%H:%M} is left out on that day, as clocks are set forward; {moved:%H:%M} is meant"
+	return (
+		before,
+		f"there is no {clock:%H:%M} on that day, as clocks are set forward; it starts at {moved:%H:%M}",
+	)
 
 
 def offset(at: float, zone: tzinfo) -> float:

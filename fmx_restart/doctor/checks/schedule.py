@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from shlex import quote
 
 from fmx_restart.adapters.bench import is_site
 from fmx_restart.adapters.control_sites import Mode, read_rule
-from fmx_restart.adapters.schedule import Schedule, ScheduledStart
-from fmx_restart.adapters.scheduled_events import zone_named
+from fmx_restart.adapters.schedule import Schedule, ScheduledStart, lateness, latest, text_of
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, check
-from fmx_restart.engine.start_time import shown
 
 NAME = "scheduled-start"
 SHOW = "bench safe-restart scheduled"
@@ -28,12 +27,18 @@ def scheduled_start(view: BenchView) -> Iterator[Finding]:
 			)
 	for name, fault in schedule.unreadable().items():
 		text = f"{name} cannot be used, so it starts nothing: {fault}"
-		yield Finding(NAME, Severity.WARNING, name, text, f"rm {view.journals / name}, and schedule it again")
+		yield Finding(
+			NAME,
+			Severity.WARNING,
+			name,
+			text,
+			f"rm {quote(str(view.journals / name))}, and schedule it again",
+		)
 
 
 def fault_of(view: BenchView, start: ScheduledStart) -> str:
 	"""A sentence; empty where all is well."""
-	when = shown(start.when, zone_named(start.when.zone))
+	when = text_of(start.when)
 	sites = view.path / "sites"
 	if start.last and start.last.reason:
 		return f"It was not started at its last time ({start.last.operation}): {start.last.reason}"
@@ -42,6 +47,8 @@ def fault_of(view: BenchView, start: ScheduledStart) -> str:
 		Mode.RESTART,
 	):
 		return f"It will not be started on {when}: {start.site} is gone, or may start no restart any more."
-	if time.time() > start.when.until:
+	if time.time() > latest(start.when, view.config) + lateness(
+		view.config
+	):  # the next look tells that itself
 		return f"It should have started on {when}, and nothing has looked since: the scheduler of {start.site} does not run."
 	return ""

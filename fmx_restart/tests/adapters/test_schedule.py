@@ -9,8 +9,9 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
-from fmx_restart.adapters.schedule import Outcome, Schedule, ScheduledStart, lateness, new_id
+from fmx_restart.adapters.schedule import Outcome, Schedule, ScheduledStart, lateness, latest, new_id
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Options
@@ -52,11 +53,19 @@ class TestSchedule(unittest.TestCase):
 		self.assertEqual(self.folder.stat().st_mode & 0o777, 0o700)
 
 	def test_a_change_is_whole_or_not_there_and_what_a_killed_one_left_does_no_harm(self):
-		(self.folder / f".{self.path.name}.new").symlink_to(self.folder / "elsewhere")
+		with (
+			patch.object(Path, "replace", side_effect=KeyboardInterrupt),
+			self.assertRaises(KeyboardInterrupt),
+		):
+			self.schedule.write(replace(START, id=new_id()))
+		(left,) = self.folder.glob(".*.new")
+		left.unlink()
+		left.symlink_to(self.folder / "elsewhere")
 		changed = replace(START, starting="", last=None, is_over=True)
 		self.schedule.write(changed)
 		self.assertEqual(self.schedule.all(), [changed])
 		self.assertFalse((self.folder / "elsewhere").exists())
+		self.assertEqual(list(self.folder.glob(".*.new")), [])
 		self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
 	def test_the_next_one_comes_first_and_one_that_is_gone_is_gone(self):
@@ -116,8 +125,13 @@ class TestSchedule(unittest.TestCase):
 
 		with ThreadPoolExecutor(8) as threads:
 			list(threads.map(look, range(100)))
-		with self.schedule.locked(), self.assertRaises(WrongEnvironment), Schedule(self.folder).locked(0.0):
+		with (
+			self.schedule.locked(),
+			self.assertRaisesRegex(WrongEnvironment, "schedule.lock locked. Nothing was changed") as raised,
+			Schedule(self.folder).locked(0.0),
+		):
 			pass
+		self.assertIn("fuser -v", raised.exception.hint)
 
 	@unittest.skipIf(os.geteuid() == 0, "root writes everywhere")
 	def test_a_folder_that_cannot_be_written_is_told(self):
@@ -130,6 +144,12 @@ class TestSchedule(unittest.TestCase):
 		self.assertEqual(lateness({}), 300.0)
 		self.assertEqual(lateness({"scheduler_interval": 60}), 120.0)
 		self.assertEqual(lateness({"scheduler_interval": "soon"}), 300.0)
+
+	def test_it_is_not_too_late_before_the_scheduler_has_looked(self):
+		hourly = {"scheduler_interval": 3600}
+		self.assertEqual(latest(WHEN, {}), WHEN.until)
+		self.assertEqual(latest(WHEN, hourly), WHEN.at + 3660)
+		self.assertEqual(latest(replace(WHEN, end="22:30"), hourly), WHEN.until)
 
 
 if __name__ == "__main__":

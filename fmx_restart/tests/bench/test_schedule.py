@@ -98,7 +98,17 @@ class TestScheduled(ApiTestCase):
 		self.assertEqual((refused.status, json.loads(refused.text)["error"]["code"]), (417, "NotPossible"))
 		self.assertEqual(len(self.client.get("scheduled").message["scheduled"]), 10)
 		self.assertEqual(self.client.post("unschedule", scheduled="at-00000009").status, 404)
+		# and cancels its own, also one whose start was interrupted
+		interrupted = {**value, "id": "at-00000000", "starting": new_operation_id()}
+		first.with_name("at-00000000.schedule.json").write_text(json.dumps(interrupted))
 		self.assertEqual(self.client.post("unschedule", scheduled="at-00000000").status, 200)
+		# Nor do all such sites together take what is left for those that command the bench
+		self.forget_all()
+		for number in range(25):
+			other = first.with_name(f"at-{number:08x}.schedule.json")
+			other.touch(mode=0o600)
+			other.write_text(json.dumps({**value, "site": f"{number}.example.com", "id": f"at-{number:08x}"}))
+		self.assertEqual(self.client.post("start", at="tomorrow 03:00").status, 417)
 
 	def test_it_is_listed_started_once_at_its_time_and_told_where_it_is_not_started(self):
 		before, key = self.journals(), uuid4().hex

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
+import time
 import unittest
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 from click.testing import CliRunner, Result
 
@@ -15,6 +19,7 @@ from fmx_restart.adapters.control_sites import MARK
 from fmx_restart.adapters.schedule import Schedule
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.checks.schedule import scheduled_start
+from fmx_restart.engine.identity import new_operation_id
 from fmx_restart.tests.commands.test_subcommands import bench_group
 
 SITE = "a.example.com"
@@ -24,7 +29,7 @@ LATER = (datetime.now(timezone.utc) + timedelta(days=2)).strftime("%Y-%m-%d 22:0
 
 class TestAt(unittest.TestCase):
 	def setUp(self) -> None:
-		folder = tempfile.TemporaryDirectory(prefix="fmx-at-")
+		folder = tempfile.TemporaryDirectory(prefix="fmx at ")
 		self.addCleanup(folder.cleanup)
 		self.addCleanup(os.chdir, Path.cwd())
 		self.bench = Path(folder.name)
@@ -80,6 +85,21 @@ class TestAt(unittest.TestCase):
 		self.assertIn("There is no scheduled start", self.refused("scheduled", "--cancel", start.id))
 		self.assertIn("No restart of this bench is scheduled", self.done("scheduled"))
 
+	def test_one_whose_start_was_broken_off_can_be_cancelled(self):
+		self.done("--wait-workers", "--at", LATER)
+		(start,) = self.schedule.all()
+		operation = new_operation_id()
+		self.schedule.write(replace(start, starting=operation))
+		self.assertIn(f"as operation {operation}", self.done("scheduled", "--cancel", start.id))
+		self.assertEqual(self.schedule.all(), [])
+
+	def test_programs_learn_of_it_what_the_api_tells(self):
+		scheduled = json.loads(self.done("--migrate", "--site", SITE, "--at", LATER, "--json"))["scheduled"]
+		self.assertEqual(
+			(scheduled["strategy"], scheduled["migrate"], scheduled["asked_from"], scheduled["late"]),
+			("wait-workers", True, "terminal", 300.0),
+		)
+
 	def test_a_time_that_cannot_be_is_refused_and_nothing_changed(self):
 		for at, reason in {
 			"": "is not a time",
@@ -87,6 +107,7 @@ class TestAt(unittest.TestCase):
 			"2020-01-01 22:00 UTC": "has passed",
 			"25:00 UTC": "No clock shows 25:00",
 			"22:00 Nowhere/Land": "is not a time zone",
+			f"{LATER[:16]}-22:04 UTC": "too short a window",
 			"22:00": f"The time zone of {SITE} is not known",
 		}.items():
 			with self.subTest(at):
@@ -118,14 +139,19 @@ class TestAt(unittest.TestCase):
 		path.write_text(json.dumps(value))
 		(finding,) = self.findings()
 		self.assertIn("nothing has looked since", finding.text)
+		# but not before the scheduler has looked after it, which tells that itself
+		value["when"] |= {"at": time.time() - 3600, "until": time.time() - 200, "end": "05:00"}
+		path.write_text(json.dumps(value))
+		self.assertEqual(self.findings(), [])
 		self.assertIn(f"scheduled --cancel {value['id']}", finding.remedy)
 		path.write_text("{")
 		(finding,) = self.findings()
+		self.assertEqual(shlex.split(finding.remedy)[:2], ["rm", f"{path},"])
 		self.assertIn("cannot be used, so it starts nothing", finding.text)
 		self.assertIn("cannot be used", self.done("scheduled"))
 
 	def findings(self) -> list:
-		return list(scheduled_start(BenchView(str(self.bench), "a-bench", None)))
+		return list(scheduled_start(BenchView(str(self.bench), "a-bench", SimpleNamespace(config=dict))))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ def read(text: str, repeat: str = "", now: datetime = NOW) -> StartTime:
 	return parse(text, repeat, now.timestamp(), "Europe/Berlin", zone_of)
 
 
+def parse_late(text: str, late: float) -> StartTime:
+	return parse(text, "", NOW.timestamp(), "Europe/Berlin", zone_of, late)
+
+
 def local(at: float, zone: str = "Europe/Berlin") -> str:
 	return f"{datetime.fromtimestamp(at, ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
@@ -66,6 +70,9 @@ REFUSED = {
 	"18:00-19:30": "has passed",
 	"2028-01-01 22:00": "more than a year ahead",
 	"22:00; reboot": "not a time",
+	"22:00" + " " * 100 + "reboot": "not a time",
+	"9999-12-31 22:00-02:00": "9999-12-31 is more than a year ahead",
+	"0001-01-01 00:00 Pacific/Kiritimati": "0001-01-01 has passed, more than a year ago",
 	"x" * 100_000: "not a time",
 }
 
@@ -88,11 +95,22 @@ class TestParsing(unittest.TestCase):
 		self.assertEqual(local(read("22:00-02:00").until), "2026-11-27 02:00")
 		self.assertEqual(local(read("22:00-23:15").until), "2026-11-26 23:15")
 
+	def test_a_window_that_the_scheduler_may_not_see_is_refused(self):
+		for text, is_long_enough in {"22:00-22:05": True, "22:00-22:04": False, "19:00-20:04": False}.items():
+			with self.subTest(text):
+				if is_long_enough:
+					self.assertEqual(parse_late(text, 300).end, text[-5:])
+				else:
+					with self.assertRaisesRegex(
+						InvalidStartTime, "too short a window: the scheduler may look only 5 min after"
+					):
+						parse_late(text, 300)
+
 	def test_a_time_that_is_repeated_need_not_lie_ahead(self):
 		self.assertEqual(local(read("19:00", "daily").at), "2026-11-27 19:00")
 		self.assertEqual(local(read("19:00", "weekly").at), "2026-12-03 19:00")
 		self.assertEqual(local(read("2026-11-01 03:00", "weekly").at), "2026-11-29 03:00")
-		with self.assertRaisesRegex(InvalidStartTime, "neither of daily, weekly"):
+		with self.assertRaisesRegex(InvalidStartTime, "not a repetition. Write daily or weekly"):
 			read("22:00", "hourly")
 
 
@@ -103,12 +121,21 @@ class TestClocksThatAreSet(unittest.TestCase):
 	def test_a_time_that_is_left_out_is_told_and_starts_once(self):
 		start = read("2026-03-29 02:30", now=self.SPRING)
 		self.assertEqual(local(start.at), "2026-03-29 03:30")
-		self.assertIn("02:30 is left out on that day", shown(start, BERLIN))
+		self.assertIn(
+			"there is no 02:30 on that day, as clocks are set forward; it starts at 03:30",
+			shown(start, BERLIN),
+		)
+
+	def test_a_window_of_which_all_is_left_out_is_as_long_as_on_other_days(self):
+		start = read("2026-03-29 02:30-03:00", now=self.SPRING)
+		self.assertEqual((local(start.at), local(start.until)), ("2026-03-29 03:30", "2026-03-29 04:00"))
+		longer = read("2026-03-29 02:30-05:00", now=self.SPRING)
+		self.assertEqual(local(longer.until), "2026-03-29 05:00")
 
 	def test_of_a_time_that_is_there_twice_the_first_is_meant(self):
 		start = read("2026-10-25 02:30", now=self.AUTUMN)
 		self.assertEqual(local(start.at, "UTC"), "2026-10-25 00:30")
-		self.assertIn("02:30 is there twice", shown(start, BERLIN))
+		self.assertIn("02:30 comes twice on that day", shown(start, BERLIN))
 
 	def test_a_repetition_keeps_its_clock_time(self):
 		start = read("sun 03:00", "weekly", now=datetime(2026, 3, 20, 12, 0, tzinfo=BERLIN))
