@@ -47,6 +47,7 @@ SLOW = (
 	"adapters/test_processes.py",
 	"adapters/test_realtime.py",
 	"adapters/test_rolling_workers.py",
+	"adapters/test_several_managers.py",
 	"adapters/test_users.py",
 	"adapters/test_web.py",
 	"adapters/test_web_programs.py",

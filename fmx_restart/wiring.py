@@ -29,7 +29,14 @@ from fmx_restart.adapters.journals import OthersAtWork, prune
 from fmx_restart.adapters.journals import unfinished_sites as unfinished_sites_in
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.absent import AbsentManager
-from fmx_restart.adapters.managers.discovery import find_manager
+from fmx_restart.adapters.managers.discovery import (
+	THIS_MACHINE,
+	KnownManager,
+	OtherPlace,
+	check_setting,
+	find_managers,
+	known_managers,
+)
 from fmx_restart.adapters.migrations import BenchMigrations
 from fmx_restart.adapters.realtime import KeptMessages, PauseNotices
 from fmx_restart.adapters.redis_queue import RedisQueue
@@ -71,7 +78,6 @@ from fmx_restart.engine.ports import (
 	NoRealtime,
 	NoRequests,
 	NoWeb,
-	Processes,
 	ProcessManagers,
 	Trouble,
 	Unexamined,
@@ -125,12 +131,10 @@ def site_config(site: str) -> dict:
 	)
 
 
-THIS_MACHINE = "this machine"  # the name of its process manager, the only one that is looked for as yet
-
-
 def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> Operation:
 	"""An operation on this bench, ready to run. Raises WrongEnvironment; nothing was changed then."""
 	check_workers(read_config())
+	check_setting(read_config())
 	bench = this_bench(id, options.web_sites, needs_manager=needs_manager(options))
 	options = replace(options, queue_limit=queue_limit(read_config(), len(sites())))
 	try:
@@ -147,6 +151,7 @@ def new_operation(id: str, options: Options, listeners: Iterable[Listener]) -> O
 def plan_restart(options: Options) -> Plan:
 	"""What a restart would do now. Changes nothing."""
 	check_workers(read_config())
+	check_setting(read_config())
 	bench = this_bench(new_operation_id(), needs_manager=needs_manager(options))
 	try:
 		return plan_of(bench, options)
@@ -220,7 +225,7 @@ def new_holding(options: HoldOptions, emit: Listener) -> Holding:
 		id=id,
 		path=path,
 		queue=RedisQueue(connection, id, command),
-		processes=ProcessManagers({THIS_MACHINE: manager(path, config, is_needed=False)}),
+		processes=process_managers(path, config, is_needed=False),
 		host=ThisHost(path),
 		web=NoWeb(),
 		lock=NoLock(),
@@ -288,9 +293,7 @@ def this_bench(
 	connection = connect(config, id, is_there=takes_over or not recovers)
 	fence = f"fmx_restart:{id}:"
 	owner = f"{operation}/{secrets.token_hex(4)}" if recovers else operation
-	managers = ProcessManagers(
-		{THIS_MACHINE: manager(path, config, is_needed=needs_manager and not recovers)}
-	)
+	managers = process_managers(path, config, is_needed=needs_manager and not recovers)
 	return Bench(
 		id=id,
 		path=path,
@@ -321,20 +324,34 @@ def this_bench(
 	)
 
 
-def manager(path: str, config: dict, *, is_needed: bool) -> Processes:
-	"""The process managers of the bench. Raises WrongEnvironment where there is none, and one is needed."""
+def process_managers(path: str, config: dict, *, is_needed: bool) -> ProcessManagers:
+	"""Those of the bench. Raises WrongEnvironment where there is none, and one is needed."""
 	try:
-		return find_manager(path, config)
+		return ProcessManagers(find_managers(path, config))
 	except WrongEnvironment as error:
 		if is_needed:
 			raise
-		return AbsentManager(error)
+		return ProcessManagers({THIS_MACHINE: AbsentManager(error)})
 
 
-def process_manager() -> Processes:
+@frozen
+class ManagersSeen:
+	"""`others`: places that were tried besides."""
+
+	managers: tuple[KnownManager, ...]
+	others: tuple[OtherPlace, ...] = ()
+
+
+def read_managers() -> ManagersSeen:
+	"""Of this bench. Raises WrongEnvironment outside of a bench, and for a setting that cannot be used. It needs no Redis."""
+	config = read_config()
+	return ManagersSeen(*known_managers(identity(config)[1], config))
+
+
+def process_manager() -> ProcessManagers:
 	"""Of this bench. Raises WrongEnvironment where none answers. It needs no Redis."""
 	config = read_config()
-	return manager(identity(config)[1], config, is_needed=True)
+	return process_managers(identity(config)[1], config, is_needed=True)
 
 
 def queue_connection() -> Redis:
@@ -404,7 +421,7 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = refuse_to_recover)
 		config=bench.read_config,
 		sites=lambda: list(sites) or bench.sites(),
 		connection=lambda: connect(config, bench_id),
-		processes=lambda: ProcessManagers({THIS_MACHINE: find_manager(path, config)}),
+		processes=lambda: process_managers(path, config, is_needed=True),
 		host=lambda: ThisHost(path),
 		queue_limit=lambda: queue_limit(config, len(bench.sites())),
 		site_config=site_config,

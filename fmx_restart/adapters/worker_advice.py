@@ -53,7 +53,7 @@ def worker_times(config: Mapping, programs: Iterable[ProgramSettings]) -> Iterat
 	"""One for each section of the configuration: of numprocs=4 the first."""
 	limits, sections = queue_limits(config), set()
 	for program in programs:
-		section = program.section or program.name
+		section = program.file, program.section or program.name
 		if program.kind is ProcessKind.WORKER and section not in sections:
 			sections.add(section)
 			queues = served_queues(program.words, limits)

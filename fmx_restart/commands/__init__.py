@@ -179,6 +179,27 @@ safe_restart.add_command(
 )
 
 
+def show_managers(context: click.Context, as_json: bool) -> None:
+	"""`bench safe-restart managers`."""
+	from fmx_restart.commands.managers import run
+
+	run(as_json)
+
+
+safe_restart.add_command(
+	SectionedCommand(
+		"managers",
+		callback=click.pass_context(show_managers),
+		sections={"Options": (option.JSON,)},
+		help="Show the process managers of this bench, and what each runs.",
+		exit_codes={
+			"0": "shown, also where one does not answer",
+			"7": "none was found, or the setting cannot be used",
+		},
+	)
+)
+
+
 def list_history(context: click.Context, limit: int, as_json: bool) -> None:
 	"""`bench safe-restart history`."""
 	from fmx_restart.commands.history import run

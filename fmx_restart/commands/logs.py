@@ -11,6 +11,7 @@ from fmx_restart.console.say import put, say
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import LogTail, Process
+from fmx_restart.engine.ports.managers import BETWEEN
 from fmx_restart.wiring import process_manager
 
 
@@ -41,13 +42,19 @@ def chosen(wanted: str | None, programs: Collection[Process]) -> list[str]:
 	names = sorted(program.name for program in programs)
 	if wanted is None:
 		return names
-	matching = [name for name in names if wanted == name or wanted in name.split(":")]
+	matching = [name for name in names if wanted == name or wanted in parts_of(name)]
 	if not matching:
 		raise WrongEnvironment(
 			f"This bench has no program {wanted!r}.",
 			hint=f"Its programs: {', '.join(names) or 'none'}. Type one of them, or none for all.",
 		)
 	return matching
+
+
+def parts_of(name: str) -> set[str]:
+	"""A program's group and its own name, and where there are several managers, the name of its manager."""
+	manager, between, program = name.rpartition(BETWEEN)
+	return {*program.split(":"), *([program, manager] if between else [])}
 
 
 def logs_of(tails: dict[str, list[LogTail]]) -> list[Log]:

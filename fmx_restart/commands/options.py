@@ -130,7 +130,7 @@ SITES_AND_WEB = (
 	click.Option(
 		["--nginx"],
 		is_flag=True,
-		help="Reload nginx too, once new web answers; its configuration is tested before anything is touched.",
+		help="Test nginx first, and reload it once new web answers.",
 	),
 	click.Option(
 		["--workers/--no-workers"], default=True, help="Restart workers and scheduler, or leave them running."

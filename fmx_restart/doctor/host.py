@@ -36,10 +36,10 @@ def managed_pids(view: BenchView) -> frozenset[int] | None:
 def programs(view: BenchView, *kinds: ProcessKind) -> list[ProgramSettings]:
 	"""One for each section of the configuration: of numprocs=4 the first."""
 	manager_settings = settings(view)
-	by_section: dict[str, ProgramSettings] = {}
+	by_section: dict[tuple[str, str], ProgramSettings] = {}
 	for program in manager_settings.programs if manager_settings else ():
 		if program.kind in kinds:
-			by_section.setdefault(program.section or program.name, program)
+			by_section.setdefault((program.file, program.section or program.name), program)
 	return list(by_section.values())
 
 

@@ -2,5 +2,7 @@
 
 #: Where supervisord listens; its URL may hold a password
 ADDRESS = "fmx_restart_supervisor_url"
+#: A list of managers that cannot be found, or that want a password
+MANAGERS = "fmx_restart_managers"
 #: What a manager's own process is called
 SERVERS = frozenset({"supervisord"})

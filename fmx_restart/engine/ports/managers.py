@@ -60,11 +60,15 @@ class ProcessManagers:
 
 	def settings(self) -> ManagerSettings | None:
 		"""Of all managers together; None where none has such settings. Raises ProcessFault."""
-		answers = [settings for manager in self._managers.values() if (settings := manager.settings())]
+		answers = {name: it for name, manager in self._managers.items() if (it := manager.settings())}
 		if not answers:
 			return None
-		programs = tuple(program for settings in answers for program in settings.programs)
-		return ManagerSettings(programs, frozenset().union(*(settings.pids for settings in answers)))
+		programs = tuple(
+			changed(program, name=self._full(name, program.name))
+			for name, settings in answers.items()
+			for program in settings.programs
+		)
+		return ManagerSettings(programs, frozenset().union(*(it.pids for it in answers.values())))
 
 	def mark_log(self, name: str) -> None:
 		"""As Processes.mark_log. Raises ProcessFault."""

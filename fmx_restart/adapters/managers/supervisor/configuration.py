@@ -14,7 +14,7 @@ import psutil
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import adopted, processes_of
 from fmx_restart.adapters.command_line import split_words
-from fmx_restart.adapters.managers.names import ADDRESS, SERVERS
+from fmx_restart.adapters.managers.names import ADDRESS, MANAGERS, SERVERS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	SYSTEM_WIDE,
 	Address,
@@ -23,6 +23,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 	connect,
 	expand,
 )
+from fmx_restart.adapters.managers.supervisor.place import Place, as_seen
 from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.adapters.process_kinds import Trace, kind_of, running_trace
 from fmx_restart.adapters.process_table import ProcessTable, Row
@@ -154,10 +155,12 @@ def read_settings(address: Address, bench_path: str, *, timeout: float = TIMEOUT
 		with asking("tell its settings"):
 			pid, infos = server.supervisor.getPID(), server.supervisor.getAllProcessInfo()
 			configs = {full_name(config): config for config in server.supervisor.getAllConfigInfo()}
-			written = written_settings(config_file_of(pid, address.source))
+			is_here = Place(server).is_here(infos)
+			infos = [as_seen(info, is_here=is_here) for info in infos]
+			written = written_settings(config_file_of(pid, address.source)) if is_here else {}
 			return ManagerSettings(
 				programs=tuple(programs_of(infos, configs, written, BenchFolder(bench_path))),
-				pids=frozenset({pid, *(info["pid"] for info in infos)} - {0}),
+				pids=frozenset({pid, *(info["pid"] for info in infos)} - {0}) if is_here else frozenset(),
 			)
 	finally:
 		server("close")()
@@ -206,7 +209,7 @@ def with_file(settings: ProgramSettings, written: Written) -> ProgramSettings:
 
 
 #: Keys of common_site_config.json that only a bench under supervisor needs.
-SETTINGS = (ADDRESS, "restart_supervisor_on_update")
+SETTINGS = (ADDRESS, MANAGERS, "restart_supervisor_on_update")
 #: supervisord puts it into the environment of everything that it starts.
 CHILD = "SUPERVISOR_ENABLED"
 

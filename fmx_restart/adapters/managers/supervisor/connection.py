@@ -6,17 +6,19 @@ import configparser
 import os
 import re
 import socket
+import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field, replace
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from xml.parsers.expat import ExpatError
 from xmlrpc.client import Error, Fault, ProtocolError, ServerProxy
 
 from supervisor.xmlrpc import Faults, SupervisorTransport, UnixStreamHTTPConnection
 
+from fmx_restart.adapters.process_table import is_numbered_here, read_stat
 from fmx_restart.adapters.setting_rules import host_fault
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
@@ -67,7 +69,7 @@ def parse_url(url: object, source: str) -> Address | Unusable:
 			return Address(UNIX + os.path.realpath(Path(url[len(UNIX) :]).expanduser()), source=source)
 		parts = urlsplit(url)
 		host, port = parts.hostname, parts.port or 80
-		is_usable = bool(host) and parts.scheme == "http" and not host_fault(host)
+		is_usable = bool(host) and parts.scheme == "http" and not host_fault(host) and has_no_more(parts)
 	except (
 		ValueError,
 		AttributeError,
@@ -84,6 +86,11 @@ def parse_url(url: object, source: str) -> Address | Unusable:
 		None if part is None else unquote(part) for part in (parts.username, parts.password)
 	)
 	return Address(f"http://{host}:{port}", username, password, source)
+
+
+def has_no_more(parts: SplitResult) -> bool:
+	"""Behind the port. A / in a password would make its beginning the port, which is shown, and its rest the path."""
+	return parts.path in ("", "/", "/RPC2") and not parts.query and not parts.fragment
 
 
 def read_config(path: Path, environ: Mapping[str, str]) -> Iterator[Address | Unusable]:
@@ -174,6 +181,8 @@ class Address:
 
 
 class TimedUnixConnection(UnixStreamHTTPConnection):
+	is_near = True  # False: the process that listens has no pid in our namespace, as in another container
+
 	def __init__(self, path: str, timeout: float) -> None:
 		super().__init__("localhost", timeout=timeout)
 		self.socketfile = path
@@ -183,6 +192,34 @@ class TimedUnixConnection(UnixStreamHTTPConnection):
 		self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 		self.sock.settimeout(self.timeout)
 		self.sock.connect(self.socketfile)
+		self.is_near = is_of_our_namespace(peer_pid(self.sock))
+
+
+class TimedConnection(HTTPConnection):
+	is_near = True  # False: what listens has an address of another machine
+
+	def connect(self) -> None:
+		"""As http.client. Raises OSError."""
+		super().connect()
+		# from an address of this machine to itself the kernel takes that address for both ends
+		self.is_near = self.sock.getsockname()[0] == self.sock.getpeername()[0]
+
+
+def peer_pid(connection: socket.socket) -> int | None:
+	"""Of who listens on a unix socket; 0 where that process is not in our pid namespace. None where nobody tells."""
+	try:
+		credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+	except (AttributeError, OSError):  # not Linux
+		return None
+	return struct.unpack("3i", credentials)[0]
+
+
+def is_of_our_namespace(pid: int | None) -> bool:
+	"""
+	0 is a process that has no pid here. A container on this machine has one here and another one inside. One that is gone
+	has begun to listen, and left that to its child, as a daemon does.
+	"""
+	return pid is None or (pid != 0 and (read_stat(pid) is None or is_numbered_here(pid)))
 
 
 class ReadableXml:
@@ -212,7 +249,16 @@ class Transport(SupervisorTransport):
 		if self._address.socket_path:
 			return TimedUnixConnection(self._address.socket_path, self._timeout)
 		url = urlsplit(self._address.url)
-		return HTTPConnection(url.hostname or "localhost", url.port or 80, timeout=self._timeout)
+		return TimedConnection(url.hostname or "localhost", url.port or 80, timeout=self._timeout)
+
+	def wait_for(self, seconds: float) -> None:
+		"""For each answer, from the next connection on."""
+		self._timeout = seconds
+
+	@property
+	def is_near(self) -> bool:
+		"""Whether what answered may be a process of this machine and our pid namespace. True before the first call."""
+		return getattr(self.connection, "is_near", True)
 
 	def request(self, host, handler, request_body, verbose=0):
 		"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import processes_of
-from fmx_restart.adapters.managers.names import ADDRESS
+from fmx_restart.adapters.managers.names import ADDRESS, MANAGERS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	TIMEOUT,
 	Address,
@@ -160,8 +161,12 @@ def explain(error: BaseException | None, address: Address) -> Refusal:
 		return wrong_password(address)
 	if isinstance(error, FileNotFoundError | ConnectionRefusedError | socket.gaierror):
 		return not_running(error, address)
+	if isinstance(error, OSError) and error.errno in UNREACHABLE:
+		message = f"supervisord at {address.url} cannot be reached: {error.strerror}"
+		return Refusal(Obstacle.ODD, message, "Look at the network, and whether that machine runs.")
 	if isinstance(error, TimeoutError):
-		message = f"supervisord at {address.url} takes connections but does not answer"
+		takes = "takes connections but does not answer" if address.socket_path else "does not answer in time"
+		message = f"supervisord at {address.url} {takes}"
 		return Refusal(
 			Obstacle.ODD, message, "Look at supervisord's own log, and at the load of the machine."
 		)
@@ -170,6 +175,10 @@ def explain(error: BaseException | None, address: Address) -> Refusal:
 		return Refusal(Obstacle.ODD, message, "Wait until supervisorctl status answers, then try again.")
 	message = f"what answers at {address.url} is not a supervisord ({type(error).__name__})"
 	return Refusal(Obstacle.ODD, message, f"Correct the address in {address.source}.")
+
+
+#: Another machine is down, or the way to it
+UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 
 
 def not_running(error: OSError, address: Address) -> Refusal:
@@ -202,11 +211,14 @@ def wrong_password(address: Address) -> Refusal:
 	given = (
 		f"user {address.username} and the password" if address.username else "a request without a password"
 	)
-	return Refusal(
-		Obstacle.LOCKED,
-		f"supervisord at {address.url} refuses {given} (by {address.source})",
+	hint = (
 		"Write username and password, as in its [unix_http_server] or [inet_http_server], into [supervisorctl] of "
-		"supervisord.conf.",
+		"supervisord.conf."
+	)
+	if address.source.startswith(MANAGERS):
+		hint = "Give its entry the user and the password of its [unix_http_server] or [inet_http_server]."
+	return Refusal(
+		Obstacle.LOCKED, f"supervisord at {address.url} refuses {given} (by {address.source})", hint
 	)
 
 

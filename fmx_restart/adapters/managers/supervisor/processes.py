@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from xmlrpc.client import Fault
 
@@ -15,6 +16,7 @@ from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.log_end import last_lines
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
+from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
 from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
 from fmx_restart.adapters.process_table import identity_of
 from fmx_restart.engine.errors import ProcessFault
@@ -155,11 +157,17 @@ class SupervisorProcesses:
 	here every refusal is a ProcessFault.
 	"""
 
-	def __init__(self, address: Address, bench_path: str, *, timeout: float = TIMEOUT) -> None:
-		self.address = address
+	def __init__(
+		self, address: Address, bench_path: str, *, timeout: float = TIMEOUT, host: str = ""
+	) -> None:
+		"""`host`: the name of its machine, where that is not this one; that of the address where nobody tells."""
+		self.address, self.host = address, host or host_of(address)
 		self._bench = BenchFolder(bench_path)
+		self.timeout = timeout
 		self._server = connect(address, timeout)
 		self._supervisor = self._server.supervisor
+		self._place = Place(self._server)
+		self.is_here = True  # by its last answer: on this machine, in our pid namespace
 		self._kinds: dict[str, ProcessKind | None] = {}  # None: not of this bench
 		self._programs: dict[str, Program] = {}
 		self._logs: dict[str, dict[str, str]] = {}  # program → stream → file
@@ -170,11 +178,13 @@ class SupervisorProcesses:
 	def list(self) -> list[Process]:
 		with asking("list its programs"):
 			infos = {full_name(info): info for info in self._supervisor.getAllProcessInfo()}
+			self.is_here = self._place.is_here(infos.values())
 			if not infos.keys() <= self._kinds.keys():
-				self._learn(infos)
+				self._learn({name: as_seen(info, is_here=self.is_here) for name, info in infos.items()})
 			self._logs = {name: logs_in(info) for name, info in infos.items()}
+			host = "" if self.is_here else self.host
 			return [
-				to_process(info, kind, self._programs[name])
+				to_process(info, kind, self._programs[name], host)
 				for name, info in infos.items()
 				if (kind := self._kinds.get(name))
 			]
@@ -198,7 +208,9 @@ class SupervisorProcesses:
 
 	def mark_log(self, name: str) -> None:
 		self._marks[name] = {
-			path: size for path in self._logs_of(name).values() if (size := size_of(path)) is not None
+			path: size
+			for stream, path in self._logs_of(name).items()
+			if (size := self._size_of(name, stream, path)) is not None
 		}
 
 	def log_tail(self, name: str) -> str:
@@ -236,8 +248,25 @@ class SupervisorProcesses:
 	def _command(self, *words: str) -> str:
 		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
 		address, source = self.address, self.address.source
-		where = ["-c", source] if address.username and source.startswith("/") else ["-s", address.url]
+		where = ["-s", address.url]
+		if address.username:
+			where = (
+				["-c", source]
+				if source.startswith("/")
+				else [*where, "-u", address.username, "-p", "PASSWORD"]
+			)
 		return shlex.join(["supervisorctl", *([] if source in SYSTEM_WIDE else where), *words])
+
+	def fingerprint(self) -> tuple[int, frozenset[tuple]]:
+		"""What tells whether two addresses are of one supervisord: its pid, and what it runs. Raises ProcessFault."""
+		with asking("list its programs"):
+			pid, infos = self._supervisor.getPID(), self._supervisor.getAllProcessInfo()
+			return pid, frozenset((full_name(it), it["pid"], it["start"]) for it in infos if it["pid"])
+
+	def wait_for(self, seconds: float | None = None) -> None:
+		"""For each answer from now on, on another connection; None: as long as at first."""
+		self._server("transport").wait_for(self.timeout if seconds is None else seconds)
+		self.close()
 
 	def close(self) -> None:
 		"""Hang up. The next call connects again."""
@@ -251,25 +280,38 @@ class SupervisorProcesses:
 		return self._logs[name]
 
 	def _tail(self, name: str, stream: str, path: str, mark: int) -> str:
-		size = size_of(path)
+		size = self._size_of(name, stream, path)
 		begin = mark if size is None or size >= mark else 0  # a smaller one was rotated meanwhile
 		offset = max(begin, (size or 0) - LOG_READ)
-		text = read_from(path, offset)
+		text = read_from(path, offset) if self.is_here else None
 		if text is None:
 			text = self._read_log(name, stream, offset)
 		is_shared = self._is_shared(name, path)
 		return without_jobs(plain(text), is_shared=is_shared, is_cut=offset > begin).rstrip()[-LOG_TAIL:]
 
 	def _end_of(self, name: str, stream: str, path: str, count: int) -> LogTail:
-		"""From supervisord, where the file is not ours to read."""
+		"""From supervisord, where the file is not ours to read, or another machine's."""
+		if not self.is_here:
+			return self._told_end_of(name, stream, path, count)
 		try:
 			return LogTail(path, tuple(map(plain, last_lines(path, count))))
 		except PermissionError as error:
-			text = self._read_log(name, stream, -LOG_READ, 0)
-			fault = "" if text else error.strerror
-			return LogTail(path, tuple(plain(text).splitlines()[-count:]), fault)
+			return self._told_end_of(name, stream, path, count, error.strerror)
 		except OSError as error:
 			return LogTail(path, (), error.strerror)
+
+	def _told_end_of(self, name: str, stream: str, path: str, count: int, fault: str = "") -> LogTail:
+		text = self._read_log(name, stream, -LOG_READ, 0)
+		return LogTail(path, tuple(plain(text).splitlines()[-count:]), "" if text else fault)
+
+	def _size_of(self, name: str, stream: str, path: str) -> int | None:
+		"""Bytes of a log, on whichever machine it is; None where it cannot be looked at."""
+		if self.is_here:
+			return size_of(path)
+		ask = getattr(self._supervisor, f"tailProcess{stream.capitalize()}Log")
+		with suppress(ProcessFault), asking(f"show the log of {name}"):
+			return ask(name, 0, 0)[1]
+		return None
 
 	def _is_shared(self, name: str, path: str) -> bool:
 		return any(path in logs.values() for other, logs in self._logs.items() if other != name)
@@ -291,8 +333,11 @@ class SupervisorProcesses:
 		self._kinds = {name: kinds.get(program) for name, program in programs.items()}
 
 
-def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
-	"""A program as supervisord reports it. An exit with a code that is not among its `exitcodes` counts as failed."""
+def to_process(info: Mapping, kind: ProcessKind, program: Program, host: str = "") -> Process:
+	"""
+	A program as supervisord reports it. An exit with a code that is not among its `exitcodes` counts as failed. `host`: as
+	in Process.
+	"""
 	state = STATES.get(info["state"], ProcessState.FAILED)
 	if state is ProcessState.EXITED and info["exitstatus"] not in program.exitcodes:
 		state = ProcessState.FAILED
@@ -305,9 +350,14 @@ def to_process(info: Mapping, kind: ProcessKind, program: Program) -> Process:
 		started=float(info["start"]) or None,
 		group=program.group,
 		detail=(info["spawnerr"] or info["statename"]) if failed else "",
-		# not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back
-		incarnation=identity_of(info["pid"]) if info["pid"] else "",
+		incarnation=incarnation_of(info, host) if info["pid"] else "",
+		host=host,
 	)
+
+
+def incarnation_of(info: Mapping, host: str) -> str:
+	"""On this machine not by supervisor's own start time: that is in whole seconds, and moves when the clock is set back."""
+	return f"{info['pid']}@{info['start']}" if host else identity_of(info["pid"])
 
 
 def logs_in(info: Mapping) -> dict[str, str]:

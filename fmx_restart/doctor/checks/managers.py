@@ -1,0 +1,26 @@
+"""The settings that name process managers: whether they can be used, and who can read their passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fmx_restart.adapters.managers.setting import named_managers, readable_passwords
+from fmx_restart.doctor.bench_view import BenchView
+from fmx_restart.doctor.registry import Finding, Severity, check
+from fmx_restart.engine.errors import WrongEnvironment
+
+CHECK = "managers-setting"
+
+
+@check(CHECK)
+def managers_setting(view: BenchView) -> Iterator[Finding]:
+	"""A setting that cannot be used, and a password in a file that others can read."""
+	try:
+		managers = named_managers(view.config)
+	except WrongEnvironment as error:
+		text = str(error).removesuffix(" Nothing was changed.")
+		yield Finding(CHECK, Severity.ERROR, "", text, error.hint)
+		return
+	for name, file in readable_passwords(view.path / "sites", managers):
+		text = f"Its password stands in {file}, which every user of this machine can read."
+		yield Finding(CHECK, Severity.WARNING, name, text, f"chmod o-r {file}")
