@@ -259,6 +259,25 @@ class TestElsewhere(ManagersCase):
 		self.assertFalse(after.is_same_as(before))
 		eventually(lambda: self.rq.connection.get(runs_key("job-1")) == b"1", "the job has run once")
 
+	def test_a_port_of_this_machine_may_belong_to_a_container(self):
+		# Given init of a container, behind a port of ours, whose pids are those of processes here too
+		port = free_port()
+		folder = self.home / "far"
+		folder.mkdir()
+		web = f"{self.bench}/env/bin/gunicorn frappe.app:application waits"
+		far = SupervisordElsewhere(
+			folder,
+			"".join(program(f"web{n}", web, folder=self.bench / "sites") for n in range(4)),
+			server=f"[inet_http_server]\nport = 127.0.0.1:{port}\n",
+			url=f"http://127.0.0.1:{port}",
+		)
+		self.addCleanup(far.stop)
+		far.start()
+		(found,) = self.search(self.entry(far, "far", host=HOST)).found
+		eventually(lambda: [it.pid for it in found.processes.list() if it.pid], "its programs run")
+		self.assertEqual({it.host for it in found.processes.list()}, {HOST})
+		self.assertFalse(found.processes.is_here)
+
 	def test_a_log_elsewhere_is_read_through_its_manager(self):
 		folder = self.home / "far"
 		folder.mkdir()

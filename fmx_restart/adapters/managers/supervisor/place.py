@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 from xmlrpc.client import ServerProxy
 
+import psutil
+
+from fmx_restart.adapters.managers.names import SERVERS
 from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.process_table import read_stat
 
@@ -31,13 +34,24 @@ class Place:
 		pid = self._server.supervisor.getPID()  # first of all, or it was started again
 		if self._was_here and pid == self._pid:
 			return True  # what it runs has ended between its answer and our look
-		self._pid, self._was_here = pid, False
+		self._pid = 0 if is_another_init(pid) else pid
 		self._was_here = self._has_started_one(pids)
 		return self._was_here
 
 	def _has_started_one(self, pids: Iterable[int]) -> bool:
 		stats = filter(None, map(read_stat, pids)) if self._pid else ()
 		return any(stat.parent == self._pid for stat in stats)
+
+
+def is_another_init(pid: int) -> bool:
+	"""A supervisord that calls itself pid 1 is that of a container: of ours only where our own pid 1 is a supervisord."""
+	if pid != 1:
+		return False
+	try:
+		words = psutil.Process(1).cmdline()
+	except (psutil.Error, OSError):
+		return True
+	return not any(server in word for word in words for server in SERVERS)
 
 
 def as_seen(info: Mapping, *, is_here: bool) -> Mapping:
