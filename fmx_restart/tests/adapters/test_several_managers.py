@@ -41,6 +41,7 @@ HOST = "app2.example"
 #: As on another machine: pids and a host name of its own
 ELSEWHERE = [*NAMESPACE, "--uts", "sh", "-c", f'echo {HOST} > /proc/sys/kernel/hostname; exec "$@"', "sh"]
 WAIT_WORKERS = Options(Strategy.WAIT_WORKERS, web=False)
+ROLLING = Options(Strategy.ROLLING, web=False)
 
 
 class SupervisordElsewhere(Supervisord):
@@ -119,8 +120,8 @@ class ManagersCase(RedisTestCase):
 			code=code,
 		)
 
-	def operation(self, managers: ProcessManagers) -> Operation:
-		return operation_for(self.port(managers), WAIT_WORKERS, self.facts.append, "operation-1")
+	def operation(self, managers: ProcessManagers, options: Options = WAIT_WORKERS) -> Operation:
+		return operation_for(self.port(managers), options, self.facts.append, "operation-1")
 
 	def registered(self, number: int) -> None:
 		eventually(lambda: self.admin.scard("rq:workers") == number, f"{number} workers are registered")
@@ -170,11 +171,13 @@ class TestTwoManagers(ManagersCase):
 		self.assertEqual({process.host for process in before.values()}, {""})  # both are on this machine
 		with Load(self.rq) as load:
 			eventually(lambda: any(load.runs() if load.ids else ()), "jobs run")
-			report = self.operation(managers).run()
-		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
-		self.assertEqual({one.name for one in report.processes}, before.keys())
-		for process in managers.list():
-			self.assertFalse(process.is_same_as(before[process.name]), process)
+			for options in (WAIT_WORKERS, ROLLING):
+				report = self.operation(managers, options).run()
+				self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []), options.strategy)
+				self.assertEqual({one.name for one in report.processes}, before.keys())
+				after = {process.name: process for process in managers.list()}
+				self.assertFalse([name for name, one in after.items() if one.is_same_as(before[name])])
+				before = after
 		eventually(lambda: all(load.runs()), "each job has run")
 		self.assertEqual(set(load.runs()), {b"1"})
 		self.assertGreater(len(load.ids), 5)
@@ -251,7 +254,11 @@ class TestElsewhere(ManagersCase):
 		self.assertEqual([process.name for process in owners.values()], [before.name])
 		settings = managers.settings()
 		self.assertEqual((settings.pids, [it.pid for it in settings.programs]), (frozenset(), [0]))
-		# When it is restarted under load
+		with self.assertRaisesRegex(
+			WrongEnvironment, "runs on another machine, and cannot be kept in service"
+		):
+			self.operation(managers, ROLLING).run()
+		# When it is restarted, with a job that waits
 		self.rq.enqueue("job-1", kwargs={"counts": True})
 		report = self.operation(managers).run()
 		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
