@@ -19,7 +19,7 @@ import click
 
 from fmx_restart.adapters.bench import refuse_unknown_sites
 from fmx_restart.commands.parameters import Action, Invocation, Parameters, invocation, options
-from fmx_restart.console.say import STDERR, STDOUT, is_dumb, put, say, styled
+from fmx_restart.console.say import STDERR, STDOUT, VERDICT_COLOURS, is_dumb, put, say, styled
 from fmx_restart.current_bench import journal_folder, next_operation_id
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.options import Options
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 #: Told before anything is asked that may not answer
 FIRST_LINE = "Preflight: looking at programs, workers and code; nothing is changed yet"
 ORDER_AGAIN = "Start it again in Desk, or type: bench safe-restart --wait-workers"
-VERDICT_COLOURS = {"info": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 GOES_ON = (
 	"Operation {} continues in the background. Watch it: bench safe-restart attach."
 	" Stop it: bench safe-restart cancel."

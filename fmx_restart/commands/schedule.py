@@ -54,7 +54,7 @@ def schedule(wanted: Options, at: str, repeat: str, as_json: bool) -> None:
 				hint="Cancel one: bench safe-restart scheduled --cancel ID",
 			)
 		store.write(start)
-	lines = lines_of_start(start, record)
+	lines = lines_of_start(start, record, fault)
 	if as_json:
 		put(answer_line(lines[0], {"scheduled": entry(start)}))
 	else:
@@ -123,7 +123,7 @@ def start_time(at: str, repeat: str, record: ScheduleRecord | None, fault: str, 
 		raise WrongEnvironment(f"{error} Nothing was changed.", hint="bench safe-restart --help") from error
 
 
-def lines_of_start(start: ScheduledStart, record: ScheduleRecord | None) -> list[str]:
+def lines_of_start(start: ScheduledStart, record: ScheduleRecord | None, fault: str) -> list[str]:
 	"""When it starts, what has to be so until then, and how to cancel it."""
 	late = span(lateness(read_config()))
 	lines = [
@@ -131,7 +131,9 @@ def lines_of_start(start: ScheduledStart, record: ScheduleRecord | None) -> list
 		f"It starts on {text_of(start.when)}, in {span(max(0.0, start.when.at - time.time()))}; up to {late} later, as the"
 		f" scheduler of {start.site} looks no more often.",
 	]
-	if record and not record.is_enabled:
+	if record is None:
+		lines.append(f"Warning: it is unknown whether the scheduler of {start.site} runs: {fault}.")
+	elif not record.is_enabled:
 		lines.append(f"Warning: that scheduler is off. Type: bench --site {start.site} enable-scheduler")
 	return [*lines, f"Cancel it: bench safe-restart scheduled --cancel {start.id}"]
 

@@ -11,10 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fmx_restart.console.say import STDOUT, go_nowhere
+from fmx_restart.console.say import STDOUT, VERDICT_COLOURS, go_nowhere
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import DETAILS, Finding, Severity
-from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.plain_text import printable_lines
 
@@ -63,12 +62,6 @@ def cell(field: Field, value: Any) -> Text:
 
 
 SEVERITY_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-VERDICT_STYLES = {
-	Level.INFO: "bold green",
-	Level.NOTE: "bold cyan",
-	Level.WARNING: "bold yellow",
-	Level.ERROR: "bold red",
-}
 #: Columns of a pipe or a file: nothing is cut off there
 WIDE = 240
 
@@ -99,7 +92,8 @@ def report(examination: Examination, *, quiet: bool = False) -> RenderableType:
 def verdict(examination: Examination) -> Iterator[Text]:
 	"""Whether a restart can begin now; nothing where that was not found out in time."""
 	if examination.verdict:
-		yield Text(printable_lines(examination.verdict.text), VERDICT_STYLES[examination.verdict.level])
+		style = f"bold {VERDICT_COLOURS[examination.verdict.level.value]}"
+		yield Text(printable_lines(examination.verdict.text), style)
 
 
 def summary(examination: Examination) -> Text:

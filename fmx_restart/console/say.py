@@ -12,6 +12,8 @@ from fmx_restart.engine.plain_text import printable_lines
 #: Terminals that show escape sequences instead of following them: an editor's shell, a serial line, a CI that fakes one
 DUMB = ("", "dumb", "unknown")
 STDOUT, STDERR = 1, 2
+#: Of the sentence that says whether a restart can begin, by its level
+VERDICT_COLOURS = {"info": "green", "note": "cyan", "warning": "yellow", "error": "red"}
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:

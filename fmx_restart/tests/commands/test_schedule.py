@@ -70,6 +70,7 @@ class TestAt(unittest.TestCase):
 		)
 		self.assertIn("22:00 UTC, weekly", text)
 		self.assertIn("up to 5 min later", text)
+		self.assertIn(f"Warning: it is unknown whether the scheduler of {SITE} runs:", text)
 		self.assertEqual((start.site, start.asked_from, start.options.origin), (SITE, "terminal", "schedule"))
 		self.assertEqual(start.options.drain_timeout, 900.0)
 		self.assertIn("@", start.options.requested_by)
