@@ -19,6 +19,7 @@ from fmx_restart.console.web_answers import web_sentence
 from fmx_restart.desk.awaited_jobs import MOST_WAITED, RUNNING, WAITED_FOR, AwaitedJobs, job_row
 from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import OwnView
+from fmx_restart.desk.timeline import Timeline
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import exit_code_of
 from fmx_restart.engine.ledger import Account
@@ -174,7 +175,7 @@ class RowBuilder:
 		self.log = OperationLog(zone)
 		self.row: Row = {"status": "Running", "phase": "Preflight"}
 		self.row |= {name: [] for name in ("phases", "processes", "jobs", "migrations", "settings")}
-		self.awaited = AwaitedJobs()
+		self.awaited, self.timeline = AwaitedJobs(), Timeline()
 		self.programs: dict[str, Row] = {}
 		self.running: frozenset[str] | None = None
 		self.not_understood: set[str] = set()
@@ -182,7 +183,8 @@ class RowBuilder:
 
 	def as_row(self) -> Row:
 		"""The row as it is after the events so far."""
-		return {**self.row, "log": self.log.text()}
+		timeline = self.timeline.as_json(self.row["phases"])
+		return {**self.row, "log": self.log.text(), "timeline": timeline}
 
 	def add(self, time: float, fact: events.Event) -> None:
 		"""Take in one event of the journal. `time`: seconds since 1970."""
@@ -190,6 +192,7 @@ class RowBuilder:
 			self.error_in = self.row["failed_in"] = self.row["phase"]
 		if change := CHANGES.get(type(fact)):
 			change(self, fact, time)
+		self.timeline.add(time, fact)
 		self.write_log(fact, time)
 
 	def write_log(self, fact: events.Event, time: float) -> None:

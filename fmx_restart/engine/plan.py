@@ -31,6 +31,9 @@ class Plan:
 	busy: tuple[str, ...] = ()  # names of worker programs that are at work now
 	idle_workers: int = 0
 	jobs: tuple[Job, ...] = ()  # what the drain would wait for now
+	runs: dict[str, str] = field(
+		default_factory=dict
+	)  # by the id of one of these jobs: the name of the program that runs it, where that is known
 	depths: dict[str, int] = field(default_factory=dict)
 	longest: float | None = None  # seconds until the last of these jobs hits its own limit; None: no limit
 	likely: float | None = None  # seconds they take if they take as long as their like did; None: not known

@@ -13,6 +13,7 @@ from fmx_restart.engine.plan import Plan, chosen, is_worth_naming, likely, longe
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
+	Job,
 	Look,
 	Pool,
 	Process,
@@ -168,6 +169,7 @@ def with_jobs(plan: Plan, bench: Bench, look: Look) -> Plan:
 		busy=busy_programs(plan.replaced, look, bench.host),
 		idle_workers=sum(worker.state is not WorkerState.BUSY for worker in live_workers(look)),
 		jobs=jobs,
+		runs=programs_of_jobs(plan.replaced, look, bench.host, jobs),
 		depths=dict(look.depths),
 		longest=longest(jobs, look.time),
 		likely=likely(jobs, usual, look.time),
@@ -233,6 +235,16 @@ def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
 def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
 	"""Live workers that no process manager runs. A worker-pool's children are known by their parent."""
 	return tuple(workers_outside(bench, look, listed))
+
+
+def programs_of_jobs(
+	processes: Iterable[Process], look: Look, host: Host, jobs: Iterable[Job]
+) -> dict[str, str]:
+	"""By a job's id: the name of the program whose worker runs it, as far as that is known."""
+	ids = {job.id for job in jobs}
+	programs = runners(processes, look, host) if ids else {}
+	at_work = (worker for worker in look.workers if worker.job_id in ids and worker.name in programs)
+	return {worker.job_id: programs[worker.name].name for worker in at_work}
 
 
 def busy_programs(processes: Iterable[Process], look: Look, host: Host) -> tuple[str, ...]:

@@ -1,0 +1,184 @@
+"""Who ran what around an operation, and when each process was replaced: what Desk draws as bars over time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fmx_restart.engine import events
+from fmx_restart.engine.ports import Job, Worker
+
+Row = dict[str, Any]
+MOST_BARS = 200  # jobs that are drawn
+RUNNING, ENDED, KILLED, PUT_BACK, LEFT = "running", "ended", "killed", "put back", "left running"
+STOPPED, NEW, RELOADED, FAILED = "stopped", "new", "reloaded", "failed"
+
+
+class Timeline:
+	"""
+	Rows of programs with their jobs, as far as the journal tells. Instants are seconds since the epoch. A job whose worker
+	nobody knows has no bar, and a worker that is in no program has a row of its own. Never a job's arguments.
+	"""
+
+	def __init__(self) -> None:
+		self._host = ""
+		self._began: float | None = None
+		self._ended: float | None = None
+		self._rows: dict[str, Row] = {}
+		self._programs: dict[tuple[str, int], str] = {}  # by host and pid, as they were at the beginning
+		self._runs: dict[str, str] = {}  # by a job's id: the program that ran it at the beginning
+		self._bars: list[Row] = []
+		self._newest: dict[str, Row] = {}  # by a job's id: a job that was put back may run again
+
+	def add(self, time: float, fact: events.Event) -> None:
+		"""Take in one event of the journal. `time`: seconds since 1970."""
+		if take := TAKES.get(type(fact)):
+			take(self, fact, time)
+
+	def as_json(self, phases: Iterable[Row]) -> str:
+		"""`phases`: the rows of the operation's phases, with `started` and, once they are over, `seconds`."""
+		rows = {name: {**row, "jobs": []} for name, row in self._rows.items()}
+		for bar in self._bars:
+			rows[bar["row"]]["jobs"].append(
+				{name: value for name, value in bar.items() if name not in ("id", "row")}
+			)
+		return json.dumps(
+			{
+				"from": self._began,
+				"to": self._ended,
+				"phases": list(map(phase_band, phases)),
+				"rows": list(rows.values()),
+			}
+		)
+
+	def _started(self, fact: events.OperationStarted, time: float) -> None:
+		self._began, self._host = time, fact.host
+
+	def _planned(self, fact: events.Planned, time: float) -> None:
+		for process in fact.plan.replaced:
+			self._row(process.name, process.kind.value)
+			if process.pid:
+				self._programs[process.host or self._host, process.pid] = process.name
+		self._runs = dict(fact.plan.runs)
+		for job in fact.plan.jobs:
+			self._note(job, self._runs.get(job.id, ""), time)
+
+	def _still_running(self, fact: events.StillRunning, time: float) -> None:
+		workers = {worker.name: worker for worker in fact.workers}
+		for running in fact.jobs:
+			name = self._runs.get(running.job.id) or self._name_of(workers.get(running.worker))
+			self._note(running.job, name, time)
+		ids = {running.job.id for running in fact.jobs}
+		self._close((bar for bar in self._open() if bar["id"] not in ids), time)
+
+	def _drained(self, _fact: events.Drained, time: float) -> None:
+		self._close(self._open(), time)
+
+	def _handed_over(self, fact: events.HandedOver, time: float) -> None:
+		for job in fact.jobs:
+			self._note(job, self._runs.get(job.id, ""), time)
+
+	def _interrupted(self, fact: events.JobsInterrupted, time: float) -> None:
+		back = set(fact.requeued)
+		for job in fact.jobs:
+			self._settle(job, PUT_BACK if job.id in back else KILLED, time)
+
+	def _abandoned(self, fact: events.JobsAbandoned, time: float) -> None:
+		for job in fact.jobs:
+			self._settle(job, KILLED, time)
+
+	def _put_back(self, fact: events.JobsPutBack, time: float) -> None:
+		for id in fact.ids:
+			if bar := self._newest.get(id):
+				self._close([bar], time)
+				bar["fate"] = PUT_BACK
+
+	def _down(self, fact: events.ProcessDown, time: float) -> None:
+		self._close(self._open(fact.name), time)
+		self._mark(fact.name, STOPPED, time)
+
+	def _up(self, fact: events.ProcessUp, time: float) -> None:
+		self._row(fact.name, fact.kind.value)
+		self._mark(fact.name, NEW, time)
+
+	def _reloaded(self, fact: events.WorkerReloaded, time: float) -> None:
+		"""`seconds` since it had no job any more, but for a pool, whose workers have left one by one until now."""
+		self._row(fact.name, fact.kind.value)
+		self._close(self._open(fact.name), time if fact.workers else time - fact.seconds)
+		self._mark(fact.name, RELOADED, time)
+
+	def _failed(self, fact: events.ProcessFailed, time: float) -> None:
+		self._mark(fact.name, FAILED, time)
+
+	def _over(self, fact: events.Ended, _time: float) -> None:
+		"""What still runs was left running: nothing has ended it, as far as is known."""
+		self._ended = fact.report.started + fact.report.seconds
+		for bar in self._open():
+			bar["fate"] = LEFT
+
+	def _row(self, name: str, kind: str = "") -> Row:
+		row = self._rows.setdefault(name, {"name": name, "kind": kind, "marks": []})
+		row["kind"] = row["kind"] or kind
+		return row
+
+	def _mark(self, name: str, what: str, time: float) -> None:
+		self._row(name)["marks"].append({"what": what, "at": time})
+
+	def _name_of(self, worker: Worker | None) -> str:
+		"""Of the row: that of its program, else one by its queues and its pid. Empty where the worker is not known."""
+		if worker is None:
+			return ""
+		lone = f"{', '.join(worker.queues)} (pid {worker.pid})"
+		return self._programs.get((worker.host, worker.pid), lone)
+
+	def _note(self, job: Job, name: str, time: float) -> None:
+		"""It runs. Known by its beginning: the same job may run twice."""
+		known = self._newest.get(job.id)
+		is_known = known and (known["to"] is None or known["from"] == (job.started or known["from"]))
+		if not name or is_known or len(self._bars) == MOST_BARS:
+			return
+		self._row(name, "worker")
+		bar = {"id": job.id, "row": name, "method": job.method, "site": job.site}
+		bar |= {"from": job.started or time, "to": None, "fate": RUNNING}
+		self._newest[job.id] = bar
+		self._bars.append(bar)
+
+	def _settle(self, job: Job, fate: str, time: float) -> None:
+		self._note(job, self._runs.get(job.id, ""), time)
+		if bar := self._newest.get(job.id):
+			self._close([bar], time)
+			bar["fate"] = fate
+
+	def _open(self, name: str | None = None) -> list[Row]:
+		"""Those that go on; of one row only, where it is named."""
+		return [bar for bar in self._bars if bar["to"] is None and name in (None, bar["row"])]
+
+	def _close(self, bars: Iterable[Row], time: float) -> None:
+		for bar in bars:
+			if bar["to"] is None:
+				bar |= {"to": max(bar["from"], time), "fate": ENDED}
+
+
+def phase_band(phase: Row) -> Row:
+	"""From when to when; `to` is None for the current one."""
+	seconds = phase.get("seconds")
+	end = None if seconds is None else phase["started"] + seconds
+	return {"phase": phase["phase"], "from": phase["started"], "to": end}
+
+
+TAKES: dict[type[events.Event], Callable[[Timeline, Any, float], None]] = {
+	events.OperationStarted: Timeline._started,
+	events.Planned: Timeline._planned,
+	events.StillRunning: Timeline._still_running,
+	events.Drained: Timeline._drained,
+	events.HandedOver: Timeline._handed_over,
+	events.JobsInterrupted: Timeline._interrupted,
+	events.JobsAbandoned: Timeline._abandoned,
+	events.JobsPutBack: Timeline._put_back,
+	events.ProcessDown: Timeline._down,
+	events.ProcessUp: Timeline._up,
+	events.WorkerReloaded: Timeline._reloaded,
+	events.ProcessFailed: Timeline._failed,
+	events.Ended: Timeline._over,
+}
