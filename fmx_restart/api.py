@@ -8,7 +8,7 @@ No `from __future__ import annotations` here: Frappe checks arguments by their a
 import frappe
 from werkzeug.wrappers import Response
 
-from fmx_restart.desk import holds, live, requests, schedule
+from fmx_restart.desk import holds, live, logs, requests, schedule
 from fmx_restart.desk.access import for_operators
 from fmx_restart.desk.metrics import answer as answer_to_scrape
 from fmx_restart.desk.queries import feed_of, history_of, preview_of, status_of
@@ -208,6 +208,23 @@ def workers() -> dict:
 def findings() -> dict:
 	"""What the doctor finds. Takes seconds: not for every refresh."""
 	return live.findings()
+
+
+@frappe.whitelist(methods=READ)
+@for_operators
+def explain(check: str) -> dict:
+	"""What a finding of that check means, why it matters and what to do: the page that `bench doctor --explain` prints."""
+	return logs.explanation(check)
+
+
+@frappe.whitelist(methods=["GET"])
+@for_operators
+def log(program: str = "", worker: str = "", lines: int = 20) -> dict:
+	"""
+	The last lines of each log of a program, or of the program that runs a worker of `workers`, without what jobs wrote. For
+	System Managers of control sites.
+	"""
+	return logs.log_of(program, worker, lines)
 
 
 @frappe.whitelist(methods=READ)

@@ -279,7 +279,8 @@ class InMemoryProcesses:
 		return "" if program.log_mark is None else program.written[program.log_mark :]
 
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
-		return [LogTail(f"{name}.log", tuple(self._named(name).written.splitlines()[-count:]))]
+		lines = self._named(name).written.splitlines()
+		return [LogTail(f"{name}.log", tuple(lines[-count:]), is_cut=len(lines) > count)]
 
 	def log_files(self, name: str) -> tuple[str, str]:
 		return "", ""

@@ -121,6 +121,7 @@ class LogTail:
 	source: str  # the path of its file, or what else names it
 	lines: tuple[str, ...]
 	fault: str = ""  # why it cannot be read
+	is_cut: bool = True  # it may begin in the middle of an entry
 
 
 class Processes(Protocol):

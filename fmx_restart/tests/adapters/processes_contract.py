@@ -70,6 +70,7 @@ class ProcessesContract:
 		tails = self.processes.log_tails(self.WEB, 3)
 		self.assertEqual([line for tail in tails for line in tail.lines], ["ready"])
 		self.assertEqual([tail.fault for tail in tails if tail.fault], [])
+		self.assertFalse(any(tail.is_cut for tail in tails))
 		with self.assertRaises(ProcessFault):
 			self.processes.log_tails("workers:nobody", 3)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unittest
 
-from fmx_restart.adapters.managers.supervisor.processes import plain, without_jobs
+from fmx_restart.adapters.log_text import lines_to_show, plain, without_jobs
+from fmx_restart.engine.ports import LogTail
 
 SECRET = "a-secret"
 START = """2026-11-25 23:38:44,282 Worker rq:worker:06e3 started with PID 15631, version 1.15.1
@@ -75,6 +76,34 @@ class TestWithoutJobs(unittest.TestCase):
 
 	def test_plain_text_has_no_colours_and_no_control_characters(self):
 		self.assertEqual(plain("\x1b[31mred\x1b[0m\x07\tend\n\x9b"), "red\tend\n")
+
+
+class TestLinesToShow(unittest.TestCase):
+	"""To somebody who has no shell on the bench."""
+
+	def shown(self, text: str, count: int = 100, *, is_shared: bool = False, is_cut: bool = False) -> str:
+		tail = LogTail("worker.log", tuple(text.splitlines()), is_cut=is_cut)
+		return "\n".join(lines_to_show(tail, count, is_shared=is_shared))
+
+	def test_nothing_of_jobs_is_shown_however_few_lines_are_asked_for(self):
+		for is_shared in (False, True):
+			for count in range(1, 30):
+				self.assertNotIn(
+					SECRET, self.shown(START + JOB + JOB_FAILURE + BROKEN, count, is_shared=is_shared)
+				)
+
+	def test_only_the_last_lines_are_shown(self):
+		self.assertEqual(self.shown(BROKEN, 1), "ModuleNotFoundError: No module named 'nothing'")
+
+	def test_a_log_that_begins_in_the_middle_of_an_entry_shows_nothing_of_that(self):
+		for cut in range(1, len(JOB_FAILURE), 7):
+			self.assertNotIn(SECRET, self.shown(JOB_FAILURE[cut:] + START, is_cut=True))
+
+	def test_passwords_and_logins_are_hidden(self):
+		text = "connecting to redis://default:hunter2@127.0.0.1:13000 with db_password='hunter2'"
+		shown = self.shown(text)
+		self.assertNotIn("hunter2", shown)
+		self.assertIn("redis://***@127.0.0.1:13000", shown)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ class TestApiPage(ApiTestCase):
 		self.assert_shape("status", self.client.get("status", operation=operation).message)
 		for function in ("verdict", "history", "findings", "charts"):
 			self.assert_shape(function, self.client.get(function).message)
+		self.assert_shape("explain", self.client.get("explain", check="queue-suspended").message)
 
 
 class TestRemoteRestart(ApiTestCase):

@@ -17,6 +17,7 @@ READING = {
 	"history": {},
 	"workers": {},
 	"findings": {},
+	"explain": {"check": "no-such-check"},
 	"charts": {},
 }
 ACTING = {
@@ -75,6 +76,26 @@ class TestApiPermissions(unittest.TestCase):
 					self.assertEqual(refused.status, 403, refused.text[-2000:])
 					passed = self.people["manager"].post(method, **arguments)
 					self.assertEqual(passed.status, INVALID, passed.text[-2000:])
+
+	def test_the_end_of_a_log_is_for_managers_and_never_longer_than_asked_for(self):
+		manager = self.people["manager"]
+		for name in ("guest", "website", "desk", "operator"):
+			self.assertIn(self.people[name].get("log", program="no-such").status, REFUSED, name)
+		self.assertIn(manager.post("log", program="no-such").status, WRONG_VERB)
+		for unknown in ({"program": "no-such"}, {"worker": "no-such"}, {"program": "../../etc/passwd"}):
+			answer = manager.get("log", **unknown)
+			self.assertEqual(answer.status, NOT_FOUND, answer.text[-500:])
+		worker = manager.get("workers").message["workers"][0]["name"]
+		program = manager.get("log", worker=worker).message["program"]
+		self.assertEqual(manager.get("log").status, INVALID)
+		for lines in (0, -1, 10_001):
+			self.assertEqual(manager.get("log", program=program, lines=lines).status, INVALID)
+		told = manager.get("log", program=program, lines=3).message
+		self.assertEqual((told["program"], told["command"]), (program, f"bench safe-restart logs {program}"))
+		self.assertTrue(told["logs"])
+		for log in told["logs"]:
+			self.assertLessEqual(len(log["lines"]), 3)
+			self.assertEqual(log["fault"], "")
 
 	def test_nothing_but_an_option_gets_through_as_one(self):
 		for arguments in (

@@ -43,8 +43,9 @@ class TestExplain(unittest.TestCase):
 			os.chdir(Path(folder, "sites"))
 			with patch.dict(os.environ):
 				os.environ.pop("FRAPPE_REDIS_QUEUE", None)
-				shown = explain("redis-latency")
+				shown, elsewhere = explain("redis-latency"), explain("redis-latency", has_address=False)
 			os.chdir(before)
 		self.assertIn("redis-cli -p 11311 --askpass --latency", shown)
 		self.assertNotIn("secret", shown)
+		self.assertNotIn("11311", elsewhere)
 		self.assertFalse(re.findall(r"<redis_\w+>", shown))

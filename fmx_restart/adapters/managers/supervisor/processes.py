@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from xmlrpc.client import Fault
@@ -13,7 +12,8 @@ from supervisor.states import ProcessStates
 from supervisor.xmlrpc import Faults
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.log_end import last_lines
+from fmx_restart.adapters.log_end import MOST, last_lines
+from fmx_restart.adapters.log_text import plain, without_jobs
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
@@ -68,73 +68,6 @@ class Order:
 def call(method: str, *params: object) -> Mapping:
 	"""One call as system.multicall takes it."""
 	return {"methodName": f"supervisor.{method}", "params": list(params)}
-
-
-TRACEBACK = "Traceback (most recent call last):"
-#: A traceback with one of these frames is that of a job
-JOB_FRAME = re.compile(r"\b(execute_job|perform_job|perform|main_work_horse)\b|rq/(job|worker)\.py")
-#: RQ's lines about a job: what it starts with its arguments, how it ended
-JOB_LINE = re.compile(
-	r"execute_job\(|\bkwargs=|\bJob OK\b|\[Job |exception raised while executing|Result is kept"
-)
-#: Where a logger or another traceback begins anew
-NEW_ENTRY = re.compile(r"\d{4}-\d\d-\d\d[ T]|\d\d:\d\d:\d\d |" + re.escape(TRACEBACK))
-COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-
-
-def plain(text: str) -> str:
-	"""As a terminal can show it: line breaks and tabs stay."""
-	return CONTROL.sub("", COLOUR.sub("", text))
-
-
-def without_jobs(text: str, *, is_shared: bool, is_cut: bool = False) -> str:
-	"""
-	`is_shared`: other programs write into the same file. Only whole tracebacks outside of jobs are certain then. `is_cut`:
-	it begins somewhere, perhaps in the middle of what a job wrote.
-	"""
-	whole = list(entries(text.splitlines()))[1 if is_cut else 0 :]
-	return "\n".join(line for entry in whole for line in shown(entry, is_shared=is_shared))
-
-
-def entries(lines: Iterable[str]) -> Iterator[list[str]]:
-	"""A logger's line with all that follows it until the next one; a traceback with those that it is chained to."""
-	entry: list[str] = []
-	is_chained = False
-	for line in lines:
-		if NEW_ENTRY.match(line) and entry and not (is_chained and line.startswith(TRACEBACK)):
-			yield entry
-			entry = []
-		if line.strip():
-			is_chained = line.startswith(CHAINED)
-		entry.append(line)
-	if entry:
-		yield entry
-
-
-def shown(entry: list[str], *, is_shared: bool) -> list[str]:
-	"""What a log entry of a worker may show: nothing of a job, and of a shared log a traceback only."""
-	text = "\n".join(entry)
-	if JOB_LINE.search(text) or JOB_FRAME.search(text):
-		return []
-	if not is_shared:
-		return entry
-	return list(traceback_in(entry)) if entry[0].startswith(TRACEBACK) else []
-
-
-def traceback_in(entry: list[str]) -> Iterator[str]:
-	"""The frames and the line of each exception: what someone else wrote behind it is left out."""
-	is_inside = False
-	for line in entry:
-		if line.startswith(TRACEBACK):
-			is_inside = True
-		elif line.startswith(CHAINED):
-			yield line
-			continue
-		if is_inside:
-			yield line
-			is_inside = line.startswith((" ", "\t", TRACEBACK))
 
 
 LOG_READ = 65536  # bytes of a log that are looked at
@@ -294,7 +227,9 @@ class SupervisorProcesses:
 		if not self.is_here:
 			return self._told_end_of(name, stream, path, count)
 		try:
-			return LogTail(path, tuple(map(plain, last_lines(path, count))))
+			lines = last_lines(path, count + 1)
+			is_cut = len(lines) > count or (size_of(path) or 0) > MOST
+			return LogTail(path, tuple(map(plain, lines[-count:])), is_cut=is_cut)
 		except PermissionError as error:
 			return self._told_end_of(name, stream, path, count, error.strerror)
 		except OSError as error:
