@@ -146,7 +146,9 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see(".restart-banner", "22:00")
 		desk.click(PRIMARY, "Schedule")
 		desk.see("#alert-container", "It is scheduled for")
-		# Then the page of the workers lists it, and takes it back
+		# Then the workspace names it, and the page of the workers lists it, and takes it back
+		desk.open("restarts", ".restart-next-start")
+		desk.see(".restart-next-start", "22:00")
 		desk.go("bench-workers", ".restart-scheduled")
 		desk.see(".restart-scheduled", "22:00")
 		desk.click(".restart-scheduled button", "Cancel")
@@ -174,9 +176,32 @@ class TestRestartFromDesk(DeskTestCase):
 		self.desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Waited For")
 		processes = self.desk.text('.restart-table[aria-label="Processes"]')
 		self.assertEqual(processes.count("Replaced"), 5, processes)
+		self.look_at_the_bars()
 		self.assertEqual(self.desk.page.locator(".restart-actions").count(), 0)
 		self.assert_accessible()
 		self.assertRegex(self.desk.text(".restart-users"), r"Web at 127\.0\.0\.1:\d+ (answered|gave|did not)")
+
+	def look_at_the_bars(self) -> None:
+		"""Each process was stopped and is new, the job stands in its worker's row, and a phone can scroll."""
+		desk = self.desk
+		label = desk.see(".restart-bars svg[role=img]").get_attribute("aria-label")
+		self.assertRegex(label, r"^Bars over time: 5 processes and \d+ jobs?, from \d\d:\d\d:\d\d to ")
+		rows = desk.page.locator(".restart-bars-row").all()
+		marks = [
+			[mark.get_attribute("data-mark") for mark in row.locator("[data-mark]").all()] for row in rows
+		]
+		self.assertEqual([row[-1] for row in marks], ["new"] * 5, marks)
+		titles = desk.page.locator('[data-program*="long"] .restart-bars-job title').all_text_contents()
+		self.assertTrue([title for title in titles if METHOD in title and "ended" in title], titles)
+		with desk.on_a_phone():
+			self.assertEqual(desk.excess(), 0)
+			hidden = "element => element.scrollWidth - element.clientWidth"
+			self.assertGreater(desk.page.locator(".restart-bars-scroll").evaluate(hidden), 100)
+		desk.click(".restart-open-log", "Log")
+		desk.see(".modal.show .restart-logs", "bench safe-restart logs ")
+		self.assert_accessible(DIALOG)
+		desk.page.keyboard.press("Escape")
+		desk.page.locator(DIALOG).wait_for(state="detached")
 
 	def test_a_waiting_one_gets_more_time_and_is_cancelled_and_nothing_was_restarted(self):
 		desk, before = self.desk, self.pids()

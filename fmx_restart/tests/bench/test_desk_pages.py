@@ -11,7 +11,7 @@ from fmx_restart.desk.start_order import StartOrder
 from fmx_restart.engine.identity import new_operation_id
 from fmx_restart.engine.options import Strategy, restart_options
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.bench.browser import Desk
+from fmx_restart.tests.bench.browser import NO_DIALOG_MOVES, Desk
 from fmx_restart.tests.bench.desk_case import LIST, METHOD, DeskTestCase
 from fmx_restart.tests.bench.extra_programs import GROUP, custom_queue, extra_programs
 
@@ -23,7 +23,7 @@ MARKUP, CLEANED = "<img src=x onerror=window.was_run=1>", '<img src="x">'
 #: Which of them depends on Frappe's version, and on whether it is a list or a page.
 REFUSED = re.compile("not found|not permitted", re.IGNORECASE)
 BUNDLE, MOST_BYTES = "fmx_restart.bundle.js", 60 * 1024  # compressed; the build minifies it, and Vue is in it
-FUNCTIONS = ("preview", "status", "history", "verdict", "workers", "findings", "charts")
+FUNCTIONS = ("preview", "status", "history", "verdict", "workers", "findings", "charts", "explain", "log")
 
 
 class TestPages(DeskTestCase):
@@ -61,6 +61,7 @@ class TestPages(DeskTestCase):
 		desk.see_no(f'{WORKERS} tr:has-text("{METHOD}")')
 		desk.see(".restart-card", "Health Findings")
 		desk.see(".restart-chart, .restart-empty")
+		self.look_up_what_is_wrong()
 		self.assert_accessible()
 		# And when it is left, it is silent
 		desk.page.evaluate("frappe.set_route('List', 'Restart Operation')")
@@ -73,6 +74,21 @@ class TestPages(DeskTestCase):
 		desk.page.locator("#navbar-search").press("Enter")
 		desk.see(".restart-dialog .restart-verdict")
 		desk.click(".modal.show .btn-modal-secondary", "Close")
+
+	def look_up_what_is_wrong(self) -> None:
+		"""The page of a check, and the end of a worker's log; with two operations there is their history."""
+		desk = self.desk
+		desk.see(".restart-history svg" if len(desk.ask("charts")["durations"]) > 1 else ".restart-empty")
+		for number, finding in enumerate(desk.ask("findings")["findings"][:1]):
+			item = desk.page.locator(".restart-findings li:has(.restart-explain)").nth(number)
+			item.locator(".restart-explain").click()
+			self.assertIn("What to do.", item.locator(".restart-pre").inner_text(), finding)
+		desk.click(f"{WORKERS} .restart-open-log", "Log")
+		desk.see(".modal.show .restart-logs", "What jobs wrote, and what is told about them, is left out.")
+		self.assertNotIn(METHOD, desk.text(".modal.show .restart-logs"))
+		desk.page.wait_for_function(NO_DIALOG_MOVES)
+		desk.page.keyboard.press("Escape")
+		desk.page.locator(".restart-modal.show").wait_for(state="detached")
 
 	def test_a_job_that_failed_is_named_without_its_arguments(self):
 		self.jobs.put(FAIL, "short", secret=PASSWORD)

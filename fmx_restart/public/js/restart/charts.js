@@ -30,15 +30,3 @@ export function throughput(charts) {
 		],
 	};
 }
-
-const tenths = (seconds) => Math.round((seconds || 0) * 10) / 10;
-
-export function durations(charts) {
-	return {
-		labels: charts.durations.map(({ started }) => moment(started).format("D MMM HH:mm")),
-		datasets: [
-			{ name: __("Duration (s)"), values: charts.durations.map(({ duration }) => tenths(duration)) },
-			{ name: __("Outage (s)"), values: charts.durations.map(({ web_outage }) => tenths(web_outage)) },
-		],
-	};
-}

@@ -5,24 +5,28 @@ import { ask } from "./api";
 import { AWAY } from "./pace";
 import { Poll } from "./poll";
 
-/** Seconds between two looks. */
+/** Seconds between two looks, and between two looks at what is scheduled. */
 const PAUSE = 5;
+const SCHEDULE_PAUSE = 60;
 
 /**
  * @param place an element of a page; it asks only while that is shown, and ends with it
- * @param has_state workers, waiting jobs and the last operation are told, too
+ * @param has_state workers, waiting jobs, the last operation and the next scheduled one are told, too
  */
 export function show_verdict(place, { has_state = false } = {}) {
-	const state = reactive({ now: null, is_away: false, has_state });
+	const state = reactive({ now: null, next: null, is_away: false, has_state });
 	const app = createApp({ render: () => h(VerdictBar, state) });
 	SetVueGlobals(app);
 	app.mount(place);
-	const poll = new Poll(() => look(place, state, end), PAUSE);
+	const polls = [new Poll(() => look(place, state, end), PAUSE)];
+	if (has_state) {
+		polls.push(new Poll(() => look_at_schedule(place, state), SCHEDULE_PAUSE));
+	}
 	function end() {
-		poll.stop();
+		polls.forEach((poll) => poll.stop());
 		app.unmount();
 	}
-	poll.start();
+	polls.forEach((poll) => poll.start());
 }
 
 async function look(place, state, end) {
@@ -37,6 +41,18 @@ async function look(place, state, end) {
 		Object.assign(state, { now: await ask("verdict"), is_away: false });
 	} catch {
 		state.is_away = true; // it stays as it was, and shows that
+		return AWAY;
+	}
+}
+
+/** The next one of those that wait; it stays as it was while web does not answer. */
+async function look_at_schedule(place, state) {
+	if (!place.getClientRects().length && state.next) {
+		return;
+	}
+	try {
+		state.next = (await ask("scheduled")).scheduled.find((start) => !start.is_over) || null;
+	} catch {
 		return AWAY;
 	}
 }

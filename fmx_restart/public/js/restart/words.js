@@ -80,6 +80,30 @@ export function clock(instant, format = "HH:mm:ss") {
 	return (zone && moment_of.tz ? moment_of.tz(zone) : moment_of).format(format);
 }
 
+/** The name of the zone in which the site keeps its date-times. */
+export function site_zone() {
+	return frappe.boot.time_zone?.system || "UTC";
+}
+
+/** An instant in seconds since the epoch in that zone. */
+export function time_in_site_zone(instant, format) {
+	return moment_in_site_zone(instant).format(format);
+}
+
+/** Seconds that the site's clock is ahead of UTC at that instant. */
+export function zone_offset(instant) {
+	return moment_in_site_zone(instant).utcOffset() * 60;
+}
+
+/** Of a date-time as the site keeps it: seconds since the epoch. */
+export function instant_of(datetime) {
+	return moment.tz(datetime, site_zone()).valueOf() / 1000;
+}
+
+function moment_in_site_zone(instant) {
+	return moment.unix(instant).tz(site_zone());
+}
+
 /** The name of the zone in which a date-time of the site is shown to the user. */
 export function zone_of(datetime) {
 	return frappe.datetime.convert_to_user_tz(datetime, false).format("z");
