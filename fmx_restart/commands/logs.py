@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.say import put, say
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.ports import LogTail, Process
+from fmx_restart.engine.ports import LogTail, Process, Survey
 from fmx_restart.engine.ports.managers import BETWEEN
 from fmx_restart.wiring import process_manager
 
@@ -29,16 +29,29 @@ def run(program: str | None, count: int, as_json: bool) -> None:
 	"""`program`: a name or a group; None for all of them. Exits with 7 where there is none of that name, or no manager."""
 	with exit_on_error():
 		manager = process_manager()
-		names = chosen(program, manager.list())
+		survey = manager.survey()
+		away = [str(fault).rstrip(".") for fault in survey.away.values()]
+		refuse_silence(survey)
+		names = chosen(program, survey.processes, away)
 		tails = {name: manager.log_tails(name, count) for name in names}
 	if as_json:
-		put(json.dumps({"logs": [asdict(log) for log in logs_of(tails)], "without_log": silent(tails)}))
+		logs = [asdict(log) for log in logs_of(tails)]
+		put(json.dumps({"logs": logs, "without_log": silent(tails), "away": away}))
 	else:
-		say("\n".join(lines(tails)))
+		say("\n".join([*lines(tails), *(f"\n{AWAY.format(fault)}" for fault in away)]))
 
 
-def chosen(wanted: str | None, programs: Collection[Process]) -> list[str]:
-	"""Raises WrongEnvironment."""
+AWAY = "A process manager does not answer, and its logs are not shown: {}."
+
+
+def refuse_silence(survey: Survey) -> None:
+	"""Raises ProcessFault where no manager answers."""
+	if survey.away and not survey.processes:
+		raise next(iter(survey.away.values()))
+
+
+def chosen(wanted: str | None, programs: Collection[Process], away: Iterable[str] = ()) -> list[str]:
+	"""Raises WrongEnvironment. `away`: why some managers do not answer."""
 	names = sorted(program.name for program in programs)
 	if wanted is None:
 		return names
@@ -46,7 +59,12 @@ def chosen(wanted: str | None, programs: Collection[Process]) -> list[str]:
 	if not matching:
 		raise WrongEnvironment(
 			f"This bench has no program {wanted!r}.",
-			hint=f"Its programs: {', '.join(names) or 'none'}. Type one of them, or none for all.",
+			hint=" ".join(
+				[
+					f"Its programs: {', '.join(names) or 'none'}. Type one of them, or none for all.",
+					*map(AWAY.format, away),
+				]
+			),
 		)
 	return matching
 

@@ -53,6 +53,14 @@ class TestManagers(ManagedBench):
 		status = self.output("status")
 		self.assertIn(f"near/{WORKER}", status)
 		self.assertIn("A process manager does not answer, and its programs are not shown: app2: ", status)
+		logs = self.output("logs", WORKER.partition(":")[2])
+		self.assertIn(f"/worker.log (near/{WORKER})\n", logs)
+		self.assertIn("\nA process manager does not answer, and its logs are not shown: app2: ", logs)
+		self.assertEqual(self.output("logs", f"near/{WORKER}"), logs)
+		done = self.command("logs", "app2")
+		self.assertEqual(
+			(done.exit_code, "its logs are not shown: app2: " in done.output), (7, True), done.output
+		)
 
 	def test_a_setting_that_cannot_be_used_is_refused(self):
 		entry = {"kind": "systemd", "scope": "user"}
