@@ -123,19 +123,26 @@ def count_start() -> None:
 
 
 def queue(asked: StartArguments, key: str, *, from_web: bool) -> dict:
-	"""Write the order, take the ticket, insert the row, launch. Where another one waits already, that one is answered."""
-	order, ticket = new_order(asked), bench.ticket()
+	"""Put it in line and launch it. Where another one waits already, that one is answered."""
+	operation, is_new = put_in_line(asked, key)
+	if not is_new:
+		return launched_from_web(operation) if from_web else answer(operation, _("It waits to begin."))
+	with withdrawn_on_error(operation):
+		launched = launch_now(operation) if from_web else launch_soon(operation)
+	rows.run(operation)
+	return {**answer(operation, launched.message, is_new=True), "launched_by": launched.by}
+
+
+def put_in_line(asked: StartArguments, key: str) -> tuple[str, bool]:
+	"""Write the order, take the ticket, insert the row. The operation that waits now, and whether it is this one."""
+	order = new_order(asked)
 	write_order(order)
-	if other := free_ticket(ticket, order.operation):
+	if other := free_ticket(bench.ticket(), order.operation):
 		start_order.remove(bench.journal_folder(), order.operation)
-		if from_web:
-			return launched_from_web(other.operation)
-		return answer(other.operation, _("It waits to begin."))
+		return other.operation, False
 	with withdrawn_on_error(order.operation):
 		rows.insert(order.operation, queued_row(asked, key))
-		launched = launch_now(order.operation) if from_web else launch_soon(order.operation)
-	rows.run(order.operation)
-	return {**answer(order.operation, launched.message, is_new=True), "launched_by": launched.by}
+	return order.operation, True
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,19 @@ PEOPLE = {
 }
 
 
+#: The arguments of fmx_restart.api.start, where a request gives none.
+NOTHING_GIVEN = {
+	**dict.fromkeys(("strategy", "on_timeout", "rolling_share", "repeat"), ""),
+	**dict.fromkeys(
+		("wait_workers_timeout", "force_kill_timeout", "rolling_max_failures", "migrate_timeout")
+	),
+	**dict.fromkeys(("sites", "maintenance_mode", "at")),
+	**dict.fromkeys(("migrate", "backup", "skip_failing", "hold_web", "force"), False),
+	"web": True,
+	"workers": True,
+}
+
+
 def people() -> dict[str, str]:
 	"""Name → API token. Users stay, tokens are new each time."""
 	return {name: token_of(person(name, *kind)) for name, kind in PEOPLE.items()}
@@ -54,6 +67,34 @@ def token_of(email: str) -> str:
 	set_encrypted_password("User", email, secret, "api_secret")
 	frappe.clear_cache(user=email)
 	return f"{key}:{secret}"
+
+
+def put_in_line(user: str, site: str = "", **options) -> str:
+	"""An operation, as it is where the web process that was asked for it died before anybody launched it. `site`: another one."""
+	home = frappe.local.site
+	go_to(site or home)
+	try:
+		return put_in_line_here(user, options)
+	finally:
+		go_to(home)
+
+
+def go_to(site: str) -> None:
+	"""As Administrator."""
+	frappe.destroy()
+	frappe.init(site)
+	frappe.connect()
+
+
+def put_in_line_here(user: str, options: dict) -> str:
+	from fmx_restart.desk import launch, start
+
+	frappe.set_user(user)
+	operation, is_new = start.put_in_line(start.StartArguments.of({**NOTHING_GIVEN, **options}), "")
+	assert is_new, operation
+	launch.enqueue(operation)
+	frappe.db.commit()
+	return operation
 
 
 def publish_until(end: str, event: str, user: str) -> list[tuple[float, bool]]:

@@ -225,7 +225,7 @@ class TestWhatIsShown(SiteAccessCase):
 		before = self.pids()
 		manager, control = self.on[self.second]["manager"], self.on[self.first]["manager"]
 		# Given an operation of the control site that waits to be launched
-		theirs = control.post("start").message["operation"]
+		theirs = on_site(self.bench, "put_in_line", user="fmx-manager@example.com")
 		self.assertEqual(manager.post("cancel", operation=theirs).status, FORBIDDEN)
 		self.assertEqual(manager.post("start", from_web=1).message["is_new"], False)
 		self.assertEqual(control.get("status", operation=theirs).message["status"], "Queued")
@@ -258,7 +258,7 @@ class TestWhatIsShown(SiteAccessCase):
 		self.jobs.hold("long")
 		short = self.jobs.hold("short")
 		manager = self.on[self.second]["manager"]
-		operation = manager.post("start").message["operation"]
+		operation = on_site(self.bench, "put_in_line", site=self.second, user="fmx-manager@example.com")
 		self.configure(**{CONTROL_KEY: [self.first], OTHERS_KEY: "own"})
 		short.let_go()
 		told = self.wait_for(manager, operation, is_over=True)

@@ -15,7 +15,7 @@ ATTACKS = ("Notification", "Server Script")
 
 
 class UntrustedRowsTestCase(ApiTestCase):
-	"""With no worker free, so what was started waits to be launched until the test lets a job go."""
+	"""What was asked for waits until the test lets a job go: no worker is free, and the web process died that would launch it."""
 
 	address = "10.4.0.1"
 
@@ -30,6 +30,12 @@ class UntrustedRowsTestCase(ApiTestCase):
 		self.jobs.hold("long")
 		self.short = self.jobs.hold("short")
 		self.before = self.pids()
+
+	def start_operation(self, **options) -> str:
+		operation = on_site(self.bench, "put_in_line", user="fmx-manager@example.com", **options)
+		self.addCleanup(self.wait_for_end, operation)
+		self.addCleanup(self.jobs.let_all_go)
+		return operation
 
 	def ticket(self) -> str:
 		(key,) = self.redis.keys("rq:fmx:*:launch")
