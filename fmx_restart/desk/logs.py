@@ -16,7 +16,7 @@ from fmx_restart.desk.live import look_at_jobs
 from fmx_restart.desk.refusals import refuse
 from fmx_restart.doctor.explain import explain
 from fmx_restart.engine.errors import WrongEnvironment
-from fmx_restart.engine.ports import LogTail, Process, Processes
+from fmx_restart.engine.ports import LogTail, Process, Processes, Survey
 from fmx_restart.engine.workers import runners
 from fmx_restart.wiring import process_manager
 
@@ -38,16 +38,27 @@ def log_of(program: str, worker: str, count: int) -> dict[str, Any]:
 	"""
 	check(program or worker, count)
 	manager = process_manager()
-	processes = manager.list()
+	survey = manager.survey()
+	processes = answering(survey)
 	name = name_of(program, processes) if program else program_of(worker, processes)
 	shared = files_of(manager, (process.name for process in processes if process.name != name))
 	tails = manager.log_tails(name, MOST_LINES)
 	return {
 		"program": name,
-		"logs": [shown(tail, count, is_shared=tail.source in shared) for tail in tails],
+		"logs": [shown(tail, count, is_shared=bool(survey.away) or tail.source in shared) for tail in tails],
 		"note": note(tails),
 		"command": f"bench safe-restart logs {shlex.quote(name)}",
 	}
+
+
+def answering(survey: Survey) -> Collection[Process]:
+	"""
+	The programs of the managers that answer: what those of another one write into is not known, so that every log may be
+	shared then. Raises ProcessFault where none answers.
+	"""
+	if survey.away and not survey.processes:
+		raise next(iter(survey.away.values()))
+	return survey.processes
 
 
 def check(wanted: str, count: int) -> None:
