@@ -137,6 +137,7 @@ class TestMatrix(SiteAccessCase):
 				previews = {manager.get("preview", **STARTS[name]).status for name in refused}
 				self.assertEqual(previews, {FORBIDDEN})
 				self.assertEqual(manager.get("findings").status, OK if wanted["reads"] else FORBIDDEN)
+				self.assertEqual(manager.get("log", program="no-such").status, FORBIDDEN)
 		self.assert_mode(self.first, reads=True, stops=True, starts=set(STARTS))
 
 	def test_who_has_no_role_is_refused_on_every_site(self):
