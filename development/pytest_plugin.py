@@ -8,6 +8,7 @@ Tests on a bench mostly wait for processes to boot, so several benches side by s
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from fmx_restart.tests.repetitions import COUNTS
 
 SIZE = ("COLUMNS", "LINES")  # pytest-xdist sets them; tests with a terminal have one of another size
 BENCH_TESTS = "/tests/bench/"
+SHARED = ("fmx_restart.tests.bench.site_process", "fmx_restart.tests.bench.real_jobs")
 REPEATED = "repetitions"
 BEGAN: dict[type | None, float] = {}  # class of tests → seconds since the epoch
 SLOWEST = 15  # files that are named at the end
@@ -102,7 +104,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 	if hasattr(session.config, "workeroutput"):
 		session.config.workeroutput[REPEATED] = dict(COUNTS)
 		return
-	Parent.end_of_this_process()  # without pytest-xdist this process has run the tests itself
+	end_helpers_of_this_process()
 	names = os.environ.get(TEST_BENCHES) or os.environ.get(TEST_BENCH, "")
 	benches = map(current_bench, names.split())
 	left = outliving(benches, patience=session.config.getoption("--outliving-patience"))
@@ -110,6 +112,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 	end_all(left)
 	if left and session.exitstatus == pytest.ExitCode.OK:
 		session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def end_helpers_of_this_process() -> None:
+	"""Without pytest-xdist this process has run the tests itself, and what serves many tests would end with it, later."""
+	Parent.end_of_this_process()
+	for name in SHARED:
+		if module := sys.modules.get(name):
+			module.close_shared()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -101,6 +101,12 @@ def shared_enqueuer(bench: Bench) -> Enqueuer:
 	return _shared[bench.name]
 
 
+def close_shared() -> None:
+	"""Those that tests of this process share."""
+	for enqueuer in _shared.values():
+		enqueuer.close()
+
+
 class Jobs:
 	"""
 	`folder` holds the journal and the gates; `enqueuer` is one of their own, where the bench's does not do. Close them: that

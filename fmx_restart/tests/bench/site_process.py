@@ -50,3 +50,9 @@ def on_site(bench: Bench, function: str, **given) -> Any:
 		_processes[bench.name] = SiteProcess(bench)
 	_processes[bench.name].ask(function, **given)
 	return _processes[bench.name].answer()
+
+
+def close_shared() -> None:
+	"""Those that tests of this process share."""
+	for process in _processes.values():
+		process.close()
