@@ -64,9 +64,8 @@ def restart(browser: Browser, desk: Desk, jobs: Jobs) -> None:
 	desk.switch_to_light()
 	on_a_phone(browser, desk)
 	held.let_go()
-	desk.see(".restart-banner, .restart-view[data-status='Done']")
-	if desk.page.locator(".restart-banner").count():  # unless web was back before the page asked again
-		save(desk, "web-restart")
+	desk.see(".restart-banner", "The web server is restarting")
+	save(desk, "web-restart")
 	see_done(desk)
 
 

@@ -8,6 +8,8 @@ import { Poll } from "./poll";
 
 /** Seconds between two looks, with one request each; pace.js says when they are closer. */
 const PAUSE = 2.5;
+/** The realtime event of adapters/realtime.py. */
+const PAUSE_NOTICE = "fmx_restart_pause";
 /** What goes on for minutes, with a new number at every look. */
 const LASTING = new Set(["StillRunning", "StillVerifying"]);
 /** The form's own fields that the view tells better. They stay for prints, reports and exports. */
@@ -40,6 +42,15 @@ class OperationView {
 		this.poll = new Poll(() => this.look(), PAUSE);
 		this.mount();
 		$(frm.wrapper).on("hide.restart", () => this.poll.stop());
+		this.on_pause = ({ state }) => this.note_pause(state);
+		frappe.realtime.on(PAUSE_NOTICE, this.on_pause);
+	}
+
+	/** The operation tells all of Desk before web stops, which may be back before the next look. That look says whether it is. */
+	note_pause(state) {
+		if (this.is_open() && state !== "back") {
+			this.state.is_away = true;
+		}
 	}
 
 	mount() {
@@ -52,6 +63,7 @@ class OperationView {
 
 	close() {
 		this.poll.stop();
+		frappe.realtime.off(PAUSE_NOTICE, this.on_pause);
 		$(this.frm.wrapper).off("hide.restart");
 		this.app.unmount();
 		this.$element.remove();
