@@ -69,8 +69,22 @@ class Worker:
 		return self.membership.pool if self.membership else None
 
 
+class WithoutJob:
+	"""What reloads as a worker does, and is none."""
+
+	@property
+	def job_id(self) -> None:
+		"""As of a worker without a job."""
+		return None
+
+	@property
+	def born(self) -> None:
+		"""Its record does not tell."""
+		return None
+
+
 @frozen
-class Pool:
+class Pool(WithoutJob):
 	"""
 	A process of this app that keeps a number of workers, as its own record in Redis tells. When it has reloaded, it replaces them: a few
 	at a time, each when its job has ended.
@@ -89,19 +103,9 @@ class Pool:
 		"""It runs no job itself."""
 		return WorkerState.SUSPENDED if self.is_trying else WorkerState.IDLE
 
-	@property
-	def job_id(self) -> None:
-		"""As of a worker without a job."""
-		return None
-
-	@property
-	def born(self) -> None:
-		"""Its record does not tell."""
-		return None
-
 
 @frozen
-class Scheduler:
+class Scheduler(WithoutJob):
 	"""The scheduler of this app that has Frappe's lock, as its own record tells: it looks for requests also between two ticks."""
 
 	host: str
@@ -118,16 +122,6 @@ class Scheduler:
 		if self.is_trying:
 			return WorkerState.SUSPENDED
 		return WorkerState.BUSY if self.is_ticking else WorkerState.IDLE
-
-	@property
-	def job_id(self) -> None:
-		"""As of a worker without a job."""
-		return None
-
-	@property
-	def born(self) -> None:
-		"""Its record does not tell."""
-		return None
 
 
 #: Who may be asked to reload in place
