@@ -99,10 +99,10 @@ def give_up(operation: str, reason: str) -> None:
 
 def withdraw(operation: str, reason: str, status: str = "Aborted") -> bool:
 	"""
-	Nobody launches it any more. False when it was launched, or its ticket is gone. The ticket is taken until the row says
-	why, so that nobody else finds an operation for which nobody cares.
+	Nobody launches it any more. False when it was launched, or its ticket is gone. Its ticket stays until the row says why,
+	so that nobody else finds an operation for which nobody cares.
 	"""
-	if not bench.ticket().take(operation):
+	if not bench.ticket().withdraw(operation):
 		return False
 	start_order.remove(bench.journal_folder(), operation)
 	if frappe.db.exists(rows.DOCTYPE, operation):  # not on another site than the one that started it

@@ -98,7 +98,7 @@ def seconds_in(fields: dict, wish: RequestKind) -> float:
 
 
 WAITS = 600  # seconds for someone to launch it
-STATES = ("queued", "launched")
+STATES = ("queued", "launched", "withdrawn")
 STARTS = 60  # seconds from its launch until it holds the bench's lock
 
 #: KEYS: the key. ARGV: value that must stand there, new value ("" to delete), seconds
@@ -146,9 +146,13 @@ class LaunchTicket:
 		"""True for one caller: that one launches it."""
 		return self._become(operation, f"launched {operation}")
 
+	def withdraw(self, operation: str) -> bool:
+		"""True for one caller: nobody launches it any more. Its ticket bars the next one until it is given back."""
+		return self._become(operation, f"withdrawn {operation}")
+
 	def give_back(self, operation: str) -> bool:
-		"""It was launched, and is over: the next one need not wait until its ticket expires."""
-		return self._become(operation, "", state="launched")
+		"""It was launched and is over, or was withdrawn: the next one need not wait until its ticket expires."""
+		return any(self._become(operation, "", state=state) for state in ("launched", "withdrawn"))
 
 	def _clear_strange(self) -> None:
 		"""What someone else wrote there would bar every operation."""

@@ -25,6 +25,21 @@ class TestLaunchTicket(RedisTestCase):
 		self.assertTrue(self.ticket.give_back(FIRST))
 		self.assertIsNone(self.ticket.waiting())
 
+	def test_one_that_was_withdrawn_is_launched_by_nobody_and_bars_the_next_until_it_is_given_back(self):
+		self.assertIsNone(self.ticket.issue(FIRST))
+		self.assertEqual([self.ticket.withdraw(FIRST), self.ticket.withdraw(FIRST)], [True, False])
+		self.assertFalse(self.ticket.take(FIRST))
+		self.assertEqual(self.ticket.issue(SECOND), Waiting(FIRST, is_launched=False))
+		self.assertTrue(self.ticket.give_back(FIRST))
+		self.assertIsNone(self.ticket.issue(SECOND))
+		self.assertFalse(self.ticket.withdraw(FIRST))
+
+	def test_one_that_was_launched_cannot_be_withdrawn(self):
+		self.ticket.issue(FIRST)
+		self.assertTrue(self.ticket.take(FIRST))
+		self.assertFalse(self.ticket.withdraw(FIRST))
+		self.assertEqual(self.ticket.waiting(), Waiting(FIRST, is_launched=True))
+
 	def test_a_worker_and_the_web_process_at_the_same_instant_launch_one_operation(self):
 		both = [LaunchTicket(self.server.connection(), BENCH) for _ in range(2)]
 		with ThreadPoolExecutor(2) as threads:
