@@ -5,24 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from development import state
 from development.command_line import wanted_bench
 from development.copies import ORDINALS, copies_of, link_environment, up_copies
 from development.description import CHECKOUT, ROOT, TEST_BENCH, TEST_BENCHES, Bench
-from development.ending import end_children_on, is_ending
+from development.ending import end_children_on
 from development.errors import DevelopmentError
 from development.interpreter import interpreter
 from development.lifecycle import build, down, start
 from development.owner import become_owner
 from development.progress import Progress, write
+from development.runner import CHOSEN, Runner
 from development.running import run_logged
 from development.scheduled_events import frequent_events_stopped
 from development.services import running_supervisord, wait_until_ready
@@ -30,15 +31,6 @@ from development.system_packages import ensure_redis, ensure_test_packages
 from development.tools import UV, uv_environment
 
 STYLE = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
-PYTEST = (
-	"pytest",
-	"-q",
-	"--durations=10",
-	"-p",
-	"development.pytest_plugin",
-	"-o",
-	f"cache_dir={ROOT}/pytest",
-)
 WITHOUT_BENCH = ("--ignore=fmx_restart/tests/bench", "fmx_restart")
 #: Left out by --fast: whole operations on real process managers, web servers and terminals take two thirds of the time.
 SLOW = (
@@ -152,9 +144,8 @@ def run_fast(progress: Progress, pytest_options: Sequence[str]) -> int:
 	environment = fast_environment(progress)
 	python = FAST / "bin" / "python"
 	chosen = pytest_options or FAST_ONES
-	return int(
-		run(python, environment, progress, *STYLE, (*PYTEST, f"-n{FAST_PROCESSES}", TOGETHER, *chosen))
-	)
+	tests = (*CHOSEN, f"-n{FAST_PROCESSES}", TOGETHER, *chosen)
+	return int(Runner(python, environment, progress).all(*STYLE, tests))
 
 
 def fast_environment(progress: Progress) -> dict[str, str]:
@@ -186,7 +177,7 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 		return run_both(bench, options.benches, progress)
 	with ExitStack() as stack:
 		benches = bring_up(bench, 1, stack, progress)
-		return int(run_on(benches, progress, *STYLE, (*PYTEST, *pytest_options)))
+		return int(runner_on(benches[0], progress).all(*STYLE, (*CHOSEN, *pytest_options)))
 
 
 def run_both(bench: Bench, count: int, progress: Progress) -> int:
@@ -202,7 +193,7 @@ def run_both(bench: Bench, count: int, progress: Progress) -> int:
 				benches = bring_up(bench, count, stack, progress)
 			failed = show(quick, ROOT / "quick.log", progress)
 		with timed(spent, "on benches"):
-			failed |= run_on(benches, progress, (*PYTEST, *ON_BENCHES))
+			failed |= run_on(benches, progress)
 	progress.say(
 		f"of that: {spent['before']:.0f} s until everything was installed, {spent['without']:.0f} s for the tests without a"
 		f" bench, beside them {spent['benches']:.0f} s until {count} benches were up, {spent['on benches']:.0f} s for the tests on"
@@ -264,17 +255,11 @@ def run_without_bench(bench: Bench, log: Path, spent: dict[str, float]) -> bool:
 	"""
 	python = ROOT / "quick" / "bin" / "python"
 	link_environment(bench.path / "env", ROOT / "quick", {f"{bench.path}/env/": f"{ROOT}/quick/"})
+	environment = {**bench.environment, "PYTHONPATH": str(CHECKOUT)}
 	with log.open("w") as output, timed(spent, "without"):
-		environment = {**bench.environment, "PYTHONPATH": str(CHECKOUT)}
-		return run(
-			python,
-			environment,
-			Progress(output),
-			*STYLE,
-			(*PYTEST, f"-n{PROCESSES}", TOGETHER, *WITHOUT_BENCH),
-			output=output,
-			before=ASIDE,
-		)
+		runner = Runner(python, environment, Progress(output), output, ASIDE)
+		failed, at_once = runner.all(*STYLE), (f"-n{PROCESSES}", TOGETHER)
+		return runner.tests(WITHOUT_BENCH, at_once, ROOT / "pytest-without-bench") or failed
 
 
 def show(quick: Future[bool], log: Path, progress: Progress) -> bool:
@@ -285,32 +270,16 @@ def show(quick: Future[bool], log: Path, progress: Progress) -> bool:
 	return failed
 
 
-def run_on(benches: list[Bench], progress: Progress, *commands: Sequence[str]) -> bool:
-	first = benches[0]
-	environment = {**first.environment, "PYTHONPATH": str(CHECKOUT), TEST_BENCH: first.name}
-	*others, tests = commands
-	if len(benches) > 1:
-		environment[TEST_BENCHES] = " ".join(bench.name for bench in benches)
-		# in the order of the plugin, the longest first, not those with the most tests
-		tests = (*tests, f"-n{len(benches)}", "--dist=loadscope", "--no-loadscope-reorder")
-	return run(first.python, environment, progress, *others, tests)
+def run_on(benches: list[Bench], progress: Progress) -> bool:
+	"""The tests on benches, side by side. True when any failed."""
+	names = " ".join(bench.name for bench in benches)
+	# in the order of the plugin, the longest first, not those with the most tests
+	at_once = (f"-n{len(benches)}", "--dist=loadscope", "--no-loadscope-reorder")
+	runner = runner_on(benches[0], progress, {TEST_BENCHES: names})
+	return runner.tests(ON_BENCHES, at_once, ROOT / "pytest-on-benches")
 
 
-def run(
-	python: Path, environment: dict, progress: Progress, *commands: Sequence[str], output=None, before=()
-) -> bool:
-	"""Each of them, whatever became of the one before. True when anything failed. `before`: words such as nice."""
-	failed = False
-	for command in commands:
-		if is_ending():
-			return True
-		progress.say(" ".join(command))
-		done = subprocess.run(
-			[*before, str(python), "-m", *command],
-			cwd=CHECKOUT,
-			env={**(environment or os.environ), "RUFF_CACHE_DIR": str(ROOT / "ruff")},
-			stdout=output,
-			stderr=output,
-		)
-		failed = failed or done.returncode != 0
-	return failed
+def runner_on(bench: Bench, progress: Progress, more: Mapping[str, str] = MappingProxyType({})) -> Runner:
+	"""`more`: environment variables."""
+	environment = {**bench.environment, "PYTHONPATH": str(CHECKOUT), TEST_BENCH: bench.name, **more}
+	return Runner(bench.python, environment, progress)

@@ -19,6 +19,7 @@ import pytest
 from development.description import TEST_BENCH, TEST_BENCHES, current_bench
 from development.outliving import described, mark_what_is_started, outliving
 from development.processes import end_all
+from development.runner import OUTLIVED
 from development.running import last_lines
 from fmx_restart.tests.adapters.forked import Parent
 from fmx_restart.tests.repetitions import COUNTS
@@ -110,8 +111,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 	left = outliving(benches, patience=session.config.getoption("--outliving-patience"))
 	LEFT.extend(map(described, left))
 	end_all(left)
-	if left and session.exitstatus == pytest.ExitCode.OK:
-		session.exitstatus = pytest.ExitCode.TESTS_FAILED
+	if left:
+		session.exitstatus = OUTLIVED
 
 
 def end_helpers_of_this_process() -> None:

@@ -22,21 +22,22 @@ STORY = """
 import signal, sys, threading
 from contextlib import ExitStack
 from pathlib import Path
-from development.checks import run
 from development.ending import end_children_on
 from development.progress import Progress
+from development.runner import Runner
 
 def stop():
 	print("stopped", flush=True)
 
 words = ("fmx_restart.tests.test_checks", "a child")
+runner = Runner(Path(sys.executable), None, Progress(sys.stderr))
 end_children_on(signal.SIGTERM)
 with ExitStack() as stack:
 	stack.callback(stop)
-	aside = threading.Thread(target=run, args=(Path(sys.executable), None, Progress(sys.stderr), words, words))
+	aside = threading.Thread(target=runner.all, args=(words, words))
 	stack.callback(aside.join)
 	aside.start()
-	run(Path(sys.executable), None, Progress(sys.stderr), words, words)
+	runner.all(words, words)
 """
 
 
@@ -103,7 +104,7 @@ class TestOutliving(unittest.TestCase):
 	def test_a_process_that_outlives_the_tests_is_told_and_killed_and_the_run_fails(self):
 		done, pid = self.run_one("import signal; signal.pause()")
 		self.addCleanup(lambda: identity_of(pid) and os.kill(pid, signal.SIGKILL))
-		self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+		self.assertEqual(done.returncode, 17, done.stdout + done.stderr)
 		self.assertRegex(done.stdout, rf"outlived the tests(.|\n)*pid {pid}: .*signal.pause")
 		self.assertIn("1 passed", done.stdout)
 		self.assertEqual(identity_of(pid), "")
@@ -111,6 +112,65 @@ class TestOutliving(unittest.TestCase):
 	def test_one_that_ends_a_moment_later_is_none(self):
 		done, _ = self.run_one("import time; time.sleep(0.1)")
 		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+#: A test for each of `count` classes; those of the first `broken` fail always, the others as long as there is no note.
+UNSTABLE = """
+import pathlib
+
+class Case:
+	def test_it(self):
+		note = pathlib.Path({folder!r}, type(self).__name__)
+		passes = note.exists()
+		note.touch()
+		assert passes and not self.is_broken
+
+"""
+ONE_CLASS = """
+class Test{number}(Case):
+	is_broken = {is_broken}
+"""
+
+
+@unittest.skipUnless((CHECKOUT / "development").is_dir(), "only in a checkout")
+class TestSecondTry(unittest.TestCase):
+	def run_some(self, count: int, *, broken: int = 0) -> tuple[bool, str]:
+		"""Whether the run failed, and what it printed."""
+		from development.description import ROOT
+		from development.progress import Progress
+		from development.runner import Runner
+
+		folder = tempfile.TemporaryDirectory(dir=ROOT)  # pytest names tests as seen from the checkout
+		self.addCleanup(folder.cleanup)
+		test = Path(folder.name, "test_it.py")
+		classes = [ONE_CLASS.format(number=number, is_broken=number < broken) for number in range(count)]
+		test.write_text(UNSTABLE.format(folder=folder.name) + "".join(classes))
+		environment = {
+			**os.environ,
+			"PYTHONPATH": str(CHECKOUT),
+			"PYTEST_ADDOPTS": f"--rootdir={folder.name}",
+		}
+		with Path(folder.name, "output").open("w+") as output:
+			runner = Runner(Path(sys.executable), environment, Progress(output), output)
+			failed = runner.tests([str(test)], ["-n2"], Path(folder.name, "cache"))
+			output.seek(0)
+			return failed, output.read()
+
+	def test_one_that_passes_at_its_second_try_is_named_as_unstable(self):
+		failed, output = self.run_some(2)
+		self.assertFalse(failed, output)
+		self.assertRegex(output, r"UNSTABLE.*::Test0::test_it, .*::Test1::test_it")
+		self.assertRegex(output, r"(?s)2 failed.*2 passed")
+
+	def test_one_that_fails_again_fails_the_run(self):
+		failed, output = self.run_some(2, broken=1)
+		self.assertTrue(failed, output)
+		self.assertNotIn("UNSTABLE", output)
+
+	def test_many_that_fail_are_not_tried_again(self):
+		failed, output = self.run_some(4)
+		self.assertTrue(failed, output)
+		self.assertNotIn("passed", output)
 
 
 def end(process: psutil.Process) -> None:
