@@ -37,7 +37,7 @@ class TestHold(HoldCase):
 		text = self.output("hold", "--for", "20m", "--reason", "deploy 12")
 		self.assertRegex(
 			text,
-			rf"(?m)^The queue is held until [\d:]+ \w+ \(20 min\) by {who_types()} \(deploy 12\)\. No worker starts a job",
+			rf"(?m)^The queue is held until (?:[\d-]+ )?[\d:]+ \w+ \(20 min\) by {who_types()} \(deploy 12\)\. No worker starts a job",
 		)
 		self.assertIn("To lift it, type: bench safe-restart release\n", text)
 		# Given a job that comes while nothing of ours runs, and a worker that is suspended
