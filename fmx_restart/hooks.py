@@ -24,7 +24,7 @@ permission_query_conditions = dict.fromkeys(
 
 #: On every page of Desk: what the search field finds; and what says that web pauses, and lets reads wait meanwhile
 #: (docs/web.md). The rest is loaded on our own pages
-app_include_js = ["fmx_restart_desk.bundle.js", "fmx_restart_pause.bundle.js"]
+app_include_js = ["fmx_restart_desk.bundle.js"]
 
 before_request = "fmx_restart.desk.before_request.prepare"
 extend_bootinfo = "fmx_restart.desk.vocabulary.extend_boot"

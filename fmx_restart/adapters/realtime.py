@@ -25,7 +25,7 @@ JOINS = 0.5  # seconds that a browser takes to say who it is and to join its roo
 LOOK_AT_CLIENTS = 0.05  # seconds; a look takes the kernel some milliseconds
 
 
-PAUSE = "fmx_restart_pause"  # the event; public/js/fmx_restart_pause.bundle.js hears it
+PAUSE = "fmx_restart_pause"  # the event; public/js/restart/pause.js hears it
 NOTICES = "fmx_restart_pause_notices"  # in common_site_config.json; false: nobody is told
 EVERYBODY = "all"  # Frappe's room of a site's Desk users (frappe.realtime.get_site_room)
 

@@ -87,10 +87,8 @@ function let_reads_wait() {
 	};
 }
 
-$(document).on("app_ready", () => {
-	if (frappe.boot.fmx_restart_pause) {
-		replace_dialog();
-		let_reads_wait();
-		frappe.realtime.on("fmx_restart_pause", ({ state }) => (state === "back" ? waiting && resume() : pause()));
-	}
-});
+export function heed_pauses() {
+	replace_dialog();
+	let_reads_wait();
+	frappe.realtime.on("fmx_restart_pause", ({ state }) => (state === "back" ? waiting && resume() : pause()));
+}
