@@ -106,7 +106,7 @@ def migrations_in(journal: Path) -> tuple[tuple[str, ...], set[str]]:
 		what = f"{journal} cannot be read: {error.strerror}." if isinstance(error, OSError) else error
 		raise JournalUnreadable(
 			f"{what} It is unknown which sites are left to migrate. Nothing was changed.",
-			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
+			hint="For every site, type: bench safe-restart --migrate --site all. For some, name each with --site.",
 		) from error
 	return planned, done
 

@@ -207,7 +207,7 @@ def left_over(typed: Iterable[str]) -> tuple[str, ...]:
 	if not left:
 		raise WrongEnvironment(
 			"There is no migration to continue: none failed, or its journal is gone. Nothing was changed.",
-			hint="Name the sites: bench safe-restart --migrate --site NAME, or --site all.",
+			hint="For every site, type: bench safe-restart --migrate --site all. For some, name each with --site.",
 		)
 	return named_sites(left)
 

@@ -39,7 +39,12 @@ def inspect_sites(
 		return []
 	if bench.migrations is None or not options.sites:
 		return [
-			Finding("", Gravity.BLOCKS, "there is no site to migrate", "Name it: --site NAME, or --site all.")
+			Finding(
+				"",
+				Gravity.BLOCKS,
+				"there is no site to migrate",
+				"For every site, add --site all; for some, name each with --site.",
+			)
 		]
 	findings = [*unsafe_options(options), *strangers(bench, look, restart)]
 	for site in each(options.sites):
