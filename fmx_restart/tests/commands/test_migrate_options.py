@@ -90,4 +90,4 @@ class TestResume(HistoryCase):
 	def test_resume_without_anything_left_over_is_refused(self):
 		with self.assertRaisesRegex(WrongEnvironment, "no migration to continue") as raised:
 			options_of("--resume")
-		self.assertIn("--migrate --site NAME", raised.exception.hint)
+		self.assertIn("--migrate --site all", raised.exception.hint)
