@@ -7,64 +7,25 @@ from collections import Counter
 from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED
 from fmx_restart.adapters.redis_queue.leases import RedisFence, owners
 from fmx_restart.engine.ports import Hold
-from fmx_restart.testing.clock import FakeClock
-from fmx_restart.testing.leases import InMemoryFence, Suspension
 from fmx_restart.tests.adapters.fence_contract import ANNA, BEN, CARL, FenceContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
-from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.adapters.suspension import SuspensionInMemory, SuspensionInRedis
 
 BENCH = "home-anna-bench"
 
 
-class TestInMemoryFence(FenceContract, unittest.TestCase):
-	short = 0.2
-
-	def setUp(self):
-		self.clock = FakeClock()
-		self.suspension = Suspension(self.clock)
-
-	def new_fence(self, owner, *, seconds=30.0, replaces=""):
-		return InMemoryFence(self.suspension, owner, seconds=seconds, replaces=replaces)
-
-	def plant(self, value):
-		self.suspension.value, self.suspension.expires = value, None
-
-	def value(self):
-		return self.suspension.standing()
-
+class TestInMemoryFence(SuspensionInMemory, FenceContract, unittest.TestCase):
 	def forget_owners(self):
 		self.suspension.owners.clear()
 
-	def eventually(self, condition, what):
-		for _ in range(100):
-			if condition():
-				return
-			self.clock.sleep(0.01)
-		raise AssertionError(f"not within 1 s: {what}")
 
-
-class TestRedisFence(FenceContract, RedisTestCase):
-	short = 0.2
+class TestRedisFence(SuspensionInRedis, FenceContract, RedisTestCase):
 	user: str | None = None
-
-	def setUp(self):
-		super().setUp()
-		self.eventually = eventually
 
 	def new_fence(self, owner, *, seconds=30.0, replaces=""):
 		connection = self.server.connection(self.user)
 		self.addCleanup(connection.close)
 		return RedisFence(connection, owner, seconds=seconds, replaces=replaces)
-
-	def plant(self, value):
-		if value is None:
-			self.admin.delete(SUSPENDED)
-		else:
-			self.admin.set(SUSPENDED, value)
-
-	def value(self):
-		value = self.admin.get(SUSPENDED)
-		return None if value is None else value.decode()
 
 	def forget_owners(self):
 		self.admin.delete(FENCE_OWNERS)

@@ -10,69 +10,32 @@ from fmx_restart.adapters.redis_queue.keys import FENCE_OWNERS, SUSPENDED, hold_
 from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.engine.errors import QueueUnreachable
 from fmx_restart.engine.ports import ReleaseEnd
-from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.holds import InMemoryHolds
-from fmx_restart.testing.leases import InMemoryFence, Suspension
 from fmx_restart.tests.adapters.hold_contract import COMMAND, HoldContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
-from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.adapters.suspension import SuspensionInMemory, SuspensionInRedis
 
 
-class TestInMemoryHolds(HoldContract, unittest.TestCase):
-	short = 0.2
-
+class TestInMemoryHolds(SuspensionInMemory, HoldContract, unittest.TestCase):
 	def setUp(self):
-		self.clock = FakeClock()
-		self.suspension = Suspension(self.clock)
+		super().setUp()
 		self.benches: dict[str, InMemoryHolds] = {}
 
 	def new_holds(self, bench="bench"):
 		return self.benches.setdefault(bench, InMemoryHolds(self.suspension, bench))
-
-	def new_fence(self, owner, *, seconds=30.0, replaces=""):
-		return InMemoryFence(self.suspension, owner, seconds=seconds, replaces=replaces)
-
-	def plant(self, value):
-		self.suspension.value, self.suspension.expires = value, None
-
-	def value(self):
-		return self.suspension.standing()
 
 	def lose_all_data(self):
 		self.suspension.clear()
 		for holds in self.benches.values():
 			holds.records.clear()
 
-	def eventually(self, condition, what):
-		for _ in range(100):
-			if condition():
-				return
-			self.clock.sleep(0.01)
-		raise AssertionError(f"not within 1 s: {what}")
 
-
-class TestRedisHolds(HoldContract, RedisTestCase):
-	short = 0.2
-
-	def setUp(self):
-		super().setUp()
-		self.eventually = eventually
-
+class TestRedisHolds(SuspensionInRedis, HoldContract, RedisTestCase):
 	def new_holds(self, bench="bench"):
 		return RedisHolds(self.admin, bench)
 
 	def new_fence(self, owner, *, seconds=30.0, replaces=""):
 		return RedisFence(self.admin, owner, seconds=seconds, replaces=replaces)
-
-	def plant(self, value):
-		if value is None:
-			self.admin.delete(SUSPENDED)
-		else:
-			self.admin.set(SUSPENDED, value)
-
-	def value(self):
-		value = self.admin.get(SUSPENDED)
-		return None if value is None else value.decode()
 
 	def lose_all_data(self):
 		self.admin.flushall()

@@ -10,14 +10,12 @@ from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryLease, Slot
 from fmx_restart.tests.adapters.lease_contract import LeaseContract
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
-from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.adapters.suspension import ClockMoves, TimePasses
 
 BENCH = "home-anna-bench"
 
 
-class TestInMemoryLease(LeaseContract, unittest.TestCase):
-	short = 0.2
-
+class TestInMemoryLease(ClockMoves, LeaseContract, unittest.TestCase):
 	def setUp(self):
 		self.clock, self.slot = FakeClock(), Slot()
 
@@ -30,21 +28,9 @@ class TestInMemoryLease(LeaseContract, unittest.TestCase):
 	def value(self):
 		return self.slot.value
 
-	def eventually(self, condition, what):
-		for _ in range(100):
-			if condition():
-				return
-			self.clock.sleep(0.01)
-		raise AssertionError(f"not within 1 s: {what}")
 
-
-class TestRedisLease(LeaseContract, RedisTestCase):
-	short = 0.2
+class TestRedisLease(TimePasses, LeaseContract, RedisTestCase):
 	key, user = lock_key(BENCH), None
-
-	def setUp(self):
-		super().setUp()
-		self.eventually = eventually
 
 	def new_lease(self, owner, *, seconds=30.0, replaces=""):
 		connection = self.server.connection(self.user)
