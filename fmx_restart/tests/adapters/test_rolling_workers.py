@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from unittest.mock import patch
 
 from fmx_restart.adapters.machine import SystemClock
@@ -21,6 +21,7 @@ from fmx_restart.engine.ports import Membership, Pool, ReloadRecord, Worker, Wor
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.bench import InMemoryBench, InMemoryCode
+from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.worker.test_pool import PoolCase
 from fmx_restart.tests.worker.test_reload import ReloadCase
@@ -54,49 +55,30 @@ class OperationCase(ReloadCase):
 	def requests(self) -> dict[bytes, bytes]:
 		return self.admin.hgetall(requests_key(self.bench.id))
 
+	@contextmanager
+	def load(self) -> Iterator[Load]:
+		"""Jobs that are counted, all of which are taken at its end."""
+		with Load(lambda id, queue: self.bench.enqueue_counted(id, queue, seconds=0.02)) as load:
+			yield load
+		waiting = self.bench.waiting
+		eventually(lambda: not waiting() + waiting("long"), f"all are done: {self.bench.log}")
+
+	def run_otherwise_than_once(self, load: Load) -> list[str]:
+		count = self.bench.count
+		eventually(lambda: all(self.bench.status(id) == "finished" for id in load.ids), self.bench.log)
+		return [id for id in load.ids if (count(BEGUN, id), count(DONE, id)) != (1, 1)]
+
 	def worker(self, pid: int) -> Worker:
 		return next(worker for worker in self.queue.look().workers if worker.pid == pid)
-
-
-class Load(threading.Thread):
-	"""Jobs in turn for two queues, until it is told to end."""
-
-	def __init__(self, case: ReloadCase) -> None:
-		super().__init__()
-		self.case, self.ids, self.is_over = case, [], threading.Event()
-
-	def run(self) -> None:
-		for number in count():
-			self.ids.append(f"load-{number}")
-			self.case.bench.enqueue_counted(self.ids[-1], ("short", "long")[number % 2], seconds=0.02)
-			if self.is_over.wait(0.1):
-				return
-
-	def __enter__(self) -> Load:
-		self.start()
-		return self
-
-	def __exit__(self, *about: object) -> None:
-		self.is_over.set()
-		self.join()
-		waiting = self.case.bench.waiting
-		eventually(lambda: not waiting() + waiting("long"), f"all are done: {self.case.bench.log}")
-
-	def run_otherwise_than_once(self) -> list[str]:
-		count = self.case.bench.count
-		eventually(
-			lambda: all(self.case.bench.status(id) == "finished" for id in self.ids), self.case.bench.log
-		)
-		return [id for id in self.ids if (count(BEGUN, id), count(DONE, id)) != (1, 1)]
 
 
 class TestRolling(OperationCase):
 	def test_under_load_every_worker_has_new_code_with_its_pid_and_no_job_is_lost_or_begun_twice(self):
 		pids = [self.bench.start("short", "long") for _ in range(3)]
 		self.write("hooks", "VERSION = 2\n")
-		with Load(self) as load:
+		with self.load() as load:
 			report = self.operation(ROLLING).run()
-		self.assertEqual(load.run_otherwise_than_once(), [])
+		self.assertEqual(self.run_otherwise_than_once(load), [])
 		self.assertGreater(len(load.ids), 20)
 		self.assertEqual([self.field(pid, "fmx_reloads") for pid in pids], ["1"] * 3)
 		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
@@ -168,9 +150,9 @@ class TestNoWait(OperationCase):
 
 	def test_under_load_no_job_is_lost_or_begun_twice(self):
 		pids = [self.bench.start("short", "long") for _ in range(3)]
-		with Load(self) as load:
+		with self.load() as load:
 			self.operation(NO_WAIT).run()
-		self.assertEqual(load.run_otherwise_than_once(), [])
+		self.assertEqual(self.run_otherwise_than_once(load), [])
 		self.assertEqual([self.field(pid, "fmx_reloads") for pid in pids], ["1"] * 3)
 
 
@@ -179,9 +161,9 @@ class TestPools(PoolCase, OperationCase):
 		parent, before = self.start_pool(2, queues=("short", "long")), self.pids()
 		pid = self.bench.start("short", "long")
 		self.write("hooks", "VERSION = 2\n")
-		with Load(self) as load:
+		with self.load() as load:
 			report = self.operation(ROLLING).run()
-		self.assertEqual((load.run_otherwise_than_once(), report.account.lost), ([], []))
+		self.assertEqual((self.run_otherwise_than_once(load), report.account.lost), ([], []))
 		# The same processes, and no worker of the pool is one of before
 		changes = {it.old_pid: (it.by, it.new_pid, it.workers, it.former_workers) for it in report.processes}
 		by = ReplacedBy.RELOAD

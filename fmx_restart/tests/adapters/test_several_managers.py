@@ -6,11 +6,9 @@ import os
 import shlex
 import signal
 import subprocess
-import threading
 import time
 import unittest
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
@@ -31,6 +29,7 @@ from fmx_restart.engine.strategies import operation_for
 from fmx_restart.engine.workers import look_at, runners
 from fmx_restart.testing.bench import InMemoryBench, InMemoryCode
 from fmx_restart.tests.adapters.benches import Supervisord, free_port, make_bench, program, short_folder
+from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT, RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench, runs_key
 from fmx_restart.tests.adapters.test_namespaces import NAMESPACE, can_unshare
@@ -127,33 +126,6 @@ class ManagersCase(RedisTestCase):
 		eventually(lambda: self.admin.scard("rq:workers") == number, f"{number} workers are registered")
 
 
-class Load(threading.Thread):
-	"""Jobs in turn for both queues, until it is told to end."""
-
-	def __init__(self, rq: RqBench) -> None:
-		super().__init__()
-		self.rq, self.ids, self.is_over = rq, [], threading.Event()
-
-	def run(self) -> None:
-		for number in count():
-			id = f"load-{number}"
-			self.rq.enqueue(id, ("short", "long")[number % 2], kwargs={"counts": True})
-			self.ids.append(id)
-			if self.is_over.wait(0.1):
-				return
-
-	def __enter__(self) -> Load:
-		self.start()
-		return self
-
-	def __exit__(self, *about: object) -> None:
-		self.is_over.set()
-		self.join()
-
-	def runs(self) -> list[bytes | None]:
-		return self.rq.connection.mget([runs_key(id) for id in self.ids])
-
-
 class TestTwoManagers(ManagersCase):
 	def setUp(self) -> None:
 		super().setUp()
@@ -164,13 +136,21 @@ class TestTwoManagers(ManagersCase):
 		login = {"user": "bench", "password_file": str(secret)}
 		self.entries = (self.entry(self.near, "near"), self.entry(self.locked, "locked", **login))
 
+	def enqueue_counted(self, id: str, queue: str) -> None:
+		self.rq.enqueue(id, queue, kwargs={"counts": True})
+
+	def runs(self, load: Load) -> list[bytes | None]:
+		"""How often each of its jobs has run."""
+		ids = list(load.ids)
+		return self.rq.connection.mget([runs_key(id) for id in ids]) if ids else []
+
 	def test_a_restart_under_load_replaces_the_workers_of_both_and_each_job_runs_once(self):
 		managers = self.managers(*self.entries)
 		before = {process.name: process for process in managers.list()}
 		self.assertEqual(before.keys(), {"near/short", "locked/long"})
 		self.assertEqual({process.host for process in before.values()}, {""})  # both are on this machine
-		with Load(self.rq) as load:
-			eventually(lambda: any(load.runs() if load.ids else ()), "jobs run")
+		with Load(self.enqueue_counted) as load:
+			eventually(lambda: any(self.runs(load)), "jobs run")
 			for options in (WAIT_WORKERS, ROLLING):
 				report = self.operation(managers, options).run()
 				self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []), options.strategy)
@@ -178,8 +158,8 @@ class TestTwoManagers(ManagersCase):
 				after = {process.name: process for process in managers.list()}
 				self.assertFalse([name for name, one in after.items() if one.is_same_as(before[name])])
 				before = after
-		eventually(lambda: all(load.runs()), "each job has run")
-		self.assertEqual(set(load.runs()), {b"1"})
+		eventually(lambda: all(self.runs(load)), "each job has run")
+		self.assertEqual(set(self.runs(load)), {b"1"})
 		self.assertGreater(len(load.ids), 5)
 
 	def test_a_wrong_password_and_one_that_hangs_hide_nothing_and_a_restart_changes_nothing(self):

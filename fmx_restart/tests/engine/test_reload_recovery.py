@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fmx_restart.engine import events
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import WorkerState
-from fmx_restart.engine.report import Report
 from fmx_restart.testing.bench import InMemoryBench
-from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor
+from fmx_restart.tests.engine.actors import HandedClock, OperationActor
+from fmx_restart.tests.engine.killed import KilledOperations
 from fmx_restart.tests.engine.test_rolling_reload import FOUR, ROLLING, ReloadCase
 
 NO_WAIT = Options(Strategy.NO_WAIT_WORKERS)
 
 
-class CrashCase(ReloadCase):
+class CrashCase(ReloadCase, KilledOperations):
 	def setUp(self):
 		self.clock = HandedClock()
 		self.bench = InMemoryBench(FOUR, clock=self.clock, lossless=self.lossless)
 		self.before = self.pids()
-
-	def crash(self, options: Options, is_there: Callable[[OperationActor], bool]) -> OperationActor:
-		"""An operation that is killed as soon as this is so."""
-		actor = OperationActor(self.bench, options, "operation-1")
-		self.addCleanup(actor.discard)
-		self.run_until(actor, lambda: is_there(actor))
-		actor.is_killed = True
-		return actor
-
-	def run_until(self, actor: Actor, is_there: Callable[[], bool]) -> None:
-		while not is_there():
-			self.clock.sleep(max(0.0, actor.wakes_at - self.clock.now()))
-			actor.step()
-
-	def recover(self, dead: OperationActor) -> Report:
-		actor = RecoveryActor(dead)
-		self.addCleanup(actor.discard)
-		self.run_until(actor, lambda: actor.is_over)
-		return dead.facts[-1][1].report
 
 	def asked(self, actor: OperationActor) -> str:
 		[fact] = actor.of(events.ReloadAsked)
@@ -131,19 +110,8 @@ class TestAtEachMoment(CrashCase):
 				with self.subTest(strategy=options.strategy, steps=steps):
 					self.setUp()
 					self.bench.queue.enqueue("running", seconds=30)
-					left = [steps]
-
-					def is_there(actor: OperationActor, left=left) -> bool:
-						left[0] -= 1
-						return left[0] < 0 or actor.is_over
-
-					dead = self.crash(options, is_there)
-					if not dead.is_over and dead.facts:
-						self.recover(dead)
+					self.kill_and_recover(options, steps)
 					self.clock.sleep(120)
 					self.assertEqual(len(self.bench.queue.workers), 4)
 					self.assertEqual(self.bench.queue.asked, {})
-					self.bench.queue.enqueue("later")
-					self.clock.sleep(5)
-					tasks = self.bench.queue.tasks.values()
-					self.assertEqual({(task.status, task.runs) for task in tasks}, {("finished", 1)})
+					self.assert_jobs_go_on()

@@ -10,10 +10,11 @@ from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
 from fmx_restart.engine.reload import ANSWERS_WITHIN
-from fmx_restart.engine.report import ReplacedBy, Report
+from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.testing.bench import InMemoryBench
-from fmx_restart.tests.engine.actors import Actor, HandedClock, OperationActor, RecoveryActor
+from fmx_restart.tests.engine.actors import HandedClock
+from fmx_restart.tests.engine.killed import KilledOperations
 from fmx_restart.tests.engine.support import Run
 from fmx_restart.tests.repetitions import repetitions
 
@@ -265,26 +266,7 @@ class TestNoWait(PoolCase):
 		self.assertEqual((self.times("pool-a"), self.times("pool-b")), ({1}, {0}))
 
 
-class TestRecovery(PoolCase):
-	def run_until(self, actor: Actor, is_there) -> None:
-		while not is_there():
-			self.clock.sleep(max(0.0, actor.wakes_at - self.clock.now()))
-			actor.step()
-
-	def crash(self, options: Options, is_there) -> OperationActor:
-		"""An operation that is killed as soon as this is so."""
-		actor = OperationActor(self.bench, options, "operation-1")
-		self.addCleanup(actor.discard)
-		self.run_until(actor, lambda: is_there(actor))
-		actor.is_killed = True
-		return actor
-
-	def recover(self, dead: OperationActor) -> Report:
-		actor = RecoveryActor(dead)
-		self.addCleanup(actor.discard)
-		self.run_until(actor, lambda: actor.is_over)
-		return dead.facts[-1][1].report
-
+class TestRecovery(PoolCase, KilledOperations):
 	def is_asked(self, program: str):
 		return lambda actor: self.pool(program).name in self.queue.asked
 
@@ -326,19 +308,8 @@ class TestRecovery(PoolCase):
 				with self.subTest(strategy=options.strategy, steps=steps):
 					self.setUp()
 					self.queue.enqueue("running", seconds=30)
-					left = [steps]
-
-					def is_there(actor: OperationActor, left=left) -> bool:
-						left[0] -= 1
-						return left[0] < 0 or actor.is_over
-
-					dead = self.crash(options, is_there)
-					if not dead.is_over and dead.facts:
-						self.recover(dead)
+					self.kill_and_recover(options, steps)
 					self.clock.sleep(150)
 					self.assertEqual((self.members(), self.queue.asked), (6, {}))
 					self.assertEqual({len(self.times(name)) for name in POOLS}, {1})
-					self.queue.enqueue("later")
-					self.clock.sleep(5)
-					tasks = self.queue.tasks.values()
-					self.assertEqual({(task.status, task.runs) for task in tasks}, {("finished", 1)})
+					self.assert_jobs_go_on()
