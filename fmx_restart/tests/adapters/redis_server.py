@@ -92,9 +92,13 @@ class RedisTestCase(unittest.TestCase):
 		super().setUpClass()
 		folder = tempfile.TemporaryDirectory(prefix="fmx", dir="/tmp")  # a unix socket's path is short
 		cls.addClassCleanup(folder.cleanup)
-		cls.server = RedisServer(Path(folder.name), port=free_port() if cls.has_port else 0)
+		cls.server = cls.make_server(Path(folder.name))
 		cls.addClassCleanup(cls.server.stop)
 		cls.server.start()
+
+	@classmethod
+	def make_server(cls, folder: Path) -> RedisServer:
+		return RedisServer(folder, port=free_port() if cls.has_port else 0)
 
 	def setUp(self) -> None:
 		super().setUp()

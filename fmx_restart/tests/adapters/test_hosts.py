@@ -1,0 +1,174 @@
+"""One operation, two hosts: each with a real supervisord behind a password, real RQ workers, and Redis on a third one."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+
+from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.operation import Operation
+from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import Process
+from fmx_restart.tests.adapters.benches import program
+from fmx_restart.tests.adapters.hosts import FarHost, FarRedis, FarSupervisord, can_have_hosts, switch
+from fmx_restart.tests.adapters.load import Load
+from fmx_restart.tests.adapters.redis_server import CHECKOUT
+from fmx_restart.tests.adapters.test_several_managers import ManagersCase
+from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.repetitions import IS_LONG_RUN
+from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, WorkerBench
+
+WORKER = """
+import sys
+from fmx_restart.tests.worker import worker_bench
+worker_bench.work(*sys.argv[2:])
+"""
+WAIT_WORKERS = Options(Strategy.WAIT_WORKERS, web=False)
+
+
+@unittest.skipUnless(can_have_hosts(), "this user may not make network namespaces")
+class HostsCase(ManagersCase):
+	"""Hosts app1 and app2, with a worker for short and one for long jobs on each."""
+
+	kind = "stock"  # of worker_bench.KINDS
+	seconds = 0.3  # that a job takes
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		network = switch()
+		network.__enter__()
+		cls.addClassCleanup(network.__exit__, None, None, None)
+		super().setUpClass()
+
+	@classmethod
+	def make_server(cls, folder: Path) -> FarRedis:
+		return FarRedis(folder)
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.rq = WorkerBench(self.server, self.bench / "sites", id="a-bench")
+		self.supervisords = [self.add_host("app1", 11), self.add_host("app2", 12)]
+		self.app1, self.app2 = self.supervisords
+		self.registered(4)
+
+	def add_host(
+		self, name: str, number: int, *, queues: tuple[str, ...] = ("short", "long")
+	) -> FarSupervisord:
+		host, folder = FarHost(name, number), self.home / name
+		self.addCleanup(host.end)
+		folder.mkdir()
+		supervisord = FarSupervisord(host, folder, "".join(map(self.worker, queues)))
+		supervisord.start()
+		return supervisord
+
+	def worker(self, queue: str) -> str:
+		script = self.bench / "env/bin/bench"
+		script.write_text(WORKER)
+		words = [sys.executable, script, "worker", self.kind, "{}", self.server.url(), *self.rq.names(queue)]
+		command = f"/usr/bin/env PYTHONPATH={CHECKOUT} {' '.join(map(str, words))}"
+		return program(queue, command, folder=self.bench / "sites", startsecs=0, stopwaitsecs=60)
+
+	@property
+	def entries(self) -> list[dict[str, str]]:
+		return [supervisord.entry for supervisord in self.supervisords]
+
+	def listed(self) -> dict[str, Process]:
+		return {process.name: process for process in self.managers(*self.entries).list()}
+
+	def enqueue(self, id: str, queue: str) -> None:
+		self.rq.enqueue_counted(id, queue, seconds=self.seconds)
+
+	def assert_each_ran_once(self, load: Load) -> None:
+		eventually(lambda: all(self.rq.count(DONE, id) for id in load.ids), "each job has run")
+		self.assertEqual({self.rq.count(BEGUN, id) for id in load.ids}, {1})
+		self.assertGreater(len(load.ids), 5)
+
+	def assert_replaced(self, before: dict[str, Process], *names: str) -> None:
+		"""These, and no others."""
+		after = self.listed()
+		new = {name for name, process in after.items() if not process.is_same_as(before[name])}
+		self.assertEqual(new, set(names))
+
+
+CUT_FOR = 3.0  # seconds
+ALL = ("app1/short", "app1/long", "app2/short", "app2/long")
+
+
+class TestTwoHosts(HostsCase):
+	def test_a_restart_under_load_replaces_the_workers_of_both_and_each_job_runs_once(self):
+		before = self.listed()
+		self.assertEqual({process.host for process in before.values()}, {"app1", "app2"})
+		with Load(self.enqueue) as load:
+			eventually(lambda: any(self.rq.count(BEGUN, id) for id in load.ids), "jobs run")
+			report = self.operation(self.managers(*self.entries), WAIT_WORKERS).run()
+		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+		self.assert_replaced(before, *ALL)
+		self.assert_each_ran_once(load)
+
+	def test_a_wrong_password_of_one_is_told_and_nothing_is_changed(self):
+		before = self.listed()
+		wrong = {**self.app2.entry, "password": "guessed"}
+		with self.assertRaises(WrongEnvironment) as caught:
+			self.operation(self.managers(self.app1.entry, wrong)).run()
+		text = f"{caught.exception} {caught.exception.hint}"
+		self.assertRegex(text, "^app2: .*refuses user fmx and the password.*Nothing was changed")
+		self.assertNotIn("guessed", text)
+		self.assertIsNone(self.admin.get("rq:suspended"))
+		self.assert_replaced(before)
+
+	def test_a_cable_that_is_pulled_in_the_middle_delays_its_own_host_alone(self):
+		before = self.listed()
+		operation = self.operation(self.managers(*self.entries), WAIT_WORKERS)
+		back = threading.Timer(CUT_FOR, self.app2.host.plug)
+		self.addCleanup(back.join)
+
+		def pull() -> None:
+			self.app2.host.cut()
+			back.start()
+
+		on(operation, events.PhaseEntered(Phase.RESTART), pull)
+		with Load(self.enqueue) as load:
+			report = operation.run()
+		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+		away = [fact for fact in self.facts if isinstance(fact, events.ManagerAway)]
+		self.assertRegex(away[0].reason, "^app2: ")
+		down = {change.name: change.seconds_down for change in report.processes}
+		self.assertLess(max(down["app1/short"], down["app1/long"]), CUT_FOR)
+		self.assert_replaced(before, *ALL)
+		self.assert_each_ran_once(load)
+
+	@unittest.skipUnless(
+		IS_LONG_RUN, "a manager that does not come back is waited for a minute: bin/test --long"
+	)
+	def test_a_supervisord_that_ends_in_the_middle_is_named_with_what_to_type(self):
+		before, self.seconds = self.listed(), 0.0  # as a minute's jobs come together
+		operation = self.operation(self.managers(*self.entries), WAIT_WORKERS)
+		on(operation, events.PhaseEntered(Phase.RESTART), self.app2.kill)
+		with Load(self.enqueue) as load, self.assertRaises(ProcessFault) as caught:
+			operation.run()
+		self.assertEqual(caught.exception.exit_code, 4)
+		self.assertIn("2 of 4 processes failed: app2/", str(caught.exception))
+		self.assertIn("All others were restarted. The queue keeps running; 0 of", str(caught.exception))
+		self.assertIn(f"supervisorctl -s {self.app2.url} -u fmx -p PASSWORD start", caught.exception.hint)
+		self.assertIsNone(self.admin.get("rq:suspended"))
+		self.assert_each_ran_once(load)
+		self.app2.start()  # as it is told
+		eventually(lambda: self.admin.scard("rq:workers") >= 4, "its workers are back")
+		self.assert_replaced(before, *ALL)
+
+
+def on(operation: Operation, fact: events.Event, act: Callable[[], object]) -> None:
+	"""Do it once, as soon as this fact is told."""
+	done: list[bool] = []
+
+	def listen(event: events.Event) -> None:
+		if event == fact and not done:
+			done.append(True)
+			act()
+
+	operation.listen(listen)
