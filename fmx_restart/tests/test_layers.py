@@ -82,6 +82,10 @@ class TestLayers(unittest.TestCase):
 			self.assertFalse(is_below(name, "fmx_restart.adapters"), f"{file} imports {name}")
 			self.assertFalse(is_below(name, "frappe"), f"{file} imports {name}")
 
+	def test_importing_every_kind_of_process_manager_pulls_in_no_client_of_one(self):
+		loaded = loaded_by("from fmx_restart.adapters.managers.kinds import all_kinds; list(all_kinds())")
+		self.assertEqual({name.partition(".")[0] for name in loaded} & {"docker", "kubernetes", "rq"}, set())
+
 	def test_importing_the_doctor_and_all_its_checks_pulls_in_no_frappe_and_no_click(self):
 		doctor = modules(PACKAGE / "doctor")
 		loaded = loaded_by(f"import {', '.join(doctor)}")

@@ -4,5 +4,7 @@
 ADDRESS = "fmx_restart_supervisor_url"
 #: A list of managers that cannot be found, or that want a password
 MANAGERS = "fmx_restart_managers"
+#: The kinds, as the setting writes them
+SUPERVISOR = "supervisor"
 #: What a manager's own process is called
 SERVERS = frozenset({"supervisord"})

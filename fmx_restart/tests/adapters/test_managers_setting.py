@@ -6,7 +6,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from fmx_restart.adapters.managers.setting import NamedManager, named_managers, readable_passwords
+from fmx_restart.adapters.managers.setting import named_managers, readable_passwords
+from fmx_restart.adapters.managers.supervisor.setting import SupervisorEntry
 from fmx_restart.engine.errors import WrongEnvironment
 
 SECRET = "hunter2"
@@ -63,7 +64,7 @@ REFUSED = (
 )
 
 
-def read(*entries: dict, **environ: str) -> tuple[NamedManager, ...]:
+def read(*entries: dict, **environ: str) -> tuple[SupervisorEntry, ...]:
 	return named_managers({"fmx_restart_managers": list(entries)}, environ)
 
 

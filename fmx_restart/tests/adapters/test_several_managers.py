@@ -14,9 +14,11 @@ from pathlib import Path
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.discovery import managers_in
+from fmx_restart.adapters.managers.kind import Search
+from fmx_restart.adapters.managers.setting import named_managers
 from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
-from fmx_restart.adapters.managers.supervisor.several import Search, find_supervisors
+from fmx_restart.adapters.managers.supervisor.several import Places, find_supervisors
 from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.engine import events
@@ -92,10 +94,9 @@ class ManagersCase(RedisTestCase):
 	) -> Search:
 		found = find_supervisors(
 			str(self.bench),
-			{"fmx_restart_managers": list(entries)},
-			environ=environ,
-			files=[str(file) for file in files or []],
-			sockets=sockets,
+			{},
+			named_managers({"fmx_restart_managers": list(entries)}, environ),
+			places=Places(environ, tuple(str(file) for file in files or []), sockets),
 			timeout=0.6,
 		)
 		for one in found.found:

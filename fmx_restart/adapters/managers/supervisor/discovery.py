@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from enum import IntEnum
 from pathlib import Path
 from xmlrpc.client import Fault, ProtocolError
 
@@ -14,6 +13,7 @@ import psutil
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import processes_of
+from fmx_restart.adapters.managers.kind import Obstacle, Refusal, wrong_environment
 from fmx_restart.adapters.managers.names import ADDRESS, MANAGERS
 from fmx_restart.adapters.managers.supervisor.connection import (
 	TIMEOUT,
@@ -25,8 +25,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 )
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.process_table import ProcessTable, nearest, user_name
-from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
-from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Process
 
 VARIABLE = "SUPERVISOR_SERVER_URL"
@@ -63,22 +62,6 @@ SETTING = ADDRESS
 NAME_IT = f"bench set-config -g {SETTING} unix:///path/supervisor.sock"
 
 
-class Obstacle(IntEnum):
-	"""Why a candidate does not serve; the highest is the likeliest cause, and is told first."""
-
-	ABSENT = 1
-	ODD = 2
-	FOREIGN = 3
-	LOCKED = 4
-
-
-@frozen
-class Refusal:
-	obstacle: Obstacle
-	message: str
-	hint: str
-
-
 def find_supervisor(
 	bench_path: str,
 	*,
@@ -105,7 +88,7 @@ def find_supervisor(
 			return answer
 		if answer.obstacle is Obstacle.LOCKED:  # what else an environment may say is no reason to tell
 			refusals.append(answer)
-	raise wrong_environment(refusals, bench_path)
+	raise wrong_environment(refusals or [none_named(bench_path)])
 
 
 def parents_of_processes(
@@ -222,17 +205,13 @@ def wrong_password(address: Address) -> Refusal:
 	)
 
 
-def wrong_environment(refusals: list[Refusal], bench_path: str) -> WrongEnvironment:
-	"""One error for all addresses that were tried: the nearest miss first, the others after it."""
-	if not refusals:
-		return WrongEnvironment(
-			f"no supervisord was found for the bench at {bench_path}: no config file names one",
-			hint=f"Start supervisord with the bench's programs, or name its address: {NAME_IT}.",
-		)
-	main = max(refusals, key=lambda refusal: refusal.obstacle)
-	others = [refusal.message for refusal in refusals if refusal is not main]
-	also = f" Also tried: {'; '.join(others)}." if others else ""
-	return WrongEnvironment(main.message, hint=main.hint + also)
+def none_named(bench_path: str) -> Refusal:
+	"""There is no address that could be tried."""
+	return Refusal(
+		Obstacle.ABSENT,
+		f"no supervisord was found for the bench at {bench_path}: no config file names one",
+		f"Start supervisord with the bench's programs, or name its address: {NAME_IT}.",
+	)
 
 
 def describe_file(path: str) -> str:

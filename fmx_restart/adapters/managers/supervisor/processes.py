@@ -14,6 +14,7 @@ from supervisor.xmlrpc import Faults
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.log_end import MOST, last_lines
 from fmx_restart.adapters.log_text import plain, without_jobs
+from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
@@ -107,6 +108,12 @@ class SupervisorProcesses:
 		self._marks: dict[
 			str, dict[str, int]
 		] = {}  # program → file → its size when the old process had ended
+
+	@property
+	def where(self) -> Where:
+		"""A socket says nothing of the machine behind it: its path stands for the host then."""
+		host = "" if self.is_here else self.host
+		return Where(self.address.url, self.address.source, host, self.address.username or "")
 
 	def list(self) -> list[Process]:
 		with asking("list its programs"):

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
-from fmx_restart.adapters.managers.names import ADDRESS
-from fmx_restart.adapters.managers.setting import NamedManager, default_name, named_managers
+from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search
+from fmx_restart.adapters.managers.names import ADDRESS, SUPERVISOR
 from fmx_restart.adapters.managers.supervisor.connection import (
 	TIMEOUT,
 	UNIX,
@@ -19,15 +19,14 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 	parse_url,
 )
 from fmx_restart.adapters.managers.supervisor.discovery import (
-	Obstacle,
-	Refusal,
 	ask,
 	explain,
 	find_supervisor,
+	none_named,
 	parents_of_processes,
-	wrong_environment,
 )
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.managers.supervisor.setting import SupervisorEntry, default_name
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process
@@ -61,64 +60,65 @@ class NamedSupervisor(SupervisorProcesses):
 
 
 @frozen
-class Found:
-	"""A supervisord by its name, unlike that of every other."""
+class Places:
+	"""Where supervisord is looked for."""
 
-	name: str
-	processes: SupervisorProcesses
-	is_named: bool  # by fmx_restart_managers
+	environ: Mapping[str, str]
+	files: tuple[str, ...]  # its configuration files
+	sockets: str = SHARED_SOCKETS
 
-
-@frozen
-class Search:
-	"""What was found, and why other places that were looked at do not serve."""
-
-	found: tuple[Found, ...] = ()
-	refusals: tuple[Refusal, ...] = ()
+	@classmethod
+	def usual(cls, bench_path: str) -> Places:
+		"""On this machine."""
+		return cls(os.environ, tuple(config_files(bench_path)))
 
 
 def find_supervisors(
 	bench_path: str,
 	config: Mapping,
+	entries: Iterable[SupervisorEntry] = (),
 	*,
-	environ: Mapping[str, str] = os.environ,
-	files: Iterable[str] | None = None,
-	sockets: str = SHARED_SOCKETS,
+	places: Places | None = None,
 	timeout: float = TIMEOUT,
 ) -> Search:
 	"""
-	Those of fmx_restart_managers, whether they answer or not, then those that run programs of this bench. Where
+	Those of `entries`, whether they answer or not, then those that run programs of this bench. Where
 	fmx_restart_supervisor_url is set and answers, no other is looked for. Raises WrongEnvironment for a setting that
 	cannot be used.
 	"""
-	settings = named_managers(config, environ)
-	named = [named_supervisor(setting, bench_path, timeout) for setting in settings]
-	files = config_files(bench_path) if files is None else list(files)
+	entries, places = list(entries), places or Places.usual(bench_path)
+	named = [named_supervisor(entry, bench_path, timeout) for entry in entries]
 	if url := config.get(ADDRESS):
-		others, refusals = the_one(bench_path, url, environ, files, timeout)
+		others, refusals = the_one(bench_path, url, places, timeout)
 		if named and not others:
 			others = [expected(url, bench_path, timeout)]
 	else:
-		asker = Asker(bench_path, timeout, known={setting.address.url for setting in settings})
-		others, refusals = asker.ask_all(candidates(None, environ, files), list(sockets_in(sockets)))
+		asker = Asker(bench_path, timeout, known={entry.address.url for entry in entries})
+		others, refusals = asker.ask_all(
+			candidates(None, places.environ, places.files), list(sockets_in(places.sockets))
+		)
 	if named and others:
-		prints = [it for setting in settings if (it := fingerprint_of(setting.address, bench_path))]
+		prints = [it for entry in entries if (it := fingerprint_of(entry.address, bench_path))]
 		others = [other for other in others if not is_among(other, prints)]
-	return Search((*named, *with_names(others, [it.name for it in named])), tuple(refusals))
+	found = [*named, *(Found(default_name(other.address), SUPERVISOR, other) for other in others)]
+	return Search(tuple(found), tuple(refusals or ([] if found else [none_named(bench_path)])))
 
 
-def named_supervisor(setting: NamedManager, bench_path: str, timeout: float) -> Found:
+def named_supervisor(entry: SupervisorEntry, bench_path: str, timeout: float) -> Found:
 	"""Nobody is asked yet."""
-	processes = NamedSupervisor(setting.address, bench_path, timeout=timeout, host=setting.host)
-	return Found(setting.name, processes, is_named=True)
+	processes = NamedSupervisor(entry.address, bench_path, timeout=timeout, host=entry.host)
+	return Found(entry.name, SUPERVISOR, processes, is_named=True)
 
 
 def the_one(
-	bench_path: str, url: object, environ: Mapping[str, str], files: Iterable[str], timeout: float
+	bench_path: str, url: object, places: Places, timeout: float
 ) -> tuple[list[SupervisorProcesses], list[Refusal]]:
 	"""By the setting for one supervisord: whatever answers first."""
 	try:
-		return [find_supervisor(bench_path, url=url, environ=environ, files=files, timeout=timeout)], []
+		one = find_supervisor(
+			bench_path, url=url, environ=places.environ, files=places.files, timeout=timeout
+		)
+		return [one], []
 	except WrongEnvironment as error:
 		return [], [Refusal(Obstacle.LOCKED, str(error), error.hint)]
 
@@ -205,22 +205,3 @@ def sockets_in(folder: str) -> Iterator[Address]:
 			address = parse_url(f"{UNIX}{path}", folder)
 			if path.is_socket() and isinstance(address, Address):
 				yield address
-
-
-def with_names(processes: Iterable[SupervisorProcesses], taken: Iterable[str]) -> Iterator[Found]:
-	"""By their addresses; a number behind a name that is taken."""
-	names = set(taken)
-	for one in processes:
-		name = plain = default_name(one.address)
-		number = 2
-		while name in names:
-			name, number = f"{plain}-{number}", number + 1
-		names.add(name)
-		yield Found(name, one, is_named=False)
-
-
-def refuse_none(search: Search, bench_path: str) -> None:
-	"""Raises WrongEnvironment where nothing was found: the nearest miss, and what to do about it."""
-	if search.found:
-		return
-	raise wrong_environment(list(search.refusals), bench_path)
