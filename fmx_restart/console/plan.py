@@ -65,6 +65,8 @@ def about_web(plan: Plan) -> str:
 		if plan.migrate:
 			return "Web requests wait until the sites are migrated and web is back; none fails before its own time-out."
 		return "Web requests wait for some seconds; none fails."
+	if ways and all(way.is_reloading for way in ways):
+		return "Web reloads by itself: requests that are under way fail, new ones wait for a moment."
 	if not any(way.is_worth_telling for way in ways):
 		return ""
 	return f"Web requests fail for a moment{in_brackets(plan)}."
@@ -126,6 +128,8 @@ def exceptions(plan: Plan) -> list[str]:
 		parts.append(f"Already stopped, left alone: {stopped}.")
 	if plan.stopped_web:
 		parts.append("Web stays down: the exit code will be 4.")
+	if plan.stays:
+		parts.append(f"Not restarted: {', '.join(process.name for process in plan.stays)}.")
 	down = [f"{p.name} ({p.detail or p.state.value})" for p in plan.restart if p.state in DOWN_ALREADY]
 	if down:
 		parts.append(f"Already down: {', '.join(down)}.")

@@ -7,6 +7,7 @@ import time
 from fmx_restart.console.web_answers import web_at
 from fmx_restart.engine import events
 from fmx_restart.engine.format import count, following, span
+from fmx_restart.engine.plan import remedies_of, why_they_stay
 
 
 def process_down(event: events.ProcessDown) -> str:
@@ -41,6 +42,11 @@ def rolling_stopped(event: events.RollingStopped) -> str:
 		f"{', '.join(event.failed)} did not come back, so no further worker is replaced."
 		f" In service with the old code: {', '.join(event.not_replaced)}."
 	)
+
+
+def programs_stay(event: events.ProgramsStay) -> str:
+	"""What goes on as it is, why, and what a person does about it."""
+	return f"not restarted: {why_they_stay(event.programs)}.{following(' ', remedies_of(event.programs))}"
 
 
 def web_cannot_linger(event: events.WebCannotLinger) -> str:

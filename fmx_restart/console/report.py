@@ -19,6 +19,7 @@ from fmx_restart.engine.report import (
 	waited_to_their_end,
 )
 
+WHO = {ReplacedBy.MANAGER: "process manager", ReplacedBy.RELOADER: "own reloader"}
 NOT_REPLACED = "not replaced, in service with the old code"
 
 
@@ -64,6 +65,7 @@ def interruptions(report: Report) -> list[str]:
 def processes(report: Report) -> list[str]:
 	"""Old and new pid of each program, how long it was down, and what was left alone."""
 	names = [*(change.name for change in report.processes), *report.not_replaced, *report.left_alone]
+	names += report.stays
 	width = max(map(len, names), default=0)
 	lines = []
 	has_reloads = any(change.by is ReplacedBy.RELOAD for change in report.processes)
@@ -79,13 +81,14 @@ def processes(report: Report) -> list[str]:
 	untouched = [name for name in report.not_replaced if name not in begun]
 	lines += [f"    {name:<{width}}  {NOT_REPLACED}" for name in untouched]
 	lines += [f"    {name:<{width}}  already stopped, left alone" for name in report.left_alone]
+	lines += [f"    {name:<{width}}  not restarted: {reason}" for name, reason in report.stays.items()]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
 
 
 def how_replaced(change: ProcessChange) -> str:
 	"""Told where some processes went on with new code, and others are new."""
-	if change.by is ReplacedBy.MANAGER:
-		return "  restarted by its process manager" if change.new_pid else ""
+	if change.by is not ReplacedBy.RELOAD:
+		return f"  restarted by its {WHO[change.by]}" if change.new_pid else ""
 	if change.new_pid and change.workers:
 		return f"  reloaded in place{workers_of_pool(change)}"
 	return f"  reloaded in place in {span(change.seconds_down or 0)}" if change.new_pid else ""

@@ -14,6 +14,7 @@ from fmx_restart.console.process_sentences import (
 	process_down,
 	process_failed,
 	process_up,
+	programs_stay,
 	rolling_stopped,
 	still_verifying,
 	web_answers_again,
@@ -107,6 +108,8 @@ def plan_warnings(plan: Plan) -> list[str]:
 	for program, way in plan.web_ways.items():
 		if way.is_worth_telling:
 			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy, way.is_holding))
+	if plan.stays:
+		warnings.append(events.ProgramsStay(plan.stays))
 	if plan.held:
 		warnings.append(events.QueueHeld(plan.held))
 	if plan.unmanaged:
@@ -399,6 +402,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessRetried: "{name} ended soon after its start, and is being retried: {detail}",
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,
+	events.ProgramsStay: programs_stay,
 	events.HandedOver: handed_over,
 	events.NginxReloaded: "nginx has passed its test and was reloaded",
 	events.NginxNotReloaded: "nginx was not reloaded: {reason}",

@@ -162,6 +162,7 @@ class OwnView:
 			reloads=tuple(map(unnamed, plan.reloads)),
 			pools={f"pool-{number}": size for number, size in enumerate(plan.pools.values(), 1)},
 			left_alone=(),
+			stays=tuple(map(unnamed, plan.stays)),
 			busy=(),
 			idle_workers=plan.idle_workers,
 			jobs=self.jobs(plan.jobs),

@@ -229,7 +229,7 @@ class RowBuilder:
 		"""Each program with the pid it has before."""
 		for process in fact.plan.replaced:
 			self.program(process.name).update(kind=process.kind.value, old_pid=process.pid)
-		for process in fact.plan.left_alone:
+		for process in (*fact.plan.left_alone, *fact.plan.stays):
 			self.program(process.name).update(kind=process.kind.value, outcome="Left Alone")
 
 	def program(self, name: str) -> Row:

@@ -187,7 +187,7 @@ class Operation(Held):
 
 	def as_planned(self, processes: Iterable[Process]) -> list[Process]:
 		"""Add what the plan knows of them: a manager does not know which of its programs have workers."""
-		plan = (*self.plan.replaced, *self.plan.left_alone) if self.plan else ()
+		plan = (*self.plan.replaced, *self.plan.left_alone, *self.plan.stays) if self.plan else ()
 		with_workers = {process.name for process in plan if process.has_workers}
 		return [
 			changed(process, has_workers=True)

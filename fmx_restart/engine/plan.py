@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from itertools import chain
 
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.migration import Finding
@@ -56,6 +57,7 @@ class Plan:
 	advice: tuple[Trouble, ...] = ()  # what a person may set up
 	pools: dict[str, int] = field(default_factory=dict)  # of those that reload: how many workers they keep
 	held: tuple[QueueHold, ...] = ()  # people hold the queue; the last one ends last
+	stays: tuple[Process, ...] = ()  # nothing can replace these: they go on with the code that they have
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:
@@ -109,6 +111,21 @@ def split_processes(
 	processes = tuple(processes)
 	restart = tuple(process for process in processes if not is_left_alone(process))
 	return restart, tuple(process for process in processes if is_left_alone(process))
+
+
+def why_they_stay(processes: Iterable[Process]) -> str:
+	"""Names and reasons of those that nothing can replace; a reason that several have is given once."""
+	names: dict[str, list[str]] = {}
+	for process in processes:
+		if process.stays:
+			names.setdefault(process.stays.reason, []).append(process.name)
+	return "; ".join(f"{', '.join(these)} ({reason})" for reason, these in names.items())
+
+
+def remedies_of(processes: Iterable[Process]) -> str:
+	"""What a person does for them instead, each sentence once."""
+	remedies = (process.stays.remedies for process in processes if process.stays)
+	return " ".join(dict.fromkeys(chain.from_iterable(remedies)))
 
 
 def most_left(job: Job, now: float) -> float | None:

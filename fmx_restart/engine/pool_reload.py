@@ -37,7 +37,7 @@ class PoolReload(Reload):
 
 	@property
 	def other_way(self) -> str:
-		if self.old.is_managed:
+		if self.old.is_managed and not self.old.stays:
 			return "Type bench safe-restart --wait-workers: it restarts the pool through its process manager."
 		return super().other_way
 

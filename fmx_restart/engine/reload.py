@@ -23,7 +23,7 @@ from fmx_restart.engine.ports import (
 	Worker,
 	WorkerState,
 )
-from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
+from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, family_of
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.workers import live_workers, members, runners
 
@@ -225,16 +225,18 @@ class Reload(Replacement):
 	@property
 	def other_way(self) -> str:
 		"""What to type where it cannot reload."""
+		if self.old.stays:
+			return " ".join(self.old.stays.remedies)
 		return f"Restart {self.old.name} where it was started."
 
 	@property
 	def may_leave(self) -> bool:
 		"""Its manager on this machine starts the next one, and no job is lost."""
-		return self.old.is_managed and not self.old.host
+		return self.old.is_managed and not self.old.host and not self.old.ends_all
 
 	def _make_it_leave(self) -> None:
 		self.method, self.change.by = StopMethod.TERM, ReplacedBy.MANAGER
-		self.family = self.bench.host.family(self.old.local_pid)
+		self.family = family_of(self.old, self.bench.host)
 		super().begin()
 
 	def _give_up(self) -> None:

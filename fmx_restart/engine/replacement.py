@@ -8,8 +8,8 @@ from enum import Enum
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState
-from fmx_restart.engine.report import ProcessChange
+from fmx_restart.engine.ports import Bench, Host, HostProcess, Process, ProcessKind, ProcessState
+from fmx_restart.engine.report import ProcessChange, ReplacedBy
 
 ATTEMPTS = 3  # how often an order is given that the manager refuses or does not answer
 COMES_BACK = 1.5  # seconds within which a manager brings back a program that ended by itself
@@ -45,6 +45,11 @@ class Order(str, Enum):
 	START = "start"
 
 
+def family_of(process: Process, host: Host) -> list[HostProcess]:
+	"""Its process and all below it, as far as they may be signalled."""
+	return host.family(process.local_pid) if process.local_pid and not process.ends_all else []
+
+
 class Replacement:
 	"""
 	Follows what the manager says of one process, and knows the next order. No start before the old process is down, and
@@ -69,7 +74,9 @@ class Replacement:
 		self.old, self.bench, self.emit = process, bench, emit
 		self.keeps_down, self.state = keeps_down, process.state
 		self.change = ProcessChange(process.name, process.kind, process.pid, old_state=process.state)
-		self.family = bench.host.family(process.local_pid) if process.local_pid else []
+		if process.ends_all:
+			self.change.by = ReplacedBy.RELOADER
+		self.family = family_of(process, bench.host)
 		self.method, self.stage = method, Stage.WAITING
 		self.order: Order | None = None  # what the manager has still to do
 		self.attempts = 0  # how often it was given that order
@@ -157,10 +164,7 @@ class Replacement:
 		"""Order it to stop once more: its manager, or a person, has started it meanwhile."""
 		self.old, self.stage, self.order, self.attempts = process, Stage.STOPPING, Order.STOP, 0
 		host = self.bench.host
-		self.family = [
-			*host.alive(self.family),
-			*(host.family(process.local_pid) if process.local_pid else []),
-		]
+		self.family = [*host.alive(self.family), *family_of(process, host)]
 		self.stopped_at = self.bench.clock.now()
 		self.emit(events.ProcessStopping(process.name, process.kind, process.pid))
 

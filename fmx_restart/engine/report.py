@@ -37,6 +37,7 @@ class ReplacedBy(str, Enum):
 
 	MANAGER = "manager"  # it stopped the old process, or was told to start the next one
 	RELOAD = "reload"  # the process itself, which goes on
+	RELOADER = "reloader"  # the program's own reloader, which ended one process and started the next
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Report:
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a rolling restart ended before their turn
+	stays: dict[str, str] = field(default_factory=dict)  # by program: why its manager cannot replace it
 	web: list[WebAnswers] = field(default_factory=list)  # what its users got, at each address
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back

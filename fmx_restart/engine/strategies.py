@@ -12,7 +12,13 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Process, ProcessKind
 from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage
-from fmx_restart.engine.steps.audit import audit, close_ledger, close_ledger_on_the_move, open_ledger
+from fmx_restart.engine.steps.audit import (
+	audit,
+	close_ledger,
+	close_ledger_on_the_move,
+	open_ledger,
+	with_old_code,
+)
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.findings import refuse_held
 from fmx_restart.engine.steps.hand_over import hand_over, roll, stop_rolling
@@ -60,8 +66,9 @@ def no_wait_workers(operation: Operation) -> None:
 		prompt, lingering = at_work_now(prompt, lingering)
 		ask_scheduler(operation, prompt)
 		if lingering:
-			failed = any(replacement.stage is Stage.FAILED for replacement in prompt)
-			hand_over(operation, lingering, all_is_well=not failed and not operation.report.lapses)
+			is_new = all(replacement.stage is not Stage.FAILED for replacement in prompt)
+			is_new = is_new and not with_old_code(operation)
+			hand_over(operation, lingering, all_is_well=is_new and not operation.report.lapses)
 		audit(operation, [*prompt, *lingering])
 
 

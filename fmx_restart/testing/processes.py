@@ -16,6 +16,7 @@ from fmx_restart.engine.ports import (
 	Process,
 	ProcessKind,
 	ProcessState,
+	Stays,
 	Worker,
 )
 from fmx_restart.testing.clock import FakeClock
@@ -168,6 +169,10 @@ class Program:
 	log_mark: int | None = None  # how much was written when its old process had ended
 	on_start: Callable[[], object] = nothing
 	on_stop: Callable[[], object] = nothing
+	stays: Stays | None = None  # as in Process: the manager refuses every order
+	ends_all: bool = (
+		False  # as in Process; one that does not stay starts anew by itself when it is told to stop
+	)
 	is_at_work: Callable[[], bool] = at_rest  # it ends only when this is over, as a busy worker does
 	state: ProcessState = ProcessState.RUNNING
 	pid: int | None = None
@@ -218,6 +223,8 @@ class InMemoryProcesses:
 				incarnation=self._incarnation(program),
 				group=program.group or program.name,
 				host=self._host.name if self._is_elsewhere else "",
+				stays=program.stays,
+				ends_all=program.ends_all,
 			)
 			for program in self._programs.values()
 		]
@@ -225,7 +232,13 @@ class InMemoryProcesses:
 	def stop(self, name: str) -> None:
 		"""Its process is down `stop_takes` seconds later, unless it refuses."""
 		program = self._named(name)
+		if program.stays:
+			raise ProcessFault(f"{name} cannot be stopped: {program.stays.reason}")
 		self.orders.append(("stop", name))
+		if program.ends_all:
+			self._host.remove(program.pid or 0)
+			self._spawn_again(program)
+			return
 		if program.state is ProcessState.RETRYING:
 			program.state = ProcessState.STOPPED
 		if program.state not in UP:  # one that failed stays so: there is nothing to stop

@@ -60,6 +60,7 @@ from fmx_restart.engine.events.processes import ProcessFailed as ProcessFailed
 from fmx_restart.engine.events.processes import ProcessRetried as ProcessRetried
 from fmx_restart.engine.events.processes import ProcessStopping as ProcessStopping
 from fmx_restart.engine.events.processes import ProcessUp as ProcessUp
+from fmx_restart.engine.events.processes import ProgramsStay as ProgramsStay
 from fmx_restart.engine.events.processes import ReloadAsked as ReloadAsked
 from fmx_restart.engine.events.processes import RollingStopped as RollingStopped
 from fmx_restart.engine.events.processes import SchedulerAsked as SchedulerAsked

@@ -6,6 +6,7 @@ from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
 	Job,
+	Process,
 	ProcessKind,
 	Reloadable,
 	WebFault,
@@ -98,6 +99,18 @@ class RollingStopped(Event):
 
 	failed: tuple[str, ...]
 	not_replaced: tuple[str, ...]  # they stay in service, with the code they were started with
+
+
+@frozen
+class ProgramsStay(Event):
+	"""Known before anything is touched: their manager cannot replace them, so they go on as they are."""
+
+	programs: tuple[Process, ...]
+
+	@property
+	def level(self) -> Level:
+		"""Old Python code that goes on serving is worth a warning."""
+		return Level.WARNING if any(program.runs_apps for program in self.programs) else Level.NOTE
 
 
 @frozen

@@ -29,6 +29,7 @@ from fmx_restart.engine.ports.processes import Processes as Processes
 from fmx_restart.engine.ports.processes import ProcessKind as ProcessKind
 from fmx_restart.engine.ports.processes import ProcessState as ProcessState
 from fmx_restart.engine.ports.processes import ProgramSettings as ProgramSettings
+from fmx_restart.engine.ports.processes import Stays as Stays
 from fmx_restart.engine.ports.queue import LONGEST_EXTENSION as LONGEST_EXTENSION
 from fmx_restart.engine.ports.queue import Fence as Fence
 from fmx_restart.engine.ports.queue import Hold as Hold

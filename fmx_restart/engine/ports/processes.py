@@ -44,6 +44,14 @@ class ProcessState(str, Enum):
 
 
 @frozen
+class Stays:
+	"""Why a manager cannot replace a process that it runs."""
+
+	reason: str  # what is said of it in brackets: "it cannot be restarted alone"
+	remedies: tuple[str, ...]  # what a person does instead: whole sentences
+
+
+@frozen
 class Process:
 	"""One program of the bench, as its manager lists it."""
 
@@ -61,6 +69,8 @@ class Process:
 	host: str = ""  # the machine that it runs on, as RQ writes it into a worker's hash; empty: this one
 	manager: str = ""  # the name of the manager that runs it
 	is_managed: bool = True  # False: no manager that we know runs it; its name says which process it is
+	stays: Stays | None = None  # its manager cannot replace it: it reloads in place, or goes on as it is
+	ends_all: bool = False  # its end would be that of all that its manager runs, so it is never signalled
 
 	@property
 	def local_pid(self) -> int | None:
@@ -75,6 +85,11 @@ class Process:
 	def runs_jobs(self) -> bool:
 		"""To stop it is to stop a worker."""
 		return self.has_workers or self.kind is ProcessKind.WORKER
+
+	@property
+	def runs_apps(self) -> bool:
+		"""It has the Python code of the bench's apps in memory, so that old code serves as long as it stays."""
+		return self.runs_jobs or self.kind in (ProcessKind.WEB, ProcessKind.SCHEDULER)
 
 	def is_same_as(self, earlier: Process) -> bool:
 		"""Whether it was not started since then."""

@@ -37,6 +37,7 @@ class WebMethod(str, Enum):
 	LINGER = "linger"  # its old workers serve until new ones answer, and no request fails
 	HOLD = "hold"  # it is stopped and started, and requests wait until it answers again
 	PLAIN = "plain"  # it is stopped and started: requests fail until it answers again
+	RELOAD = "reload"  # its own reloader replaces it: requests that are under way fail, new ones wait
 
 
 @frozen
@@ -52,6 +53,11 @@ class WebWay:
 	def is_lingering(self) -> bool:
 		"""Old workers serve until new ones answer, so no request fails."""
 		return self.method is WebMethod.LINGER
+
+	@property
+	def is_reloading(self) -> bool:
+		"""Its own reloader replaces it, which keeps the listening socket."""
+		return self.method is WebMethod.RELOAD
 
 	@property
 	def is_holding(self) -> bool:

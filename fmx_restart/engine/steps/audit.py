@@ -9,7 +9,8 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault, JobsLost, ProcessFault
 from fmx_restart.engine.ledger import LISTED, Account, Inventory, Ledger, Place, count
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import WebFault
+from fmx_restart.engine.plan import remedies_of, why_they_stay
+from fmx_restart.engine.ports import Process, WebFault
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.report import Report
 from fmx_restart.engine.steps.web import left_stopped
@@ -196,12 +197,30 @@ def audit(operation: Operation, replacements: list[Replacement]) -> None:
 			" All processes were restarted, the queue is running.",
 			hint="Type bench doctor --fix: it puts back those that no worker started. The journal lists them all.",
 		)
+	if old := with_old_code(operation):
+		raise ProcessFault(
+			f"Not restarted: {why_they_stay(old)}. {replaced(replacements)} The queue keeps running;"
+			f" {len(account.lost)} of {account.total} jobs were lost.",
+			hint=remedies_of(old),
+		)
 	if stopped := left_stopped(operation, replacements):
 		raise web_fault(operation, *stopped, f"{len(account.lost)} of {account.total} jobs were lost")
 	if operation.report.lapses:
 		raise fence_fault(operation.report)
 	if operation.nginx_fault:
 		raise operation.nginx_fault
+
+
+def with_old_code(operation: Operation) -> list[Process]:
+	"""Those that the operation could not replace, though they run the code of the bench's apps."""
+	planned = (*operation.plan.stays, *operation.plan.reloads)
+	return [process for process in planned if process.name in operation.report.stays and process.runs_apps]
+
+
+def replaced(replacements: list[Replacement]) -> str:
+	"""A sentence about what has new code."""
+	names = ", ".join(replacement.old.name for replacement in replacements)
+	return f"Restarted: {names}." if names else "Nothing else was to be restarted."
 
 
 def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: str) -> ProcessFault:

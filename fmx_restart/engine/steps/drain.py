@@ -113,8 +113,12 @@ def wait_until_drained(operation: Operation) -> None:
 
 
 def use_force(operation: Operation, draining: Draining) -> None:
-	"""Time is up: raise DrainTimeout, or kill what still runs. Jobs of other machines cannot be killed: then none is."""
-	if operation.requests.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere():
+	"""
+	Time is up: raise DrainTimeout, or kill what still runs. Jobs of other machines cannot be killed: then none is. Nor is
+	one killed for a restart that its worker does not take part in.
+	"""
+	is_aborted = operation.requests.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere()
+	if is_aborted or any(process.runs_jobs for process in operation.plan.stays):
 		raise draining.timeout()
 	end_jobs(operation, operation.bench.clock.now() - draining.began)
 	if not operation.wait(draining.is_done, AFTER_FORCE):

@@ -81,9 +81,10 @@ def jobs_to_kill(operation: Operation) -> tuple[list[HostProcess], list[str]]:
 	stray = stray_horses(host, look, operation.managed_now())
 	victims = [member for process in stray for member in host.family(process.pid)]
 	spared = set()
+	bound = {process.local_pid for process in operation.managed if process.ends_all}
 	for worker in local_workers(look):
 		if worker.state is WorkerState.BUSY:
-			processes = job_processes(host, worker, look)
+			processes = [it for it in job_processes(host, worker, look) if it.pid not in bound]
 			victims += processes
 			spared |= set() if processes else {worker.name}
 	return list(dict.fromkeys(victims)), job_ids(look, spared, with_orphans=bool(stray))

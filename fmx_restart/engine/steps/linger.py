@@ -12,7 +12,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault, ProcessFault, QueueUnreachable
 from fmx_restart.engine.held import REDIS_RETURNS
 from fmx_restart.engine.options import Options
-from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WebWay
+from fmx_restart.engine.ports import Bench, Process, ProcessKind, ProcessState, WebMethod, WebWay
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
 from fmx_restart.engine.steps.follow import follow, make_replacements, never_left_down
 from fmx_restart.engine.waiting import Patience, wait_until
@@ -27,6 +27,7 @@ OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
 MIGRATES = WebWay(reason="old code must not serve while a schema changes")
 REPAIR = "Repair the code, then type the same command again."
 ELSEWHERE = WebWay(reason="it runs on another machine")
+BY_ITSELF = WebWay(WebMethod.RELOAD)
 RUNS_WORKERS = WebWay(reason="its process runs workers, too")
 IS_DOWN = WebWay()  # nobody is served, so there is nothing to say
 
@@ -39,6 +40,8 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 		return ELSEWHERE
 	if process.local_pid is None or process.state not in (ProcessState.RUNNING, ProcessState.STARTING):
 		return IS_DOWN
+	if process.ends_all:
+		return BY_ITSELF
 	if process.has_workers:
 		return RUNS_WORKERS
 	family = bench.host.family(process.local_pid)

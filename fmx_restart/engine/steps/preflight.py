@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import ONE_BY_ONE, Options, Strategy
-from fmx_restart.engine.plan import Plan, chosen, is_worth_naming, likely, longest, split_processes
+from fmx_restart.engine.plan import (
+	Plan,
+	chosen,
+	is_worth_naming,
+	likely,
+	longest,
+	remedies_of,
+	split_processes,
+	why_they_stay,
+)
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
@@ -63,6 +72,9 @@ def preflight(operation: Operation) -> None:
 	for program, way in operation.plan.web_ways.items():
 		tell_way(operation, program, way)
 	begin_to_measure(operation, operation.plan.restart)
+	if stays := operation.plan.stays:
+		operation.report.stays = {process.name: process.stays.reason for process in stays}
+		operation.emit(events.ProgramsStay(stays))
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
 	for advice in operation.plan.advice:
@@ -137,7 +149,10 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 	others = [process for process in listed if process.name not in names]
 	refuse_to_split(others, options)
 	wanted = chosen(others, web=options.web, workers=options.workers)
-	restart, left_alone = split_processes(wanted, start_stopped_web=options.start_stopped_web)
+	stays = tuple(process for process in wanted if process.stays)
+	refuse_to_stop(bench, listed, options)
+	replaceable = [process for process in wanted if not process.stays]
+	restart, left_alone = split_processes(replaceable, start_stopped_web=options.start_stopped_web)
 	if options.strategy is Strategy.ROLLING and options.touches_jobs:
 		refuse_pools([process for process in restart if process.runs_jobs], look, bench.host)
 	plan = Plan(
@@ -145,6 +160,7 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 		left_alone=left_alone,
 		reloads=tuple(process for process, _ in pairs),
 		pools={process.name: one.size for process, one in pairs if isinstance(one, Pool)},
+		stays=stays,
 	)
 	refuse_nothing(plan)
 	return plan
@@ -152,6 +168,11 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 
 def refuse_nothing(plan: Plan) -> None:
 	"""Raises WrongEnvironment where the process manager runs nothing that could be restarted, or started."""
+	if plan.stays and not plan.replaced:
+		raise WrongEnvironment(
+			f"Nothing that is to be restarted can be: {why_they_stay(plan.stays)}. Nothing was changed.",
+			hint=remedies_of(plan.stays),
+		)
 	if not plan.replaced and not any(process.kind is ProcessKind.WEB for process in plan.left_alone):
 		raise WrongEnvironment(
 			"The process manager runs no program of this bench. Nothing was changed.",
@@ -188,8 +209,14 @@ def with_web(plan: Plan, bench: Bench, options: Options) -> Plan:
 def reloads_of(
 	bench: Bench, look: Look, listed: Iterable[Process], options: Options
 ) -> list[tuple[Process, Reloadable]]:
-	"""Workers and pools that can, each with its program."""
-	return reloadable(look, listed, bench.host) if options.may_reload else []
+	"""
+	Workers, pools and the scheduler that can, each with its program. Where a manager cannot replace them they do so with
+	every strategy.
+	"""
+	if not options.workers or options.migration is not None:
+		return []
+	pairs = reloadable(look, listed, bench.host)
+	return pairs if options.may_reload else [pair for pair in pairs if pair[0].stays]
 
 
 def refuse_stopped(bench: Bench, plan: Plan) -> None:
@@ -229,6 +256,25 @@ def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
 		raise WrongEnvironment(
 			f"{', '.join(combined)} runs web and workers in one process tree, and cannot be {refused}. Nothing was changed.",
 			hint=hint,
+		)
+
+
+def refuse_to_stop(bench: Bench, listed: Iterable[Process], options: Options) -> None:
+	"""Raises WrongEnvironment where programs would have to stop that can only be stopped together with all others."""
+	bound = [process for process in listed if process.ends_all]
+	names = ", ".join(process.name for process in bound if process.runs_apps)
+	if bound and options.migration is not None:
+		start = bench.processes.start_command([process.name for process in bound])
+		raise WrongEnvironment(
+			"Old web and workers must be gone before a schema changes, and none of these can be stopped without ending all:"
+			f" {names}. Nothing was changed.",
+			hint="Type bench safe-restart hold --drain, then bench --site SITE migrate. Then press Ctrl-C in the terminal of"
+			f" {start}, type {start} there, and bench safe-restart release here.",
+		)
+	if bound and options.touches_jobs and options.strategy is Strategy.SUSPEND_RQ:
+		raise WrongEnvironment(
+			f"--suspend-rq stops workers, and none of these can be stopped without ending all: {names}. Nothing was changed.",
+			hint="Use --wait-workers instead: workers of this app reload in place.",
 		)
 
 

@@ -42,7 +42,8 @@ def make_reloads(operation: Operation) -> tuple[list[Reload], list[Process]]:
 		if process.name in able
 	]
 	others = [process for process in plan.reloads if process.name not in able and process.is_managed]
-	return reloads, [*plan.restart, *others]
+	operation.report.stays |= {it.name: it.stays.reason for it in others if it.stays}
+	return reloads, [*plan.restart, *(process for process in others if not process.stays)]
 
 
 def refuse_pools(workers: Iterable[Process], look: Look, host: Host) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Look, Process, ProcessKind, ProcessState, Worker, WorkerState
+from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, give_orders
 from fmx_restart.engine.steps.follow import (
 	STOPPING,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
 
 ONCE = Patience(timeout=0.0)
+#: each has a limit of its own from the moment when it is asked, and is asked when a processor is free
+RELOADED = Patience(timeout=600.0, poll=0.05)
 #: a parked worker dies within 0.2 s of its TERM
 UNMOVED = Patience(timeout=10.0, poll=0.05)
 
@@ -35,9 +38,25 @@ UNMOVED = Patience(timeout=10.0, poll=0.05)
 def restart(operation: Operation, *, force_after: float | None = None) -> list[Replacement]:
 	"""
 	Stop and start everything in the plan. Returns one replacement per process, each ordered to start or failed. `force_after`: seconds until
-	jobs are killed, where nobody waited for them before.
+	jobs are killed, where nobody waited for them before. What reloads in place has done so.
 	"""
-	return restart_all(operation, operation.plan.restart, force_after=force_after)
+	reloads, programs = make_reloads(operation)
+	return [*restart_all(operation, programs, force_after=force_after), *reload_all(operation, reloads)]
+
+
+def reload_all(operation: Operation, reloads: list[Reload]) -> list[Replacement]:
+	"""Under the fence, where none of them has a job: until each has new code, or has failed. None where new web does not answer."""
+	if operation.report.not_replaced:
+		operation.report.not_replaced += [reload.old.name for reload in reloads]
+		return []
+	operation.report.processes += [reload.change for reload in reloads]
+
+	def are_settled() -> bool:
+		follow_reloads(operation, reloads)
+		return all(reload.is_settled for reload in reloads)
+
+	operation.wait(are_settled, RELOADED)
+	return reloads
 
 
 def restart_all(
