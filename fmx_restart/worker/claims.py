@@ -18,7 +18,7 @@ from rq.worker import Worker
 
 from fmx_restart.worker.recycling import IN_PLACE_WITHIN, place_key
 from fmx_restart.worker.requests import ALL, lock_key, of_host, of_worker, requests_key
-from fmx_restart.worker.scripts import LET_GO, POP, RECORD, START
+from fmx_restart.worker.scripts import LEAVE, LET_GO, POP, RECORD, START
 
 #: From rq 2.0 on, the started registry lists executions: "<job id>:<execution id>"
 HAS_EXECUTIONS = int(rq.VERSION.split(".")[0]) >= 2
@@ -56,6 +56,18 @@ def failures_key(bench_id: str) -> str:
 	return f"rq:fmx:{bench_id}:failures"
 
 
+def call_key(bench_id: str, name: str) -> str:
+	"""A list: whoever called that worker. It expires."""
+	return f"rq:fmx:{bench_id}:call:{name}"
+
+
+def lookout_keys(bench_id: str, queue_keys: Sequence[str]) -> list[str]:
+	"""Of the workers with these queues, in any order: the lookout, and those that wait to be called. They expire."""
+	start = len(f"{Queue.redis_queue_namespace_prefix}{bench_id}:")
+	names = ",".join(sorted(key[start:] for key in queue_keys))
+	return [f"rq:fmx:{bench_id}:{what}:{names}" for what in ("lookout", "waiting")]
+
+
 def bench_of(queue_name: str) -> str:
 	"""Frappe's names of queues are <bench id>:<queue>."""
 	return queue_name.rpartition(":")[0]
@@ -83,6 +95,8 @@ class Claims:
 		self, connection: Redis, bench_id: str, name: str, process: str = "", *, has_parent: bool = False
 	) -> None:
 		self.connection, self.key, self.name = connection, claims_key(bench_id), name
+		self._bench_id, self._lookout = bench_id, []
+		self.call = call_key(bench_id, name)
 		self._keys, self._process = [self.key, WORKERS_SUSPENDED], process
 		self._failures = failures_key(bench_id)
 		self.others = 1  # who have a claim, as the last pop told
@@ -92,19 +106,28 @@ class Claims:
 		self.asked = self.answered = (
 			0  # numbers of requests for a reload: as the last pop told, followed or refused
 		)
-		scripts = map(connection.register_script, (POP, START, LET_GO, RECORD))
-		self._pop, self._start, self._let_go, self._record = scripts
+		self.is_lookout = False  # as the last pop told
+		scripts = map(connection.register_script, (POP, START, LET_GO, RECORD, LEAVE))
+		self._pop, self._start, self._let_go, self._record, self._leave = scripts
 
 	def pop(
-		self, queue_keys: Sequence[str], recycles: str = "", seconds: float = IN_PLACE_WITHIN
+		self,
+		queue_keys: Sequence[str],
+		recycles: str = "",
+		seconds: float = IN_PLACE_WITHIN,
+		*,
+		stays: bool = False,
 	) -> tuple[str, Claim | None, dict[bytes, bytes]]:
 		"""
 		What is to be done, as POP in scripts.py says it, the claim where there is one, and the record of its job, empty where that
-		is gone. `recycles`: whether this worker should be
-		recycled, as POP takes it; `seconds`: how long it keeps the place.
+		is gone. `recycles`: whether this worker should be recycled, as POP takes it; `seconds`: how long it keeps the place.
+		`stays`: it waits where there is no job.
 		"""
-		arguments = [self.name, self._process, self.answered, recycles, int(seconds), *self._whom]
-		what, raw, self.others, *record = self._pop(keys=[*self._pops, *queue_keys], args=arguments)
+		self._lookout = lookout_keys(self._bench_id, queue_keys)
+		arguments = [self.name, self._process, self.answered, recycles, int(seconds), int(stays), *self._whom]
+		keys = [*self._pops, *self._lookout, *queue_keys]
+		what, raw, self.others, *record = self._pop(keys=keys, args=arguments)
+		self.is_lookout = what == b"none" and raw == b"1"
 		if what == b"reload":
 			self.asked = int(raw)
 		fields = iter(record[0] if record else ())
@@ -128,6 +151,11 @@ class Claims:
 		flags = [int(is_owner), int(is_killed), MOST_TRIES, int(HAS_EXECUTIONS)]
 		what, held = self._let_go(keys=[*self._keys, self._failures], args=[owner, raw, *flags])
 		return what.decode(), parsed(held)
+
+	def leave(self) -> None:
+		"""This worker waits no more: if it was the lookout, another one is from now on."""
+		if self._lookout:
+			self._leave(keys=[*self._keys, *self._lookout], args=[self.name])
 
 	def unrecorded(self) -> list[tuple[str, Claim]]:
 		"""Killed jobs whose failure is to be recorded now, each with the name of the worker that had it."""

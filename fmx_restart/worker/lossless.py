@@ -76,7 +76,7 @@ class Lossless(Renewal, Persistent):
 		self.claims = Claims(
 			self.connection, self.bench_id, self.name, identity(), has_parent=self.has_own_pool
 		)
-		self.bells = Bells(self.connection, [queue.key for queue in self.queues])
+		self.bells = Bells(self.connection, [queue.key for queue in self.queues], self.claims.call)
 		settings = read_settings(Path())
 		self.policies = Policies(settings, read_hooks(Path()))
 		self.grace = grace_of(settings, names)
@@ -155,7 +155,7 @@ class Lossless(Renewal, Persistent):
 		"""One look, and one wait where there is no job. Returns what POP said, and the job."""
 		self.keep_house()
 		what, claim, record = self.claims.pop(
-			[queue.key for queue in self._ordered_queues], *self.wish(is_burst=is_burst)
+			[queue.key for queue in self._ordered_queues], *self.wish(is_burst=is_burst), stays=not is_burst
 		)
 		if what in ("job", "again") and claim:
 			return what, self.fetched(claim, record, is_again=what == "again")
@@ -205,7 +205,7 @@ class Lossless(Renewal, Persistent):
 			self.record_failures()
 
 	def wait_for_a_bell(self) -> None:
-		files, seconds = self.bells.hang()
+		files, seconds = self.bells.hang(is_lookout=self.claims.is_lookout)
 		for file in self.stop.wait(seconds, files):
 			self.bells.answer(file)
 
@@ -418,6 +418,7 @@ class Lossless(Renewal, Persistent):
 				self.end_horse()
 			with suppress(RedisError):  # otherwise the sweep of another does it
 				self.let_go_own(is_killed=self._horse_died)
+				self.claims.leave()
 		with suppress(*(AWAY if self._next and not self.is_horse else ())):
 			super().teardown()  # its record expires by itself, and the new code registers under another name
 

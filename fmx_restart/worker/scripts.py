@@ -22,6 +22,10 @@ RECORDED_WITHIN = 60
 #: Seconds after which another worker of this app does it: RQ cleans up once in a quarter of an hour, and a failure callback may take
 #: a minute
 RECORDED_AGAIN = 75
+#: Milliseconds until another worker becomes the lookout, if that one has not looked since
+IS_LOOKOUT_FOR = 1500
+#: Seconds after which a worker that waited, or a call that nobody has heard, is forgotten
+CALLED_FOR = 5
 
 _SHARED = f"""
 local claims, me = KEYS[1], ARGV[1]
@@ -39,43 +43,85 @@ local function put_back(claim)
 end
 """
 
+#: Of the workers with the same queues that have no job, one hangs its bells (bells.py): the lookout. The others wait to be called.
+#: Whoever goes on without waiting, and finds that there is no lookout or is it itself, calls the one that has looked last. Each looks
+#: once a second all the same, so no job waits longer for a lookout that was killed, or for a call that was lost. The keys are those of
+#: that group: the name of the lookout, which expires; and those that wait, with the time of their last look.
+_LOOKOUT = f"""
+local function seconds()
+	local now = redis.call('TIME')
+	return now[1] + now[2] / 1000000
+end
+local function pass_on(lookout, waiting)
+	redis.call('ZREM', waiting, me)
+	local holder = redis.call('GET', lookout)
+	if holder and holder ~= me then return end
+	redis.call('DEL', lookout)
+	local other = redis.call('ZREVRANGE', waiting, 0, 0)[1]
+	if not other then return end
+	redis.call('ZREM', waiting, other)
+	local call = string.sub(claims, 1, -#'claims' - 1) .. 'call:' .. other
+	redis.call('LPUSH', call, me)
+	redis.call('EXPIRE', call, {CALLED_FOR})
+end
+local function stay(lookout, waiting)
+	redis.call('ZREM', waiting, me)
+	local holder = redis.call('GET', lookout)
+	if not holder or holder == me then
+		redis.call('SET', lookout, me, 'PX', {IS_LOOKOUT_FOR})
+		return '1'
+	end
+	local now = seconds()
+	redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now - {CALLED_FOR})
+	redis.call('ZADD', waiting, now, me)
+	redis.call('EXPIRE', waiting, {CALLED_FOR})
+	return ''
+end
+"""
+
 #: KEYS: claims, rq:suspended, requests for a reload, this worker's record, the place of the worker that is recycled, the lock of an
-#: operation, then the queues in the order in which they are served. ARGV: this worker's name, its process, the newest request
-#: that it has followed or refused, whether it should be recycled ("", "idle": if there is no job, "now": before the next job),
-#: seconds until Redis gives its place to another one, the fields of requests that concern it.
+#: operation, the lookout, those that wait, then the queues in the order in which they are served. ARGV: this worker's name, its
+#: process, the newest request that it has followed or refused, whether it should be recycled ("", "idle": if there is no job,
+#: "now": before the next job), seconds until Redis gives its place to another one, "1" if it stays where there is no job, the fields
+#: of requests that concern it.
 #: Returns what is to be done, the claim, how many others have one, and with a job its record, so that nobody has to ask for it.
 #: What is to be done: unregistered (its record is gone: without one, others do not know that it lives), job (a new one; its
 #: record says busy), again (one that it was given before: the answer was lost on its way, or Redis was away when the job was
 #: to be started), unfinished (the process of the last job ended and nobody recorded it), reload (it has no claim; in place of
-#: one, the number of the request), recycle (it has no claim, and has the place), suspended, none. A job that was popped, not
-#: started, goes back to its queue while that is suspended.
+#: one, the number of the request), recycle (it has no claim, and has the place), suspended, none (in place of a claim, "1" if it is
+#: the lookout). A job that was popped, not started, goes back to its queue while that is suspended.
 POP = (
 	_SHARED
+	+ _LOOKOUT
 	+ """
+local function go(...)
+	pass_on(KEYS[7], KEYS[8])
+	return {...}
+end
 if redis.call('HEXISTS', KEYS[4], 'birth') == 0 then return {'unregistered', '', redis.call('HLEN', claims)} end
 local held = redis.call('HGET', claims, me)
 if held then
 	local claim = cjson.decode(held)
 	local is_ours, others = is_open(claim, me), redis.call('HLEN', claims) - 1
-	if claim.state == 'popped' and is_ours and not is_suspended then return {'again', held, others, redis.call('HGETALL', key_of(claim))} end
+	if claim.state == 'popped' and is_ours and not is_suspended then return go('again', held, others, redis.call('HGETALL', key_of(claim))) end
 	if claim.state == 'started' and is_ours then return {'unfinished', held, others} end
 	redis.call('HDEL', claims, me)
 	if is_ours then put_back(claim) end
 end
-local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 6)), 0
-for i = 1, #ARGV - 5 do
+local asked, newest = redis.call('HMGET', KEYS[3], unpack(ARGV, 7)), 0
+for i = 1, #ARGV - 6 do
 	local number = tonumber(asked[i] or 0) or 0
 	if number < 2 ^ 53 then newest = math.max(newest, number) end
 end
-if newest > tonumber(ARGV[3]) then return {'reload', string.format('%.0f', newest), redis.call('HLEN', claims)} end
-if is_suspended then return {'suspended', '', redis.call('HLEN', claims)} end
+if newest > tonumber(ARGV[3]) then return go('reload', string.format('%.0f', newest), redis.call('HLEN', claims)) end
+if is_suspended then return go('suspended', '', redis.call('HLEN', claims)) end
 local function has_place()
 	if redis.call('EXISTS', KEYS[6]) == 1 then return false end
 	local answer = redis.pcall('SET', KEYS[5], me, 'NX', 'EX', ARGV[5])
 	return answer and answer.ok or redis.pcall('GET', KEYS[5]) == me
 end
-if ARGV[4] == 'now' and has_place() then return {'recycle', '', redis.call('HLEN', claims)} end
-for i = 7, #KEYS do
+if ARGV[4] == 'now' and has_place() then return go('recycle', '', redis.call('HLEN', claims)) end
+for i = 9, #KEYS do
 	local id = redis.call('LPOP', KEYS[i])
 	if id then
 		local at = tonumber(redis.call('TIME')[1])
@@ -83,13 +129,16 @@ for i = 7, #KEYS do
 		local text = cjson.encode(claim)
 		redis.call('HSET', claims, me, text)
 		redis.call('HSET', KEYS[4], 'state', 'busy')
-		return {'job', text, redis.call('HLEN', claims) - 1, redis.call('HGETALL', key_of(claim))}
+		return go('job', text, redis.call('HLEN', claims) - 1, redis.call('HGETALL', key_of(claim)))
 	end
 end
-if ARGV[4] == 'idle' and has_place() then return {'recycle', '', redis.call('HLEN', claims)} end
-return {'none', '', redis.call('HLEN', claims)}
+if ARGV[4] == 'idle' and has_place() then return go('recycle', '', redis.call('HLEN', claims)) end
+return {'none', ARGV[6] == '1' and stay(KEYS[7], KEYS[8]) or '', redis.call('HLEN', claims)}
 """
 )
+
+#: KEYS: claims, rq:suspended, the lookout, those that wait. ARGV: the name of this worker, which ends.
+LEAVE = _SHARED + _LOOKOUT + "pass_on(KEYS[3], KEYS[4])"
 
 #: KEYS: claims, rq:suspended, the started registry of the job's queue. ARGV: this worker's name, the job's id, its policy, its
 #: tries, seconds until RQ gives it up ("" where RQ has listed it as started already). Returns 1 if the job may be run; 0 if the

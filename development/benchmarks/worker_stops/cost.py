@@ -9,17 +9,19 @@ from itertools import count
 from statistics import median
 
 import psutil
+from redis.client import Monitor
 from rq.job import JobStatus
 
 from development.benchmarks.worker_stops.trial import KINDS, fresh_bench
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.worker.worker_bench import DONE, TIMES, WorkerBench, timed
+from fmx_restart.tests.worker.worker_bench import TIMES, WorkerBench, timed
 
 HERDS = (1, 8, 20)
 QUEUES = ("short", "long")
 TURN = 1  # job of one kind of worker, then of the other: other work on the machine meets both
 ARGUMENTS = {"site": "", "method": f"{timed.__module__}.timed", "kwargs": {}}
 PACK = 10  # jobs that are there at once
+OVER = "over"
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Cost:
 class Measured:
 	"""A worker of one kind, on queues of its own. All kinds have one Redis."""
 
-	def __init__(self, bench: WorkerBench, kind: str) -> None:
+	def __init__(self, bench: WorkerBench, kind: str, workers: int = 1) -> None:
 		self.kind, self.bench, self._ids = kind, WorkerBench(bench.server, bench.sites, id=kind), count()
-		self.bench.start(*QUEUES, kind=kind)
+		self.pids = [self.bench.start(*QUEUES, kind=kind) for _ in range(workers)]
 		self.waits: list[float] = []
 		self.rates: list[float] = []
 
@@ -60,10 +62,19 @@ class Measured:
 		self.rates.append(PACK / (max(map(float, connection.lrange(TIMES, 0, -1))) - began))
 		connection.delete(TIMES)
 
+	@property
+	def median(self) -> float:
+		"""Seconds."""
+		return median(self.waits)
+
+	@property
+	def late(self) -> float:
+		"""As many seconds as one in a hundred takes."""
+		return sorted(self.waits)[int(len(self.waits) * 0.99)]
+
 	def cost(self) -> Cost:
-		waits = sorted(self.waits)
-		late = waits[int(len(waits) * 0.99)]
-		return Cost(KINDS[self.kind], 1000 * median(waits), 1000 * late, median(self.rates), idle(self.kind))
+		waits = (1000 * wait for wait in (self.median, self.late))
+		return Cost(KINDS[self.kind], *waits, median(self.rates), idle(self.kind))
 
 
 def costs(kinds: list[str], jobs: int) -> list[Cost]:
@@ -88,31 +99,22 @@ def in_turns(measured: list[Measured], turns: int) -> Iterator[Measured]:
 		yield from measured if number % 2 else measured[::-1]
 
 
-OF_SCRIPTS = (
-	"hget",
-	"exists",
-	"lpop",
-	"hlen",
-	"info",
-	"hexists",
-	"hmget",
-)  # Redis counts what a script does, too
-
-
 def idle(kind: str, seconds: float = 10) -> float:
-	"""Commands a second."""
+	"""Commands a second that it sends. What a script of Redis does is none."""
 	with fresh_bench() as bench:
 		bench.start(*QUEUES, kind=kind)
 		time.sleep(0.5)
-		before, since = commands(bench), time.monotonic()
-		time.sleep(seconds)
-		return (commands(bench) - before) / (time.monotonic() - since)
+		with bench.connection.monitor() as monitor:
+			time.sleep(seconds)
+			bench.connection.echo(OVER)
+			return sum(1 for _ in sent(monitor)) / seconds
 
 
-def commands(bench: WorkerBench) -> int:
-	"""That were sent."""
-	counts = bench.connection.info("commandstats").items()
-	return sum(told["calls"] for name, told in counts if name.removeprefix("cmdstat_") not in OF_SCRIPTS)
+def sent(monitor: Monitor) -> Iterator[str]:
+	"""Commands of clients, until the one that says OVER."""
+	while (told := monitor.next_command())["command"] != f"ECHO {OVER}":
+		if told["client_type"] != "lua":
+			yield told["command"]
 
 
 def fence(workers: int) -> float:
@@ -131,20 +133,30 @@ class Herd:
 	kind: str
 	workers: int  # that are idle, on two queues
 	processor_ms_a_job: float  # of all of them
+	redis_ms_a_job: float  # of the processor, too
+	pick_up: float  # milliseconds, as in Cost
+	pick_up_99: float
 
 
 def herd(kind: str, workers: int, jobs: int) -> Herd:
 	"""What one job costs all workers that wait for it."""
 	with fresh_bench() as bench:
-		pids = [bench.start("short", "long", kind=kind) for _ in range(workers)]
+		measured = Measured(bench, kind, workers)
+		pids = measured.pids
 		time.sleep(2)
-		before = processor_seconds(pids)
-		for number in range(jobs):
-			bench.enqueue_counted(f"job-{number}")
-			time.sleep(0.03)
-		eventually(lambda: bench.count(DONE, f"job-{jobs - 1}"), "all are done", deadline=600)
+		before, redis_before = processor_seconds(pids), redis_seconds(bench)
+		for _ in range(jobs):
+			measured.pick_up()
 		time.sleep(0.5)
-		return Herd(KINDS[kind], workers, 1000 * (processor_seconds(pids) - before) / jobs)
+		spent, redis_spent = processor_seconds(pids) - before, redis_seconds(bench) - redis_before
+		measured.bench.stop()
+	waits = (1000 * wait for wait in (measured.median, measured.late))
+	return Herd(KINDS[kind], workers, 1000 * spent / jobs, 1000 * redis_spent / jobs, *waits)
+
+
+def redis_seconds(bench: WorkerBench) -> float:
+	told = bench.connection.info("cpu")
+	return told["used_cpu_sys"] + told["used_cpu_user"]
 
 
 def processor_seconds(pids: list[int]) -> float:

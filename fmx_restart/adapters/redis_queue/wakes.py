@@ -4,7 +4,7 @@ calls dict() and leaves nothing behind, so any environment can run it, whatever 
 kwargs that Frappe's readers expect (bench doctor, show-pending-jobs, RQ Job); its site is none of theirs.
 
 A worker of this app (worker/bells.py) waits for its queues without taking anything, so it needs no job: an id that stands in its
-queue for an instant is enough.
+queue for an instant is enough. It wakes one that calls the next at the fence, and so on.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Wakes:
 	def _ring(self, queues: Collection[str]) -> None:
 		"""
 		Redis serves all who wait for a list before it reads the next command of this round trip, so the id is gone before any
-		worker has its answer. It is no job: whoever popped it would pass it over.
+		lookout has its answer. It is no job: whoever popped it would pass it over.
 		"""
 		pipe = self.connection.pipeline(transaction=False)
 		for queue in queues:

@@ -15,7 +15,7 @@ from fmx_restart.tests.adapters.redis_server import RedisServer
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.scratch import HELPER, ScratchBench
-from fmx_restart.tests.bench.support import BenchTestCase
+from fmx_restart.tests.bench.support import BenchTestCase, is_of_idle_workers
 
 if TYPE_CHECKING:
 	from development.description import Bench
@@ -109,6 +109,7 @@ class ManagedScratch(ScratchBench):
 
 	def keys_of_ours(self) -> list[str]:
 		found = [key.decode() for key in self.redis.keys("rq:fmx:*") + self.redis.keys("*fmx-park-*")]
+		found = [key for key in found if not is_of_idle_workers(key)]
 		return found + ["rq:suspended"] * self.redis.exists("rq:suspended")
 
 

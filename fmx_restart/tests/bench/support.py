@@ -154,7 +154,13 @@ def suspension(bench: Bench) -> str | None:
 		return connection.get("rq:suspended")
 
 
+def is_of_idle_workers(key: str) -> bool:
+	"""Which of them wakes for the next job: it stands there as long as they wait."""
+	return any(f":{what}:" in key for what in ("lookout", "waiting", "call"))
+
+
 def keys_of_ours(connection: redis.Redis) -> list[str]:
 	found = [key for pattern in ("rq:fmx:*", "*fmx-park-*") for key in connection.scan_iter(pattern, 1000)]
 	found = [key for key in found if not key.endswith((":samples", ":throughput")) and ":hold:" not in key]
+	found = [key for key in found if not is_of_idle_workers(key)]
 	return found + ["rq:suspended"] * connection.exists("rq:suspended")
