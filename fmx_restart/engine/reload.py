@@ -13,6 +13,7 @@ from fmx_restart.engine.errors import ProcessFault, QueueUnreachable
 from fmx_restart.engine.ports import (
 	Bench,
 	Host,
+	HostProcess,
 	Look,
 	Pool,
 	Process,
@@ -196,10 +197,20 @@ class Reload(Replacement):
 
 	def _note_silence(self, *, is_waiting: bool) -> None:
 		now = self.bench.clock.now()
+		if self._has_ended():
+			self._forget_request(self.worker)
+			self.fail("its process has ended, and with it all that its manager ran")
+			self.remedy = f"Start them again: {self.bench.processes.start_command([self.old.name])}."
+			return
 		if self.is_at_work or is_waiting:
 			self._free_since = now
 		elif now - self._free_since > ANSWERS_WITHIN:
 			self._give_up()
+
+	def _has_ended(self) -> bool:
+		"""For good: nobody starts the next one. A reload keeps the process."""
+		process = self.old.local_pid and HostProcess(self.old.local_pid, self.old.incarnation)
+		return self.old.ends_all and bool(process) and not self.bench.host.alive([process])
 
 	def _note_reloaded(self, former: Reloadable) -> None:
 		"""`former`: its record before."""

@@ -182,3 +182,18 @@ class TestRefusals(BoundCase):
 		plan = plan_of(self.bench.port(), Options(Strategy.WAIT_WORKERS))
 		self.assertTrue(plan.web_ways["web"].is_reloading)
 		self.assertEqual({it.name for it in plan.reloads}, {"schedule", *WORKERS})
+
+
+class TestTheEndOfAll(BoundCase):
+	def test_one_whose_process_has_ended_is_not_waited_for(self):
+		# Given a worker that was asked, and whose manager ends all of its programs
+		run = self.run_with(Strategy.WAIT_WORKERS, web=False)
+		run.when(events.ReloadAsked, self.end_all)
+		error = self.fails(run)
+		self.assertIn("its process has ended, and with it all that its manager ran", str(error))
+		self.assertIn("Start them again: in-memory start", error.hint)
+		self.assertLess(run.operation.report.seconds, 10)
+
+	def end_all(self) -> None:
+		for name in self.names():
+			self.bench.processes.end(name)
