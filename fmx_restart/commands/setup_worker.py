@@ -30,9 +30,10 @@ TIME = (
 	" ends such a job before."
 )
 DONE = {
-	False: "Done. Active from the next start of the workers on: bench safe-restart --wait-workers",
-	True: "Removed. Frappe's own workers run from their next start on: bench safe-restart --wait-workers",
+	False: "Done. Active from the next start of the workers on{}",
+	True: "Removed. Frappe's own workers run from their next start on{}",
 }
+RESTART = "bench safe-restart --wait-workers"
 ALREADY = {False: f'{FILE} has "{SETTING}": 1 already.', True: f"{FILE} has no {SETTING}."}
 
 
@@ -69,7 +70,18 @@ def change(
 	for old, new in wanted:
 		if not files.replace(old, Setting("", new.key, None, False) if removes else new):
 			raise WrongEnvironment(f"{FILE} was changed meanwhile. {new.key} was not set.", hint=AGAIN)
-	click.echo(DONE[removes])
+	click.echo(DONE[removes].format(how_to_restart()))
+
+
+def how_to_restart() -> str:
+	"""The end of a sentence. A worker that its manager cannot start anew has to be started with all the others."""
+	from fmx_restart.wiring import process_manager
+
+	with suppress(OperationError):
+		workers = [process for process in process_manager().survey().processes if process.runs_jobs]
+		if workers and all(process.stays for process in workers):
+			return f". {workers[0].stays.remedies[0]}"
+	return f": {RESTART}"
 
 
 def time_setting(files: SiteConfigFiles) -> tuple[Setting, Setting] | None:

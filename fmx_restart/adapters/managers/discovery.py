@@ -11,6 +11,7 @@ from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search,
 from fmx_restart.adapters.managers.kinds import all_kinds
 from fmx_restart.adapters.managers.setting import named_managers
 from fmx_restart.adapters.managers.systemd import is_main_process
+from fmx_restart.adapters.managers.unsupported import unsupported
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
@@ -44,7 +45,7 @@ def search_all(bench_path: str, config: Mapping) -> Search:
 	found = tuple(one for search in searches for one in search.found)
 	refusals = [refusal for search in searches for refusal in search.refusals]
 	if not found:
-		raise wrong_environment(refusals)
+		raise wrong_environment([*refusals, *unsupported(bench_path, ProcessTable.take())])
 	return Search(found, tuple(worth_telling(searches)))
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from fmx_restart.adapters.managers.kind import Kind
 
 #: In the order in which they are looked for
-KINDS = ("supervisor",)
+KINDS = ("supervisor", "honcho")
 #: Not supported yet, and named so
 LATER = ("systemd", "docker", "kubernetes")
 

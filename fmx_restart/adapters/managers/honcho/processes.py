@@ -1,0 +1,170 @@
+"""
+A bench that honcho runs, as `bench start` does. Nobody can give it an order, and when one of its programs ends it ends all. So
+nothing is stopped here: web is replaced by its own reloader, workers of this app and the scheduler reload in place, and the
+rest stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.log_end import MOST, last_lines
+from fmx_restart.adapters.log_text import plain
+from fmx_restart.adapters.managers.honcho.tree import Honcho, Program, find_honchos
+from fmx_restart.adapters.managers.kind import Where
+from fmx_restart.adapters.process_table import ProcessTable, clock, identity_of
+from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports import LogTail, ManagerSettings, Process, ProcessKind, ProcessState, Stays
+
+START = "bench start"
+TERMINAL = "the terminal of bench start"
+AGAIN = (
+	f"To restart all, press Ctrl-C in {TERMINAL}, then type {START} there. A job that still runs 5 s after Ctrl-C is killed: if that"
+	" matters, type bench safe-restart hold --drain before, and bench safe-restart release afterwards."
+)
+SETUP = f"To have them reload in place from then on, type bench safe-restart setup worker before you type {START}."
+ALONE = "honcho cannot restart one program alone"
+FRAPPES = Stays("of Frappe's own, which cannot reload in place", (AGAIN, SETUP))
+STAYS = {
+	ProcessKind.WORKER: FRAPPES,
+	ProcessKind.SCHEDULER: FRAPPES,
+	ProcessKind.WEB: Stays("without a reloader", (AGAIN,)),
+}
+OTHER = Stays(ALONE, (f"To restart all, press Ctrl-C in {TERMINAL}, then type {START} there.",))
+#: Web imports it, so its reloader looks at it once a second
+WATCHED = Path("apps", "frappe", "frappe", "app.py")
+STEP = 1_000_000  # nanoseconds
+STREAMS = (2, 1)  # stderr is the more telling one
+
+
+class HonchoProcesses:
+	"""Looks at the process table. Every refusal is a ProcessFault."""
+
+	def __init__(self, bench_path: str, honchos: Iterable[Honcho]) -> None:
+		self._bench = BenchFolder(bench_path)
+		self._honchos = list(honchos)
+
+	@property
+	def where(self) -> Where:
+		"""Its Procfile, and its process: nobody can connect to it."""
+		files = ", ".join(dict.fromkeys(honcho.procfile for honcho in self._honchos))
+		pids = ", ".join(str(honcho.pid) for honcho in self._honchos)
+		return Where(files, f"its process, pid {pids}")
+
+	def list(self) -> list[Process]:
+		"""The whole process table is read only when one of its processes has gone, or is about to come."""
+		if not self._is_as_it_was():
+			self._honchos = find_honchos(self._bench, ProcessTable.take()) or self._refuse()
+		return [process_of(program) for program in self._programs()]
+
+	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+		"""Web's reloader ends the serving process and starts the next one, so that a start is nothing to do."""
+		reloads = {program.name for program in self._programs() if program.reloads}
+		faults = {
+			name: ProcessFault(f"{name} cannot be stopped or started: {ALONE}")
+			for name in (*stop, *start)
+			if name not in reloads
+		}
+		for name in reloads.intersection(stop):
+			try:
+				self._wake_reloader()
+			except OSError as error:
+				faults[name] = ProcessFault(f"the reloader of {name} cannot be told: {error}")
+		return faults
+
+	def _wake_reloader(self) -> None:
+		"""A later date of a file that it watches, by a millisecond. Its content stays, and code does not look newer than it is."""
+		file = Path(self._bench.path) / WATCHED
+		seen = file.stat()
+		os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns + STEP))
+
+	def settings(self) -> ManagerSettings | None:
+		return None
+
+	def mark_log(self, name: str) -> None:
+		"""The terminal keeps nothing, and no file is read for a reload that failed: the worker's record says why."""
+
+	def log_tail(self, name: str) -> str:
+		return ""
+
+	def log_tails(self, name: str, count: int) -> list[LogTail]:
+		"""Of the files that its line of the Procfile writes to; what goes to the terminal is kept by nobody."""
+		if name not in {process.name for process in self.list()}:
+			raise ProcessFault(f"honcho runs no program {name}")
+		files = dict.fromkeys(filter(None, self.log_files(name)))
+		return [end_of(file, count) for file in files] or [
+			LogTail(TERMINAL, (), "honcho shows there what it prints, and keeps nothing")
+		]
+
+	def log_files(self, name: str) -> tuple[str, str]:
+		pid = next((it.row.pid for it in self._programs() if it.name == name and it.row), None)
+		errors, out = (file_behind(pid, stream) if pid else "" for stream in STREAMS)
+		return out, errors
+
+	def start_command(self, names: Collection[str]) -> str:
+		return START
+
+	def status_command(self) -> str:
+		return "bench safe-restart status"
+
+	def setup_command(self) -> str:
+		return "bench setup procfile"
+
+	def _programs(self) -> list[Program]:
+		"""A name that several honchos have is followed by the pid of its honcho."""
+		programs = [(honcho, program) for honcho in self._honchos for program in honcho.programs]
+		names = [program.name for _, program in programs]
+		return [
+			program
+			if names.count(program.name) == 1
+			else Program(f"{program.name}@{honcho.pid}", program.kind, program.row, program.reloads)
+			for honcho, program in programs
+		]
+
+	def _is_as_it_was(self) -> bool:
+		rows = [program.row for program in self._programs()]
+		known = [*self._honchos, *filter(None, rows)]
+		return bool(known) and None not in rows and all(identity_of(it.pid) == it.identity for it in known)
+
+	def _refuse(self) -> list[Honcho]:
+		raise ProcessFault(
+			f"{START} (honcho) has ended, and all that it ran", hint=f"Type {START} in its terminal again."
+		)
+
+
+def process_of(program: Program) -> Process:
+	"""A program as the engine knows it."""
+	row = program.row
+	return Process(
+		program.name,
+		program.kind,
+		ProcessState.RUNNING if row else ProcessState.STARTING,
+		row.pid if row else None,
+		started=round(time.time() - clock() + row.began) if row else None,
+		incarnation=row.identity if row else "",
+		stays=None if program.reloads else STAYS.get(program.kind, OTHER),
+		ends_all=True,
+	)
+
+
+def file_behind(pid: int, stream: int) -> str:
+	"""The file that a process' stream goes to; empty for a pipe or a terminal, and where it cannot be seen."""
+	with suppress(OSError):
+		target = Path(f"/proc/{pid}/fd/{stream}").resolve()
+		return str(target) if target.is_file() else ""
+	return ""
+
+
+def end_of(file: str, count: int) -> LogTail:
+	"""Its last lines."""
+	try:
+		lines = last_lines(file, count + 1)
+		is_cut = len(lines) > count or Path(file).stat().st_size > MOST
+		return LogTail(file, tuple(map(plain, lines[-count:])), is_cut=is_cut)
+	except OSError as error:
+		return LogTail(file, (), error.strerror)
