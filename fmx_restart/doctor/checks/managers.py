@@ -10,6 +10,7 @@ from fmx_restart.doctor.registry import Finding, Severity, check
 from fmx_restart.engine.errors import WrongEnvironment
 
 CHECK = "managers-setting"
+BENCH_START = "bench-start"
 
 
 @check(CHECK)
@@ -24,3 +25,15 @@ def managers_setting(view: BenchView) -> Iterator[Finding]:
 	for name, file in readable_passwords(view.path / "sites", managers):
 		text = f"Its password stands in {file}, which every user of this machine can read."
 		yield Finding(CHECK, Severity.WARNING, name, text, f"chmod o-r {file}")
+
+
+@check(BENCH_START)
+def bench_start(view: BenchView) -> Iterator[Finding]:
+	"""What has no configuration for stops and restarts has none that could be wrong."""
+	manager = view.manager
+	if any(process.ends_all for process in view.processes):
+		text = (
+			f"{manager.start_command(())} runs this bench. It has no settings of how programs are stopped and restarted, so those"
+			" were not checked."
+		)
+		yield Finding(BENCH_START, Severity.NOTE, "", text, "none")

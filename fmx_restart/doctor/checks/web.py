@@ -12,6 +12,7 @@ from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
+from fmx_restart.engine.steps.linger import BY_ITSELF
 
 NAME = "web-linger"
 LINGERS = "No request fails: old workers serve until new ones answer."
@@ -25,7 +26,7 @@ TRY = "cd sites && ../env/bin/python -c 'import fmx_restart.web.hooks', and logs
 class WebRow:
 	program: str  # as the process manager calls it
 	pid: int
-	way: str  # linger, hold or plain
+	way: str  # linger, hold, reload or plain
 	restart: str  # what users notice of a restart, and why
 	remedy: str  # what to do; empty where nothing is
 	command: str = ""  # the command in it, if there is one
@@ -58,21 +59,24 @@ def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
 	hooks = Hooks(sites_of(view))
 
 	def read() -> list[tuple[Process, WebWay]]:
-		return [(it, hooks.way(view.host.family(it.local_pid))) for it in view.processes if is_web(it)]
+		web = [process for process in view.processes if is_web(process)]
+		return [(it, BY_ITSELF if it.ends_all else hooks.way(view.host.family(it.local_pid))) for it in web]
 
 	return view.parts.get("web ways", read)
 
 
 def is_web(process: Process) -> bool:
-	"""A web program that runs on this machine."""
+	"""A web program that runs on this machine, and that a restart can replace."""
 	runs = process.state is ProcessState.RUNNING and process.local_pid is not None
-	return runs and process.kind is ProcessKind.WEB
+	return runs and process.kind is ProcessKind.WEB and not process.stays
 
 
 def sentence(way: WebWay) -> str:
 	"""What users notice of a restart."""
 	if way.is_lingering:
 		return LINGERS
+	if way.is_reloading:
+		return "It reloads by itself: requests that are under way fail, new ones wait for a moment."
 	if way.is_holding:
 		return f"Each restart lets requests wait for some seconds, as {way.reason}."
 	return f"Each restart fails requests for a moment, as {way.reason}." if way.reason else "It is starting."
