@@ -123,8 +123,10 @@ class Recovery(Operation):
 
 	def _replace_all_old(self) -> list[Replacement]:
 		see_migration_end(self)
-		draining = Draining(self)
-		self.wait(draining.is_done, Patience(self.options.drain_timeout, LOOK_EVERY))
+		if (
+			self.crashed.may_be_fenced
+		):  # the fence is lifted when the last old worker is gone: no job need be waited for then
+			self.wait(Draining(self).is_done, Patience(self.options.drain_timeout, LOOK_EVERY))
 		stopped = self._replace_stopped()
 		names = {replacement.old.name for replacement in stopped}
 		rest = [process for process in self._current(self.crashed.unfinished()) if process.name not in names]
