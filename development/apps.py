@@ -41,7 +41,8 @@ def ensure_frappe(bench: Bench, progress: Progress, log: Path) -> None:
 	make_environment(bench, log)
 	options = frappe_checkout.stand_ins(app, bench.private_path, progress) if bench.frappe else []
 	# setuptools 80 and later come without pkg_resources, which Frappe's older dependencies import
-	install(bench, ["--editable", app, "setuptools<80", *options], log)
+	# Frappe 16 imports packaging, and has it from the gunicorn of its git host alone, in whose place another may be taken
+	install(bench, ["--editable", app, "setuptools<80", "packaging", *options], log)
 	installed.touch()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections import Counter
@@ -223,7 +224,7 @@ def run(bench: Bench, options: argparse.Namespace, progress: Progress, results: 
 			if methods:
 				results.timed += measure(bench, name, methods, is_slow=False, progress=progress)
 				results.write(options.json)
-			todo = STRATEGIES if is_lingering else (SUPERVISORCTL, WAIT_WORKERS)
+			todo = options.only if is_lingering else (SUPERVISORCTL, WAIT_WORKERS)
 			restarts = options.restarts if is_lingering else min(options.restarts, options.plain)
 			for method in todo if restarts else ():
 				results.counted += measure(bench, name, [method] * restarts, is_slow=True, progress=progress)
@@ -253,8 +254,12 @@ def parser() -> argparse.ArgumentParser:
 	top.add_argument("--plain", type=int, default=3, help="of each command without that (default 3)")
 	top.add_argument("--rounds", type=int, default=5, help="how often times are measured (default 5)")
 	top.add_argument(
-		"--web", nargs="+", default=["-w", str(WEB_WORKERS)], help="gunicorn's options (default -w 5)"
+		"--web",
+		type=shlex.split,
+		default=["-w", str(WEB_WORKERS)],
+		help='gunicorn\'s options: --web="-w 2 --threads 4" (default -w 5)',
 	)
+	top.add_argument("--only", nargs="+", choices=STRATEGIES, default=STRATEGIES, help="count these alone")
 	top.add_argument("--name", help="which development bench")
 	top.add_argument("--json", type=Path, help="write everything that was measured into this file")
 	top.add_argument("--picture", action="store_true", help="draw docs/pictures/requests.svg")
