@@ -42,6 +42,7 @@ SLOW = (
 	"adapters/test_realtime.py",
 	"adapters/test_rolling_workers.py",
 	"adapters/test_several_managers.py",
+	"adapters/test_systemd.py",
 	"adapters/test_users.py",
 	"adapters/test_web.py",
 	"adapters/test_web_programs.py",

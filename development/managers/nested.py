@@ -99,7 +99,7 @@ class NestedMachine:
 		)
 		output = done.stdout.decode(errors="replace")
 		if check and done.returncode:
-			raise CommandFailed(f"{words[0]} ended with exit code {done.returncode}: {output[-2000:]}")
+			raise CommandFailed(f"{words[0]} ended with exit code {done.returncode}: {output[-6000:]}")
 		return output
 
 	def down(self) -> None:

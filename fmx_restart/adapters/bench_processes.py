@@ -12,7 +12,7 @@ import psutil
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import is_worker_command, split_words
 from fmx_restart.adapters.managers.names import SERVERS
-from fmx_restart.adapters.managers.systemd import is_main_process
+from fmx_restart.adapters.managers.systemd.units import is_main_process
 from fmx_restart.adapters.process_kinds import Trace, kind_of, working_directory
 from fmx_restart.adapters.process_table import ProcessTable, Row, is_numbered_here
 from fmx_restart.engine.frozen import frozen

@@ -20,3 +20,26 @@ def last_lines(path: str, count: int) -> list[str]:
 			file.seek(begin)
 			data = file.read(size) + data
 	return data.decode(errors="replace").splitlines()[-count:]
+
+
+def size_of(path: str) -> int | None:
+	"""Bytes, or None for a log that cannot be looked at."""
+	try:
+		return Path(path).stat().st_size
+	except OSError:
+		return None
+
+
+def new_in(path: str, mark: int, most: int = BLOCK) -> str | None:
+	"""
+	What stands behind the first `mark` bytes, at most the last `most`; all of it where the file is shorter, as it was rotated
+	meanwhile. None where it is not ours to read.
+	"""
+	size = size_of(path) or 0
+	begin = mark if size >= mark else 0
+	try:
+		with Path(path).open("rb") as log:
+			log.seek(max(begin, size - most))
+			return log.read(most).decode(errors="replace")
+	except OSError:
+		return None

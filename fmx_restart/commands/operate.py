@@ -85,7 +85,7 @@ def operate_apart(
 	"""
 
 	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
-		from fmx_restart.adapters.managers.systemd import move_out
+		from fmx_restart.adapters.managers.systemd.scope import move_out
 
 		if warning := move_out(id):
 			reporter.warning(warning)

@@ -11,7 +11,7 @@ import time
 
 import frappe
 
-from fmx_restart.adapters.managers.systemd import way_out
+from fmx_restart.adapters.managers.systemd.scope import way_out
 from fmx_restart.adapters.redis_queue.connection import redis_border
 from fmx_restart.adapters.redis_queue.look import Looker
 from fmx_restart.adapters.redis_queue.requests import Waiting

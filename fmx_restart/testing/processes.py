@@ -195,6 +195,7 @@ class InMemoryProcesses:
 		self._host = host or InMemoryHost()
 		self._is_elsewhere = is_elsewhere
 		self.is_away = False
+		self.forbids: ProcessFault | None = None  # why nobody may order it anything
 		self._pids = count(1001)
 		self._programs = {program.name: program for program in programs}
 		self.when_changed: Callable[[], object] = nothing  # a program came up or went down
@@ -269,6 +270,10 @@ class InMemoryProcesses:
 				except ProcessFault as fault:
 					faults[name] = fault
 		return faults
+
+	def check_orders(self, names: Collection[str]) -> None:
+		if self.forbids:
+			raise self.forbids
 
 	def settings(self) -> ManagerSettings:
 		pids = {program.pid for program in self._programs.values() if program.pid}

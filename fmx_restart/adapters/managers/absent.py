@@ -19,6 +19,9 @@ class AbsentManager:
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
 		self._refuse()
 
+	def check_orders(self, names: Collection[str]) -> None:
+		self._refuse()
+
 	def mark_log(self, name: str) -> None:
 		"""There is nobody to ask where the log is."""
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search, wrong_environment
 from fmx_restart.adapters.managers.kinds import all_kinds
 from fmx_restart.adapters.managers.setting import named_managers
-from fmx_restart.adapters.managers.systemd import is_main_process
 from fmx_restart.adapters.managers.unsupported import unsupported
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.errors import ProcessFault
@@ -139,4 +138,4 @@ def sign_of_manager(bench_path: str, config: Mapping, table: ProcessTable) -> st
 
 def is_managed(table: ProcessTable, row: Row) -> bool:
 	"""Whether a manager has started this process."""
-	return any(kind.runs(table, row) for kind in all_kinds()) or is_main_process(row.pid)
+	return any(kind.runs(table, row) for kind in all_kinds())

@@ -8,9 +8,9 @@ from importlib import import_module
 from fmx_restart.adapters.managers.kind import Kind
 
 #: In the order in which they are looked for
-KINDS = ("supervisor", "honcho")
+KINDS = ("supervisor", "systemd", "honcho")
 #: Not supported yet, and named so
-LATER = ("systemd", "docker", "kubernetes")
+LATER = ("docker", "kubernetes")
 
 
 def kind_named(name: str) -> Kind:

@@ -6,5 +6,6 @@ ADDRESS = "fmx_restart_supervisor_url"
 MANAGERS = "fmx_restart_managers"
 #: The kinds, as the setting writes them
 SUPERVISOR = "supervisor"
+SYSTEMD = "systemd"
 #: What a manager's own process is called
 SERVERS = frozenset({"supervisord"})

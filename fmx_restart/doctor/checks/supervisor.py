@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 
 from fmx_restart.adapters.bench import queue_limits, served_queues
+from fmx_restart.adapters.managers.names import SUPERVISOR
 from fmx_restart.adapters.process_table import catches
 from fmx_restart.adapters.setting_rules import number
 from fmx_restart.doctor.bench_view import BenchView
@@ -143,10 +144,15 @@ FIX = "supervisor-lines"
 APPLY = "then, when no job runs: sudo supervisorctl reread && sudo supervisorctl update"
 
 
+def supervised(view: BenchView, *kinds: ProcessKind) -> list[ProgramSettings]:
+	"""Programs that supervisor runs; what others run has checks of its own."""
+	return [program for program in programs(view, *kinds) if program.manager_kind in ("", SUPERVISOR)]
+
+
 def advice(view: BenchView, rule: str) -> Iterator[tuple[ProgramSettings, Advice]]:
 	"""The programs for which a rule has something to say."""
 	limits = queue_limits(view.config)
-	for program in (with_queues(view, program) for program in programs(view, *ProcessKind)):
+	for program in (with_queues(view, program) for program in supervised(view, *ProcessKind)):
 		if advised := RULES[rule](program, limits):
 			yield program, advised
 
@@ -208,7 +214,7 @@ def graceful_timeout(view: BenchView) -> Iterator[Finding]:
 @check("shell-wrapper")
 def shell_wrapper(view: BenchView) -> Iterator[Finding]:
 	"""Told by the running process: many a shell makes way for its last command, and then all is well."""
-	for program in programs(view, *PARENTS, ProcessKind.OTHER):
+	for program in supervised(view, *PARENTS, ProcessKind.OTHER):
 		if program.stops_group is not True and is_inside_shell(view, program):
 			severity = Severity.WARNING if program.stops_group is None else Severity.ERROR
 			text = "It runs inside a shell that does not pass on supervisor's TERM: the shell ends, what it started does not."
@@ -232,7 +238,7 @@ def is_inside_shell(view: BenchView, program: ProgramSettings) -> bool:
 def program_group(view: BenchView) -> Iterator[Finding]:
 	"""bench restart is about the groups <bench>-web and <bench>-workers, and no others where these exist."""
 	usual = {f"{view.path.name}-web", f"{view.path.name}-workers"}
-	managed_programs = programs(view, ProcessKind.WORKER, ProcessKind.WEB, ProcessKind.SCHEDULER)
+	managed_programs = supervised(view, ProcessKind.WORKER, ProcessKind.WEB, ProcessKind.SCHEDULER)
 	if not usual <= {program.group for program in managed_programs}:
 		return
 	for program in managed_programs:
@@ -247,7 +253,7 @@ def program_group(view: BenchView) -> Iterator[Finding]:
 def missing_workers(view: BenchView) -> Iterator[Finding]:
 	"""Queues with a worker that someone has started by hand. Those without any are told as unserved-queues."""
 	managed_programs = programs(view, ProcessKind.WORKER)
-	if not managed_programs:
+	if not supervised(view, ProcessKind.WORKER):
 		return
 	limits = queue_limits(view.config)
 	managed = {queue for program in managed_programs for queue in served_queues(program.words, limits)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder, queue_limits, served_queues
 from fmx_restart.adapters.bench_processes import Role
-from fmx_restart.adapters.managers.systemd import Unit, unit_of, units_of
+from fmx_restart.adapters.managers.systemd.units import Unit, unit_of, units_of
 from fmx_restart.adapters.process_table import Row, catches
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table, settings

@@ -58,6 +58,14 @@ class ProcessManagers:
 			}
 		return faults
 
+	def check_orders(self, names: Collection[str]) -> None:
+		"""As Processes.check_orders. Raises ProcessFault."""
+		for name, programs in self._by_manager(names).items():
+			try:
+				self._managers[name].check_orders(programs)
+			except ProcessFault as fault:
+				raise self._with_name(name, fault) from fault
+
 	def settings(self) -> ManagerSettings | None:
 		"""Of all managers together; None where none has such settings. Raises ProcessFault."""
 		answers = {name: it for name, manager in self._managers.items() if (it := manager.settings())}

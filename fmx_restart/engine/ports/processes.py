@@ -71,6 +71,9 @@ class Process:
 	is_managed: bool = True  # False: no manager that we know runs it; its name says which process it is
 	stays: Stays | None = None  # its manager cannot replace it: it reloads in place, or goes on as it is
 	ends_all: bool = False  # its end would be that of all that its manager runs, so it is never signalled
+	#: its manager's order to stop reaches all its processes at once, that of a running job among them
+	stop_reaches_jobs: bool = False
+	ends_leftovers: bool = False  # when its main process has ended, its manager ends what is left of it
 
 	@property
 	def local_pid(self) -> int | None:
@@ -114,6 +117,7 @@ class ProgramSettings:
 	section: str = ""  # of the file: "program:x"
 	file: str = ""
 	queues: tuple[str, ...] = ()  # of registered workers below a program whose command is no worker's
+	manager_kind: str = ""  # whose words section and file are
 
 	@property
 	def runs_jobs(self) -> bool:
@@ -149,6 +153,12 @@ class Processes(Protocol):
 		"""
 		Orders these to stop and those to start, and returns at once: all of it in one conversation, however slow the
 		manager is. What is down or up already is fine. Returns what it would not do, by name.
+		"""
+
+	def check_orders(self, names: Collection[str]) -> None:
+		"""
+		Raises ProcessFault where it would refuse us to stop and start these, with what to type; nothing where nobody can tell.
+		Changes nothing.
 		"""
 
 	def settings(self) -> ManagerSettings | None:

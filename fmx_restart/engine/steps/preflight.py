@@ -63,6 +63,7 @@ def preflight(operation: Operation) -> None:
 	operation.managed = with_workers(operation.managed, look, operation.bench.host)
 	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options, operation.each)
 	refuse_stopped(operation.bench, operation.plan)
+	refuse_orders(operation.bench, operation.plan)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
 	judge_code(operation, operation.plan.code_faults)
@@ -91,6 +92,7 @@ def plan_of(bench: Bench, options: Options) -> Plan:
 	listed = everything_managed(bench, options)
 	look = look_at(bench, lambda: listed)
 	plan = make_plan(bench, look, with_workers(listed, look, bench.host), options)
+	refuse_orders(bench, plan)
 	unreadable = bench.queue.unreadable()
 	return replace(plan, unreadable=unreadable if unreadable.count else None)
 
@@ -217,6 +219,16 @@ def reloads_of(
 		return []
 	pairs = reloadable(look, listed, bench.host)
 	return pairs if options.may_reload else [pair for pair in pairs if pair[0].stays]
+
+
+def refuse_orders(bench: Bench, plan: Plan) -> None:
+	"""Raises WrongEnvironment where a process manager would not let us stop and start what is to be restarted."""
+	if not plan.restart:
+		return
+	try:
+		bench.processes.check_orders([process.name for process in plan.restart])
+	except ProcessFault as fault:
+		raise WrongEnvironment(f"{str(fault).rstrip('.')}. Nothing was changed.", hint=fault.hint) from fault
 
 
 def refuse_stopped(bench: Bench, plan: Plan) -> None:

@@ -111,8 +111,23 @@ def make_in_turn(operation: Operation, processes: Iterable[Process], *, has_web:
 		announce_pause(operation)
 	return [
 		*make_replacements(operation, held, keeps_down=True),
-		*make_replacements(operation, now),
+		*make_by_method(operation, now),
 		*make_replacements(operation, later, waits=True),
+	]
+
+
+def make_by_method(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
+	"""
+	A worker at work is told by us where its manager's order would reach the running job, too: it leaves when that has ended,
+	or was killed on purpose and named.
+	"""
+	processes = list(processes)
+	risky = any(process.stop_reaches_jobs and process.runs_jobs for process in processes)
+	busy = busy_pids(operation) if risky else set()
+	by_us = [it for it in processes if it.stop_reaches_jobs and is_busy(operation, it, busy)]
+	return [
+		*make_replacements(operation, by_us, method=StopMethod.TERM),
+		*make_replacements(operation, [process for process in processes if process not in by_us]),
 	]
 
 

@@ -30,6 +30,13 @@ class ProcessesContract:
 		CRASHING: ProcessKind.SCHEDULER,
 	}
 
+	NOBODY = "workers:nobody"
+	#: What its manager says of one that ends as soon as it is started
+	CRASHED = "Exited too quickly"
+
+	def group_of(self, name: str) -> str:
+		return name.partition(":")[0]
+
 	def look(self, name: str) -> Process:
 		return {process.name: process for process in self.processes.list()}[name]
 
@@ -72,7 +79,7 @@ class ProcessesContract:
 		self.assertEqual([tail.fault for tail in tails if tail.fault], [])
 		self.assertFalse(any(tail.is_cut for tail in tails))
 		with self.assertRaises(ProcessFault):
-			self.processes.log_tails("workers:nobody", 3)
+			self.processes.log_tails(self.NOBODY, 3)
 
 	def test_an_order_to_stop_returns_before_the_program_has_stopped(self):
 		# When a worker that takes its time is told to stop
@@ -125,7 +132,7 @@ class ProcessesContract:
 	def test_a_program_that_crashes_at_start_has_failed_and_says_why(self):
 		self.start(self.CRASHING)
 		crashed = self.reach(self.CRASHING, ProcessState.FAILED)
-		self.assertIn("Exited too quickly", crashed.detail)
+		self.assertIn(self.CRASHED, crashed.detail)
 		self.assertIsNone(crashed.pid)
 
 	def test_a_failed_program_can_be_told_to_stop(self):
@@ -136,7 +143,7 @@ class ProcessesContract:
 
 	def test_a_program_belongs_to_a_group(self):
 		groups = {process.name: process.group for process in self.processes.list()}
-		self.assertEqual(groups, {name: name.partition(":")[0] for name in self.KINDS})
+		self.assertEqual(groups, {name: self.group_of(name) for name in self.KINDS})
 
 	def test_a_person_is_told_what_to_type(self):
 		for command in (
@@ -155,12 +162,17 @@ class ProcessesContract:
 		# Given two running programs, one of which was told to stop and refuses
 		self.stop_when_ready(self.STUBBORN)
 		# When all are told something
-		faults = self.processes.order(stop=[self.WEB], start=[self.STUBBORN, self.SLOW, "workers:nobody"])
+		faults = self.processes.order(stop=[self.WEB], start=[self.STUBBORN, self.SLOW, self.NOBODY])
 		# Then each order that could be followed is
-		self.assertEqual(set(faults), {self.STUBBORN, "workers:nobody"})
+		self.assertEqual(set(faults), {self.STUBBORN, self.NOBODY})
 		self.assertIn("still stopping", str(faults[self.STUBBORN]))
 		self.reach(self.WEB, ProcessState.STOPPED)
 		self.assertIs(self.look(self.SLOW).state, ProcessState.RUNNING)
+
+	def test_whoever_may_order_it_is_told_so_and_nothing_is_changed(self):
+		before = self.processes.list()
+		self.processes.check_orders([self.WEB, self.SLOW])
+		self.assertEqual(self.processes.list(), before)
 
 	def test_no_order_at_all_is_fine(self):
 		self.assertEqual(self.processes.order(), {})
@@ -173,7 +185,7 @@ class ProcessesContract:
 			self.processes.mark_log,
 		):
 			with self.subTest(order.__name__), self.assertRaises(ProcessFault):
-				order("workers:nobody")
+				order(self.NOBODY)
 
 	def test_the_start_command_names_each_program(self):
 		words = shlex.split(self.processes.start_command([self.WEB, self.SLOW]))

@@ -14,9 +14,11 @@ from fmx_restart.adapters import machine, process_table
 from fmx_restart.adapters.bench import STANDARD, BenchFolder, served_queues
 from fmx_restart.adapters.bench_processes import role_of
 from fmx_restart.adapters.command_line import bench_command, split_words
-from fmx_restart.adapters.managers import systemd
 from fmx_restart.adapters.managers.supervisor import configuration, connection
 from fmx_restart.adapters.managers.supervisor.configuration import ProgramSettings
+from fmx_restart.adapters.managers.systemd import scope
+from fmx_restart.adapters.managers.systemd import units as systemd
+from fmx_restart.adapters.managers.systemd.systemctl import parse
 from fmx_restart.adapters.process_kinds import Trace, kind_of
 from fmx_restart.adapters.web import addresses
 from fmx_restart.adapters.web.addresses import Endpoint, parse_bind, unix_listeners
@@ -114,7 +116,7 @@ class TestAnyText(unittest.TestCase):
 	def test_files_of_the_kernel(self, text):
 		file = self.write(text)
 		systemd.unit_of(file)
-		systemd.login_of(file)
+		scope.login_of(file)
 		machine.folders(Path("/sys/fs/cgroup"), file)
 		machine.cgroup_number(file.parent, ("file",))
 		process_table.bits(text, 15)
@@ -125,7 +127,7 @@ class TestAnyText(unittest.TestCase):
 	@often
 	@given(PIECES)
 	def test_answers_of_systemd(self, text):
-		for answer in systemd.parse(text):
+		for answer in parse(text):
 			systemd.unit_from(answer)
 		systemd.seconds(text)
 

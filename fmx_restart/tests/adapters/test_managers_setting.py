@@ -22,7 +22,9 @@ REFUSED = (
 	# the entry
 	([URL], "entry 1 is not an object"),
 	([{"url": URL}], "entry 1 has no kind"),
-	([{"kind": "systemd", "scope": "user"}], "entry 1 is of the kind systemd, which is not supported yet"),
+	([{"kind": "systemd", "scope": "root"}], "has a scope that is neither system nor user: 'root'"),
+	([{"kind": "systemd", "url": URL}], "has an unknown key: 'url'; known are kind, scope, name"),
+	([{"kind": "systemd"}, {"kind": "systemd", "name": "b"}], "entry 2 has the scope of another entry"),
 	([{"kind": "docker", "project": "erp"}], "of the kind docker, which is not supported yet"),
 	([GOOD, {"kind": "kubernetes"}], "entry 2 is of the kind kubernetes, which is not supported yet"),
 	([{"kind": "upstart", "url": URL}], "is of an unknown kind: 'upstart'"),
@@ -85,6 +87,11 @@ class TestSetting(unittest.TestCase):
 	def test_nothing_is_set(self):
 		for config in ({}, {"fmx_restart_managers": None}, {"fmx_restart_managers": []}):
 			self.assertEqual(named_managers(config, {}), ())
+
+	def test_an_entry_may_name_the_machines_systemd_or_the_users_own(self):
+		system, user = read({"kind": "systemd"}, {"kind": "systemd", "scope": "user"})
+		self.assertEqual((system.name, system.scope), ("systemd", "system"))
+		self.assertEqual((user.name, user.scope), ("systemd-user", "user"))
 
 	def test_the_password_comes_from_the_setting_a_variable_the_url_or_a_file(self):
 		with tempfile.NamedTemporaryFile("w", suffix=".password") as file:

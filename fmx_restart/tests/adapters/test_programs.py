@@ -6,7 +6,8 @@ import sys
 import unittest
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.managers.supervisor.programs import Program, kinds_of
+from fmx_restart.adapters.managers.programs import Program, kinds_of
+from fmx_restart.adapters.managers.supervisor.programs import program_of
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.tests.adapters.benches import make_bench, short_folder, worker_in_terminal
 
@@ -110,13 +111,13 @@ class TestWhosePrograms(ProgramsCase):
 		process = worker_in_terminal(self, self.bench)
 		# Then it is known by its command line and its folder
 		info = {"name": "w", "group": "g", "pid": process.pid, "stdout_logfile": ""}
-		self.assertEqual(self.kinds(Program.from_reports(info, {})), {"g:w": ProcessKind.WORKER})
-		self.assertEqual(self.kinds(Program.from_reports(info, {}), bench=str(self.other)), {})
+		self.assertEqual(self.kinds(program_of(info, {})), {"g:w": ProcessKind.WORKER})
+		self.assertEqual(self.kinds(program_of(info, {}), bench=str(self.other)), {})
 
 	def test_supervisors_words_for_an_absent_setting_are_no_paths(self):
 		info = {"name": "w", "group": "w", "pid": 0}
 		config = {"directory": "none", "command": "bench worker", "stdout_logfile": "auto"}
-		program = Program.from_reports(info, config)
+		program = program_of(info, config)
 		self.assertEqual((program.name, program.directory, program.logfiles), ("w", "", ()))
 
 

@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from unittest.mock import patch
 
-from fmx_restart.adapters.managers.systemd import move_out, way_out
+from fmx_restart.adapters.managers.systemd.scope import move_out, way_out
 
 NAME = "20000101-000000-0000"
 SCOPE = f"fmx-restart-{NAME}.scope"

@@ -7,10 +7,10 @@ import unittest
 from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.managers.systemd import (
+from fmx_restart.adapters.managers.systemd.systemctl import parse
+from fmx_restart.adapters.managers.systemd.units import (
 	Unit,
 	is_main_process,
-	parse,
 	seconds,
 	unit_of,
 	units_in,

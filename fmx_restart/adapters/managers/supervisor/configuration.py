@@ -14,7 +14,8 @@ import psutil
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import adopted, processes_of
 from fmx_restart.adapters.command_line import split_words
-from fmx_restart.adapters.managers.names import ADDRESS, MANAGERS, SERVERS
+from fmx_restart.adapters.managers.names import ADDRESS, MANAGERS, SERVERS, SUPERVISOR
+from fmx_restart.adapters.managers.programs import Program, kinds_of
 from fmx_restart.adapters.managers.supervisor.connection import (
 	SYSTEM_WIDE,
 	Address,
@@ -24,7 +25,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 	expand,
 )
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen
-from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
+from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
 from fmx_restart.adapters.process_kinds import Trace, kind_of, running_trace
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.frozen import frozen
@@ -174,7 +175,7 @@ def programs_of(
 ) -> Iterator[ProgramSettings]:
 	"""The bench's programs with what supervisord answers about them, and what the file says where it names them."""
 	reported = {full_name(info): info for info in infos}
-	programs = [Program.from_reports(info, configs.get(name, {})) for name, info in reported.items()]
+	programs = [program_of(info, configs.get(name, {})) for name, info in reported.items()]
 	for program, kind in kinds_of(programs, bench).items():
 		config = configs.get(program.name, {})
 		settings = ProgramSettings(
@@ -186,6 +187,7 @@ def programs_of(
 			stop_seconds=config.get("stopwaitsecs"),
 			stop_signal=config.get("stopsignal"),
 			kills_group=config.get("killasgroup"),
+			manager_kind=SUPERVISOR,
 		)
 		in_file = written.get(reported[program.name]["name"])
 		yield settings if in_file is None else with_file(settings, in_file)

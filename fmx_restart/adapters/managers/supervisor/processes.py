@@ -12,13 +12,14 @@ from supervisor.states import ProcessStates
 from supervisor.xmlrpc import Faults
 
 from fmx_restart.adapters.bench import BenchFolder
-from fmx_restart.adapters.log_end import MOST, last_lines
+from fmx_restart.adapters.log_end import MOST, last_lines, size_of
 from fmx_restart.adapters.log_text import plain, without_jobs
 from fmx_restart.adapters.managers.kind import Where
+from fmx_restart.adapters.managers.programs import Program, kinds_of
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
-from fmx_restart.adapters.managers.supervisor.programs import Program, full_name, kinds_of
+from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
 from fmx_restart.adapters.process_table import identity_of
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
@@ -146,6 +147,9 @@ class SupervisorProcesses:
 		except ProcessFault as fault:
 			return dict.fromkeys((order.name for order in orders), fault)
 
+	def check_orders(self, names: Collection[str]) -> None:
+		"""Whoever may ask supervisord may order it, too."""
+
 	def mark_log(self, name: str) -> None:
 		self._marks[name] = {
 			path: size
@@ -269,7 +273,7 @@ class SupervisorProcesses:
 
 	def _learn(self, infos: Mapping[str, Mapping]) -> None:
 		configs = {full_name(config): config for config in self._supervisor.getAllConfigInfo()}
-		programs = {name: Program.from_reports(info, configs.get(name, {})) for name, info in infos.items()}
+		programs = {name: program_of(info, configs.get(name, {})) for name, info in infos.items()}
 		kinds = kinds_of(programs.values(), self._bench)
 		self._programs = programs
 		self._kinds = {name: kinds.get(program) for name, program in programs.items()}
@@ -306,14 +310,6 @@ def logs_in(info: Mapping) -> dict[str, str]:
 	"""Of an entry of getAllProcessInfo: stream → file."""
 	paths = {stream: info.get(f"{stream}_logfile") or "" for stream in ("stderr", "stdout")}
 	return {stream: path for stream, path in paths.items() if path.startswith("/")}
-
-
-def size_of(path: str) -> int | None:
-	"""Bytes, or None for a log that cannot be looked at."""
-	try:
-		return Path(path).stat().st_size
-	except OSError:
-		return None
 
 
 def read_from(path: str, offset: int) -> str | None:

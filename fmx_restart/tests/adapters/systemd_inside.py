@@ -1,0 +1,185 @@
+"""
+What runs inside a nested machine whose first process is a systemd: the contract of process managers, on the machine's systemd
+as root, and on a user's own without privileges. test_systemd.py begins it there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import unittest
+from itertools import count
+from pathlib import Path
+
+from fmx_restart.adapters.machine import SystemClock
+from fmx_restart.adapters.managers.discovery import known_managers
+from fmx_restart.adapters.managers.systemd.kind import KIND
+from fmx_restart.adapters.managers.systemd.processes import SystemdProcesses
+from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
+from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.tests.adapters.benches import make_bench, short_folder
+from fmx_restart.tests.adapters.processes_contract import ProcessesContract
+from fmx_restart.tests.adapters.waiting import eventually
+
+SERVICE = """\
+[Unit]
+PartOf={target}
+StartLimitIntervalSec=0
+[Service]
+WorkingDirectory={folder}
+ExecStart={command}
+TimeoutStopSec=60
+{lines}
+"""
+NUMBERS = count(1)
+
+
+class UnitsCase(ProcessesContract):
+	"""Each test has a bench and units of its own, so that none reads what another one has written."""
+
+	is_users = False
+	lines = ""  # of each service
+	CRASHED = "it ended with exit code 1"
+	NOBODY = "bench-nobody.service"
+
+	def setUp(self) -> None:
+		self.clock, name = SystemClock(), f"bench{next(NUMBERS)}"
+		self.bench = make_bench(short_folder(self) / name)
+		self.WEB, self.SLOW, self.STUBBORN, self.CRASHING = (
+			f"{name}-{part}.service" for part in ("web", "slow", "stubborn", "crashing")
+		)
+		kinds = ProcessKind.WEB, ProcessKind.WORKER, ProcessKind.WORKER, ProcessKind.SCHEDULER
+		self.KINDS = dict(zip((self.WEB, self.SLOW, self.STUBBORN, self.CRASHING), kinds, strict=True))
+		self.systemctl = Systemctl(self.is_users)
+		self.write_units()
+		self.addCleanup(self.end_units)
+		self.ask("start", self.WEB, self.SLOW, self.STUBBORN)
+		self.processes = SystemdProcesses(self.systemctl, str(self.bench), "a test")
+
+	def write_units(self) -> None:
+		program = self.bench / "env/bin"
+		commands = {
+			self.WEB: f"{program}/gunicorn frappe.app:application waits",
+			self.SLOW: f"{program}/bench worker --queue long slow",
+			self.STUBBORN: f"{program}/bench worker-pool refuses",
+			self.CRASHING: f"{program}/bench schedule crashes",
+		}
+		for name, command in commands.items():
+			lines = self.lines.format(bench=self.bench, name=name)
+			folder = self.bench / "sites"
+			text = SERVICE.format(target=self.group_of(name), folder=folder, command=command, lines=lines)
+			(self.units / name).write_text(text)
+		self.ask("daemon-reload")
+		# systemd forgets a unit that is down, unless another one wants it that is up
+		target = self.units / f"{self.bench.name}.target"
+		target.write_text("[Unit]\n")
+		self.ask("start", target.name)
+		target.write_text(f"[Unit]\nWants={' '.join(commands)}\n")
+		self.ask("daemon-reload")
+
+	def end_units(self) -> None:
+		self.ask("kill", "--signal=KILL", *self.KINDS, check=False)
+		self.ask("stop", *self.KINDS, check=False)
+		self.ask("stop", f"{self.bench.name}.target")
+		for name in (*self.KINDS, f"{self.bench.name}.target"):
+			(self.units / name).unlink()
+
+	@property
+	def units(self) -> Path:
+		raise NotImplementedError
+
+	def ask(self, *words: str, check: bool = True) -> str:
+		output = self.systemctl.ask(*words)
+		if check:
+			self.assertEqual(output.code, 0, output.errors)
+		return output.text
+
+	def group_of(self, name: str) -> str:
+		return f"{self.bench.name}-{'web' if name == self.WEB else 'workers'}.target"
+
+	def end_from_outside(self, name: str) -> None:
+		self.ask("kill", "--signal=KILL", name)
+
+	def test_it_is_found_by_its_units_and_shown_with_its_kind(self):
+		(found,) = KIND.find(str(self.bench), {}, ()).found
+		self.assertEqual({process.name: process.kind for process in found.processes.list()}, self.KINDS)
+		(manager,), _ = known_managers(str(self.bench), {})
+		self.assertEqual((manager.name, manager.kind, manager.fault), ("this machine", "systemd", ""))
+		self.assertEqual(KIND.find(str(self.bench.parent / "other"), {}, ()).found, ())
+
+	def test_one_that_ends_by_itself_is_started_again_and_one_that_was_told_to_stop_is_not(self):
+		(self.units / self.WEB).write_text(
+			(self.units / self.WEB).read_text() + "Restart=always\nRestartSec=50ms\n"
+		)
+		self.ask("daemon-reload")
+		before = self.reach(self.WEB, ProcessState.RUNNING)
+		os.kill(before.pid, 15)
+		eventually(lambda: self.look(self.WEB).pid not in (None, before.pid), "it is back")
+		after = self.reach(self.WEB, ProcessState.RUNNING)
+		self.assertFalse(after.is_same_as(before))
+		self.stop(self.WEB)
+		self.reach(self.WEB, ProcessState.STOPPED)
+
+	def test_what_its_stop_does_to_a_running_job_is_told(self):
+		told = {it.name: (it.stop_reaches_jobs, it.ends_leftovers) for it in self.processes.list()}
+		self.assertEqual(set(told.values()), {(True, True)})
+		for mode, expected in (("mixed", (False, True)), ("process", (False, False))):
+			text = (self.units / self.SLOW).read_text()
+			(self.units / self.SLOW).write_text(f"{text}KillMode={mode}\n")
+			self.ask("daemon-reload")
+			one = self.look(self.SLOW)
+			self.assertEqual((one.stop_reaches_jobs, one.ends_leftovers), expected)
+		settings = {it.name: it for it in self.processes.settings().programs}[self.SLOW]
+		self.assertEqual((settings.stop_seconds, settings.stop_signal), (60.0, 15))
+		self.assertEqual(settings.file, str(self.units / self.SLOW))
+
+
+@unittest.skipUnless(os.geteuid() == 0, "the machine's systemd takes orders from root")
+class TestSystemManager(UnitsCase, unittest.TestCase):
+	units = Path("/etc/systemd/system")
+
+	def log_of(self, name: str) -> str:
+		return self.systemctl.journal("--output=cat", f"_SYSTEMD_UNIT={name}").text
+
+	def test_someone_without_permission_is_told_the_rule_that_is_missing(self):
+		code = (
+			"import sys\n"
+			"from fmx_restart.adapters.managers.systemd.processes import SystemdProcesses\n"
+			"from fmx_restart.adapters.managers.systemd.systemctl import Systemctl\n"
+			"from fmx_restart.engine.errors import ProcessFault\n"
+			"processes = SystemdProcesses(Systemctl(), sys.argv[1], 'a test')\n"
+			"names = [one.name for one in processes.list() if one.pid]\n"
+			"try:\n\tprocesses.check_orders(names)\n"
+			"except ProcessFault as fault:\n\tprint(fault, fault.hint)\n"
+			"print(processes.order(stop=names[:1]))"
+		)
+		as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+		command = [*as_nobody, sys.executable, "-c", code, str(self.bench)]
+		told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+		self.assertIn(f"user nobody may not stop and start {self.SLOW}, {self.STUBBORN}, {self.WEB} (", told)
+		units = ", ".join(f'"{name}"' for name in (self.SLOW, self.STUBBORN, self.WEB))
+		self.assertIn(f'subject.user == "nobody" &&\n      [{units}].indexOf(action.lookup("unit"))', told)
+		self.assertIn(f"nobody ALL=(root) NOPASSWD: /usr/bin/systemctl --no-block stop {self.SLOW}, ", told)
+		self.assertIn(": ProcessFault(", told)
+		self.assertEqual({it.name for it in self.processes.list() if it.pid}, {*self.KINDS} - {self.CRASHING})
+
+
+@unittest.skipIf(os.geteuid() == 0, "a user's own systemd")
+class TestUserManager(UnitsCase, unittest.TestCase):
+	is_users = True
+	lines = "StandardOutput=append:{bench}/logs/{name}.log"
+
+	@property
+	def units(self) -> Path:
+		folder = Path(os.environ["XDG_RUNTIME_DIR"], "systemd/user")
+		folder.mkdir(parents=True, exist_ok=True)
+		return folder
+
+	def log_of(self, name: str) -> str:
+		file = self.bench / f"logs/{name}.log"
+		return file.read_text() if file.exists() else ""
+
+
+if __name__ == "__main__":
+	unittest.main(verbosity=1)
