@@ -14,6 +14,9 @@ from redis import Redis
 from redis.connection import Connection
 from redis.exceptions import RedisError
 
+from fmx_restart.worker.scripts import BE_LOOKOUT
+from fmx_restart.worker.stop import Stop
+
 PAUSE = 1.0  # seconds without bells after one could not be hung up
 OFTEN = 0.05  # seconds between two looks where there is no bell
 SELDOM = 0.9  # seconds between two looks where there is one for each queue: at the fence, and at other workers' claims
@@ -30,8 +33,16 @@ class Bells:
 		self._deaf_until = 0.0  # by the monotonic clock
 		self._is_old = False  # Redis is older than 6.2: it has no bells
 
-	def hang(self, *, is_lookout: bool) -> tuple[Collection[int], float]:
-		"""The files to wait for, and how many seconds at most. A lookout waits for its queues, any other worker for a call."""
+	def wait(self, stop: Stop, *, is_lookout: bool) -> bool:
+		"""
+		As a lookout for a job in its queues, else for a call; until the next look or a signal at most. Whether it was called to be the
+		lookout: from then on no job is missed if it waits once more before it looks.
+		"""
+		files, seconds = self._hang_all(is_lookout=is_lookout)
+		return any([self._answer(file) == BE_LOOKOUT for file in stop.wait(seconds, files)])
+
+	def _hang_all(self, *, is_lookout: bool) -> tuple[Collection[int], float]:
+		"""The files to wait for, and how many seconds at most."""
 		if time.monotonic() < self._deaf_until or (is_lookout and self._is_old):
 			return (), OFTEN
 		ways = self._queues if is_lookout else self._calls
@@ -57,18 +68,21 @@ class Bells:
 			bell.disconnect()
 			raise
 
-	def answer(self, file: int) -> None:
-		"""Of a file that can be read."""
+	def _answer(self, file: int) -> str:
+		"""What a call says, of a file that can be read; empty for a bell."""
 		with self._told():
-			self._read(file)
+			return self._read(file)
+		return ""
 
-	def _read(self, file: int) -> None:
-		"""With TLS that can be read there may be less than an answer. Another bell may have taken all of them down meanwhile."""
+	def _read(self, file: int) -> str:
+		"""With TLS a file that can be read may have less than an answer. Another bell may have taken all of them down meanwhile."""
 		way, bell = self._hung.get(file, (None, None))
-		if bell and bell.can_read(0):
-			bell.read_response()
-			del self._hung[file]
-			self._spare[way] = bell
+		if not bell or not bell.can_read(0):
+			return ""
+		answer = bell.read_response()
+		del self._hung[file]
+		self._spare[way] = bell
+		return answer[1].decode() if way in self._calls else ""
 
 	@contextmanager
 	def _told(self) -> Iterator[None]:

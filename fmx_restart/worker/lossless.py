@@ -205,9 +205,9 @@ class Lossless(Renewal, Persistent):
 			self.record_failures()
 
 	def wait_for_a_bell(self) -> None:
-		files, seconds = self.bells.hang(is_lookout=self.claims.is_lookout)
-		for file in self.stop.wait(seconds, files):
-			self.bells.answer(file)
+		is_called = self.bells.wait(self.stop, is_lookout=self.claims.is_lookout)
+		if is_called and not self.is_leaving:
+			self.bells.wait(self.stop, is_lookout=True)
 
 	def fetched(
 		self, claim: Claim, record: dict[bytes, bytes], *, is_again: bool

@@ -24,6 +24,8 @@ RECORDED_WITHIN = 60
 RECORDED_AGAIN = 75
 #: Milliseconds until another worker becomes the lookout, if that one has not looked since
 IS_LOOKOUT_FOR = 1500
+#: A call: hang your bells, you need not look before
+BE_LOOKOUT = "lookout"
 #: Seconds after which a worker that waited, or a call that nobody has heard, is forgotten
 CALLED_FOR = 5
 
@@ -44,9 +46,10 @@ end
 """
 
 #: Of the workers with the same queues that have no job, one hangs its bells (bells.py): the lookout. The others wait to be called.
-#: Whoever goes on without waiting, and finds that there is no lookout or is it itself, calls the one that has looked last. Each looks
-#: once a second all the same, so no job waits longer for a lookout that was killed, or for a call that was lost. The keys are those of
-#: that group: the name of the lookout, which expires; and those that wait, with the time of their last look.
+#: Whoever goes on without waiting, and finds that there is no lookout or is it itself, calls the one that has looked last: to be the
+#: lookout, or while the queue is suspended, to look. Each looks once a second all the same, so no job waits longer for a lookout that was
+#: killed, or for a call that was lost. The keys are those of that group: the name of the lookout, which expires; and those that wait,
+#: with the time of their last look.
 _LOOKOUT = f"""
 local function seconds()
 	local now = redis.call('TIME')
@@ -61,8 +64,9 @@ local function pass_on(lookout, waiting)
 	if not other then return end
 	redis.call('ZREM', waiting, other)
 	local call = string.sub(claims, 1, -#'claims' - 1) .. 'call:' .. other
-	redis.call('LPUSH', call, me)
+	redis.call('LPUSH', call, is_suspended and 'look' or '{BE_LOOKOUT}')
 	redis.call('EXPIRE', call, {CALLED_FOR})
+	if not is_suspended then redis.call('SET', lookout, other, 'PX', {IS_LOOKOUT_FOR}) end
 end
 local function stay(lookout, waiting)
 	redis.call('ZREM', waiting, me)

@@ -15,6 +15,7 @@ from fmx_restart.tests.worker.test_claims import ClaimsCase
 from fmx_restart.tests.worker.test_worker import WorkerCase
 from fmx_restart.tests.worker.worker_bench import DONE, WorkerBench
 from fmx_restart.worker.claims import Claims, call_key, lookout_keys
+from fmx_restart.worker.scripts import BE_LOOKOUT
 
 IDLE = 8  # workers
 JOBS = 10
@@ -35,17 +36,17 @@ class TestLookout(ClaimsCase):
 			self.assertEqual(self.look(claims), "none")
 		return [claims.is_lookout for claims in (self.mine, self.others, self.third)]
 
-	def called(self) -> list[str]:
-		"""Names of workers; each is called once."""
-		names = ("mine", "others", "third")
-		return [name for name in names if self.admin.delete(call_key(self.bench.id, name))]
+	def called(self) -> dict[str, str]:
+		"""Names of workers, and to what; each is called once."""
+		calls = {name: self.admin.lpop(call_key(self.bench.id, name)) for name in ("mine", "others", "third")}
+		return {name: what.decode() for name, what in calls.items() if what}
 
 	def test_of_workers_with_the_same_queues_in_any_order_one_is_the_lookout_and_remains_it(self):
 		self.assertEqual(self.all_look(), [True, False, False])
 		self.assertEqual(self.look(self.third, "long", "short"), "none")
 		self.assertFalse(self.third.is_lookout)
 		self.assertEqual(self.all_look(), [True, False, False])
-		self.assertEqual(self.called(), [])
+		self.assertEqual(self.called(), {})
 
 	def test_workers_with_other_queues_have_a_lookout_of_their_own(self):
 		self.all_look()
@@ -55,36 +56,38 @@ class TestLookout(ClaimsCase):
 	def test_a_lookout_that_gets_a_job_calls_one_that_takes_its_place(self):
 		self.all_look()
 		self.bench.enqueue("a")
-		self.assertEqual((self.look(self.mine), self.called()), ("job", ["third"]))
-		self.assertEqual((self.look(self.third), self.third.is_lookout), ("none", True))
+		self.assertEqual((self.look(self.mine), self.called()), ("job", {"third": BE_LOOKOUT}))
 		self.assertEqual((self.look(self.others), self.others.is_lookout), ("none", False))
+		self.assertEqual((self.look(self.third), self.third.is_lookout), ("none", True))
 
 	def test_where_jobs_come_all_at_once_each_that_gets_one_calls_the_next(self):
 		self.all_look()
 		for id in "abc":
 			self.bench.enqueue(id)
 		told = [(self.look(claims), self.called()) for claims in (self.mine, self.third, self.others)]
-		self.assertEqual(told, [("job", ["third"]), ("job", ["others"]), ("job", [])])
+		self.assertEqual(told, [("job", {"third": BE_LOOKOUT}), ("job", {"others": BE_LOOKOUT}), ("job", {})])
 
 	def test_one_that_gets_a_job_while_another_is_the_lookout_calls_nobody(self):
 		self.all_look()
 		self.bench.enqueue("a")
-		self.assertEqual((self.look(self.third), self.called()), ("job", []))
+		self.assertEqual((self.look(self.third), self.called()), ("job", {}))
 		self.bench.enqueue("b")
-		self.assertEqual((self.look(self.mine), self.called()), ("job", ["others"]))
+		self.assertEqual((self.look(self.mine), self.called()), ("job", {"others": BE_LOOKOUT}))
 
 	def test_at_the_fence_all_are_called_one_after_another(self):
 		self.all_look()
 		self.admin.set("rq:suspended", "")
 		told = [(self.look(claims), self.called()) for claims in (self.mine, self.third, self.others)]
-		self.assertEqual(told, [("suspended", ["third"]), ("suspended", ["others"]), ("suspended", [])])
+		self.assertEqual(
+			told, [("suspended", {"third": "look"}), ("suspended", {"others": "look"}), ("suspended", {})]
+		)
 
 	def test_a_worker_that_leaves_or_was_called_for_nothing_calls_the_next(self):
 		self.all_look()
 		self.mine.leave()
-		self.assertEqual(self.called(), ["third"])
+		self.assertEqual(self.called(), {"third": BE_LOOKOUT})
 		self.third.leave()
-		self.assertEqual(self.called(), ["others"])
+		self.assertEqual(self.called(), {"others": BE_LOOKOUT})
 		self.assertEqual((self.look(self.others), self.others.is_lookout), ("none", True))
 
 	def test_one_that_does_not_wait_is_no_lookout_and_one_that_leaves_was_none(self):
@@ -123,7 +126,7 @@ class TestLookout(ClaimsCase):
 		)
 		self.assertEqual((self.others.is_lookout, self.third.is_lookout), (True, False))
 		self.others.leave()
-		self.assertEqual(self.called(), ["third"])
+		self.assertEqual(self.called(), {"third": BE_LOOKOUT})
 
 
 class TestHerd(WorkerCase):
