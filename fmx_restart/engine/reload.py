@@ -30,6 +30,8 @@ from fmx_restart.engine.workers import live_workers, members, runners
 
 #: Seconds, while it runs no job: it tries for a minute at most whether the new code can be imported
 ANSWERS_WITHIN = 90.0
+#: Seconds within which a person starts all again that has ended
+STARTED_WITHIN = 15.0
 #: What it refuses with where only another way can bring the new code into service
 CANNOT = {
 	"WorkerPool": "it belongs to a worker-pool, whose own process would have to reload",
@@ -109,7 +111,7 @@ class Reload(Replacement):
 		self.worker, self.before = worker, worker.reload
 		self.is_at_work = worker.state is WorkerState.BUSY
 		self.is_registered = True
-		self._free_since = bench.clock.now()
+		self._free_since = self._seen_at = bench.clock.now()
 
 	@property
 	def needs_manager(self) -> bool:
@@ -197,7 +199,9 @@ class Reload(Replacement):
 
 	def _note_silence(self, *, is_waiting: bool) -> None:
 		now = self.bench.clock.now()
-		if self._has_ended():
+		if not self._has_ended():
+			self._seen_at = now
+		elif now - self._seen_at > STARTED_WITHIN:
 			self._forget_request(self.worker)
 			self.fail("its process has ended, and with it all that its manager ran")
 			self.remedy = f"Start them again: {self.bench.processes.start_command([self.old.name])}."
@@ -208,7 +212,7 @@ class Reload(Replacement):
 			self._give_up()
 
 	def _has_ended(self) -> bool:
-		"""For good: nobody starts the next one. A reload keeps the process."""
+		"""Unless a person starts all again, for good. A reload keeps the process."""
 		process = self.old.local_pid and HostProcess(self.old.local_pid, self.old.incarnation)
 		return self.old.ends_all and bool(process) and not self.bench.host.alive([process])
 

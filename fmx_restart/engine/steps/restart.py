@@ -14,6 +14,7 @@ from fmx_restart.engine.steps.follow import (
 	STOPPING,
 	advance,
 	begin_replacements,
+	follow,
 	make_replacements,
 	never_left_down,
 )
@@ -52,6 +53,7 @@ def reload_all(operation: Operation, reloads: list[Reload]) -> list[Replacement]
 	operation.report.processes += [reload.change for reload in reloads]
 
 	def are_settled() -> bool:
+		follow(operation, reloads)  # whoever starts such a program anew brings the new code, too
 		follow_reloads(operation, reloads)
 		return all(reload.is_settled for reload in reloads)
 
