@@ -74,13 +74,13 @@ def change(
 
 
 def how_to_restart() -> str:
-	"""The end of a sentence. A worker that its manager cannot start anew has to be started with all the others."""
+	"""The end of a sentence. A worker that its manager cannot start anew has to be started with all the others: its last remedy is this command."""
 	from fmx_restart.wiring import process_manager
 
 	with suppress(OperationError):
 		workers = [process for process in process_manager().survey().processes if process.runs_jobs]
 		if workers and all(process.stays for process in workers):
-			return f". {workers[0].stays.remedies[0]}"
+			return f". {' '.join(workers[0].stays.remedies[:-1])}"
 	return f": {RESTART}"
 
 

@@ -132,13 +132,13 @@ def unreachable(part: str, text: str, hint: str) -> Finding:
 
 
 def no_manager(error: NoManager) -> Finding:
-	"""A bench under `bench start`, or in a container, is not ill for that."""
+	"""A bench that is not started, or in a container, is not ill for that."""
 	text = (
 		f"No process manager of this bench answers ({str(error).rstrip('.')}). Its programs, their settings and orphans below a manager"
 		" were not checked."
 	)
 	remedy = (
-		"None if bench start or a container runs this bench. If a process manager should run it: "
+		"None if a container runs this bench; on a developer's machine: bench start. If a process manager should run it: "
 		+ error.hint
 	)
 	return Finding(NO_MANAGER, Severity.NOTE, "", text, remedy)

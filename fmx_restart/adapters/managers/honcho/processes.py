@@ -23,19 +23,20 @@ from fmx_restart.engine.ports import LogTail, ManagerSettings, Process, ProcessK
 
 START = "bench start"
 TERMINAL = "the terminal of bench start"
-AGAIN = (
-	f"To restart all, press Ctrl-C in {TERMINAL}, then type {START} there. A job that still runs 5 s after Ctrl-C is killed: if that"
-	" matters, type bench safe-restart hold --drain before, and bench safe-restart release afterwards."
+AGAIN = f"To restart all, press Ctrl-C in {TERMINAL}, then type {START} there."
+KEEP_JOBS = (
+	"honcho kills jobs that still run 5 s after Ctrl-C: to wait for them, type bench safe-restart hold --drain before, and bench"
+	" safe-restart release afterwards."
 )
 SETUP = f"To have them reload in place from then on, type bench safe-restart setup worker before you type {START}."
 ALONE = "honcho cannot restart one program alone"
-FRAPPES = Stays("of Frappe's own, which cannot reload in place", (AGAIN, SETUP))
+FRAPPES = Stays("of Frappe's own, which cannot reload in place", (AGAIN, KEEP_JOBS, SETUP))
 STAYS = {
 	ProcessKind.WORKER: FRAPPES,
 	ProcessKind.SCHEDULER: FRAPPES,
 	ProcessKind.WEB: Stays("without a reloader", (AGAIN,)),
 }
-OTHER = Stays(ALONE, (f"To restart all, press Ctrl-C in {TERMINAL}, then type {START} there.",))
+OTHER = Stays(ALONE, (AGAIN,))
 #: Web imports it, so its reloader looks at it once a second
 WATCHED = Path("apps", "frappe", "frappe", "app.py")
 STEP = 1_000_000  # nanoseconds
