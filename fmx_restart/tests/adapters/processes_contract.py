@@ -31,6 +31,7 @@ class ProcessesContract:
 	}
 
 	NOBODY = "workers:nobody"
+	POLL = 0.02  # seconds
 	#: What its manager says of one that ends as soon as it is started
 	CRASHED = "Exited too quickly"
 
@@ -41,12 +42,12 @@ class ProcessesContract:
 		return {process.name: process for process in self.processes.list()}[name]
 
 	def reach(self, name: str, state: ProcessState) -> Process:
-		reached = wait_until(lambda: self.look(name).state is state, Patience(15, 0.02), self.clock)
+		reached = wait_until(lambda: self.look(name).state is state, Patience(15, self.POLL), self.clock)
 		self.assertTrue(reached, f"{self.look(name)} did not become {state.value}")
 		return self.look(name)
 
 	def stop_when_ready(self, name: str) -> None:
-		self.assertTrue(wait_until(lambda: "ready" in self.log_of(name), Patience(15, 0.02), self.clock))
+		self.assertTrue(wait_until(lambda: "ready" in self.log_of(name), Patience(15, self.POLL), self.clock))
 		self.stop(name)
 
 	def stop(self, name: str) -> None:
@@ -73,7 +74,9 @@ class ProcessesContract:
 		self.assertEqual(web.detail, "")
 
 	def test_the_end_of_its_log_is_shown_as_it_stands(self):
-		self.assertTrue(wait_until(lambda: "ready" in self.log_of(self.WEB), Patience(15, 0.02), self.clock))
+		self.assertTrue(
+			wait_until(lambda: "ready" in self.log_of(self.WEB), Patience(15, self.POLL), self.clock)
+		)
 		tails = self.processes.log_tails(self.WEB, 3)
 		self.assertEqual([line for tail in tails for line in tail.lines], ["ready"])
 		self.assertEqual([tail.fault for tail in tails if tail.fault], [])
@@ -201,7 +204,7 @@ class ProcessesContract:
 		# When its successor writes the same
 		self.start(self.WEB)
 		self.reach(self.WEB, ProcessState.RUNNING)
-		is_told = wait_until(lambda: self.processes.log_tail(self.WEB), Patience(15, 0.02), self.clock)
+		is_told = wait_until(lambda: self.processes.log_tail(self.WEB), Patience(15, self.POLL), self.clock)
 		# Then that is told once
 		self.assertTrue(is_told)
 		self.assertEqual(self.processes.log_tail(self.WEB).count("ready"), 1)

@@ -32,68 +32,80 @@ ExecStart={command}
 TimeoutStopSec=60
 {lines}
 """
-NUMBERS = count(1)
+
+
+def unit_names(bench: str) -> list[str]:
+	"""Of web, two workers and a scheduler."""
+	return [f"{bench}-{part}.service" for part in ("web", "slow", "stubborn", "crashing")]
 
 
 class UnitsCase(ProcessesContract):
-	"""Each test has a bench and units of its own, so that none reads what another one has written."""
+	"""
+	Each test has a bench and units of its own, so that none reads what another one has written. All are made at once: systemd
+	reads all of its files again for each new one.
+	"""
 
 	is_users = False
 	lines = ""  # of each service
 	CRASHED = "it ended with exit code 1"
 	NOBODY = "bench-nobody.service"
+	POLL = 0.1  # each look is a process
+
+	@classmethod
+	def setUpClass(cls) -> None:
+		super().setUpClass()
+		cls.systemctl, cls.home, cls.numbers = Systemctl(cls.is_users), short_folder(cls), count(1)
+		benches = [f"bench{n + 1}" for n in range(len(unittest.defaultTestLoader.getTestCaseNames(cls)))]
+		targets = [cls.units() / f"{bench}.target" for bench in benches]
+		for bench, target in zip(benches, targets, strict=True):
+			target.write_text("[Unit]\n")
+			cls.write_units(cls.home / bench)
+		cls.ask("daemon-reload")
+		# systemd forgets a unit that is down, unless another one wants it that is up
+		cls.ask("start", *(target.name for target in targets))
+		for bench, target in zip(benches, targets, strict=True):
+			target.write_text(f"[Unit]\nWants={' '.join(unit_names(bench))}\n")
+		cls.ask("daemon-reload")
 
 	def setUp(self) -> None:
-		self.clock, name = SystemClock(), f"bench{next(NUMBERS)}"
-		self.bench = make_bench(short_folder(self) / name)
-		self.WEB, self.SLOW, self.STUBBORN, self.CRASHING = (
-			f"{name}-{part}.service" for part in ("web", "slow", "stubborn", "crashing")
-		)
+		self.clock = SystemClock()
+		self.bench = make_bench(self.home / f"bench{next(self.numbers)}")
+		names = unit_names(self.bench.name)
+		self.WEB, self.SLOW, self.STUBBORN, self.CRASHING = names
 		kinds = ProcessKind.WEB, ProcessKind.WORKER, ProcessKind.WORKER, ProcessKind.SCHEDULER
-		self.KINDS = dict(zip((self.WEB, self.SLOW, self.STUBBORN, self.CRASHING), kinds, strict=True))
-		self.systemctl = Systemctl(self.is_users)
-		self.write_units()
+		self.KINDS = dict(zip(names, kinds, strict=True))
 		self.addCleanup(self.end_units)
 		self.ask("start", self.WEB, self.SLOW, self.STUBBORN)
 		self.processes = SystemdProcesses(self.systemctl, str(self.bench), "a test")
 
-	def write_units(self) -> None:
-		program = self.bench / "env/bin"
-		commands = {
-			self.WEB: f"{program}/gunicorn frappe.app:application waits",
-			self.SLOW: f"{program}/bench worker --queue long slow",
-			self.STUBBORN: f"{program}/bench worker-pool refuses",
-			self.CRASHING: f"{program}/bench schedule crashes",
-		}
-		for name, command in commands.items():
-			lines = self.lines.format(bench=self.bench, name=name)
-			folder = self.bench / "sites"
-			text = SERVICE.format(target=self.group_of(name), folder=folder, command=command, lines=lines)
-			(self.units / name).write_text(text)
-		self.ask("daemon-reload")
-		# systemd forgets a unit that is down, unless another one wants it that is up
-		target = self.units / f"{self.bench.name}.target"
-		target.write_text("[Unit]\n")
-		self.ask("start", target.name)
-		target.write_text(f"[Unit]\nWants={' '.join(commands)}\n")
-		self.ask("daemon-reload")
+	@classmethod
+	def write_units(cls, bench: Path) -> None:
+		program, (web, *_) = bench / "env/bin", unit_names(bench.name)
+		commands = (
+			f"{program}/gunicorn frappe.app:application waits",
+			f"{program}/bench worker --queue long slow",
+			f"{program}/bench worker-pool refuses",
+			f"{program}/bench schedule crashes",
+		)
+		for name, command in zip(unit_names(bench.name), commands, strict=True):
+			target = f"{bench.name}-{'web' if name == web else 'workers'}.target"
+			lines = cls.lines.format(bench=bench, name=name)
+			text = SERVICE.format(target=target, folder=bench / "sites", command=command, lines=lines)
+			(cls.units() / name).write_text(text)
 
 	def end_units(self) -> None:
 		self.ask("kill", "--signal=KILL", *self.KINDS, check=False)
 		self.ask("stop", *self.KINDS, check=False)
-		self.ask("stop", f"{self.bench.name}.target")
-		for name in (*self.KINDS, f"{self.bench.name}.target"):
-			(self.units / name).unlink()
 
-	@property
-	def units(self) -> Path:
+	@classmethod
+	def units(cls) -> Path:
 		raise NotImplementedError
 
-	def ask(self, *words: str, check: bool = True) -> str:
-		output = self.systemctl.ask(*words)
-		if check:
-			self.assertEqual(output.code, 0, output.errors)
-		return output.text
+	@classmethod
+	def ask(cls, *words: str, check: bool = True) -> None:
+		output = cls.systemctl.ask(*words)
+		if check and output.code:
+			raise AssertionError(output.errors)
 
 	def group_of(self, name: str) -> str:
 		return f"{self.bench.name}-{'web' if name == self.WEB else 'workers'}.target"
@@ -109,8 +121,8 @@ class UnitsCase(ProcessesContract):
 		self.assertEqual(KIND.find(str(self.bench.parent / "other"), {}, ()).found, ())
 
 	def test_one_that_ends_by_itself_is_started_again_and_one_that_was_told_to_stop_is_not(self):
-		(self.units / self.WEB).write_text(
-			(self.units / self.WEB).read_text() + "Restart=always\nRestartSec=50ms\n"
+		(self.units() / self.WEB).write_text(
+			(self.units() / self.WEB).read_text() + "Restart=always\nRestartSec=50ms\n"
 		)
 		self.ask("daemon-reload")
 		before = self.reach(self.WEB, ProcessState.RUNNING)
@@ -125,19 +137,21 @@ class UnitsCase(ProcessesContract):
 		told = {it.name: (it.stop_reaches_jobs, it.ends_leftovers) for it in self.processes.list()}
 		self.assertEqual(set(told.values()), {(True, True)})
 		for mode, expected in (("mixed", (False, True)), ("process", (False, False))):
-			text = (self.units / self.SLOW).read_text()
-			(self.units / self.SLOW).write_text(f"{text}KillMode={mode}\n")
+			text = (self.units() / self.SLOW).read_text()
+			(self.units() / self.SLOW).write_text(f"{text}KillMode={mode}\n")
 			self.ask("daemon-reload")
 			one = self.look(self.SLOW)
 			self.assertEqual((one.stop_reaches_jobs, one.ends_leftovers), expected)
 		settings = {it.name: it for it in self.processes.settings().programs}[self.SLOW]
 		self.assertEqual((settings.stop_seconds, settings.stop_signal), (60.0, 15))
-		self.assertEqual(settings.file, str(self.units / self.SLOW))
+		self.assertEqual(settings.file, str(self.units() / self.SLOW))
 
 
 @unittest.skipUnless(os.geteuid() == 0, "the machine's systemd takes orders from root")
 class TestSystemManager(UnitsCase, unittest.TestCase):
-	units = Path("/etc/systemd/system")
+	@classmethod
+	def units(cls) -> Path:
+		return Path("/etc/systemd/system")
 
 	def log_of(self, name: str) -> str:
 		return self.systemctl.journal("--output=cat", f"_SYSTEMD_UNIT={name}").text
@@ -170,8 +184,8 @@ class TestUserManager(UnitsCase, unittest.TestCase):
 	is_users = True
 	lines = "StandardOutput=append:{bench}/logs/{name}.log"
 
-	@property
-	def units(self) -> Path:
+	@classmethod
+	def units(cls) -> Path:
 		folder = Path(os.environ["XDG_RUNTIME_DIR"], "systemd/user")
 		folder.mkdir(parents=True, exist_ok=True)
 		return folder
