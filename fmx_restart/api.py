@@ -29,6 +29,10 @@ def preview(  # noqa: PLR0913 (the options of the command, by the same names)
 	force_kill_timeout: float | None = None,
 	rolling_share: str = "",
 	rolling_max_failures: int | None = None,
+	hosts: list | str | None = None,
+	host_batch: str = "",
+	host_pause: str = "",
+	canary: str = "",
 	web: bool = True,
 	workers: bool = True,
 	migrate: bool = False,
@@ -58,6 +62,10 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	force_kill_timeout: float | None = None,
 	rolling_share: str = "",
 	rolling_max_failures: int | None = None,
+	hosts: list | str | None = None,
+	host_batch: str = "",
+	host_pause: str = "",
+	canary: str = "",
 	web: bool = True,
 	workers: bool = True,
 	migrate: bool = False,
@@ -83,6 +91,10 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	:param force_kill_timeout: seconds that running jobs get without wait-workers; 30 by default.
 	:param rolling_share: percentage of a queue's workers that is replaced at once, "25%".
 	:param rolling_max_failures: rolling stops when this many processes did not come back; 1 by default.
+	:param hosts: restart these hosts only, in this order; names as a list, or with commas.
+	:param host_batch: so many hosts at once, "2" or "25%", then the next ones.
+	:param host_pause: the time between two groups of hosts, "60s".
+	:param canary: restart one host first, and watch it for so long, "30s"; then restart the rest.
 	:param migrate: migrate `sites` between drain and restart; by default this site. System Manager only.
 	:param hold_web: stop web during the migration and let its requests wait. Control sites only.
 	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed; none: never. Default: migrate, with a migration.

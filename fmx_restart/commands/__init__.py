@@ -25,7 +25,6 @@ Ctrl-C leaves it running.
 
 EXAMPLES = (
 	"plan --wait-workers",
-	"--wait-workers --wait-workers-timeout 1800 --yes",
 	"--wait-workers --wait-workers-timeout 600 --on-timeout requeue",
 	"--migrate --backup --maintenance-mode migrate --site all",
 	"--migrate --resume",

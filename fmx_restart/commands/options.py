@@ -26,8 +26,7 @@ STRATEGY = (
 	click.Option(
 		["--suspend-rq", "strategy"],
 		flag_value="suspend-rq",
-		help="Suspend the queue and restart at once: running jobs get"
-		" --force-kill-timeout (30 s) to finish, then they are killed.",
+		help="Restart at once; after --force-kill-timeout (30 s) jobs are killed.",
 	),
 	click.Option(
 		["--rolling-share"],
@@ -39,6 +38,29 @@ STRATEGY = (
 		type=click.INT,
 		metavar="N",
 		help="With --rolling: stop after N failed starts (default: 1).",
+	),
+)
+
+HOSTS = (
+	click.Option(
+		["--hosts"],
+		metavar="A,B",
+		help="Restart these hosts only, in this order.",
+	),
+	click.Option(
+		["--host-batch"],
+		metavar="N|PERCENT",
+		help="Restart so many hosts at once, e.g. 2 or 25%, then the next.",
+	),
+	click.Option(
+		["--host-pause"],
+		metavar="TIME",
+		help="Wait so long between two groups of hosts, e.g. 60s.",
+	),
+	click.Option(
+		["--canary"],
+		metavar="TIME",
+		help="Restart one host first, watch it so long (30s), then the rest.",
 	),
 )
 
@@ -59,14 +81,14 @@ TIME = (
 		["--old-web-timeout"],
 		type=SECONDS,
 		metavar="SECONDS",
-		help="Keep old web workers in service this long while new ones do not answer (default: 3600).",
+		help="Let old web serve this long if new web fails (default: 3600).",
 	),
 	click.Option(
 		["--on-timeout"],
 		type=click.Choice(["abort", "requeue", "kill"]),
 		metavar="ACTION",
-		help="At the timeout: abort (restart nothing), requeue (kill the jobs and put them back first in their queue)"
-		" or kill. Default: abort with --wait-workers and --rolling, else kill.",
+		help="Abort, requeue (kill jobs and put them back) or kill."
+		" Default: abort with --wait-workers and --rolling, else kill.",
 	),
 	click.Option(
 		["--wait-workers-poll"],
@@ -115,7 +137,7 @@ MIGRATION = (
 	click.Option(
 		["--force"],
 		is_flag=True,
-		help="Override failed safety checks: an app that cannot be imported; jobs or old workers during a migration.",
+		help="Override failed checks: a broken app; jobs beside a migration.",
 	),
 )
 
@@ -124,7 +146,7 @@ SITES_AND_WEB = (
 		["--site"],
 		multiple=True,
 		metavar="NAME",
-		help="Check (and with --migrate, migrate) this site; can be repeated, or `all`. Same as `bench --site NAME`.",
+		help="Check (with --migrate: migrate) this site, or `all`; repeatable.",
 	),
 	click.Option(["--web/--no-web"], default=True, help="Restart web and socketio, or leave them running."),
 	click.Option(
@@ -234,6 +256,7 @@ ALL_HOLDS = click.Option(["--all", "lifts_all"], is_flag=True, help="Lift every 
 SECTIONS = {
 	"Strategy": STRATEGY,
 	"Time": (*TIME, *SCHEDULE),
+	"Hosts": HOSTS,
 	"Migration": MIGRATION,
 	"Sites and web": SITES_AND_WEB,
 	"Output": (DRY_RUN, DETACH, YES, JSON_LINES, VERBOSE),

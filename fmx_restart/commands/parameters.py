@@ -17,12 +17,14 @@ from fmx_restart.adapters.bench import is_site, named_sites
 from fmx_restart.current_bench import frappe_is_imported, requester
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import (
 	InvalidOptions,
 	OnTimeout,
 	Options,
 	Strategy,
+	host_options,
 	migration_options,
 	phases_named,
 	restart_options,
@@ -115,6 +117,7 @@ def options(context: click.Context, parameters: Parameters) -> Options:
 			limit=parameters["wait_workers_timeout"],
 			on_timeout=OnTimeout(parameters["on_timeout"]) if parameters["on_timeout"] else None,
 			migration=migration,
+			hosts=hosts_of(parameters),
 			force_kill_timeout=parameters["force_kill_timeout"],
 			old_web_timeout=parameters["old_web_timeout"],
 			web=parameters["web"],
@@ -143,6 +146,13 @@ def migration_of(parameters: Parameters) -> MigrationOptions | None:
 		force=parameters["force"],
 		hold_web=parameters["hold_web"],
 	)
+
+
+def hosts_of(parameters: Parameters) -> HostOptions | None:
+	"""Raises InvalidOptions."""
+	typed = parameters["hosts"]
+	names = () if typed is None else tuple(name.strip() for name in typed.split(","))
+	return host_options(names, parameters["host_batch"], parameters["host_pause"], parameters["canary"])
 
 
 def sites_from(

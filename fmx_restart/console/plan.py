@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.options import Options, Strategy
-from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.plan import Plan, of_hosts
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
 MIGRATION_STORY = "The sites are migrated before the restart. {}"
@@ -22,7 +22,18 @@ def story(options: Options) -> str:
 
 
 def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
-	"""When which processes are restarted, step by step, as things are now."""
+	"""When which processes are restarted, step by step, as things are now; host by host where they come so."""
+	if not plan.hosts:
+		return order_at_once(plan, strategy)
+	return [
+		(f"{', '.join(hosts)}, {when}", names)
+		for hosts in plan.hosts
+		for when, names in order_at_once(of_hosts(plan, hosts), strategy)
+	]
+
+
+def order_at_once(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
+	"""As order, for all hosts together."""
 	scheduler = [process.name for process in plan.reloads if not process.runs_jobs]
 	workers = [*scheduler, *(process.name for process in plan.replaced if process.runs_jobs)]
 	busy = [name for name in workers if name in plan.busy]
@@ -50,7 +61,8 @@ def web_and_others(plan: Plan) -> tuple[list[str], list[str], list[str]]:
 
 def plan_sentence(plan: Plan) -> str:
 	"""What a restart would meet now, for the dry run and the journal."""
-	about = (to_restart(plan), to_reload(plan), *exceptions(plan), about_web(plan), running(plan))
+	about = (to_restart(plan), to_reload(plan), by_hosts(plan))
+	about = (*about, *exceptions(plan), about_web(plan), running(plan))
 	return " ".join(filter(None, about))
 
 
@@ -104,6 +116,14 @@ def to_reload(plan: Plan) -> str:
 	what += [f"{count(pools, 'worker-pool')} of {count(sum(plan.pools.values()), 'worker')}"] if pools else []
 	names = " and ".join(filter(None, [", ".join(what[:-1]), what[-1]]))
 	return f"{names[0].upper()}{names[1:]} {verb} in place."
+
+
+def by_hosts(plan: Plan) -> str:
+	"""The groups of hosts in their order."""
+	groups = [", ".join(hosts) for hosts in plan.hosts]
+	if len(groups) == 1:
+		return f"Only on {groups[0]}."
+	return f"Host by host: {'; then '.join(groups)}." if groups else ""
 
 
 def short_names(processes: Iterable[Process]) -> str:

@@ -49,6 +49,25 @@ def programs_stay(event: events.ProgramsStay) -> str:
 	return f"not restarted: {why_they_stay(event.programs)}.{following(' ', remedies_of(event.programs))}"
 
 
+def hosts_begun(event: events.HostsBegun) -> str:
+	"""Which of how many groups it is."""
+	return f"Hosts, group {event.number} of {event.groups}: {', '.join(event.hosts)}"
+
+
+def hosts_done(event: events.HostsDone) -> str:
+	"""Whether they were watched, and when the next ones follow."""
+	watched = f", after {span(event.watched)} of watching" if event.watched else ""
+	pause = f"; the next ones follow in {span(event.pause)}" if event.pause else ""
+	verb = "is" if len(event.hosts) == 1 else "are"
+	return f"{', '.join(event.hosts)} {verb} new and well{watched}{pause}"
+
+
+def hosts_stopped(event: events.HostsStopped) -> str:
+	"""Where something failed, and which hosts keep the old code."""
+	text = f"not all is well on {', '.join(event.failed)}, so no further host is restarted."
+	return f"{text} In service with the old code: {', '.join(event.not_replaced)}."
+
+
 def web_cannot_linger(event: events.WebCannotLinger) -> str:
 	"""Whether requests wait or fail, why, and what to type for a better way."""
 	what = "wait" if event.waits else "fail"

@@ -11,6 +11,7 @@ from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.report import (
+	GroupResult,
 	ProcessChange,
 	ReplacedBy,
 	Report,
@@ -28,6 +29,7 @@ def report_lines(report: Report) -> list[str]:
 	lines = ["", f"Operation {report.operation}: {outcome_name(report)} after {span(report.seconds)}"]
 	lines += [f"  {sentence}" for sentence in map(web_sentence, report.web)]
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
+	lines += hosts(report)
 	lines += waits(report) + interruptions(report) + left_running(report) + processes(report)
 	lines += migrations(report) + old_workers(report) + settings(report) + lapses(report)
 	if report.account:
@@ -35,6 +37,23 @@ def report_lines(report: Report) -> list[str]:
 	if report.unreadable:
 		lines += ["", f"  {unreadable(report.unreadable)}"]
 	return lines + ending(report)
+
+
+HOST_RESULTS = {
+	GroupResult.REPLACED: "new",
+	GroupResult.FAILED: "not all is well",
+	GroupResult.UNTOUCHED: NOT_REPLACED,
+}
+
+
+def hosts(report: Report) -> list[str]:
+	"""What became of each group of hosts."""
+	lines = [
+		f"    {', '.join(group.hosts)}: {HOST_RESULTS[group.result]}"
+		+ (f", after {span(group.seconds)}" if group.seconds else "")
+		for group in report.hosts
+	]
+	return ["", "  Hosts", *lines] if lines else []
 
 
 def waits(report: Report) -> list[str]:

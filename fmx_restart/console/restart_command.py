@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
 from fmx_restart.engine.options import NEVER, Options, Strategy, usual_maintenance, usual_on_timeout
 from fmx_restart.engine.start_time import StartTime
@@ -37,6 +38,7 @@ def words_of(options: Options) -> list[str]:
 	words += [f"{option}={value}" for option, value in values_of(options)]
 	words += [f"--no-{name}" for name in ("web", "workers") if not getattr(options, name)]
 	words += ["--nginx"] if options.nginx else []
+	words += [f"{option}={value}" for option, value in host_values(options.hosts)] if options.hosts else []
 	if options.migration:
 		words += migration_words(options.migration)
 	if options.ignore_code_faults or (options.migration and options.migration.force):
@@ -61,6 +63,20 @@ def values_of(options: Options) -> Iterator[tuple[str, str]]:
 		value = getattr(options, field)
 		if value != getattr(USUAL, field):
 			yield option, number(value)
+
+
+def host_values(hosts: HostOptions) -> Iterator[tuple[str, str]]:
+	"""What was asked for."""
+	if hosts.names:
+		yield "--hosts", ",".join(hosts.names)
+	if hosts.batch:
+		yield "--host-batch", str(hosts.batch)
+	if hosts.share:
+		yield "--host-batch", f"{hosts.share * 100:.10g}%"
+	if hosts.pause:
+		yield "--host-pause", f"{number(hosts.pause)}"
+	if hosts.canary is not None:
+		yield "--canary", f"{number(hosts.canary)}"
 
 
 def migration_words(migration: MigrationOptions) -> list[str]:

@@ -8,6 +8,9 @@ from typing import Any
 from fmx_restart.console.plan import plan_sentence
 from fmx_restart.console.process_sentences import (
 	handed_over,
+	hosts_begun,
+	hosts_done,
+	hosts_stopped,
 	live_messages_sent,
 	old_web_serves,
 	orphans_found,
@@ -403,6 +406,9 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,
 	events.ProgramsStay: programs_stay,
+	events.HostsBegun: hosts_begun,
+	events.HostsDone: hosts_done,
+	events.HostsStopped: hosts_stopped,
 	events.HandedOver: handed_over,
 	events.NginxReloaded: "nginx has passed its test and was reloaded",
 	events.NginxNotReloaded: "nginx was not reloaded: {reason}",

@@ -158,6 +158,8 @@ def refusal_to_start(access: Access, options: Options) -> str:
 		return _("This site may not kill jobs.")
 	if not {*options.sites, *options.web_sites} <= {access.site}:
 		return _("This site may not migrate or close another site.")
+	if options.hosts is not None:
+		return _("This site may not choose hosts: it does not know which there are.")
 	if options.migration is not None and options.migration.hold_web:
 		return _("This site may not hold web: requests to other sites would wait, too.")
 	return refusal_of_patience(options)

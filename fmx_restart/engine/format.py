@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 #: A unit in seconds, its name, and the next smaller one
 UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
@@ -21,6 +22,18 @@ def span(seconds: float | None) -> str:
 			rest = rounded % size // smaller
 			return f"{rounded // size} {unit} {rest} {smaller_unit}" if rest else f"{rounded // size} {unit}"
 	return f"{rounded} s"
+
+
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+DURATION = re.compile(r"(?:[0-9]{1,9}[smhd])+")
+
+
+def seconds_in(text: str) -> int | None:
+	"""Of 20m, 1h30m or 90s; None for anything else."""
+	text = text.strip().lower()
+	if not DURATION.fullmatch(text):
+		return None
+	return sum(int(number) * SECONDS_OF[unit] for number, unit in re.findall(r"([0-9]+)([smhd])", text))
 
 
 def size(bytes: float) -> str:

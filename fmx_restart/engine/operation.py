@@ -47,7 +47,10 @@ class Operation(Held):
 		super().__init__(bench, options, emit, id)
 		self._story = story
 		self.settings = KeptSettings(self)
-		self.plan: Plan | None = None
+		self.plan: Plan | None = None  # where hosts are restarted in groups: for those whose turn it is
+		self.whole_plan: Plan | None = None  # for all of them
+		self.hosts: frozenset[str] | None = None  # whose turn it is; None: all
+		self.is_last_group = True
 		self.ledger: Ledger | None = None
 		self.ledger_opened = 0.0  # on the clock that nobody can set
 		self.running: dict[str, Job] = {}  # every job seen running since the fence went up
@@ -82,7 +85,7 @@ class Operation(Held):
 		except BaseException as error:
 			self._start_held_back()
 			self.report.is_left_open = self.has_lost_lock and self.has_changed_anything
-			is_undone = self.phase.can_be_undone and not self.report.is_left_open
+			is_undone = self.phase.can_be_undone and not (self.report.is_left_open or self.hosts_done)
 			self._end(Phase.ABORTED if is_undone else Phase.FAILED, error)
 			raise
 		finally:
@@ -187,7 +190,8 @@ class Operation(Held):
 
 	def as_planned(self, processes: Iterable[Process]) -> list[Process]:
 		"""Add what the plan knows of them: a manager does not know which of its programs have workers."""
-		plan = (*self.plan.replaced, *self.plan.left_alone, *self.plan.stays) if self.plan else ()
+		whole = self.whole_plan or self.plan
+		plan = (*whole.replaced, *whole.left_alone, *whole.stays) if whole else ()
 		with_workers = {process.name for process in plan if process.has_workers}
 		return [
 			changed(process, has_workers=True)

@@ -13,7 +13,9 @@ from enum import Enum
 from typing import Any
 
 from fmx_restart.engine.decoder import NotDecodable, decoder_of
+from fmx_restart.engine.format import seconds_in
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.migration import TIMEOUT, MigrationOptions
 from fmx_restart.engine.phases import Phase
 
@@ -85,6 +87,7 @@ class Options:
 	web_sites: tuple[str, ...] = ()  # those that someone typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None
+	hosts: HostOptions | None = None  # None: all hosts at once
 	maintenance: frozenset[Phase] = frozenset()  # of CLOSABLE: when the sites are closed
 	queue_limit: int | None = None  # depth at which frappe.enqueue begins to raise; None: never
 	ignore_code_faults: bool = False  # restart although web or workers could not load what is on the disk
@@ -197,13 +200,63 @@ def migration_options(
 
 def share_of(value: str | float) -> float:
 	"""25%, "25" or 25 → 0.25. Raises InvalidOptions for what is not a percentage."""
-	try:
-		percent = float(str(value).strip().removesuffix("%"))
-	except ValueError:
-		percent = math.nan
+	percent = number_in(str(value).strip().removesuffix("%"))
 	if not 0 <= percent <= 100:
 		raise InvalidOptions(f"--rolling-share: {str(value)!r} is not a percentage from 0% to 100%.")
 	return percent / 100
+
+
+def number_in(text: str) -> float:
+	"""NaN, which lies outside of all bounds, where it is none."""
+	try:
+		return float(text)
+	except ValueError:
+		return math.nan
+
+
+def host_options(
+	names: Iterable[str] = (),
+	batch: str | int | None = None,
+	pause: str | float | None = None,
+	canary: str | float | None = None,
+) -> HostOptions | None:
+	"""
+	None where nothing was asked for. `batch`: a number of hosts or a percentage of them; `pause` and `canary`: 60, 60s, 1m30s.
+	Raises InvalidOptions.
+	"""
+	names = tuple(names)
+	if not names and (batch, pause, canary) == (None, None, None):
+		return None
+	number, share = batch_of(batch)
+	seconds = 0.0 if pause is None else duration_of("--host-pause", pause)
+	watched = None if canary is None else duration_of("--canary", canary)
+	return HostOptions(names, number, share, seconds, watched)
+
+
+def batch_of(value: str | int | None) -> tuple[int, float]:
+	"""Of --host-batch: how many hosts, or which part of them; the other one is 0. Raises InvalidOptions."""
+	text = "" if value is None else str(value).strip()
+	if not text:
+		return 0, 0.0
+	number = number_in(text.removesuffix("%"))
+	if text.endswith("%") and 0 < number <= 100:
+		return 0, number / 100
+	if not text.endswith("%") and number >= 1 and number.is_integer():
+		return int(number), 0.0
+	raise InvalidOptions(
+		f"--host-batch: {text!r} is neither a number of hosts from 1 on nor a percentage above 0% and up to 100%."
+	)
+
+
+def duration_of(option: str, value: str | float) -> float:
+	"""Seconds. Raises InvalidOptions."""
+	text = str(value).strip()
+	seconds = seconds_in(text) if text[-1:].isalpha() else number_in(text)
+	if seconds is None or not 0 <= seconds <= LONGEST_WAIT:
+		raise InvalidOptions(
+			f"{option}: {text!r} is not a duration up to 24h; type for example 60s or 1m30s."
+		)
+	return seconds
 
 
 def phases_named(names: Iterable[str]) -> frozenset[Phase] | None:
@@ -231,6 +284,8 @@ BOUNDS: tuple[tuple[str, str, float, float], ...] = (
 	("report_every", "--wait-workers-poll", 0.1, math.inf),
 )
 LONGEST_SITE = 255  # characters
+LONGEST_WAIT = 86400.0  # seconds for which a host is watched, or between two groups of hosts
+WITH_HOSTS = {Strategy.WAIT_WORKERS, Strategy.ROLLING}  # the others cannot stop between two hosts
 
 
 def problems(options: Options) -> Iterator[str]:
@@ -245,6 +300,8 @@ def problems(options: Options) -> Iterator[str]:
 		if not is_site_name(site):
 			yield f"{site!r} is not the name of a site."
 	yield from problems_of_maintenance(options)
+	if options.hosts:
+		yield from problems_of_hosts(options, options.hosts)
 	if options.migration:
 		yield from problems_of_migration(options, options.migration)
 
@@ -270,6 +327,31 @@ def problems_of_maintenance(options: Options) -> Iterator[str]:
 		yield "--maintenance-mode migrate does nothing without --migrate."
 	if Phase.DRAIN in options.maintenance and options.strategy not in DRAINING:
 		yield f"--maintenance-mode drain: {options.strategy.value} does not drain."
+
+
+def problems_of_hosts(options: Options, hosts: HostOptions) -> Iterator[str]:
+	"""What cannot be done host by host, and groups that make no sense."""
+	if options.migration:
+		yield "--migrate restarts every host at once: leave --hosts, --host-batch, --host-pause and --canary out."
+	elif options.touches_jobs and options.strategy not in WITH_HOSTS:
+		yield (
+			"--hosts, --host-batch, --host-pause and --canary go with --wait-workers, --rolling or --no-workers:"
+			f" {options.strategy.value} does not stop between two hosts."
+		)
+	if hosts.pause and not hosts.has_groups:
+		yield "--host-pause does nothing without --host-batch or --canary."
+	yield from out_of_bounds("--host-batch", hosts.batch, 0)
+	yield from out_of_bounds("--host-batch", hosts.share, 0, 1)
+	yield from out_of_bounds("--host-pause", hosts.pause, 0, LONGEST_WAIT)
+	yield from out_of_bounds("--canary", hosts.canary, 0, LONGEST_WAIT)
+	for name in hosts.names:
+		if not is_host_name(name) or hosts.names.count(name) > 1:
+			yield f"--hosts: {name!r} is not the name of a host, or stands there twice."
+
+
+def is_host_name(name: str) -> bool:
+	"""As the command hostname prints it, or as a manager's address names it. Whether there is one is for the bench to say."""
+	return 0 < len(name) <= LONGEST_SITE and name.isprintable() and not set(name) & set(" ,")
 
 
 def problems_of_migration(options: Options, migration: MigrationOptions) -> Iterator[str]:

@@ -48,7 +48,8 @@ NEXT = {
 	Phase.RESTART: {Phase.LIFT, Phase.VERIFY, Phase.FAILED},
 	Phase.LIFT: {Phase.VERIFY, Phase.FAILED},
 	Phase.VERIFY: {Phase.HANDOVER, Phase.AUDIT, Phase.FAILED},
-	Phase.HANDOVER: {Phase.AUDIT, Phase.FAILED},
+	# after one group of hosts comes the next one
+	Phase.HANDOVER: {Phase.FENCE, Phase.RESTART, Phase.AUDIT, Phase.FAILED},
 	Phase.AUDIT: {Phase.DONE, Phase.FAILED},
 	Phase.DONE: set(),
 	Phase.ABORTED: set(),

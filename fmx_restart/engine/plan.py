@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from itertools import chain
 
-from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.ports import (
 	CodeFault,
@@ -58,6 +58,8 @@ class Plan:
 	pools: dict[str, int] = field(default_factory=dict)  # of those that reload: how many workers they keep
 	held: tuple[QueueHold, ...] = ()  # people hold the queue; the last one ends last
 	stays: tuple[Process, ...] = ()  # nothing can replace these: they go on with the code that they have
+	hosts: tuple[tuple[str, ...], ...] = ()  # groups of hosts, one after the other; empty: all at once
+	here: str = ""  # the name of this host, where there are such groups
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:
@@ -75,6 +77,20 @@ class Plan:
 		has_web = any(process.kind is ProcessKind.WEB for process in self.restart)
 		stopped = tuple(process.name for process in self.left_alone if process.kind is ProcessKind.WEB)
 		return () if has_web else stopped
+
+
+def of_hosts(plan: Plan, hosts: Collection[str]) -> Plan:
+	"""The same plan for these hosts alone."""
+
+	def on_them(processes: Iterable[Process]) -> tuple[Process, ...]:
+		return tuple(process for process in processes if (process.host or plan.here) in hosts)
+
+	return changed(
+		plan,
+		restart=on_them(plan.restart),
+		left_alone=on_them(plan.left_alone),
+		reloads=on_them(plan.reloads),
+	)
 
 
 OWN_JOBS_TAKE = 10.0  # seconds

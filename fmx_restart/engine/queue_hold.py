@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from fmx_restart.engine.format import seconds_in
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.notes import read_note
 
@@ -15,8 +15,6 @@ LONGEST_HOLD = 86400.0  # seconds
 SHORTEST_HOLD = 1.0  # seconds
 USUAL_HOLD = 1200.0  # seconds
 LONGEST_TEXT = 140  # characters of an owner, and of a reason
-SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-DURATION = re.compile(r"(?:[0-9]{1,9}[smhd])+")
 
 
 class InvalidHold(ValueError):
@@ -25,11 +23,10 @@ class InvalidHold(ValueError):
 
 def seconds_of(duration: str) -> float:
 	"""20m, 1h30m, 90s: seconds from SHORTEST_HOLD to LONGEST_HOLD. Raises InvalidHold."""
-	text = duration.strip().lower()
-	if not DURATION.fullmatch(text):
+	seconds = seconds_in(duration)
+	if seconds is None:
 		raise InvalidHold(f"{duration!r} is not a duration; type for example 20m, 1h30m or 90s.")
-	parts = re.findall(r"([0-9]+)([smhd])", text)
-	return checked_seconds(sum(int(number) * SECONDS_OF[unit] for number, unit in parts))
+	return checked_seconds(seconds)
 
 
 def checked_seconds(seconds: float) -> float:

@@ -55,6 +55,23 @@ class ProcessChange:
 	former_workers: int = 0  # of those: how many had the old code at the end, as their jobs had not ended
 
 
+class GroupResult(str, Enum):
+	"""What became of a group of hosts."""
+
+	REPLACED = "replaced"  # all that was to be is new, and well
+	FAILED = "failed"  # the groups after it keep the old code
+	UNTOUCHED = "untouched"  # in service with the old code
+
+
+@dataclass
+class HostGroup:
+	"""Hosts that are restarted together, while those of later groups serve. `seconds`: since its turn came."""
+
+	hosts: list[str]
+	result: GroupResult = GroupResult.UNTOUCHED
+	seconds: float = 0.0
+
+
 @dataclass
 class KeptSetting:
 	"""A setting as it was before we changed it. `reason`: why it could not be put back."""
@@ -105,8 +122,9 @@ class Report:
 	)  # what a drain that gave up, or was stopped, left running
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
-	not_replaced: list[str] = field(default_factory=list)  # a rolling restart ended before their turn
+	not_replaced: list[str] = field(default_factory=list)  # a restart one by one ended before their turn
 	stays: dict[str, str] = field(default_factory=dict)  # by program: why its manager cannot replace it
+	hosts: list[HostGroup] = field(default_factory=list)  # in their order, where there are groups of hosts
 	web: list[WebAnswers] = field(default_factory=list)  # what its users got, at each address
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back

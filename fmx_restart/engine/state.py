@@ -11,7 +11,7 @@ from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
 from fmx_restart.engine.queue_hold import clock_time
-from fmx_restart.engine.report import KeptSetting, Report
+from fmx_restart.engine.report import GroupResult, KeptSetting, Report
 
 SILENCE = 1.0  # seconds without an answer from web after which that is told at once
 
@@ -86,10 +86,20 @@ class State:
 
 	@property
 	def undone(self) -> str:
-		"""What is said where an operation ends before anything was restarted: a sentence."""
+		"""What is said where an operation ends before anything was restarted, or on the hosts that were not yet: a sentence."""
 		held = [hold for hold in self.report.held if hold.until > self.bench.clock.time()]
 		queue = f"stays held until {clock_time(held[-1].until)}" if held else "keeps running"
-		return f"Nothing was restarted; the queue {queue}."
+		if not self.hosts_done:
+			return f"Nothing was restarted; the queue {queue}."
+		left = [name for group in self.report.hosts for name in group.hosts if name not in self.hosts_done]
+		old = f" Not restarted, in service with the old code: {', '.join(left)}." if left else ""
+		return f"Restarted before: {', '.join(self.hosts_done)}.{old} The queue {queue}."
+
+	@property
+	def hosts_done(self) -> list[str]:
+		"""Names of hosts that are new, where hosts are restarted in groups."""
+		done = [group for group in self.report.hosts if group.result is GroupResult.REPLACED]
+		return [name for group in done for name in group.hosts]
 
 	@property
 	def has_changed_anything(self) -> bool:

@@ -22,7 +22,8 @@ from fmx_restart.engine.steps.audit import (
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.findings import refuse_held
 from fmx_restart.engine.steps.hand_over import hand_over, roll, stop_rolling
-from fmx_restart.engine.steps.last_look import last_look
+from fmx_restart.engine.steps.hosts import host_by_host
+from fmx_restart.engine.steps.last_look import last_look, unchanged
 from fmx_restart.engine.steps.migrate import migrate_then, migrations_judged
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.reload import ask_scheduler, make_reloads, refuse_pools
@@ -34,7 +35,8 @@ from fmx_restart.engine.steps.verify import verify
 def under_fence(operation: Operation) -> Iterator[None]:
 	"""Idle workers take no job inside the block. Where it ends well every job is counted, and the queue runs again."""
 	operation.enter(Phase.FENCE)
-	open_ledger(operation)
+	if operation.ledger is None:  # one for all groups of hosts
+		open_ledger(operation)
 	with operation.fenced():
 		park(operation)
 		yield
@@ -46,12 +48,17 @@ def wait_workers(operation: Operation) -> None:
 	"""Running jobs end first, then everything is restarted. Also the story of the fast strategy, with a short grace."""
 	preflight(operation)
 	with migrations_judged(operation):
-		with under_fence(operation):
-			drain(operation)
-			last_look(operation)
-			replacements = migrate_then(operation, lambda: restart(operation))
-		verify(operation, replacements)
-		audit(operation, replacements)
+		audit(operation, host_by_host(operation, restart_drained))
+
+
+def restart_drained(operation: Operation) -> list[Replacement]:
+	"""All that is to be restarted now, while no job runs there."""
+	with under_fence(operation):
+		drain(operation)
+		last_look(operation)
+		replacements = migrate_then(operation, lambda: restart(operation))
+	verify(operation, replacements)
+	return replacements
 
 
 def no_wait_workers(operation: Operation) -> None:
@@ -99,18 +106,24 @@ ESSENTIAL = {ProcessKind.WEB, ProcessKind.SCHEDULER}
 def rolling(operation: Operation) -> None:
 	"""Web and scheduler at once, then worker after worker, each when it is idle; the queue is never suspended."""
 	preflight(operation)
-	reloads, restart = make_reloads(operation)
-	workers = [process for process in restart if process.runs_jobs]
-	refuse_pools(workers, operation.look(), operation.bench.host)
-	refuse_held(operation)
-	last_look(operation)
-	open_ledger(operation)
-	others = restart_all(operation, [process for process in restart if process not in workers])
-	verify(operation, others)
-	replacements = roll_workers(operation, others, workers, reloads)
+	replacements = host_by_host(operation, restart_rolling)
 	ask_scheduler(operation, replacements)
 	close_ledger_on_the_move(operation)
-	audit(operation, [*others, *replacements])
+	audit(operation, replacements)
+
+
+def restart_rolling(operation: Operation) -> list[Replacement]:
+	"""All that is to be restarted now: web and scheduler, then worker after worker."""
+	reloads, restart = make_reloads(operation)
+	workers = [process for process in restart if process.runs_jobs]
+	refuse_pools(workers, operation.look(), operation.bench.host, unchanged(operation))
+	refuse_held(operation)
+	last_look(operation)
+	if operation.ledger is None:  # one for all groups of hosts
+		open_ledger(operation)
+	others = restart_all(operation, [process for process in restart if process not in workers])
+	verify(operation, others)
+	return [*others, *roll_workers(operation, others, workers, reloads)]
 
 
 def roll_workers(
@@ -129,10 +142,15 @@ def roll_workers(
 def without_workers(operation: Operation) -> None:
 	"""Web alone: no job notices, so the queue is neither fenced nor counted."""
 	preflight(operation)
+	audit(operation, host_by_host(operation, restart_untouched))
+
+
+def restart_untouched(operation: Operation) -> list[Replacement]:
+	"""All that is to be restarted now; none of it runs a job."""
 	last_look(operation)
 	replacements = restart(operation)
 	verify(operation, replacements)
-	audit(operation, replacements)
+	return replacements
 
 
 STORIES = {

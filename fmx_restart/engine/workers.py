@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 
 from fmx_restart.engine.frozen import changed, frozen
@@ -216,6 +216,20 @@ def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, P
 			remote = (process for process in processes if any(process.is_at(*place) for place in places))
 			owners[worker.name] = next(remote, None)
 	return {name: process for name, process in owners.items() if process is not None}
+
+
+def host_of(worker: Worker, look: Look, programs: Mapping[str, Process], here: str) -> str:
+	"""The name of the host that it runs on, as its manager knows it, else as it says. `programs`: of runners."""
+	if worker.name in look.local.running:
+		return here
+	program = programs.get(worker.name)
+	return (program.host or here) if program else worker.host
+
+
+def workers_on(hosts: Collection[str], look: Look, managed: Iterable[Process], host: Host) -> set[str]:
+	"""Names of workers that run on one of these hosts."""
+	programs = runners(managed, look, host)
+	return {worker.name for worker in look.workers if host_of(worker, look, programs, host.name) in hosts}
 
 
 def places_of(worker: Worker, look: Look) -> list[tuple[str, int]]:

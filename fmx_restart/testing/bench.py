@@ -108,7 +108,8 @@ class InMemoryBench:
 		host = InMemoryHost(name)
 		programs = [Program(worker, ProcessKind.WORKER, start_takes=boot) for worker in workers]
 		there = InMemoryProcesses(self.clock, *programs, host=host, is_elsewhere=True)
-		self.managers = {self.host.name: self.processes, name: there}
+		others = {name: manager for name, manager in self.managers.items() if name}
+		self.managers = {**others, self.host.name: self.processes, name: there}
 		for program in programs:
 			program.is_at_work = lambda program=program: self.queue.is_at_work(
 				f"{name}/{worker_name(program)}"

@@ -47,6 +47,9 @@ from fmx_restart.engine.events.operation import TakenOver as TakenOver
 from fmx_restart.engine.events.operation import TroubleFound as TroubleFound
 from fmx_restart.engine.events.operation import WentIntoBackground as WentIntoBackground
 from fmx_restart.engine.events.processes import HandedOver as HandedOver
+from fmx_restart.engine.events.processes import HostsBegun as HostsBegun
+from fmx_restart.engine.events.processes import HostsDone as HostsDone
+from fmx_restart.engine.events.processes import HostsStopped as HostsStopped
 from fmx_restart.engine.events.processes import LiveMessagesNotKept as LiveMessagesNotKept
 from fmx_restart.engine.events.processes import LiveMessagesSent as LiveMessagesSent
 from fmx_restart.engine.events.processes import NewWebAnswers as NewWebAnswers

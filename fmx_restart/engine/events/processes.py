@@ -114,6 +114,34 @@ class ProgramsStay(Event):
 
 
 @frozen
+class HostsBegun(Event):
+	"""The turn of these hosts has come: the `number`-th of `groups`."""
+
+	hosts: tuple[str, ...]
+	number: int
+	groups: int
+
+
+@frozen
+class HostsDone(Event):
+	"""All that was to be restarted on them is new and well. `watched`: seconds for which the canary was watched."""
+
+	hosts: tuple[str, ...]
+	watched: float = 0.0
+	pause: float = 0.0  # seconds until the next group's turn
+
+
+@frozen
+class HostsStopped(Event):
+	"""On the first ones something is not well, so the others are not restarted."""
+
+	level = Level.ERROR
+
+	failed: tuple[str, ...]
+	not_replaced: tuple[str, ...]  # hosts; they stay in service, with the old code
+
+
+@frozen
 class HandedOver(Event):
 	"""
 	These processes are replaced when their jobs end; the operation continues in the background. `exit_code`: with which

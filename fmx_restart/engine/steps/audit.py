@@ -194,7 +194,7 @@ def audit(operation: Operation, replacements: list[Replacement]) -> None:
 	if account.lost or not account.is_balanced:
 		raise JobsLost(
 			f"{len(account.lost)} of {account.total} jobs lost: {', '.join(account.lost[:10])}."
-			" All processes were restarted, the queue is running.",
+			f" {what_was_restarted(operation.report)} The queue is running.",
 			hint="Type bench doctor --fix: it puts back those that no worker started. The journal lists them all.",
 		)
 	if old := with_old_code(operation):
@@ -237,6 +237,13 @@ def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: s
 	)
 
 
+def what_was_restarted(report: Report) -> str:
+	"""A sentence: all, or which programs of hosts whose turn did not come keep the old code."""
+	if not report.not_replaced:
+		return "Every process was restarted."
+	return f"Not restarted, in service with the old code: {', '.join(report.not_replaced)}."
+
+
 def fence_fault(report: Report) -> FenceFault:
 	"""An error whatever came of it: that no job met a worker being replaced was luck, or is not so."""
 	names = ", ".join(
@@ -250,7 +257,7 @@ def fence_fault(report: Report) -> FenceFault:
 			effect = f"These workers with old code were alive then, and may have run jobs: {', '.join(report.old_workers)}."
 			look_at = " Look at the jobs of that time."
 	return FenceFault(
-		f"The fence had lapsed {names}. {effect} Every process was restarted, and the queue is running.",
+		f"The fence had lapsed {names}. {effect} {what_was_restarted(report)} The queue is running.",
 		hint=f"Nothing needs to be repeated.{look_at} Either the operation's process was paused for longer than the fence"
 		" lasts, or Redis lost its data. Check the bench with: bench doctor",
 	)

@@ -14,7 +14,14 @@ from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.report import JobWait, waited_to_their_end
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import live_workers, restless, runners, running_jobs, stray_horses
+from fmx_restart.engine.workers import (
+	live_workers,
+	restless,
+	runners,
+	running_jobs,
+	stray_horses,
+	workers_on,
+)
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -140,6 +147,8 @@ class Draining(Parking):
 			0.0,
 			None,
 		)  # when the next report is due, and the jobs of the last one
+		self.awaited: list[Worker] = []  # those of the live ones whose jobs have to end
+		self.spared: set[str] = set()  # names of those that go on, on hosts whose turn it is not
 		self.is_over = False
 		self.full = ""  # the queue that came near its limit, in a few words
 
@@ -177,23 +186,44 @@ class Draining(Parking):
 		"""True when no job runs: by Redis, and by the process table."""
 		parked = super().is_done()
 		look = self.look
+		self.note_awaited(look)
 		self.jobs = self.running(look)
 		self.named = tuple(running for running in self.jobs if is_worth_naming(running.job, look.time))
 		self.note_waits()
-		busy = any(worker.state is WorkerState.BUSY for worker in self.live)
+		busy = any(worker.state is WorkerState.BUSY for worker in self.awaited)
 		is_quiet = parked and not busy and not self.jobs
-		self.strays = stray_horses(self.bench.host, look, self.operation.managed_now()) if is_quiet else []
+		self.strays = self.find_strays() if is_quiet and self.is_here else []
 		if is_quiet and not self.strays:
 			return True
 		self.report(look)
 		return False
+
+	@property
+	def is_here(self) -> bool:
+		"""Whether something of this host is restarted now."""
+		hosts = self.operation.hosts
+		return hosts is None or self.bench.host.name in hosts
+
+	def find_strays(self) -> list[HostProcess]:
+		"""Job processes that no record tells of."""
+		return stray_horses(self.bench.host, self.look, self.operation.managed_now())
+
+	def note_awaited(self, look: Look) -> None:
+		"""Jobs on hosts whose turn it is not run on."""
+		hosts = self.operation.hosts
+		if hosts is None:
+			self.awaited = self.live
+			return
+		names = workers_on(hosts, look, self.operation.managed, self.bench.host)
+		self.awaited = [worker for worker in self.live if worker.name in names]
+		self.spared = {worker.name for worker in look.workers if worker.name not in names}
 
 	def running(self, look: Look) -> tuple[events.RunningJob, ...]:
 		"""Jobs that a worker works on, and for how long."""
 		workers = {worker.name: worker for worker in look.workers}
 		jobs = []
 		for entry in running_jobs(look):
-			if job := self.operation.running.get(entry.id):
+			if entry.worker not in self.spared and (job := self.operation.running.get(entry.id)):
 				worker = workers.get(entry.worker or "")
 				pid = worker.pid if worker else None
 				seconds = elapsed(job, look.time)
@@ -228,7 +258,7 @@ class Draining(Parking):
 		self.reported = (now + self.operation.options.report_every, jobs)
 		left = self.left()
 		pids = tuple(process.pid for process in self.strays)
-		workers, likely_left = tuple(self.live), self.likely_left(look.time)
+		workers, likely_left = tuple(self.awaited), self.likely_left(look.time)
 		self.operation.emit(
 			events.StillRunning(workers, self.named, pids, dict(look.depths), max(0.0, left), likely_left)
 		)
@@ -257,7 +287,7 @@ class Draining(Parking):
 			f"pid {process.pid}, a job process without its worker or its record" for process in self.strays
 		]
 		named = {running.worker for running in self.named}
-		others = [w for w in self.live if w.state is not WorkerState.SUSPENDED and w.name not in named]
+		others = [w for w in self.awaited if w.state is not WorkerState.SUSPENDED and w.name not in named]
 		return lost + [f"the worker {w.name} (pid {w.pid}, {w.state.value})" for w in others]
 
 

@@ -13,6 +13,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Bench, Look, Process
 from fmx_restart.engine.queue_hold import by_whom
+from fmx_restart.engine.steps.last_look import unchanged
 from fmx_restart.engine.steps.restart import as_they_are_now
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import workers_outside
@@ -130,7 +131,7 @@ def refuse_held(operation: Operation) -> None:
 	"""Raises WrongEnvironment."""
 	if reason := held_back(operation.plan, operation.options):
 		raise WrongEnvironment(
-			f"{reason[:1].upper()}{reason[1:]}. Nothing was changed.",
+			f"{reason[:1].upper()}{reason[1:]}. {unchanged(operation)}",
 			hint="Use --wait-workers, which works during a hold and does not lift it.",
 		)
 

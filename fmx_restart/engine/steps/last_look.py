@@ -45,17 +45,22 @@ def check_manager(operation: Operation) -> None:
 	faults: list[ProcessFault] = []
 
 	def answers() -> bool:
-		try:
-			operation.bench.processes.list()
-		except ProcessFault as fault:
+		fault = next(iter(away_now(operation)), None)
+		if fault:
 			if not faults:
 				operation.emit(events.ManagerAway(str(fault)))
 			faults.append(fault)
-			return False
-		return True
+		return fault is None
 
 	if not operation.wait(answers, MANAGER_ANSWERS):
 		raise manager_is_gone(operation, faults[-1])
+
+
+def away_now(operation: Operation) -> list[ProcessFault]:
+	"""Of managers that do not answer: of all, or where hosts come in groups of those whose turn it is."""
+	away = operation.bench.processes.survey().away
+	needed = {process.manager for process in operation.plan.restart}
+	return [fault for name, fault in away.items() if operation.hosts is None or name in needed]
 
 
 def manager_is_gone(operation: Operation, fault: ProcessFault) -> WrongEnvironment:

@@ -34,6 +34,8 @@ def reload_nginx(operation: Operation, replacements: Iterable[Replacement]) -> N
 	if not operation.options.nginx:
 		return
 	web = [replacement for replacement in replacements if replacement.old.kind is ProcessKind.WEB]
+	if operation.hosts is not None and all(replacement.old.host for replacement in web):
+		return  # nginx of this machine has nothing to do with them
 	if any(replacement.stage is Stage.FAILED for replacement in web):
 		operation.emit(events.NginxNotReloaded(WEB_FAILED))
 		return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from fmx_restart.engine.ports import (
 from fmx_restart.engine.reload import reloadable
 from fmx_restart.engine.steps.findings import inspect_sites, judge
 from fmx_restart.engine.steps.hold import hold_findings
+from fmx_restart.engine.steps.hosts import chosen_hosts, grouped, refuse_unknown_hosts
 from fmx_restart.engine.steps.last_look import first_look, judge_code
 from fmx_restart.engine.steps.linger import tell_way, way_of
 from fmx_restart.engine.steps.nginx import test_nginx
@@ -45,6 +46,7 @@ from fmx_restart.engine.workers import (
 	runners,
 	running_jobs,
 	with_workers,
+	workers_on,
 	workers_outside,
 )
 
@@ -128,7 +130,7 @@ def make_plan(
 	"""`listed`: what the process manager runs. `each`: Operation.each, where the lock is held."""
 	code_faults = first_look(bench, options)
 	plan = programs_of(bench, look, listed, options)
-	plan = with_jobs(plan, bench, look)
+	plan = with_jobs(plan, bench, look, spared_jobs(bench, look, listed, options))
 	plan = with_web(plan, bench, options)
 	return replace(
 		plan,
@@ -146,9 +148,12 @@ def make_plan(
 
 def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> Plan:
 	"""Which programs are restarted, reload or are left alone. Raises WrongEnvironment where that cannot be."""
-	pairs = reloads_of(bench, look, listed, options)
+	here, pairs = bench.host.name, reloads_of(bench, look, listed, options)
 	names = {process.name for process, _ in pairs}
+	refuse_unknown_hosts((*listed, *(process for process, _ in pairs)), options.hosts, here)
 	others = [process for process in listed if process.name not in names]
+	others = chosen_hosts(others, options.hosts, here)
+	reloads = chosen_hosts((process for process, _ in pairs), options.hosts, here)
 	refuse_to_split(others, options)
 	wanted = chosen(others, web=options.web, workers=options.workers)
 	stays = tuple(process for process in wanted if process.stays)
@@ -160,12 +165,12 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 	plan = Plan(
 		restart=restart,
 		left_alone=left_alone,
-		reloads=tuple(process for process, _ in pairs),
-		pools={process.name: one.size for process, one in pairs if isinstance(one, Pool)},
+		reloads=tuple(reloads),
+		pools={it.name: one.size for it, one in pairs if isinstance(one, Pool) and it in reloads},
 		stays=stays,
 	)
 	refuse_nothing(plan)
-	return plan
+	return grouped(plan, options.hosts, here)
 
 
 def refuse_nothing(plan: Plan) -> None:
@@ -182,9 +187,19 @@ def refuse_nothing(plan: Plan) -> None:
 		)
 
 
-def with_jobs(plan: Plan, bench: Bench, look: Look) -> Plan:
-	"""The same plan, with what runs and waits now, and how long that may take."""
-	described = bench.queue.describe(job.id for job in running_jobs(look)).values()
+def spared_jobs(bench: Bench, look: Look, listed: Iterable[Process], options: Options) -> set[str]:
+	"""Ids of those that run on hosts which were not named: nobody waits for them."""
+	if not options.hosts or not options.hosts.names:
+		return set()
+	names = workers_on(options.hosts.names, look, listed, bench.host)
+	others = {worker.name for worker in look.workers} - names
+	return {job.id for job in look.started if job.worker in others}
+
+
+def with_jobs(plan: Plan, bench: Bench, look: Look, spared: Collection[str] = ()) -> Plan:
+	"""The same plan, with what runs and waits now, and how long that may take. `spared`: ids of jobs that are not waited for."""
+	awaited = (job.id for job in running_jobs(look) if job.id not in spared)
+	described = bench.queue.describe(awaited).values()
 	jobs = tuple(job for job in described if is_worth_naming(job, look.time))
 	usual = bench.queue.usual_durations({job.method for job in jobs}) if jobs else {}
 	return replace(

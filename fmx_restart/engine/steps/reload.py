@@ -46,23 +46,25 @@ def make_reloads(operation: Operation) -> tuple[list[Reload], list[Process]]:
 	return reloads, [*plan.restart, *(process for process in others if not process.stays)]
 
 
-def refuse_pools(workers: Iterable[Process], look: Look, host: Host) -> None:
+def refuse_pools(
+	workers: Iterable[Process], look: Look, host: Host, unchanged: str = "Nothing was changed."
+) -> None:
 	"""
 	Raises WrongEnvironment: a pool that cannot reload brings its workers back with the code that it was started with. `workers`: those that
-	their process manager would have to replace.
+	their process manager would have to replace. `unchanged`: what was not changed, in a sentence.
 	"""
 	heads = {process.local_pid: process.name for process in workers if process.local_pid}
 	with_workers = {host.head(pid, heads) for pid in look.local.pids}
 	unknown = [name for pid, name in heads.items() if pid not in look.local.pids]
 	if pools := [name for pid, name in heads.items() if name in unknown and pid in with_workers]:
 		raise WrongEnvironment(
-			f"These worker-pools cannot replace their workers one by one: {', '.join(pools)}. Nothing was changed.",
+			f"These worker-pools cannot replace their workers one by one: {', '.join(pools)}. {unchanged}",
 			hint="Pools of this app can: type bench safe-restart setup worker, then restart once with --wait-workers. Or use"
 			" --wait-workers or --no-wait-workers now.",
 		)
 	if unknown:
 		raise WrongEnvironment(
-			f"Redis knows no worker of these programs: {', '.join(unknown)}. Nothing was changed.",
+			f"Redis knows no worker of these programs: {', '.join(unknown)}. {unchanged}",
 			hint="If they were just started, type the same command again in a moment. Else use --wait-workers or --no-wait-workers.",
 		)
 
@@ -70,12 +72,25 @@ def refuse_pools(workers: Iterable[Process], look: Look, host: Host) -> None:
 def ask_scheduler(operation: Operation, replacements: Iterable[Replacement]) -> None:
 	"""Where no manager that we know runs one, and all else went well."""
 	is_managed = any(process.kind is ProcessKind.SCHEDULER for process in operation.managed)
+	if is_left_out(operation):
+		return
 	is_well = not operation.report.not_replaced and all(it.stage is not Stage.FAILED for it in replacements)
 	if not operation.options.may_reload or is_managed or not is_well:
 		return
 	with suppress(QueueUnreachable):
 		if process := operation.bench.queue.ask_scheduler_to_reload():
 			operation.emit(events.SchedulerAsked(process))
+
+
+def is_left_out(operation: Operation) -> bool:
+	"""The scheduler runs on a host that is not among those that were named."""
+	names = operation.options.hosts.names if operation.options.hosts else ()
+	if not names:
+		return False
+	with suppress(QueueUnreachable):
+		scheduler = operation.bench.queue.look().scheduler
+		return scheduler is None or scheduler.host not in names
+	return True
 
 
 def follow_reloads(operation: Operation, replacements: Iterable[Replacement]) -> None:

@@ -38,7 +38,8 @@ def verify(operation: Operation, replacements: list[Replacement]) -> None:
 	operation.enter(Phase.VERIFY)
 	wait_until_up(operation, replacements)
 	reload_nginx(operation, replacements)
-	operation.bench.web.ask_seldom()
+	if operation.is_last_group:
+		operation.bench.web.ask_seldom()
 	report_orphans(operation)
 
 

@@ -26,6 +26,11 @@ def web_programs(processes: Iterable[Process]) -> list[Process]:
 	return [process for process in processes if process.kind is ProcessKind.WEB]
 
 
+def web_here(processes: Iterable[Process]) -> list[Process]:
+	"""Those of this machine: another one's users are not asked from here."""
+	return [process for process in web_programs(processes) if not process.host]
+
+
 def family_of(bench: Bench, process: Process) -> list[HostProcess]:
 	"""Its process and all descendants; empty while it is down, and for one of another machine."""
 	return bench.host.family(process.local_pid) if process.local_pid else []
@@ -51,13 +56,13 @@ def begin_to_measure(operation: Operation, processes: Iterable[Process]) -> None
 	def is_ordered(site: str) -> bool:
 		return (site, MAINTENANCE) in operation.changed_settings
 
-	if programs := web_programs(processes):
+	if programs := web_here(processes):
 		operation.bench.web.begin(family_of(operation.bench, programs[0]), is_ordered)
 
 
 def restart_begins(operation: Operation, processes: Iterable[Process]) -> None:
 	"""Right before the first process is told to stop."""
-	if web_programs(processes):
+	if web_here(processes):
 		operation.bench.web.restart_begins()
 
 

@@ -6,25 +6,33 @@ import sys
 import threading
 import unittest
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process
+from fmx_restart.engine.report import GroupResult
 from fmx_restart.tests.adapters.benches import program
 from fmx_restart.tests.adapters.hosts import FarHost, FarRedis, FarSupervisord, can_have_hosts, switch
 from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.test_several_managers import ManagersCase
 from fmx_restart.tests.adapters.waiting import eventually
-from fmx_restart.tests.repetitions import IS_LONG_RUN
+from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, WorkerBench
 
+#: New code may fail on one host alone
 WORKER = """
+import socket
 import sys
+from pathlib import Path
+if Path(f"broken-on-{socket.gethostname()}").exists():
+	sys.exit("this code does not run here")
 from fmx_restart.tests.worker import worker_bench
 worker_bench.work(*sys.argv[2:])
 """
@@ -100,6 +108,7 @@ ALL = ("app1/short", "app1/long", "app2/short", "app2/long")
 
 
 class TestTwoHosts(HostsCase):
+	@in_long_runs("a cable that is pulled in the middle")
 	def test_a_restart_under_load_replaces_the_workers_of_both_and_each_job_runs_once(self):
 		before = self.listed()
 		self.assertEqual({process.host for process in before.values()}, {"app1", "app2"})
@@ -140,6 +149,26 @@ class TestTwoHosts(HostsCase):
 		down = {change.name: change.seconds_down for change in report.processes}
 		self.assertLess(max(down["app1/short"], down["app1/long"]), CUT_FOR)
 		self.assert_replaced(before, *ALL)
+		self.assert_each_ran_once(load)
+
+	def test_hosts_come_one_after_the_other_and_one_that_fails_keeps_the_next_as_it_is(self):
+		before = self.listed()
+		options = replace(WAIT_WORKERS, hosts=HostOptions(("app2", "app1"), canary=1.0))
+		with Load(self.enqueue) as load:
+			report = self.operation(self.managers(*self.entries), options).run()
+			self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+			self.assert_replaced(before, *ALL)
+			before = self.listed()
+			(self.bench / "sites/broken-on-app2").touch()
+			operation = self.operation(self.managers(*self.entries), options)
+			with self.assertRaises(ProcessFault) as caught:
+				operation.run()
+		self.assertEqual(caught.exception.exit_code, 4)
+		self.assertRegex(str(caught.exception), "in service with the old code: app1/.*, app1/")
+		results = [(group.hosts, group.result) for group in operation.report.hosts]
+		self.assertEqual(results, [(["app2"], GroupResult.FAILED), (["app1"], GroupResult.UNTOUCHED)])
+		after = self.listed()
+		self.assertTrue(all(after[name].is_same_as(before[name]) for name in ALL[:2]))
 		self.assert_each_ran_once(load)
 
 	@unittest.skipUnless(

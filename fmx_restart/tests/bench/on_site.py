@@ -29,10 +29,11 @@ PEOPLE = {
 #: The arguments of fmx_restart.api.start, where a request gives none.
 NOTHING_GIVEN = {
 	**dict.fromkeys(("strategy", "on_timeout", "rolling_share", "repeat"), ""),
+	**dict.fromkeys(("host_batch", "host_pause", "canary"), ""),
 	**dict.fromkeys(
 		("wait_workers_timeout", "force_kill_timeout", "rolling_max_failures", "migrate_timeout")
 	),
-	**dict.fromkeys(("sites", "maintenance_mode", "at")),
+	**dict.fromkeys(("sites", "maintenance_mode", "hosts", "at")),
 	**dict.fromkeys(("migrate", "backup", "skip_failing", "hold_web", "force"), False),
 	"web": True,
 	"workers": True,

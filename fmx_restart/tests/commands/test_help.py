@@ -85,7 +85,7 @@ class TestHelp(HelpCase):
 		self.assertLessEqual(len(text.splitlines()), 2 * SCREEN)
 		self.assertLessEqual(max(map(len, text.splitlines())), COLUMNS)
 		titles = re.findall(r"^([A-Z][\w ]+):$", text, re.MULTILINE)
-		sections = ["Strategy", "Time", "Migration", "Sites and web", "Output"]
+		sections = ["Strategy", "Time", "Hosts", "Migration", "Sites and web", "Output"]
 		self.assertEqual(titles, ["Commands", *sections, "Examples", "Exit codes"])
 
 	def test_that_of_the_doctor_is_grouped_and_fits_on_one_screen(self):

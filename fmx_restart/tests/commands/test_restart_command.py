@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fmx_restart.console.restart_command import restart_command
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import (
 	CLOSABLE,
@@ -33,6 +34,16 @@ migrations = some.none() | some.builds(
 )
 
 
+hosts = some.none() | some.builds(
+	HostOptions,
+	names=some.sampled_from(((), ("app1",), ("b.example", "a"))),
+	batch=some.just(0),
+	share=some.sampled_from((0.0, 0.25, 1.0)),
+	pause=some.sampled_from((0.0, 0.5, 60.0)),
+	canary=some.sampled_from((None, 0.0, 30.0)),
+).filter(lambda hosts: hosts != HostOptions())
+
+
 @some.composite
 def any_options(draw: some.DrawFn) -> Options:
 	"""Whatever can be typed, but for sites: those are looked for on the disk."""
@@ -43,6 +54,7 @@ def any_options(draw: some.DrawFn) -> Options:
 			limit=draw(seconds),
 			on_timeout=draw(some.none() | some.sampled_from(OnTimeout)),
 			migration=migration and replace(migration, force=force),
+			hosts=draw(hosts),
 			force_kill_timeout=draw(seconds),
 			web=draw(some.booleans()),
 			workers=draw(some.booleans()),

@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.desk.start_arguments import KINDS, options_from
 from fmx_restart.desk.start_order import CHECKS, StartOrder
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 
@@ -78,6 +79,12 @@ class TestStartArguments(unittest.TestCase):
 		{"maintenance_mode": "migrate"},
 		{"skip_failing": 1},
 		{"backup": 1},
+		{"host_batch": "0"},
+		{"host_batch": 2, "strategy": "fast"},
+		{"hosts": "a", "migrate": 1},
+		{"hosts": "a b"},
+		{"host_pause": "60s"},
+		{"canary": "soon"},
 		{"hold_web": 1},
 		{"hold_web": "perhaps", "migrate": 1},
 		{"hold_web": 1, "migrate": 1, "web": 0},
@@ -102,6 +109,12 @@ class TestStartArguments(unittest.TestCase):
 		)
 		told = (made.strategy, made.rolling_timeout, made.rolling_share, made.rolling_max_failures, made.web)
 		self.assertEqual(told, (Strategy.ROLLING, 60.0, 0.25, 2, False))
+
+	def test_hosts_are_named_as_in_the_terminal(self):
+		for names in (["b", "a"], "b, a", '["b", "a"]'):
+			made = options(hosts=names, host_batch="50%", host_pause="1m", canary=30)
+			self.assertEqual(made.hosts, HostOptions(("b", "a"), 0, 0.5, 60.0, 30.0))
+		self.assertIn("--hosts=b,a --host-batch=50% --host-pause=60 --canary=30", restart_command(made))
 
 	def test_nothing_sent_is_the_safe_restart_of_this_site(self):
 		for nothing in (None, ""):

@@ -7,12 +7,14 @@ import math
 import unittest
 from typing import Any, ClassVar
 
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import (
 	InvalidOptions,
 	OnTimeout,
 	Options,
 	Strategy,
+	host_options,
 	migration_options,
 	phases_named,
 	restart_options,
@@ -41,6 +43,8 @@ ALL = Options(
 	report_every=9.0,
 	requested_by="ada@example.com",
 )
+
+IN_GROUPS = Options(hosts=HostOptions(("a.example", "b"), 0, 0.25, 60.0, 30.0))
 
 
 class TestDefaults(unittest.TestCase):
@@ -101,6 +105,18 @@ class TestRules(unittest.TestCase):
 		("--migrate-timeout", {"migration": MigrationOptions(0.5)}),
 		("--migrate-timeout", {"migration": MigrationOptions(math.inf)}),
 		("cannot be fast", {"strategy": Strategy.FAST, "migration": MigrationOptions()}),
+		("restarts every host at once", {"migration": MigrationOptions(), "hosts": HostOptions(batch=1)}),
+		("fast does not stop between", {"strategy": Strategy.FAST, "hosts": HostOptions(batch=1)}),
+		("does not stop between", {"strategy": Strategy.NO_WAIT_WORKERS, "hosts": HostOptions(canary=1.0)}),
+		("does not stop between", {"strategy": Strategy.SUSPEND_RQ, "hosts": HostOptions(("a",))}),
+		("--host-pause does nothing", {"hosts": HostOptions(("a",), pause=60.0)}),
+		("--host-pause", {"hosts": HostOptions(batch=1, pause=math.nan)}),
+		("--host-batch", {"hosts": HostOptions(batch=-1)}),
+		("--host-batch", {"hosts": HostOptions(share=1.01)}),
+		("--canary", {"hosts": HostOptions(canary=86401.0)}),
+		("name of a host", {"hosts": HostOptions(("a", "a"))}),
+		("name of a host", {"hosts": HostOptions(("a b",))}),
+		("name of a host", {"hosts": HostOptions(("",))}),
 		("put it into", {"migration": MigrationOptions(command=("x",), skip_failing=True)}),
 	)
 
@@ -130,13 +146,33 @@ class TestRules(unittest.TestCase):
 			with self.subTest(names), self.assertRaises(InvalidOptions):
 				phases_named(names)
 
+	def test_a_batch_of_hosts_is_a_number_from_1_on_or_a_percentage_and_times_have_units(self):
+		self.assertIsNone(host_options())
+		self.assertEqual(host_options(["a"], "25%", "60s", "1m30s"), HostOptions(("a",), 0, 0.25, 60.0, 90.0))
+		self.assertEqual(host_options(batch=2, pause=5, canary="0"), HostOptions((), 2, 0.0, 5.0, 0.0))
+		self.assertEqual(host_options(batch="100%").share, 1.0)
+		for batch in ("0", "0%", "101%", "-1", "1.5", "some", "nan", "inf", True):
+			with self.subTest(batch=batch), self.assertRaisesRegex(InvalidOptions, "--host-batch"):
+				host_options(batch=batch)
+		for time in ("", "-1", "soon", "nan", "inf", "25h", "60x", "1e9"):
+			with self.subTest(time=time), self.assertRaisesRegex(InvalidOptions, "--canary"):
+				host_options(canary=time)
+			with self.subTest(time=time), self.assertRaisesRegex(InvalidOptions, "--host-pause"):
+				host_options(batch=1, pause=time)
+
 	def test_a_journal_may_tell_of_options_that_nobody_could_ask_for_now(self):
 		Options(drain_timeout=math.inf, rolling_timeout=math.inf)
 
 
 class TestJson(unittest.TestCase):
 	def test_options_come_back_as_they_were(self):
-		for options in (ALL, Options(), restart_options(), restart_options(Strategy.ROLLING, limit=3)):
+		for options in (
+			ALL,
+			IN_GROUPS,
+			Options(),
+			restart_options(),
+			restart_options(Strategy.ROLLING, limit=3),
+		):
 			text = json.dumps(options.to_json(), allow_nan=False)
 			self.assertEqual(Options.from_json(json.loads(text)), options)
 
@@ -144,7 +180,9 @@ class TestJson(unittest.TestCase):
 		self.assertEqual(set(ALL.to_json()), set(Options.__dataclass_fields__))
 		usual = [name for name, value in vars(ALL).items() if value == getattr(Options(), name)]
 		self.assertEqual(
-			usual, ["web", "origin"], "every other field of ALL has another value than its default"
+			usual,
+			["web", "hosts", "origin"],
+			"every other field of ALL has another value than its default; hosts stand in IN_GROUPS",
 		)
 
 	def test_whatever_is_not_exactly_that_is_refused_with_a_sentence(self):

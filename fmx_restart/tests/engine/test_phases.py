@@ -16,7 +16,7 @@ Migrate > Restart, Failed
 Restart > Lift, Verify, Failed
 Lift > Verify, Failed
 Verify > Handover, Audit, Failed
-Handover > Audit, Failed
+Handover > Fence, Restart, Audit, Failed
 Audit > Done, Failed
 """
 
