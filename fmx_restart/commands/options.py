@@ -26,7 +26,7 @@ STRATEGY = (
 	click.Option(
 		["--suspend-rq", "strategy"],
 		flag_value="suspend-rq",
-		help="Restart at once; after --force-kill-timeout (30 s) jobs are killed.",
+		help="Restart; jobs get --force-kill-timeout (30 s), then are killed.",
 	),
 	click.Option(
 		["--rolling-share"],
