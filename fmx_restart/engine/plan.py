@@ -90,6 +90,7 @@ def of_hosts(plan: Plan, hosts: Collection[str]) -> Plan:
 		restart=on_them(plan.restart),
 		left_alone=on_them(plan.left_alone),
 		reloads=on_them(plan.reloads),
+		stays=on_them(plan.stays),
 	)
 
 
