@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import unittest
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -190,31 +191,50 @@ BY = {"web": ReplacedBy.RELOADER, "schedule": ReplacedBy.RELOAD, "worker": Repla
 
 
 class TestItsEnd(HonchoCase):
-	@in_long_runs("Ctrl-C in the middle")
-	def test_killed_in_the_middle_workers_go_on_and_no_job_is_lost(self):
+	def test_ctrl_c_in_the_middle_and_a_new_start_bring_new_code_into_service(self):
+		before = self.listed()
 		with Load(self.bench.enqueue_counted) as load:
-			error = self.dies_at(events.ReloadAsked, signal.SIGKILL)
-			# what had to be done for them needs no honcho
-			self.assertEqual(error, None)
+			error = self.dies_at(events.ReloadAsked, signal.SIGINT, then=self.bench.begin_honcho)
+		self.assertIsNone(error)
+		after = self.listed()
+		self.assertEqual([name for name, process in after.items() if process.is_same_as(before[name])], [])
 		self.assert_each_ran_once(load)
 
+	@in_long_runs("Ctrl-C and a new start")
 	def test_ctrl_c_in_the_middle_ends_all_and_the_jobs_wait_for_the_next_start(self):
-		with Load(self.bench.enqueue_counted) as load:
-			error = self.dies_at(events.ReloadAsked, signal.SIGINT)
-			self.assertEqual(error.exit_code, 4)
-			self.assertIsNone(self.admin.get("rq:suspended"))
+		for id in "abcdef":
+			self.bench.enqueue_counted(id, seconds=0.2)
+		error = self.dies_at(events.ReloadAsked, signal.SIGINT)
+		self.assertEqual(error.exit_code, 4)
+		self.assertIsNone(self.admin.get("rq:suspended"))
 		with self.assertRaises(WrongEnvironment):
 			self.managers()
+		self.bench.enqueue_counted("later")
 		self.begin()
+		for id in ("a", "f", "later"):
+			self.bench.is_done(id)
+		self.assertEqual(set(self.admin.hvals(BEGUN)), {b"1"})
+
+	@in_long_runs("Ctrl-C and a new start")
+	def test_killed_in_the_middle_workers_go_on_and_no_job_is_lost(self):
+		with Load(self.bench.enqueue_counted) as load:
+			# what had to be done for them needs no honcho
+			self.assertIsNone(self.dies_at(events.ReloadAsked, signal.SIGKILL))
 		self.assert_each_ran_once(load)
 
-	def dies_at(self, fact: type, number: int) -> OperationError | None:
+	def dies_at(
+		self, fact: type, number: int, then: Callable[[], object] = lambda: None
+	) -> OperationError | None:
+		"""honcho does, once, when the operation has told this."""
 		operation = self.operation(replace(WAIT_WORKERS, web=False))
+		ended: list[subprocess.Popen] = []
 
 		def end(told: events.Event) -> None:
-			if isinstance(told, fact) and self.bench.honcho.poll() is None:
+			if isinstance(told, fact) and not ended:
+				ended.append(self.bench.honcho)
 				self.bench.honcho.send_signal(number)
 				self.bench.honcho.wait(20)
+				then()
 
 		operation.listen(end)
 		try:
