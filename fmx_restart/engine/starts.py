@@ -1,4 +1,4 @@
-"""When each program is told to start: web first, then as many at once as the machine has processors for."""
+"""When each program is told to start: web first, then as many at once as the machine has processors for, or one less."""
 
 from __future__ import annotations
 
@@ -28,11 +28,19 @@ class Starts:
 
 	def __init__(self, bench: Bench) -> None:
 		self._bench = bench
+		self.spares_one = False  # a processor is left to the workers that run jobs meanwhile
 		self._idle_since: dict[str, float] = {}  # program → when its new process was first seen idle
 		self._admitted_at: dict[str, float] = {}  # program → when its start was let through
 		self._booted: set[str] = set()  # programs
 		self._is_limited = True
 		self.held_back: list[Replacement] = []  # those that the last look let wait
+
+	def spare_one(self) -> None:
+		"""
+		From now on leave a processor, where there are several, to the workers that run jobs meanwhile: Frappe lowers the
+		priority of these, so that any two processes that boot would take nearly all of two processors from them.
+		"""
+		self.spares_one = True
 
 	def let_all(self) -> None:
 		"""From now on nothing waits: whatever else goes wrong, no program may stay down."""
@@ -54,11 +62,15 @@ class Starts:
 			self.held_back = []
 			return replacements
 		others = [replacement for replacement in replacements if replacement not in waiting]
-		room = max(0, self._bench.host.processors - sum(map(self.boots, others)))
+		room = max(0, self._most() - sum(map(self.boots, others)))
 		places = in_order([*waiting, *filter(self._is_next, others)])[:room]
 		self._admitted_at |= {it.old.name: self._bench.clock.now() for it in waiting if it in places}
 		self.held_back = [replacement for replacement in waiting if replacement not in places]
 		return [replacement for replacement in replacements if replacement not in self.held_back]
+
+	def _most(self) -> int:
+		"""How many boot at once."""
+		return max(1, self._bench.host.processors - self.spares_one)
 
 	def _may_wait(self, replacement: Replacement) -> bool:
 		is_here = not replacement.old.host

@@ -65,10 +65,13 @@ def no_wait_workers(operation: Operation) -> None:
 	"""Everything idle is restarted now; a busy worker is replaced when its job ends, while the queue runs."""
 	preflight(operation)
 	with migrations_judged(operation):
-		with under_fence(operation):
+		in_place = all_in_place(operation)
+		with under_fence(operation) if in_place is None else on_the_move(operation):
 			last_look(operation)
 			# a migration only with --force: running jobs go on meanwhile
-			prompt, lingering = migrate_then(operation, lambda: restart_idle(operation))
+			prompt, lingering = migrate_then(
+				operation, lambda: restart_idle(operation, *(in_place or make_reloads(operation)))
+			)
 		verify(operation, prompt)
 		prompt, lingering = at_work_now(prompt, lingering)
 		ask_scheduler(operation, prompt)
@@ -77,6 +80,21 @@ def no_wait_workers(operation: Operation) -> None:
 			is_new = is_new and not with_old_code(operation)
 			hand_over(operation, lingering, all_is_well=is_new and not operation.report.lapses)
 		audit(operation, [*prompt, *lingering])
+
+
+def all_in_place(operation: Operation) -> tuple[list[Reload], list[Process]] | None:
+	"""make_reloads, where no worker has to be stopped; else None. Nobody is asked yet."""
+	reloads, programs = make_reloads(operation)
+	return None if not reloads or any(process.runs_jobs for process in programs) else (reloads, programs)
+
+
+@contextmanager
+def on_the_move(operation: Operation) -> Iterator[None]:
+	"""The queue runs on in the block: nobody who may take a job is stopped. Where it ends well every job is counted."""
+	operation.starts.spare_one()
+	open_ledger(operation)
+	yield
+	operation.insist(lambda: close_ledger_on_the_move(operation))
 
 
 def at_work_now(
@@ -119,6 +137,7 @@ def restart_rolling(operation: Operation) -> list[Replacement]:
 	refuse_pools(workers, operation.look(), operation.bench.host, unchanged(operation))
 	refuse_held(operation)
 	last_look(operation)
+	operation.starts.spare_one()
 	if operation.ledger is None:  # one for all groups of hosts
 		open_ledger(operation)
 	others = restart_all(operation, [process for process in restart if process not in workers])
@@ -148,6 +167,7 @@ def without_workers(operation: Operation) -> None:
 def restart_untouched(operation: Operation) -> list[Replacement]:
 	"""All that is to be restarted now; none of it runs a job."""
 	last_look(operation)
+	operation.starts.spare_one()
 	replacements = restart(operation)
 	verify(operation, replacements)
 	return replacements

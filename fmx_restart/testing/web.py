@@ -70,6 +70,12 @@ class InMemoryWeb:
 		self.hands_over = True  # old workers hand over their connections when their master has ended
 		self.held: list[HostProcess] = []  # masters from whose end on requests wait
 		self.leftovers: list[int] = []  # pids that may still answer while requests are held
+		self.others_take = (
+			0.0  # seconds from the first new worker that answers to all of them, where old ones linger
+		)
+		self._first_answers: dict[
+			int, float
+		] = {}  # pid of a new master → when its first worker was seen to answer
 		self.new_fault = ""  # what new workers answer with, where old ones linger
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock
@@ -140,8 +146,12 @@ class InMemoryWeb:
 		old = [*self.ordered, *self.held]
 		if not old or not family or family[0] in old:
 			return None
-		ready = WORKERS if self._runs(family) and not self.new_fault else 0
+		ready = self._ready(family[0].pid) if self._runs(family) and not self.new_fault else 0
 		return NewWorkers(ready, WORKERS, (self.new_fault,) if self.new_fault else ())
+
+	def _ready(self, pid: int) -> int:
+		now = self._clock.now()
+		return WORKERS if now - self._first_answers.setdefault(pid, now) >= self.others_take else 1
 
 	def lingering(self) -> bool:
 		return bool(self.ordered) and (bool(self.new_fault) or not self._all_up())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 COMING = Patience(timeout=60.0, poll=0.2)  # a program that was just started imports Frappe first
 ANSWERS = Patience(timeout=90.0, poll=0.05)
+#: the new workers after the first one, where nothing else waits for anything
+OTHERS_BOOT = Patience(timeout=20.0, poll=0.05)
 ERRS_FOR = 15.0  # seconds: new workers that have answered with errors for so long will not do better
 OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
 MIGRATES = WebWay(reason="old code must not serve while a schema changes")
@@ -69,6 +71,8 @@ def replace_lingering(operation: Operation, processes: Iterable[Process]) -> lis
 		with never_left_down(operation, replacements):
 			operation.wait(first_answers.are_there, ANSWERS)
 			first_answers.judge()
+			if operation.starts.spares_one:
+				operation.wait(first_answers.are_complete, OTHERS_BOOT)
 			check_fence(operation)
 	return replacements
 
@@ -134,6 +138,17 @@ class FirstAnswers:
 		for replacement in self.replacements:
 			self.look_at(replacement)
 		return all(map(self.is_settled, self.replacements))
+
+	def are_complete(self) -> bool:
+		"""No new worker of those that have answered boots any more: each takes a processor from whatever else runs."""
+		follow(self.operation, self.replacements)
+		return all(map(self.is_complete, self.replacements))
+
+	def is_complete(self, replacement: Replacement) -> bool:
+		"""Also where it has failed, or is gone."""
+		pid = replacement.current_pid
+		new = self.bench.web.new_workers(self.bench.host.family(pid)) if pid is not None else None
+		return new is None or new.are_complete or replacement.old.name not in self.answered
 
 	def look_at(self, replacement: Replacement) -> None:
 		"""

@@ -103,11 +103,13 @@ def begin(
 def make_in_turn(operation: Operation, processes: Iterable[Process], *, has_web: bool) -> list[Replacement]:
 	"""
 	Replacements that begin now, but for socketio's where web is restarted, too: socketio asks web who a browser is, and one
-	that is refused while web boots does not try again. The verify step begins it when web is back.
+	that is refused while web boots does not try again. The verify step begins it when web is back; likewise the scheduler,
+	which nobody misses, where jobs run meanwhile and one boot after the other takes less from them.
 	"""
+	after_web = {ProcessKind.SOCKETIO, *([ProcessKind.SCHEDULER] if operation.starts.spares_one else [])}
 	now, later, held = [], [], []
 	for process in processes:
-		waits = has_web and process.kind is ProcessKind.SOCKETIO
+		waits = has_web and process.kind in after_web
 		(later if waits else held if hold_requests(operation, process) else now).append(process)
 	if any(process.kind is ProcessKind.WEB and process.state is ProcessState.RUNNING for process in now):
 		announce_pause(operation)
@@ -224,15 +226,16 @@ def still_works(operation: Operation, replacement: Replacement, look: Look) -> b
 	)
 
 
-def restart_idle(operation: Operation) -> tuple[list[Replacement], list[Replacement]]:
+def restart_idle(
+	operation: Operation, reloads: list[Reload], programs: list[Process]
+) -> tuple[list[Replacement], list[Replacement]]:
 	"""
-	Everything but busy workers is restarted; those are asked to leave when their job is done. Under the fence: they
-	pop nothing more. Workers that reload in place are asked, too, and not waited for. Returns the replacements of those that
-	leave when their job is done last.
+	Everything but busy workers is restarted; those are asked to leave when their job is done. Under the fence where any
+	of `programs` runs jobs: they pop nothing more. Workers that reload in place are asked, too, and not waited for. Returns
+	the replacements of those that leave when their job is done last.
 	"""
 	operation.enter(Phase.RESTART)
 	with never_left_down(operation, operation.held):
-		reloads, programs = make_reloads(operation)
 		at_work, others = split_busy(operation, programs)
 		restart_begins(operation, others)
 		prompt = begin(operation, others, busy=[*at_work, *(reload.old for reload in reloads)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fmx_restart.engine import events
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import WebMethod, WebWay
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.engine.support import Run
@@ -29,6 +30,24 @@ class TestNoWaitInPlace(ReloadCase):
 		self.assertEqual((self.reloaded(), self.orders()), (set(FOUR), {"web"}))
 		self.assertEqual((report.outcome, task.runs, task.status), (Phase.DONE, 1, "finished"))
 		self.assertGreater(report.seconds, 300)
+
+	def test_the_queue_runs_on(self):
+		# Given web whose boot takes long, and jobs all the time
+		self.bench.web.web_way, self.bench.web.others_take = WebWay(WebMethod.LINGER), 5.0
+		self.bench.processes["web"].start_takes = 20.0
+		for number in range(100):
+			self.bench.clock.at(
+				number / 2, lambda number=number: self.bench.queue.enqueue(f"job-{number}", seconds=0.1)
+			)
+		run = Run(self.bench, NO_WAIT)
+		report = run.go()
+		self.bench.clock.sleep(60)
+		entered = {fact.phase for fact in run.of(events.PhaseEntered)}
+		self.assertEqual(entered & {Phase.FENCE, Phase.PARK, Phase.LIFT}, set())
+		tasks = self.bench.queue.tasks.values()
+		self.assertEqual(({task.runs for task in tasks}, report.account.lost), ({1}, []))
+		self.assertGreater(report.account.arrived, 20)
+		self.assertEqual((report.outcome, self.reloaded()), (Phase.DONE, set(FOUR)))
 
 	def test_as_many_at_once_as_there_are_processors(self):
 		self.bench.host.processors = 2
@@ -97,7 +116,9 @@ class TestMixedNoWait(ReloadCase):
 
 	def test_each_in_its_own_way(self):
 		self.bench.queue.enqueue("running", seconds=100)
-		report = Run(self.bench, NO_WAIT).go()
+		run = Run(self.bench, NO_WAIT)
+		report = run.go()
+		self.assertTrue(run.of(events.WorkersParked))
 		by = {change.name: change.by for change in report.processes}
 		self.assertEqual({name for name, way in by.items() if way is ReplacedBy.RELOAD}, set(self.lossless))
 		self.assertEqual((report.outcome, self.reloaded()), (Phase.DONE, set(self.lossless)))

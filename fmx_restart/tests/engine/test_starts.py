@@ -137,6 +137,65 @@ class TestOrder(StartsCase):
 		)
 
 
+class TestBesideJobs(StartsCase):
+	"""Where the queue runs on, a processor is left to the workers: Frappe gives them less of a busy one than any that boots."""
+
+	def go(self, options: Options) -> Run:
+		run = Run(self.bench, options)
+		run.go()
+		return run
+
+	def times(self, run: Run, kind: type) -> dict[str, int]:
+		return {fact.name: place for place, fact in enumerate(run.facts) if isinstance(fact, kind)}
+
+	def test_one_boots_after_the_other(self):
+		for options in (Options(Strategy.ROLLING), Options(workers=False)):
+			with self.subTest(strategy=options.strategy):
+				self.setUp()
+				self.go(options)
+				self.assertEqual(self.most, 1)
+				self.assertEqual(next(name for name in self.starts() if name in ("web", "socketio")), "web")
+
+	def test_the_scheduler_runs_on_until_web_answers(self):
+		run = self.go(Options(Strategy.ROLLING))
+		self.assert_all_new()
+		self.assertLess(
+			self.times(run, events.ProcessUp)["web"], self.times(run, events.ProcessStopping)["schedule"]
+		)
+
+	def test_all_but_one_processor_are_used(self):
+		self.host.processors = 3
+		self.go(Options(Strategy.ROLLING))
+		self.assertEqual(self.most, 2)
+
+	def test_nothing_else_boots_beside_the_other_new_workers_of_web(self):
+		for strategy, least in ((Strategy.ROLLING, 7.0), (Strategy.WAIT_WORKERS, 0.0)):
+			with self.subTest(strategy=strategy):
+				self.setUp()
+				waited = self.scheduler_waits(strategy, others_take=7.0)
+				self.assertGreaterEqual(waited, least)
+				self.assertLess(waited, least + 1.0)
+
+	def scheduler_waits(self, strategy: Strategy, *, others_take: float) -> float:
+		"""Seconds from the answer of the first new web worker until the scheduler is told to stop."""
+		self.bench.web.web_way, self.bench.web.others_take = WebWay(WebMethod.LINGER), others_take
+		run, times = Run(self.bench, Options(strategy)), {}
+
+		def note(fact: events.Event) -> None:
+			if isinstance(fact, events.NewWebAnswers) or getattr(fact, "name", "") == "schedule":
+				times.setdefault(type(fact), self.clock.now())
+
+		run.operation.listen(note)
+		run.go()
+		return times[events.ProcessStopping] - times[events.NewWebAnswers]
+
+	def test_new_workers_of_web_that_never_come_hold_nothing_up_for_long(self):
+		self.bench.web.web_way, self.bench.web.others_take = WebWay(WebMethod.LINGER), 60.0
+		run = self.go(Options(Strategy.ROLLING))
+		self.assert_all_new()
+		self.assertLess(run.operation.report.seconds, 150)
+
+
 class TestNothingStaysDown(StartsCase):
 	def held_back(self, run: Run) -> list[str]:
 		return [replacement.old.name for replacement in run.operation.starts.held_back]
