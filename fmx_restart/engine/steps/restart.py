@@ -42,18 +42,24 @@ def restart(operation: Operation, *, force_after: float | None = None) -> list[R
 	jobs are killed, where nobody waited for them before. What reloads in place has done so.
 	"""
 	reloads, programs = make_reloads(operation)
-	return [*restart_all(operation, programs, force_after=force_after), *reload_all(operation, reloads)]
+	replacements = restart_all(operation, programs, force_after=force_after)
+	return [*replacements, *reload_all(operation, reloads, beside=replacements)]
 
 
-def reload_all(operation: Operation, reloads: list[Reload]) -> list[Replacement]:
-	"""Under the fence, where none of them has a job: until each has new code, or has failed. None where new web does not answer."""
+def reload_all(operation: Operation, reloads: list[Reload], beside: list[Replacement]) -> list[Replacement]:
+	"""
+	Under the fence, where none of them has a job: until each has new code, or has failed. None where new web does not
+	answer. `beside`: what starts meanwhile.
+	"""
 	if operation.report.not_replaced:
 		operation.report.not_replaced += [reload.old.name for reload in reloads]
+		return []
+	if not reloads:
 		return []
 	operation.report.processes += [reload.change for reload in reloads]
 
 	def are_settled() -> bool:
-		follow(operation, reloads)  # whoever starts such a program anew brings the new code, too
+		follow(operation, [*beside, *reloads])  # whoever starts such a program anew brings the new code, too
 		follow_reloads(operation, reloads)
 		return all(reload.is_settled for reload in reloads)
 

@@ -104,10 +104,11 @@ class TestWorkersThatReload(BoundCase):
 		self.assert_nothing_ended()
 
 	def test_one_that_was_switched_off_is_not_told_to_leave(self):
-		for worker in self.bench.queue.workers.values():
-			self.bench.queue.refusals[worker.name] = "SwitchedOff"
 		for strategy in FOUR:
 			with self.subTest(strategy=strategy):
+				self.setUp()
+				for worker in self.bench.queue.workers.values():
+					self.bench.queue.refusals[worker.name] = "SwitchedOff"
 				error = self.fails(self.run_with(strategy))
 				self.assertEqual((error.exit_code, error.hint), (4, ALONE.remedies[0]))
 				self.assert_nothing_ended()
