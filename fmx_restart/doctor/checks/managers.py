@@ -30,10 +30,9 @@ def managers_setting(view: BenchView) -> Iterator[Finding]:
 @check(BENCH_START)
 def bench_start(view: BenchView) -> Iterator[Finding]:
 	"""What has no configuration for stops and restarts has none that could be wrong."""
-	manager = view.manager
-	if any(process.ends_all for process in view.processes):
+	if bound := [process.name for process in view.processes if process.ends_all]:
 		text = (
-			f"{manager.start_command(())} runs this bench. It has no settings of how programs are stopped and restarted, so those"
+			f"{view.manager.start_command(bound)} runs this bench. It has no settings of how programs are stopped and restarted, so those"
 			" were not checked."
 		)
 		yield Finding(BENCH_START, Severity.NOTE, "", text, "none")

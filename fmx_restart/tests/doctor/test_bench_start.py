@@ -23,7 +23,7 @@ class TestBenchStart(HostTestCase):
 		examination = run_checks(self.view(), [CHECK])
 		(note,) = examination.findings
 		self.assertEqual((note.severity, note.subject, examination.is_healthy), (Severity.NOTE, "", True))
-		self.assertIn("so those were not checked", note.text)
+		self.assertIn("in-memory start web runs this bench. It has no settings", note.text)
 		(row,) = web(self.view())
 		self.assertEqual((row.way, row.remedy), ("reload", ""))
 
