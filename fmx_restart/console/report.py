@@ -31,6 +31,7 @@ def report_lines(report: Report) -> list[str]:
 	lines += ["", "  Phases", *(f"    {p.phase.value:<10} {span(p.seconds):>9}" for p in report.phases)]
 	lines += hosts(report)
 	lines += waits(report) + interruptions(report) + left_running(report) + processes(report)
+	lines += unreached(report)
 	lines += migrations(report) + old_workers(report) + settings(report) + lapses(report)
 	if report.account:
 		lines += account_lines(report.account)
@@ -102,6 +103,12 @@ def processes(report: Report) -> list[str]:
 	lines += [f"    {name:<{width}}  already stopped, left alone" for name in report.left_alone]
 	lines += [f"    {name:<{width}}  not restarted: {reason}" for name, reason in report.stays.items()]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
+
+
+def unreached(report: Report) -> list[str]:
+	"""Workers that nobody has restarted."""
+	lines = [f"    {worker}" for worker in report.unreached]
+	return ["", "  Workers with the old code, which no process manager runs", *lines] if lines else []
 
 
 def how_replaced(change: ProcessChange) -> str:

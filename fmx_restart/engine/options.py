@@ -109,6 +109,11 @@ class Options:
 		return self.workers and self.migration is None and self.strategy in ONE_BY_ONE
 
 	@property
+	def reloads_unmanaged(self) -> bool:
+		"""Workers that no process manager runs can only reload in place, also where all others are stopped at once."""
+		return self.workers and self.migration is None and self.strategy in DRAINING
+
+	@property
 	def stops_queue(self) -> bool:
 		"""The queue is fenced for a while: no worker on this Redis starts a job then."""
 		return self.touches_jobs and self.strategy is not Strategy.ROLLING

@@ -43,6 +43,7 @@ class Order(str, Enum):
 
 	STOP = "stop"
 	START = "start"
+	LEAVE = "leave"  # a TERM through the manager, for a worker of another machine
 
 
 def family_of(process: Process, host: Host) -> list[HostProcess]:
@@ -94,6 +95,8 @@ class Replacement:
 		old = self.old
 		self.stage, self.stopped_at = Stage.STOPPING, self.bench.clock.now()
 		self.order = Order.STOP if self.method is StopMethod.MANAGER else None
+		if self.method is StopMethod.TERM and old.host:
+			self.order = Order.LEAVE
 		self.emit(events.ProcessStopping(old.name, old.kind, old.pid, old.incarnation))
 		if self.method is StopMethod.TERM and self.family:
 			self.bench.host.terminate(self.family[0])
@@ -170,6 +173,8 @@ class Replacement:
 
 	def is_obeyed(self, process: Process) -> bool:
 		"""The last order was followed, although its answer got lost."""
+		if self.order is Order.LEAVE:
+			return not process.is_same_as(self.old)
 		return process.state not in (UP if self.order is Order.STOP else DOWN)
 
 	def note_answer(self, fault: ProcessFault | None) -> None:
@@ -235,7 +240,7 @@ class Replacement:
 
 
 def give_orders(bench: Bench, replacements: Iterable[Replacement]) -> None:
-	"""All at once: a manager that takes seconds for an answer must not take them for each process."""
+	"""Each manager once: one that takes seconds for an answer must not take them for each process."""
 	waiting = {
 		replacement.old.name: replacement for replacement in replacements if replacement.order is not None
 	}
@@ -245,6 +250,6 @@ def give_orders(bench: Bench, replacements: Iterable[Replacement]) -> None:
 		order: [name for name, replacement in waiting.items() if replacement.order is order]
 		for order in Order
 	}
-	faults = bench.processes.order(stop=orders[Order.STOP], start=orders[Order.START])
+	faults = bench.processes.order(**{order.value: names for order, names in orders.items()})
 	for name, replacement in waiting.items():
 		replacement.note_answer(faults.get(name))

@@ -124,6 +124,9 @@ class Report:
 	left_alone: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a restart one by one ended before their turn
 	stays: dict[str, str] = field(default_factory=dict)  # by program: why its manager cannot replace it
+	unreached: list[str] = field(
+		default_factory=list
+	)  # workers that keep the old code: no process manager runs them, and they cannot reload in place
 	hosts: list[HostGroup] = field(default_factory=list)  # in their order, where there are groups of hosts
 	web: list[WebAnswers] = field(default_factory=list)  # what its users got, at each address
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose

@@ -238,6 +238,20 @@ def places_of(worker: Worker, look: Look) -> list[tuple[str, int]]:
 	return [(one.host, one.pid) for one in (worker, *pools)]
 
 
+def place_of(worker: Worker, look: Look) -> tuple[str, int]:
+	"""Host and pid as Process has them: without a host on this machine."""
+	return ("" if worker.name in look.local.running else worker.host), worker.pid
+
+
+def is_proved(process: Process, look: Look) -> bool:
+	"""Whether a live worker's own record says that it is this very process, of another machine."""
+	return any(
+		worker.is_recorded and process.is_at(worker.host, worker.pid)
+		for worker in live_workers(look)
+		if worker.name not in look.local.running
+	)
+
+
 def members(pool: Pool, look: Look) -> list[Worker]:
 	"""Live workers of that pool."""
 	return [worker for worker in live_workers(look) if worker.pool_name == pool.name]

@@ -48,6 +48,7 @@ class InMemoryBench:
 		self.host.has_unseen_clients = self.queue.has_unseen_clients
 		self.host.when_terminated = self._terminate
 		self.queue.when_left = self._terminate
+		self.queue.when_left_elsewhere = self._leave_elsewhere
 		self.holds = InMemoryHolds(self.queue.suspension, "in-memory")
 		self.lock_slot, self.requests = Slot(self.queue.server), InMemoryRequests()
 		self.migrations, self.settings = InMemoryMigrations(self.clock), InMemorySettings()
@@ -122,9 +123,15 @@ class InMemoryBench:
 				is_unseen=True,
 				is_lossless=program.name in lossless,
 			)
+			program.on_leave = lambda program=program: self._stop_workers(f"{name}/{program.name}@")
 			program.on_stop = lambda program=program: self._stop_workers(f"{name}/{program.name}@")
 			program.on_start()
 		return there
+
+	def _leave_elsewhere(self, host: str, pid: int) -> None:
+		for process in self.managers[host].list() if host in self.managers else ():
+			if process.pid == pid:
+				self.managers[host].end(process.name, ProcessState.EXITED)
 
 	def _terminate(self, pid: int) -> None:
 		"""A worker leaves when its job is done; the manager does not bring it back (autorestart=unexpected)."""

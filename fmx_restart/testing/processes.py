@@ -173,6 +173,7 @@ class Program:
 	ends_all: bool = (
 		False  # as in Process; one that does not stay starts anew by itself when it is told to stop
 	)
+	on_leave: Callable[[], object] = nothing  # it was told to end when its job has
 	is_at_work: Callable[[], bool] = at_rest  # it ends only when this is over, as a busy worker does
 	state: ProcessState = ProcessState.RUNNING
 	pid: int | None = None
@@ -259,11 +260,27 @@ class InMemoryProcesses:
 		program.detail = ""
 		self._spawn_again(program)
 
-	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+	def leave(self, name: str) -> None:
+		"""A TERM: its process ends when it is not at work any more, however long that takes."""
+		program = self._named(name)
+		self.orders.append(("leave", name))
+		if program.state in UP:
+			program.on_leave()
+			self._leave(program, program.pid)
+
+	def _leave(self, program: Program, pid: int | None) -> None:
+		if program.pid == pid and program.is_at_work():
+			self._clock.after(WARM, lambda: self._leave(program, pid))
+		elif program.pid == pid:
+			self._end(program, ProcessState.EXITED)
+
+	def order(
+		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+	) -> dict[str, ProcessFault]:
 		if self.is_away:
-			return {name: ProcessFault("it did not answer") for name in (*stop, *start)}
+			return {name: ProcessFault("it did not answer") for name in (*stop, *start, *leave)}
 		faults = {}
-		for order, names in ((self.stop, stop), (self.start, start)):
+		for order, names in ((self.stop, stop), (self.start, start), (self.leave, leave)):
 			for name in names:
 				try:
 					order(name)

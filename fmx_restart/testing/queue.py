@@ -32,6 +32,10 @@ ENDS = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FA
 REGISTRY_MARGIN = 90.0  # seconds until RQ gives up on a started job without a heartbeat
 
 
+def ignore_leaver(_host: str, _pid: int) -> None:
+	"""What follows from its end, unless a bench says otherwise."""
+
+
 @dataclass
 class InMemoryQueue(WorkerLoops, PoolLoops):
 	clock: FakeClock
@@ -43,6 +47,7 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 	blocked: list[SimulatedWorker] = field(default_factory=list)  # longest waiting first
 	other_benches: dict[str, int] = field(default_factory=dict)
 	when_left: Callable[[int], object] = ignore_kill  # a worker with this pid ended by itself
+	when_left_elsewhere: Callable[[str, int], object] = ignore_leaver  # one of another machine did
 	host: InMemoryHost | None = None  # where horses show up, if a test looks at processes
 	address: str = "in-memory:1"
 	page_takes: float = 0.0  # seconds for each page of a long look; others act meanwhile

@@ -172,7 +172,10 @@ class WorkerLoops:
 			del self.tasks[task.id]
 		if worker.name in task.leavers:
 			self.stop_worker(worker.name)
-			self.when_left(worker.pid)
+			if worker.is_unseen:
+				self.when_left_elsewhere(worker.host, worker.pid)
+			else:
+				self.when_left(worker.pid)
 		else:
 			self._loop(worker)
 

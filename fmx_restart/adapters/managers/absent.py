@@ -16,7 +16,9 @@ class AbsentManager:
 	def list(self) -> list[Process]:
 		self._refuse()
 
-	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+	def order(
+		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+	) -> dict[str, ProcessFault]:
 		self._refuse()
 
 	def check_orders(self, names: Collection[str]) -> None:

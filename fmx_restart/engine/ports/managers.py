@@ -48,11 +48,14 @@ class ProcessManagers:
 			raise fault
 		return survey.processes
 
-	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+	def order(
+		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+	) -> dict[str, ProcessFault]:
 		"""As Processes.order, each manager asked once. Raises ProcessFault for a program of an unknown manager."""
-		stops, starts, faults = self._by_manager(stop), self._by_manager(start), {}
-		for name in dict.fromkeys([*stops, *starts]):
-			refused = self._managers[name].order(stop=stops.get(name, ()), start=starts.get(name, ()))
+		stops, starts, leavers, faults = *map(self._by_manager, (stop, start, leave)), {}
+		for name in dict.fromkeys([*stops, *starts, *leavers]):
+			more = {"leave": leavers[name]} if name in leavers else {}
+			refused = self._managers[name].order(stop=stops.get(name, ()), start=starts.get(name, ()), **more)
 			faults |= {
 				self._full(name, program): self._with_name(name, fault) for program, fault in refused.items()
 			}

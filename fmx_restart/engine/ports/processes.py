@@ -149,10 +149,13 @@ class Processes(Protocol):
 	def list(self) -> list[Process]:
 		"""All of them, running or not. Raises ProcessFault."""
 
-	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+	def order(
+		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+	) -> dict[str, ProcessFault]:
 		"""
 		Orders these to stop and those to start, and returns at once: all of it in one conversation, however slow the
-		manager is. What is down or up already is fine. Returns what it would not do, by name.
+		manager is. What is down or up already is fine. `leave`: these get a TERM, and nothing is done to those that heed it
+		late; only asked for programs of another machine. Returns what it would not do, by name.
 		"""
 
 	def check_orders(self, names: Collection[str]) -> None:

@@ -25,7 +25,7 @@ from fmx_restart.engine.steps.follow import begin_replacements, follow
 from fmx_restart.engine.steps.reload import follow_reloads
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import live_workers, local_workers
+from fmx_restart.engine.workers import live_workers, place_of
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -76,6 +76,8 @@ def is_old_left(operation: Operation, replacement: Replacement) -> bool:
 	"""Whether its old code may still run."""
 	if not replacement.needs_manager:
 		return not replacement.is_settled
+	if replacement.old.host:
+		return replacement.stage is Stage.STOPPING
 	return bool(operation.bench.host.alive(replacement.family[:1]))
 
 
@@ -144,7 +146,8 @@ class Rolling:
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
 		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
-		self.staying: set[int | None] = set()  # pids of registered workers that nobody has told to leave
+		#: host and pid of registered workers that nobody has told to leave
+		self.staying: set[tuple[str, int | None]] = set()
 
 	def is_done(self) -> bool:
 		"""Look once, and let the next workers go. Raises Interrupted and ProcessFault."""
@@ -153,7 +156,7 @@ class Rolling:
 		look = self.operation.look()
 		for reload in self.reloads:
 			reload.see(look)
-		self.staying = {worker.pid for worker in local_workers(look) if not worker.is_leaving}
+		self.staying = {place_of(worker, look) for worker in live_workers(look) if not worker.is_leaving}
 		self.note_new_workers(look)
 		self.check_pills()
 		if self.must_stop():
@@ -242,12 +245,12 @@ class Rolling:
 
 	def old_workers(self, look: Look) -> list[Worker]:
 		"""Those that run the old code, and have not been told to leave."""
-		pids = {
-			it.old.pid
+		places = {
+			(it.old.host, it.old.pid)
 			for it in self.replacements
 			if it.stage is Stage.STOPPING and it.method is StopMethod.OTHERS
 		}
-		old = (worker for worker in local_workers(look) if worker.pid in pids)
+		old = (worker for worker in live_workers(look) if place_of(worker, look) in places)
 		return [worker for worker in old if worker.queues and not worker.is_leaving]
 
 	def is_free(self, worker: Worker) -> bool:
@@ -278,7 +281,7 @@ class Rolling:
 		if isinstance(replacement, Reload) and replacement.stage in (Stage.WAITING, Stage.STOPPING):
 			return replacement.is_missing
 		if replacement.stage is Stage.STOPPING:
-			return replacement.old.pid not in self.staying
+			return (replacement.old.host, replacement.old.pid) not in self.staying
 		return replacement.stage is not Stage.FAILED and not self.is_settled(replacement)
 
 	def is_settled(self, replacement: Replacement) -> bool:
@@ -292,10 +295,12 @@ class Rolling:
 		"""A program that runs, and registers no worker in time, has failed."""
 		now = self.bench.clock.now()
 		come = [it for it in self.replacements if it.stage is Stage.UP and it.old.name not in self.up_since]
-		registered = self.with_workers(look, {it.change.new_pid for it in come} - {None})
+		registered = self.with_workers(look, {it.change.new_pid for it in come if not it.old.host} - {None})
 		for replacement in come:
+			host, pid = replacement.old.host, replacement.change.new_pid
+			is_there = bool(host) and any(place_of(worker, look) == (host, pid) for worker in look.workers)
 			registers = replacement.old.runs_jobs and replacement.change.by is ReplacedBy.MANAGER
-			if replacement.change.new_pid in registered or not registers:
+			if is_there or (not host and pid in registered) or not registers:
 				self.up_since[replacement.old.name] = now
 			elif now - replacement.started_at > REGISTERS_WITHIN:
 				replacement.fail("it runs, but no worker of it has registered with Redis")

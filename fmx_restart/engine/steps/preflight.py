@@ -41,6 +41,7 @@ from fmx_restart.engine.steps.nginx import test_nginx
 from fmx_restart.engine.steps.reload import refuse_pools
 from fmx_restart.engine.steps.web import begin_to_measure, migration_findings, taken, web_programs
 from fmx_restart.engine.workers import (
+	is_proved,
 	live_workers,
 	look_at,
 	runners,
@@ -78,6 +79,7 @@ def preflight(operation: Operation) -> None:
 	if stays := operation.plan.stays:
 		operation.report.stays = {process.name: process.stays.reason for process in stays}
 		operation.emit(events.ProgramsStay(stays))
+	operation.report.unreached = list(map(unreached, operation.plan.unmanaged))
 	if operation.plan.unmanaged:
 		operation.emit(events.WorkersUnmanaged(operation.plan.unmanaged))
 	for advice in operation.plan.advice:
@@ -154,6 +156,7 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 	others = [process for process in listed if process.name not in names]
 	others = chosen_hosts(others, options.hosts, here)
 	reloads = chosen_hosts((process for process, _ in pairs), options.hosts, here)
+	refuse_unproved(others, look, options)
 	refuse_to_split(others, options)
 	wanted = chosen(others, web=options.web, workers=options.workers)
 	stays = tuple(process for process in wanted if process.stays)
@@ -228,12 +231,16 @@ def reloads_of(
 ) -> list[tuple[Process, Reloadable]]:
 	"""
 	Workers, pools and the scheduler that can, each with its program. Where a manager cannot replace them they do so with
-	every strategy.
+	every strategy; those that no manager runs do so, too, wherever no job runs then.
 	"""
 	if not options.workers or options.migration is not None:
 		return []
 	pairs = reloadable(look, listed, bench.host)
-	return pairs if options.may_reload else [pair for pair in pairs if pair[0].stays]
+	return [
+		(program, one)
+		for program, one in pairs
+		if options.may_reload or program.stays or (options.reloads_unmanaged and not program.is_managed)
+	]
 
 
 def refuse_orders(bench: Bench, plan: Plan) -> None:
@@ -256,18 +263,28 @@ def refuse_stopped(bench: Bench, plan: Plan) -> None:
 		)
 
 
+def refuse_unproved(listed: Iterable[Process], look: Look, options: Options) -> None:
+	"""
+	Raises WrongEnvironment for workers of another machine that are to be kept in service until their own jobs end, where no
+	record proves that the process is the worker: a TERM to anything else might end a job.
+	"""
+	if not options.workers or options.strategy not in ONE_BY_ONE:
+		return
+	remote = [process for process in listed if process.host and process.runs_jobs and process.pid]
+	if unproved := [process.name for process in remote if not is_proved(process, look)]:
+		raise WrongEnvironment(
+			f"{', '.join(unproved)} runs on another machine, and no record of a worker in Redis has its host and pid, so it"
+			" cannot be kept in service until its own job ends. Nothing was changed.",
+			hint="Use --wait-workers instead. For a single worker, `host` in fmx_restart_managers must be what the command"
+			" hostname prints there.",
+		)
+
+
 def refuse_to_split(listed: Iterable[Process], options: Options) -> None:
 	"""
 	Raises WrongEnvironment where one program runs web and workers (gunicorn's companions), and one of the two is not to be
 	touched: neither can be restarted without the other.
 	"""
-	remote = [process.name for process in listed if process.host and process.runs_jobs]
-	if remote and options.workers and options.strategy in ONE_BY_ONE:
-		raise WrongEnvironment(
-			f"{', '.join(remote)} runs on another machine, and cannot be kept in service until its own jobs end. Nothing was"
-			" changed.",
-			hint="Use --wait-workers instead.",
-		)
 	combined = [process.name for process in listed if process.kind is ProcessKind.WEB and process.has_workers]
 	refused, hint = "", ""
 	if combined and not options.touches_jobs:
@@ -308,6 +325,11 @@ def refuse_to_stop(bench: Bench, listed: Iterable[Process], options: Options) ->
 def unmanaged_workers(bench: Bench, look: Look, listed: Iterable[Process]) -> tuple[Worker, ...]:
 	"""Live workers that no process manager runs. A worker-pool's children are known by their parent."""
 	return tuple(workers_outside(bench, look, listed))
+
+
+def unreached(worker: Worker) -> str:
+	"""One that keeps the old code, for people."""
+	return f"pid {worker.pid} on {worker.host} ({','.join(worker.queues)})"
 
 
 def programs_of_jobs(

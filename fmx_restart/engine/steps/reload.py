@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def make_reloads(operation: Operation) -> tuple[list[Reload], list[Process]]:
 	reloads = [
 		reload_of(*able[process.name], bench, operation.emit)
 		for process in plan.reloads
-		if process.name in able
+		if process.name in able and able[process.name][1].name not in operation.unanswering
 	]
 	others = [process for process in plan.reloads if process.name not in able and process.is_managed]
 	operation.report.stays |= {it.name: it.stays.reason for it in others if it.stays}
@@ -95,8 +96,8 @@ def is_left_out(operation: Operation) -> bool:
 
 def follow_reloads(operation: Operation, replacements: Iterable[Replacement]) -> None:
 	"""
-	See what became of those that were asked, and ask the next ones: as many at once as there are processors, as each imports
-	all code twice. One at work takes no place: it reloads when its job has ended. Raises QueueUnreachable.
+	See what became of those that were asked, and ask the next ones: as many at once on each host as there are processors here, as
+	each imports all code twice. One at work takes no place: it reloads when its job has ended. Raises QueueUnreachable.
 	"""
 	open_ones = [it for it in replacements if isinstance(it, Reload) and not it.is_settled]
 	if not open_ones:
@@ -104,8 +105,9 @@ def follow_reloads(operation: Operation, replacements: Iterable[Replacement]) ->
 	look = operation.look()
 	for reload in open_ones:
 		reload.see(look)
-	room = operation.bench.host.processors - sum(it.is_asked and not it.is_at_work for it in open_ones)
+	asked = Counter(it.old.host for it in open_ones if it.is_asked and not it.is_at_work)
 	for reload in open_ones:
-		if reload.stage is Stage.WAITING and (reload.is_at_work or room > 0):
-			room -= not reload.is_at_work
+		has_room = asked[reload.old.host] < operation.bench.host.processors
+		if reload.stage is Stage.WAITING and (reload.is_at_work or has_room):
+			asked[reload.old.host] += not reload.is_at_work
 			reload.begin()

@@ -24,7 +24,7 @@ from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
 from fmx_restart.engine.steps.reload import follow_reloads, make_reloads
 from fmx_restart.engine.steps.web import restart_begins, web_programs
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import local_workers
+from fmx_restart.engine.workers import live_workers, local_workers
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -133,8 +133,8 @@ def make_by_method(operation: Operation, processes: Iterable[Process]) -> list[R
 	"""
 	processes = list(processes)
 	risky = any(process.stop_reaches_jobs and process.runs_jobs for process in processes)
-	busy = busy_pids(operation) if risky else set()
-	by_us = [it for it in processes if it.stop_reaches_jobs and is_busy(operation, it, busy)]
+	look = operation.look() if risky else None
+	by_us = [it for it in processes if look and it.stop_reaches_jobs and is_busy(operation, it, look)]
 	return [
 		*make_replacements(operation, by_us, method=StopMethod.TERM),
 		*make_replacements(operation, [process for process in processes if process not in by_us]),
@@ -256,22 +256,20 @@ def restart_idle(
 
 def split_busy(operation: Operation, processes: Iterable[Process]) -> tuple[list[Process], list[Process]]:
 	"""As they are now: workers that may be at work, and all others."""
-	processes, busy = as_they_are_now(operation, processes), busy_pids(operation)
-	at_work = [process for process in processes if is_busy(operation, process, busy)]
+	processes, look = as_they_are_now(operation, processes), operation.look()
+	at_work = [process for process in processes if is_busy(operation, process, look)]
 	return at_work, [process for process in processes if process not in at_work]
 
 
-def busy_pids(operation: Operation) -> set[int]:
-	"""Of workers of this machine that may be at work: those that are not suspended."""
-	workers = local_workers(operation.look())
-	return {worker.pid for worker in workers if worker.state is not WorkerState.SUSPENDED}
-
-
-def is_busy(operation: Operation, process: Process, busy: set[int]) -> bool:
-	"""A worker-pool is busy when any of its children is."""
-	if not process.runs_jobs or process.local_pid is None:
+def is_busy(operation: Operation, process: Process, look: Look) -> bool:
+	"""Whether its worker may be at work: it is not suspended. A worker-pool is busy when any of its children is."""
+	if not process.runs_jobs or process.pid is None:
 		return False
-	return bool(busy & {member.pid for member in operation.bench.host.family(process.local_pid)})
+	restless = [worker for worker in live_workers(look) if worker.state is not WorkerState.SUSPENDED]
+	if process.host:
+		return any(process.is_at(worker.host, worker.pid) for worker in restless)
+	family = {member.pid for member in operation.bench.host.family(process.pid)}
+	return any(worker.pid in family for worker in restless if worker.name in look.local.running)
 
 
 def wait_until_stopped(operation: Operation, replacements: list[Replacement], patience: Patience) -> bool:

@@ -92,10 +92,12 @@ class FarHost:
 		run("ip", "link", "set", self.cable, "up")
 
 	def end(self) -> None:
-		"""Whatever runs on it ends."""
-		run("ip", "link", "del", self.cable)  # the kernel would do that later
-		self._shell.kill()
+		"""Whatever runs on it ends, and those that it was connected to learn of that."""
+		for init in psutil.Process(self._shell.pid).children():
+			init.kill()
 		self._shell.communicate()
+		words = ["ip", "link", "del", self.cable]  # the kernel does that too, sooner or later
+		subprocess.run(words, capture_output=True, check=False)
 
 
 class FarRedis(RedisServer):

@@ -16,7 +16,7 @@ from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process
-from fmx_restart.engine.report import GroupResult
+from fmx_restart.engine.report import GroupResult, ReplacedBy
 from fmx_restart.tests.adapters.benches import program
 from fmx_restart.tests.adapters.hosts import FarHost, FarRedis, FarSupervisord, can_have_hosts, switch
 from fmx_restart.tests.adapters.load import Load
@@ -25,6 +25,8 @@ from fmx_restart.tests.adapters.test_several_managers import ManagersCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 from fmx_restart.tests.worker.worker_bench import BEGUN, DONE, WorkerBench
+from fmx_restart.worker.reload import RELOADS
+from fmx_restart.worker.switch import SETTING
 
 #: New code may fail on one host alone
 WORKER = """
@@ -44,7 +46,7 @@ class HostsCase(ManagersCase):
 	"""Hosts app1 and app2, with a worker for short and one for long jobs on each."""
 
 	kind = "stock"  # of worker_bench.KINDS
-	seconds = 0.3  # that a job takes
+	seconds = 0.2  # that a job takes
 
 	@classmethod
 	def setUpClass(cls) -> None:
@@ -60,6 +62,8 @@ class HostsCase(ManagersCase):
 	def setUp(self) -> None:
 		super().setUp()
 		self.rq = WorkerBench(self.server, self.bench / "sites", id="a-bench")
+		(self.bench / "sites/worker.log").touch()
+		self.rq.set(**{SETTING: True})
 		self.supervisords = [self.add_host("app1", 11), self.add_host("app2", 12)]
 		self.app1, self.app2 = self.supervisords
 		self.registered(4)
@@ -189,6 +193,45 @@ class TestTwoHosts(HostsCase):
 		self.app2.start()  # as it is told
 		eventually(lambda: self.admin.scard("rq:workers") >= 4, "its workers are back")
 		self.assert_replaced(before, *ALL)
+
+
+class TestOneByOne(HostsCase):
+	@in_long_runs("each host after the other")
+	def test_rolling_replaces_each_worker_when_its_own_job_has_ended_while_the_queue_runs(self):
+		self.assert_one_by_one(Strategy.ROLLING)
+
+	@in_long_runs("each host after the other")
+	def test_without_waiting_a_busy_worker_leaves_through_its_manager_when_its_job_has_ended(self):
+		self.assert_one_by_one(Strategy.NO_WAIT_WORKERS)
+
+	def assert_one_by_one(self, strategy: Strategy) -> None:
+		before = self.listed()
+		self.seconds = 0.1
+		self.rq.enqueue_counted("long one", "long", seconds=4)
+		self.rq.has_begun("long one")
+		with Load(self.enqueue) as load:
+			report = self.operation(self.managers(*self.entries), Options(strategy, web=False)).run()
+		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+		self.assert_replaced(before, *ALL)
+		self.assert_each_ran_once(load)
+		self.assertEqual((self.rq.count(BEGUN, "long one"), self.rq.count(DONE, "long one")), (1, 1))
+
+
+class TestWithoutManager(HostsCase):
+	kind = "lossless"
+
+	def test_workers_of_this_app_on_a_host_that_no_manager_reaches_reload_in_place(self):
+		before = {fields["pid"]: fields for fields in self.rq.records() if fields["hostname"] == "app2"}
+		self.assertEqual(len(before), 2)
+		with Load(self.enqueue) as load:
+			report = self.operation(self.managers(self.app1.entry), WAIT_WORKERS).run()
+		self.assertEqual((report.outcome, report.account.lost, report.unreached), (Phase.DONE, [], []))
+		reloaded = [change.name for change in report.processes if change.by is ReplacedBy.RELOAD]
+		self.assertEqual(len(reloaded), 2, report.processes)
+		after = {fields["pid"]: fields for fields in self.rq.records() if fields["hostname"] == "app2"}
+		self.assertEqual(after.keys(), before.keys())  # the same processes
+		self.assertEqual({fields[RELOADS] for fields in after.values()}, {"1"})
+		self.assert_each_ran_once(load)
 
 
 def on(operation: Operation, fact: events.Event, act: Callable[[], object]) -> None:

@@ -63,7 +63,9 @@ class HonchoProcesses:
 			self._honchos = find_honchos(self._bench, ProcessTable.take()) or self._refuse()
 		return [process_of(program) for program in self._programs()]
 
-	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+	def order(
+		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+	) -> dict[str, ProcessFault]:
 		"""Web's reloader ends the serving process and starts the next one, so that a start is nothing to do."""
 		reloads = {program.name for program in self._programs() if program.reloads}
 		faults = {

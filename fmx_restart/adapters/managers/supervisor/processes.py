@@ -47,6 +47,11 @@ class Order:
 		# SPAWN_ERROR comes only when the crash is quick enough; the state tells it in either case
 		return cls(name, "start", calls, frozenset({Faults.ALREADY_STARTED, Faults.SPAWN_ERROR}))
 
+	@classmethod
+	def leave(cls, name: str) -> Order:
+		"""A signal past supervisor's own stop, which would kill what has not ended in time."""
+		return cls(name, "end", (call("signalProcess", name, "TERM"),), frozenset({Faults.NOT_RUNNING}))
+
 	def fault(self, answers: Iterator[object]) -> ProcessFault | None:
 		"""Takes the answers to its own calls from `answers`."""
 		ours = [next(answers) for _ in self.calls]
@@ -130,12 +135,14 @@ class SupervisorProcesses:
 				if (kind := self._kinds.get(name))
 			]
 
-	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
+	def order(
+		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+	) -> dict[str, ProcessFault]:
 		"""
 		One request for all (supervisor's system.multicall), which it answers when the last one is ordered. A start while
 		the program is still stopping is a fault: supervisor would say yes and do nothing.
 		"""
-		orders = [Order.stop(name) for name in stop] + [Order.start(name) for name in start]
+		orders = [*map(Order.stop, stop), *map(Order.start, start), *map(Order.leave, leave)]
 		if not orders:
 			return {}
 		try:
