@@ -12,8 +12,8 @@ FIRST_TO_LAST = (
 	ProcessKind.WEB,  # people wait for it
 	ProcessKind.WORKER,
 	ProcessKind.OTHER,
+	ProcessKind.SOCKETIO,  # open pages wait for it, and the scheduler for minutes anyway
 	ProcessKind.SCHEDULER,
-	ProcessKind.SOCKETIO,
 )
 AHEAD = 1.0  # seconds after its stop order for which a place is kept for one that is to start before others
 IDLE_FOR = 0.15  # seconds for which a program waits for something other than a processor once it has booted

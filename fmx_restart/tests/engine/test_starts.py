@@ -163,6 +163,11 @@ class TestBesideJobs(StartsCase):
 			self.times(run, events.ProcessUp)["web"], self.times(run, events.ProcessStopping)["schedule"]
 		)
 
+	def test_socketio_is_away_for_no_longer_than_its_own_boot(self):
+		run = self.go(Options(Strategy.ROLLING))
+		[up] = [fact for fact in run.of(events.ProcessUp) if fact.name == "socketio"]
+		self.assertLess(up.seconds, BOOT / 2)
+
 	def test_all_but_one_processor_are_used(self):
 		self.host.processors = 3
 		self.go(Options(Strategy.ROLLING))
