@@ -163,6 +163,8 @@ class Program:
 	start_takes: float = 0.0  # seconds from the order until it counts as running
 	refuses_to_stop: bool = False
 	crashes_at_start: bool = False
+	ends_leftovers: bool = False  # as in Process
+	keeps_sockets: bool = False
 	attempts: int = 1  # how often the manager tries, a second apart, until it gives up
 	log: str = ""  # what it writes at each start
 	written: str = ""
@@ -224,6 +226,8 @@ class InMemoryProcesses:
 				program.detail,
 				incarnation=self._incarnation(program),
 				group=program.group or program.name,
+				ends_leftovers=program.ends_leftovers,
+				keeps_sockets=program.keeps_sockets,
 				host=self._host.name if self._is_elsewhere else "",
 				stays=program.stays,
 				ends_all=program.ends_all,

@@ -134,6 +134,9 @@ class InMemoryWeb:
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
 		return self.web_way
 
+	def way_alone(self, family: Sequence[HostProcess]) -> WebWay:
+		return WebWay(WebMethod.HOLD, "its manager ends it") if self.web_way.is_lingering else self.web_way
+
 	def order_to_linger(
 		self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]
 	) -> None:

@@ -170,6 +170,9 @@ class BenchWeb:
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
 		return self._hooks.way(family)
 
+	def way_alone(self, family: Sequence[HostProcess]) -> WebWay:
+		return self._hooks.way_alone(family)
+
 	def order_to_linger(
 		self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]
 	) -> None:

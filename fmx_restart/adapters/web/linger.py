@@ -12,12 +12,14 @@ from pathlib import Path
 
 from fmx_restart.adapters.web.kept_sockets import KeptSockets, close_all, copy_sockets
 from fmx_restart.adapters.web.ways import (
+	ENDED,
 	FIRST,
 	HELD,
 	LINGERS,
 	NEXT,
 	REMOVED,
 	free_for,
+	held_if_possible,
 	is_still_set_up,
 	too_little_memory,
 	way_without_hooks,
@@ -62,6 +64,11 @@ class Hooks:
 			return too_little_memory(family, free_for(family[0])) or LINGERS
 		known = record_of(self._folder, family[0].pid) if family else None
 		return way_without_hooks(self._folder, family, known[1] if known else None)
+
+	def way_alone(self, family: Sequence[HostProcess]) -> WebWay:
+		"""Its old workers cannot hand connections on either: only sockets that are copied from it keep requests waiting."""
+		way = self.way(family)
+		return held_if_possible(ENDED, family) if way.is_lingering else way
 
 	def order(
 		self, family: Sequence[HostProcess], *, sites: tuple[str, ...], seconds: float, logs: tuple[str, str]

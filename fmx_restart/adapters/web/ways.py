@@ -39,6 +39,10 @@ REMOVED = WebWay(
 )
 BEFORE = WebWay(reason="it was started before it was set up to linger", remedy=NEXT)
 OTHER_FORMAT = WebWay(reason="it was started with another version of fmx_restart", remedy=NEXT)
+ENDED = WebWay(
+	reason="its process manager ends old workers together with their main process",
+	remedy="To change that: bench doctor --check kill-mode",
+)
 NOT_LOADED = WebWay(
 	reason=f"it was started without the lines in sites/{CONFIGURATION}, or they failed",
 	remedy="To see why: bench doctor --check web-linger",

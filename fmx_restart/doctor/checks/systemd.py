@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder, queue_limits, served_queues
 from fmx_restart.adapters.bench_processes import Role
 from fmx_restart.adapters.managers.systemd.units import Unit, unit_of, units_of
 from fmx_restart.adapters.process_table import Row, catches
+from fmx_restart.adapters.web.ways import is_set_up
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.host import bench_processes, process_table, settings
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, fix, write_for_administrator
@@ -29,6 +31,7 @@ class Need:
 
 	seconds: float
 	what: str
+	lingers: bool = False  # old web workers of this bench may serve until new ones answer
 
 
 @frozen
@@ -42,7 +45,12 @@ Rule = Callable[[Unit, Need], UnitAdvice | None]
 
 
 def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
-	"""A job's process has a session of its own, but no cgroup of its own: systemd finds it."""
+	"""A job's process has a session of its own, but no cgroup of its own: systemd finds it. So it does with old web workers."""
+	if unit.is_web and need.lingers and unit.kill_mode in ("control-group", "mixed"):
+		text = f"systemd ends old web workers together with their main process (KillMode={unit.kill_mode}): they cannot serve until new"
+		return UnitAdvice(
+			f"{text} ones answer, so requests wait or fail during a restart.", "KillMode=process"
+		)
 	if unit.kill_mode != "control-group" or not (unit.is_worker or unit.is_manager):
 		return None
 	if unit.is_worker:
@@ -100,8 +108,12 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def need_of(unit: Unit, limits: Mapping[str, int], programs: Mapping[str, float]) -> Need:
-	"""`programs`: those of the process manager, and how long each may take to stop."""
+def need_of(
+	unit: Unit, limits: Mapping[str, int], programs: Mapping[str, float], *, lingers: bool = False
+) -> Need:
+	"""`programs`: those of the process manager, and how long each may take to stop. `lingers`: as in Need."""
+	if unit.is_web:
+		return Need(0, "", lingers)
 	if unit.is_worker:
 		longest = max((limits.get(queue, 0) for queue in served_queues(unit.words, limits)), default=0)
 		return Need(longest, "its jobs may run for")
@@ -115,9 +127,12 @@ def units(view: BenchView) -> list[Unit]:
 	"""Empty where there is no systemd. A process manager's only where it runs this bench."""
 
 	def read() -> list[Unit]:
-		files = (Path(f"/proc/{pid}/cgroup") for pid in bench_processes(view))
-		named = {name for name, is_users in map(unit_of, files) if name and not is_users}
-		units = units_of(BenchFolder(str(view.path)), sorted(named))
+		named = {unit_of(Path(f"/proc/{pid}/cgroup")) for pid in bench_processes(view)}
+		units, bench = [], BenchFolder(str(view.path))
+		for users in (False, True):
+			names = sorted(name for name, is_users in named if name and is_users is users)
+			# a user's systemd is asked where it runs something of the bench
+			units += units_of(bench, names, users=users) if names or not users else []
 		return [unit for unit in units if not unit.is_manager or runs_this_bench(view, unit)]
 
 	return view.parts.get("units", read)
@@ -137,7 +152,8 @@ def need(view: BenchView, unit: Unit) -> Need:
 	with suppress(OperationError):
 		if manager := settings(view):
 			programs = {program.name: program.stop_seconds or 0.0 for program in manager.programs}
-	return need_of(unit, queue_limits(view.config), programs)
+	lingers = is_set_up(view.path / "sites")
+	return need_of(unit, queue_limits(view.config), programs, lingers=lingers)
 
 
 def advice(view: BenchView, rule: str) -> Iterator[tuple[Unit, UnitAdvice]]:
@@ -150,7 +166,8 @@ def advice(view: BenchView, rule: str) -> Iterator[tuple[Unit, UnitAdvice]]:
 def advised(view: BenchView, rule: str) -> Iterator[Finding]:
 	"""The findings of a rule, which is also the check's name."""
 	for unit, advised in advice(view, rule):
-		remedy = f"sudo systemctl edit {unit.name}: [Service], {advised.line}; or bench doctor --fix"
+		edit = "systemctl --user edit" if unit.is_users else "sudo systemctl edit"
+		remedy = f"{edit} {unit.name}: [Service], {advised.line}; or bench doctor --fix"
 		yield Finding(rule, advised.severity, unit.name, advised.text, remedy, FIX)
 
 
@@ -188,9 +205,8 @@ def service_restarts(view: BenchView) -> Iterator[Finding]:
 		if unit.restarts >= OFTEN:
 			since = f"; its main process runs since {unit.started}" if unit.started else ""
 			text = f"systemd had to start it again {unit.restarts} times{since}."
-			yield Finding(
-				"service-restarts", Severity.WARNING, unit.name, text, f"journalctl -u {unit.name} -p warning"
-			)
+			look = f"journalctl {'--user ' if unit.is_users else ''}-u {unit.name} -p warning"
+			yield Finding("service-restarts", Severity.WARNING, unit.name, text, look)
 
 
 @check("container-stop")
@@ -217,20 +233,23 @@ def is_deaf(init: Row) -> bool:
 @fix(FIX)
 def systemd_drop_in(view: BenchView) -> Iterator[Step]:
 	"""Write the lines that all of these checks miss into a file for each unit. Nothing outside the bench is touched."""
-	for unit, lines in missing_lines(view).items():
+	for (unit, is_users), lines in missing_lines(view).items():
 		file = view.path / "config" / "fmx_restart" / f"{unit}.conf"
 		yield Step(
 			f"Write what {unit} lacks to {file}, for the administrator",
-			lambda unit=unit, file=file, lines=lines: write(unit, file, lines),
+			partial(write, unit, file, lines, is_users=is_users),
 		)
 
 
-def missing_lines(view: BenchView) -> dict[str, list[str]]:
-	"""Unit → lines. One drop-in serves all instances of a template: worker@1.service and worker@2.service."""
-	lines_of: dict[str, list[str]] = {}
+def missing_lines(view: BenchView) -> dict[tuple[str, bool], list[str]]:
+	"""
+	Unit, and whether it is a user's → lines. One drop-in serves all instances of a template: worker@1.service and
+	worker@2.service.
+	"""
+	lines_of: dict[tuple[str, bool], list[str]] = {}
 	for rule in RULES:
 		for unit, advised in advice(view, rule):
-			lines = lines_of.setdefault(template_of(unit.name), [])
+			lines = lines_of.setdefault((template_of(unit.name), unit.is_users), [])
 			if advised.line not in lines:
 				lines.append(advised.line)
 	return lines_of
@@ -242,10 +261,13 @@ def template_of(unit: str) -> str:
 	return f"{name}@.service" if at else unit
 
 
-def write(unit: str, file: Path, lines: list[str]) -> str:
+def write(unit: str, file: Path, lines: list[str], *, is_users: bool = False) -> str:
 	"""Write the file, and say what the administrator does with it. Raises OSError."""
-	target = f"/etc/systemd/system/{unit}.d/fmx_restart.conf"
-	install = f"sudo install -D -m 644 {file} {target} && sudo systemctl daemon-reload"
+	folder, sudo, systemctl = "/etc/systemd/system", "sudo ", "systemctl"
+	if is_users:
+		folder, sudo, systemctl = "~/.config/systemd/user", "", "systemctl --user"
+	target = f"{folder}/{unit}.d/fmx_restart.conf"
+	install = f"{sudo}install -D -m 644 {file} {target} && {sudo}{systemctl} daemon-reload"
 	head = (
 		f"# What the doctor of fmx_restart would add to {unit}. As administrator:\n# {install}\n[Service]\n"
 	)

@@ -12,7 +12,7 @@ from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
-from fmx_restart.engine.steps.linger import BY_ITSELF
+from fmx_restart.engine.steps.linger import BY_ITSELF, KEPT
 
 NAME = "web-linger"
 LINGERS = "No request fails: old workers serve until new ones answer."
@@ -60,9 +60,19 @@ def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
 
 	def read() -> list[tuple[Process, WebWay]]:
 		web = [process for process in view.processes if is_web(process)]
-		return [(it, BY_ITSELF if it.ends_all else hooks.way(view.host.family(it.local_pid))) for it in web]
+		return [(it, way_of(it, hooks, view)) for it in web]
 
 	return view.parts.get("web ways", read)
+
+
+def way_of(process: Process, hooks: Hooks, view: BenchView) -> WebWay:
+	"""As a restart would find it."""
+	if process.ends_all:
+		return BY_ITSELF
+	if process.keeps_sockets:
+		return KEPT
+	family = view.host.family(process.local_pid)
+	return hooks.way_alone(family) if process.ends_leftovers else hooks.way(family)
 
 
 def is_web(process: Process) -> bool:

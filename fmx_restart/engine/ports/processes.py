@@ -74,6 +74,9 @@ class Process:
 	#: its manager's order to stop reaches all its processes at once, that of a running job among them
 	stop_reaches_jobs: bool = False
 	ends_leftovers: bool = False  # when its main process has ended, its manager ends what is left of it
+	keeps_sockets: bool = (
+		False  # its manager listens in its place while it is down, and starts it for a connection
+	)
 
 	@property
 	def local_pid(self) -> int | None:

@@ -136,6 +136,9 @@ class Web(Protocol):
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
 		"""How the program of this family can be replaced, as far as its own processes tell. Changes nothing."""
 
+	def way_alone(self, family: Sequence[HostProcess]) -> WebWay:
+		"""As way, where nothing of the program may outlive its main process: LINGER is none, HOLD and PLAIN are. Changes nothing."""
+
 	def order_to_linger(
 		self, family: Sequence[HostProcess], *, seconds: float, logs: tuple[str, str]
 	) -> None:

@@ -24,7 +24,7 @@ def hold_requests(operation: Operation, process: Process) -> bool:
 	"""Whether requests wait for this program from its stop on. Where that was meant and fails, it is told."""
 	if process.kind is not ProcessKind.WEB or operation.options.migration is not None:
 		return False
-	if not way_of(operation.bench, process, operation.options).is_holding:
+	if process.keeps_sockets or not way_of(operation.bench, process, operation.options).is_holding:
 		return False
 	try:
 		operation.request_hold.begin(process, seconds=operation.options.old_web_timeout)

@@ -31,6 +31,8 @@ REPAIR = "Repair the code, then type the same command again."
 ELSEWHERE = WebWay(reason="it runs on another machine")
 BY_ITSELF = WebWay(WebMethod.RELOAD)
 RUNS_WORKERS = WebWay(reason="its process runs workers, too")
+KEPT = WebWay(WebMethod.HOLD, "its process manager listens in its place meanwhile")
+STARTED = WebWay(reason="its process manager would start it for the next connection, while a schema changes")
 IS_DOWN = WebWay()  # nobody is served, so there is nothing to say
 
 
@@ -46,7 +48,11 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 		return BY_ITSELF
 	if process.has_workers:
 		return RUNS_WORKERS
+	if process.keeps_sockets:
+		return STARTED if options.migration else KEPT
 	family = bench.host.family(process.local_pid)
+	if process.ends_leftovers:
+		return bench.web.way_alone(family)
 	return bench.web.way_to_hold(family) if options.migration else bench.web.way(family)
 
 

@@ -62,6 +62,27 @@ class TestWebIsFirst(LingerCase):
 		self.assertIn("bench safe-restart setup web", sentence(told))
 		self.assertEqual(run.of(events.NewWebAnswers), [])
 
+	def test_where_its_manager_ends_old_workers_requests_wait_and_why_is_told(self):
+		self.bench.processes["web"].ends_leftovers = True
+		run = self.run_with()
+		report = run.go()
+		self.assertEqual((report.outcome, run.of(events.NewWebAnswers)), (Phase.DONE, []))
+		(told,) = run.of(events.WebCannotLinger)
+		self.assertEqual((told.waits, told.reason), (True, "its manager ends it"))
+		self.assertEqual(len(run.of(events.WebRequestsWait)), 1)
+
+	def test_where_its_manager_listens_meanwhile_nobody_else_has_to_and_no_schema_may_change(self):
+		self.bench.processes["web"].keeps_sockets = True
+		run = self.run_with()
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		(told,) = run.of(events.WebCannotLinger)
+		self.assertEqual((told.waits, run.of(events.WebRequestsWait)), (True, []))
+		migration = MigrationOptions(hold_web=True)
+		plan = plan_of(self.bench.port(), Options(Strategy.WAIT_WORKERS, migration=migration))
+		self.assertTrue(
+			any("start it for the next connection" in it.text for it in plan.findings), plan.findings
+		)
+
 	def test_pages_of_desk_are_told_of_a_pause_only_where_there_is_one(self):
 		for strategy in Strategy:
 			self.setUp()

@@ -81,6 +81,19 @@ class TestTwoManagers(unittest.TestCase):
 		self.assertEqual(raised.exception.exit_code, 7)
 		self.assertEqual((self.bench.processes.orders, self.there.orders), ([], []))
 
+	def test_one_that_takes_no_orders_from_us_keeps_everything_as_it_is_and_the_plan_says_so_too(self):
+		self.there.forbids = ProcessFault("user anna may not stop it", hint="Add this rule.")
+		before = self.there.list()
+		run = Run(self.bench)
+		for begin in (run.go, lambda: plan_of(self.bench.port(), Options())):
+			with self.assertRaises(WrongEnvironment) as raised:
+				begin()
+			text = "host-2: user anna may not stop it. Nothing was changed."
+			self.assertEqual((str(raised.exception), raised.exception.hint), (text, "Add this rule."))
+			self.assertEqual(raised.exception.exit_code, 7)
+		self.assertEqual((self.there.list(), self.there.orders), (before, []))
+		self.assertIsNone(self.bench.queue.look().suspension)
+
 	def test_one_that_leaves_during_the_drain_keeps_everything_as_it_was(self):
 		self.bench.queue.enqueue("running", queue="short", seconds=20)
 		self.bench.clock.after(5, self.leave)

@@ -176,6 +176,7 @@ class SystemdProcesses:
 			group=group_of(answer),
 			stop_reaches_jobs=answer.get("KillMode") in REACHES_JOBS,
 			ends_leftovers=answer.get("KillMode") in ENDS_LEFTOVERS,
+			keeps_sockets=any(name.endswith(".socket") for name in answer.get("TriggeredBy", "").split()),
 		)
 
 	def _settings_of(self, name: str, answer: Mapping[str, str]) -> ProgramSettings:

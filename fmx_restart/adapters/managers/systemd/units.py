@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import WORKER_COMMANDS, bench_command, split_words
 from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
+from fmx_restart.adapters.process_kinds import kind_of
 from fmx_restart.adapters.setting_rules import whole_number
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
+from fmx_restart.engine.ports import ProcessKind
 
 USER_MANAGER = "user@"  # units below it are asked from that user's own systemd
 
@@ -115,6 +118,12 @@ class Unit:
 	restarts: int  # by itself, since it was started by someone
 	started: str  # of its main process, in systemd's own words
 	files: tuple[str, ...]  # its own, and its drop-ins in their order
+	is_users: bool = False  # of the systemd of a user, and not of the machine's
+
+	@property
+	def is_web(self) -> bool:
+		"""A unit that runs the bench's web server."""
+		return kind_of(list(self.words)) is ProcessKind.WEB
 
 	@property
 	def is_worker(self) -> bool:
@@ -138,10 +147,14 @@ class Unit:
 		return last
 
 
-def units_of(bench: BenchFolder, more: Iterable[str] = ()) -> list[Unit]:
-	"""`more`: names of units that are known to run something of this bench. Supervisor's comes along, whosever it is."""
+def units_of(bench: BenchFolder, more: Iterable[str] = (), *, users: bool = False) -> list[Unit]:
+	"""
+	`more`: names of units that are known to run something of this bench. Supervisor's comes along, whosever it is. `users`: of
+	the systemd of the user that we run as.
+	"""
 	names = [f"{Path(bench.path).name}-*.service", *SUPERVISORS, *more]
-	return units_in(show(list(dict.fromkeys(names)), PROPERTIES), bench)
+	units = units_in(show(list(dict.fromkeys(names)), PROPERTIES, user=users), bench)
+	return [replace(unit, is_users=users) for unit in units]
 
 
 def units_in(answers: Iterable[Mapping[str, str]], bench: BenchFolder) -> list[Unit]:
