@@ -46,7 +46,7 @@ Rule = Callable[[Unit, Need], UnitAdvice | None]
 
 def kill_mode_advice(unit: Unit, need: Need) -> UnitAdvice | None:
 	"""A job's process has a session of its own, but no cgroup of its own: systemd finds it. So it does with old web workers."""
-	if unit.is_web and need.lingers and unit.kill_mode in ("control-group", "mixed"):
+	if unit.is_web and need.lingers and not unit.has_socket and unit.kill_mode in ("control-group", "mixed"):
 		text = f"systemd ends old web workers together with their main process (KillMode={unit.kill_mode}): they cannot serve until new"
 		return UnitAdvice(
 			f"{text} ones answer, so requests wait or fail during a restart.", "KillMode=process"

@@ -133,6 +133,19 @@ class UnitsCase(ProcessesContract):
 		self.stop(self.WEB)
 		self.reach(self.WEB, ProcessState.STOPPED)
 
+	def test_the_new_lines_of_a_log_that_is_overwritten_are_told(self):
+		log = self.bench / "logs/crashing.log"
+		unit = self.units() / self.CRASHING
+		unit.write_text(f"{unit.read_text()}StandardOutput=file:{log}\nStandardError=file:{log}\n")
+		self.ask("daemon-reload")
+		log.write_text("an old line\nanother one, which is longer than what comes\nthe last one\n")
+		self.processes.list()
+		self.processes.mark_log(self.CRASHING)
+		self.assertEqual(self.processes.log_tail(self.CRASHING), "")
+		self.start(self.CRASHING)
+		self.reach(self.CRASHING, ProcessState.FAILED)
+		self.assertEqual(self.processes.log_tail(self.CRASHING), "no database")
+
 	def test_what_its_stop_does_to_a_running_job_is_told(self):
 		told = {it.name: (it.stop_reaches_jobs, it.ends_leftovers) for it in self.processes.list()}
 		self.assertEqual(set(told.values()), {(True, True)})

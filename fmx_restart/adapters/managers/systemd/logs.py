@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from fmx_restart.adapters.log_end import MOST, last_lines, new_in, size_of
+from fmx_restart.adapters.log_end import BLOCK, MOST, last_lines, new_in, size_of
 from fmx_restart.adapters.log_text import plain, without_jobs
 from fmx_restart.adapters.managers.systemd.systemctl import Output, Systemctl, first_line
 from fmx_restart.adapters.process_table import user_name
@@ -35,6 +35,8 @@ class Outputs:
 
 	out: str
 	err: str
+	#: files that are written from their beginning again at each start, over what stands there (file:)
+	overwritten: frozenset[str] = frozenset()
 
 	@classmethod
 	def of(cls, answer: Mapping[str, str]) -> Outputs:
@@ -42,7 +44,8 @@ class Outputs:
 		told = [answer.get(name, "inherit") for name in STREAMS]
 		files = files_of(answer) if any(one in FILES for one in told) else {}
 		out, err = (place_of(one, files.get(name, "")) for name, one in zip(STREAMS, told, strict=True))
-		return cls(out, out if told[1] == "inherit" else err)
+		over = {place for place, one in ((out, told[0]), (err, told[1])) if one == "file"}
+		return cls(out, out if told[1] == "inherit" else err, frozenset(over))
 
 	@property
 	def places(self) -> list[str]:
@@ -82,6 +85,7 @@ class Mark:
 
 	size: int = 0
 	cursor: str = ""
+	head: bytes = b""  # of a file that is overwritten
 
 
 class UnitLogs:
@@ -94,13 +98,13 @@ class UnitLogs:
 
 	def mark(self, unit: str, outputs: Outputs) -> None:
 		"""What comes from now on is the successor's."""
-		self._marks[unit] = {place: self._mark_of(unit, place) for place in outputs.places}
+		self._marks[unit] = {place: self._mark_of(unit, place, outputs) for place in outputs.places}
 
 	def tail(self, unit: str, outputs: Outputs, shared: set[str]) -> str:
 		"""The end of what is new, nothing about jobs among it. `shared`: files that other units write into, too."""
 		for place in outputs.places:
 			mark = self._marks.get(unit, {}).get(place)
-			if mark and (text := self._new_at(unit, place, mark)):
+			if mark and (text := self._new_at(unit, place, mark, outputs)):
 				shown = without_jobs(plain(text), is_shared=place in shared).rstrip()
 				if shown:
 					return shown[-LOG_TAIL:]
@@ -111,14 +115,18 @@ class UnitLogs:
 		for place in outputs.places:
 			yield file_tail(place, count) if place.startswith("/") else self._journal_tail(unit, count)
 
-	def _mark_of(self, unit: str, place: str) -> Mark:
+	def _mark_of(self, unit: str, place: str, outputs: Outputs) -> Mark:
+		if place in outputs.overwritten:
+			return Mark(head=head_of(place))
 		if place.startswith("/"):
 			return Mark(size=size_of(place) or 0)
 		# of an entry of this unit: journalctl would take the first one after any other for the marked one
 		told = self._entries(unit, 0, "--show-cursor").text
 		return Mark(cursor=told.partition(CURSOR)[2].strip())
 
-	def _new_at(self, unit: str, place: str, mark: Mark) -> str:
+	def _new_at(self, unit: str, place: str, mark: Mark, outputs: Outputs) -> str:
+		if place in outputs.overwritten:
+			return written_over(mark.head, head_of(place)).decode(errors="replace")
 		if place.startswith("/"):
 			return new_in(place, mark.size) or ""
 		since = [f"--after-cursor={mark.cursor}"] if mark.cursor else []
@@ -143,6 +151,25 @@ def to_read_the_journal() -> str:
 	"""What somebody does who may not."""
 	user = user_name(os.geteuid())
 	return f"Let {user} read it: sudo usermod -aG systemd-journal {user}, then log in again."
+
+
+def head_of(path: str) -> bytes:
+	"""Its beginning; empty where it is not ours to read."""
+	with suppress(OSError), Path(path).open("rb") as file:
+		return file.read(BLOCK)
+	return b""
+
+
+def written_over(before: bytes, now: bytes) -> bytes:
+	"""Whole lines from the beginning up to the last byte that is another one than before. Empty where all is the same."""
+	same = min(len(before), len(now))
+	changed = (
+		len(now)
+		if len(now) > same
+		else next((at for at in range(same, 0, -1) if before[at - 1] != now[at - 1]), 0)
+	)
+	end = now.find(b"\n", max(0, changed - 1))
+	return now[: end + 1 if end >= 0 else len(now)] if changed else b""
 
 
 def file_tail(path: str, count: int) -> LogTail:

@@ -17,7 +17,7 @@ from fmx_restart.adapters.managers.systemd.logs import Outputs, UnitLogs
 from fmx_restart.adapters.managers.systemd.permission import Permission
 from fmx_restart.adapters.managers.systemd.states import detail_of, main_pid, state_of
 from fmx_restart.adapters.managers.systemd.systemctl import Systemctl, runtime_folder
-from fmx_restart.adapters.managers.systemd.units import command_of, folder_of, seconds
+from fmx_restart.adapters.managers.systemd.units import command_of, folder_of, has_socket, seconds
 from fmx_restart.adapters.process_kinds import kind_of, running_trace
 from fmx_restart.adapters.process_table import identity_of, read_stat
 from fmx_restart.adapters.setting_rules import whole_number
@@ -176,7 +176,7 @@ class SystemdProcesses:
 			group=group_of(answer),
 			stop_reaches_jobs=answer.get("KillMode") in REACHES_JOBS,
 			ends_leftovers=answer.get("KillMode") in ENDS_LEFTOVERS,
-			keeps_sockets=any(name.endswith(".socket") for name in answer.get("TriggeredBy", "").split()),
+			keeps_sockets=has_socket(answer),
 		)
 
 	def _settings_of(self, name: str, answer: Mapping[str, str]) -> ProgramSettings:

@@ -101,6 +101,7 @@ PROPERTIES = (
 	"ExecMainStartTimestamp",
 	"FragmentPath",
 	"DropInPaths",
+	"TriggeredBy",
 )
 ARGUMENTS = re.compile(r"argv\[\]=(.*?) ; ignore_errors=")
 SCORE = re.compile(r"^\s*OOMScoreAdjust\s*=\s*(\S+)", re.MULTILINE)
@@ -118,6 +119,7 @@ class Unit:
 	restarts: int  # by itself, since it was started by someone
 	started: str  # of its main process, in systemd's own words
 	files: tuple[str, ...]  # its own, and its drop-ins in their order
+	has_socket: bool = False  # another unit listens in its place while it is down
 	is_users: bool = False  # of the systemd of a user, and not of the machine's
 
 	@property
@@ -180,6 +182,11 @@ def folder_of(answer: Mapping[str, str]) -> str:
 	return answer.get("WorkingDirectory", "").lstrip("!-")
 
 
+def has_socket(answer: Mapping[str, str]) -> bool:
+	"""A socket unit starts it."""
+	return any(name.endswith(".socket") for name in answer.get("TriggeredBy", "").split())
+
+
 def unit_from(answer: Mapping[str, str]) -> Unit:
 	"""What `systemctl show` says of one unit; what it leaves out is empty, and 0 stands for no main process."""
 	files = [answer.get("FragmentPath", ""), *answer.get("DropInPaths", "").split()]
@@ -194,4 +201,5 @@ def unit_from(answer: Mapping[str, str]) -> Unit:
 		restarts=whole_number(answer.get("NRestarts")) or 0,
 		started=answer.get("ExecMainStartTimestamp", ""),
 		files=tuple(file for file in files if file),
+		has_socket=has_socket(answer),
 	)
