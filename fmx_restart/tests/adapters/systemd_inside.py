@@ -145,6 +145,16 @@ class UnitsCase(ProcessesContract):
 		self.start(self.CRASHING)
 		self.reach(self.CRASHING, ProcessState.FAILED)
 		self.assertEqual(self.processes.log_tail(self.CRASHING), "no database")
+		# and of one that writes nothing, what systemd says
+		unit.write_text(f"{unit.read_text()}StandardOutput=null\nStandardError=null\n")
+		self.ask("daemon-reload")
+		self.processes.list()
+		self.ask("log-target", "journal")  # this one writes to its console else
+		self.processes.mark_log(self.CRASHING)
+		self.start(self.CRASHING)
+		self.reach(self.CRASHING, ProcessState.FAILED)
+		if not self.is_users:  # without a journal of its own
+			eventually(lambda: "exited" in self.processes.log_tail(self.CRASHING), "it says so")
 
 	def test_what_its_stop_does_to_a_running_job_is_told(self):
 		told = {it.name: (it.stop_reaches_jobs, it.ends_leftovers) for it in self.processes.list()}

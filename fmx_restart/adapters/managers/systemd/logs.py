@@ -24,6 +24,7 @@ WRITTEN = re.compile(
 SPECIFIER = re.compile(r"%(\w)")
 STREAMS = ("StandardOutput", "StandardError")
 JOURNAL = ("inherit", "journal", "journal+console", "syslog", "kmsg")
+SYSTEMD_ITSELF = "systemd"  # a place like the others
 LINES = 200  # of the journal that are looked at
 LOG_TAIL = 4096  # characters that are shown
 CURSOR = "-- cursor: "
@@ -94,11 +95,13 @@ class UnitLogs:
 	def __init__(self, systemctl: Systemctl) -> None:
 		self._systemctl = systemctl
 		self._field = "_SYSTEMD_USER_UNIT" if systemctl.is_users else "_SYSTEMD_UNIT"
+		self._about = "USER_UNIT" if systemctl.is_users else "UNIT"  # of what systemd itself says of a unit
 		self._marks: dict[str, dict[str, Mark]] = {}  # unit → place → mark
 
 	def mark(self, unit: str, outputs: Outputs) -> None:
 		"""What comes from now on is the successor's."""
-		self._marks[unit] = {place: self._mark_of(unit, place, outputs) for place in outputs.places}
+		places = [*outputs.places, SYSTEMD_ITSELF]
+		self._marks[unit] = {place: self._mark_of(unit, place, outputs) for place in places}
 
 	def tail(self, unit: str, outputs: Outputs, shared: set[str]) -> str:
 		"""The end of what is new, nothing about jobs among it. `shared`: files that other units write into, too."""
@@ -109,6 +112,14 @@ class UnitLogs:
 				if shown:
 					return shown[-LOG_TAIL:]
 		return ""
+
+	def words_of_systemd(self, unit: str) -> str:
+		"""What systemd itself has said of it since it was marked: how its process ended, why it is not started again."""
+		mark = self._marks.get(unit, {}).get(SYSTEMD_ITSELF)
+		if mark is None:
+			return ""
+		since = [f"--after-cursor={mark.cursor}"] if mark.cursor else []
+		return plain(self._entries(f"{self._about}={unit}", LINES, *since).text).rstrip()[-LOG_TAIL:]
 
 	def tails(self, unit: str, outputs: Outputs, count: int) -> Iterator[LogTail]:
 		"""The last lines of each place."""
@@ -121,7 +132,8 @@ class UnitLogs:
 		if place.startswith("/"):
 			return Mark(size=size_of(place) or 0)
 		# of an entry of this unit: journalctl would take the first one after any other for the marked one
-		told = self._entries(unit, 0, "--show-cursor").text
+		match = f"{self._about if place == SYSTEMD_ITSELF else self._field}={unit}"
+		told = self._entries(match, 0, "--show-cursor").text
 		return Mark(cursor=told.partition(CURSOR)[2].strip())
 
 	def _new_at(self, unit: str, place: str, mark: Mark, outputs: Outputs) -> str:
@@ -130,15 +142,15 @@ class UnitLogs:
 		if place.startswith("/"):
 			return new_in(place, mark.size) or ""
 		since = [f"--after-cursor={mark.cursor}"] if mark.cursor else []
-		return self._entries(unit, LINES, *since).text
+		return self._entries(f"{self._field}={unit}", LINES, *since).text
 
-	def _entries(self, unit: str, count: int, *words: str) -> Output:
-		return self._systemctl.journal("--output=cat", f"--lines={count}", *words, f"{self._field}={unit}")
+	def _entries(self, match: str, count: int, *words: str) -> Output:
+		return self._systemctl.journal("--output=cat", f"--lines={count}", *words, match)
 
 	def _journal_tail(self, unit: str, count: int) -> LogTail:
 		source = f"journalctl {'--user ' if self._systemctl.is_users else ''}-u {unit}"
 		try:
-			entries = self._entries(unit, count + 1)
+			entries = self._entries(f"{self._field}={unit}", count + 1)
 		except ProcessFault as fault:
 			return LogTail(source, (), str(fault))
 		if entries.code:

@@ -120,7 +120,9 @@ class SystemdProcesses:
 		outputs = self._outputs(name)
 		others = (Outputs.of(answer) for other, answer in self._answers.items() if other != name)
 		shared = {place for one in others for place in one.places if place.startswith("/")}
-		return self._logs.tail(name, outputs, shared)
+		tail = self._logs.tail(name, outputs, shared)
+		is_down = self._state(name, self._answers[name]) in FAILED
+		return tail or (self._logs.words_of_systemd(name) if is_down else "")
 
 	def log_tails(self, name: str, count: int) -> list[LogTail]:
 		return list(self._logs.tails(name, self._outputs(name), count))
