@@ -50,10 +50,16 @@ def of_running(options: Options, plan: Plan) -> list[str]:
 	number = len(plan.jobs)
 	running = _("One job is running") if number == 1 else _("{0} jobs are running").format(number)
 	if options.strategy in ONE_BY_ONE:
-		return [_("{0}: each of their workers is replaced when its own job ends.").format(running)]
+		if number == 1:
+			return [_("{0}: its worker is replaced when it ends.").format(running)]
+		return [_("{0}: each worker is replaced when its own job ends.").format(running)]
 	limit = span(options.drain_timeout)
 	if options.strategy is Strategy.SUSPEND_RQ:
-		return [_("{0}: jobs that take longer than {1} are killed and named.").format(running, limit)]
+		return [
+			_("{0}: jobs that take longer than {1} are killed and listed in the report.").format(
+				running, limit
+			)
+		]
 	return [
 		_("{0}; at most {1} to finish.").format(running, limit),
 		at_the_deadline(options.on_timeout),
@@ -63,13 +69,11 @@ def of_running(options: Options, plan: Plan) -> list[str]:
 def at_the_deadline(on_timeout: OnTimeout) -> str:
 	"""The sentence for --on-timeout."""
 	return {
-		OnTimeout.ABORT: _(
-			"If a job is still running then, nothing is restarted and the queue keeps running."
-		),
+		OnTimeout.ABORT: _("If a job is still running then, nothing is restarted and the queue runs again."),
 		OnTimeout.REQUEUE: _(
 			"Jobs still running then are killed and put back into their queue: they run again from the beginning."
 		),
-		OnTimeout.KILL: _("Jobs still running then are killed and named in the report."),
+		OnTimeout.KILL: _("Jobs still running then are killed and listed in the report."),
 	}[on_timeout]
 
 
@@ -79,7 +83,7 @@ def if_forced(on_timeout: OnTimeout) -> str:
 		return _(
 			"They are killed now and put back at the front of their queues: they run again from the beginning."
 		)
-	return _("They are killed now and named in the report. They are not run again automatically.")
+	return _("They are killed now and listed in the report. They are not run again automatically.")
 
 
 def of_maintenance(options: Options) -> list[str]:
@@ -149,26 +153,25 @@ def of_pools(number: int, workers: int) -> list[str]:
 
 
 def of_web(plan: Plan) -> list[str]:
-	"""Web answers throughout, requests wait, or they fail; and for how long users got no answer the last time."""
-	return [*how_web_goes(plan), *of_last_outage(plan.web_outage)]
-
-
-def of_last_outage(seconds: float | None) -> list[str]:
-	"""As it was measured; nothing where nobody knows."""
+	"""
+	Web answers throughout, requests wait, or they fail; and for how long users got no answer the last time, as it was
+	measured: nothing where nobody knows.
+	"""
+	how, seconds = how_web_goes(plan), plan.web_outage
 	if seconds is None:
-		return []
+		return [how]
 	if not seconds:
-		return [_("In the last restart of web, users always got an answer (0 s without one).")]
-	return [_("In the last restart of web, users got no answer for {0}.").format(span(seconds))]
+		return [_("{0} In the last restart of web, users always got an answer.").format(how)]
+	return [_("{0} In the last restart of web, users got no answer for {1}.").format(how, span(seconds))]
 
 
-def how_web_goes(plan: Plan) -> list[str]:
-	"""Web answers throughout, requests wait, or they fail."""
+def how_web_goes(plan: Plan) -> str:
+	"""Web answers throughout, requests wait, or they fail: one sentence."""
 	ways = plan.web_ways.values()
 	if ways and all(way.is_lingering for way in ways):
-		return [_("Desk keeps answering: old web processes serve until new ones answer.")]
+		return _("Desk keeps answering: old web processes serve until new ones answer.")
 	if ways and all(way.is_lingering or way.is_holding for way in ways):
 		if plan.migrate:
-			return [_("Requests wait until the sites are migrated; Desk answers then.")]
-		return [_("Requests wait for some seconds; none fails.")]
-	return [_("Desk does not answer for some seconds; unsaved input is kept.")]
+			return _("Requests wait until the sites are migrated; Desk answers then.")
+		return _("Requests wait for some seconds; none fails.")
+	return _("Desk does not answer for some seconds; unsaved input is kept.")

@@ -24,6 +24,7 @@ from fmx_restart.desk.json_safe import json_safe
 from fmx_restart.desk.own_view import own_findings, own_workers
 from fmx_restart.desk.queries import changed_row, feed_of, job_entry, status_of, with_known_outage
 from fmx_restart.desk.sample_lines import at_even_times
+from fmx_restart.desk.sync import catch_up
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.ports import Job, Look, Worker, WorkerState
@@ -101,7 +102,11 @@ def verdict_now() -> dict[str, Any]:
 
 
 def look_for_verdict() -> dict[str, Any]:
-	"""One look at the queue. Where it cannot be looked at, the verdict says why."""
+	"""
+	One look at the queue. Where it cannot be looked at, the verdict says why. The rows are brought up to date before: no
+	worker may be free to do that.
+	"""
+	catch_up()
 	always = {"last": last_operation(), "time_zone": bench.zone_name()}
 	try:
 		look, jobs, queue = look_at_jobs()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fmx_restart.engine import events
-from fmx_restart.engine.ports import Job, Worker
+from fmx_restart.engine.ports import Job, ProcessKind, Worker
+from fmx_restart.engine.state import SILENCE
 
 Row = dict[str, Any]
 MOST_BARS = 200  # jobs that are drawn
@@ -30,6 +31,8 @@ class Timeline:
 		self._runs: dict[str, str] = {}  # by a job's id: the program that ran it at the beginning
 		self._bars: list[Row] = []
 		self._newest: dict[str, Row] = {}  # by a job's id: a job that was put back may run again
+		self._silent: dict[str, Row] = {}  # by the address at which users get no answer just now
+		self._outages: list[Row] = []
 
 	def add(self, time: float, fact: events.Event) -> None:
 		"""Take in one event of the journal. `time`: seconds since 1970."""
@@ -38,7 +41,7 @@ class Timeline:
 
 	def as_json(self, phases: Iterable[Row]) -> str:
 		"""`phases`: the rows of the operation's phases, with `started` and, once they are over, `seconds`."""
-		rows = {name: {**row, "jobs": []} for name, row in self._rows.items()}
+		rows = {name: {**row, "jobs": [], **self._outages_of(row)} for name, row in self._rows.items()}
 		for bar in self._bars:
 			rows[bar["row"]]["jobs"].append(
 				{name: value for name, value in bar.items() if name not in ("id", "row")}
@@ -111,6 +114,19 @@ class Timeline:
 	def _failed(self, fact: events.ProcessFailed, time: float) -> None:
 		self._mark(fact.name, FAILED, time)
 
+	def _web_silent(self, fact: events.WebSilent, time: float) -> None:
+		"""When that began is known to the instant only once it is over."""
+		self._silent[fact.address] = {"from": time - SILENCE, "to": None}
+		self._outages.append(self._silent[fact.address])
+
+	def _web_answers(self, fact: events.WebAnswersAgain, time: float) -> None:
+		if outage := self._silent.pop(fact.address, None):
+			outage |= {"from": time - fact.seconds, "to": time}
+
+	def _outages_of(self, row: Row) -> Row:
+		"""What users got is web's: at which of several programs nobody can tell."""
+		return {"outages": joined(self._outages)} if row["kind"] == ProcessKind.WEB.value else {}
+
 	def _over(self, fact: events.Ended, _time: float) -> None:
 		"""What still runs was left running: nothing has ended it, as far as is known."""
 		self._ended = fact.report.started + fact.report.seconds
@@ -160,6 +176,18 @@ class Timeline:
 				bar |= {"to": max(bar["from"], time), "fate": ENDED}
 
 
+def joined(spans: Iterable[Row]) -> list[Row]:
+	"""Those that overlap, as at web itself and at the proxy in front of it, are one. `to` is None for one that goes on."""
+	told: list[Row] = []
+	for span in sorted(spans, key=lambda one: one["from"]):
+		last = told[-1] if told else None
+		if last is None or (last["to"] is not None and last["to"] < span["from"]):
+			told.append(dict(span))
+		elif last["to"] is not None:
+			last["to"] = span["to"] and max(last["to"], span["to"])
+	return told
+
+
 def phase_band(phase: Row) -> Row:
 	"""From when to when; `to` is None for the current one."""
 	seconds = phase.get("seconds")
@@ -180,5 +208,7 @@ TAKES: dict[type[events.Event], Callable[[Timeline, Any, float], None]] = {
 	events.ProcessUp: Timeline._up,
 	events.WorkerReloaded: Timeline._reloaded,
 	events.ProcessFailed: Timeline._failed,
+	events.WebSilent: Timeline._web_silent,
+	events.WebAnswersAgain: Timeline._web_answers,
 	events.Ended: Timeline._over,
 }

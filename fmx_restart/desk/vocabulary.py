@@ -14,11 +14,13 @@ from fmx_restart.adapters.realtime import are_notices_on
 from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.desk.access import MANAGER, OPERATOR, for_desk
 from fmx_restart.desk.consequences import at_the_deadline, if_forced
+from fmx_restart.engine.format import span
 from fmx_restart.engine.options import (
 	CLOSABLE,
 	CLOSABLE_WHILE_HELD,
 	DRAIN_TIMEOUT,
 	DRAINING,
+	FORCE_KILL_TIMEOUT,
 	OnTimeout,
 	Strategy,
 )
@@ -62,7 +64,8 @@ def offered_strategies() -> list[dict[str, Any]]:
 		{
 			"strategy": strategy.value,
 			"label": _(text.label),
-			"line": _(text.line),
+			"line": " ".join(filter(None, (_(text.line), limit_line(strategy)))),
+			"kills": kills(strategy),
 			"phases": [phase.value for phase in PHASES[strategy]],
 			"options": [name for name, having in STRATEGIES_WITH.items() if strategy in having],
 			"closable": [name for name, phase in CLOSABLE.items() if can_close(strategy, phase)],
@@ -70,6 +73,21 @@ def offered_strategies() -> list[dict[str, Any]]:
 		}
 		for strategy, text in STRATEGY_TEXTS.items()
 	]
+
+
+def kills(strategy: Strategy) -> bool:
+	"""Jobs that take longer than they get, unless another choice is made under Options."""
+	return strategy in STRATEGIES_WITH["force_kill_timeout"]
+
+
+def limit_line(strategy: Strategy) -> str:
+	"""How long running jobs get by default, and what new ones do meanwhile; empty where nothing waits."""
+	if kills(strategy):
+		return _("The grace period is {0}.").format(span(FORCE_KILL_TIMEOUT))
+	if strategy is Strategy.WAIT_WORKERS:
+		text = _("No new job starts meanwhile. It gives up after {0}, and nothing is restarted then.")
+		return text.format(span(DRAIN_TIMEOUT))
+	return ""
 
 
 def can_close(strategy: Strategy, phase: Phase) -> bool:

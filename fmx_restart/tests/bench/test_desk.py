@@ -33,8 +33,10 @@ class TestRestartFromDesk(DeskTestCase):
 			# And starts it
 			self.press_enter_twice()
 			desk.see(".restart-consequences", "If a job is still running then, nothing is restarted")
+			self.leave_the_question_with_escape()
 			self.assert_accessible(DIALOG)
 			desk.click(PRIMARY, "Restart Now")
+			desk.page.wait_for_function("document.activeElement.matches('.restart-headline')")
 			# Then its form shows who is waited for
 			self.see_phase("Drain")
 			desk.asked.clear()
@@ -62,17 +64,38 @@ class TestRestartFromDesk(DeskTestCase):
 		self.assertIn("Recommended", self.desk.text(".restart-strategies"))
 		self.desk.click(".restart-strategies label", "Wait for running jobs")
 		self.desk.see(".restart-strategies .is-chosen", "Wait for running jobs")
-		self.assertIn("frappe-web", self.desk.text(".restart-preview .restart-facts"))
+		self.assertRegex(self.desk.text(".restart-preview .restart-order"), r"^first\s+web\b")
+		whole = self.desk.page.locator(".restart-order [title]").first.get_attribute("title")
+		self.assertTrue(whole.endswith("-frappe-web"), whole)
+		self.stay_at_the_first_choice()
 		self.desk.click(".restart-options summary")
 		self.assert_accessible(DIALOG)
+
+	def stay_at_the_first_choice(self) -> None:
+		"""The last one kills running jobs: arrow keys do not go round to it."""
+		radios = self.desk.page.locator(".restart-strategies input")
+		radios.first.focus()
+		self.desk.page.keyboard.press("ArrowUp")
+		self.assertTrue(radios.first.is_checked())
+		self.desk.page.keyboard.press("ArrowDown")
+		self.assertTrue(radios.nth(1).is_checked())
+		self.desk.page.keyboard.press("ArrowUp")
+
+	def leave_the_question_with_escape(self) -> None:
+		"""It goes back to the choice, and not out of the dialog; and on again."""
+		self.desk.page.keyboard.press("Escape")
+		self.desk.see('.restart-dialog[data-step="choose"]')
+		self.desk.page.wait_for_function("document.activeElement.innerText === 'Continue…'")
+		self.desk.click(PRIMARY, "Continue…")
+		self.desk.see('.restart-dialog[data-step="confirm"]')
 
 	def look_at_the_red_button(self) -> None:
 		"""It is the one that starts nothing again after Back."""
 		self.desk.click(".restart-strategies label", "Restart now, kill running jobs")
-		self.desk.click(PRIMARY, "Restart…")
+		self.desk.click(PRIMARY, "Continue…")
 		self.desk.see(".modal.show .btn-danger", "Restart Now")
 		self.desk.click(".modal.show .btn-modal-secondary", "Back")
-		self.desk.see(PRIMARY, "Restart…")
+		self.desk.see(PRIMARY, "Continue…")
 
 	def open_and_close_with_the_keyboard(self) -> None:
 		"""The focus is inside from the beginning, stays there, is seen, and is back at the end."""
@@ -81,13 +104,13 @@ class TestRestartFromDesk(DeskTestCase):
 		keyboard.press("Enter")
 		desk.see(".restart-preview .restart-facts")
 		desk.page.wait_for_function(NO_DIALOG_MOVES)
-		self.assertNotIn("Restart…", focus(desk, DIALOG)["text"])
+		self.assertNotIn("Continue…", focus(desk, DIALOG)["text"])
 		stops = []
 		for key in ("Tab",) * TABS + ("Shift+Tab",) * TABS:
 			keyboard.press(key)
 			stops.append(focus(desk, DIALOG))
 		self.assertEqual([stop for stop in stops if not (stop["is_inside"] and stop["is_seen"])], [])
-		self.assertTrue({"Restart…", "Close", "Options"}.issubset({stop["text"] for stop in stops}), stops)
+		self.assertTrue({"Continue…", "Close", "Options"}.issubset({stop["text"] for stop in stops}), stops)
 		keyboard.press("Escape")
 		desk.page.wait_for_function("text => document.activeElement.innerText === text", arg="Restart…")
 		self.assertEqual(desk.page.locator(DIALOG).count(), 0)
@@ -118,7 +141,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.assertIn("the drain", phases)
 		self.assertNotIn("the migration", phases)
 		# And so does the question
-		desk.click(PRIMARY, "Restart…")
+		desk.click(PRIMARY, "Continue…")
 		desk.see(".restart-consequences", "The preflight will refuse this, and nothing will be changed")
 		self.assertIn("Leave --hold-web out", desk.text(".restart-consequences"))
 		# And it cannot be started, and the first line says why
@@ -142,7 +165,7 @@ class TestRestartFromDesk(DeskTestCase):
 		tomorrow = (datetime.now() + timedelta(days=2)).strftime("%Y-%m-%dT22:00")
 		desk.page.locator("input[name=at]").fill(tomorrow)
 		desk.page.locator("select[name=repeat]").select_option("weekly")
-		desk.click(PRIMARY, "Restart…")
+		desk.click(PRIMARY, "Continue…")
 		desk.see(".restart-banner", "22:00")
 		desk.click(PRIMARY, "Schedule")
 		desk.see("#alert-container", "It is scheduled for")
@@ -162,8 +185,9 @@ class TestRestartFromDesk(DeskTestCase):
 		self.desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Running")
 		waited_for = self.desk.page.locator(f'{NAMED_JOBS} tr:has-text("{METHOD}")', has_text="Waited For")
 		self.assertEqual(waited_for.count(), 0)
-		for button in ("Extend Time…", "Force…", "Cancel…"):
+		for button in ("Extend Time…", "Kill Jobs…", "Cancel…"):
 			self.desk.see(".restart-actions button", button)
+		self.desk.see(".restart-table[aria-label='Workers'] .indicator-pill.gray", "paused for the restart")
 		self.assert_accessible()
 
 	def read_the_report(self) -> None:
@@ -176,10 +200,21 @@ class TestRestartFromDesk(DeskTestCase):
 		self.desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Waited For")
 		processes = self.desk.text('.restart-table[aria-label="Processes"]')
 		self.assertEqual(processes.count("Replaced"), 5, processes)
+		self.look_at_the_outage()
 		self.look_at_the_bars()
 		self.assertEqual(self.desk.page.locator(".restart-actions").count(), 0)
 		self.assert_accessible()
 		self.assertRegex(self.desk.text(".restart-users"), r"Web at 127\.0\.0\.1:\d+ (answered|gave|did not)")
+
+	def look_at_the_outage(self) -> None:
+		"""It is that of users, in web's row and in web's bars, and told apart from the time without a process."""
+		web = self.desk.page.locator('.restart-table[aria-label="Processes"] tr:has([title$="-frappe-web"])')
+		self.assertRegex(web.inner_text(), r"no answer for [\d.]+ s\s+not running for [\d.]+ s")
+		bars = self.desk.page.locator(".restart-bars-row .restart-bars-outage")
+		self.assertEqual(
+			bars.count(), self.desk.page.locator('[data-program$="-frappe-web"] .restart-bars-outage').count()
+		)
+		self.assertRegex(bars.first.locator("title").text_content(), r"users got no answer for [\d.]+ s$")
 
 	def look_at_the_bars(self) -> None:
 		"""Each process was stopped and is new, the job stands in its worker's row, and a phone can scroll."""
@@ -219,12 +254,33 @@ class TestRestartFromDesk(DeskTestCase):
 		desk.see('.restart-left [role=progressbar]:not([aria-valuenow="0"])')
 		# And when it is cancelled, it ends as if nothing had been
 		desk.click(".restart-actions button", "Cancel…")
-		desk.click(PRIMARY, "Yes")
+		desk.see(".modal.show", "Nothing has been restarted yet.")
+		desk.see(".modal.show .btn-modal-secondary", "Keep Waiting")
+		desk.click(PRIMARY, "Cancel Restart")
 		self.see_status("Cancelled")
 		desk.see(".restart-wrong", "Cancelled by Administrator")
+		self.assertNotIn("Type the same command", desk.text(".restart-wrong"))
 		desk.see(f'{NAMED_JOBS} tr:has-text("{METHOD}")', "Left Running")
 		self.assert_nothing_restarted(before)
 		desk.go("restart-operation", f'.list-row:has(a[href$="{operation}"]) .indicator-pill.gray')
+
+	def test_the_list_hears_of_the_end_of_one_that_was_cancelled_in_a_terminal_while_no_worker_is_free(self):
+		desk = self.desk
+		for queue in ("long", "short"):
+			self.jobs.hold(queue).wait_for_start()
+		started = self.start("--wait-workers", "--yes", "--json")
+		desk.open("restart-operation", LIST)
+		# While it waits, it is told without alarm, and no second one is offered
+		desk.see(".restart-verdict.is-note", "Not now: ")
+		desk.page.locator(LIST).wait_for(state="hidden")
+		operation = desk.ask("verdict")["operation"]
+		row = f'.list-row:has(a[href$="{operation}"])'
+		desk.see(f"{row} .indicator-pill", "Running")
+		# And when it is cancelled in a terminal, its row says so, and a restart is offered again
+		self.assertEqual(self.run_command("cancel").code, 0)
+		desk.see(f"{row} .indicator-pill.gray", "Cancelled")
+		desk.see(LIST)
+		self.assertEqual(started.finish().code, 130)
 
 	def test_force_names_the_jobs_before_it_kills_them_and_the_report_names_them_again(self):
 		desk = self.desk
@@ -232,7 +288,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.start_over_the_api(strategy="wait-workers", wait_workers_timeout=600)
 		self.see_phase("Drain")
 		desk.see(".restart-table tr", METHOD)
-		desk.click(".restart-actions button", "Force…")
+		desk.click(".restart-actions button", "Kill Jobs…")
 		desk.see(".modal.show .restart-jobs", METHOD)
 		self.assert_accessible(DIALOG)
 		desk.click(".modal.show .btn-modal-primary, .modal.show .btn-primary", "Kill and Continue")

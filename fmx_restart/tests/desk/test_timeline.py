@@ -17,6 +17,7 @@ from fmx_restart.desk.timeline import MOST_BARS, Timeline
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
+from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.desk.test_projection import TWO_WORKERS, Recorded
@@ -99,6 +100,23 @@ class TestTimeline(TimelineCase):
 		self.assertLessEqual(bar["to"], row["marks"][0]["at"])
 		self.assertAlmostEqual(bar["to"] - bar["from"], 20, delta=3)
 
+	def test_the_outage_that_users_had_is_in_the_row_of_web_and_longer_than_its_process_was_away(self):
+		web = self.bench.processes["web"]
+		web.stop_takes, web.start_takes = 2.0, 4.0
+		recorded = Recorded(self.bench, Options()).go()
+		timeline = json.loads(recorded.row()["timeline"])
+		(outage,) = self.row(timeline, "web")["outages"]
+		self.assertAlmostEqual(outage["to"] - outage["from"], 6.0, delta=0.2)
+		down, up = (mark["at"] for mark in self.row(timeline, "web")["marks"])
+		self.assertLess(outage["from"], down)
+		self.assertGreaterEqual(outage["to"], up)
+		self.assertNotIn("outages", self.row(timeline, "short"))
+		# And while it lasts it has no end
+		timeline = json.loads(recorded.row_before(events.WebAnswersAgain)["timeline"])
+		(open_one,) = self.row(timeline, "web")["outages"]
+		self.assertIsNone(open_one["to"])
+		self.assertAlmostEqual(open_one["from"], outage["from"], delta=0.2)
+
 	def test_while_it_runs_its_bar_is_open(self):
 		self.bench.queue.enqueue("job-1", queue="short", seconds=20)
 		recorded = Recorded(self.bench, Options()).go()
@@ -128,6 +146,19 @@ class TestOfTheJournal(TimelineCase):
 		(row,) = json.loads(timeline.as_json([]))["rows"]
 		self.assertEqual(row["name"], f"{', '.join(worker.queues)} (pid {worker.pid})")
 		self.assertEqual(len(row["jobs"]), 1)
+
+	def test_an_outage_at_web_and_at_the_proxy_in_front_of_it_is_one(self):
+		told = sample(events.Planned)
+		web = replace(told.plan.restart[0], name="web", kind=ProcessKind.WEB)
+		timeline = Timeline()
+		timeline.add(1000.0, replace(told, plan=replace(told.plan, restart=(web,), reloads=(), jobs=())))
+		timeline.add(1010.0, events.WebSilent("127.0.0.1:8000", "web", "refused"))
+		timeline.add(1010.5, events.WebSilent("127.0.0.1:80", "nginx", "HTTP 502"))
+		timeline.add(1020.0, events.WebAnswersAgain("127.0.0.1:8000", "web", 11.5))
+		timeline.add(1021.0, events.WebAnswersAgain("127.0.0.1:80", "nginx", 11.5))
+		timeline.add(1030.0, events.WebSilent("127.0.0.1:8000", "web", "refused"))
+		(row,) = json.loads(timeline.as_json([]))["rows"]
+		self.assertEqual(row["outages"], [{"from": 1008.5, "to": 1021.0}, {"from": 1029.0, "to": None}])
 
 	def test_the_same_pid_of_another_host_is_another_worker(self):
 		still, timeline = sample(events.StillRunning), Timeline()

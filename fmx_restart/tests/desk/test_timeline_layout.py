@@ -12,10 +12,11 @@ from pathlib import Path
 import fmx_restart
 
 SCRIPTS = Path(fmx_restart.__file__).parent / "public" / "js" / "restart"
+FILES = ("timeline.js", "time_axis.js", "programs.js")
 PLAYER = """
 const [calls] = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
-Promise.all([import(process.argv[1] + "/timeline.js"), import(process.argv[1] + "/time_axis.js")]).then(([one, two]) => {
-	const known = { ...one, ...two };
+Promise.all(FILES.map((name) => import(`${process.argv[1]}/${name}`))).then((modules) => {
+	const known = Object.assign({}, ...modules);
 	console.log(JSON.stringify(calls.map(([name, ...args]) => known[name](...args))));
 });
 """
@@ -39,11 +40,11 @@ def timeline(jobs: list[dict], marks: list[dict] | None = None, end: float | Non
 class TestLayout(unittest.TestCase):
 	def call(self, *calls: list) -> list:
 		with tempfile.TemporaryDirectory() as folder:
-			for name in ("timeline.js", "time_axis.js"):
+			for name in FILES:
 				shutil.copy(SCRIPTS / name, folder)
 			Path(folder, "package.json").write_text('{"type": "module"}')
 			done = subprocess.run(
-				["node", "-e", PLAYER, folder],
+				["node", "-e", PLAYER.replace("FILES", json.dumps(FILES)), folder],
 				input=json.dumps([calls]),
 				capture_output=True,
 				text=True,
@@ -90,6 +91,23 @@ class TestLayout(unittest.TestCase):
 		row = self.layout(timeline([], marks))["rows"][0]
 		(down,) = row["downs"]
 		self.assertAlmostEqual(down["x"] + down["width"], row["marks"][1]["x"], places=3)
+
+	def test_an_outage_is_as_long_as_users_had_it_and_one_that_goes_on_ends_now(self):
+		told = timeline([bar(1000.0, 1050.0)], end=None)
+		told["rows"][0]["outages"] = [{"from": 1010.0, "to": 1035.0}, {"from": 1050.0, "to": None}]
+		row = self.layout(told, now=1100.0)["rows"][0]
+		past, present = row["outages"]
+		self.assertAlmostEqual(past["width"] / row["bars"][0]["width"], 25 / 50, places=3)
+		self.assertAlmostEqual(present["x"] + present["width"], WIDTH, delta=12)
+		self.assertEqual(present["to"], 1100.0)
+
+	def test_programs_of_bench_have_short_names_and_two_that_would_be_the_same_keep_their_own(self):
+		web, worker = "fmx-bench-web:fmx-bench-frappe-web", "fmx-bench-workers:fmx-bench-frappe-long-worker-0"
+		names = [web, worker, "fmx-bench-web:fmx-bench-node-socketio", "my-unit.service", "backend"]
+		twice = ["a:a-frappe-web", "b:b-frappe-web"]
+		short, both = self.call(["short_programs", names], ["short_programs", twice])
+		self.assertEqual(list(short.values()), ["web", "long-worker-0", "socketio", "my-unit", "backend"])
+		self.assertEqual(both, {name: name for name in twice})
 
 	def test_an_operation_of_no_length_can_be_drawn(self):
 		told = {"from": 1000.0, "to": 1000.0, "phases": [], "rows": timeline([])["rows"]}

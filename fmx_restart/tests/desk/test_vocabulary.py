@@ -24,9 +24,7 @@ SCRIPTS = [*(APP / "public" / "js").rglob("*.*"), *(APP / "fmx_restart").rglob("
 
 class TestScripts(unittest.TestCase):
 	def test_no_script_names_a_strategy_or_what_becomes_of_jobs_at_the_deadline(self):
-		names = [
-			one.value for one in (*Strategy, *OnTimeout) if one is not Strategy.FAST
-		]  # its button is red
+		names = [one.value for one in (*Strategy, *OnTimeout)]
 		self.assertGreater(len(SCRIPTS), 20)
 		for path in SCRIPTS:
 			for name in names:
@@ -48,6 +46,20 @@ class TestVocabulary(UntranslatedCase):
 
 		self.vocabulary = vocabulary
 		self.offered = {row["strategy"]: row for row in vocabulary.offered_strategies()}
+
+	def test_choices_that_kill_jobs_are_marked_and_say_after_how_long_and_the_waiting_one_when_it_gives_up(
+		self,
+	):
+		killing = {name for name, row in self.offered.items() if row["kills"]}
+		self.assertEqual(killing, {Strategy.FAST.value, Strategy.SUSPEND_RQ.value})
+		lines = {name: row["line"] for name, row in self.offered.items()}
+		for name in killing:
+			self.assertRegex(lines[name], r"killed and listed in the report\. The grace period is 30 s\.$")
+		self.assertEqual(len(set(lines.values())), len(Strategy))
+		waiting = lines[Strategy.WAIT_WORKERS.value]
+		self.assertIn(
+			"No new job starts meanwhile. It gives up after 5 min, and nothing is restarted", waiting
+		)
 
 	def test_each_strategy_and_each_phase_has_its_words(self):
 		self.assertEqual(self.offered.keys(), {strategy.value for strategy in Strategy})
@@ -115,11 +127,11 @@ class TestConsequences(UntranslatedCase):
 		text = self.of(Strategy.WAIT_WORKERS, limit=60)
 		self.assertIn("One job is running; at most 1 min", text)
 		self.assertIn("If a job is still running then, nothing is restarted", text)
-		self.assertIn("are killed and named in the report", self.of(Strategy.FAST))
+		self.assertIn("are killed and listed in the report", self.of(Strategy.FAST))
 		self.assertIn("put back into their queue", self.of(Strategy.FAST, on_timeout=OnTimeout.REQUEUE))
 		self.assertIn("jobs that take longer than 30 s are killed", self.of(Strategy.SUSPEND_RQ))
 		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
-			self.assertIn("replaced when its own job ends", self.of(strategy))
+			self.assertIn("One job is running: its worker is replaced when it ends.", self.of(strategy))
 
 	def test_rolling_is_refused_while_people_hold_the_queue(self):
 		self.plan = replace(self.plan, held=sample(Plan).held)
@@ -168,7 +180,10 @@ class TestConsequences(UntranslatedCase):
 		self.assertIn("Requests wait until the sites are migrated", text)
 
 	def test_what_users_got_in_the_last_restart_of_web_is_said(self):
-		for seconds, text in ((0.0, "always got an answer (0 s"), (2.4, "users got no answer for 2.4 s.")):
+		for seconds, text in (
+			(0.0, "In the last restart of web, users always got an answer."),
+			(2.4, "users got no answer for 2.4 s."),
+		):
 			self.plan = replace(self.plan, web_outage=seconds)
 			self.assertIn(text, self.of(Strategy.WAIT_WORKERS))
 			self.assertNotIn("last restart of web", self.of(Strategy.WAIT_WORKERS, web=False))

@@ -4,7 +4,7 @@
 (() => {
 	/** Columns of Frappe's own with a short title. The first three are the title, the tags and the status. */
 	const SHORT = {
-		name: __("Restart"),
+		name: __("Strategy"),
 		started: `${__("Started")} (${moment.tz?.(frappe.boot.time_zone?.user || frappe.boot.time_zone?.system || "UTC").format("z") || ""})`,
 		requested_by: __("By"),
 		jobs_waited_for: __("Waited"),
@@ -12,6 +12,8 @@
 		jobs_lost: __("Lost"),
 		web_outage: __("Outage"),
 	};
+	/** Columns of durations, which are wider than those of small numbers. */
+	const TIMES = new Set(["duration", "web_outage"]);
 	const MOST_COLUMNS = 10;
 	/** Pixels below which Frappe's own number of columns fits better. */
 	const NARROW = 1200;
@@ -70,6 +72,7 @@
 					await load();
 					fmx_restart.open_start_dialog();
 				});
+				show_button(listview);
 			};
 			listview.set_primary_action();
 			listview.page.add_inner_button(__("Bench Workers"), () => frappe.set_route("bench-workers"));
@@ -84,7 +87,18 @@
 	async function show_verdict(listview) {
 		const place = $('<div class="restart-root restart-above-list"></div>').insertBefore(listview.$frappe_list);
 		await load();
-		fmx_restart.show_verdict(place[0]);
+		fmx_restart.show_verdict(place[0], {
+			heed({ verdict }, has_changed) {
+				listview.is_refused = verdict.level === "error";
+				show_button(listview);
+				has_changed && listview.refresh();
+			},
+		});
+	}
+
+	/** None while the verdict above the list says "Not now". */
+	function show_button(listview) {
+		listview.page.btn_primary.toggleClass("restart-is-refused", Boolean(listview.is_refused));
 	}
 
 	/** Not by frappe.call, which opens a dialog where the server does not answer. */
@@ -117,8 +131,24 @@
 		const plain = listview.get_column_html;
 		listview.get_column_html = function (column, doc) {
 			const html = plain.call(this, column, doc);
+			if (is_time(column)) {
+				return html.replace("list-row-col", "list-row-col restart-is-time");
+			}
 			return column.type === "Subject" ? with_title(html, doc) : html;
 		};
+		const plain_header = listview.get_header_html;
+		listview.get_header_html = function () {
+			const $header = $(plain_header.call(this) || "");
+			$header.find(".list-header-subject > .list-row-col").each((index, cell) => {
+				cell.classList.toggle("restart-is-time", is_time(this.columns[index]));
+			});
+			return $header;
+		};
+		listview.columns && listview.render_header(true);
+	}
+
+	function is_time(column) {
+		return TIMES.has(column?.df?.fieldname);
 	}
 
 	function with_title(html, doc) {

@@ -27,8 +27,20 @@ export function actions_for(poll) {
 }
 
 function confirm_cancel({ doc }, request) {
-	const text = __("Cancel this operation? Its changes will be undone, and the queue keeps running.");
-	accessible(() => frappe.confirm(text, () => request("cancel", { operation: doc.name })));
+	const has_restarted = (doc.phases || []).some(({ phase }) => phase === "Restart");
+	const text = has_restarted
+		? __("What has been restarted stays restarted. Running jobs go on, and the other processes keep the old code.")
+		: __("Nothing has been restarted yet. Running jobs go on, waiting jobs start again.");
+	ask_first(__("Cancel the restart?"), `<p>${text}</p>`, __("Cancel Restart"), () => request("cancel", { operation: doc.name }));
+}
+
+/** Frappe's own question has other words on its buttons: "Cancel" would be its No. */
+function ask_first(title, message, label, act_on_it) {
+	accessible(() => {
+		const dialog = frappe.warn(title, message, act_on_it, label);
+		dialog.set_secondary_action_label(__("Keep Waiting"));
+		return dialog;
+	});
 }
 
 function ask_for_time({ doc }, request) {
@@ -54,7 +66,7 @@ function confirm_force({ doc, live }, request) {
 		? `<p>${__("These jobs are running:")}</p><ul class="restart-jobs">${list}</ul><p>${fate}</p>`
 		: `<p>${__("No job is running any more. Any job that starts in the meantime is killed.")}</p>`;
 	const force = () => request("force", { operation: doc.name });
-	accessible(() => frappe.warn(__("Kill running jobs?"), message, force, __("Kill and Continue")));
+	ask_first(__("Kill running jobs?"), message, __("Kill and Continue"), force);
 }
 
 function job_text(job) {

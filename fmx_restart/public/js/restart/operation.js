@@ -1,8 +1,9 @@
 /** The form of a Restart Operation: polls as long as it runs, through the restart of the web server that serves it. */
-import { createApp, reactive } from "vue";
+import { createApp, nextTick, reactive } from "vue";
 import OperationForm from "./OperationForm.vue";
 import { actions_for } from "./actions";
 import { ask, Away } from "./api";
+import { welcome } from "./arrival";
 import { AWAY, LIVELY } from "./pace";
 import { Poll } from "./poll";
 
@@ -74,6 +75,7 @@ class OperationView {
 		// Frappe would reload the form each time the record is written, and complain when web does not answer
 		this.frm.debounced_reload_doc = () => this.is_open() || this.frm.reload_doc();
 		this.take(this.frm.doc);
+		nextTick(() => welcome(this.name, this.$element[0]));
 		if (this.is_open()) {
 			this.poll.start();
 		} else {

@@ -5,6 +5,8 @@ import { act, ask, Away } from "./api";
 import { arguments_of, first_choice } from "./choice";
 import { accessible } from "./dialogs";
 import { Poll } from "./poll";
+import { expect_operation } from "./arrival";
+import { strategy_named } from "./words";
 
 /** Seconds between two previews. */
 const PAUSE = 4;
@@ -57,6 +59,21 @@ class Start {
 		watch(() => JSON.stringify(arguments_of(this.state.choice)), look_soon);
 		watch(this.state, () => this.update_buttons());
 		this.dialog.$wrapper.on("hidden.bs.modal", () => this.close());
+		this.dialog.$wrapper[0].addEventListener("keydown", (event) => this.step_back(event), true);
+	}
+
+	/** Escape leaves one step, not all of them: it comes before Frappe's and Bootstrap's own hearing. */
+	step_back(event) {
+		if (event.key === "Escape" && this.state.step !== "choose") {
+			event.preventDefault();
+			event.stopPropagation();
+			this.state.step === "confirm" && this.go_back();
+		}
+	}
+
+	go_back() {
+		this.go_to("choose");
+		this.$primary.trigger("focus");
 	}
 
 	close() {
@@ -106,13 +123,13 @@ class Start {
 		const { dialog } = this;
 		this.$primary.addClass("btn-primary");
 		if (step === "choose") {
-			dialog.set_primary_action(__("Restart…"), () => this.confirm());
+			dialog.set_primary_action(__("Continue…"), () => this.confirm());
 			dialog.set_secondary_action_label(__("Close"));
 			dialog.set_secondary_action(() => dialog.hide());
 		} else {
 			dialog.set_primary_action(this.state.choice.at ? __("Schedule") : __("Restart Now"), () => this.start());
 			dialog.set_secondary_action_label(__("Back"));
-			dialog.set_secondary_action(() => this.go_to("choose"));
+			dialog.set_secondary_action(() => this.go_back());
 		}
 		this.update_buttons();
 	}
@@ -135,7 +152,7 @@ class Start {
 		const is_later = Boolean(this.state.choice.at);
 		const is_refused = step === "confirm" && !is_later && preview?.verdict.level === "error";
 		const is_held = !is_later && Boolean(preview?.holder);
-		const is_forceful = step === "confirm" && this.state.choice.strategy === "fast";
+		const is_forceful = step === "confirm" && Boolean(strategy_named(this.state.choice.strategy)?.kills);
 		const is_blocked = this.is_too_early || Boolean(trouble) || is_away || is_held || is_refused;
 		this.$primary
 			.prop("disabled", is_blocked || !this.is_shown(step))
@@ -188,6 +205,7 @@ class Start {
 		if (!is_new || launched_by === "web") {
 			frappe.show_alert({ message: frappe.utils.escape_html(message), indicator: "orange" }, 10);
 		}
+		expect_operation(operation);
 		frappe.set_route("Form", "Restart Operation", operation);
 	}
 }

@@ -57,8 +57,9 @@ function row_at(row, y, last, x, width) {
 	});
 	bars.forEach((bar) => Object.assign(bar, text_of(bar, bars, width)));
 	const marks = row.marks.map((mark) => ({ ...mark, x: x(mark.at) }));
+	const outages = (row.outages || []).map(({ from, to }) => ({ from, to: to ?? last, x: x(from), width: Math.max(LEAST, x(to ?? last) - x(from)) }));
 	const count = Math.max(lanes.length, 1);
-	return { ...row, y, bars, marks, downs: downs_of(marks, x(last)), line: y + NAME + LANE / 2 - 2, lanes: count, height: NAME + count * LANE + GAP };
+	return { ...row, y, bars, marks, outages, downs: downs_of(marks, x(last)), line: y + NAME + LANE / 2 - 2, lanes: count, height: NAME + count * LANE + GAP };
 }
 
 /** Within the bar, or beside it up to the next one of its lane; nothing where there is no room. */

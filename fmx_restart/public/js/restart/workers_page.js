@@ -50,7 +50,8 @@ class WorkersPage {
 		try {
 			this.state[field] = await ask(name, args);
 			Object.assign(this.state, { is_away: false, trouble: "" });
-			this.page.btn_primary.toggleClass("hide", !this.state.now?.access.may_start);
+			const { access, verdict } = this.state.now || {};
+			this.page.btn_primary.toggleClass("hide", !access?.may_start).toggleClass("restart-is-refused", verdict?.level === "error");
 		} catch (error) {
 			const is_away = error instanceof Away;
 			Object.assign(this.state, { is_away, trouble: is_away ? "" : error.message });
