@@ -73,6 +73,7 @@ class Start {
 
 	go_back() {
 		this.go_to("choose");
+		this.end_reading();
 		this.$primary.trigger("focus");
 	}
 
@@ -140,7 +141,11 @@ class Start {
 		this.go_to("confirm");
 		await nextTick();
 		this.dialog.$wrapper.find(".restart-consequences-title").trigger("focus");
-		await new Promise((resolve) => setTimeout(resolve, READING * 1000));
+		this.reading = setTimeout(() => this.end_reading(), READING * 1000);
+	}
+
+	end_reading() {
+		clearTimeout(this.reading);
 		this.is_too_early = false;
 		this.update_buttons();
 	}
