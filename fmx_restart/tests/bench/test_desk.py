@@ -65,6 +65,7 @@ class TestRestartFromDesk(DeskTestCase):
 		self.desk.click(".restart-strategies label", "Wait for running jobs")
 		self.desk.see(".restart-strategies .is-chosen", "Wait for running jobs")
 		self.assertRegex(self.desk.text(".restart-preview .restart-order"), r"^First\s+web\s")
+		self.assertIn("s many at once as there are CPUs", self.desk.text(".restart-preview .restart-order"))
 		whole = self.desk.page.locator(".restart-order [title]").first.get_attribute("title")
 		self.assertTrue(whole.endswith("-frappe-web"), whole)
 		self.stay_at_the_first_choice()

@@ -26,12 +26,18 @@ export function actions_for(poll) {
 	};
 }
 
-function confirm_cancel({ doc }, request) {
-	const has_restarted = (doc.phases || []).some(({ phase }) => phase === "Restart");
-	const text = has_restarted
-		? __("What has been restarted stays restarted. Running jobs go on, and the other processes keep the old code.")
-		: __("Nothing has been restarted yet. Running jobs go on, waiting jobs start again.");
+function confirm_cancel({ doc, live }, request) {
+	const text = what_a_cancel_does(doc, live);
 	ask_first(__("Cancel the restart?"), `<p>${text}</p>`, __("Cancel Restart"), () => request("cancel", { operation: doc.name }));
+}
+
+function what_a_cancel_does(doc, live) {
+	if ((doc.phases || []).some(({ phase }) => phase === "Restart")) {
+		return __("What has been restarted stays restarted. Running jobs go on, and the other processes keep the old code.");
+	}
+	return live?.holds?.length
+		? __("Nothing has been restarted yet. Running jobs go on, waiting jobs start when the hold of the queue ends.")
+		: __("Nothing has been restarted yet. Running jobs go on, waiting jobs start again.");
 }
 
 /** Frappe's own question has other words on its buttons: "Cancel" would be its No. */
