@@ -89,13 +89,11 @@ class TestOutliving(unittest.TestCase):
 		self.addCleanup(folder.cleanup)
 		test, note = Path(folder.name, "test_it.py"), Path(folder.name, "note")
 		test.write_text(LEAVES.format(code=code, note=str(note)))
-		others = ("PYTEST_", "FMX_")  # of the run that this test belongs to
-		environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
 		options = ["-p", "development.pytest_plugin", "-p", "no:cacheprovider", "--outliving-patience", "0.5"]
 		done = subprocess.run(
 			[sys.executable, "-m", "pytest", "-q", f"--rootdir={folder.name}", *options, test],
 			cwd=folder.name,
-			env={**environment, "PYTHONPATH": str(CHECKOUT)},
+			env={**outside_of_tests(), "PYTHONPATH": str(CHECKOUT)},
 			capture_output=True,
 			text=True,
 		)
@@ -145,11 +143,7 @@ class TestSecondTry(unittest.TestCase):
 		test = Path(folder.name, "test_it.py")
 		classes = [ONE_CLASS.format(number=number, is_broken=number < broken) for number in range(count)]
 		test.write_text(UNSTABLE.format(folder=folder.name) + "".join(classes))
-		environment = {
-			**os.environ,
-			"PYTHONPATH": str(CHECKOUT),
-			"PYTEST_ADDOPTS": f"--rootdir={folder.name}",
-		}
+		environment = {**outside_of_tests(), "PYTHONPATH": str(CHECKOUT)}
 		with Path(folder.name, "output").open("w+") as output:
 			runner = Runner(Path(sys.executable), environment, Progress(output), output)
 			failed = runner.tests([str(test)], ["-n2"], Path(folder.name, "cache"))
@@ -171,6 +165,12 @@ class TestSecondTry(unittest.TestCase):
 		failed, output = self.run_some(4)
 		self.assertTrue(failed, output)
 		self.assertNotIn("passed", output)
+
+
+def outside_of_tests() -> dict[str, str]:
+	"""The environment without what belongs to the run that these tests are part of."""
+	others = ("PYTEST_", "FMX_")
+	return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
 
 def end(process: psutil.Process) -> None:
