@@ -38,7 +38,7 @@ def level(report: Report) -> Level:
 	"""Of the whole sentence. A job that did not run to its end is worth a look, whoever killed it."""
 	if is_cancelled(report):
 		return Level.NOTE
-	if report.outcome is Phase.DONE and (report.interrupted or abandoned(report)):
+	if report.outcome is Phase.DONE and (report.interrupted or abandoned(report) or report.is_suspended):
 		return Level.NOTE
 	return LEVELS.get(report.outcome, Level.WARNING)
 
@@ -100,7 +100,9 @@ def abandoned(report: Report) -> list[str]:
 
 
 def held(report: Report) -> Iterator[str]:
-	"""That the queue does not run now, and until when: people hold it."""
+	"""That the queue does not run now: people hold it, or someone else has suspended it."""
+	if report.is_suspended:
+		yield "The queue is still suspended by someone else: no job starts"
 	if report.held:
 		yield f"The queue stays held {by_whom(report.held)}"
 

@@ -118,8 +118,8 @@ def lapse(owner: str, done: Release, now: float) -> str:
 def unknown(owner: str, serves_since: float) -> str:
 	"""Nothing is known of such a hold, and nobody else holds the queue."""
 	return (
-		f"There is no hold by {owner}. If there was one, Redis has lost it with its data (Redis was started at"
-		f" {clock_time(serves_since)}), and jobs may have run."
+		f"There is no hold by {owner} to lift. If one was made before {clock_time(serves_since)}, when Redis was started, it was"
+		" lost then, and jobs may have run."
 	)
 
 

@@ -14,7 +14,7 @@ from fmx_restart.engine.errors import (
 	OperationError,
 	QueueUnreachable,
 )
-from fmx_restart.engine.identity import Holder, describe
+from fmx_restart.engine.identity import Holder, describe, is_strangers
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, Hold
@@ -189,8 +189,9 @@ class Held(State):
 			self.emit(events.QueueHeld(tuple(self.report.held)))
 
 	def note_holds(self) -> None:
-		"""Those that stand now, for the report. Raises QueueUnreachable; what was known before stays then."""
+		"""Who else stops the queue now, for the report. Raises QueueUnreachable; what was known before stays then."""
 		self.report.held = [hold for hold in self.bench.holds.standing() if not hold.is_beginning]
+		self.report.is_suspended = is_strangers(self.bench.fence.holder())
 
 	def unfence(self) -> None:
 		"""Lift our own fence. Where Redis is away it expires by itself, and the error that brought us here must stay visible."""

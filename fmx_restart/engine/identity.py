@@ -94,6 +94,17 @@ class Holder:
 		)
 
 
+#: What `rq suspend` writes, and every program that calls it
+BY_RQ = "1"
+
+
 def describe(value: str) -> str:
 	"""Any lease's value in words: ours in full, someone else's as it stands, but for what cannot be shown."""
+	if value == BY_RQ:
+		return "rq suspend"
 	return str(Holder.parse(value) or QueueHold.parse(value) or printable(value, MOST_SHOWN))
+
+
+def is_strangers(suspension: str | None) -> bool:
+	"""Whether somebody suspended the queue who neither holds it nor is an operation."""
+	return bool(suspension) and not (Holder.parse(suspension) or QueueHold.parse(suspension))

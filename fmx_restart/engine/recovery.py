@@ -254,7 +254,7 @@ class Recovery(Operation):
 		old_web = failed and self.bench.web.lingering()
 		parts.append("Old web workers go on serving; no request fails." if old_web else "")
 		parts.append(f"Not restarted: {', '.join(old)}." if new and old else "")
-		parts.append("Nothing was restarted; the queue keeps running." if planned and not new else "")
+		parts.append(self.undone if planned and not new else "")
 		hint = "Type the same command again." if old or failed or not planned else ""
 		hint = REPAIR if old_web else hint
 		if self.crashed.migrating:
@@ -306,7 +306,7 @@ class TakeOver(Recovery):
 		parts = [
 			f"The process of this operation died in {self.original.phase.value} on {host}; {this} took it over."
 		]
-		parts.append("Settings of sites are restored; the queue keeps running.")
+		parts.append(f"Settings of sites are restored; the queue {self.queue_goes_on}.")
 		parts.append(f"Not examined, and perhaps down on {host}: {', '.join(failed)}." if failed else "")
 		hints = [f"Start them on {host}, e.g. type there: bench safe-restart."] if failed else []
 		if migrating := self.original.migrating:

@@ -138,6 +138,9 @@ class Report:
 	)  # alive with old code while a schema changed, as it was forced
 	lapses: list[Lapse] = field(default_factory=list)
 	held: list[QueueHold] = field(default_factory=list)  # people hold the queue; the last one ends last
+	is_suspended: bool = (
+		False  # by someone else, who was there before or came meanwhile: no job starts at the end either
+	)
 	account: Account | None = None
 	unreadable: UnreadableRecords | None = None  # what other programs wrote, and could not be read
 	failure: Failure | None = None

@@ -87,19 +87,25 @@ class State:
 	@property
 	def undone(self) -> str:
 		"""What is said where an operation ends before anything was restarted, or on the hosts that were not yet: a sentence."""
-		held = [hold for hold in self.report.held if hold.until > self.bench.clock.time()]
-		queue = f"stays held until {clock_time(held[-1].until)}" if held else "keeps running"
 		if not self.hosts_done:
-			return f"Nothing was restarted; the queue {queue}."
+			return f"Nothing was restarted; the queue {self.queue_goes_on}."
 		left = [name for group in self.report.hosts for name in group.hosts if name not in self.hosts_done]
 		old = f" Not restarted, in service with the old code: {', '.join(left)}." if left else ""
-		return f"Restarted before: {', '.join(self.hosts_done)}.{old} The queue {queue}."
+		return f"Restarted before: {', '.join(self.hosts_done)}.{old} The queue {self.queue_goes_on}."
 
 	@property
 	def hosts_done(self) -> list[str]:
 		"""Names of hosts that are new, where hosts are restarted in groups."""
 		done = [group for group in self.report.hosts if group.result is GroupResult.REPLACED]
 		return [name for group in done for name in group.hosts]
+
+	@property
+	def queue_goes_on(self) -> str:
+		"""What the queue does once this operation has lifted its fence: others may stop it. Follows "the queue"."""
+		held = [hold for hold in self.report.held if hold.until > self.bench.clock.time()]
+		if self.report.is_suspended:
+			return "stays suspended by someone else"
+		return f"stays held until {clock_time(held[-1].until)}" if held else "keeps running"
 
 	@property
 	def has_changed_anything(self) -> bool:

@@ -187,7 +187,7 @@ def audit(operation: Operation, replacements: list[Replacement]) -> None:
 	if failed:
 		raise ProcessFault(
 			f"{len(failed)} of {len(replacements)} processes failed: {with_reasons(failed)}. {outcome_of_the_rest(operation, replacements)}"
-			f" The queue keeps running; {len(account.lost)} of {account.total} jobs were lost.",
+			f" The queue {operation.queue_goes_on}; {len(account.lost)} of {account.total} jobs were lost.",
 			hint=" ".join(dict.fromkeys(filter(None, (replacement.remedy for replacement in failed))))
 			or READ_LOGS,
 		)
@@ -199,7 +199,7 @@ def audit(operation: Operation, replacements: list[Replacement]) -> None:
 		)
 	if old := with_old_code(operation):
 		raise ProcessFault(
-			f"Not restarted: {why_they_stay(old)}. {replaced(replacements)} The queue keeps running;"
+			f"Not restarted: {why_they_stay(old)}. {replaced(replacements)} The queue {operation.queue_goes_on};"
 			f" {len(account.lost)} of {account.total} jobs were lost.",
 			hint=remedies_of(old),
 		)
@@ -233,7 +233,8 @@ def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: s
 		text = f"{names} is stopped, and was left alone. Another process has its address: {fault}. It was not restarted."
 		start = f"To bring web back, end that process ({end}), then start web: {command}."
 	return ProcessFault(
-		f"{text} All others were restarted. The queue keeps running; {jobs}.", hint=f"{start} {without}"
+		f"{text} All others were restarted. The queue {operation.queue_goes_on}; {jobs}.",
+		hint=f"{start} {without}",
 	)
 
 

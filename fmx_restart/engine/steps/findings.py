@@ -124,7 +124,7 @@ def held_back(plan: Plan, options: Options) -> str:
 	names = [process.name for process in plan.restart if process.runs_jobs]
 	if not (names and plan.held and options.strategy is Strategy.ROLLING):
 		return ""
-	return f"the queue is held {by_whom(plan.held)}, so {', '.join(names)} would not leave before that ends"
+	return f"the queue is held {by_whom(plan.held)}, and {', '.join(names)} can only be replaced when it runs again"
 
 
 def refuse_held(operation: Operation) -> None:

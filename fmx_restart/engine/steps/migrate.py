@@ -309,16 +309,16 @@ def back_up(operation: Operation) -> None:
 		follow(operation, run, attempt, operation.options.migration.timeout)
 		file = operation.bench.migrations.backup_file(migration.site, run)
 		if attempt.result is not Result.DONE or not file:
-			raise backup_failed(attempt, run.log)
+			raise backup_failed(operation, attempt, run.log)
 		migration.backup = file
 		operation.emit(events.BackupEnded(migration.site, file, attempt.seconds))
 
 
-def backup_failed(attempt: SiteMigration, log: str) -> MigrationFailed:
+def backup_failed(operation: Operation, attempt: SiteMigration, log: str) -> MigrationFailed:
 	"""The error for it, with the last lines of what it printed."""
 	how = "ended without a backup file" if attempt.result is Result.DONE else f"{attempt.result.value}"
 	return MigrationFailed(
-		f"The backup of {attempt.site} {how}. Nothing was migrated and nothing restarted; the queue keeps running.",
+		f"The backup of {attempt.site} {how}. Nothing was migrated. {operation.undone}",
 		hint="\n".join([*attempt.last_lines, f"Full output: {log}"]),
 	)
 

@@ -151,7 +151,7 @@ class TestHolding(HoldCase):
 
 	def test_a_strangers_suspension_is_refused_and_left(self):
 		self.queue.suspension.value = "1"
-		with self.assertRaisesRegex(WrongEnvironment, r"Someone else has suspended the queue \(1\)"):
+		with self.assertRaisesRegex(WrongEnvironment, r"Someone else has suspended the queue \(rq suspend\)"):
 			self.holding().run()
 		self.assertEqual((self.queue.suspension.standing(), self.owners()), ("1", []))
 

@@ -129,7 +129,7 @@ class TestStrangers(NeighbourTest):
 		self.clock.at(10, self.suspends)
 		run = Run(self.bench)
 		self.assertEqual(run.go().outcome, Phase.DONE)
-		self.assertEqual(run.of(events.ForeignSuspension), [events.ForeignSuspension("1")])
+		self.assertEqual(run.of(events.ForeignSuspension), [events.ForeignSuspension("rq suspend")])
 		self.assertEqual((run.of(events.FenceLapsed), self.suspension.standing()), ([], "1"))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import unittest
 from functools import partial
 
+from fmx_restart.console.headline import headline
 from fmx_restart.console.report import report_lines
 from fmx_restart.console.sentences import plan_warnings
 from fmx_restart.engine import events
@@ -305,8 +306,10 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 		self.bench.queue.suspension.value = "1"
 		self.bench.queue.recall()
 		run = Run(self.bench)
-		run.go()
-		self.assertEqual(run.of(events.ForeignSuspension), [events.ForeignSuspension("1")])
+		report = run.go()
+		self.assertEqual(run.of(events.ForeignSuspension), [events.ForeignSuspension("rq suspend")])
+		self.assertTrue(report.is_suspended)
+		self.assertIn("The queue is still suspended by someone else", headline(report).text)
 		self.assertEqual(self.bench.queue.look().suspension, "1")
 
 	def test_the_fence_outlives_a_drain_that_is_longer_than_its_lease(self):
