@@ -19,7 +19,7 @@ WORKERS, TIME = "lossless-workers", "worker-grace"
 SETUP = "bench safe-restart setup worker"
 STOCK = Trouble(
 	WORKERS,
-	"The workers are Frappe's own: a stop by anything but bench safe-restart may lose a job, as may a kill by the kernel.",
+	"The workers are Frappe's own: when they are stopped in another way, or killed for want of memory, they can lose a job.",
 	SETUP,
 )
 

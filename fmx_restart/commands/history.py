@@ -29,7 +29,7 @@ def run(limit: int, as_json: bool) -> None:
 def lines(operations: list[PastOperation], limit: int) -> list[str]:
 	"""`operations`: one more than `limit` where there are older ones."""
 	if not operations:
-		return ["No operation of this bench has left a journal."]
+		return ["bench safe-restart has not restarted this bench yet."]
 	shown = operations[:limit]
 	more = [f"Older operations are not shown; --limit {10 * limit} shows more."] if operations[limit:] else []
 	died = [

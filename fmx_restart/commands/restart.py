@@ -146,8 +146,21 @@ def confirmed(wanted: Options, planned: Callable[[Options], Plan]) -> Options:
 			wanted = replace(wanted, start_stopped_web=True)
 			plan = planned(wanted)
 	if plan.replaced:  # else it is refused, with what to type
-		click.confirm(printable_lines(f"{plan_sentence(plan)}\nGo on?"), default=True, abort=True)
+		ask(plan, wanted, f"{plan_sentence(plan)}\n")
 	return wanted
+
+
+def ask(plan: Plan, wanted: Options, about: str) -> None:
+	"""Whether to go on. Enter is yes only where no job may be killed; else each of them is named. Raises Abort."""
+	from fmx_restart.console.plan import job_lines
+	from fmx_restart.engine.verdict import may_kill, verdict_of_plan
+
+	verdict = verdict_of_plan(plan, wanted)
+	say(verdict.text, fg=VERDICT_COLOURS[verdict.level.value])
+	kills = may_kill(plan, wanted)
+	jobs = "".join(f"{line}\n" for line in job_lines(plan, wanted)) if kills else ""
+	question = "Kill them and restart?" if kills else "Go on?"
+	click.confirm(printable_lines(f"{about}{jobs}{question}"), default=not kills, abort=True)
 
 
 def leaving(called: Invocation, id: str) -> Callable[[events.Event], None]:
@@ -244,10 +257,9 @@ def show_plan(wanted: Options, as_json: bool) -> None:
 
 def plan_lines(plan: Plan, wanted: Options) -> Iterator[str]:
 	"""What a person is told of it."""
-	from fmx_restart.console.plan import order, plan_sentence, story
+	from fmx_restart.console.plan import job_lines, order, plan_sentence, story
 	from fmx_restart.console.sentences import plan_warnings, sentence
 	from fmx_restart.engine.events import MigrationFinding
-	from fmx_restart.engine.format import span
 
 	yield f"{story(wanted)}\n{plan_sentence(plan)}"
 	for number, (when, names) in enumerate(order(plan, wanted.strategy), start=1):
@@ -255,9 +267,7 @@ def plan_lines(plan: Plan, wanted: Options) -> Iterator[str]:
 	for finding in plan.findings:
 		yield sentence(MigrationFinding(finding))
 	yield from plan_warnings(plan)
-	for job in plan.jobs:
-		limit = "no limit" if job.timeout is None else f"limit {span(job.timeout)}"
-		yield f"  would wait for {job.site} / {job.method} ({job.queue}), {limit}"
+	yield from job_lines(plan, wanted)
 	yield f"Nothing was changed. Idle workers: {plan.idle_workers}. Queued: {depths(plan)}."
 
 

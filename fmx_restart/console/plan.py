@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
-from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan, of_hosts
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
@@ -45,6 +45,18 @@ def order_at_once(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]
 		Strategy.ROLLING: [*begin, (AS_FREE, others), *end, (_("one at a time"), idle), (JOB_ENDS, busy)],
 	}.get(strategy, [*begin, (AS_FREE, workers + others), *end])
 	return [(when, names) for when, names in steps if names]
+
+
+def job_lines(plan: Plan, options: Options) -> Iterator[str]:
+	"""The running jobs: what the restart does about each, and its own time-out."""
+	what = "would wait for"
+	if options.strategy in ONE_BY_ONE:
+		what = "would let end"
+	elif options.on_timeout is not OnTimeout.ABORT:
+		what = f"would kill after {span(options.drain_timeout)}"
+	for job in plan.jobs:
+		limit = "no time-out" if job.timeout is None else f"time-out {span(job.timeout)}"
+		yield f"  {what}: {job.site} / {job.method} ({job.queue}), {limit}"
 
 
 AS_FREE = _("as processors are free")

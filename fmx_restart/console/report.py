@@ -186,7 +186,8 @@ def account_lines(account: Account) -> list[str]:
 		"lost": len(account.lost),
 	}
 	sums = ", ".join(f"{number} {name}" for name, number in parts.items() if number or name == "lost")
-	lines = ["", "  Jobs", f"    {account.before} before + {account.arrived} arrived = {sums}"]
+	total = f"{account.before} before + {account.arrived} arrived = {sums}"
+	lines = ["", "  Jobs", f"    {total if account.total else 'none before, none arrived, 0 lost'}"]
 	return lines + [f"    {count(number, 'job')} {what}" for number, what in asides(account) if number]
 
 

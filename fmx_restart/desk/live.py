@@ -111,7 +111,7 @@ def look_for_verdict() -> dict[str, Any]:
 	try:
 		look, jobs, queue = look_at_jobs()
 		held = bench.held()
-		answer = verdict.now(queue, jobs.values(), look.time, held)
+		answer = verdict.now(queue, look, jobs.values(), held)
 	except OperationError as error:
 		unknown = dict.fromkeys(("operation", "holder", "workers", "busy", "waiting"))
 		return {**verdict.of_error(error), **unknown, **always}
@@ -177,7 +177,7 @@ def look_at_workers() -> dict[str, Any]:
 	failed = failed_counts(bench.connection(), bench_id, look.depths)
 	known = renewals(bench.connection(), look.workers)
 	return {
-		**verdict.now(queue, jobs.values(), look.time, held),
+		**verdict.now(queue, look, jobs.values(), held),
 		"time": look.time,
 		"bench": bench_id,
 		"suspension": look.suspension,

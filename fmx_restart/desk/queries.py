@@ -34,7 +34,7 @@ from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan, elapsed, most_left
 from fmx_restart.engine.ports import Job
 from fmx_restart.engine.steps.findings import refusals
-from fmx_restart.engine.verdict import situation_of_plan
+from fmx_restart.engine.verdict import recommended, situation_of_plan
 from fmx_restart.wiring import plan_restart
 
 MOST_BYTES = 512 * 1024  # bytes in one answer
@@ -149,7 +149,7 @@ def alone(finding: Finding) -> str:
 
 def preview_of_options(plan: Plan, options: Options) -> dict[str, Any]:
 	"""What was chosen, what we would choose, and what follows."""
-	strategy, why = verdict.recommended(situation_of_plan(plan, options), options)
+	strategy, why = recommended(situation_of_plan(plan, options), options, _)
 	return {
 		"drain_timeout": options.drain_timeout,
 		"strategy": options.strategy.value,

@@ -13,13 +13,14 @@ from fmx_restart.desk.bench import Held, cached
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import Job
+from fmx_restart.engine.ports import Job, Look
 from fmx_restart.engine.verdict import (
 	AtWork,
 	Situation,
 	Verdict,
 	first_sentence,
 	for_other_sites,
+	recommended,
 	refused,
 	verdict,
 	verdict_of_plan,
@@ -29,20 +30,19 @@ from fmx_restart.wiring import process_manager
 MANAGER_FOR = 5  # seconds that an answer of the process manager is good for
 
 
-def now(queue: RedisQueue, jobs: Iterable[Job], instant: float, held: Held | None) -> dict[str, Any]:
+def now(queue: RedisQueue, look: Look, jobs: Iterable[Job], held: Held | None) -> dict[str, Any]:
 	"""
-	Of a restart that waits for running jobs, and which strategy is recommended. The code on the disk is looked at by the
-	preview only. Raises OperationError.
+	Of a restart with the strategy that is recommended, which strategy that is, and why. The code on the disk is looked at by
+	the preview only. Raises OperationError.
 	"""
 	jobs = tuple(jobs)
 	usual = queue.usual_durations({job.method for job in jobs}) if jobs else {}
 	fault = cached("manager", MANAGER_FOR, manager_fault)
-	situation = Situation.of_jobs(
-		jobs, usual, instant, at_work=at_work(held), refusals=[fault] if fault else []
-	)
-	strategy, why = recommended(situation, Options())
+	situation = Situation.of_look(look, jobs, usual, at_work=at_work(held), refusals=[fault] if fault else [])
+	strategy, why = recommended(situation, Options(), _)
+	found = verdict(situation, Options(strategy), _)
 	return {
-		"verdict": shown(verdict(situation, _=_), is_known=bool(held) or not fault).as_dict(),
+		"verdict": shown(found, is_known=bool(held) or not fault).as_dict(),
 		"recommended": strategy.value,
 		"why": why,
 	}
@@ -81,19 +81,3 @@ def manager_fault() -> str:
 	except OperationError as error:
 		return first_sentence(str(error))
 	return ""
-
-
-def recommended(situation: Situation, options: Options) -> tuple[Strategy, str]:
-	"""The safest strategy that does not kill a job, and why."""
-	if options.migration:
-		return Strategy.WAIT_WORKERS, _("A migration needs idle workers.")
-	if not situation.jobs:
-		return Strategy.WAIT_WORKERS, _("No job is running: there is nothing to wait for.")
-	patience = options.drain_timeout if options.strategy is Strategy.WAIT_WORKERS else Options().drain_timeout
-	if situation.longest is not None and situation.longest <= patience:
-		return Strategy.WAIT_WORKERS, _("The running jobs end within the time they get, by their own limits.")
-	if situation.likely is not None and situation.likely <= patience:
-		return Strategy.WAIT_WORKERS, _("The running jobs usually end within the time they get.")
-	return Strategy.ROLLING, _(
-		"A job may run for longer than it would get; the queue keeps running while workers are replaced."
-	)

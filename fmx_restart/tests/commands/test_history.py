@@ -152,5 +152,5 @@ class TestHistory(HistoryCase):
 		self.assertEqual(len(self.history().output.splitlines()), 2)
 
 	def test_a_bench_without_any_says_so(self):
-		self.assertEqual(self.history().output, "No operation of this bench has left a journal.\n")
+		self.assertEqual(self.history().output, "bench safe-restart has not restarted this bench yet.\n")
 		self.assertEqual(self.told(), [])

@@ -8,7 +8,7 @@ import click
 from click.testing import CliRunner, Result
 
 from fmx_restart.commands.restart import confirmed
-from fmx_restart.engine.options import Options
+from fmx_restart.engine.options import Options, Strategy, restart_options
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.testing.bench import InMemoryBench
 
@@ -61,3 +61,17 @@ class TestQuestions(unittest.TestCase):
 		asked = self.ask(Options(workers=False), "n\n")
 		self.assertNotIn("Go on?", asked.output)
 		self.assertEqual(asked.return_value, Options(workers=False))
+
+	def test_where_jobs_would_be_killed_they_are_named_and_enter_is_no(self):
+		self.bench.queue.enqueue("job-1", queue="short", seconds=300)
+		fast = restart_options(Strategy.FAST)
+		asked = self.ask(fast, "\n")
+		self.assertIsInstance(asked.exception, click.Abort)
+		self.assertIn("it is killed after 30 s", asked.output)
+		self.assertRegex(asked.output, r"would kill after 30 s: \S+ / \S+ \(short\)")
+		self.assertIn("Kill them and restart? [y/N]", asked.output)
+		self.assertEqual(self.ask(fast, "y\n").return_value, fast)
+		# And where they are waited for it is yes
+		asked = self.ask(Options(), "\n")
+		self.assertIn("Go on? [Y/n]", asked.output)
+		self.assertEqual(asked.return_value, Options())

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import unittest
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from fmx_restart.engine.events import Level
 from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy, restart_options
 from fmx_restart.engine.ports import CodeFault, Job, WebFault
+from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.steps.preflight import plan_of
-from fmx_restart.engine.verdict import AtWork, Situation, Verdict, for_other_sites, verdict, verdict_of_plan
+from fmx_restart.engine.verdict import (
+	AtWork,
+	Situation,
+	Verdict,
+	for_other_sites,
+	recommended,
+	verdict,
+	verdict_of_plan,
+	verdict_of_recommended,
+)
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.console.samples import sample
 
@@ -34,14 +45,16 @@ class TestVerdict(unittest.TestCase):
 	def test_jobs_that_end_in_time_are_waited_for(self):
 		self.assert_verdict(self.of(ONE_JOB), Level.NOTE, "1 job is running, likely 40 s more")
 		unknown = replace(ONE_JOB, jobs=3, likely=None)
-		self.assert_verdict(self.of(unknown), Level.NOTE, "3 jobs are running, at most 4 min 12 s more")
+		self.assert_verdict(
+			self.of(unknown), Level.NOTE, "3 jobs are running, with 4 min 12 s until their time-out"
+		)
 
 	def test_jobs_that_may_take_longer_than_they_get_are_a_warning_with_what_happens_then(self):
 		slow = Situation(jobs=1, longest=None, likely=720.0)
-		text = "1 job is running, likely 12 min more: this restart gives up after 5 min"
+		text = "1 job is running, likely 12 min more: a restart waits 5 min, then gives up"
 		self.assert_verdict(self.of(slow), Level.WARNING, text)
 		endless = replace(slow, likely=None)
-		self.assertIn("1 job is running, without a time limit: ", self.of(endless).text)
+		self.assertIn("1 job is running, without a time-out: ", self.of(endless).text)
 		for action, fate in (
 			(OnTimeout.REQUEUE, "is killed after 30 s and runs again"),
 			(OnTimeout.KILL, "is killed after 30 s"),
@@ -52,7 +65,7 @@ class TestVerdict(unittest.TestCase):
 
 	def test_workers_that_are_replaced_one_by_one_kill_and_wait_for_nothing(self):
 		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
-			text = "Safe now: 1 job is running, and its worker is replaced when it ends"
+			text = "Safe now, worker by worker: 1 job is running, and its worker is replaced when it ends"
 			self.assert_verdict(self.of(ONE_JOB, strategy), Level.INFO, text)
 
 	def test_web_alone_is_no_matter_of_jobs(self):
@@ -74,8 +87,34 @@ class TestVerdict(unittest.TestCase):
 
 	def test_jobs_are_judged_by_their_like(self):
 		job = Job("job-1", "a.example", "a.work", "long", started=100.0, timeout=300.0)
-		situation = Situation.of_jobs([job], {"a.work": 60.0}, 120.0)
+		look = replace(
+			InMemoryBench(WORKERS).queue.look(), time=120.0, depths={"short": 3, "long": 1}, suspension="1"
+		)
+		situation = Situation.of_look(look, [job], {"a.work": 60.0})
 		self.assertEqual((situation.jobs, situation.likely, situation.longest), (1, 40.0, 280.0))
+		self.assertEqual((situation.waiting, situation.suspension), (4, "1"))
+
+	def test_a_queue_that_others_have_stopped_is_told_behind_it_and_who_has_not(self):
+		hold = QueueHold("bench", "secret owner", "deploy", "ada", since=1.0, until=2.0)
+		for value, what in (("1", "suspended"), (f"fmx_restart:x {json.dumps(asdict(hold))}", "held")):
+			found = self.of(Situation(waiting=4, suspension=value))
+			text = f"Safe now: no job is running. The queue is {what}, also after a restart: 4 jobs wait"
+			self.assert_verdict(found, Level.WARNING, text)
+			self.assertTrue(
+				self.of(Situation(suspension=value)).text.endswith("also after a restart: no job starts")
+			)
+		# the fence of an operation that is at work, or has died, lifts itself
+		for value in (None, f"fmx_restart:x {HOLDER.note()}"):
+			self.assertEqual(self.of(Situation(suspension=value)).level, Level.INFO)
+
+	def test_where_nothing_was_chosen_yet_it_is_that_of_the_strategy_that_fits(self):
+		slow = Situation(jobs=2, longest=3000.0, likely=None)
+		strategy, why = recommended(slow, Options())
+		self.assertEqual(strategy, Strategy.ROLLING)
+		self.assertIn("A job may need more than 5 min", why)
+		text = "Safe now, worker by worker: 2 jobs are running, and each worker is replaced when its job ends"
+		self.assert_verdict(verdict_of_recommended(slow), Level.INFO, text)
+		self.assertEqual(recommended(ONE_JOB, Options())[0], Strategy.WAIT_WORKERS)
 
 	def test_other_sites_see_that_it_would_be_refused_and_not_why(self):
 		shown = for_other_sites(self.of(Situation(refusals=("secret.example: no room",))))
@@ -87,7 +126,7 @@ class TestVerdict(unittest.TestCase):
 
 	def test_it_is_said_in_the_language_of_the_reader(self):
 		words = {"Safe now: no job is running": "Jetzt: kein Job"}
-		self.assertEqual(verdict(Situation(), _=words.__getitem__).text, "Jetzt: kein Job")
+		self.assertEqual(verdict(Situation(), Options(), words.__getitem__).text, "Jetzt: kein Job")
 
 
 class TestVerdictOfAPlan(unittest.TestCase):
