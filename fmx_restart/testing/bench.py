@@ -101,6 +101,8 @@ class InMemoryBench:
 		workers: Mapping[str, tuple[str, ...]],
 		boot: float = 1.5,
 		lossless: Collection[str] = (),
+		*,
+		has_web: bool = False,
 	) -> InMemoryProcesses:
 		"""
 		Another machine with a process manager and a process table of its own: none of its pids means anything here. Both
@@ -108,7 +110,8 @@ class InMemoryBench:
 		"""
 		host = InMemoryHost(name)
 		programs = [Program(worker, ProcessKind.WORKER, start_takes=boot) for worker in workers]
-		there = InMemoryProcesses(self.clock, *programs, host=host, is_elsewhere=True)
+		web = [Program("web", ProcessKind.WEB, start_takes=boot)] if has_web else []
+		there = InMemoryProcesses(self.clock, *web, *programs, host=host, is_elsewhere=True)
 		others = {name: manager for name, manager in self.managers.items() if name}
 		self.managers = {**others, self.host.name: self.processes, name: there}
 		for program in programs:

@@ -17,6 +17,7 @@ from fmx_restart.engine.ports import (
 	ReloadRecord,
 	Request,
 	StartedJob,
+	Trial,
 	UnreadableRecord,
 	UnreadableRecords,
 	Worker,
@@ -25,7 +26,16 @@ from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.leases import InMemoryFence, Server, Suspension
 from fmx_restart.testing.pools import PoolLoops, SimulatedPool
 from fmx_restart.testing.processes import InMemoryHost, ignore_kill
-from fmx_restart.testing.workers import HEARS_BELL, WAKE, SimulatedWorker, Task, WorkerLoops, horse_pid
+from fmx_restart.testing.workers import (
+	HEARS_BELL,
+	IMPORTS,
+	POLL,
+	WAKE,
+	SimulatedWorker,
+	Task,
+	WorkerLoops,
+	horse_pid,
+)
 
 PAGE = 100  # ids read at once
 ENDS = {"started": Place.RUNNING, "finished": Place.FINISHED, "failed": Place.FAILED}
@@ -55,6 +65,7 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 	pools: dict[str, SimulatedPool] = field(default_factory=dict)
 	asked: dict[str, int] = field(default_factory=dict)  # worker or pool → the number of a request to reload
 	refusals: dict[str, str] = field(default_factory=dict)  # worker or pool → why its new code cannot be run
+	tried: dict[str, Trial] = field(default_factory=dict)  # worker → what it found on its host
 	scheduler: str = ""  # of this app, as people know it
 	is_scheduler_asked: bool = False
 	odd: list[UnreadableRecord] = field(default_factory=list)  # what a test says that other programs wrote
@@ -221,6 +232,22 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 		self.server.take()
 		for one in whom:
 			self.asked.pop(one.name, None)
+
+	def ask_to_try(self, workers: Collection[Worker]) -> None:
+		self.server.take()
+		self.tried = {}
+		for name in [worker.name for worker in workers]:
+			if self.workers[name].is_lossless and not self.workers[name].is_hung:
+				self.clock.after(POLL, lambda name=name: self.tried.update({name: Trial(is_seen=True)}))
+				self.clock.after(POLL + IMPORTS, lambda name=name: self._note_tried(name))
+
+	def _note_tried(self, name: str) -> None:
+		fault = self.refusals.get(name.partition("+")[0], "")
+		self.tried[name] = Trial(is_seen=True, is_over=True, fault=fault)
+
+	def trials(self, workers: Collection[Worker]) -> dict[str, Trial]:
+		self.server.answer()
+		return {worker.name: self.tried.get(worker.name, Trial()) for worker in workers}
 
 	def ask_scheduler_to_reload(self) -> str:
 		self.server.take()

@@ -25,7 +25,7 @@ from rq.registry import AbandonedJobError
 from rq.suspension import WORKERS_SUSPENDED
 from rq.worker import StopRequested, WorkerStatus
 
-from fmx_restart.worker.bells import OFTEN, SELDOM, Bells
+from fmx_restart.worker.bells import OFTEN, Bells
 from fmx_restart.worker.claims import Claim, Claims, bench_of, remove_started
 from fmx_restart.worker.grace import grace_of
 from fmx_restart.worker.horse import dies_with, has_ended, opened
@@ -169,7 +169,7 @@ class Lossless(Renewal, Persistent):
 		if what == "unfinished":
 			self.let_go_own(is_killed=True)
 		elif what == "suspended":
-			self.stop.wait(SELDOM)
+			self.wait_at_fence()
 		elif not is_burst:
 			self.wait_for_a_bell()
 		return what, None

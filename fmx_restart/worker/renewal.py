@@ -11,6 +11,7 @@ from typing import NoReturn
 from redis.exceptions import RedisError
 from rq.worker import StopRequested, WorkerStatus
 
+from fmx_restart.worker.bells import SELDOM
 from fmx_restart.worker.claims import Claims
 from fmx_restart.worker.membership import POOL, Membership, pool_key
 from fmx_restart.worker.owners import mark
@@ -35,6 +36,7 @@ from fmx_restart.worker.reload import (
 	answered_at_birth,
 	reloaded,
 )
+from fmx_restart.worker.requests import LOADS, TRIALS_KEPT, TRY, TRYING, trials_key
 from fmx_restart.worker.stop import Stop, hold_back
 
 RECORD_KEPT = 480  # seconds, as RQ keeps a worker's record
@@ -137,6 +139,22 @@ class Renewal:
 			where = f" in {module}" if module else ""
 			self.log.error("Worker %s: %s, and stays as it is: %s%s", self.name, why, fault, where)
 		return fault
+
+	def wait_at_fence(self) -> None:
+		"""Until the next look. An operation may want to know meanwhile whether the code that is here now can be loaded."""
+		with suppress(RedisError):
+			self.answer_trial()
+		self.stop.wait(SELDOM)
+
+	def answer_trial(self) -> None:
+		"""Where it is asked for one: nothing of this process changes. Raises RedisError."""
+		key = trials_key(self.bench_id)
+		if self.connection.hget(key, self.name) != TRY.encode():
+			return
+		self.connection.hset(key, self.name, TRYING)
+		fault, module = self.program.fault([type(self).__module__], self.stop)
+		found = f"{fault} {module}".strip() or LOADS
+		self.connection.pipeline().hset(key, self.name, found).expire(key, TRIALS_KEPT).execute()
 
 	def note(self, fields: dict[str, str | int]) -> None:
 		"""Into its record, if Redis answers."""

@@ -35,6 +35,16 @@ def requests_key(bench_id: str) -> str:
 	return f"rq:fmx:{bench_id}:reload"
 
 
+#: In the hash of trials: it was asked, it has begun, and nothing is wrong; else what is
+TRY, TRYING, LOADS = "try", "trying", "loads"
+TRIALS_KEPT = 600  # seconds
+
+
+def trials_key(bench_id: str) -> str:
+	"""A hash: worker's name → whether the code that is on its host now can be loaded there. Looked at while suspended."""
+	return f"rq:fmx:{bench_id}:try"
+
+
 def lock_key(bench_id: str) -> str:
 	"""It is there while an operation works on the bench. Frappe's Redis ACL lets a bench write rq:[^q]* only."""
 	return f"rq:fmx:{bench_id}:lock"

@@ -24,12 +24,31 @@ from fmx_restart.engine.ports import (
 	PutBack,
 	Reloadable,
 	Scheduler,
+	Trial,
 	UnreadableRecords,
 	Worker,
 )
 from fmx_restart.worker.membership import pool_key
-from fmx_restart.worker.requests import SCHEDULER, ask, of_pool, of_worker, withdraw
+from fmx_restart.worker.requests import (
+	LOADS,
+	SCHEDULER,
+	TRIALS_KEPT,
+	TRY,
+	TRYING,
+	ask,
+	of_pool,
+	of_worker,
+	trials_key,
+	withdraw,
+)
 from fmx_restart.worker.scheduler import record_key
+
+
+def trial_of(answer: str) -> Trial:
+	"""`answer`: as it stands in the hash of trials."""
+	if answer in ("", TRY, TRYING):
+		return Trial(is_seen=answer == TRYING)
+	return Trial(is_seen=True, is_over=True, fault="" if answer == LOADS else answer)
 
 
 class RedisQueue:
@@ -77,6 +96,19 @@ class RedisQueue:
 	def withdraw_reloads(self, whom: Collection[Reloadable]) -> None:
 		with redis_border():
 			withdraw(self.connection, self.bench_id, map(address, whom))
+
+	def ask_to_try(self, workers: Collection[Worker]) -> None:
+		key = trials_key(self.bench_id)
+		with redis_border():
+			pipe = self.connection.pipeline().delete(key)
+			pipe.hset(key, mapping={worker.name: TRY for worker in workers})
+			pipe.expire(key, TRIALS_KEPT).execute()
+
+	def trials(self, workers: Collection[Worker]) -> dict[str, Trial]:
+		names = [worker.name for worker in workers]
+		with redis_border():
+			answers = self.connection.hmget(trials_key(self.bench_id), names)
+		return {name: trial_of(text(answer or b"")) for name, answer in zip(names, answers, strict=True)}
 
 	def ask_scheduler_to_reload(self) -> str:
 		with redis_border():

@@ -50,6 +50,7 @@ from fmx_restart.engine.ports.queue import RequestKind as RequestKind
 from fmx_restart.engine.ports.queue import Requests as Requests
 from fmx_restart.engine.ports.queue import Scheduler as Scheduler
 from fmx_restart.engine.ports.queue import StartedJob as StartedJob
+from fmx_restart.engine.ports.queue import Trial as Trial
 from fmx_restart.engine.ports.queue import UnreadableRecord as UnreadableRecord
 from fmx_restart.engine.ports.queue import UnreadableRecords as UnreadableRecords
 from fmx_restart.engine.ports.queue import Worker as Worker

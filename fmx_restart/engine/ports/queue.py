@@ -129,6 +129,15 @@ Reloadable = Worker | Pool | Scheduler
 
 
 @frozen
+class Trial:
+	"""Whether the code on a worker's host can be loaded there, as that worker has tried it."""
+
+	is_seen: bool = False  # the worker has seen that it is asked
+	is_over: bool = False
+	fault: str = ""  # the type of the error, and the module; empty where the code can be loaded
+
+
+@frozen
 class StartedJob:
 	"""An entry of RQ's started registry. `worker` is the worker's name as the job's hash tells it."""
 
@@ -246,6 +255,15 @@ class Queue(Protocol):
 
 	def withdraw_reloads(self, whom: Collection[Reloadable]) -> None:
 		"""Who has not seen such a request yet stays as it is. Nothing tells of requests any more."""
+
+	def ask_to_try(self, workers: Collection[Worker]) -> None:
+		"""
+		Workers of this app that are suspended try, in a process of their own, whether the code on their hosts can be loaded. They see
+		that within a second; those of an older version never do.
+		"""
+
+	def trials(self, workers: Collection[Worker]) -> dict[str, Trial]:
+		"""By name: how far each has come since it was asked last."""
 
 	def ask_scheduler_to_reload(self) -> str:
 		"""

@@ -20,6 +20,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import chosen
 from fmx_restart.engine.ports import HostProcess, Process, ProcessKind, Run
 from fmx_restart.engine.replacement import Replacement, Stage, give_orders
+from fmx_restart.engine.steps.code_elsewhere import check_code_elsewhere
 from fmx_restart.engine.steps.findings import OLD_CODE, inspect_again
 from fmx_restart.engine.steps.follow import advance, make_replacements, start_all
 from fmx_restart.engine.steps.hold import check_old_web, hold_for_migration, web_to_hold
@@ -64,10 +65,14 @@ def stop_old_programs(operation: Operation) -> None:
 
 
 def to_stop(operation: Operation) -> list[Process]:
-	"""Where nobody waited for running jobs (only with --force) those that are at work go on."""
+	"""
+	Also web of other hosts, which no setting of a site may reach. Where nobody waited for running jobs (only with --force)
+	those that are at work go on.
+	"""
 	planned = operation.plan.restart
 	others = chosen(planned, web=False, workers=True)
-	processes = [process for process in planned if process.runs_jobs or process in others]
+	far_web = [process for process in planned if process.host and process.kind is ProcessKind.WEB]
+	processes = [it for it in planned if it.runs_jobs or it in others or it in far_web]
 	if operation.options.strategy in DRAINING:
 		return as_they_are_now(operation, processes)
 	_, others = split_busy(operation, processes)
@@ -194,6 +199,7 @@ def migrate(operation: Operation) -> None:
 	if options.migration is None:
 		return
 	inspect_again(operation)
+	check_code_elsewhere(operation)
 	operation.report.migrations = [SiteMigration(site) for site in options.sites]
 	if options.migration.backup:
 		back_up(operation)

@@ -12,11 +12,14 @@ from pathlib import Path
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.host_options import HostOptions
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process
 from fmx_restart.engine.report import GroupResult, ReplacedBy
+from fmx_restart.engine.strategies import operation_for
+from fmx_restart.testing.migrations import Script
 from fmx_restart.tests.adapters.benches import program
 from fmx_restart.tests.adapters.hosts import FarHost, FarRedis, FarSupervisord, can_have_hosts, switch
 from fmx_restart.tests.adapters.load import Load
@@ -232,6 +235,52 @@ class TestWithoutManager(HostsCase):
 		self.assertEqual(after.keys(), before.keys())  # the same processes
 		self.assertEqual({fields[RELOADS] for fields in after.values()}, {"1"})
 		self.assert_each_ran_once(load)
+
+
+@unittest.skipUnless(IS_LONG_RUN, "as on the bench in memory, with real hosts: bin/test --long")
+class TestMigration(HostsCase):
+	kind = "lossless"
+	options = Options(sites=("a.localhost",), migration=MigrationOptions(), web=False)
+
+	def setUp(self) -> None:
+		super().setUp()
+		sites = self.bench / "sites"
+		(sites / "apps.txt").write_text("fmx_restart\nown_app\n")
+		(sites / "own_app").mkdir()
+		(sites / "own_app/__init__.py").touch()
+		self.hooks = sites / "own_app/hooks.py"
+		self.alive: list[bool] = []
+
+	def migrate(self) -> Operation:
+		"""Web is left out, so it is to be forced; what is migrated exists in memory alone."""
+		options = replace(self.options, migration=MigrationOptions(force=True))
+		port = self.port(self.managers(*self.entries))
+		port.migrations.scripts["a.localhost"] = Script(seconds=0.0, on_start=self.look)
+		return operation_for(port, options, self.facts.append, "operation-1")
+
+	def look(self) -> None:
+		self.alive.append(any(process.pid for process in self.listed().values()))
+
+	def test_no_worker_of_either_host_lives_while_the_schema_changes_and_each_host_tries_its_code(self):
+		before = self.listed()
+		self.hooks.write_text("")
+		with Load(self.enqueue) as load:
+			report = self.migrate().run()
+		self.assertEqual((report.outcome, report.account.lost, self.alive), (Phase.DONE, [], [False]))
+		self.assertFalse([fact for fact in self.facts if isinstance(fact, events.CodeNotChecked)])
+		self.assert_replaced(before, *ALL)
+		self.assert_each_ran_once(load)
+
+	def test_code_that_one_host_alone_cannot_load_keeps_everything_as_it_is(self):
+		before = self.listed()
+		self.hooks.write_text("import socket\nif socket.gethostname() == 'app2':\n\timport not_there\n")
+		with self.assertRaisesRegex(
+			WrongEnvironment, "app2: ModuleNotFoundError own_app.hooks. Nothing was restarted"
+		):
+			self.migrate().run()
+		self.assertEqual(self.alive, [])
+		self.assert_replaced(before)
+		self.assertIsNone(self.admin.get("rq:suspended"))
 
 
 def on(operation: Operation, fact: events.Event, act: Callable[[], object]) -> None:

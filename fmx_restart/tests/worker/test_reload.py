@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import psutil
 
+from fmx_restart.adapters.redis_queue import RedisQueue
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.tests.worker.test_worker import WorkerCase
@@ -170,6 +171,22 @@ class TestReload(ReloadCase):
 
 
 class TestRefusal(ReloadCase):
+	def test_at_the_fence_it_tries_the_code_for_an_operation_and_stays_as_it_is(self):
+		pid = self.bench.start()
+		self.admin.set("rq:suspended", 1)
+		eventually(lambda: self.bench.state(pid) == "suspended", self.bench.log)
+		queue = RedisQueue(self.admin, self.bench.id, "operation-1")
+		for code, fault in (("VERSION = 2\n", ""), ("VERSION =\n", "SyntaxError own_app.hooks")):
+			self.write("hooks", code)
+			workers = queue.look().workers
+			queue.ask_to_try(workers)
+			eventually(
+				lambda workers=workers: all(it.is_over for it in queue.trials(workers).values()),
+				self.bench.log,
+			)
+			self.assertEqual([it.fault for it in queue.trials(workers).values()], [fault])
+		self.assertEqual((self.field(pid, RELOADS), self.field(pid, REFUSED)), ("0", None))
+
 	def test_a_worker_whose_new_code_does_not_import_stays_and_says_why_without_its_words(self):
 		pid = self.bench.start()
 		self.write("hooks", "open('probes', 'a').write('1')\nraise KeyError('a password')\n")
