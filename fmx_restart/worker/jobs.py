@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+	import mmap
 
 Function = TypeVar("Function", bound=Callable)
 TRIES = "fmx_restart_tries"
@@ -32,6 +34,8 @@ def tell_job(*, to_stop: bool) -> None:
 def share_page() -> None:
 	"""Before the first job's process is forked."""
 	global _page
+	import mmap  # whoever only asks whether to stop needs none
+
 	_page = _page or mmap.mmap(-1, 1)
 
 
