@@ -35,6 +35,7 @@ WITHOUT_BENCH = ("--ignore=fmx_restart/tests/bench", "fmx_restart")
 #: Left out by --fast: whole operations on real process managers, web servers and terminals take two thirds of the time.
 SLOW = (
 	"adapters/test_discovery.py",
+	"adapters/test_docker.py",
 	"adapters/test_honcho.py",
 	"adapters/test_hosts.py",
 	"adapters/test_namespaces.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import signal
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,10 @@ class Docker:
 		self.docker("run", "--detach", *options, *volumes, *variables, IMAGE, *command)
 
 	def down(self) -> None:
+		if self._daemon:
+			self._daemon.send_signal(
+				signal.SIGCONT
+			)  # nsenter stops together with a dockerd that a test has stopped
 		self.machine.down()
 		if self._daemon:
 			self._daemon.wait()

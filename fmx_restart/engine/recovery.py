@@ -38,7 +38,7 @@ from fmx_restart.engine.steps.restart import wait_until_down
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.strategies import StrategyStory
 from fmx_restart.engine.waiting import Patience, wait_until
-from fmx_restart.engine.workers import live_workers, place_of, running_ids
+from fmx_restart.engine.workers import is_of, live_workers, running_ids
 
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
 SEEN_WITHIN = 2.0  # seconds until the record of a worker tells that it has seen a request to reload
@@ -185,7 +185,7 @@ class Recovery(Operation):
 			return []
 		self.wait(lambda: not self._may_be_leaving(), UNTIL_GONE)
 		look = self.look()
-		leaving = {place_of(worker, look) for worker in live_workers(look) if worker.is_leaving}
+		leaving = [worker for worker in live_workers(look) if worker.is_leaving]
 		gone = {
 			process.name
 			for process in self._current(self._ordered_to_stop())
@@ -195,7 +195,7 @@ class Recovery(Operation):
 		left = [
 			process
 			for process in self._ordered_to_stop()
-			if (process.host, process.pid) in leaving or process.name in gone
+			if process.name in gone or any(is_of(process, worker, look) for worker in leaving)
 		]
 		replacements = begin_replacements(self, left, StopMethod.OTHERS)
 		self.wait(lambda: have_left(self, replacements), UNTIL_GONE)

@@ -84,6 +84,7 @@ class Replacement:
 		self.stopped_at = self.started_at = bench.clock.now()
 		self.up_at: float | None = None  # when the successor was first seen running
 		self.current_pid = process.pid  # of whichever process it is now
+		self.current = process  # as its manager listed it last
 		self.remedy = ""  # what to type after a failure; empty where only its log can tell
 		self.reason = ""  # of its failure
 		self.retried_at: float | None = None  # when the successor was first seen to need another attempt
@@ -135,7 +136,7 @@ class Replacement:
 
 	def follow(self, process: Process) -> None:
 		"""`process`: as its manager lists it now."""
-		self.state, self.current_pid = process.state, process.pid
+		self.state, self.current_pid, self.current = process.state, process.pid, process
 		if self.stage is Stage.WAITING:
 			return
 		if self.attempts and self.is_obeyed(process):

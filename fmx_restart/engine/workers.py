@@ -76,13 +76,14 @@ class Locator:
 		The same look, with what can be said about where its workers are. `managed`: what the process manager runs; called
 		where that must be known.
 		"""
-		trees = cache(lambda: self._pids_below(managed(), look))
+		programs = cache(lambda: tuple(managed()))
+		trees = cache(lambda: self._pids_below(programs(), look))
 		claims = [claim for worker in look.workers if (claim := self._claim(worker, trees))]
 		claims, doubtful = settled(claims)
 		running = {claim.worker.name: claim.process for claim in claims}
 		self._seen |= {name: process for name, process in running.items() if name not in doubtful}
 		others = [worker for worker in look.workers if worker.name not in running]
-		ended = self._ended_among(others)
+		ended = self._ended_among(others) | ended_elsewhere(others, programs)
 		local = LocalWorkers(
 			running,
 			ended=frozenset(ended),
@@ -157,6 +158,18 @@ class Locator:
 		return was_silent or now - since > SILENCE[worker.state]
 
 
+def ended_elsewhere(others: Iterable[Worker], programs: Managed) -> set[str]:
+	"""`others` do not run here. Of a program that has a host name of its own, and is down or was started again since they were born."""
+	others = [worker for worker in others if worker.born]
+	alone = [it for it in programs() if it.alone_since is not None] if others else []
+	return {
+		worker.name
+		for worker in others
+		for program in alone
+		if worker.host == program.host and (worker.born < program.alone_since or program.is_down)
+	}
+
+
 def settled(claims: Iterable[Claim]) -> tuple[list[Claim], frozenset[str]]:
 	"""One claim for each process, and the names of workers that only their start times tell from others."""
 	best: dict[HostProcess, Claim] = {}
@@ -212,10 +225,21 @@ def runners(processes: Iterable[Process], look: Look, host: Host) -> dict[str, P
 	owners = {name: heads.get(host.head(local.pid, heads)) for name, local in look.local.running.items()}
 	for worker in look.workers:
 		if worker.name not in look.local.running:
-			places = places_of(worker, look)
-			remote = (process for process in processes if any(process.is_at(*place) for place in places))
+			remote = (process for process in processes if is_elsewhere_in(process, worker, look))
 			owners[worker.name] = next(remote, None)
 	return {name: process for name, process in owners.items() if process is not None}
+
+
+def is_elsewhere_in(process: Process, worker: Worker, look: Look) -> bool:
+	"""Whether a worker of another machine is this process of that machine, or below it: by its record."""
+	return any(process.is_at(*place) for place in places_of(worker, look))
+
+
+def is_of(process: Process, worker: Worker, look: Look) -> bool:
+	"""Whether this worker is that process itself: here by its pid, of another machine by its own record."""
+	if worker.name in look.local.running:
+		return process.local_pid == worker.pid
+	return process.is_at(worker.host, worker.pid, worker.born)
 
 
 def host_of(worker: Worker, look: Look, programs: Mapping[str, Process], here: str) -> str:
@@ -232,24 +256,18 @@ def workers_on(hosts: Collection[str], look: Look, managed: Iterable[Process], h
 	return {worker.name for worker in look.workers if host_of(worker, look, programs, host.name) in hosts}
 
 
-def places_of(worker: Worker, look: Look) -> list[tuple[str, int]]:
-	"""Host and pid, by the records: its own, and those of its pool."""
+def places_of(worker: Worker, look: Look) -> list[tuple[str, int, float]]:
+	"""Host, pid and birth, by the records: its own, and those of its pool, which is older than it."""
 	pools = [pool for pool in look.pools if pool.name == worker.pool_name]
-	return [(one.host, one.pid) for one in (worker, *pools)]
-
-
-def place_of(worker: Worker, look: Look) -> tuple[str, int]:
-	"""Host and pid as Process has them: without a host on this machine."""
-	return ("" if worker.name in look.local.running else worker.host), worker.pid
+	return [(one.host, one.pid, worker.born) for one in (worker, *pools)]
 
 
 def is_proved(process: Process, look: Look) -> bool:
-	"""Whether a live worker's own record says that it is this very process, of another machine."""
-	return any(
-		worker.is_recorded and process.is_at(worker.host, worker.pid)
-		for worker in live_workers(look)
-		if worker.name not in look.local.running
-	)
+	"""Whether a live worker's own record says that it is this very process, of another machine, and no other one says so."""
+	there = [
+		it for it in live_workers(look) if it.name not in look.local.running and is_of(process, it, look)
+	]
+	return len(there) == 1 and there[0].is_recorded
 
 
 def members(pool: Pool, look: Look) -> list[Worker]:

@@ -292,6 +292,17 @@ class InMemoryProcesses:
 					faults[name] = fault
 		return faults
 
+	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
+		faults = {}
+		for name in names:
+			try:
+				if self._named(name).pid:
+					self.orders.append(("kill", name))
+					self._end(self._named(name), ProcessState.STOPPED, "")
+			except ProcessFault as fault:
+				faults[name] = fault
+		return faults
+
 	def check_orders(self, names: Collection[str]) -> None:
 		if self.forbids:
 			raise self.forbids

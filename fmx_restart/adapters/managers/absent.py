@@ -21,6 +21,9 @@ class AbsentManager:
 	) -> dict[str, ProcessFault]:
 		self._refuse()
 
+	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
+		self._refuse()
+
 	def check_orders(self, names: Collection[str]) -> None:
 		self._refuse()
 

@@ -8,9 +8,9 @@ from importlib import import_module
 from fmx_restart.adapters.managers.kind import Kind
 
 #: In the order in which they are looked for
-KINDS = ("supervisor", "systemd", "honcho")
+KINDS = ("supervisor", "systemd", "honcho", "docker")
 #: Not supported yet, and named so
-LATER = ("docker", "kubernetes")
+LATER = ("kubernetes",)
 
 
 def kind_named(name: str) -> Kind:

@@ -7,5 +7,6 @@ MANAGERS = "fmx_restart_managers"
 #: The kinds, as the setting writes them
 SUPERVISOR = "supervisor"
 SYSTEMD = "systemd"
+DOCKER = "docker"
 #: What a manager's own process is called
 SERVERS = frozenset({"supervisord"})

@@ -61,6 +61,14 @@ class ProcessManagers:
 			}
 		return faults
 
+	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
+		"""As Processes.kill. Raises ProcessFault for a program of an unknown manager."""
+		faults = {}
+		for name, programs in self._by_manager(names).items():
+			refused = self._managers[name].kill(programs)
+			faults |= {self._full(name, it): self._with_name(name, fault) for it, fault in refused.items()}
+		return faults
+
 	def check_orders(self, names: Collection[str]) -> None:
 		"""As Processes.check_orders. Raises ProcessFault."""
 		for name, programs in self._by_manager(names).items():

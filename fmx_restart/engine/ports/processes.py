@@ -77,15 +77,25 @@ class Process:
 	keeps_sockets: bool = (
 		False  # its manager listens in its place while it is down, and starts it for a connection
 	)
+	#: nothing else has run under its host name since then (seconds since the epoch, by its machine's clock), so that a worker of
+	#: that host which was born later is its, whatever its pid; None: a worker is known by its pid
+	alone_since: float | None = None
+
+	@property
+	def is_down(self) -> bool:
+		"""It runs nothing, and its manager does not bring it back by itself."""
+		return self.state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FAILED)
 
 	@property
 	def local_pid(self) -> int | None:
 		"""Its pid in the process table of this machine; None while it is down, and on another machine."""
 		return None if self.host else self.pid
 
-	def is_at(self, host: str, pid: int | None) -> bool:
-		"""Whether it is the process of that machine with that pid, where it runs on another machine than this."""
-		return bool(self.host) and (self.host, self.pid) == (host, pid)
+	def is_at(self, host: str, pid: int | None, born: float = 0.0) -> bool:
+		"""Whether a worker with this host name, pid and birth is of it, where it runs on another machine than this."""
+		if not self.host or self.host != host:
+			return False
+		return self.pid == pid if self.alone_since is None else born >= self.alone_since
 
 	@property
 	def runs_jobs(self) -> bool:
@@ -159,6 +169,12 @@ class Processes(Protocol):
 		Orders these to stop and those to start, and returns at once: all of it in one conversation, however slow the
 		manager is. What is down or up already is fine. `leave`: these get a TERM, and nothing is done to those that heed it
 		late; only asked for programs of another machine. Returns what it would not do, by name.
+		"""
+
+	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
+		"""
+		Ends what these run at once; they stay down until they are started. Only for programs of another machine: here processes
+		are signalled. As order.
 		"""
 
 	def check_orders(self, names: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from fmx_restart.engine.steps.follow import begin_replacements, follow
 from fmx_restart.engine.steps.reload import follow_reloads
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import live_workers, place_of
+from fmx_restart.engine.workers import is_of, live_workers
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -146,8 +146,9 @@ class Rolling:
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
 		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
-		#: host and pid of registered workers that nobody has told to leave
-		self.staying: set[tuple[str, int | None]] = set()
+		self.staying: set[str] = (
+			set()
+		)  # names of programs that are still the old ones, with a worker that nobody has told to leave
 
 	def is_done(self) -> bool:
 		"""Look once, and let the next workers go. Raises Interrupted and ProcessFault."""
@@ -156,7 +157,7 @@ class Rolling:
 		look = self.operation.look()
 		for reload in self.reloads:
 			reload.see(look)
-		self.staying = {place_of(worker, look) for worker in live_workers(look) if not worker.is_leaving}
+		self.staying = {it.old.name for it, worker in self.pairs(look) if not worker.is_leaving}
 		self.note_new_workers(look)
 		self.check_pills()
 		if self.must_stop():
@@ -245,13 +246,22 @@ class Rolling:
 
 	def old_workers(self, look: Look) -> list[Worker]:
 		"""Those that run the old code, and have not been told to leave."""
-		places = {
-			(it.old.host, it.old.pid)
-			for it in self.replacements
+		old = (
+			worker
+			for it, worker in self.pairs(look)
 			if it.stage is Stage.STOPPING and it.method is StopMethod.OTHERS
-		}
-		old = (worker for worker in live_workers(look) if place_of(worker, look) in places)
+		)
 		return [worker for worker in old if worker.queues and not worker.is_leaving]
+
+	def pairs(self, look: Look) -> Iterator[tuple[Replacement, Worker]]:
+		"""Programs that are still the old ones, each with its registered worker."""
+		live = live_workers(look)
+		for it in self.replacements:
+			program = (
+				it.current if it.old.host else it.old
+			)  # elsewhere its record may tell it by its birth alone
+			if program.is_same_as(it.old):
+				yield from ((it, worker) for worker in live if is_of(program, worker, look))
 
 	def is_free(self, worker: Worker) -> bool:
 		"""Idle, or its job has just ended: one that is in the middle of a job would only let the pill wait."""
@@ -281,7 +291,7 @@ class Rolling:
 		if isinstance(replacement, Reload) and replacement.stage in (Stage.WAITING, Stage.STOPPING):
 			return replacement.is_missing
 		if replacement.stage is Stage.STOPPING:
-			return (replacement.old.host, replacement.old.pid) not in self.staying
+			return replacement.old.name not in self.staying
 		return replacement.stage is not Stage.FAILED and not self.is_settled(replacement)
 
 	def is_settled(self, replacement: Replacement) -> bool:
@@ -298,12 +308,16 @@ class Rolling:
 		registered = self.with_workers(look, {it.change.new_pid for it in come if not it.old.host} - {None})
 		for replacement in come:
 			host, pid = replacement.old.host, replacement.change.new_pid
-			is_there = bool(host) and any(place_of(worker, look) == (host, pid) for worker in look.workers)
+			is_there = bool(host) and self.is_registered_elsewhere(replacement.current, look)
 			registers = replacement.old.runs_jobs and replacement.change.by is ReplacedBy.MANAGER
 			if is_there or (not host and pid in registered) or not registers:
 				self.up_since[replacement.old.name] = now
 			elif now - replacement.started_at > REGISTERS_WITHIN:
 				replacement.fail("it runs, but no worker of it has registered with Redis")
+
+	def is_registered_elsewhere(self, process: Process, look: Look) -> bool:
+		"""A worker of this program of another machine is known."""
+		return any(is_of(process, worker, look) for worker in live_workers(look))
 
 	def with_workers(self, look: Look, pids: Collection[int]) -> set[int | None]:
 		"""Those of these processes that are workers, or have some below them, as a pool has."""

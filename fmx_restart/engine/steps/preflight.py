@@ -268,9 +268,15 @@ def refuse_unproved(listed: Iterable[Process], look: Look, options: Options) -> 
 	Raises WrongEnvironment for workers of another machine that are to be kept in service until their own jobs end, where no
 	record proves that the process is the worker: a TERM to anything else might end a job.
 	"""
+	remote = [process for process in listed if process.host and process.runs_jobs and process.pid]
+	if remote and options.touches_jobs and options.strategy is Strategy.SUSPEND_RQ:
+		names = ", ".join(process.name for process in remote)
+		raise WrongEnvironment(
+			f"--suspend-rq kills jobs that outlive its grace, and those of {names} cannot be killed from here. Nothing was changed.",
+			hint="Use --wait-workers instead.",
+		)
 	if not options.workers or options.strategy not in ONE_BY_ONE:
 		return
-	remote = [process for process in listed if process.host and process.runs_jobs and process.pid]
 	if unproved := [process.name for process in remote if not is_proved(process, look)]:
 		raise WrongEnvironment(
 			f"{', '.join(unproved)} runs on another machine, and no record of a worker in Redis has its host and pid, so it"

@@ -54,9 +54,11 @@ def refuse_pools(
 	Raises WrongEnvironment: a pool that cannot reload brings its workers back with the code that it was started with. `workers`: those that
 	their process manager would have to replace. `unchanged`: what was not changed, in a sentence.
 	"""
+	workers = list(workers)
 	heads = {process.local_pid: process.name for process in workers if process.local_pid}
 	with_workers = {host.head(pid, heads) for pid in look.local.pids}
 	unknown = [name for pid, name in heads.items() if pid not in look.local.pids]
+	unknown += [process.name for process in workers if process.host and not process.has_workers]
 	if pools := [name for pid, name in heads.items() if name in unknown and pid in with_workers]:
 		raise WrongEnvironment(
 			f"These worker-pools cannot replace their workers one by one: {', '.join(pools)}. {unchanged}",

@@ -24,7 +24,7 @@ from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
 from fmx_restart.engine.steps.reload import follow_reloads, make_reloads
 from fmx_restart.engine.steps.web import restart_begins, web_programs
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import live_workers, local_workers
+from fmx_restart.engine.workers import is_elsewhere_in, live_workers, local_workers
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -192,14 +192,26 @@ def end_parked(operation: Operation, replacements: Iterable[Replacement]) -> boo
 	"""
 	look = operation.look()
 	parked = {worker.pid for worker in local_workers(look) if is_surely_parked(worker, look)}
-	for replacement in replacements:
-		if (
-			replacement.stage is Stage.STOPPING
-			and replacement.old.local_pid in parked
-			and operation.fence_stood
-		):
+	if not operation.fence_stood:
+		return True
+	stopping = [replacement for replacement in replacements if replacement.stage is Stage.STOPPING]
+	for replacement in stopping:
+		if replacement.old.local_pid in parked:
 			operation.bench.host.end(replacement.family)
+	kill_elsewhere(operation, (it.old for it in stopping if are_parked_there(it.old, look)))
 	return True
+
+
+def are_parked_there(process: Process, look: Look) -> bool:
+	"""The workers of a program of another machine are known, and all of them are suspended."""
+	workers = [worker for worker in live_workers(look) if is_elsewhere_in(process, worker, look)]
+	return bool(workers) and all(worker.state is WorkerState.SUSPENDED for worker in workers)
+
+
+def kill_elsewhere(operation: Operation, processes: Iterable[Process]) -> None:
+	"""Through their managers. One that does not follow is found by its program that stays up."""
+	if names := [process.name for process in processes if process.host]:
+		operation.bench.processes.kill(names)
 
 
 def is_surely_parked(worker: Worker, look: Look) -> bool:
@@ -210,9 +222,14 @@ def is_surely_parked(worker: Worker, look: Look) -> bool:
 def end_all_but_busy(operation: Operation, replacements: Iterable[Replacement]) -> bool:
 	"""The manager has not killed it in all this time, and nobody would start it again once it does."""
 	look = operation.look()
-	for replacement in replacements:
-		if replacement.stage is Stage.STOPPING and not still_works(operation, replacement, look):
-			operation.bench.host.end(replacement.family)
+	stuck = [
+		replacement
+		for replacement in replacements
+		if replacement.stage is Stage.STOPPING and not still_works(operation, replacement, look)
+	]
+	for replacement in stuck:
+		operation.bench.host.end(replacement.family)
+	kill_elsewhere(operation, (replacement.old for replacement in stuck))
 	return True
 
 
@@ -223,7 +240,8 @@ def still_works(operation: Operation, replacement: Replacement, look: Look) -> b
 	if any(worker.state is WorkerState.BUSY for worker in workers):
 		return True
 	if replacement.old.local_pid is None:
-		return False
+		old = replacement.old  # of a worker that nobody knows nothing tells that it is idle
+		return is_busy(operation, old, look) or (old.runs_jobs and not old.has_workers)
 	is_certain = any(worker.is_recorded and worker.name not in look.local.doubtful for worker in workers)
 	return (
 		not is_certain
@@ -267,7 +285,7 @@ def is_busy(operation: Operation, process: Process, look: Look) -> bool:
 		return False
 	restless = [worker for worker in live_workers(look) if worker.state is not WorkerState.SUSPENDED]
 	if process.host:
-		return any(process.is_at(worker.host, worker.pid) for worker in restless)
+		return any(is_elsewhere_in(process, worker, look) for worker in restless)
 	family = {member.pid for member in operation.bench.host.family(process.pid)}
 	return any(worker.pid in family for worker in restless if worker.name in look.local.running)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import HostProcess, Look, ProcessKind
+from fmx_restart.engine.ports import HostProcess, Look, Process, ProcessKind
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.steps.follow import are_all_ordered, follow, never_left_down
@@ -17,7 +17,7 @@ from fmx_restart.engine.steps.nginx import reload_nginx
 from fmx_restart.engine.steps.reload import follow_reloads
 from fmx_restart.engine.steps.web import WebCheck
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import places_of
+from fmx_restart.engine.workers import is_elsewhere_in
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -128,14 +128,14 @@ class Verification:
 			return False
 		pid = replacement.change.new_pid
 		if replacement.old.host:
-			return replacement.old.has_workers and not self.is_registered_there(replacement.old.host, pid)
+			return replacement.old.has_workers and not self.is_registered_there(replacement.current)
 		if pid in self.registered or self.is_forgotten(replacement):
 			return False
 		return not self.registered & {process.pid for process in self.bench.host.family(pid)}
 
-	def is_registered_there(self, host: str, pid: int | None) -> bool:
+	def is_registered_there(self, process: Process) -> bool:
 		"""For a process of another machine: by the record in Redis."""
-		return any((host, pid) in places_of(worker, self.seen) for worker in self.seen.workers)
+		return any(is_elsewhere_in(process, worker, self.seen) for worker in self.seen.workers)
 
 	def is_forgotten(self, replacement: Replacement) -> bool:
 		"""Redis' clock was set forward, and its record expired before we saw it: RQ writes none again. It stays up."""

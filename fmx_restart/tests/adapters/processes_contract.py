@@ -212,3 +212,21 @@ class ProcessesContract:
 
 	def test_a_program_without_a_log_has_an_empty_tail(self):
 		self.assertEqual(self.processes.log_tail(self.CRASHING), "")
+
+
+class KillContract:
+	"""Of managers whose processes may be another machine's, where nobody can signal them."""
+
+	def test_one_that_refuses_to_stop_is_killed_and_counts_as_stopped(self):
+		self.stop_when_ready(self.STUBBORN)
+		self.assertEqual(self.processes.kill([self.STUBBORN]), {})
+		self.assertIsNone(self.reach(self.STUBBORN, ProcessState.STOPPED).pid)
+		self.start(self.STUBBORN)
+		self.reach(self.STUBBORN, ProcessState.RUNNING)
+
+	def test_killing_what_is_down_or_unknown_changes_nothing(self):
+		self.stop_when_ready(self.WEB)
+		self.reach(self.WEB, ProcessState.STOPPED)
+		self.processes.kill([self.WEB])
+		self.assertIs(self.look(self.WEB).state, ProcessState.STOPPED)
+		self.assertEqual(set(self.processes.kill([self.NOBODY])), {self.NOBODY})

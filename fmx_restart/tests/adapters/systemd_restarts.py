@@ -8,27 +8,16 @@ from __future__ import annotations
 import os
 import shlex
 import unittest
-from dataclasses import replace
 from pathlib import Path
 
-from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.machine import SystemClock
-from fmx_restart.adapters.managers.discovery import find_managers
 from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
-from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.operation import Operation
-from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Process, ProcessManagers
-from fmx_restart.engine.strategies import operation_for
-from fmx_restart.testing.bench import InMemoryBench, InMemoryCode
-from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.load import Load
-from fmx_restart.tests.adapters.redis_server import CHECKOUT, RedisTestCase
-from fmx_restart.tests.adapters.rq_bench import RqBench, runs_key
+from fmx_restart.tests.adapters.redis_server import CHECKOUT
+from fmx_restart.tests.adapters.restart_case import RestartCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 
@@ -50,16 +39,13 @@ QUEUES = ("short", "long")
 STRATEGIES = [Strategy.WAIT_WORKERS, Strategy.ROLLING, *([Strategy.NO_WAIT_WORKERS] if IS_LONG_RUN else [])]
 
 
-class SystemdRestartCase(RedisTestCase):
+class SystemdRestartCase(RestartCase):
 	has_port = True
 	lines = ""  # of each service
 
 	def setUp(self) -> None:
 		super().setUp()
-		self.bench = make_bench(short_folder(self) / "bench")
-		self.rq = RqBench(self.server, "a-bench", folder=self.bench)
-		self.addCleanup(self.rq.stop)
-		self.systemctl, self.facts = Systemctl(), []
+		self.systemctl = Systemctl()
 		self.names = [f"bench-frappe-{queue}-worker@1.service" for queue in QUEUES]
 		for queue in QUEUES:
 			self.write(queue, shlex.join(self.rq.worker_command(queue)), self.lines)
@@ -82,43 +68,6 @@ class SystemdRestartCase(RedisTestCase):
 	def ask(self, *words: str) -> None:
 		output = self.systemctl.ask(*words)
 		self.assertEqual(output.code, 0, output.errors)
-
-	def registered(self, number: int) -> None:
-		eventually(lambda: self.admin.scard("rq:workers") == number, f"{number} workers are registered")
-
-	def note(self, event: events.Event) -> None:
-		self.facts.append(event)
-
-	def operation(self, strategy: Strategy, **options: object) -> Operation:
-		managers = ProcessManagers(find_managers(str(self.bench), {}))
-		options = Options(strategy, web=False, **options)
-		return operation_for(self.port(managers), options, self.note, "operation-1")
-
-	def port(self, managers: ProcessManagers) -> Bench:
-		clock = SystemClock()
-		code = InMemoryCode(clock)
-		code.takes = code.web_takes = 0.0
-		return replace(
-			InMemoryBench({}).port(),
-			queue=RedisQueue(self.rq.connection, self.rq.id, "operation-1"),
-			fence=RedisFence(self.rq.connection, f"fmx_restart:{self.rq.id}:operation-1", seconds=5.0),
-			clock=clock,
-			host=ThisHost(str(self.bench)),
-			processes=managers,
-			code=code,
-		)
-
-	def programs(self) -> dict[str, Process]:
-		managers = ProcessManagers(find_managers(str(self.bench), {}))
-		return {process.name: process for process in managers.list()}
-
-	def run_busy(self, id: str, queue: str = "short") -> None:
-		"""A job that runs until it is let go."""
-		self.rq.enqueue(id, queue, kwargs={"waits": True, "counts": True})
-		eventually(lambda: self.runs(id) == b"1", "it runs")
-
-	def runs(self, id: str) -> bytes | None:
-		return self.rq.connection.get(runs_key(id))
 
 
 class TestRestarts(SystemdRestartCase):

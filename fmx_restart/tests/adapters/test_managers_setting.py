@@ -14,6 +14,7 @@ SECRET = "hunter2"
 URL = "http://app2:9001"
 LOGIN = {"kind": "supervisor", "url": URL, "user": "bench"}
 GOOD = {**LOGIN, "password": SECRET}
+DOCKER = {"kind": "docker", "project": "erp"}
 
 REFUSED = (
 	# the whole setting
@@ -25,7 +26,14 @@ REFUSED = (
 	([{"kind": "systemd", "scope": "root"}], "has a scope that is neither system nor user: 'root'"),
 	([{"kind": "systemd", "url": URL}], "has an unknown key: 'url'; known are kind, scope, name"),
 	([{"kind": "systemd"}, {"kind": "systemd", "name": "b"}], "entry 2 has the scope of another entry"),
-	([{"kind": "docker", "project": "erp"}], "of the kind docker, which is not supported yet"),
+	([{"kind": "docker"}], "entry 1 has no project: the name that docker compose ls shows"),
+	([{"kind": "docker", "project": "ERP 1"}], "has a project with other characters than small letters"),
+	([{"kind": "docker", "project": "erp", "url": "http://x:1"}], "neither unix:///path/to/docker.sock nor"),
+	(
+		[{"kind": "docker", "project": "erp", "url": f"tcp://a:{SECRET}@x:1"}],
+		"neither unix:///path/to/docker",
+	),
+	([DOCKER, {**DOCKER, "name": "b"}], "entry 2 has the project of another entry"),
 	([GOOD, {"kind": "kubernetes"}], "entry 2 is of the kind kubernetes, which is not supported yet"),
 	([{"kind": "upstart", "url": URL}], "is of an unknown kind: 'upstart'"),
 	([{"kind": ["supervisor"], "url": URL}], "is of an unknown kind"),

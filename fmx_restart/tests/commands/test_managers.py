@@ -63,12 +63,12 @@ class TestManagers(ManagedBench):
 		)
 
 	def test_a_setting_that_cannot_be_used_is_refused(self):
-		entry = {"kind": "docker", "project": "erp"}
+		entry = {"kind": "kubernetes", "namespace": "erp"}
 		self.configure(fmx_restart_managers=[entry])
 		for words in (["managers"], ["plan", "--wait-workers"], ["logs"]):
 			done = self.command(*words)
 			self.assertEqual(done.exit_code, 7, done.output)
 			self.assertIn(
-				"entry 1 is of the kind docker, which is not supported yet. Nothing was changed.",
+				"entry 1 is of the kind kubernetes, which is not supported yet. Nothing was changed.",
 				done.output,
 			)

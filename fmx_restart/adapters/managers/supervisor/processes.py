@@ -154,6 +154,17 @@ class SupervisorProcesses:
 		except ProcessFault as fault:
 			return dict.fromkeys((order.name for order in orders), fault)
 
+	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
+		"""One that was told to stop stays down then."""
+		faults = {}
+		for name in names:
+			try:
+				with asking(f"kill {name}", fine=frozenset({Faults.NOT_RUNNING})):
+					self._supervisor.signalProcess(name, "SIGKILL")
+			except ProcessFault as fault:
+				faults[name] = fault
+		return faults
+
 	def check_orders(self, names: Collection[str]) -> None:
 		"""Whoever may ask supervisord may order it, too."""
 
