@@ -39,7 +39,7 @@ class Containers:
 	def create(self, service: str, command: Sequence[str], folder: Path, **about: Any) -> str:
 		"""
 		Its id. With Compose's labels: `project`, `number`, or all of `labels`. `binds`: further folders, `policy`: for its end,
-		`environment`.
+		`environment`, `stop_timeout`.
 		"""
 		labels = labels_of(service, about.get("project", "erp"), about.get("number", 1)) | about.get(
 			"labels", {}
@@ -57,6 +57,7 @@ class Containers:
 			labels=labels,
 			environment=about.get("environment", {}),
 			host_config=host,
+			stop_timeout=about.get("stop_timeout"),
 		)
 		self._ids.append(told["Id"])
 		return told["Id"]

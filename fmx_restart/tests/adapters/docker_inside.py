@@ -19,6 +19,8 @@ from fmx_restart.adapters.managers.docker.containers import ONE_OFF
 from fmx_restart.adapters.managers.docker.dockerd import Dockerd
 from fmx_restart.adapters.managers.docker.kind import KIND
 from fmx_restart.adapters.managers.docker.processes import DockerProcesses
+from fmx_restart.doctor.bench_view import BenchAccess, BenchView
+from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.ports import ProcessKind, ProcessState
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.containers import URL, Containers
@@ -171,6 +173,22 @@ class TestWhose(DockerCase):
 		# and it is still web when it is down
 		self.assertEqual(processes.order(stop=["web"]), {})
 		eventually(lambda: self.state_of(processes, "web") is ProcessState.STOPPED, "it is down")
+
+	def test_the_doctor_names_workers_that_docker_kills_before_their_jobs_can_end(self):
+		self.create_as_frappe_docker("patient", COMMANDS["slow"], self.bench / "sites", stop_timeout=1560)
+		processes = self.processes_of(self.project)
+		ways = {
+			**dict.fromkeys(BenchAccess.__dataclass_fields__),
+			"processes": lambda: processes,
+			"config": dict,
+		}
+		found = run_checks(BenchView(str(self.bench), "bench", BenchAccess(**ways)), ["stop-grace"]).findings
+		told = {(it.severity.value, it.subject) for it in found}
+		self.assertEqual(told, {("error", "queue-long")})  # one service, two replicas
+		self.assertIn(
+			"Docker kills it 10 s after the order to stop, but its jobs may run for 25 min", found[0].text
+		)
+		self.assertIn("'stop_grace_period: 1560s'", found[0].remedy)
 
 	def state_of(self, processes: DockerProcesses, name: str) -> ProcessState:
 		return next(it.state for it in processes.list() if it.name == name)
