@@ -39,7 +39,7 @@ def process_failed(event: events.ProcessFailed) -> str:
 def rolling_stopped(event: events.RollingStopped) -> str:
 	"""Which worker did not come back, and which keep the old code."""
 	return (
-		f"{', '.join(event.failed)} did not come back, so no further worker is replaced."
+		f"{', '.join(event.failed)} did not come back, so nothing further is replaced."
 		f" In service with the old code: {', '.join(event.not_replaced)}."
 	)
 

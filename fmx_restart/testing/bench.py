@@ -103,14 +103,19 @@ class InMemoryBench:
 		lossless: Collection[str] = (),
 		*,
 		has_web: bool = False,
+		replicas: int = 1,
 	) -> InMemoryProcesses:
 		"""
 		Another machine with a process manager and a process table of its own: none of its pids means anything here. Both
-		managers go by the names of their machines from then on.
+		managers go by the names of their machines from then on. `replicas`: of web.
 		"""
 		host = InMemoryHost(name)
 		programs = [Program(worker, ProcessKind.WORKER, start_takes=boot) for worker in workers]
-		web = [Program("web", ProcessKind.WEB, start_takes=boot)] if has_web else []
+		names = [f"web-{n + 1}" if n else "web" for n in range(replicas)] if has_web else []
+		web = [
+			Program(it, ProcessKind.WEB, start_takes=boot, group="web", has_replicas=replicas > 1)
+			for it in names
+		]
 		there = InMemoryProcesses(self.clock, *web, *programs, host=host, is_elsewhere=True)
 		others = {name: manager for name, manager in self.managers.items() if name}
 		self.managers = {**others, self.host.name: self.processes, name: there}

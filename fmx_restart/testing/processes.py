@@ -165,6 +165,7 @@ class Program:
 	crashes_at_start: bool = False
 	ends_leftovers: bool = False  # as in Process
 	keeps_sockets: bool = False
+	has_replicas: bool = False
 	attempts: int = 1  # how often the manager tries, a second apart, until it gives up
 	log: str = ""  # what it writes at each start
 	written: str = ""
@@ -228,6 +229,7 @@ class InMemoryProcesses:
 				group=program.group or program.name,
 				ends_leftovers=program.ends_leftovers,
 				keeps_sockets=program.keeps_sockets,
+				has_replicas=program.has_replicas,
 				host=self._host.name if self._is_elsewhere else "",
 				stays=program.stays,
 				ends_all=program.ends_all,

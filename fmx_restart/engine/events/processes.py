@@ -93,7 +93,7 @@ class ProcessFailed(Event):
 
 @frozen
 class RollingStopped(Event):
-	"""So many processes did not come back that no further worker is replaced."""
+	"""So many processes did not come back that nothing further is replaced."""
 
 	level = Level.ERROR
 

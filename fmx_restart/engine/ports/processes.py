@@ -77,6 +77,7 @@ class Process:
 	keeps_sockets: bool = (
 		False  # its manager listens in its place while it is down, and starts it for a connection
 	)
+	has_replicas: bool = False  # others of its group do the same work, and stand in for it while it is down
 	#: nothing else has run under its host name since then (seconds since the epoch, by its machine's clock), so that a worker of
 	#: that host which was born later is its, whatever its pid; None: a worker is known by its pid
 	alone_since: float | None = None

@@ -29,6 +29,8 @@ OLD_LEAVE = Patience(timeout=20.0, poll=0.1)
 MIGRATES = WebWay(reason="old code must not serve while a schema changes")
 REPAIR = "Repair the code, then type the same command again."
 ELSEWHERE = WebWay(reason="it runs on another machine")
+ALONE = WebWay(reason="it is the only one that answers")
+IN_TURN = WebWay()  # the others answer meanwhile
 BY_ITSELF = WebWay(WebMethod.RELOAD)
 RUNS_WORKERS = WebWay(reason="its process runs workers, too")
 KEPT = WebWay(WebMethod.HOLD, "its process manager listens in its place meanwhile")
@@ -41,7 +43,7 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 	if options.migration is not None and not options.migration.hold_web:
 		return MIGRATES
 	if process.host:
-		return ELSEWHERE
+		return IN_TURN if process.has_replicas else ALONE if process.alone_since is not None else ELSEWHERE
 	if process.local_pid is None or process.state not in (ProcessState.RUNNING, ProcessState.STARTING):
 		return IS_DOWN
 	if process.ends_all:

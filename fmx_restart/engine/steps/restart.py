@@ -22,6 +22,7 @@ from fmx_restart.engine.steps.hold import hold_requests
 from fmx_restart.engine.steps.kill import end_jobs
 from fmx_restart.engine.steps.linger import keep_old_code, replace_lingering
 from fmx_restart.engine.steps.reload import follow_reloads, make_reloads
+from fmx_restart.engine.steps.replicas import keep_replicas, replace_replicas, replicas_among
 from fmx_restart.engine.steps.web import restart_begins, web_programs
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import is_elsewhere_in, live_workers, local_workers
@@ -85,8 +86,8 @@ def begin(
 ) -> list[Replacement]:
 	"""
 	Order what was held down for a migration to start, and these processes to stop: all in one conversation. Web whose old
-	workers can linger is first; where its new code does not answer, it is all that is returned, and neither the others nor
-	those in `busy` are touched.
+	workers can linger is first, then web that others stand in for; where its new code does not come up, it is all that is
+	returned, and neither the others nor those in `busy` are touched.
 	"""
 	for replacement in operation.held:
 		replacement.release()
@@ -96,6 +97,13 @@ def begin(
 	others = [process for process in processes if process.name not in names]
 	if any(replacement.stage is Stage.FAILED for replacement in first):
 		keep_old_code(operation, first, [*others, *busy])
+		return first
+	in_turn = replace_replicas(operation, replicas_among(others))
+	names = {replacement.old.name for replacement in in_turn}
+	others = [process for process in others if process.name not in names]
+	first = [*first, *in_turn]
+	if any(replacement.stage is Stage.FAILED for replacement in in_turn):
+		keep_replicas(operation, in_turn, [*others, *busy])
 		return first
 	with never_left_down(operation, first):
 		replacements = [

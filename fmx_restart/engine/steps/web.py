@@ -188,7 +188,9 @@ class WebCheck:
 		return [*(self.faults.get(name, unasked) for name in waiting), *(self.broken or ())]
 
 	def fault_of(self, replacement: Replacement) -> tuple[str, str] | None:
-		"""What is wrong with the answer when time is up, and what to type; None where all is well."""
+		"""What is wrong with the answer when time is up, and what to type; None where all is well, and for one that is not asked from here."""
+		if replacement not in self.replacements:
+			return None
 		name = replacement.old.name
 		if name not in self.answered:
 			fault = self.faults.get(name) or self.bench.web.fault(

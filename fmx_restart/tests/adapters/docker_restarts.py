@@ -5,15 +5,20 @@ frappe_docker has them, under load. test_docker.py begins it there.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import sys
+import threading
 import unittest
+import urllib.request
 from pathlib import Path
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.adapters.containers import Containers
 from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
@@ -135,6 +140,97 @@ class TestRestarts(DockerRestartCase):
 
 	def told(self, kind: type) -> list:
 		return [event for event in self.facts if isinstance(event, kind)]
+
+
+GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
+#: It takes a moment to boot, as Frappe does
+APPLICATION = """
+import os, time
+time.sleep(1)
+def application(environ, start_response):
+	start_response("200 OK", [("Content-Length", "2")])
+	return [b"ok"]
+"""
+
+
+class Visitors(threading.Thread):
+	"""Ask one replica after the other, and the other one where the first gives no answer: as nginx does with its upstreams."""
+
+	def __init__(self, ports: list[int]) -> None:
+		super().__init__()
+		self.ports, self.answered, self.failed, self.is_over = ports, 0, 0, threading.Event()
+
+	def run(self) -> None:
+		for number in itertools.count():
+			order = self.ports[number % len(self.ports) :] + self.ports[: number % len(self.ports)]
+			if any(map(self.is_answered, order)):
+				self.answered += 1
+			else:
+				self.failed += 1
+			if self.is_over.wait(0.01):
+				return
+
+	def is_answered(self, port: int) -> bool:
+		try:
+			with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+				return answer.read() == b"ok"
+		except OSError:
+			return False
+
+	def __enter__(self) -> Visitors:
+		self.start()
+		return self
+
+	def __exit__(self, *about: object) -> None:
+		self.is_over.set()
+		self.join()
+
+
+class TestReplicas(RestartCase):
+	"""Two containers of one web service, with a real gunicorn each."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.containers, self.ports = Containers(Path("/tmp")), [free_port(), free_port()]
+		self.addCleanup(self.containers.remove)
+		(self.bench / "env/bin/gunicorn").write_text(GUNICORN)
+		(self.bench / "sites/app.py").write_text(APPLICATION)
+		self.ids = [self.create(number, port) for number, port in enumerate(self.ports, start=1)]
+		self.containers.start(*self.ids)
+		for port in self.ports:
+			eventually(lambda port=port: Visitors([]).is_answered(port), "it answers")
+
+	def create(self, number: int, port: int) -> str:
+		words = [sys.executable, f"{self.bench}/env/bin/gunicorn", "--preload", f"--bind=127.0.0.1:{port}"]
+		words += [f"--chdir={self.bench}/sites", "--worker-tmp-dir=/tmp", "app:application"]
+		about = {"number": number, "policy": "unless-stopped", "network": "host"}
+		about["environment"] = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+		return self.containers.create("backend", words, self.bench / "sites", **about)
+
+	@in_long_runs("a restart of containers")
+	def test_one_after_the_other_while_the_other_one_answers(self):
+		before = self.programs()
+		self.assertEqual(sorted(before), ["backend", "backend-2"])
+		self.assertTrue(all(program.has_replicas for program in before.values()))
+		with Visitors(self.ports) as visitors:
+			report = self.operation(Strategy.WAIT_WORKERS, web=True, workers=False).run()
+		self.assertEqual(report.outcome, Phase.DONE)
+		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
+		self.assertGreater(visitors.answered, 50)
+		self.assertEqual(visitors.failed, 0)
+
+	@in_long_runs("a restart of containers")
+	def test_where_the_first_ones_new_code_does_not_come_up_the_other_one_keeps_the_old(self):
+		before = self.programs()
+		operation = self.operation(Strategy.ROLLING, web=True, workers=False)
+		(self.bench / "sites/app.py").write_text("raise SystemExit('no such table')")
+		with Visitors(self.ports) as visitors, self.assertRaises(ProcessFault) as caught:
+			operation.run()
+		self.assertEqual(caught.exception.exit_code, 4)
+		(stopped,) = [event for event in self.facts if isinstance(event, events.RollingStopped)]
+		self.assertEqual((stopped.failed, stopped.not_replaced), (("backend",), ("backend-2",)))
+		self.assertTrue(self.programs()["backend-2"].is_same_as(before["backend-2"]))
+		self.assertEqual(visitors.failed, 0)
 
 
 if __name__ == "__main__":

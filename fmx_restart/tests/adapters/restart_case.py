@@ -43,7 +43,7 @@ class RestartCase(RedisTestCase):
 		self.facts.append(event)
 
 	def operation(self, strategy: Strategy, **options: object) -> Operation:
-		options = Options(strategy, web=False, **options)
+		options = Options(strategy, **{"web": False, **options})
 		return operation_for(self.port(self.managers()), options, self.note, "operation-1")
 
 	def port(self, managers: ProcessManagers) -> Bench:

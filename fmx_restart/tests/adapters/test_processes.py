@@ -27,11 +27,11 @@ from fmx_restart.tests.adapters.benches import (
 	program,
 	short_folder,
 )
-from fmx_restart.tests.adapters.processes_contract import ProcessesContract, give
+from fmx_restart.tests.adapters.processes_contract import KillContract, ProcessesContract, give
 from fmx_restart.tests.adapters.waiting import eventually
 
 
-class TestInMemoryProcesses(ProcessesContract, unittest.TestCase):
+class TestInMemoryProcesses(KillContract, ProcessesContract, unittest.TestCase):
 	def setUp(self):
 		self.clock = FakeClock()
 		self.processes = InMemoryProcesses(
@@ -74,7 +74,7 @@ class TestInMemoryProcesses(ProcessesContract, unittest.TestCase):
 		self.assertIs(self.look(self.SLOW).state, ProcessState.RUNNING)
 
 
-class RealSupervisor(ProcessesContract):
+class RealSupervisor(KillContract, ProcessesContract):
 	def setUp(self):
 		self.clock = SystemClock()
 		self.bench = make_bench(short_folder(self))

@@ -102,6 +102,11 @@ class Container:
 		return bool(self.state.get("Running")) and not self.state.get("Restarting")
 
 	@property
+	def health(self) -> str:
+		"""By the health check that its service or image has: starting, healthy or unhealthy; empty where it has none."""
+		return (self.state.get("Health") or {}).get("Status", "")
+
+	@property
 	def pid(self) -> int:
 		"""Of its first process, in dockerd's own pid namespace; 0 while it is down."""
 		return int(self.state.get("Pid") or 0) if self.is_up else 0
@@ -120,6 +125,17 @@ class Container:
 	def host(self) -> str:
 		"""The host name that its workers write into Redis."""
 		return self.config.get("Hostname") or self.id[:12]
+
+	@property
+	def has_machines_network(self) -> bool:
+		"""Its ports are those of its machine."""
+		return (self.told.get("HostConfig") or {}).get("NetworkMode") == "host"
+
+	@property
+	def address(self) -> str:
+		"""In the first of its networks; empty where it has none."""
+		networks = (self.told.get("NetworkSettings") or {}).get("Networks") or {}
+		return next((it["IPAddress"] for it in networks.values() if it.get("IPAddress")), "")
 
 	@property
 	def has_own_host(self) -> bool:
@@ -160,8 +176,8 @@ def state_of(container: Container, told: str = "") -> ProcessState:
 	if container.is_up:
 		if told == "stop":
 			return ProcessState.STOPPING
-		health = (container.state.get("Health") or {}).get("Status")
-		return ProcessState.STARTING if health == "starting" else ProcessState.RUNNING
+		unproved = ("starting", "unhealthy") if told == "start" else ("starting",)
+		return ProcessState.STARTING if container.health in unproved else ProcessState.RUNNING
 	if status == "restarting":
 		return ProcessState.RETRYING if container.state.get("ExitCode") else ProcessState.STARTING
 	if status == "removing":

@@ -23,6 +23,14 @@ class Kinds:
 		] = {}  # by service and command, also while it is down
 		self._none: set[str] = set()  # incarnations of what is no program of a bench
 
+	def words(self, container: Container) -> list[str]:
+		"""Of the process that it is known by: what its command became, where that is a script. Raises ProcessFault."""
+		words = split_words(container.words)
+		if kind_of(words) or not container.is_up:
+			return words
+		lines = map(split_words, self._dockerd.command_lines(container.id))
+		return next(filter(kind_of, lines), words)
+
 	def of(self, container: Container) -> ProcessKind | None:
 		"""None for what is no program of a bench. Raises ProcessFault."""
 		which = container.service, container.words
@@ -30,8 +38,7 @@ class Kinds:
 			return kind
 		if not container.is_up or container.incarnation in self._none:
 			return None
-		lines = self._dockerd.command_lines(container.id)
-		kind = next(filter(None, (kind_of(split_words(line)) for line in lines)), None)
+		kind = kind_of(self.words(container))
 		if kind:
 			self._seen[which] = kind
 		elif time.time() - (container.started or 0) > BOOTS_FOR:

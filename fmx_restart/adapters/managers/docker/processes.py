@@ -10,6 +10,7 @@ from threading import Thread
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.adapters.managers.docker.answers import takes_connections
 from fmx_restart.adapters.managers.docker.containers import (
 	FILES,
 	RESTARTS,
@@ -58,6 +59,9 @@ class DockerProcesses:
 		self._known: dict[str, Container] = {}  # of the bench, by name, by the last look
 		self._told: dict[str, tuple[str, str]] = {}  # name → the last order of ours, and to which incarnation
 		self._starts: dict[str, Start] = {}  # the last one of each
+		self._serving: set[str] = (
+			set()
+		)  # incarnations of web that were seen to take connections, or cannot be asked
 		self._starting: set[str] = set()  # names of those whose start was under way before the last look
 
 	@property
@@ -213,11 +217,25 @@ class DockerProcesses:
 				return ProcessState.STARTING
 			if self._starts[container.name].fault:
 				return ProcessState.FAILED
-		return state_of(container, order)
+		state = state_of(container, order)
+		is_new = state is ProcessState.RUNNING and order == "start"
+		return ProcessState.STARTING if is_new and not self._serves(container) else state
+
+	def _serves(self, container: Container) -> bool:
+		"""Asked of web that we have started, until it takes connections: before that nobody may rely on it."""
+		if container.incarnation in self._serving or self._kinds.of(container) is not ProcessKind.WEB:
+			return True
+		is_here = bool(self._ours and self._ours.is_here)
+		if takes_connections(container, self._kinds.words(container), is_here=is_here) is False:
+			return False
+		self._serving.add(container.incarnation)
+		return True
 
 	def _detail(self, container: Container, state: ProcessState) -> str:
 		if state not in FAILED:
-			return "paused" if container.state.get("Paused") else ""
+			return (
+				"paused" if container.state.get("Paused") else "unhealthy" * (container.health == "unhealthy")
+			)
 		start = self._starts.get(container.name)
 		return str(start.fault) if start and start.fault else detail_of(container)
 
@@ -234,6 +252,7 @@ class DockerProcesses:
 			group=container.service,
 			host=container.host,
 			stays=None if kind else self._stays(container),
+			has_replicas=self._has_replicas(container),
 			alone_since=container.alone_since if self._is_alone(container) else None,
 		)
 
@@ -245,6 +264,10 @@ class DockerProcesses:
 		)
 		reason = "what it runs is no web, worker or scheduler of a bench"
 		return Stays(reason, (f"To restart {container.name}, type: {shlex.join(command)}.",))
+
+	def _has_replicas(self, container: Container) -> bool:
+		others = (it for it in self._known.values() if it is not container)
+		return any(it.service == container.service and it.is_up for it in others)
 
 	def _is_alone(self, container: Container) -> bool:
 		"""Of a pool of RQ's, its workers have that host name, and none of them is the process that is restarted."""
