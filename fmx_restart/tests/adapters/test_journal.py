@@ -213,7 +213,7 @@ class TestStrangeLines(JournalTest):
 		self.path.write_text(self.path.read_text().replace("MigrationsPlanned", "MigrationsListed"))
 		with self.assertRaisesRegex(JournalUnreadable, "Line 2 of .* unknown which sites are left") as raised:
 			unfinished_sites(self.folder)
-		self.assertIn("--site NAME", raised.exception.hint)
+		self.assertIn("--migrate --site all", raised.exception.hint)
 
 
 class TestLock(JournalTest):
