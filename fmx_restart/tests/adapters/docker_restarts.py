@@ -6,14 +6,20 @@ frappe_docker has them, under load. test_docker.py begins it there.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 import unittest
 import urllib.request
 from pathlib import Path
 
+import psutil
+
+from fmx_restart.adapters.managers.docker.processes import DockerProcesses
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import OnTimeout, Strategy
@@ -137,6 +143,98 @@ class TestRestarts(DockerRestartCase):
 		self.assertIn("did not answer within", self.told(events.ManagerAway)[0].reason)
 		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
 		self.assert_all_new(before)
+
+	@in_long_runs("a restart of containers")
+	def test_a_dockerd_that_is_gone_for_good_is_given_up_with_the_command_that_starts_what_is_down(self):
+		dockerd = int(Path("/run/docker.pid").read_text())
+		self.addCleanup(os.kill, dockerd, signal.SIGCONT)
+
+		def hang(event: events.Event) -> None:
+			self.facts.append(event)
+			if isinstance(event, events.ProcessStopping) and len(self.told(events.ProcessStopping)) == len(
+				NAMES
+			):
+				self.admin.set("frozen", 1)
+
+		self.note, follow = hang, DockerProcesses.list
+
+		def list_until_frozen(processes: DockerProcesses) -> list:
+			if self.admin.get("frozen"):
+				os.kill(dockerd, signal.SIGSTOP)  # what was ordered was answered before
+			return follow(processes)
+
+		DockerProcesses.list = list_until_frozen
+		self.addCleanup(setattr, DockerProcesses, "list", follow)
+		with self.assertRaises(ProcessFault) as caught:
+			self.operation(Strategy.WAIT_WORKERS).run()
+		self.assertEqual(caught.exception.exit_code, 4)
+		what_is_down = "docker start erp-queue-long-1 erp-queue-short-1 erp-queue-short-2"
+		self.assertIn(f"Then start what is down: {what_is_down}", caught.exception.hint)
+		self.assertIsNone(self.admin.get("rq:suspended"))
+
+	@in_long_runs("a restart of containers")
+	def test_a_container_that_was_killed_with_its_job_is_not_waited_for(self):
+		self.run_busy("job-1", "long")
+		self.containers.kill(self.ids["queue-long", 1])
+		began = time.monotonic()
+		report = self.operation(Strategy.WAIT_WORKERS).run()
+		self.assertLess(time.monotonic() - began, 30)  # its record in Redis lives on for minutes
+		self.assertEqual(report.outcome, Phase.DONE)
+		self.assertEqual(report.left_alone, ["queue-long"])  # somebody has stopped it
+		self.assertEqual(self.runs("job-1"), b"1")
+
+	@in_long_runs("a restart of containers")
+	def test_an_operation_that_is_killed_in_the_middle_leaves_nothing_down(self):
+		before = self.programs()
+		restart = self.command("--wait-workers", "--no-web", "--yes")
+		eventually(lambda: not all(it.pid for it in self.programs().values()), "one is down")
+		os.kill(restart.pid, signal.SIGKILL)
+		for operation in self.operations():
+			operation.kill()
+		restart.communicate()
+		eventually(
+			lambda: all(it.pid for it in self.programs().values()),
+			"its guardian has started them",
+			deadline=60,
+		)
+		self.registered(len(WORKERS))
+		eventually(lambda: self.admin.get("rq:suspended") is None, "the queue runs", deadline=60)
+		self.assertTrue(any(not one.is_same_as(before[name]) for name, one in self.programs().items()))
+
+	@in_long_runs("a restart of containers")
+	def test_the_command_restarts_them_and_says_how_it_ended(self):
+		before = self.programs()
+		for words in (["--rolling"], ["--wait-workers"]):
+			done = self.command(*words, "--no-web", "--yes")
+			told, errors = done.communicate(timeout=120)
+			self.assertEqual(done.returncode, 0, told + errors)
+			self.assertIn("none before, none arrived, 0 lost", told)
+			before = self.assert_all_new(before)
+		done = self.command("--suspend-rq", "--yes")
+		self.assertIn("cannot be killed from here", "".join(done.communicate(timeout=60)))
+		self.assertEqual(done.returncode, 7)
+
+	def command(self, *words: str) -> subprocess.Popen:
+		"""As a person types it in the bench."""
+		config = {"redis_queue": self.server.url(), "bench_id": self.rq.id}
+		(self.bench / "sites/common_site_config.json").write_text(json.dumps(config))
+		(self.bench / "sites/apps.txt").write_text("frappe\n")
+		variables = {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
+		return subprocess.Popen(
+			[sys.executable, "-m", "fmx_restart", "safe-restart", *words],
+			cwd=self.bench / "sites",
+			env={**os.environ, **variables, "FRAPPE_BENCH_ROOT": str(self.bench)},
+			stdin=subprocess.DEVNULL,
+			stdout=subprocess.PIPE,
+			stderr=subprocess.PIPE,
+			text=True,
+		)
+
+	def operations(self) -> list[psutil.Process]:
+		"""The process of the operation, which has a session of its own; its guardian is none."""
+		rows = psutil.process_iter(["cmdline", "cwd"])
+		ours = [it for it in rows if str(self.bench) in str(it.info["cwd"]) and it.pid != os.getpid()]
+		return [it for it in ours if "guardian" not in " ".join(it.info["cmdline"] or ())]
 
 	def told(self, kind: type) -> list:
 		return [event for event in self.facts if isinstance(event, kind)]

@@ -57,6 +57,11 @@ class Dockerd:
 		"""The same, for another thread."""
 		return Dockerd(self.url, timeout=timeout)
 
+	def check_socket(self) -> None:
+		"""Raises ProcessFault where nobody answers, or we may not ask: before the client library is imported, which takes its time."""
+		if self.socket_path:
+			self._connected().close()
+
 	def is_here(self) -> bool:
 		"""Whether it runs on this machine, in our pid namespace: then its paths and pids mean here what they mean to it."""
 		if not self.socket_path:
@@ -115,10 +120,8 @@ class Dockerd:
 		from docker import APIClient
 
 		if self._client is None:
-			if self.socket_path:
-				self._connected().close()  # its own error is clearer than that of the library
-			timeout = min(self.timeout, HUNG) if self._has_hung else self.timeout
-			self._client = APIClient(base_url=self.url, version="auto", timeout=timeout)
+			self.check_socket()  # its own error is clearer than that of the library
+			self._client = APIClient(base_url=self.url, version="auto", timeout=self._patience)
 		return self._client
 
 	def _connected(self) -> socket.socket:
@@ -132,6 +135,10 @@ class Dockerd:
 			raise self.unreachable(error) from error
 		return connection
 
+	@property
+	def _patience(self) -> float:
+		return min(self.timeout, HUNG) if self._has_hung else self.timeout
+
 	@contextmanager
 	def _asking(self, what: str, fine: tuple[int, ...]) -> Iterator[None]:
 		from docker.errors import APIError, DockerException
@@ -139,16 +146,19 @@ class Dockerd:
 
 		try:
 			yield
-			self._has_hung = False
+			if self._has_hung:
+				self._has_hung = False
+				self.close()  # the next connection waits as long as at first
 		except APIError as error:
 			if error.status_code not in fine:
 				raise refused(what, error.status_code, str(error.explanation or error)) from error
 		except (DockerException, RequestException, OSError) as error:
+			patience = self._patience
 			self._has_hung = any(isinstance(one, Timeout) for one in chain_of(error))
 			self.close()
 			if self._has_hung:
 				raise ProcessFault(
-					f"Docker at {self.url} did not answer within {self.timeout:g} s", hint=LOOK
+					f"Docker at {self.url} did not answer within {patience:g} s", hint=LOOK
 				) from error
 			raise ProcessFault(
 				f"Docker at {self.url} does not answer: {last_words(error)}", hint=LOOK

@@ -36,16 +36,11 @@ class DockerKind:
 			return Search()
 		from fmx_restart.adapters.managers.docker.dockerd import refuse_without_client
 
-		try:
+		if named:
 			refuse_without_client()
-		except WrongEnvironment as error:
-			if named:
-				raise
-			return Search(refusals=(unused(str(error).removesuffix(" Nothing was changed."), error.hint),))
 		found = tuple(named_project(entry, bench_path) for entry in named)
-		if not is_there(url):
-			return Search(found)
-		others = look_for(url, bench_path, {entry.project for entry in named if entry.url == url})
+		known = {entry.project for entry in named if entry.url == url}
+		others = look_for(url, bench_path, known) if is_there(url) else Search()
 		return Search((*found, *others.found), others.refusals)
 
 	def sign(self, bench_path: str, config: Mapping, table: ProcessTable) -> str:
@@ -89,11 +84,13 @@ def look_for(url: str, bench_path: str, known: set[str]) -> Search:
 	Every project with a container that is proved to be the bench's, and runs one of its programs. `known`: projects that the
 	setting names.
 	"""
-	from fmx_restart.adapters.managers.docker.dockerd import Dockerd, project_of
+	from fmx_restart.adapters.managers.docker.dockerd import Dockerd, project_of, refuse_without_client
 	from fmx_restart.adapters.managers.docker.proof import find_ours
 
 	try:
 		dockerd = Dockerd(url)
+		dockerd.check_socket()
+		refuse_without_client()
 		ours = find_ours(dockerd, BenchFolder(bench_path))
 		projects = {project_of(one) for one in dockerd.containers() if ours.may_own(one)} - known
 		answers = [
@@ -102,8 +99,8 @@ def look_for(url: str, bench_path: str, known: set[str]) -> Search:
 		found = [
 			(it, processes) for it, processes in answers if any(not one.stays for one in processes.list())
 		]
-	except ProcessFault as fault:
-		return Search(refusals=(unused(str(fault), fault.hint),))
+	except (ProcessFault, WrongEnvironment) as fault:
+		return Search(refusals=(unused(str(fault).removesuffix(" Nothing was changed."), fault.hint),))
 	return Search(tuple(Found(project or DOCKER, DOCKER, processes) for project, processes in found))
 
 

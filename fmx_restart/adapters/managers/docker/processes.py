@@ -69,7 +69,16 @@ class DockerProcesses:
 		return Where(self.dockerd.url, self._source)
 
 	def list(self) -> list[Process]:
-		self._look()
+		"""While dockerd is away, what we have ordered may be down: the fault says how it is started."""
+		try:
+			self._look()
+		except ProcessFault as fault:
+			if not self._told:
+				raise
+			command = self.start_command(sorted(self._told))
+			raise ProcessFault(
+				str(fault), hint=f"{fault.hint} Then start what is down: {command}".strip()
+			) from fault
 		return [self._process(container) for container in self._known.values()]
 
 	def order(
