@@ -51,7 +51,7 @@ class TestGivingUp(BenchTestCase):
 	def test_a_dry_run_names_the_running_job_and_the_longest_it_can_take(self):
 		done = self.run_command("--wait-workers", "--dry-run")
 		self.assertEqual(done.code, 0, done.text)
-		self.assertIn(f"{self.bench.site} / {METHOD} (short), limit 20 min 34 s", done.output)
+		self.assertIn(f"{self.bench.site} / {METHOD} (short), time-out 20 min 34 s", done.output)
 		self.assertRegex(
 			done.output, r"5 processes to restart: .*\d jobs? running, at most (20|19) min \d+ s more"
 		)

@@ -21,7 +21,7 @@ class TestForeignSuspension(BenchTestCase):
 		# Then it is, and it was told
 		self.assertEqual((done.code, done.report["outcome"]), (0, "Done"), done.text)
 		told = [fact["holder"] for fact in done.facts if fact["event"] == "ForeignSuspension"]
-		self.assertEqual(told, ["1"])
+		self.assertEqual(told, ["rq suspend"])
 		# And the suspension stands as it was found, without an end, and the job still waits
 		self.assertEqual((self.redis.get("rq:suspended"), self.redis.ttl("rq:suspended")), ("1", -1))
 		self.assertEqual(waiting.starts, 0)
