@@ -36,6 +36,8 @@ from development.workload import Account, Mix, Workload, read_journal
 
 BEFORE, AFTER = 3.0, 3.0  # seconds of load around each restart
 JOBS = Mix(rate=8, long_share=0)
+#: Seconds for the jobs that wait at the end: beside users, a busy machine leaves little to the workers
+SETTLES = 900.0
 WEB_WORKERS = 5  # bench's own default on two cores
 SUPERVISORCTL, WAIT_WORKERS, ROLLING = (
 	"supervisorctl restart",
@@ -113,7 +115,7 @@ def measure(
 		for number, method in enumerate(methods, 1):
 			progress.say(f"{method}{name}: restart {number} of {len(methods)}")
 			restarts.append(one_restart(bench, load, journal, method, name))
-	account = workload.settle()
+	account = workload.settle(timeout=SETTLES)
 	if len(set(methods)) == 1:
 		return [of_load(restarts, load, account, live)]
 	names = dict.fromkeys(restart.name for restart in restarts)
