@@ -164,8 +164,13 @@ class TestWhose(DockerCase):
 		self.containers.start(web, proxy)
 		processes = self.processes_of(self.project)
 		eventually(lambda: "ready" in self.containers.log(web), "it runs")
+		# Given a worker that somebody has begun in the other one by hand
+		client = self.containers.client
+		command = [f"{INSIDE}/env/bin/bench", "worker", "slow"]
+		client.exec_start(client.exec_create(proxy, command)["Id"], detach=True)
+		eventually(lambda: len(processes.dockerd.processes(proxy)) == 2, "it runs, too")
 		kinds = {it.name: it.kind for it in processes.list() if it.group not in {"backend", "queue-long"}}
-		told = processes.dockerd.command_lines(web)
+		told = processes.dockerd.processes(web)
 		self.assertEqual(kinds, {"web": ProcessKind.WEB, "frontend": ProcessKind.OTHER}, told)
 		stays = {it.name: it.stays for it in processes.list() if it.stays}
 		self.assertEqual(list(stays), ["frontend"])

@@ -19,11 +19,14 @@ from pathlib import Path
 
 import psutil
 
+from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.docker.processes import DockerProcesses
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.ports import ProcessState
 from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.adapters.containers import Containers
 from fmx_restart.tests.adapters.load import Load
@@ -200,6 +203,22 @@ class TestRestarts(DockerRestartCase):
 		self.registered(len(WORKERS))
 		eventually(lambda: self.admin.get("rq:suspended") is None, "the queue runs", deadline=60)
 		self.assertTrue(any(not one.is_same_as(before[name]) for name, one in self.programs().items()))
+
+	@in_long_runs("a restart of containers")
+	def test_old_containers_are_down_while_a_site_is_migrated(self):
+		before, seen = self.programs(), []
+		migration = {"web": True, "migration": MigrationOptions(), "sites": ("one.localhost",)}
+		operation = self.operation(Strategy.WAIT_WORKERS, **migration)
+		operation.bench.migrations.clock = SystemClock()  # it stands in for Frappe's
+
+		def look(event: events.Event) -> None:
+			if isinstance(event, (events.MigrationStarted, events.MigrationEnded)):
+				seen.append({program.state for program in self.programs().values()})
+
+		operation.listen(look)
+		self.assertEqual(operation.run().outcome, Phase.DONE)
+		self.assertEqual(seen, [{ProcessState.STOPPED}] * 2)
+		self.assert_all_new(before)
 
 	@in_long_runs("a restart of containers")
 	def test_the_command_restarts_them_and_says_how_it_ended(self):

@@ -94,12 +94,12 @@ class Dockerd:
 		told = self._ask(what, "logs", id, stdout=True, stderr=True, timestamps=True, tail=lines)
 		return told.decode(errors="replace")
 
-	def command_lines(self, id: str) -> list[str]:
-		"""Of all processes in a container, by ps on dockerd's machine, the first one's first; empty where it has just ended."""
+	def processes(self, id: str) -> list[tuple[int, int, str]]:
+		"""Pid, parent and command line, by ps on dockerd's machine; empty where the container has just ended."""
 		what = "list the processes of a container"
-		told = self._ask(what, "top", id, ps_args="-eww -o pid,args", fine=(409,), absent=None)
+		told = self._ask(what, "top", id, ps_args="-eww -o pid,ppid,args", fine=(409,), absent=None)
 		rows = (told or {}).get("Processes") or []
-		return [row[-1] for row in sorted(rows, key=lambda row: int(row[0]))]
+		return [(int(pid), int(parent), words) for pid, parent, words in rows]
 
 	def close(self) -> None:
 		"""Hang up. The next question connects again."""

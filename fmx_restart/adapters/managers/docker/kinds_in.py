@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import PurePath
 
+from fmx_restart.adapters.bench_processes import CONTAINER_INITS
 from fmx_restart.adapters.command_line import split_words
 from fmx_restart.adapters.managers.docker.containers import Container
 from fmx_restart.adapters.managers.docker.dockerd import Dockerd
 from fmx_restart.adapters.process_kinds import kind_of
 from fmx_restart.engine.ports import ProcessKind
 
+#: They start one program, and stay
+WRAPPERS = {*CONTAINER_INITS, "sh", "bash", "dash", "ash"}
 BOOTS_FOR = 30.0  # seconds after which a script has become what it starts
 
 
@@ -28,8 +33,7 @@ class Kinds:
 		words = split_words(container.words)
 		if kind_of(words) or not container.is_up:
 			return words
-		lines = map(split_words, self._dockerd.command_lines(container.id))
-		return next(filter(kind_of, lines), words)
+		return main_words(container.pid, self._dockerd.processes(container.id)) or words
 
 	def of(self, container: Container) -> ProcessKind | None:
 		"""None for what is no program of a bench. Raises ProcessFault."""
@@ -44,3 +48,15 @@ class Kinds:
 		elif time.time() - (container.started or 0) > BOOTS_FOR:
 			self._none.add(container.incarnation)
 		return kind
+
+
+def main_words(pid: int, processes: Sequence[tuple[int, int, str]]) -> list[str]:
+	"""
+	Of a container's first process, or of the one that a shell or an init there has started. Whatever else runs in it, somebody
+	may have begun by hand: a container to develop in is none of the bench's programs.
+	"""
+	words = next((split_words(line) for it, _, line in processes if it == pid), [])
+	if not words or kind_of(words) or PurePath(words[0]).name not in WRAPPERS:
+		return words
+	children = [it for it, parent, _ in processes if parent == pid]
+	return main_words(children[0], processes) if len(children) == 1 else words
