@@ -25,9 +25,12 @@ class Containers:
 	def __init__(self, folder: Path) -> None:
 		self.client = APIClient(base_url=URL, timeout=60)
 		libraries = Path(rq.__file__).resolve().parent.parent  # an environment may be made of links
-		prefixes = {str(Path(it).resolve()) for it in (sys.prefix, sys.base_prefix, CHECKOUT, libraries)}
+		folders = [Path(it) for it in (sys.prefix, sys.base_prefix, CHECKOUT, libraries)]
+		prefixes = {str(it) for folder in folders for it in (folder, folder.resolve())}
 		self._shared = [
-			f"{it}:{it}:ro" for it in {"/usr", *prefixes} if it == "/usr" or not it.startswith("/usr")
+			f"{it}:{it}:ro"
+			for it in sorted({"/usr", *prefixes})
+			if it == "/usr" or not it.startswith("/usr/")
 		]
 		self._ids: list[str] = []
 		self.see(folder)
