@@ -19,10 +19,7 @@ from fmx_restart.wiring import read_managers
 HEAD = ("PROGRAM", "KIND", "STATE", "PID")
 FINE = (ProcessState.RUNNING, ProcessState.STARTING)
 NO_PROGRAM = "It runs no program of this bench."
-ELSEWHERE = (
-	"Its processes are on another machine or in another container. Use --wait-workers there: --rolling and --no-wait-workers refuse its"
-	" workers, and its web cannot serve while it restarts."
-)
+ELSEWHERE = "Its processes are on another machine or in another container: its web cannot serve while it restarts, unless it has replicas."
 
 
 def run(as_json: bool) -> None:
