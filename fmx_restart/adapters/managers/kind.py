@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from fmx_restart.adapters.managers.entries import Entry
+from fmx_restart.adapters.managers.names import MANAGERS
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
@@ -103,6 +104,15 @@ class Kind(Protocol):
 
 	def runs(self, table: ProcessTable, row: Row) -> bool:
 		"""Whether it has started this process."""
+
+
+def sign_of_setting(config: Mapping, kind: str) -> str:
+	"""That the setting names a manager of this kind, which would have been found if it answered; else empty."""
+	entries = config.get(MANAGERS)
+	is_named = isinstance(entries, list) and any(
+		isinstance(entry, Mapping) and entry.get("kind") == kind for entry in entries
+	)
+	return f"{MANAGERS} in sites/common_site_config.json names {kind}" if is_named else ""
 
 
 def wrong_environment(refusals: list[Refusal]) -> WrongEnvironment:

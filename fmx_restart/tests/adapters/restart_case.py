@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from fmx_restart.adapters.host import ThisHost
 from fmx_restart.adapters.machine import SystemClock
@@ -19,6 +20,25 @@ from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.redis_server import RedisTestCase
 from fmx_restart.tests.adapters.rq_bench import RqBench, runs_key
 from fmx_restart.tests.adapters.waiting import eventually
+
+
+def port_of(rq: RqBench, bench: Path, managers: ProcessManagers, *, lease: float = 5.0) -> Bench:
+	"""
+	Queue, fence, process table and managers are real; web, sites and migrations are of the bench in memory. `lease`: seconds, of
+	the fence.
+	"""
+	clock = SystemClock()
+	code = InMemoryCode(clock)
+	code.takes = code.web_takes = 0.0
+	return replace(
+		InMemoryBench({}).port(),
+		queue=RedisQueue(rq.connection, rq.id, "operation-1"),
+		fence=RedisFence(rq.connection, f"fmx_restart:{rq.id}:operation-1", seconds=lease),
+		clock=clock,
+		host=ThisHost(str(bench)),
+		processes=managers,
+		code=code,
+	)
 
 
 class RestartCase(RedisTestCase):
@@ -47,18 +67,7 @@ class RestartCase(RedisTestCase):
 		return operation_for(self.port(self.managers()), options, self.note, "operation-1")
 
 	def port(self, managers: ProcessManagers) -> Bench:
-		clock = SystemClock()
-		code = InMemoryCode(clock)
-		code.takes = code.web_takes = 0.0
-		return replace(
-			InMemoryBench({}).port(),
-			queue=RedisQueue(self.rq.connection, self.rq.id, "operation-1"),
-			fence=RedisFence(self.rq.connection, f"fmx_restart:{self.rq.id}:operation-1", seconds=self.lease),
-			clock=clock,
-			host=ThisHost(str(self.bench)),
-			processes=managers,
-			code=code,
-		)
+		return port_of(self.rq, self.bench, managers, lease=self.lease)
 
 	def programs(self) -> dict[str, Process]:
 		return {process.name: process for process in self.managers().list()}

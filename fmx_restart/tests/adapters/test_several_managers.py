@@ -8,19 +8,14 @@ import signal
 import subprocess
 import time
 import unittest
-from dataclasses import replace
 from pathlib import Path
 
-from fmx_restart.adapters.host import ThisHost
-from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.discovery import managers_in
 from fmx_restart.adapters.managers.kind import Search
 from fmx_restart.adapters.managers.setting import named_managers
 from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.managers.supervisor.several import Places, find_supervisors
-from fmx_restart.adapters.redis_queue import RedisQueue
-from fmx_restart.adapters.redis_queue.leases import RedisFence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.operation import Operation
@@ -29,10 +24,10 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, ProcessManagers
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.engine.workers import look_at, runners
-from fmx_restart.testing.bench import InMemoryBench, InMemoryCode
 from fmx_restart.tests.adapters.benches import Supervisord, free_port, make_bench, program, short_folder
 from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT, RedisTestCase
+from fmx_restart.tests.adapters.restart_case import port_of
 from fmx_restart.tests.adapters.rq_bench import RqBench, runs_key
 from fmx_restart.tests.adapters.test_namespaces import NAMESPACE, can_unshare
 from fmx_restart.tests.adapters.waiting import eventually
@@ -107,18 +102,7 @@ class ManagersCase(RedisTestCase):
 		return ProcessManagers(managers_in(self.search(*entries)))
 
 	def port(self, managers: ProcessManagers) -> Bench:
-		clock = SystemClock()
-		code = InMemoryCode(clock)
-		code.takes = code.web_takes = 0.0
-		return replace(
-			InMemoryBench({}).port(),
-			queue=RedisQueue(self.rq.connection, self.rq.id, "operation-1"),
-			fence=RedisFence(self.rq.connection, f"fmx_restart:{self.rq.id}:operation-1", seconds=5.0),
-			clock=clock,
-			host=ThisHost(str(self.bench)),
-			processes=managers,
-			code=code,
-		)
+		return port_of(self.rq, self.bench, managers)
 
 	def operation(self, managers: ProcessManagers, options: Options = WAIT_WORKERS) -> Operation:
 		return operation_for(self.port(managers), options, self.facts.append, "operation-1")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.managers.docker.setting import KEYS, UNIX, DockerEntry, read_docker, usual_url
 from fmx_restart.adapters.managers.entries import Entry
-from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search
-from fmx_restart.adapters.managers.names import DOCKER, MANAGERS
+from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search, sign_of_setting
+from fmx_restart.adapters.managers.names import DOCKER
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 
@@ -44,12 +44,7 @@ class DockerKind:
 		return Search((*found, *others.found), others.refusals)
 
 	def sign(self, bench_path: str, config: Mapping, table: ProcessTable) -> str:
-		"""Its containers would have been found if it answered."""
-		entries = config.get(MANAGERS)
-		is_named = isinstance(entries, list) and any(
-			isinstance(entry, Mapping) and entry.get("kind") == DOCKER for entry in entries
-		)
-		return f"{MANAGERS} in sites/common_site_config.json names docker" if is_named else ""
+		return sign_of_setting(config, DOCKER)
 
 	def runs(self, table: ProcessTable, row: Row) -> bool:
 		return False  # in a container its first process has no parent, and outside nobody takes a container's for the bench's

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmx_restart.adapters.managers.entries import Entry
-from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search
-from fmx_restart.adapters.managers.names import MANAGERS, SYSTEMD
+from fmx_restart.adapters.managers.kind import Found, Obstacle, Refusal, Search, sign_of_setting
+from fmx_restart.adapters.managers.names import SYSTEMD
 from fmx_restart.adapters.managers.systemd.setting import KEYS, SystemdEntry, default_name, read_systemd
 from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
 from fmx_restart.adapters.managers.systemd.units import is_main_process, unit_of
@@ -38,12 +38,7 @@ class SystemdKind:
 		return Search(tuple(found), tuple(refusals))
 
 	def sign(self, bench_path: str, config: Mapping, table: ProcessTable) -> str:
-		"""Its units would have been found if it answered."""
-		entries = config.get(MANAGERS)
-		is_named = isinstance(entries, list) and any(
-			isinstance(entry, Mapping) and entry.get("kind") == SYSTEMD for entry in entries
-		)
-		return f"{MANAGERS} in sites/common_site_config.json names systemd" if is_named else ""
+		return sign_of_setting(config, SYSTEMD)
 
 	def runs(self, table: ProcessTable, row: Row) -> bool:
 		return is_main_process(row.pid)
