@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from development.managers.debian import unpacked
 from development.managers.nested import NestedMachine
 from development.running import wait_until
 
@@ -30,6 +32,7 @@ UNITS = (
 	"systemd-journald-dev-log.socket",
 	"dbus.service",
 	"dbus.socket",
+	"polkit.service",
 )
 OWN_UNITS = {
 	"sysinit.target": "[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\n",
@@ -49,8 +52,10 @@ ENVIRONMENT = {
 
 
 class Systemd:
-	def __init__(self, folder: Path, shared: Sequence[Path] = ()) -> None:
-		self.machine = NestedMachine(folder, shared)
+	"""`packages`: of Debian, whose files it has although this machine has not."""
+
+	def __init__(self, folder: Path, shared: Sequence[Path] = (), packages: Sequence[str] = ()) -> None:
+		self.machine, self._packages = NestedMachine(folder, shared), packages
 
 	def up(self, units: Mapping[str, str]) -> None:
 		"""`units`: name → text. Returns when it answers."""
@@ -62,6 +67,11 @@ class Systemd:
 
 	def _write(self, units: Mapping[str, str]) -> None:
 		"""Into the layer of its machine, where they hide the outer machine's."""
+		for package in self._packages:
+			# a lower layer of its own would lie in that of this machine, which overlayfs refuses
+			shutil.copytree(
+				unpacked(package), self.machine.layer / "files", symlinks=True, dirs_exist_ok=True
+			)
 		etc = self.machine.layer / "files/etc"
 		nested, own, journald = (etc / "systemd" / name for name in ("nested", "system", "journald.conf.d"))
 		for folder in (nested, own, journald):

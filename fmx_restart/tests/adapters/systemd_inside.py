@@ -6,6 +6,7 @@ as root, and on a user's own without privileges. test_systemd.py begins it there
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -31,6 +32,20 @@ WorkingDirectory={folder}
 ExecStart={command}
 TimeoutStopSec=60
 {lines}
+"""
+NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+ORDERS = """
+import sys
+from fmx_restart.adapters.managers.systemd.processes import SystemdProcesses
+from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
+from fmx_restart.engine.errors import ProcessFault
+processes = SystemdProcesses(Systemctl(), sys.argv[1], "a test")
+names = [one.name for one in processes.list() if one.pid]
+try:
+	print(processes.check_orders(names))
+except ProcessFault as fault:
+	print(fault, fault.hint)
+print(processes.order(stop=sys.argv[2:]))
 """
 
 
@@ -183,26 +198,42 @@ class TestSystemManager(UnitsCase, unittest.TestCase):
 		return self.systemctl.journal("--output=cat", f"_SYSTEMD_UNIT={name}").text
 
 	def test_someone_without_permission_is_told_the_rule_that_is_missing(self):
-		code = (
-			"import sys\n"
-			"from fmx_restart.adapters.managers.systemd.processes import SystemdProcesses\n"
-			"from fmx_restart.adapters.managers.systemd.systemctl import Systemctl\n"
-			"from fmx_restart.engine.errors import ProcessFault\n"
-			"processes = SystemdProcesses(Systemctl(), sys.argv[1], 'a test')\n"
-			"names = [one.name for one in processes.list() if one.pid]\n"
-			"try:\n\tprocesses.check_orders(names)\n"
-			"except ProcessFault as fault:\n\tprint(fault, fault.hint)\n"
-			"print(processes.order(stop=names[:1]))"
-		)
-		as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-		command = [*as_nobody, sys.executable, "-c", code, str(self.bench)]
-		told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+		told = self.orders_of_nobody()
 		self.assertIn(f"user nobody may not stop and start {self.SLOW}, {self.STUBBORN}, {self.WEB} (", told)
 		units = ", ".join(f'"{name}"' for name in (self.SLOW, self.STUBBORN, self.WEB))
 		self.assertIn(f'subject.user == "nobody" &&\n      [{units}].indexOf(action.lookup("unit"))', told)
 		self.assertIn(f"nobody ALL=(root) NOPASSWD: /usr/bin/systemctl --no-block stop {self.SLOW}, ", told)
 		self.assertIn(": ProcessFault(", told)
 		self.assertEqual({it.name for it in self.processes.list() if it.pid}, {*self.KINDS} - {self.CRASHING})
+
+	@unittest.skipUnless(shutil.which("sudo"), "sudo is not there")
+	def test_sudo_is_used_where_its_rules_name_each_order_and_need_no_password(self):
+		rule = next(line for line in self.orders_of_nobody().splitlines() if line.startswith("nobody ALL="))
+		before = self.look(self.WEB)
+		# as bench setup sudoers, for a user who may do everything with a password
+		self.allow("nobody ALL=(ALL:ALL) ALL", "nobody ALL=(root) NOPASSWD: /usr/sbin/nginx")
+		told = self.orders_of_nobody()
+		self.assertIn(f"user nobody may not stop and start {self.SLOW}", told)
+		self.assertNotIn("sudo does not allow", told)  # nobody has meant it to
+		self.allow("nobody ALL=(ALL:ALL) ALL", rule.replace(f"--no-block stop {self.WEB}", "--version"))
+		lacking = f"sudo does not allow without a password: /usr/bin/systemctl --no-block stop {self.WEB})"
+		self.assertIn(lacking, self.orders_of_nobody())
+		self.assertTrue(self.look(self.WEB).is_same_as(before))
+		self.allow(rule)
+		self.assertEqual(self.orders_of_nobody(), "None\n{}\n")
+		eventually(lambda: not self.look(self.SLOW).pid, "it was stopped")
+
+	def allow(self, *rules: str) -> None:
+		"""In place of what sudo allowed before."""
+		file = Path("/etc/sudoers.d/bench-systemd")
+		self.addCleanup(file.unlink, missing_ok=True)
+		file.write_text("\n".join(rules) + "\n")
+
+	def orders_of_nobody(self) -> str:
+		"""What an ordinary user is told who asks whether all that runs may be ordered, and then stops one of it."""
+		command = [*NOBODY, sys.executable, "-c", ORDERS, str(self.bench), self.SLOW]
+		done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+		return done.stdout
 
 
 @unittest.skipIf(os.geteuid() == 0, "a user's own systemd")

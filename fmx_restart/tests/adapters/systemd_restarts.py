@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import time
 import unittest
+from contextlib import suppress
 from pathlib import Path
 
+from development.managers.supervisor import Supervisor
+from fmx_restart.adapters.managers.systemd import sudo
 from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
+from fmx_restart.adapters.managers.systemd.units import is_main_process
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.tests.adapters.load import Load
+from fmx_restart.tests.adapters.ordinary_user import give, in_child
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.restart_case import RestartCase
 from fmx_restart.tests.adapters.waiting import eventually
@@ -36,6 +43,7 @@ WorkingDirectory={folder}
 """
 TARGET = "[Unit]\nWants={names}\n"
 QUEUES = ("short", "long")
+NOBODY = 65534
 STRATEGIES = [Strategy.WAIT_WORKERS, Strategy.ROLLING, *([Strategy.NO_WAIT_WORKERS] if IS_LONG_RUN else [])]
 
 
@@ -120,6 +128,116 @@ class TestRestarts(SystemdRestartCase):
 			self.assertIn("no database", event.log_tail)
 			self.assertRegex(event.reason, "it ended|did not stay up|does not stay up")
 		self.assertIsNone(self.admin.get("rq:suspended"))
+
+
+FREEZER = Path("/sys/fs/cgroup/init.scope/cgroup.freeze")  # of the first process: systemd itself
+
+
+def freeze(*, hangs: bool) -> None:
+	"""Nobody may send it a signal that stops it; the kernel does."""
+	FREEZER.write_text(str(int(hangs)))
+
+
+class TestHanging(SystemdRestartCase):
+	lease = 30.0  # as everywhere: one question waits for 5 s
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.addCleanup(self.let_go)
+
+	def let_go(self) -> None:
+		freeze(hangs=False)
+		eventually(self.answers, "it is asked again, and answers")
+
+	def answers(self) -> bool:
+		with suppress(ProcessFault):
+			return bool(self.systemctl.show(self.names, ["Id"]))
+		return False
+
+	def hang_at_first(self, fact: type[events.Event], *, until: type[events.Event] | None = None) -> None:
+		"""From the first such event on, and until another one."""
+
+		def follow(event: events.Event) -> None:
+			is_first = isinstance(event, fact) and not self.told(fact)
+			self.facts.append(event)
+			if is_first or (until and isinstance(event, until)):
+				freeze(hangs=is_first)
+
+		self.note = follow
+
+	def told(self, kind: type[events.Event]) -> list:
+		return [event for event in self.facts if isinstance(event, kind)]
+
+	def test_no_question_waits_for_long_and_it_is_asked_again_later(self):
+		systemctl, pids = Systemctl(), [program.pid for program in self.programs().values()]
+		freeze(hangs=True)
+		with self.assertRaisesRegex(ProcessFault, r"did not answer within 0\.2 s") as caught:
+			systemctl.show(self.names, ["Id"], timeout=0.2)
+		self.assertIn("systemctl status", caught.exception.hint)
+		with self.assertRaises(WrongEnvironment) as refused:
+			self.managers()
+		self.assertIn("systemd (system): systemd did not answer within", str(refused.exception))
+		began = time.monotonic()
+		self.assertEqual(
+			set(map(is_main_process, pids * 20)), {True}
+		)  # nobody is an orphan who cannot be told
+		self.assertLess(time.monotonic() - began, 0.2)
+		self.let_go()
+
+	@in_long_runs("a systemd that hangs for a moment")
+	def test_one_that_hangs_in_the_middle_is_waited_for(self):
+		before = self.programs()
+		self.hang_at_first(events.ProcessDown, until=events.ManagerAway)
+		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
+			report = self.operation(Strategy.WAIT_WORKERS).run()
+		self.assertIn("did not answer within", self.told(events.ManagerAway)[0].reason)
+		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
+		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
+		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
+
+	@in_long_runs("a systemd that hangs for a moment")
+	def test_where_one_hangs_for_good_the_programs_of_another_manager_are_restarted(self):
+		supervisor = Supervisor(self.bench / "config", self.bench / "config")
+		self.addCleanup(supervisor.down)
+		environment = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+		supervisor.up("more", self.rq.worker_command("long"), self.bench / "sites", environment, 1)
+		self.registered(len(QUEUES) + 1)
+		before = self.programs()
+		self.hang_at_first(events.ProcessDown)
+		with self.assertRaises(ProcessFault) as caught:
+			self.operation(Strategy.WAIT_WORKERS).run()
+		self.let_go()
+		self.assertEqual(caught.exception.exit_code, 4)
+		self.assertIn("has not answered for 60 s", str(caught.exception))
+		self.assertIn("systemctl start bench-frappe-", caught.exception.hint)
+		self.assertIsNone(self.admin.get("rq:suspended"))
+		(more,) = [name for name in before if "more" in name]
+		self.assertFalse(self.programs()[more].is_same_as(before[more]))
+
+
+class TestBySudo(SystemdRestartCase):
+	"""Of an ordinary user, whose worker units have that user."""
+
+	lines = "User=nobody\nGroup=nogroup"
+
+	@in_long_runs("a restart through systemd")
+	@unittest.skipUnless(shutil.which("sudo"), "sudo is not there")
+	def test_an_ordinary_user_restarts_what_sudo_allows(self):
+		rules = Path("/etc/sudoers.d/bench-systemd")
+		rules.write_text(f"{sudo.rule('nobody', self.names)}\n")
+		self.addCleanup(rules.unlink)
+		give(self.bench, NOBODY)
+		before = self.programs()
+		outcomes = in_child(
+			self.restart, before=lambda: (os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY))
+		)
+		self.assertEqual(outcomes, [("Done", [])] * 2)
+		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
+
+	def restart(self) -> list[tuple[str, list]]:
+		reports = [self.operation(strategy).run() for strategy in (Strategy.WAIT_WORKERS, Strategy.ROLLING)]
+		return [(report.outcome.value, report.account.lost) for report in reports]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import unittest
@@ -39,7 +40,7 @@ class SystemdCase(unittest.TestCase):
 		ROOT.mkdir(exist_ok=True)
 		folder = tempfile.TemporaryDirectory(prefix="systemd-", dir=ROOT)  # below /tmp its own would hide it
 		cls.addClassCleanup(folder.cleanup)
-		cls.systemd = Systemd(Path(folder.name))
+		cls.systemd = Systemd(Path(folder.name), packages=["sudo"] if shutil.which("apt-get") else [])
 		cls.addClassCleanup(cls.systemd.down)
 		cls.systemd.up(cls.units())
 
@@ -58,7 +59,7 @@ class TestOnRealSystemd(SystemdCase):
 		self.assertRegex(self.passed("systemd_inside", "TestSystemManager"), r"Ran 2\d tests")
 
 	def test_real_workers_restart_under_load(self):
-		self.assertRegex(self.passed("systemd_restarts", may_skip=not IS_LONG_RUN), r"Ran 3 tests")
+		self.assertRegex(self.passed("systemd_restarts", may_skip=not IS_LONG_RUN), r"Ran \d+ tests")
 
 	@in_long_runs("the contract on the machine's systemd")
 	def test_a_users_passes_the_contract(self):

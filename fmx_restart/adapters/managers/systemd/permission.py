@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
-from fmx_restart.adapters.managers.systemd.systemctl import Systemctl, first_line, program, refusals_in, run
+from fmx_restart.adapters.managers.systemd import sudo
+from fmx_restart.adapters.managers.systemd.systemctl import Output, Systemctl, first_line, refusals_in
 from fmx_restart.adapters.process_table import user_name
 from fmx_restart.engine.errors import ProcessFault
 
-VERBS = ("stop", "start")
 QUIETLY = ("--no-block", "--no-ask-password")
 DENIED = ("Access denied", "Interactive authentication required", "Permission denied")
-SUDO_TAKES = 5.0  # seconds
 RULES = "/etc/polkit-1/rules.d/50-bench.rules"
 SUDOERS = "/etc/sudoers.d/bench-systemd"
 
@@ -24,7 +21,8 @@ class Permission:
 
 	def __init__(self, systemctl: Systemctl) -> None:
 		self._systemctl = systemctl
-		self._sudo: Systemctl | None = None  # where sudo is what allows it
+		self._uses_sudo = False
+		self._lacking: list[str] = []  # orders that sudo does not allow, where it allows anything
 
 	def check(self, names: Collection[str], running: Collection[str]) -> None:
 		"""
@@ -37,51 +35,49 @@ class Permission:
 		words = ["start", *QUIETLY, "--job-mode=ignore-requirements", "--", *running]
 		output = self._systemctl.ask(*words)
 		denied = [name for name, reason in refusals_in(output.errors).items() if is_denied(reason)]
-		if not denied:
-			return
-		if not self._take_sudo(names):
-			raise not_allowed(sorted(names), first_line(output.errors))
+		if denied and not self._take_sudo(names):
+			raise not_allowed(sorted(names), first_line(output.errors), self._lacking)
 
 	def order(self, verb: str, names: Collection[str]) -> dict[str, ProcessFault]:
 		"""Why each of these did not take the order, by name. Raises ProcessFault where systemd does not answer."""
 		if not names:
 			return {}
-		if self._sudo:
-			outputs = [self._sudo.ask(*sudo_words(verb, name)) for name in names]
-		else:
-			outputs = [self._systemctl.ask(verb, *QUIETLY, "--", *names)]
-			if all_denied(outputs[0].errors) and self._take_sudo(names):
-				return self.order(verb, names)
-		reasons = {
-			name: why for output in outputs if output.code for name, why in refusals_in(output.errors).items()
+		if self._uses_sudo:
+			return self._by_sudo(verb, names)
+		output = self._systemctl.ask(verb, *QUIETLY, "--", *names)
+		if all_denied(output.errors) and self._take_sudo(names):
+			return self._by_sudo(verb, names)
+		reasons = refusals_in(output.errors) if output.code else {}
+		if output.code and not reasons:
+			reasons = dict.fromkeys(names, first_line(output.errors))
+		return {
+			name: self._fault_of(verb, name, why, names) for name, why in reasons.items() if name in names
 		}
-		failed = next((output for output in outputs if output.code), None)
-		if failed and not reasons:
-			reasons = dict.fromkeys(names, first_line(failed.errors))
-		return {name: fault_of(verb, name, why, names) for name, why in reasons.items() if name in names}
 
 	def forget_failures(self, names: Collection[str]) -> None:
 		"""So that systemd's limit of starts does not stand in the way. A refusal is told with the order that follows."""
-		if names and not self._sudo:
+		if names and not self._uses_sudo:
 			self._systemctl.ask("reset-failed", "--no-ask-password", "--", *names)
 
-	def _take_sudo(self, names: Iterable[str]) -> bool:
-		"""Whether sudo allows both orders for each of these without a password, by its own word (sudo -n -l)."""
-		if self._systemctl.is_users or not shutil.which("sudo"):
+	def _by_sudo(self, verb: str, names: Iterable[str]) -> dict[str, ProcessFault]:
+		outputs = {name: sudo.give(verb, name) for name in names}
+		return {name: fault_of(verb, name, why_of(name, it)) for name, it in outputs.items() if it.code}
+
+	def _take_sudo(self, names: Collection[str]) -> bool:
+		"""Whether it allows both orders for each of these without a password, by its own word."""
+		if self._systemctl.is_users:
 			return False
-		sudo = program("sudo")
-		for name in names:
-			for verb in VERBS:
-				words = [sudo, "-n", "-l", program("systemctl"), *sudo_words(verb, name)]
-				if run(words, SUDO_TAKES).code:
-					return False
-		self._sudo = replace(self._systemctl, sudo=(sudo, "-n"))
-		return True
+		lacking = sudo.refusals(names)
+		self._uses_sudo = lacking == []
+		# where it allows none of them, nobody has meant it to be used
+		is_meant = lacking is not None and len(lacking) < len(sudo.orders_for(names))
+		self._lacking = lacking if is_meant else []
+		return self._uses_sudo
 
-
-def sudo_words(verb: str, name: str) -> list[str]:
-	"""One unit in each, so that a line in sudoers can name it."""
-	return ["--no-block", verb, name]
+	def _fault_of(self, verb: str, name: str, reason: str, names: Collection[str]) -> ProcessFault:
+		if is_denied(reason):
+			return not_allowed(sorted(names), f"Failed to {verb} {name}: {reason}", self._lacking)
+		return fault_of(verb, name, reason)
 
 
 def is_denied(reason: str) -> bool:
@@ -95,20 +91,24 @@ def all_denied(errors: str) -> bool:
 	return bool(reasons) and all(map(is_denied, reasons))
 
 
-def fault_of(verb: str, name: str, reason: str, names: Collection[str]) -> ProcessFault:
-	"""Of one unit's order."""
-	if is_denied(reason):
-		return not_allowed(sorted(names), f"Failed to {verb} {name}: {reason}")
+def why_of(name: str, output: Output) -> str:
+	"""One order by sudo failed: in systemctl's words, else in those of sudo."""
+	return refusals_in(output.errors).get(name) or sudo.last_words(output)
+
+
+def fault_of(verb: str, name: str, reason: str) -> ProcessFault:
+	"""Of one unit's order, where it is not polkit that refused it."""
 	return ProcessFault(f"systemd refused to {verb} {name}: {reason}")
 
 
-def not_allowed(names: list[str], told: str) -> ProcessFault:
-	"""With both ways to allow it, ready to be copied."""
+def not_allowed(names: list[str], told: str, lacking: Iterable[str]) -> ProcessFault:
+	"""With both ways to allow it, ready to be copied. `lacking`: what sudo does not allow, where it allows the rest."""
 	user = user_name(os.geteuid())
+	also = "".join(f"; sudo does not allow without a password: {order}" for order in list(lacking)[:1])
 	return ProcessFault(
-		f"user {user} may not stop and start {', '.join(names)} ({told.rstrip('.')})",
+		f"user {user} may not stop and start {', '.join(names)} ({told.rstrip('.')}{also})",
 		hint=f"Let its administrator allow it. With polkit, the file {RULES}:\n{polkit_rule(user, names)}\n"
-		f"Or with sudo, by visudo -f {SUDOERS}:\n{sudo_rule(user, names)}",
+		f"Or with sudo, by visudo -f {SUDOERS}:\n{sudo.rule(user, names)}",
 	)
 
 
@@ -123,10 +123,3 @@ def polkit_rule(user: str, names: Iterable[str]) -> str:
 		"    return polkit.Result.YES;\n"
 		"});"
 	)
-
-
-def sudo_rule(user: str, names: Iterable[str]) -> str:
-	"""One line: each unit with both orders, and nothing else."""
-	systemctl = shutil.which("systemctl") or "/usr/bin/systemctl"
-	commands = (f"{systemctl} {' '.join(sudo_words(verb, name))}" for name in names for verb in VERBS)
-	return f"{user} ALL=(root) NOPASSWD: {', '.join(commands)}"

@@ -67,7 +67,16 @@ class SystemdProcesses:
 		return Where(f"unix://{folder}/systemd/private", self._source)
 
 	def list(self) -> list[Process]:
-		self._look()
+		"""While systemd hangs, what we have ordered may be down: the fault says how it is started."""
+		try:
+			self._look()
+		except ProcessFault as fault:
+			if not self._told:
+				raise
+			command = self.start_command(sorted(self._told))
+			raise ProcessFault(
+				str(fault), hint=f"{fault.hint} Then start what is down: {command}".strip()
+			) from fault
 		return [self._process(name, answer) for name, answer in self._answers.items()]
 
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:

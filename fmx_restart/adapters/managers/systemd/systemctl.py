@@ -6,17 +6,27 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
 
-TIMEOUT = 10.0  # seconds; systemd answers in some 10 ms unless its machine hangs
+#: Seconds; systemd answers in some 10 ms unless it or its machine hangs. The fence is renewed between two answers
+TIMEOUT = 5.0
+#: Seconds that one gets which let us wait before: it must not delay what other managers run
+HUNG = 1.0
+PAUSE = 1.0  # seconds until it is asked again
 BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 #: systemctl's own words, whatever the language of whoever types
 ENVIRONMENT = {"LC_ALL": "C", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
 FAILED = re.compile(r"^Failed to \S+ (?P<unit>\S+?): (?P<reason>.*)$", re.MULTILINE)
+
+
+class TimeoutFault(ProcessFault):
+	"""A program was given up, as it did not answer in time."""
 
 
 @frozen
@@ -28,12 +38,40 @@ class Output:
 	errors: str
 
 
+class Patience:
+	"""
+	How long a systemd gets for an answer: less once it has let us wait, and for a moment nobody asks it again, as one look at a
+	bench may ask once for each process.
+	"""
+
+	def __init__(self) -> None:
+		self._hung_at: float | None = None
+		self._told = ""
+
+	@contextmanager
+	def asking(self, wanted: float) -> Iterator[float]:
+		"""`wanted`: seconds, for one that has answered so far. Raises TimeoutFault in that moment."""
+		if self._hung_at is not None:
+			if time.monotonic() - self._hung_at < PAUSE:
+				raise TimeoutFault(self._told)
+			wanted = min(wanted, HUNG)
+		try:
+			yield wanted
+		except TimeoutFault as fault:
+			self._hung_at, self._told = time.monotonic(), str(fault)
+			raise
+		self._hung_at = None
+
+
+#: Of the machine's, and of the user's: all of this process ask the same two
+PATIENCE = {False: Patience(), True: Patience()}
+
+
 @frozen
 class Systemctl:
-	"""`is_users`: the systemd of the user that we run as, and not the machine's. `sudo`: words before systemctl."""
+	"""`is_users`: the systemd of the user that we run as, and not the machine's."""
 
 	is_users: bool = False
-	sudo: tuple[str, ...] = ()
 
 	@property
 	def scope(self) -> str:
@@ -54,7 +92,7 @@ class Systemctl:
 
 	def ask(self, *words: str, timeout: float = TIMEOUT) -> Output:
 		"""Anything that systemctl can be asked; its exit code is for the caller. Raises ProcessFault where it does not answer."""
-		return run([*self.sudo, program("systemctl"), *self._of_scope(), "--no-pager", *words], timeout)
+		return self._run([program("systemctl"), *self._of_scope(), "--no-pager", *words], timeout)
 
 	def journal(self, *words: str, timeout: float = TIMEOUT) -> Output:
 		"""As ask, of journalctl."""
@@ -81,6 +119,13 @@ class Systemctl:
 		"""What to type where it does not answer."""
 		return f"See whether it answers: {' '.join(['systemctl', *self._of_scope(), 'status'])}."
 
+	def _run(self, words: Sequence[str], timeout: float) -> Output:
+		try:
+			with PATIENCE[self.is_users].asking(timeout) as seconds:
+				return run(words, seconds)
+		except TimeoutFault as fault:
+			raise ProcessFault(str(fault), hint=self.look_hint) from fault
+
 	def _of_scope(self) -> list[str]:
 		return ["--user"] if self.is_users else []
 
@@ -97,8 +142,8 @@ def program(name: str) -> str:
 	raise ProcessFault(f"{name} is not installed", hint=f"Install systemd's {name}.")
 
 
-def run(words: Sequence[str], timeout: float) -> Output:
-	"""Raises ProcessFault where the program cannot be run, or does not answer in time."""
+def run(words: Sequence[str], timeout: float, who: str = "systemd") -> Output:
+	"""`who`: is asked. Raises ProcessFault where the program cannot be run, or does not answer in time."""
 	environ = {"XDG_RUNTIME_DIR": runtime_folder(), **os.environ, **ENVIRONMENT}
 	try:
 		done = subprocess.run(
@@ -111,7 +156,7 @@ def run(words: Sequence[str], timeout: float) -> Output:
 			env=environ,
 		)
 	except subprocess.TimeoutExpired as error:
-		raise ProcessFault(f"systemd did not answer within {timeout:g} s") from error
+		raise TimeoutFault(f"{who} did not answer within {timeout:g} s") from error
 	except OSError as error:
 		raise ProcessFault(f"{words[0]} cannot be run: {error.strerror}") from error
 	return Output(done.returncode, done.stdout, done.stderr)
