@@ -44,6 +44,7 @@ class Order(str, Enum):
 	STOP = "stop"
 	START = "start"
 	LEAVE = "leave"  # a TERM through the manager, for a worker of another machine
+	RESTART = "restart"  # its manager ends it and makes its successor
 
 
 def family_of(process: Process, host: Host) -> list[HostProcess]:
@@ -83,6 +84,7 @@ class Replacement:
 		self.attempts = 0  # how often it was given that order
 		self.stopped_at = self.started_at = bench.clock.now()
 		self.up_at: float | None = None  # when the successor was first seen running
+		self.up_incarnation = ""  # of the successor, where it has one
 		self.current_pid = process.pid  # of whichever process it is now
 		self.current = process  # as its manager listed it last
 		self.remedy = ""  # what to type after a failure; empty where only its log can tell
@@ -96,11 +98,18 @@ class Replacement:
 		old = self.old
 		self.stage, self.stopped_at = Stage.STOPPING, self.bench.clock.now()
 		self.order = Order.STOP if self.method is StopMethod.MANAGER else None
+		if self.is_rolled_out:
+			self.order = Order.RESTART
 		if self.method is StopMethod.TERM and old.host:
 			self.order = Order.LEAVE
 		self.emit(events.ProcessStopping(old.name, old.kind, old.pid, old.incarnation))
 		if self.method is StopMethod.TERM and self.family:
 			self.bench.host.terminate(self.family[0])
+
+	@property
+	def is_rolled_out(self) -> bool:
+		"""Its manager replaces it by one order; not where it is to stay down for a while."""
+		return self.method is StopMethod.MANAGER and self.old.rolls_out and not self.keeps_down
 
 	@property
 	def needs_manager(self) -> bool:
@@ -141,17 +150,40 @@ class Replacement:
 			return
 		if self.attempts and self.is_obeyed(process):
 			self.note_answer(None)
-		if self.stage is Stage.STOPPING and process.state in DOWN:
-			self.note_down()
-			self.order = None if self.keeps_down else Order.START
+		if self.stage is Stage.STOPPING and (process.state in DOWN or self.is_rolled_out):
+			self.watch_stop(process)
 		elif self.keeps_down and self.is_back(process):
 			self.stop_again(process)
 		elif self.stage is Stage.STOPPING and self.is_successor(process):
 			self.note_down()
 		elif self.stage is Stage.STARTING:
 			self.watch_start(process)
-		elif self.stage is Stage.UP and self.change.new_pid not in (None, process.pid):
+		elif self.stage is Stage.UP and self.has_ended_again(process):
 			self.fail("it ended again soon after its start")
+
+	def watch_stop(self, process: Process) -> None:
+		"""It is down, or its manager rolls it out."""
+		if self.is_rolled_out:
+			self.watch_rollout(process)
+			return
+		self.note_down()
+		self.order = None if self.keeps_down else Order.START
+
+	def watch_rollout(self, process: Process) -> None:
+		"""Until nothing of the old one is left: its manager has started the successor by then, or is about to."""
+		if self.order is not None or process.state is ProcessState.STOPPING:
+			return
+		if process.state is ProcessState.FAILED:
+			self.fail(f"its successor does not come up: {process.detail or process.state.value}")
+		elif not process.is_same_as(self.old):
+			self.note_down()
+			self.order = Order.START if process.state in DOWN else None
+
+	def has_ended_again(self, process: Process) -> bool:
+		"""By its pid, and where all have the same one, as in containers, by its incarnation."""
+		if self.change.new_pid not in (None, process.pid):
+			return True
+		return bool(self.up_incarnation) and process.incarnation not in ("", self.up_incarnation)
 
 	def is_successor(self, process: Process) -> bool:
 		"""It runs, and is another process than the old one."""
@@ -174,7 +206,7 @@ class Replacement:
 
 	def is_obeyed(self, process: Process) -> bool:
 		"""The last order was followed, although its answer got lost."""
-		if self.order is Order.LEAVE:
+		if self.order in (Order.LEAVE, Order.RESTART):
 			return not process.is_same_as(self.old)
 		return process.state not in (UP if self.order is Order.STOP else DOWN)
 
@@ -214,7 +246,7 @@ class Replacement:
 		"""The successor runs."""
 		self.stage = Stage.UP
 		self.up_at = self.bench.clock.now()
-		self.change.new_pid = process.pid
+		self.change.new_pid, self.up_incarnation = process.pid, process.incarnation
 		self.change.seconds_down = seconds = self.bench.clock.now() - self.started_at
 		self.emit(events.ProcessUp(process.name, process.kind, self.old.pid, process.pid, seconds))
 

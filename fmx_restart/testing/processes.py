@@ -166,6 +166,8 @@ class Program:
 	ends_leftovers: bool = False  # as in Process
 	keeps_sockets: bool = False
 	has_replicas: bool = False
+	rolls_out: bool = False
+	gap: str = ""
 	attempts: int = 1  # how often the manager tries, a second apart, until it gives up
 	log: str = ""  # what it writes at each start
 	written: str = ""
@@ -230,6 +232,8 @@ class InMemoryProcesses:
 				ends_leftovers=program.ends_leftovers,
 				keeps_sockets=program.keeps_sockets,
 				has_replicas=program.has_replicas,
+				rolls_out=program.rolls_out,
+				gap=program.gap,
 				host=self._host.name if self._is_elsewhere else "",
 				stays=program.stays,
 				ends_all=program.ends_all,
@@ -266,6 +270,20 @@ class InMemoryProcesses:
 		program.detail = ""
 		self._spawn_again(program)
 
+	def restart(self, name: str) -> None:
+		"""Its successor is there `start_takes` seconds later, and only then it ends; it stays where that crashes."""
+		program = self._named(name)
+		self.orders.append(("restart", name))
+		program.state = ProcessState.STOPPING
+		self._later(program.start_takes, program, lambda: self._roll_out(program))
+
+	def _roll_out(self, program: Program) -> None:
+		if program.crashes_at_start:
+			program.state, program.detail = ProcessState.FAILED, "it crashes at its start"
+			return
+		self._end(program, ProcessState.EXITED)
+		self._spawn_again(program)
+
 	def leave(self, name: str) -> None:
 		"""A TERM: its process ends when it is not at work any more, however long that takes."""
 		program = self._named(name)
@@ -281,12 +299,17 @@ class InMemoryProcesses:
 			self._end(program, ProcessState.EXITED)
 
 	def order(
-		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+		self,
+		*,
+		stop: Collection[str] = (),
+		start: Collection[str] = (),
+		leave: Collection[str] = (),
+		restart: Collection[str] = (),
 	) -> dict[str, ProcessFault]:
 		if self.is_away:
-			return {name: ProcessFault("it did not answer") for name in (*stop, *start, *leave)}
-		faults = {}
-		for order, names in ((self.stop, stop), (self.start, start), (self.leave, leave)):
+			return {name: ProcessFault("it did not answer") for name in (*stop, *start, *leave, *restart)}
+		faults, ways = {}, (self.stop, self.start, self.leave, self.restart)
+		for order, names in zip(ways, (stop, start, leave, restart), strict=True):
 			for name in names:
 				try:
 					order(name)

@@ -49,12 +49,20 @@ class ProcessManagers:
 		return survey.processes
 
 	def order(
-		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+		self,
+		*,
+		stop: Collection[str] = (),
+		start: Collection[str] = (),
+		leave: Collection[str] = (),
+		restart: Collection[str] = (),
 	) -> dict[str, ProcessFault]:
 		"""As Processes.order, each manager asked once. Raises ProcessFault for a program of an unknown manager."""
-		stops, starts, leavers, faults = *map(self._by_manager, (stop, start, leave)), {}
-		for name in dict.fromkeys([*stops, *starts, *leavers]):
-			more = {"leave": leavers[name]} if name in leavers else {}
+		stops, starts, faults = self._by_manager(stop), self._by_manager(start), {}
+		further = {"leave": self._by_manager(leave), "restart": self._by_manager(restart)}
+		for name in dict.fromkeys(
+			[*stops, *starts, *(it for programs in further.values() for it in programs)]
+		):
+			more = {order: programs[name] for order, programs in further.items() if name in programs}
 			refused = self._managers[name].order(stop=stops.get(name, ()), start=starts.get(name, ()), **more)
 			faults |= {
 				self._full(name, program): self._with_name(name, fault) for program, fault in refused.items()

@@ -78,6 +78,10 @@ class Process:
 		False  # its manager listens in its place while it is down, and starts it for a connection
 	)
 	has_replicas: bool = False  # others of its group do the same work, and stand in for it while it is down
+	#: one order of its manager replaces it. What runs now is listed as stopping until it is gone; where its successor does not
+	#: come up it is listed as failed, and what runs now goes on where the manager can have it so
+	rolls_out: bool = False
+	gap: str = ""  # why nobody may answer while it is rolled out, in a few words; empty where somebody does
 	#: nothing else has run under its host name since then (seconds since the epoch, by its machine's clock), so that a worker of
 	#: that host which was born later is its, whatever its pid; None: a worker is known by its pid
 	alone_since: float | None = None
@@ -164,12 +168,18 @@ class Processes(Protocol):
 		"""All of them, running or not. Raises ProcessFault."""
 
 	def order(
-		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+		self,
+		*,
+		stop: Collection[str] = (),
+		start: Collection[str] = (),
+		leave: Collection[str] = (),
+		restart: Collection[str] = (),
 	) -> dict[str, ProcessFault]:
 		"""
 		Orders these to stop and those to start, and returns at once: all of it in one conversation, however slow the
 		manager is. What is down or up already is fine. `leave`: these get a TERM, and nothing is done to those that heed it
-		late; only asked for programs of another machine. Returns what it would not do, by name.
+		late; only asked for programs of another machine. `restart`: only asked for what rolls out; given twice it does the same.
+		Returns what it would not do, by name.
 		"""
 
 	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:

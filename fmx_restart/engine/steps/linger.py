@@ -43,7 +43,7 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 	if options.migration is not None and not options.migration.hold_web:
 		return MIGRATES
 	if process.host:
-		return IN_TURN if process.has_replicas else ALONE if process.alone_since is not None else ELSEWHERE
+		return way_elsewhere(process)
 	if process.local_pid is None or process.state not in (ProcessState.RUNNING, ProcessState.STARTING):
 		return IS_DOWN
 	if process.ends_all:
@@ -56,6 +56,13 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 	if process.ends_leftovers:
 		return bench.web.way_alone(family)
 	return bench.web.way_to_hold(family) if options.migration else bench.web.way(family)
+
+
+def way_elsewhere(process: Process) -> WebWay:
+	"""Of web on another machine."""
+	if process.rolls_out:
+		return WebWay(reason=process.gap)
+	return IN_TURN if process.has_replicas else ALONE if process.alone_since is not None else ELSEWHERE
 
 
 def tell_way(operation: Operation, program: str, way: WebWay) -> None:

@@ -1,4 +1,4 @@
-"""Web that runs several times: one program after the other, so that the others answer meanwhile."""
+"""Web that others stand in for: one program after the other, or rolled out by its manager, so that somebody answers meanwhile."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 STOPS = Patience(timeout=60.0, poll=0.05)
 COMES_UP = Patience(timeout=90.0, poll=0.05)
 STAYS_UP = 2.0  # seconds that one must run before the next one is stopped
+#: seconds in which a rollout must make progress, by what its manager says of it: a process boots, and another one ends
+ADVANCES = 120.0
+ROLLS_OUT = Patience(timeout=3600.0, poll=0.05)
 
 
 def replicas_among(processes: Iterable[Process]) -> list[Process]:
-	"""Web programs that others stand in for."""
-	return [it for it in processes if it.kind is ProcessKind.WEB and it.has_replicas]
+	"""Web programs that others stand in for, and those whose manager makes their successors first."""
+	return [it for it in processes if it.kind is ProcessKind.WEB and (it.has_replicas or it.rolls_out)]
 
 
 def replace_replicas(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
@@ -36,7 +39,7 @@ def replace_replicas(operation: Operation, processes: Iterable[Process]) -> list
 		(replacement,) = begin_replacements(operation, [process])
 		replacements.append(replacement)
 		with never_left_down(operation, replacements):
-			replace_one(operation, replacement)
+			(roll_out if replacement.is_rolled_out else replace_one)(operation, replacement)
 		if replacement.stage is Stage.FAILED:
 			break
 	return replacements
@@ -59,6 +62,25 @@ def replace_one(operation: Operation, replacement: Replacement) -> None:
 		operation.bench.processes.kill([replacement.old.name])
 	if not operation.wait(is_settled, COMES_UP):
 		replacement.fail("it is not running yet")
+
+
+def roll_out(operation: Operation, replacement: Replacement) -> None:
+	"""Wait until its manager has replaced it and it has stayed up, or makes no progress any more."""
+	clock, seen = operation.bench.clock, [("", operation.bench.clock.now())]
+
+	def is_settled() -> bool:
+		follow(operation, [replacement])
+		progress = f"{replacement.stage.value} {replacement.current.detail}"
+		if seen[-1][0] != progress:
+			seen.append((progress, clock.now()))
+		if replacement.stage is Stage.UP and replacement.up_at is not None:
+			return clock.now() - replacement.up_at >= STAYS_UP
+		return replacement.stage is Stage.FAILED or clock.now() - seen[-1][1] > ADVANCES
+
+	operation.wait(is_settled, ROLLS_OUT)
+	if replacement.stage not in (Stage.UP, Stage.FAILED):
+		detail = replacement.current.detail
+		replacement.fail(f"its successor is not running yet{f': {detail}' if detail else ''}")
 
 
 def keep_replicas(
