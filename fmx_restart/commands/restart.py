@@ -262,8 +262,8 @@ def plan_lines(plan: Plan, wanted: Options) -> Iterator[str]:
 	from fmx_restart.engine.events import MigrationFinding
 
 	yield f"{story(wanted)}\n{plan_sentence(plan)}"
-	for number, (when, names) in enumerate(order(plan, wanted.strategy), start=1):
-		yield f"  {number}. {when}: {', '.join(names)}"
+	for number, step in enumerate(order(plan, wanted.strategy), start=1):
+		yield f"  {number}. {', '.join([*step.hosts, step.when])}: {', '.join(step.processes)}"
 	for finding in plan.findings:
 		yield sentence(MigrationFinding(finding))
 	yield from plan_warnings(plan)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
+from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.plan import Plan, of_hosts
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
@@ -21,18 +22,27 @@ def story(options: Options) -> str:
 	return MIGRATION_STORY.format(text) if options.migration else text
 
 
-def order(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
+@frozen
+class Step:
+	"""Processes whose turn comes together, and when. `hosts`: of the group; empty where all hosts are restarted together."""
+
+	when: str
+	processes: tuple[str, ...]
+	hosts: tuple[str, ...] = ()
+
+
+def order(plan: Plan, strategy: Strategy) -> list[Step]:
 	"""When which processes are restarted, step by step, as things are now; host by host where they come so."""
 	if not plan.hosts:
 		return order_at_once(plan, strategy)
 	return [
-		(f"{', '.join(hosts)}, {when}", names)
+		changed(step, hosts=hosts)
 		for hosts in plan.hosts
-		for when, names in order_at_once(of_hosts(plan, hosts), strategy)
+		for step in order_at_once(of_hosts(plan, hosts), strategy)
 	]
 
 
-def order_at_once(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]:
+def order_at_once(plan: Plan, strategy: Strategy) -> list[Step]:
 	"""As order, for all hosts together."""
 	scheduler = [process.name for process in plan.reloads if not process.runs_jobs]
 	workers = [*scheduler, *(process.name for process in plan.replaced if process.runs_jobs)]
@@ -44,7 +54,7 @@ def order_at_once(plan: Plan, strategy: Strategy) -> list[tuple[str, list[str]]]
 		Strategy.NO_WAIT_WORKERS: [*begin, (AS_FREE, idle + others), *end, (JOB_ENDS, busy)],
 		Strategy.ROLLING: [*begin, (AS_FREE, others), *end, (_("one at a time"), idle), (JOB_ENDS, busy)],
 	}.get(strategy, [*begin, (AS_FREE, workers + others), *end])
-	return [(when, names) for when, names in steps if names]
+	return [Step(when, tuple(names)) for when, names in steps if names]
 
 
 def job_lines(plan: Plan, options: Options) -> Iterator[str]:
@@ -59,7 +69,7 @@ def job_lines(plan: Plan, options: Options) -> Iterator[str]:
 		yield f"  {what}: {job.site} / {job.method} ({job.queue}), {limit}"
 
 
-AS_FREE = _("as processors are free")
+AS_FREE = _("as many at once as there are CPUs")
 JOB_ENDS = _("when its own job ends")
 
 

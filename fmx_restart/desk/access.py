@@ -44,7 +44,10 @@ GENTLE = {Strategy.WAIT_WORKERS, Strategy.ROLLING}
 LONGEST_WAIT = DRAIN_TIMEOUT
 LONGEST_MIGRATION = TIMEOUT
 #: Options of `start` that are for control sites: they reach beyond the site, or kill jobs
-ONLY_CONTROL = {"on_timeout", "force_kill_timeout", "sites", "hold_web", "force"}
+ONLY_CONTROL = {
+	*("on_timeout", "force_kill_timeout", "sites", "hold_web", "force"),
+	*("hosts", "host_batch", "host_pause", "canary"),
+}
 UNREADABLE = AccessRule(frozenset(), Mode.OFF)
 
 

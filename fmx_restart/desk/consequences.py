@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import frappe
 from frappe import _
@@ -24,7 +25,13 @@ def consequences(options: Options, plan: Plan) -> list[str]:
 	about_jobs = (
 		of_jobs(options, plan) if options.touches_jobs else [_("Workers and their jobs are left alone.")]
 	)
-	return [*about_jobs, *of_maintenance(options), *of_migration(options), *of_processes(options, plan)]
+	return [
+		*of_hosts(options, plan),
+		*about_jobs,
+		*of_maintenance(options),
+		*of_migration(options),
+		*of_processes(options, plan),
+	]
 
 
 def reasons(options: Options, plan: Plan) -> Iterator[str]:
@@ -35,6 +42,50 @@ def reasons(options: Options, plan: Plan) -> Iterator[str]:
 	yield from map(finding_sentence, refusals(options, plan.findings, is_drained=False))
 	if reason := held_back(plan, options):
 		yield f"{reason[:1].upper()}{reason[1:]}."
+
+
+def of_hosts(options: Options, plan: Plan) -> list[str]:
+	"""Which hosts, in which groups; nothing where the bench has one host."""
+	if len(plan.every_host) < 2:
+		return []
+	chosen = list(chain.from_iterable(plan.hosts)) or list(plan.every_host)
+	spared = [name for name in plan.every_host if name not in chosen]
+	return [*of_groups(options, plan, chosen), *([of_spared(spared)] if spared else [])]
+
+
+def of_groups(options: Options, plan: Plan, chosen: Sequence[str]) -> Iterator[str]:
+	"""`chosen`: all that are restarted, in their order."""
+	groups, hosts = plan.hosts, options.hosts
+	if len(groups) > 1:
+		text = _("The hosts are restarted in {0} groups, one after the other: {1}.")
+		yield text.format(len(groups), "; ".join(map(", ".join, groups)))
+	elif len(chosen) == 1:
+		yield _("Only the host {0} is restarted.").format(chosen[0])
+	else:
+		yield _("{0} hosts are restarted together: {1}.").format(len(chosen), ", ".join(chosen))
+	if hosts and hosts.canary:
+		text = _("After its restart, {0} is watched for {1}.")
+		yield text.format(", ".join(groups[0] if groups else chosen), span(hosts.canary))
+	if len(groups) > 1:
+		yield from of_turns(options)
+
+
+def of_turns(options: Options) -> Iterator[str]:
+	"""What happens between two groups, and where one fails."""
+	if options.hosts and options.hosts.pause:
+		yield _("Between two groups there is a pause of {0}; jobs run in it.").format(
+			span(options.hosts.pause)
+		)
+	if options.touches_jobs and options.strategy not in ONE_BY_ONE:
+		yield _("Each group waits for its own jobs only.")
+	yield _("If a host fails, the groups after it are not restarted: they keep the old code.")
+
+
+def of_spared(names: Sequence[str]) -> str:
+	"""Hosts that were not chosen."""
+	if len(names) == 1:
+		return _("{0} is not restarted and keeps the old code.").format(names[0])
+	return _("{0} are not restarted and keep the old code.").format(", ".join(names))
 
 
 def of_jobs(options: Options, plan: Plan) -> list[str]:

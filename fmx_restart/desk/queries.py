@@ -13,7 +13,7 @@ from frappe.utils import get_datetime, now_datetime
 
 from fmx_restart.adapters.journal import fact_in
 from fmx_restart.console.headline import headline
-from fmx_restart.console.plan import AS_FREE, order, plan_sentence
+from fmx_restart.console.plan import order, plan_sentence
 from fmx_restart.console.sentences import finding_sentence, plan_warnings, sentence
 from fmx_restart.desk import access, bench, rows, verdict
 from fmx_restart.desk.access import current, for_desk, holder_text
@@ -113,8 +113,13 @@ def preview_of_plan(plan: Plan, strategy: Strategy) -> dict[str, Any]:
 	now = time.time()
 	return {
 		"sentence": plan_sentence(plan),
-		"steps": [{"when": shown_when(when), "processes": names} for when, names in order(plan, strategy)],
+		"steps": [
+			{"hosts": list(step.hosts), "when": _(step.when), "processes": list(step.processes)}
+			for step in order(plan, strategy)
+		],
 		"left_alone": [process.name for process in plan.left_alone],
+		"hosts": list(plan.every_host),
+		"host_groups": [list(hosts) for hosts in plan.hosts],
 		"jobs": [job_entry(job, now) for job in plan.jobs],
 		"queued": plan.depths,
 		"idle_workers": plan.idle_workers,
@@ -123,13 +128,6 @@ def preview_of_plan(plan: Plan, strategy: Strategy) -> dict[str, Any]:
 		"suspension": plan.strangers_suspension,
 		"warnings": plan_warnings(plan),
 	}
-
-
-def shown_when(when: str) -> str:
-	"""When a step's turn comes, for people who may take a processor for what processes jobs; hosts may stand in front."""
-	hosts, _comma, moment = when.rpartition(", ")
-	text = _("as many at once as there are CPUs") if moment == AS_FREE else _(moment)
-	return f"{hosts}, {text}" if hosts else text
 
 
 def findings_of(plan: Plan, options: Options) -> list[dict[str, Any]]:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from typing import Any
 
 from fmx_restart.engine import events
 from fmx_restart.engine.ports import Job, ProcessKind, Worker
+from fmx_restart.engine.report import GroupResult
 from fmx_restart.engine.state import SILENCE
 
 Row = dict[str, Any]
 MOST_BARS = 200  # jobs that are drawn
 RUNNING, ENDED, KILLED, PUT_BACK, LEFT = "running", "ended", "killed", "put back", "left running"
 STOPPED, NEW, RELOADED, FAILED = "stopped", "new", "reloaded", "failed"
+TO_COME, UNDER_WAY = "to come", "under way"
+#: What became of a group of hosts, once that is settled
+GROUP_STATES = {
+	GroupResult.REPLACED: "done",
+	GroupResult.FAILED: "failed",
+	GroupResult.UNTOUCHED: "not restarted",
+}
 
 
 class Timeline:
@@ -33,6 +42,7 @@ class Timeline:
 		self._newest: dict[str, Row] = {}  # by a job's id: a job that was put back may run again
 		self._silent: dict[str, Row] = {}  # by the address at which users get no answer just now
 		self._outages: list[Row] = []
+		self._groups: list[Row] = []  # of hosts, in their order, where they come one after the other
 
 	def add(self, time: float, fact: events.Event) -> None:
 		"""Take in one event of the journal. `time`: seconds since 1970."""
@@ -52,6 +62,7 @@ class Timeline:
 				"to": self._ended,
 				"phases": list(map(phase_band, phases)),
 				"rows": list(rows.values()),
+				"hosts": self._groups,
 			}
 		)
 
@@ -63,6 +74,9 @@ class Timeline:
 			self._row(process.name, process.kind.value)
 			if process.pid:
 				self._programs[process.host or self._host, process.pid] = process.name
+		self._groups = [
+			{"hosts": list(hosts), "state": TO_COME, "seconds": None} for hosts in fact.plan.hosts
+		]
 		self._runs = dict(fact.plan.runs)
 		for job in fact.plan.jobs:
 			self._note(job, self._runs.get(job.id, ""), time)
@@ -127,9 +141,25 @@ class Timeline:
 		"""What users got is web's: at which of several programs nobody can tell."""
 		return {"outages": joined(self._outages)} if row["kind"] == ProcessKind.WEB.value else {}
 
+	def _hosts_begun(self, fact: events.HostsBegun, _time: float) -> None:
+		"""The groups before it are new and well, or there would be no next one."""
+		for number, group in enumerate(self._groups, 1):
+			if number <= fact.number:
+				group["state"] = UNDER_WAY if number == fact.number else GROUP_STATES[GroupResult.REPLACED]
+
+	def _hosts_done(self, fact: events.HostsDone, _time: float) -> None:
+		"""A pause may follow, in which no group's turn is."""
+		for group in self._groups:
+			if group["hosts"] == list(fact.hosts):
+				group["state"] = GROUP_STATES[GroupResult.REPLACED]
+
 	def _over(self, fact: events.Ended, _time: float) -> None:
 		"""What still runs was left running: nothing has ended it, as far as is known."""
 		self._ended = fact.report.started + fact.report.seconds
+		untouched = {"state": GROUP_STATES[GroupResult.UNTOUCHED], "seconds": None}
+		told = [{"state": GROUP_STATES[it.result], "seconds": it.seconds or None} for it in fact.report.hosts]
+		for group, state in zip_longest(self._groups, told, fillvalue=untouched):
+			group |= state
 		for bar in self._open():
 			bar["fate"] = LEFT
 
@@ -210,5 +240,7 @@ TAKES: dict[type[events.Event], Callable[[Timeline, Any, float], None]] = {
 	events.ProcessFailed: Timeline._failed,
 	events.WebSilent: Timeline._web_silent,
 	events.WebAnswersAgain: Timeline._web_answers,
+	events.HostsBegun: Timeline._hosts_begun,
+	events.HostsDone: Timeline._hosts_done,
 	events.Ended: Timeline._over,
 }

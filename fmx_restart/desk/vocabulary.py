@@ -21,6 +21,7 @@ from fmx_restart.engine.options import (
 	DRAIN_TIMEOUT,
 	DRAINING,
 	FORCE_KILL_TIMEOUT,
+	WITH_HOSTS,
 	OnTimeout,
 	Strategy,
 )
@@ -31,6 +32,8 @@ from fmx_restart.engine.strategies import PHASES, PHASES_WITHOUT_WORKERS
 
 QUEUED = "Queued"  # before the first phase
 
+#: Options that choose hosts and their groups; a restart that leaves workers alone has them with each strategy
+OF_HOSTS = ("hosts", "host_batch", "host_pause", "canary")
 #: Option → the strategies that have it. Those that no row names have no such limit.
 STRATEGIES_WITH = {
 	"wait_workers_timeout": {Strategy.WAIT_WORKERS, Strategy.ROLLING},
@@ -38,6 +41,7 @@ STRATEGIES_WITH = {
 	"force_kill_timeout": {Strategy.FAST, Strategy.SUSPEND_RQ},
 	"rolling_share": {Strategy.ROLLING},
 	"migrate": {Strategy.WAIT_WORKERS},
+	**dict.fromkeys(OF_HOSTS, WITH_HOSTS),
 }
 WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing", "hold_web")
 
@@ -52,6 +56,7 @@ def extend_boot(bootinfo: frappe._dict) -> None:
 			"phases": phases(),
 			"phases_without_workers": [phase.value for phase in PHASES_WITHOUT_WORKERS],
 			"options_with_migration": list(WITH_MIGRATION),
+			"options_of_hosts": list(OF_HOSTS),
 			"option_lines": option_lines(),
 			"closable_while_held": closable_while_held(),
 			"at_deadline": at_deadlines(),

@@ -60,6 +60,9 @@ class Plan:
 	stays: tuple[Process, ...] = ()  # nothing can replace these: they go on with the code that they have
 	hosts: tuple[tuple[str, ...], ...] = ()  # groups of hosts, one after the other; empty: all at once
 	here: str = ""  # the name of this host, where there are such groups
+	every_host: tuple[
+		str, ...
+	] = ()  # on which programs of this bench run, whether chosen or not; this one first
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:

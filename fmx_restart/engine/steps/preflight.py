@@ -34,7 +34,7 @@ from fmx_restart.engine.ports import (
 from fmx_restart.engine.reload import reloadable
 from fmx_restart.engine.steps.findings import inspect_sites, judge
 from fmx_restart.engine.steps.hold import hold_findings
-from fmx_restart.engine.steps.hosts import chosen_hosts, grouped, refuse_unknown_hosts
+from fmx_restart.engine.steps.hosts import chosen_hosts, grouped, hosts_among, refuse_unknown_hosts
 from fmx_restart.engine.steps.last_look import first_look, judge_code
 from fmx_restart.engine.steps.linger import tell_way, way_of
 from fmx_restart.engine.steps.nginx import test_nginx
@@ -152,7 +152,8 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 	"""Which programs are restarted, reload or are left alone. Raises WrongEnvironment where that cannot be."""
 	here, pairs = bench.host.name, reloads_of(bench, look, listed, options)
 	names = {process.name for process, _ in pairs}
-	refuse_unknown_hosts((*listed, *(process for process, _ in pairs)), options.hosts, here)
+	known = (*listed, *(process for process, _ in pairs))
+	refuse_unknown_hosts(known, options.hosts, here)
 	others = [process for process in listed if process.name not in names]
 	others = chosen_hosts(others, options.hosts, here)
 	reloads = chosen_hosts((process for process, _ in pairs), options.hosts, here)
@@ -171,6 +172,7 @@ def programs_of(bench: Bench, look: Look, listed: Iterable[Process], options: Op
 		reloads=tuple(reloads),
 		pools={it.name: one.size for it, one in pairs if isinstance(one, Pool) and it in reloads},
 		stays=stays,
+		every_host=tuple(hosts_among(known, here)),
 	)
 	refuse_nothing(plan)
 	return grouped(plan, options.hosts, here)

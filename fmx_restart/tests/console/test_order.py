@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 from dataclasses import replace
 
-from fmx_restart.console.plan import order, plan_sentence, story
+from fmx_restart.console.plan import Step, order, plan_sentence, story
 from fmx_restart.console.strategies import STRATEGY_TEXTS
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import Strategy, restart_options
@@ -45,27 +45,34 @@ class TestStory(unittest.TestCase):
 
 class TestOrder(unittest.TestCase):
 	def test_rolling_takes_idle_workers_first_and_each_busy_one_when_it_is_free(self):
-		steps = [("first", ["web"]), ("when web is back", ["socketio"])]
-		steps += [("one at a time", ["idle"]), ("when its own job ends", ["busy"])]
+		steps = [Step("first", ("web",)), Step("when web is back", ("socketio",))]
+		steps += [Step("one at a time", ("idle",)), Step("when its own job ends", ("busy",))]
 		self.assertEqual(order(PLAN, Strategy.ROLLING), steps)
 
 	def test_without_waiting_only_busy_workers_come_later(self):
-		steps = [("first", ["web"]), ("as processors are free", ["idle"]), ("when web is back", ["socketio"])]
-		steps += [("when its own job ends", ["busy"])]
+		steps = [
+			Step("first", ("web",)),
+			Step("as many at once as there are CPUs", ("idle",)),
+			Step("when web is back", ("socketio",)),
+		]
+		steps += [Step("when its own job ends", ("busy",))]
 		self.assertEqual(order(PLAN, Strategy.NO_WAIT_WORKERS), steps)
 
 	def test_all_others_restart_web_first_and_socketio_when_it_is_back(self):
-		steps = [("first", ["web"]), ("as processors are free", ["busy", "idle"])]
+		steps = [
+			Step("first", ("web",)),
+			Step("as many at once as there are CPUs", ("busy", "idle")),
+		]
 		for strategy in (Strategy.FAST, Strategy.WAIT_WORKERS, Strategy.SUSPEND_RQ):
-			self.assertEqual(order(PLAN, strategy), [*steps, ("when web is back", ["socketio"])])
+			self.assertEqual(order(PLAN, strategy), [*steps, Step("when web is back", ("socketio",))])
 
 	def test_workers_that_reload_in_place_have_their_turn_among_the_others(self):
 		plan = replace(PLAN, reloads=(process("stays", ProcessKind.WORKER),))
 		for strategy, when in (
 			(Strategy.ROLLING, "one at a time"),
-			(Strategy.NO_WAIT_WORKERS, "as processors are free"),
+			(Strategy.NO_WAIT_WORKERS, "as many at once as there are CPUs"),
 		):
-			self.assertIn((when, ["idle", "stays"]), order(plan, strategy))
+			self.assertIn(Step(when, ("idle", "stays")), order(plan, strategy))
 
 	def test_a_plan_says_who_reloads_and_who_is_restarted(self):
 		plan = replace(PLAN, reloads=(process("a", ProcessKind.WORKER), process("b", ProcessKind.WORKER)))
@@ -86,11 +93,11 @@ class TestOrder(unittest.TestCase):
 		text = "Scheduler, 1 worker and 1 worker-pool of 4 workers reload in place."
 		all_three = replace(plan, reloads=(scheduler, *reloads))
 		self.assertTrue(plan_sentence(all_three).startswith(text), plan_sentence(all_three))
-		self.assertIn(("one at a time", ["schedule", "a", "pool"]), order(all_three, Strategy.ROLLING))
+		self.assertIn(Step("one at a time", ("schedule", "a", "pool")), order(all_three, Strategy.ROLLING))
 		alone = replace(plan, reloads=reloads[1:])
 		self.assertTrue(plan_sentence(alone).startswith("1 worker-pool of 4 workers reloads in place."))
 
 	def test_without_web_socketio_waits_for_nothing(self):
 		plan = replace(PLAN, restart=PLAN.restart[1:])
-		steps = [("as processors are free", ["busy", "idle", "socketio"])]
+		steps = [Step("as many at once as there are CPUs", ("busy", "idle", "socketio"))]
 		self.assertEqual(order(plan, Strategy.FAST), steps)

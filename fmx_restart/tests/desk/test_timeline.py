@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unittest
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timezone
 from itertools import pairwise
@@ -16,6 +17,7 @@ from fmx_restart.desk.projection import project
 from fmx_restart.desk.timeline import MOST_BARS, Timeline
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.testing.bench import InMemoryBench
@@ -133,6 +135,48 @@ class TestTimeline(TimelineCase):
 		marks = self.marks(json.loads(recorded.row()["timeline"]))
 		self.assertIn("failed", marks["web"])
 		self.assertEqual(marks["web"][0], "stopped")
+
+
+class TestHostGroups(unittest.TestCase):
+	"""How far each group of hosts is, at each moment."""
+
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+		for name in ("host-2", "host-3"):
+			self.bench.add_host(name, {"short": ("short",)})
+		self.recorded = Recorded(self.bench, Options(hosts=HostOptions(batch=1, pause=5.0)))
+
+	def row_at(self, is_it: Callable[[events.Event], bool]) -> dict:
+		"""The row as it was right after that event."""
+		facts = [fact for _, fact in facts_in(self.recorded.lines)]
+		return self.recorded.row(1 + next(number for number, fact in enumerate(facts) if is_it(fact)))
+
+	def states(self, row: dict) -> list[tuple[str, str]]:
+		return [(group["hosts"], group["state"]) for group in json.loads(row["timeline"])["hosts"]]
+
+	def test_each_group_waits_is_restarted_and_is_done_in_its_turn(self):
+		hosts = [["host-1"], ["host-2"], ["host-3"]]
+		self.recorded.go()
+		turns = []
+		for number in (1, 2, 3):
+			begun = lambda fact, number=number: isinstance(fact, events.HostsBegun) and fact.number == number  # noqa: E731
+			turns.append([state for _, state in self.states(self.row_at(begun))])
+		waiting, now, done = "to come", "under way", "done"
+		self.assertEqual(turns, [[now, waiting, waiting], [done, now, waiting], [done, done, now]])
+		self.assertEqual(self.states(self.recorded.row()), [(names, done) for names in hosts])
+		seconds = [group["seconds"] for group in json.loads(self.recorded.row()["timeline"])["hosts"]]
+		self.assertTrue(all(seconds), seconds)
+
+	def test_a_group_that_fails_is_told_apart_from_those_that_keep_the_old_code(self):
+		self.bench.managers["host-2"]["short"].crashes_at_start = True
+		with self.assertRaises(ProcessFault):
+			self.recorded.go()
+		states = [state for _, state in self.states(self.recorded.row())]
+		self.assertEqual(states, ["done", "failed", "not restarted"])
+
+	def test_an_operation_of_all_hosts_at_once_has_no_groups(self):
+		recorded = Recorded(self.bench, Options()).go()
+		self.assertEqual(self.states(recorded.row()), [])
 
 
 class TestOfTheJournal(TimelineCase):

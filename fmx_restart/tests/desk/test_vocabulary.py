@@ -11,7 +11,14 @@ from pathlib import Path
 from fmx_restart import hooks
 from fmx_restart.desk.start_arguments import KINDS, TIME
 from fmx_restart.engine.migration import Finding, Gravity, MigrationOptions
-from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Strategy, restart_options
+from fmx_restart.engine.options import (
+	CLOSABLE,
+	InvalidOptions,
+	OnTimeout,
+	Strategy,
+	host_options,
+	restart_options,
+)
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import CodeFault, ProcessKind, WebMethod, WebWay
@@ -217,3 +224,46 @@ class TestConsequences(UntranslatedCase):
 		self.plan = replace(self.plan, jobs=())
 		self.assertIn("No job is running now.", self.of(Strategy.FAST))
 		self.assertNotIn("Desk does not answer", self.of(Strategy.FAST, web=False))
+
+
+class TestHosts(UntranslatedCase):
+	def setUp(self):
+		super().setUp()
+		from fmx_restart.desk.consequences import of_hosts
+
+		self.plan = replace(sample(Plan), every_host=("app1", "app2", "app3"), hosts=())
+		self.of_hosts = of_hosts
+
+	def of(self, *groups: tuple[str, ...], strategy: Strategy = Strategy.WAIT_WORKERS, **asked) -> str:
+		options = restart_options(strategy, hosts=host_options(**asked))
+		return " ".join(self.of_hosts(options, replace(self.plan, hosts=groups)))
+
+	def test_a_bench_of_one_host_says_nothing_of_hosts(self):
+		self.plan = replace(self.plan, every_host=("app1",))
+		self.assertEqual(self.of(), "")
+
+	def test_without_a_choice_all_hosts_are_named(self):
+		self.assertEqual(self.of(), "3 hosts are restarted together: app1, app2, app3.")
+
+	def test_hosts_that_were_not_chosen_are_named(self):
+		self.assertEqual(
+			self.of(("app2",), names=("app2",)),
+			"Only the host app2 is restarted. app1, app3 are not restarted and keep the old code.",
+		)
+		text = self.of(("app2", "app3"), names=("app2", "app3"))
+		self.assertEqual(
+			text, "2 hosts are restarted together: app2, app3. app1 is not restarted and keeps the old code."
+		)
+
+	def test_groups_are_told_with_the_pause_the_canary_and_what_a_failure_ends(self):
+		groups = (("app1",), ("app2", "app3"))
+		text = self.of(*groups, batch="2", pause="60s", canary="30s")
+		self.assertEqual(
+			text,
+			"The hosts are restarted in 2 groups, one after the other: app1; app2, app3. After its restart, app1 is watched"
+			" for 30 s. Between two groups there is a pause of 1 min; jobs run in it. Each group waits for its own jobs only."
+			" If a host fails, the groups after it are not restarted: they keep the old code.",
+		)
+		text = self.of(*groups, batch="2", strategy=Strategy.ROLLING)
+		self.assertNotIn("waits for its own jobs", text)
+		self.assertNotIn("pause", text)

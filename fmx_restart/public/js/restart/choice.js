@@ -1,6 +1,6 @@
 /** What someone chose in the dialog, and the arguments that fmx_restart.api takes for it. */
 
-import { CLOSABLE_WHILE_HELD, OPTIONS_WITH_MIGRATION, STRATEGIES, strategy_named } from "./words";
+import { CLOSABLE_WHILE_HELD, OPTIONS_OF_HOSTS, OPTIONS_WITH_MIGRATION, STRATEGIES, strategy_named } from "./words";
 
 /** Options that only some strategies have. The others get what the server takes without it. */
 const OF_SOME = new Set(STRATEGIES.flatMap(({ options }) => options));
@@ -12,6 +12,10 @@ export function first_choice() {
 		on_timeout: "",
 		force_kill_timeout: "",
 		rolling_share: "",
+		hosts: [],
+		host_batch: "",
+		host_pause: "",
+		canary: "",
 		web: true,
 		workers: true,
 		migrate: false,
@@ -27,6 +31,15 @@ export function first_choice() {
 	};
 }
 
+/** @param hosts those of an operation's options; nothing where all were restarted together */
+export function chosen_hosts(hosts) {
+	if (!hosts) {
+		return {};
+	}
+	const { names, batch, share, pause, canary } = hosts;
+	return { hosts: [...names], host_batch: batch || (share ? `${share * 100}%` : ""), host_pause: pause || "", canary: canary ?? "" };
+}
+
 export function applies(option, choice) {
 	if (option === "hold_web" && !choice.web) {
 		return false; // web is not stopped then
@@ -36,6 +49,12 @@ export function applies(option, choice) {
 	}
 	if (OPTIONS_WITH_MIGRATION.includes(option)) {
 		return migrates(choice);
+	}
+	if (option === "host_pause" && !choice.host_batch && !choice.canary) {
+		return false; // there is one group
+	}
+	if (OPTIONS_OF_HOSTS.includes(option) && (migrates(choice) || !choice.workers)) {
+		return !migrates(choice); // a migration is of all hosts; where no job notices, any strategy goes host by host
 	}
 	return !OF_SOME.has(option) || Boolean(strategy_named(choice.strategy)?.options.includes(option));
 }

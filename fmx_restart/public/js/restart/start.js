@@ -31,7 +31,7 @@ class Start {
 	constructor(choice) {
 		this.state = reactive({
 			...{ choice: { ...first_choice(), ...choice }, first_verdict: null, preview: null },
-			...{ is_away: false, trouble: "", step: "choose" },
+			...{ is_away: false, trouble: "", refusal: "", step: "choose" },
 		});
 		this.poll = new Poll(() => this.look(), PAUSE);
 		this.dialog = new frappe.ui.Dialog({
@@ -56,7 +56,10 @@ class Start {
 		SetVueGlobals(this.app);
 		this.app.mount(this.dialog.fields_dict.body.$wrapper[0]);
 		const look_soon = frappe.utils.debounce(() => this.poll.now(), TYPING * 1000);
-		watch(() => JSON.stringify(arguments_of(this.state.choice)), look_soon);
+		watch(() => JSON.stringify(arguments_of(this.state.choice)), () => {
+			this.state.refusal = ""; // it was about another choice
+			look_soon();
+		});
 		watch(this.state, () => this.update_buttons());
 		this.dialog.$wrapper.on("hidden.bs.modal", () => this.close());
 		this.dialog.$wrapper[0].addEventListener("keydown", (event) => this.step_back(event), true);
@@ -138,6 +141,7 @@ class Start {
 	/** The button stays where it was, so a second press of the same key or a double click must not be taken as an answer. */
 	async confirm() {
 		this.is_too_early = true;
+		this.state.refusal = "";
 		this.go_to("confirm");
 		await nextTick();
 		this.dialog.$wrapper.find(".restart-consequences-title").trigger("focus");
@@ -181,7 +185,8 @@ class Start {
 		try {
 			this.show(await this.insist({ ...arguments_of(this.state.choice), idempotency_key: key }));
 		} catch (error) {
-			this.state.trouble = error.message || __("The web server does not answer. Try again.");
+			// not `trouble`, which the next preview takes away
+			this.state.refusal = error.message || __("The web server does not answer. Try again.");
 			this.go_to("choose");
 			this.poll.start();
 		}

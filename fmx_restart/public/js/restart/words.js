@@ -6,6 +6,7 @@ const vocabulary = frappe.boot.fmx_restart || {
 	phases: {},
 	phases_without_workers: [],
 	options_with_migration: [],
+	options_of_hosts: [],
 	option_lines: {},
 	closable_while_held: [],
 	at_deadline: {},
@@ -13,6 +14,8 @@ const vocabulary = frappe.boot.fmx_restart || {
 
 export const STRATEGIES = vocabulary.strategies;
 export const OPTIONS_WITH_MIGRATION = vocabulary.options_with_migration;
+/** Options that choose hosts and their groups. */
+export const OPTIONS_OF_HOSTS = vocabulary.options_of_hosts;
 /** What an option does, where its label is not enough. */
 export const OPTION_LINES = vocabulary.option_lines;
 /** The phases in which sites can be closed although web's requests wait. */
