@@ -10,14 +10,12 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.queue import Queue
@@ -27,6 +25,7 @@ from rq.worker import StopRequested, WorkerStatus
 
 from fmx_restart.worker.bells import OFTEN, Bells
 from fmx_restart.worker.claims import Claim, Claims, bench_of, remove_started
+from fmx_restart.worker.connections import Spare, may_list_no_clients
 from fmx_restart.worker.grace import grace_of
 from fmx_restart.worker.horse import dies_with, has_ended, opened
 from fmx_restart.worker.jobs import share_page, tell_job
@@ -78,6 +77,7 @@ class Lossless(Renewal, Persistent):
 		)
 		self.bells = Bells(self.connection, [queue.key for queue in self.queues], self.claims.call)
 		settings = read_settings(Path())
+		self.spare = Spare(self.connection.connection_pool)
 		self.policies = Policies(settings, read_hooks(Path()))
 		self.grace = grace_of(settings, names)
 		limits, faults = limits_of(settings)
@@ -89,6 +89,7 @@ class Lossless(Renewal, Persistent):
 			has_worked = super().work(*args, **kwargs)
 		finally:
 			self.bells.take_down()
+			self.spare.close()
 		if self._next:
 			self.program.run_anew(self._next, self.stop)
 			self.free_place(self._next.name)
@@ -205,6 +206,8 @@ class Lossless(Renewal, Persistent):
 			self.record_failures()
 
 	def wait_for_a_bell(self) -> None:
+		if self.forks:
+			self.spare.open()
 		is_called = self.bells.wait(self.stop, is_lookout=self.claims.is_lookout)
 		if is_called and not self.is_leaving:
 			self.bells.wait(self.stop, is_lookout=True)
@@ -272,7 +275,12 @@ class Lossless(Renewal, Persistent):
 		except AWAY as error:  # the next pop says whether the job is over
 			self.log.error("Worker %s: Redis does not answer: %s", self.name, error)
 
+	def fork_work_horse(self, *args: Any, **kwargs: Any) -> None:
+		super().fork_work_horse(*args, **kwargs)
+		self.spare.leave_to(self.horse_pid)
+
 	def setup_work_horse_signals(self) -> None:
+		self.spare.take()
 		leave_to_the_worker()
 		dies_with(self._parent, self._prctl)
 
@@ -295,6 +303,8 @@ class Lossless(Renewal, Persistent):
 	def wait_for_horse(self) -> tuple:
 		"""As RQ's, but a signal to this process is heard meanwhile."""
 		with opened(self.horse_pid) as files:
+			if not self.stop.wait(OFTEN, files) and not self.is_leaving:
+				self.spare.open()  # not sooner: the job's first steps would have less of the processor
 			while not has_ended(self.horse_pid):
 				seconds = self.time_left() if self.is_leaving else LOOK_EVERY
 				if not self.stop.wait(min(seconds, LOOK_EVERY if files else OFTEN), files):
@@ -427,24 +437,3 @@ def now_as(moment: datetime | None) -> datetime:
 	"""In UTC, with a time zone where that moment has one: RQ 1 writes none."""
 	now = datetime.now(timezone.utc)
 	return now if moment is None or moment.tzinfo else now.replace(tzinfo=None)
-
-
-@contextmanager
-def may_list_no_clients(connection: Redis | None) -> Iterator[None]:
-	"""RQ wants its own address of Redis. Frappe's Redis users may not ask for that, and their workers shall start too."""
-	if connection is None:
-		yield
-		return
-	ask = connection.client_list
-
-	def listed(*args: Any, **kwargs: Any) -> list:
-		try:
-			return ask(*args, **kwargs)
-		except NoPermissionError:
-			return []
-
-	connection.client_list = listed
-	try:
-		yield
-	finally:
-		del connection.client_list
