@@ -44,6 +44,7 @@ SLOW = (
 	"adapters/test_rolling_workers.py",
 	"adapters/test_several_managers.py",
 	"adapters/test_systemd.py",
+	"adapters/test_update_config.py",
 	"adapters/test_users.py",
 	"adapters/test_web.py",
 	"adapters/test_web_programs.py",

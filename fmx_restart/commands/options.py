@@ -132,7 +132,7 @@ MIGRATION = (
 		type=click.Choice(["drain", "migrate", "restart", "none"]),
 		metavar="PHASE",
 		multiple=True,
-		help="Close the sites in drain, migrate (default with --migrate), restart, or none; can be repeated.",
+		help="Close sites in drain, migrate (default), restart; or none.",
 	),
 	click.Option(
 		["--force"],
@@ -153,6 +153,11 @@ SITES_AND_WEB = (
 		["--nginx"],
 		is_flag=True,
 		help="Test nginx first, and reload it once new web answers.",
+	),
+	click.Option(
+		["--update-config"],
+		is_flag=True,
+		help="Apply the process manager's changed configuration to this bench.",
 	),
 	click.Option(
 		["--workers/--no-workers"], default=True, help="Restart workers and scheduler, or leave them running."

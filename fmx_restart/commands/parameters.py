@@ -122,6 +122,7 @@ def options(context: click.Context, parameters: Parameters) -> Options:
 			old_web_timeout=parameters["old_web_timeout"],
 			web=parameters["web"],
 			nginx=parameters["nginx"],
+			update_config=parameters["update_config"],
 			workers=parameters["workers"],
 			rolling_share=None if share is None else share_of(share),
 			rolling_max_failures=parameters["rolling_max_failures"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from fmx_restart.console.web_answers import web_at
 from fmx_restart.engine import events
 from fmx_restart.engine.format import count, following, span
 from fmx_restart.engine.plan import remedies_of, why_they_stay
+from fmx_restart.engine.ports import ConfigurationPlan, GroupChange
 
 
 def process_down(event: events.ProcessDown) -> str:
@@ -47,6 +49,44 @@ def rolling_stopped(event: events.RollingStopped) -> str:
 def programs_stay(event: events.ProgramsStay) -> str:
 	"""What goes on as it is, why, and what a person does about it."""
 	return f"not restarted: {why_they_stay(event.programs)}.{following(' ', remedies_of(event.programs))}"
+
+
+def configuration_changed(event: events.ConfigurationChanged) -> str:
+	"""Which groups, what happens to them, and what a person types for those that are not updated."""
+	plan = event.plan
+	parts = (
+		[f"the process manager would refuse its new configuration: {'; '.join(plan.faults)}."]
+		if plan.faults
+		else []
+	)
+	if plan.updated:
+		parts.append(f"configuration changed: {changes_of(plan.updated)}. {what_happens(plan)}")
+	if plan.left:
+		others = (it for it in plan.changes if it.group in plan.left)
+		names = ", ".join(f"{it.group} ({it.change.value}; {plan.left[it.group]})" for it in others)
+		parts.append(
+			f"configuration changed and not applied: {names}.{following(' By hand: ', plan.command)}"
+		)
+	return " ".join(parts)
+
+
+def what_happens(plan: ConfigurationPlan) -> str:
+	"""To groups that can be updated."""
+	if plan.is_applied:
+		return "Each group is updated when its programs are down."
+	return "This restart does not apply it. To apply it, type: bench safe-restart --update-config"
+
+
+def changes_of(changes: Iterable[GroupChange]) -> str:
+	"""Groups, each with what the configuration does with it."""
+	return ", ".join(f"{it.group} ({it.change.value})" for it in changes)
+
+
+def group_updated(event: events.GroupUpdated) -> str:
+	"""With the programs that it has no more, or has now."""
+	gone = f"; no more: {', '.join(event.gone)}" if event.gone else ""
+	new = f"; new: {', '.join(event.new)}" if event.new else ""
+	return f"{event.change.group}: its new configuration is in force ({event.change.change.value}){gone}{new}"
 
 
 def hosts_begun(event: events.HostsBegun) -> str:

@@ -12,9 +12,11 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.report import (
 	GroupResult,
+	GroupUpdate,
 	ProcessChange,
 	ReplacedBy,
 	Report,
+	UpdateResult,
 	outcome_name,
 	put_back,
 	waited_to_their_end,
@@ -85,7 +87,7 @@ def interruptions(report: Report) -> list[str]:
 def processes(report: Report) -> list[str]:
 	"""Old and new pid of each program, how long it was down, and what was left alone."""
 	names = [*(change.name for change in report.processes), *report.not_replaced, *report.left_alone]
-	names += report.stays
+	names += [*report.stays, *(update.group for update in report.configuration)]
 	width = max(map(len, names), default=0)
 	lines = []
 	has_reloads = any(change.by is ReplacedBy.RELOAD for change in report.processes)
@@ -93,16 +95,26 @@ def processes(report: Report) -> list[str]:
 		how = how_replaced(change) if has_reloads else ""
 		down = f"  down {span(change.seconds_down)}" if is_down_time_told(change) else ""
 		was = "  was down already" if change.old_state in DOWN_ALREADY else ""
+		was = "  removed" if change.is_removed else was
 		was = f"  {NOT_REPLACED}" if change.name in report.not_replaced else was
 		lines.append(
 			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{how}{down}{was}".rstrip()
 		)
+	lines += [f"    {it.group:<{width}}  {update_line(it)}" for it in report.configuration]
 	begun = {change.name for change in report.processes}
 	untouched = [name for name in report.not_replaced if name not in begun]
 	lines += [f"    {name:<{width}}  {NOT_REPLACED}" for name in untouched]
 	lines += [f"    {name:<{width}}  already stopped, left alone" for name in report.left_alone]
 	lines += [f"    {name:<{width}}  not restarted: {reason}" for name, reason in report.stays.items()]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
+
+
+def update_line(update: GroupUpdate) -> str:
+	"""What became of a group whose configuration changed."""
+	what = f"configuration {update.change.value}"
+	if update.result is UpdateResult.UPDATED:
+		return f"{what}, in force now"
+	return f"{what}, not applied{f': {update.reason}' if update.reason else ''}"
 
 
 def unreached(report: Report) -> list[str]:

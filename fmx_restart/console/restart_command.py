@@ -38,6 +38,7 @@ def words_of(options: Options) -> list[str]:
 	words += [f"{option}={value}" for option, value in values_of(options)]
 	words += [f"--no-{name}" for name in ("web", "workers") if not getattr(options, name)]
 	words += ["--nginx"] if options.nginx else []
+	words += ["--update-config"] if options.update_config else []
 	words += [f"{option}={value}" for option, value in host_values(options.hosts)] if options.hosts else []
 	if options.migration:
 		words += migration_words(options.migration)

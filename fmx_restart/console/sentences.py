@@ -7,6 +7,8 @@ from typing import Any
 
 from fmx_restart.console.plan import plan_sentence
 from fmx_restart.console.process_sentences import (
+	configuration_changed,
+	group_updated,
 	handed_over,
 	hosts_begun,
 	hosts_done,
@@ -113,6 +115,7 @@ def plan_warnings(plan: Plan) -> list[str]:
 			warnings.append(events.WebCannotLinger(program, way.reason, way.remedy, way.is_holding))
 	if plan.stays:
 		warnings.append(events.ProgramsStay(plan.stays))
+	warnings += [] if plan.configuration.is_empty else [events.ConfigurationChanged(plan.configuration)]
 	if plan.held:
 		warnings.append(events.QueueHeld(plan.held))
 	if plan.unmanaged:
@@ -406,6 +409,10 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.ProcessFailed: process_failed,
 	events.RollingStopped: rolling_stopped,
 	events.ProgramsStay: programs_stay,
+	events.ConfigurationChanged: configuration_changed,
+	events.GroupUpdating: shown_otherwise,  # by GroupUpdated or GroupNotUpdated, which follow
+	events.GroupUpdated: group_updated,
+	events.GroupNotUpdated: "{change.group} goes on by its former configuration: {reason}",
 	events.HostsBegun: hosts_begun,
 	events.HostsDone: hosts_done,
 	events.HostsStopped: hosts_stopped,

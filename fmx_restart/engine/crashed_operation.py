@@ -10,7 +10,7 @@ from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import Plan
-from fmx_restart.engine.ports import HostProcess, Process, Reloadable, Setting
+from fmx_restart.engine.ports import GroupChange, HostProcess, Process, Reloadable, Setting
 from fmx_restart.engine.report import PhaseTime, Report
 
 FENCED = {Phase.FENCE, Phase.PARK, Phase.DRAIN, Phase.BACKUP, Phase.MIGRATE, Phase.RESTART, Phase.LIFT}
@@ -47,6 +47,9 @@ class CrashedOperation:
 	asked: dict[str, Reloadable] = field(
 		default_factory=dict
 	)  # asked to reload, and not seen to answer: by program
+	updating: dict[str, GroupChange] = field(
+		default_factory=dict
+	)  # groups that their manager was asked to take over, and was not seen to
 	migrating: events.MigrationStarted | None = None
 	migration_begun: bool = False
 	jobs_to_kill: events.JobsCondemned | None = (
@@ -151,6 +154,21 @@ def _process_up(crashed: CrashedOperation, event: events.ProcessUp, time: float)
 	crashed.replaced[event.name] = event.new_pid
 
 
+def _group_updating(crashed: CrashedOperation, event: events.GroupUpdating, time: float) -> None:
+	crashed.updating[event.change.group] = event.change
+
+
+def _group_updated(crashed: CrashedOperation, event: events.GroupUpdated, time: float) -> None:
+	crashed.updating.pop(event.change.group, None)
+	for name in event.gone:
+		crashed.stopping.pop(name, None)
+		crashed.replaced[name] = None
+
+
+def _group_not_updated(crashed: CrashedOperation, event: events.GroupNotUpdated, time: float) -> None:
+	crashed.updating.pop(event.change.group, None)
+
+
 def _reload_asked(crashed: CrashedOperation, event: events.ReloadAsked, time: float) -> None:
 	crashed.asked[event.name] = event.worker
 
@@ -206,6 +224,9 @@ NOTES = {
 	events.SettingLeft: _setting_done,
 	events.ProcessStopping: _process_stopping,
 	events.ProcessUp: _process_up,
+	events.GroupUpdating: _group_updating,
+	events.GroupUpdated: _group_updated,
+	events.GroupNotUpdated: _group_not_updated,
 	events.ReloadAsked: _reload_asked,
 	events.WorkerReloaded: _worker_reloaded,
 	events.ProcessFailed: _process_failed,

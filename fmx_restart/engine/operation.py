@@ -10,6 +10,7 @@ from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT
 from fmx_restart.engine.errors import JournalFault, LockLost, NginxFault, OperationError
 from fmx_restart.engine.frozen import changed
+from fmx_restart.engine.group_updates import GroupUpdates
 from fmx_restart.engine.held import Held
 from fmx_restart.engine.ledger import Ledger
 from fmx_restart.engine.options import Options, Strategy
@@ -58,6 +59,7 @@ class Operation(Held):
 		self.held: list[Replacement] = []
 		self.starts = Starts(bench)
 		self.request_hold = RequestHold(bench, self.emit)
+		self.updates = GroupUpdates(bench, self.emit, self.report)
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering

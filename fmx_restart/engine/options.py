@@ -84,6 +84,9 @@ class Options:
 		OLD_WEB_TIMEOUT  # seconds that old web workers serve while new ones do not answer
 	)
 	nginx: bool = False  # it is tested in the preflight, and reloaded once new web answers
+	update_config: bool = (
+		False  # groups of programs whose configuration changed run by the new one from the restart on
+	)
 	web_sites: tuple[str, ...] = ()  # those that someone typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None
@@ -305,6 +308,7 @@ def problems(options: Options) -> Iterator[str]:
 		if not is_site_name(site):
 			yield f"{site!r} is not the name of a site."
 	yield from problems_of_maintenance(options)
+	yield from problems_of_update(options)
 	if options.hosts:
 		yield from problems_of_hosts(options, options.hosts)
 	if options.migration:
@@ -332,6 +336,19 @@ def problems_of_maintenance(options: Options) -> Iterator[str]:
 		yield "--maintenance-mode migrate does nothing without --migrate."
 	if Phase.DRAIN in options.maintenance and options.strategy not in DRAINING:
 		yield f"--maintenance-mode drain: {options.strategy.value} does not drain."
+
+
+def problems_of_update(options: Options) -> Iterator[str]:
+	"""A group is updated as a whole, when all its programs are down: nobody can keep some of its workers in service meanwhile."""
+	if not options.update_config:
+		return
+	if options.touches_jobs and options.strategy in ONE_BY_ONE:
+		yield (
+			f"--update-config does not go with {options.strategy.value}, which keeps workers in service while others are"
+			" replaced: a group is updated when all its programs are down. Use --wait-workers."
+		)
+	if options.hosts:
+		yield "--update-config does not go with --hosts, --host-batch, --host-pause and --canary."
 
 
 def problems_of_hosts(options: Options, hosts: HostOptions) -> Iterator[str]:

@@ -10,6 +10,7 @@ from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.migration import Finding
 from fmx_restart.engine.ports import (
 	CodeFault,
+	ConfigurationPlan,
 	Job,
 	Process,
 	ProcessKind,
@@ -63,6 +64,9 @@ class Plan:
 	every_host: tuple[
 		str, ...
 	] = ()  # on which programs of this bench run, whether chosen or not; this one first
+	configuration: ConfigurationPlan = field(
+		default_factory=ConfigurationPlan
+	)  # what process managers would run otherwise, by what their files say now
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:

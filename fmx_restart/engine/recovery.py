@@ -23,7 +23,7 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Hold, Process, ProcessKind
+from fmx_restart.engine.ports import Bench, Change, Hold, Process, ProcessKind
 from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload, stand_in
 from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
@@ -98,12 +98,14 @@ class Recovery(Operation):
 		if self.crashed.needs_new_workers or self.bench.others.at_work():
 			return
 		self.settings.restore(raises=False)
+		self._add_groups()
 		replacements = self._replace_stopped()
 		wait_until(lambda: advance(self, replacements), STOPPING, self.bench.clock)
 
 	def _clean_up(self) -> list[Replacement]:
 		with self.fenced() if self.crashed.may_be_fenced else nullcontext():
 			self.insist(self.bench.queue.recall)
+			self._add_groups()
 			if self.crashed.needs_new_workers:
 				replacements = self._replace_all_old()
 			else:
@@ -113,6 +115,17 @@ class Recovery(Operation):
 		wait_until_up(self, replacements)
 		self._tell_old_web(replacements)
 		return [*replacements, *self._wait_for_leavers(replacements), *self._see_reloads()]
+
+	def _add_groups(self) -> None:
+		"""
+		A manager takes a group over in one step; where that failed in the middle it has the group no more. Then it gets it, so
+		that what was stopped can be started. Raises ProcessFault: try again then.
+		"""
+		for change in self.crashed.updating.values():
+			is_there = any(change.has(process) for process in self.bench.processes.list())
+			if change.change is Change.CHANGED and not is_there:
+				self.bench.processes.update_group(change)
+				self.emit(events.GroupUpdated(change))
 
 	def _tell_old_web(self, replacements: list[Replacement]) -> None:
 		"""Of web programs whose new code does not answer while old workers serve."""

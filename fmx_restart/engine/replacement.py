@@ -27,6 +27,7 @@ class Stage(str, Enum):
 	STARTING = "starting"
 	UP = "up"
 	FAILED = "failed"
+	REMOVED = "removed"  # its manager's new configuration has no such program
 
 
 class StopMethod(str, Enum):
@@ -128,14 +129,24 @@ class Replacement:
 
 	@property
 	def is_settled(self) -> bool:
-		"""It is up, or has failed."""
-		return self.stage in (Stage.UP, Stage.FAILED)
+		"""It is up, has failed, or is no more to be."""
+		return self.stage in (Stage.UP, Stage.FAILED, Stage.REMOVED)
 
 	@property
 	def is_held(self) -> bool:
 		"""It is down until it is released: its manager will not start it by itself any more."""
 		waited = self.bench.clock.now() - self.started_at
 		return self.stage is Stage.DOWN and (self.state is ProcessState.STOPPED or waited >= COMES_BACK)
+
+	def begin_start(self) -> None:
+		"""Its manager has it since a moment ago: nothing is to be stopped."""
+		self.stage, self.order, self.started_at = Stage.STARTING, Order.START, self.bench.clock.now()
+		with suppress(ProcessFault):
+			self.bench.processes.mark_log(self.old.name)
+
+	def note_removed(self) -> None:
+		"""Nobody will start it any more."""
+		self.stage, self.order, self.change.is_removed = Stage.REMOVED, None, True
 
 	def release(self) -> None:
 		"""Let it start again."""
@@ -146,7 +157,7 @@ class Replacement:
 	def follow(self, process: Process) -> None:
 		"""`process`: as its manager lists it now."""
 		self.state, self.current_pid, self.current = process.state, process.pid, process
-		if self.stage is Stage.WAITING:
+		if self.stage in (Stage.WAITING, Stage.REMOVED):
 			return
 		if self.attempts and self.is_obeyed(process):
 			self.note_answer(None)

@@ -9,7 +9,7 @@ from enum import Enum
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Job, ProcessKind, ProcessState, Setting, UnreadableRecords
+from fmx_restart.engine.ports import Change, Job, ProcessKind, ProcessState, Setting, UnreadableRecords
 from fmx_restart.engine.queue_hold import QueueHold
 from fmx_restart.engine.web_answers import WebAnswers
 
@@ -53,6 +53,25 @@ class ProcessChange:
 	by: ReplacedBy = ReplacedBy.MANAGER
 	workers: int = 0  # of a pool that goes on with new code: how many it keeps
 	former_workers: int = 0  # of those: how many had the old code at the end, as their jobs had not ended
+	is_removed: bool = False  # its manager's new configuration has it no more
+
+
+class UpdateResult(str, Enum):
+	"""What became of a group whose configuration changed."""
+
+	UPDATED = "updated"
+	FAILED = "failed"  # its manager would not take it over
+	LEFT = "left"  # it runs by its former configuration
+
+
+@dataclass
+class GroupUpdate:
+	"""A group of programs whose configuration changed. `reason`: why it was not updated."""
+
+	group: str
+	change: Change
+	result: UpdateResult = UpdateResult.LEFT
+	reason: str = ""
 
 
 class GroupResult(str, Enum):
@@ -127,6 +146,9 @@ class Report:
 	unreached: list[str] = field(
 		default_factory=list
 	)  # workers that keep the old code: no process manager runs them, and they cannot reload in place
+	configuration: list[GroupUpdate] = field(
+		default_factory=list
+	)  # groups whose configuration differs from that which they ran by
 	hosts: list[HostGroup] = field(default_factory=list)  # in their order, where there are groups of hosts
 	web: list[WebAnswers] = field(default_factory=list)  # what its users got, at each address
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose

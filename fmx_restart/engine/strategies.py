@@ -19,6 +19,7 @@ from fmx_restart.engine.steps.audit import (
 	open_ledger,
 	with_old_code,
 )
+from fmx_restart.engine.steps.configuration import read_configuration
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.findings import refuse_held
 from fmx_restart.engine.steps.hand_over import hand_over, roll, stop_rolling
@@ -56,6 +57,7 @@ def restart_drained(operation: Operation) -> list[Replacement]:
 	with under_fence(operation):
 		drain(operation)
 		last_look(operation)
+		read_configuration(operation)
 		replacements = migrate_then(operation, lambda: restart(operation))
 	verify(operation, replacements)
 	return replacements
@@ -111,6 +113,7 @@ def suspend_rq(operation: Operation) -> None:
 	with migrations_judged(operation):
 		with under_fence(operation):
 			last_look(operation)
+			read_configuration(operation)
 			force_after = operation.options.force_kill_timeout
 			# a migration only with --force: running jobs go on meanwhile
 			replacements = migrate_then(operation, lambda: restart(operation, force_after=force_after))
@@ -167,6 +170,7 @@ def without_workers(operation: Operation) -> None:
 def restart_untouched(operation: Operation) -> list[Replacement]:
 	"""All that is to be restarted now; none of it runs a job."""
 	last_look(operation)
+	read_configuration(operation)
 	operation.starts.spare_one()
 	replacements = restart(operation)
 	verify(operation, replacements)

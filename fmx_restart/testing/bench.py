@@ -68,10 +68,14 @@ class InMemoryBench:
 		if has_scheduler:
 			schedule.on_start()
 		for program in programs:
-			program.on_start = lambda program=program: self._register(program, workers[program.name])
-			program.on_stop = lambda program=program: self._stop(program)
-			program.is_at_work = lambda program=program: self.is_at_work(program)
-			program.on_start()
+			self.as_worker(program, workers[program.name]).on_start()
+
+	def as_worker(self, program: Program, queues: tuple[str, ...]) -> Program:
+		"""The same program, which is a worker of these queues from its next start on."""
+		program.on_start = lambda: self._register(program, queues)
+		program.on_stop = lambda: self._stop(program)
+		program.is_at_work = lambda: self.is_at_work(program)
+		return program
 
 	def port(self, operation: str = "operation-1") -> Bench:
 		"""What the engine gets: one operation's view of the bench."""

@@ -20,6 +20,7 @@ from fmx_restart.engine.ports import (
 	Worker,
 )
 from fmx_restart.testing.clock import FakeClock
+from fmx_restart.testing.configuration import InMemoryConfiguration
 
 
 def ignore_kill(_pid: int) -> None:
@@ -205,6 +206,7 @@ class InMemoryProcesses:
 		self._pids = count(1001)
 		self._programs = {program.name: program for program in programs}
 		self.when_changed: Callable[[], object] = nothing  # a program came up or went down
+		self.configuration = InMemoryConfiguration(self)
 		for program in programs:
 			if program.state in UP:
 				self._spawn(program)
@@ -212,6 +214,13 @@ class InMemoryProcesses:
 	def __getitem__(self, name: str) -> Program:
 		"""The program itself, for tests that change how it behaves."""
 		return self._programs[name]
+
+	def put_group(self, group: str, programs: Iterable[Program]) -> None:
+		"""In place of the programs that the group has, none of which runs. It starts them."""
+		others = {name: it for name, it in self._programs.items() if (it.group or it.name) != group}
+		self._programs = {**others, **{program.name: program for program in programs}}
+		for program in programs:
+			self._spawn_again(program)
 
 	def of_kind(self, kind: ProcessKind) -> tuple[Program, ...]:
 		"""For other twins: whether the manager answers or not."""

@@ -46,6 +46,10 @@ from fmx_restart.engine.events.operation import RequestsIgnored as RequestsIgnor
 from fmx_restart.engine.events.operation import TakenOver as TakenOver
 from fmx_restart.engine.events.operation import TroubleFound as TroubleFound
 from fmx_restart.engine.events.operation import WentIntoBackground as WentIntoBackground
+from fmx_restart.engine.events.processes import ConfigurationChanged as ConfigurationChanged
+from fmx_restart.engine.events.processes import GroupNotUpdated as GroupNotUpdated
+from fmx_restart.engine.events.processes import GroupUpdated as GroupUpdated
+from fmx_restart.engine.events.processes import GroupUpdating as GroupUpdating
 from fmx_restart.engine.events.processes import HandedOver as HandedOver
 from fmx_restart.engine.events.processes import HostsBegun as HostsBegun
 from fmx_restart.engine.events.processes import HostsDone as HostsDone

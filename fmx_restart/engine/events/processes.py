@@ -5,6 +5,8 @@ from __future__ import annotations
 from fmx_restart.engine.events.operation import Event, Level
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import (
+	ConfigurationPlan,
+	GroupChange,
 	Job,
 	Process,
 	ProcessKind,
@@ -111,6 +113,44 @@ class ProgramsStay(Event):
 	def level(self) -> Level:
 		"""Old Python code that goes on serving is worth a warning."""
 		return Level.WARNING if any(program.runs_apps for program in self.programs) else Level.NOTE
+
+
+@frozen
+class ConfigurationChanged(Event):
+	"""Known before anything is touched: the files of a process manager say otherwise than it runs by."""
+
+	plan: ConfigurationPlan
+
+	@property
+	def level(self) -> Level:
+		"""What a manager would refuse is worth a warning: the next person to ask it learns it then."""
+		return Level.WARNING if self.plan.faults else Level.NOTE
+
+
+@frozen
+class GroupUpdating(Event):
+	"""Told before its manager is asked to take it over: whoever cleans up after us sees that it is not left out."""
+
+	change: GroupChange
+
+
+@frozen
+class GroupUpdated(Event):
+	"""Its manager runs it by its new configuration. `gone` and `new`: programs that it has no more, and has now."""
+
+	change: GroupChange
+	gone: tuple[str, ...] = ()
+	new: tuple[str, ...] = ()
+
+
+@frozen
+class GroupNotUpdated(Event):
+	"""It goes on by its former configuration."""
+
+	level = Level.ERROR
+
+	change: GroupChange
+	reason: str
 
 
 @frozen

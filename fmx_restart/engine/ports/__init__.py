@@ -13,6 +13,11 @@ from fmx_restart.engine.ports.bench import OtherOperation as OtherOperation
 from fmx_restart.engine.ports.bench import OtherOperations as OtherOperations
 from fmx_restart.engine.ports.bench import Trouble as Trouble
 from fmx_restart.engine.ports.bench import Unexamined as Unexamined
+from fmx_restart.engine.ports.configuration import Change as Change
+from fmx_restart.engine.ports.configuration import Configuration as Configuration
+from fmx_restart.engine.ports.configuration import ConfigurationPlan as ConfigurationPlan
+from fmx_restart.engine.ports.configuration import GroupChange as GroupChange
+from fmx_restart.engine.ports.configuration import NewConfiguration as NewConfiguration
 from fmx_restart.engine.ports.holds import HeldQueue as HeldQueue
 from fmx_restart.engine.ports.holds import Holds as Holds
 from fmx_restart.engine.ports.holds import NoHolds as NoHolds

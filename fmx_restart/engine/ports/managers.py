@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import field
 
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import changed, frozen
+from fmx_restart.engine.ports.configuration import Configuration, GroupChange, NewConfiguration
 from fmx_restart.engine.ports.processes import LogTail, ManagerSettings, Process, Processes
 
 BETWEEN = "/"  # a manager's name and its program's: host-2/worker-short
@@ -97,6 +99,68 @@ class ProcessManagers:
 		)
 		return ManagerSettings(programs, frozenset().union(*(it.pids for it in answers.values())))
 
+	@property
+	def has_configuration(self) -> bool:
+		"""Whether any manager has one that can be taken over."""
+		return bool(self._configurations())
+
+	def compare_configuration(self) -> NewConfiguration:
+		"""As Configuration.compare, of all managers that have one. A manager that does not answer has nothing to say."""
+		found = []
+		for name, configuration in self._configurations().items():
+			with suppress(ProcessFault):
+				found.append(self._of_manager(name, configuration.compare()))
+		return together(found)
+
+	def read_configuration(self) -> NewConfiguration:
+		"""As Configuration.read, of all managers that have one. Raises ProcessFault."""
+		found = []
+		for name, configuration in self._configurations().items():
+			try:
+				found.append(self._of_manager(name, configuration.read()))
+			except ProcessFault as fault:
+				raise self._with_name(name, fault) from fault
+		return together(found)
+
+	def update_group(self, change: GroupChange) -> None:
+		"""As Configuration.update. Raises ProcessFault."""
+		name, configuration = change.manager, self._configurations().get(change.manager)
+		if configuration is None:
+			raise ProcessFault(f"no process manager runs {change.group}")
+		try:
+			configuration.update(changed(change, group=change.own_name))
+		except ProcessFault as fault:
+			raise self._with_name(name, fault) from fault
+
+	def update_command(self, changes: Collection[GroupChange]) -> str:
+		"""One command for each manager that has some of these groups."""
+		by_manager: dict[str, list[str]] = defaultdict(list)
+		for change in changes:
+			by_manager[change.manager].append(change.own_name)
+		known = self._configurations()
+		return "; ".join(
+			known[name].update_command(groups) for name, groups in by_manager.items() if name in known
+		)
+
+	def _configurations(self) -> dict[str, Configuration]:
+		"""Not every kind of manager has one."""
+		found = ((name, getattr(manager, "configuration", None)) for name, manager in self._managers.items())
+		return {name: configuration for name, configuration in found if configuration is not None}
+
+	def _of_manager(self, name: str, new: NewConfiguration) -> NewConfiguration:
+		changes = (
+			changed(
+				it,
+				group=self._full(name, it.group),
+				manager=name,
+				programs=tuple(self._named(name, process) for process in it.programs),
+				starts=tuple(self._full(name, program) for program in it.starts),
+			)
+			for it in new.changes
+		)
+		before = "" if self._is_alone else f"{name}: "
+		return NewConfiguration(tuple(changes), tuple(f"{before}{fault}" for fault in new.faults))
+
 	def mark_log(self, name: str) -> None:
 		"""As Processes.mark_log. Raises ProcessFault."""
 		manager, program = self._split(name)
@@ -156,3 +220,12 @@ class ProcessManagers:
 			manager, program = self._split(name)
 			by_manager[manager].append(program)
 		return by_manager
+
+
+def together(found: Iterable[NewConfiguration]) -> NewConfiguration:
+	"""Of several managers."""
+	found = list(found)
+	return NewConfiguration(
+		tuple(change for one in found for change in one.changes),
+		tuple(fault for one in found for fault in one.faults),
+	)

@@ -12,7 +12,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import remedies_of, why_they_stay
 from fmx_restart.engine.ports import Process, WebFault
 from fmx_restart.engine.replacement import Replacement, Stage
-from fmx_restart.engine.report import Report
+from fmx_restart.engine.report import GroupUpdate, Report, UpdateResult
 from fmx_restart.engine.steps.web import left_stopped
 from fmx_restart.engine.waiting import MARGIN, Patience
 from fmx_restart.engine.workers import running_ids
@@ -207,6 +207,8 @@ def audit(operation: Operation, replacements: list[Replacement]) -> None:
 		raise web_fault(operation, *stopped, f"{len(account.lost)} of {account.total} jobs were lost")
 	if operation.report.lapses:
 		raise fence_fault(operation.report)
+	if failed := [it for it in operation.report.configuration if it.result is UpdateResult.FAILED]:
+		raise update_fault(operation, failed, replacements)
 	if operation.nginx_fault:
 		raise operation.nginx_fault
 
@@ -235,6 +237,19 @@ def web_fault(operation: Operation, stopped: list[str], fault: WebFault, jobs: s
 	return ProcessFault(
 		f"{text} All others were restarted. The queue {operation.queue_goes_on}; {jobs}.",
 		hint=f"{start} {without}",
+	)
+
+
+def update_fault(
+	operation: Operation, failed: list[GroupUpdate], replacements: list[Replacement]
+) -> ProcessFault:
+	"""Every process is new, but some run by their former configuration."""
+	names = "; ".join(f"{update.group} ({update.reason})" for update in failed)
+	changes = [it for it in operation.plan.configuration.changes if it.group in {one.group for one in failed}]
+	command = operation.bench.processes.update_command(changes)
+	return ProcessFault(
+		f"The new configuration was not taken over: {names}. {replaced(replacements)} The queue {operation.queue_goes_on}.",
+		hint=f"Type the same command again{f', or: {command}' if command else ''}.",
 	)
 
 

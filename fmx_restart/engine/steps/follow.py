@@ -24,6 +24,7 @@ def make_replacements(operation: Operation, processes: Iterable[Process], **how)
 	"""Replacements that the report has, and that no manager was told of yet. `how`: as Replacement takes it."""
 	replacements = [Replacement(process, operation.bench, operation.emit, **how) for process in processes]
 	operation.report.processes += [replacement.change for replacement in replacements]
+	operation.updates.note(replacements)
 	return replacements
 
 
@@ -45,10 +46,11 @@ def follow(operation: Operation, replacements: list[Replacement]) -> None:
 	for replacement in replacements:
 		if replacement.old.name in processes:
 			replacement.follow(processes[replacement.old.name])
-	operation.request_hold.follow(replacements)
 	away = operation.away_since
+	operation.updates.follow(processes.values(), away)
+	operation.request_hold.follow(replacements)
 	reachable = [replacement for replacement in replacements if replacement.old.manager not in away]
-	give_orders(operation.bench, operation.starts.admitted(reachable))
+	give_orders(operation.bench, operation.starts.admitted(operation.updates.admitted(reachable)))
 	for replacement in replacements:
 		is_lost = replacement.needs_manager and not replacement.is_settled
 		if is_lost and is_gone(operation, replacement.old.manager):
@@ -133,6 +135,8 @@ def never_left_down(operation: Operation, replacements: list[Replacement]) -> It
 def start_all(operation: Operation, replacements: Iterable[Replacement]) -> None:
 	"""Needs no Redis. Waits until no old process can run a job any more; raises nothing for one that does not start."""
 	operation.starts.let_all()
+	with suppress(OperationError):
+		operation.updates.give_up("the operation did not come so far")
 	for replacement in replacements:
 		replacement.release()
 	with suppress(OperationError):

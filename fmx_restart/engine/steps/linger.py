@@ -35,6 +35,7 @@ BY_ITSELF = WebWay(WebMethod.RELOAD)
 RUNS_WORKERS = WebWay(reason="its process runs workers, too")
 KEPT = WebWay(WebMethod.HOLD, "its process manager listens in its place meanwhile")
 STARTED = WebWay(reason="its process manager would start it for the next connection, while a schema changes")
+STOPS_ALL = "its configuration is updated, and its manager's order to stop ends its web workers at once"
 IS_DOWN = WebWay()  # nobody is served, so there is nothing to say
 
 
@@ -74,13 +75,14 @@ def tell_way(operation: Operation, program: str, way: WebWay) -> None:
 def replace_lingering(operation: Operation, processes: Iterable[Process]) -> list[Replacement]:
 	"""
 	Replace those of these programs whose workers can linger, until the first new worker of each has answered. One whose new
-	code does not answer has failed. Empty where none can linger. Raises FenceFault where the fence lapsed meanwhile.
+	code does not answer has failed. What has to be down together with one of them is replaced with it. Empty where none can
+	linger. Raises FenceFault where the fence lapsed meanwhile.
 	"""
-	replacements = []
+	processes, replacements = list(processes), []
 	for process in processes:
 		current = as_it_lingers(operation, process)
-		if current and (replacement := begin(operation, current)):
-			replacements.append(replacement)
+		if current:
+			replacements += begin(operation, current, operation.updates.beside(current, processes))
 	if replacements:
 		first_answers = FirstAnswers(operation, replacements)
 		with never_left_down(operation, replacements):
@@ -120,28 +122,43 @@ def as_it_lingers(operation: Operation, process: Process) -> Process | None:
 	return current if way.is_lingering or (way is IS_DOWN and bench.web.lingering()) else None
 
 
-def begin(operation: Operation, process: Process) -> Replacement | None:
-	"""None where the order to linger cannot be given: then it is replaced as all others are."""
-	bench = operation.bench
+def begin(operation: Operation, process: Process, beside: list[Process]) -> list[Replacement]:
+	"""Empty where the order to linger cannot be given: then it is replaced as all others are. `beside`: what is stopped with it."""
+	bench, is_updated = operation.bench, operation.updates.awaits(process)
 	if process.local_pid is None:
-		(replacement,) = make_replacements(operation, [process], method=StopMethod.OTHERS)
-		return replacement
+		method = StopMethod.MANAGER if is_updated else StopMethod.OTHERS
+		return make_replacements(operation, [process, *beside], method=method)
+	if is_updated and stop_reaches_workers(bench, process.name):
+		operation.emit(events.WebCannotLinger(process.name, STOPS_ALL))
+		return []
 	try:
 		logs = bench.processes.log_files(process.name)
 		seconds = operation.options.old_web_timeout
 		bench.web.order_to_linger(bench.host.family(process.local_pid), seconds=seconds, logs=logs)
 	except ProcessFault as fault:
 		operation.emit(events.WebCannotLinger(process.name, str(fault), fault.hint))
-		return None
-	(replacement,) = make_replacements(operation, [process], method=StopMethod.TERM)
-	return replacement
+		return []
+	if is_updated:  # else its manager would start it by its former configuration
+		return make_replacements(operation, [process, *beside])
+	return make_replacements(operation, [process], method=StopMethod.TERM)
+
+
+def stop_reaches_workers(bench: Bench, name: str) -> bool:
+	"""Whether its manager's order to stop ends the web workers, too, or nobody tells."""
+	try:
+		settings = bench.processes.settings()
+	except ProcessFault:
+		return True
+	programs = settings.programs if settings else ()
+	return any(program.name == name and program.stops_group is not False for program in programs)
 
 
 class FirstAnswers:
 	"""The first new worker of each program, which has answered each site itself before it takes a request."""
 
 	def __init__(self, operation: Operation, replacements: list[Replacement]) -> None:
-		self.operation, self.bench, self.replacements = operation, operation.bench, replacements
+		self.operation, self.bench, self.all = operation, operation.bench, replacements
+		self.replacements = [it for it in replacements if it.old.kind is ProcessKind.WEB]
 		self.begun_at = self.bench.clock.now()
 		self.answered: set[str] = set()  # programs
 		self.faults: dict[str, str] = {}  # program → what is wrong with its new workers
@@ -149,14 +166,14 @@ class FirstAnswers:
 
 	def are_there(self) -> bool:
 		"""Also when it is clear that more patience is of no use."""
-		follow(self.operation, self.replacements)
+		follow(self.operation, self.all)
 		for replacement in self.replacements:
 			self.look_at(replacement)
 		return all(map(self.is_settled, self.replacements))
 
 	def are_complete(self) -> bool:
 		"""No new worker of those that have answered boots any more: each takes a processor from whatever else runs."""
-		follow(self.operation, self.replacements)
+		follow(self.operation, self.all)
 		return all(map(self.is_complete, self.replacements))
 
 	def is_complete(self, replacement: Replacement) -> bool:
@@ -188,13 +205,14 @@ class FirstAnswers:
 	def is_settled(self, replacement: Replacement) -> bool:
 		name = replacement.old.name
 		errs_long = self.bench.clock.now() - self.err_since.get(name, self.bench.clock.now()) > ERRS_FOR
-		return name in self.answered or replacement.stage is Stage.FAILED or errs_long
+		is_over = replacement.stage in (Stage.FAILED, Stage.REMOVED)
+		return name in self.answered or is_over or errs_long
 
 	def judge(self) -> None:
 		"""Whoever has not answered has failed."""
 		for replacement in self.replacements:
 			name = replacement.old.name
-			if name not in self.answered and replacement.stage is not Stage.FAILED:
+			if name not in self.answered and replacement.stage not in (Stage.FAILED, Stage.REMOVED):
 				why = self.faults.get(name, f"no new worker has answered within {ANSWERS.timeout:.0f} s")
 				replacement.fail(f"new code does not answer: {why}")
 

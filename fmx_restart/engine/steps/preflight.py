@@ -32,6 +32,11 @@ from fmx_restart.engine.ports import (
 	WorkerState,
 )
 from fmx_restart.engine.reload import reloadable
+from fmx_restart.engine.steps.configuration import (
+	configuration_plan,
+	refuse_configuration,
+	tell_configuration,
+)
 from fmx_restart.engine.steps.findings import inspect_sites, judge
 from fmx_restart.engine.steps.hold import hold_findings
 from fmx_restart.engine.steps.hosts import chosen_hosts, grouped, hosts_among, refuse_unknown_hosts
@@ -67,10 +72,12 @@ def preflight(operation: Operation) -> None:
 	operation.plan = make_plan(operation.bench, look, operation.managed, operation.options, operation.each)
 	refuse_stopped(operation.bench, operation.plan)
 	refuse_orders(operation.bench, operation.plan)
+	refuse_configuration(operation.bench, operation.plan, operation.options)
 	operation.report.left_alone = [process.name for process in operation.plan.left_alone]
 	operation.emit(events.Planned(operation.plan))
 	judge_code(operation, operation.plan.code_faults)
 	judge(operation, operation.plan.findings)
+	tell_configuration(operation, operation.plan.configuration)
 	if operation.plan.web_taken:
 		operation.emit(events.WebTaken(operation.plan.web_taken))
 	for program, way in operation.plan.web_ways.items():
@@ -97,6 +104,7 @@ def plan_of(bench: Bench, options: Options) -> Plan:
 	look = look_at(bench, lambda: listed)
 	plan = make_plan(bench, look, with_workers(listed, look, bench.host), options)
 	refuse_orders(bench, plan)
+	refuse_configuration(bench, plan, options)
 	unreadable = bench.queue.unreadable()
 	return replace(plan, unreadable=unreadable if unreadable.count else None)
 
@@ -134,6 +142,7 @@ def make_plan(
 	plan = programs_of(bench, look, listed, options)
 	plan = with_jobs(plan, bench, look, spared_jobs(bench, look, listed, options))
 	plan = with_web(plan, bench, options)
+	new = bench.processes.compare_configuration()
 	return replace(
 		plan,
 		code_faults=code_faults,
@@ -145,6 +154,7 @@ def make_plan(
 		),
 		unmanaged=unmanaged_workers(bench, look, (*listed, *plan.reloads)) if options.workers else (),
 		advice=bench.advisor.advice(look) if options.workers else (),
+		configuration=configuration_plan(bench, plan, options, new),
 	)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Look, Process, ProcessKind, ProcessState, Worker, WorkerState
+from fmx_restart.engine.ports import Change, Look, Process, ProcessKind, ProcessState, Worker, WorkerState
 from fmx_restart.engine.reload import Reload
 from fmx_restart.engine.replacement import Replacement, Stage, StopMethod, give_orders
+from fmx_restart.engine.steps.configuration import finish_updates
 from fmx_restart.engine.steps.follow import (
 	STOPPING,
 	advance,
@@ -73,12 +74,13 @@ def restart_all(
 ) -> list[Replacement]:
 	"""As restart, for these processes."""
 	operation.enter(Phase.RESTART)
+	operation.updates.allow(Change.CHANGED, Change.REMOVED)
 	with never_left_down(operation, operation.held):
 		processes = as_they_are_now(operation, processes)
 		restart_begins(operation, processes)
 		replacements = begin(operation, processes)
 	wait_until_down(operation, replacements, force_after=force_after)
-	return replacements
+	return [*replacements, *finish_updates(operation, replacements)]
 
 
 def begin(
@@ -123,7 +125,7 @@ def make_in_turn(operation: Operation, processes: Iterable[Process], *, has_web:
 	after_web = {ProcessKind.SOCKETIO, *([ProcessKind.SCHEDULER] if operation.starts.spares_one else [])}
 	now, later, held = [], [], []
 	for process in processes:
-		waits = has_web and process.kind in after_web
+		waits = has_web and process.kind in after_web and not operation.updates.awaits(process)
 		(later if waits else held if hold_requests(operation, process) else now).append(process)
 	if any(process.kind is ProcessKind.WEB and process.state is ProcessState.RUNNING for process in now):
 		announce_pause(operation)

@@ -188,13 +188,14 @@ class Verification:
 		"""What is wrong, and what to type (empty where only a log can tell); None where all is well."""
 		if not replacement.needs_manager and not replacement.is_settled:
 			return None  # it has a limit of its own, from the moment when it is asked
-		if replacement.stage is not Stage.UP:
+		if replacement.stage not in (Stage.UP, Stage.REMOVED):
 			return "it is not running yet", ""
 		if self.is_unregistered(replacement):
 			return "it runs, but no worker of it has registered with Redis", ""
 		if old := self.leftovers(replacement):
 			return f"old processes are still there: pid {', '.join(str(process.pid) for process in old)}", ""
-		return self.web.fault_of(replacement) if replacement.old.kind is ProcessKind.WEB else None
+		is_web = replacement.old.kind is ProcessKind.WEB and replacement.stage is Stage.UP
+		return self.web.fault_of(replacement) if is_web else None
 
 	def explain_failures(self) -> None:
 		"""A web program whose address is taken ends again and again, and says in its log only that it is in use."""

@@ -160,7 +160,7 @@ class WebCheck:
 	def is_settled(self, replacement: Replacement) -> bool:
 		"""It answered, or has failed, or has had the same fault for too long."""
 		name = replacement.old.name
-		if replacement.stage is Stage.FAILED or name in self.answered:
+		if replacement.stage in (Stage.FAILED, Stage.REMOVED) or name in self.answered:
 			return True
 		return self.lasts(name, "errs", ERRORS_LAST) or self.lasts(name, "taken", TAKEN_LASTS)
 

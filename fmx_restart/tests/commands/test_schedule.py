@@ -124,6 +124,8 @@ class TestAt(unittest.TestCase):
 
 	def test_what_may_run_any_program_is_typed_and_not_scheduled(self):
 		self.assertIn("--nginx cannot be scheduled", self.refused("--nginx", "--at", LATER))
+		update = "--update-config"
+		self.assertIn(f"{update} cannot be scheduled", self.refused(update, "--at", LATER))
 		text = self.refused("--migrate", "--migrate-command", "id", "--site", SITE, "--at", LATER)
 		self.assertIn("--migrate-command cannot be scheduled", text)
 

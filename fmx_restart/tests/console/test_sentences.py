@@ -41,7 +41,9 @@ class TestSentences(unittest.TestCase):
 
 	def test_those_shown_otherwise_are_the_report_and_what_another_event_follows(self):
 		shown = {kind for kind, words in SENTENCES.items() if words is shown_otherwise}
-		self.assertEqual(shown, {events.Ended, events.ProcessStopping, events.ReloadAsked})
+		self.assertEqual(
+			shown, {events.Ended, events.GroupUpdating, events.ProcessStopping, events.ReloadAsked}
+		)
 
 	def test_a_sentence_shows_no_inside_of_ours(self):
 		for kind in event_types():

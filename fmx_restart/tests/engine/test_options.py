@@ -23,7 +23,7 @@ from fmx_restart.engine.options import (
 from fmx_restart.engine.phases import Phase
 
 ALL = Options(
-	strategy=Strategy.ROLLING,
+	strategy=Strategy.SUSPEND_RQ,
 	drain_timeout=5.0,
 	on_timeout=OnTimeout.REQUEUE,
 	force_kill_timeout=6.0,
@@ -34,6 +34,7 @@ ALL = Options(
 	rolling_max_failures=2,
 	old_web_timeout=120.0,
 	nginx=True,
+	update_config=True,
 	web_sites=("a",),
 	sites=("a", "b"),
 	migration=MigrationOptions(8.0, ("bin/deploy", "{site}"), backup=True, force=True),

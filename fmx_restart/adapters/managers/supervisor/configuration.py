@@ -50,7 +50,7 @@ def config_file_of(pid: int, source: str) -> Path | None:
 	with suppress(psutil.Error, OSError):  # gone meanwhile, or another user's
 		process = psutil.Process(pid)
 		if named := named_file(process.cmdline()):
-			return Path(process.cwd(), named)
+			return Path(named) if named.startswith("/") else Path(process.cwd(), named)
 	usual = [source, *SYSTEM_WIDE] if source.startswith("/") else SYSTEM_WIDE
 	return next((Path(path) for path in usual if Path(path).exists()), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from xmlrpc.client import Fault
@@ -20,6 +20,7 @@ from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
 from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
+from fmx_restart.adapters.managers.supervisor.update import SupervisorConfiguration, call
 from fmx_restart.adapters.process_table import identity_of
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
@@ -72,11 +73,6 @@ class Order:
 				raise ProcessFault(f"{self.name} cannot be started: it is still stopping")
 
 
-def call(method: str, *params: object) -> Mapping:
-	"""One call as system.multicall takes it."""
-	return {"methodName": f"supervisor.{method}", "params": list(params)}
-
-
 LOG_READ = 65536  # bytes of a log that are looked at
 LOG_TAIL = 4096  # characters of it that are shown
 STATES = {
@@ -105,7 +101,8 @@ class SupervisorProcesses:
 		self._bench = BenchFolder(bench_path)
 		self.timeout = timeout
 		self._server = connect(address, timeout)
-		self._supervisor = self._server.supervisor
+		self.supervisor = self._server.supervisor
+		self.configuration = SupervisorConfiguration(self, self._bench)
 		self._place = Place(self._server)
 		self.is_here = True  # by its last answer: on this machine, in our pid namespace
 		self._kinds: dict[str, ProcessKind | None] = {}  # None: not of this bench
@@ -123,7 +120,7 @@ class SupervisorProcesses:
 
 	def list(self) -> list[Process]:
 		with asking("list its programs"):
-			infos = {full_name(info): info for info in self._supervisor.getAllProcessInfo()}
+			infos = {full_name(info): info for info in self.supervisor.getAllProcessInfo()}
 			self.is_here = self._place.is_here(infos.values())
 			if not infos.keys() <= self._kinds.keys():
 				self._learn({name: as_seen(info, is_here=self.is_here) for name, info in infos.items()})
@@ -147,9 +144,7 @@ class SupervisorProcesses:
 			return {}
 		try:
 			with asking(f"stop or start {', '.join(order.name for order in orders)}"):
-				answers = iter(
-					self._server.system.multicall([call for order in orders for call in order.calls])
-				)
+				answers = iter(self.multicall(call for order in orders for call in order.calls))
 				return {order.name: fault for order in orders if (fault := order.fault(answers))}
 		except ProcessFault as fault:
 			return dict.fromkeys((order.name for order in orders), fault)
@@ -160,7 +155,7 @@ class SupervisorProcesses:
 		for name in names:
 			try:
 				with asking(f"kill {name}", fine=frozenset({Faults.NOT_RUNNING})):
-					self._supervisor.signalProcess(name, "SIGKILL")
+					self.supervisor.signalProcess(name, "SIGKILL")
 			except ProcessFault as fault:
 				faults[name] = fault
 		return faults
@@ -196,10 +191,10 @@ class SupervisorProcesses:
 		return out, logs.get("stderr", out)
 
 	def start_command(self, names: Collection[str]) -> str:
-		return self._command("start", *names)
+		return self.command("start", *names)
 
 	def status_command(self) -> str:
-		return self._command("status")
+		return self.command("status")
 
 	def setup_command(self) -> str:
 		return "bench setup supervisor"
@@ -207,7 +202,7 @@ class SupervisorProcesses:
 	def settings(self) -> ManagerSettings:
 		return read_settings(self.address, self._bench.path)
 
-	def _command(self, *words: str) -> str:
+	def command(self, *words: str) -> str:
 		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
 		address, source = self.address, self.address.source
 		where = ["-s", address.url]
@@ -219,10 +214,18 @@ class SupervisorProcesses:
 			)
 		return shlex.join(["supervisorctl", *([] if source in SYSTEM_WIDE else where), *words])
 
+	def multicall(self, calls: Iterable[Mapping]) -> list[object]:
+		"""Their answers, in their order. A fault is a mapping with a faultCode. Raises what the connection raises."""
+		return self._server.system.multicall(list(calls))
+
+	def forget_programs(self) -> None:
+		"""Those of a group that was updated run other commands, under the same names."""
+		self._kinds, self._programs = {}, {}
+
 	def fingerprint(self) -> tuple[int, frozenset[tuple]]:
 		"""What tells whether two addresses are of one supervisord: its pid, and what it runs. Raises ProcessFault."""
 		with asking("list its programs"):
-			pid, infos = self._supervisor.getPID(), self._supervisor.getAllProcessInfo()
+			pid, infos = self.supervisor.getPID(), self.supervisor.getAllProcessInfo()
 			return pid, frozenset((full_name(it), it["pid"], it["start"]) for it in infos if it["pid"])
 
 	def wait_for(self, seconds: float | None = None) -> None:
@@ -238,7 +241,7 @@ class SupervisorProcesses:
 		"""Stream → file, the more telling one first."""
 		if name not in self._logs:
 			with asking(f"show the log of {name}"):
-				self._logs[name] = logs_in(self._supervisor.getProcessInfo(name))
+				self._logs[name] = logs_in(self.supervisor.getProcessInfo(name))
 		return self._logs[name]
 
 	def _tail(self, name: str, stream: str, path: str, mark: int) -> str:
@@ -272,7 +275,7 @@ class SupervisorProcesses:
 		"""Bytes of a log, on whichever machine it is; None where it cannot be looked at."""
 		if self.is_here:
 			return size_of(path)
-		ask = getattr(self._supervisor, f"tailProcess{stream.capitalize()}Log")
+		ask = getattr(self.supervisor, f"tailProcess{stream.capitalize()}Log")
 		with suppress(ProcessFault), asking(f"show the log of {name}"):
 			return ask(name, 0, 0)[1]
 		return None
@@ -282,7 +285,7 @@ class SupervisorProcesses:
 
 	def _read_log(self, name: str, stream: str, offset: int, length: int = LOG_READ) -> str:
 		"""From supervisord, where the file is not ours to read. It fails where the cut falls inside a character."""
-		ask = getattr(self._supervisor, f"readProcess{stream.capitalize()}Log")
+		ask = getattr(self.supervisor, f"readProcess{stream.capitalize()}Log")
 		try:
 			with asking(f"show the log of {name}"):
 				return ask(name, offset, length)
@@ -290,7 +293,7 @@ class SupervisorProcesses:
 			return ""
 
 	def _learn(self, infos: Mapping[str, Mapping]) -> None:
-		configs = {full_name(config): config for config in self._supervisor.getAllConfigInfo()}
+		configs = {full_name(config): config for config in self.supervisor.getAllConfigInfo()}
 		programs = {name: program_of(info, configs.get(name, {})) for name, info in infos.items()}
 		kinds = kinds_of(programs.values(), self._bench)
 		self._programs = programs
