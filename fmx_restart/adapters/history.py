@@ -73,12 +73,11 @@ def _of(journal: Path, known: CrashedOperation) -> PastOperation:
 
 def _without_end(journal: Path, known: CrashedOperation) -> tuple[str, bool]:
 	"""In words, and whether it is known to be dead: of another machine's processes nothing can be seen from here."""
-	phase = known.phase.value
 	if is_closed(journal):
 		return "ended, report not understood", False
 	if is_worked_on(journal):
-		return f"running, in {phase}", False
+		return f"running: {known.phase.doing}", False
 	left = left_by(journal)
 	if left is not None and not left.is_ours:
-		return f"not ended, in {phase}", False
-	return f"died in {phase}", True
+		return f"not ended: was {known.phase.doing}", False
+	return f"died during {known.phase.time}", True

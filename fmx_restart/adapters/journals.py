@@ -135,7 +135,7 @@ class Unfinished:
 		crashed = crashed_operation_in(self.journal)
 		left = "; ".join(crashed.left()) or "nothing permanent"
 		return OtherMachine(
-			f"Operation {self.operation} ran on {self.host} and died there in {crashed.phase.value}. It left: {left}."
+			f"Operation {self.operation} ran on {self.host} and died there during {crashed.phase.time}. It left: {left}."
 			" Only that machine can see its programs. Nothing was changed here.",
 			hint=f"On {self.host}, type: bench safe-restart recover. If that machine is gone for good, type here:"
 			" bench safe-restart recover --take-over.",

@@ -49,7 +49,7 @@ def beginning(report: Report) -> str:
 	if report.outcome is Phase.DONE:
 		return f"Done in {time}"
 	if report.outcome in ENDINGS:
-		where = f" in {report.failed_in.value}" if report.failed_in else ""
+		where = f" during {report.failed_in.time}," if report.failed_in else ""
 		return f"{ENDINGS[report.outcome]}{where} after {time}"
 	return f"{outcome_name(report)} after {time}: nothing was restarted"
 

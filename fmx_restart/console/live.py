@@ -34,16 +34,17 @@ class LiveTerminal:
 		console: Console | None = None,
 		verbose: bool = False,
 		clock: Callable[[], float] = time.time,
-		on_ctrl_c: Callable[[Phase], str] = on_ctrl_c,
+		on_ctrl_c: Callable[[Phase, int], str] = on_ctrl_c,
 	) -> None:
 		"""
 		`verbose`: the table also names parked workers. `clock`: when a fact happened, since the epoch. `on_ctrl_c`: what
-		Ctrl-C does in a phase.
+		Ctrl-C does in a phase, and while the turn is of that group of hosts.
 		"""
 		self.console = console or Console(highlight=False)
 		self.verbose, self.clock, self.on_ctrl_c = verbose, clock, on_ctrl_c
 		self.region = Region(self.console)
 		self.phase: Phase | None = None  # none before the operation begins, and after its end
+		self.group = 0  # of hosts, whose turn it is; 0 where all are restarted together
 		self.table: DrainTable | None = None
 		self.reasons = Reasons()
 		self._drawn_at = 0.0
@@ -63,11 +64,13 @@ class LiveTerminal:
 			self.region.print(f"[dim]{time_of_day:%H:%M:%S}[/]  {self.coloured(event, text)}")
 
 	def note_phase(self, event: events.Event) -> None:
-		"""What Ctrl-C does depends on it."""
+		"""What Ctrl-C does depends on it, and on whether other hosts are new already."""
 		if isinstance(event, events.OperationStarted):
 			self.phase = Phase.PREFLIGHT
 		elif isinstance(event, events.PhaseEntered):
 			self.phase = event.phase
+		elif isinstance(event, events.HostsBegun):
+			self.group = event.number
 		elif isinstance(event, events.Ended):
 			self.phase = None
 
@@ -80,7 +83,7 @@ class LiveTerminal:
 		if self.phase is None or time.monotonic() - self._drawn_at < DRAW_EVERY:
 			return
 		self._drawn_at = time.monotonic()
-		hint = Text(self.on_ctrl_c(self.phase), "dim", no_wrap=True, overflow="ellipsis")
+		hint = Text(self.on_ctrl_c(self.phase, self.group), "dim", no_wrap=True, overflow="ellipsis")
 		self.region.draw(Group(self.table, hint) if self.table else hint)
 
 	def hide(self) -> None:

@@ -172,7 +172,8 @@ def old_workers(report: Report) -> list[str]:
 def lapses(report: Report) -> list[str]:
 	"""When the fence did not stand: jobs may have started then."""
 	lines = [
-		f"    {lapse.phase.value}: {span(lapse.seconds)} after its last renewal" for lapse in report.lapses
+		f"    during {lapse.phase.time}: {span(lapse.seconds)} after its last renewal"
+		for lapse in report.lapses
 	]
 	return ["", "  Lapses of the fence, in which jobs may have started", *lines] if lines else []
 
@@ -216,6 +217,6 @@ def ending(report: Report) -> list[str]:
 	"""Why it failed and what to type, or that it is done."""
 	if report.failure:
 		hint = [f"  {report.failure.hint}"] if report.failure.hint else []
-		where = f" in {report.failed_in.value}" if report.failed_in else ""
+		where = f" during {report.failed_in.time}" if report.failed_in else ""
 		return ["", f"{outcome_name(report)}{where}: {report.failure.message}", *hint]
 	return ["", headline(report).text] if report.outcome is Phase.DONE else []

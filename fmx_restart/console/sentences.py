@@ -73,18 +73,22 @@ def details(event: events.Event) -> list[str]:
 	return []
 
 
-def on_ctrl_c(phase: Phase) -> str:
-	"""What Ctrl-C does to the operation that this terminal shows."""
-	if phase.can_be_undone:
+def on_ctrl_c(phase: Phase, group: int = 0) -> str:
+	"""What Ctrl-C does to the operation that this terminal shows. `group`: the number of the hosts whose turn it is; 0: there are no groups."""
+	if phase.can_be_undone and group < 2:
 		return "Ctrl-C: stop; nothing is restarted yet"
+	if phase.can_be_undone:
+		return "Ctrl-C: stop; these hosts and those after them keep the old code"
 	if phase is Phase.MIGRATE:
 		return "Ctrl-C: stop after this site; then everything is restarted"
+	if phase is Phase.HANDOVER and group:
+		return "Ctrl-C: stop here; what is not restarted yet keeps the old code"
 	if phase is Phase.HANDOVER:
 		return "Ctrl-C: stop before the next worker; the others keep the old code"
 	return "Ctrl-C: too late to stop, the restart runs to its end; twice: leave it alone"
 
 
-def on_ctrl_c_in_view(phase: Phase) -> str:
+def on_ctrl_c_in_view(phase: Phase, group: int = 0) -> str:
 	"""Of a terminal that only watches."""
 	return "Ctrl-C: end this view; the operation continues"
 
@@ -199,7 +203,7 @@ def fence_lapsed(event: events.FenceLapsed) -> str:
 	lapsed = f"the fence had lapsed {span(event.seconds)} after its last renewal. It stands again"
 	if event.phase.can_be_undone:
 		return f"{lapsed}, and workers are parked once more."
-	return f"{lapsed}. Jobs may have started in {event.phase.value}."
+	return f"{lapsed}. Jobs may have started during {event.phase.time}."
 
 
 def workers_parked(event: events.WorkersParked) -> str:
@@ -364,7 +368,7 @@ SENTENCES: dict[type[events.Event], str | Callable[[Any], str]] = {
 	events.RequestsIgnored: requests_ignored,
 	events.JournalLost: "{reason}",
 	events.NotUnderstood: "an event cannot be read ({reason}): another version wrote it, or its line is damaged",
-	events.RecoveryStarted: "Operation {operation} died in {phase.value}: cleaning up after it (pid {by.pid})",
+	events.RecoveryStarted: "Operation {operation} died during {phase.time}: cleaning up after it (pid {by.pid})",
 	events.TakenOver: "{by} takes over operation {operation} of {host}; the programs of {host} are not examined",
 	events.JournalsNotOurs: "{reason} {remedy}",
 	events.LeftElsewhere: "operation {operation} died on {host} and left nothing behind."

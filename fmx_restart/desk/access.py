@@ -32,7 +32,7 @@ from fmx_restart.desk.start_order import InvalidOrder
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
 from fmx_restart.engine.migration import TIMEOUT
 from fmx_restart.engine.options import DRAIN_TIMEOUT, FORCE_KILL_TIMEOUT, OnTimeout, Options, Strategy
-from fmx_restart.engine.phases import phase_named
+from fmx_restart.engine.phases import doing, phase_named
 from fmx_restart.engine.ports import RequestKind
 from fmx_restart.engine.requests import refusal_of
 
@@ -250,7 +250,7 @@ def holder_text(held: bench.Held | None) -> str | None:
 	"""Who holds the bench. On other sites than a control site without who asked for it, and where it runs."""
 	if held is None or current().is_control:
 		return held.text if held else None
-	return _("{0}, in {1}").format(held.operation, held.phase)
+	return f"{held.operation}, {_(doing(held.phase))}"
 
 
 def for_desk() -> dict[str, object]:

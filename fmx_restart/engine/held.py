@@ -70,7 +70,7 @@ class Held(State):
 		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
 		if self.stop_requested.is_set() and self.phase.can_be_undone:
 			raise Interrupted(
-				f"{self.requests.who_stopped()} during {self.phase.value}. {self.undone}",
+				f"{self.requests.who_stopped()} during {self.phase.time}. {self.undone}",
 				hint="Type the same command to try again.",
 			)
 
@@ -122,7 +122,7 @@ class Held(State):
 	def _lock_lost(self, holder: str) -> LockLost:
 		message = (
 			f"Another operation took the bench: {holder}. This one did not renew its lock within"
-			f" {self.bench.lock.seconds:.0f} s. It stopped at once, in {self.phase.value}."
+			f" {self.bench.lock.seconds:.0f} s. It stopped at once, during {self.phase.time}."
 		)
 		if not self.has_changed_anything:
 			return LockLost(f"{message} Nothing was changed.", hint="Type the same command again later.")
@@ -151,7 +151,7 @@ class Held(State):
 		done: list[None] = []
 		if not self.wait(lambda: done.append(act()) or True, REDIS_RETURNS):
 			raise QueueUnreachable(
-				f"Redis did not answer for {REDIS_RETURNS.timeout:.0f} s during {self.phase.value}.",
+				f"Redis did not answer for {REDIS_RETURNS.timeout:.0f} s during {self.phase.time}.",
 				hint="All processes got the order to start. The fence expires by itself; run bench doctor.",
 			)
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.notes import MOST_SHOWN, read_note
+from fmx_restart.engine.phases import doing, time_of
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.queue_hold import QueueHold
 
@@ -87,9 +88,11 @@ class Holder:
 	def text(self, zone: tzinfo | None = None) -> str:
 		"""In words. `zone`: of the clock time; by default that of this machine."""
 		since = datetime.fromtimestamp(self.since, zone).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
-		what = "recovery, was in" if self.is_recovery else "in"
+		what = (
+			f"cleaning up, as it died during {time_of(self.phase)}" if self.is_recovery else doing(self.phase)
+		)
 		return (
-			f"{self.operation} by {self.requested_by or 'someone'}, since {since}, {what} {self.phase}"
+			f"{self.operation} by {self.requested_by or 'someone'}, since {since}, {what}"
 			f" (pid {self.pid} on {self.host})"
 		)
 

@@ -258,11 +258,11 @@ class Recovery(Operation):
 		planned = [process.name for process in (self.plan.replaced if self.plan else ())]
 		old = [name for name in planned if name not in new and name not in failed]
 		parts = [
-			f"The process of this operation died in {self.crashed.phase.value}; everything that it left was cleaned up."
+			f"The process of this operation died during {self.crashed.phase.time}; everything that it left was cleaned up."
 		]
 		if failed:
 			parts = [
-				f"The process of this operation died in {self.crashed.phase.value}; not up: {', '.join(failed)}."
+				f"The process of this operation died during {self.crashed.phase.time}; not up: {', '.join(failed)}."
 			]
 		old_web = failed and self.bench.web.lingering()
 		parts.append("Old web workers go on serving; no request fails." if old_web else "")
@@ -317,7 +317,7 @@ class TakeOver(Recovery):
 	def _what_happened(self, failed: list[str]) -> Failure:
 		host, this = self.original.host, self.bench.host.name
 		parts = [
-			f"The process of this operation died in {self.original.phase.value} on {host}; {this} took it over."
+			f"The process of this operation died during {self.original.phase.time} on {host}; {this} took it over."
 		]
 		parts.append(f"Settings of sites are restored; the queue {self.queue_goes_on}.")
 		parts.append(f"Not examined, and perhaps down on {host}: {', '.join(failed)}." if failed else "")

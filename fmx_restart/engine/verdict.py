@@ -10,6 +10,7 @@ from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.identity import Holder, is_strangers
 from fmx_restart.engine.notes import MOST_SHOWN
 from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
+from fmx_restart.engine.phases import doing
 from fmx_restart.engine.plain_text import printable
 from fmx_restart.engine.plan import Plan, likely, longest
 from fmx_restart.engine.ports import Job, Look
@@ -184,7 +185,7 @@ def under_way(at_work: AtWork, _: Translate) -> str:
 	"""The other operation, and where it stands."""
 	if not at_work.phase:
 		return _("operation {0} is under way").format(at_work.operation)
-	return _("operation {0} is under way, in {1}").format(at_work.operation, at_work.phase)
+	return _("operation {0} is under way, {1}").format(at_work.operation, _(doing(at_work.phase)))
 
 
 def refused(reason: str, _: Translate = untranslated) -> Verdict:

@@ -102,7 +102,7 @@ def text_of(operation: Unfinished) -> str:
 	"""Where the operation died, and what it left."""
 	crashed = crashed_operation_in(operation.journal)
 	what = "; ".join(crashed.left()) or "it left nothing behind"
-	return f"Operation {operation.operation} ({crashed.strategy}) died in {crashed.phase.value}; {what}."
+	return f"Operation {operation.operation} ({crashed.strategy}) died during {crashed.phase.time}; {what}."
 
 
 GRACE = 10.0  # seconds between TERM and KILL

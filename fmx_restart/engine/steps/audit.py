@@ -263,7 +263,7 @@ def what_was_restarted(report: Report) -> str:
 def fence_fault(report: Report) -> FenceFault:
 	"""An error whatever came of it: that no job met a worker being replaced was luck, or is not so."""
 	names = ", ".join(
-		f"in {lapse.phase.value}, {lapse.seconds:.0f} s after its last renewal" for lapse in report.lapses
+		f"during {lapse.phase.time}, {lapse.seconds:.0f} s after its last renewal" for lapse in report.lapses
 	)
 	effect = "Jobs may have started while workers were being replaced."
 	look_at = " Look at the jobs of that time."

@@ -92,7 +92,7 @@ class TestOtherMachine(RedisTestCase):
 		self.assert_refused(
 			done,
 			7,
-			"ran on a.example and died there in Restart",
+			"ran on a.example and died there during the restart of the processes",
 			"stopped: bench-web:web; maintenance_mode of one.localhost changed",
 			"On a.example, type: bench safe-restart recover",
 			"bench safe-restart recover --take-over",

@@ -40,7 +40,7 @@ class TestTwoAtOnce(ControlTest):
 		self.assertEqual(second.code, BUSY, second.text)
 		self.assertRegex(
 			second.errors,
-			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \S+, in Drain \(pid \d+ on \S+\)",
+			rf"{operation} by \S+@\S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \S+, waiting for running jobs \(pid \d+ on \S+\)",
 		)
 		for part in (
 			"bench safe-restart attach",
@@ -64,7 +64,9 @@ class TestTwoAtOnce(ControlTest):
 		done = command.finish()
 		# Then it is undone, and both are told
 		self.assertEqual((cancelled.code, done.code), (0, STOPPED), cancelled.text + done.text)
-		self.assertRegex(cancelled.output, r"Cancelled by \S+@\S+ during Drain. Nothing was restarted")
+		self.assertRegex(
+			cancelled.output, r"Cancelled by \S+@\S+ during the wait for running jobs. Nothing was restarted"
+		)
 		self.assertEqual(done.report["outcome"], "Aborted")
 		self.assertEqual(self.keys_of_ours(), [])
 		self.assert_nothing_restarted(before)

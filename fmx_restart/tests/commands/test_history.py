@@ -100,7 +100,7 @@ class TestHistory(HistoryCase):
 
 	def test_one_that_died_here_is_told_with_what_to_type(self):
 		id = self.write(1, events.PhaseEntered(Phase.DRAIN))
-		self.assertIn("died in Drain", self.history().output)
+		self.assertIn("died during the wait for running jobs", self.history().output)
 		self.assertIn(
 			f"Operation {id} died and was not recovered. Type: bench safe-restart recover",
 			self.history().output,
@@ -111,12 +111,13 @@ class TestHistory(HistoryCase):
 		id = self.write(1, events.PhaseEntered(Phase.DRAIN))
 		with (self.journals / f"{id}.jsonl").open("rb+") as file:
 			fcntl.flock(file, fcntl.LOCK_EX)
-			self.assertEqual(self.told()[0]["outcome"], "running, in Drain")
+			self.assertEqual(self.told()[0]["outcome"], "running: waiting for running jobs")
 			self.assertNotIn("recover", self.history().output)
 		(self.journals / f"{id}.jsonl").unlink()
 		self.write(2, events.PhaseEntered(Phase.DRAIN), machine=Machine("b.example", "x", "y", 1.0))
 		self.assertEqual(
-			(self.told()[0]["outcome"], self.told()[0]["host"]), ("not ended, in Drain", "b.example")
+			(self.told()[0]["outcome"], self.told()[0]["host"]),
+			("not ended: was waiting for running jobs", "b.example"),
 		)
 		self.assertNotIn("recover", self.history().output)
 

@@ -86,7 +86,7 @@ class TestStatus(ManagedBench):
 		text = self.output("status")
 		self.assertRegex(self.line(text, BROKEN), r"failed \(Exited too quickly.*\) +- +- +-$")
 		self.assertIn(f"Operation {HOLDER.operation} by ada@a.example, since ", text)
-		self.assertIn("in Drain (pid 42 on a.example)", text)
+		self.assertIn(", waiting for running jobs (pid 42 on a.example)", text)
 		self.assertIn("The queue is suspended by: a person", text)
 
 	def test_where_redis_does_not_answer_it_shows_the_programs_and_says_so(self):

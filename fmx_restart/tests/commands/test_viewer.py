@@ -225,7 +225,10 @@ class TestAskedToStop(ViewerCase):
 				done = command.finish()
 				self.assertEqual(done.code, STOPPED, done.text)
 				self.assertIn("Asked the operation to stop", done.errors)
-				self.assertIn("Error: Stopped on request during Drain. Nothing was restarted", done.errors)
+				self.assertIn(
+					"Error: Stopped on request during the wait for running jobs. Nothing was restarted",
+					done.errors,
+				)
 				self.assertNotIn("Traceback", done.text)
 				self.assertIs(crashed_operation_in(self.journal).phase, Phase.ABORTED)
 

@@ -52,7 +52,7 @@ class Stage:
 		while not (self.folder / until).exists() and self.folder.exists():
 			if self.stop_requested.is_set() and not (self.folder / "deaf").exists():
 				error = Interrupted(
-					"Stopped on request during Drain. Nothing was restarted; the queue keeps running."
+					"Stopped on request during the wait for running jobs. Nothing was restarted; the queue keeps running."
 				)
 				self.end(Phase.ABORTED, error)
 			self.emit(fact or events.QueueAway(LONG))

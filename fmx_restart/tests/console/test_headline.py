@@ -66,7 +66,9 @@ class TestHeadline(unittest.TestCase):
 	def test_lost_jobs_are_named_in_a_failure_with_its_phase(self):
 		account = Account(before=3, finished=2, lost=["x"])
 		it = failed("JobsLost", Phase.FAILED, account=account, failed_in=Phase.AUDIT)
-		self.assert_told(it, "Failed in Audit after 26 s. 1 job lost, 2 accounted for.", Level.ERROR)
+		self.assert_told(
+			it, "Failed during the count of the jobs, after 26 s. 1 job lost, 2 accounted for.", Level.ERROR
+		)
 
 	def test_a_cancelled_one_is_neither_aborted_nor_a_failure_and_its_jobs_run_on(self):
 		it = failed("Interrupted", still_running=[ONE, TWO])

@@ -112,6 +112,24 @@ class TestLiveTerminal(unittest.TestCase):
 		self.assertNotIn("\x1b[33m", plain)
 		self.assertIn("\x1b[31mError: web: gone", failed)
 
+	def test_while_a_later_group_of_hosts_has_its_turn_the_last_line_does_not_say_that_nothing_is_restarted(
+		self,
+	):
+		def last_line(*facts: events.Event) -> str:
+			out = io.StringIO()
+			terminal = LiveTerminal(Console(file=out, width=80, force_terminal=True, highlight=False))
+			for fact in (sample(events.OperationStarted), *facts, events.PhaseEntered(Phase.DRAIN)):
+				terminal(fact)
+			terminal.caught_up()
+			return out.getvalue().splitlines()[-1]
+
+		first, second = events.HostsBegun(("a",), 1, 2), events.HostsBegun(("b",), 2, 2)
+		self.assertIn("Ctrl-C: stop; nothing is restarted yet", last_line())
+		self.assertIn("Ctrl-C: stop; nothing is restarted yet", last_line(first))
+		self.assertIn(
+			"Ctrl-C: stop; these hosts and those after them keep the old code", last_line(first, second)
+		)
+
 	def test_colours_appear_on_a_terminal_only(self):
 		terminal = Console(file=(out := io.StringIO()), force_terminal=True)
 		LiveTerminal(terminal)(events.NoWorkersFound())

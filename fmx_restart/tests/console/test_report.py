@@ -103,7 +103,7 @@ class TestReport(unittest.TestCase):
 	def test_a_fence_that_lapsed_and_old_workers_that_were_left_are_named(self):
 		report = replace(done(), lapses=[Lapse(Phase.MIGRATE, 41.0)], old_workers=["pid 500 on host-2"])
 		text = self.text(report)
-		self.assertIn("may have started\n Migrate: 41 s after its last renewal", text)
+		self.assertIn("may have started\n during the migration: 41 s after its last renewal", text)
 		self.assertIn("not stopped for the migration\n pid 500 on host-2", text)
 
 	def test_an_aborted_one_tells_why_and_what_to_type_next(self):
@@ -147,7 +147,11 @@ class TestReport(unittest.TestCase):
 	def test_a_failure_names_the_phase_in_which_it_showed(self):
 		failure = Failure("ProcessFault", "1 of 3 processes failed: web.", "")
 		report = replace(done(), outcome=Phase.FAILED, failure=failure, failed_in=Phase.VERIFY)
-		self.assertTrue(self.text(report).endswith("Failed in Verify: 1 of 3 processes failed: web."))
+		self.assertTrue(
+			self.text(report).endswith(
+				"Failed during the check of the new processes: 1 of 3 processes failed: web."
+			)
+		)
 
 	def test_jobs_that_were_killed_are_named_with_their_id_and_whether_they_are_back(self):
 		report = replace(done(), interrupted=[JOB], requeued=[JOB.id])

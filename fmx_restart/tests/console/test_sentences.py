@@ -135,6 +135,9 @@ class TestSentences(unittest.TestCase):
 		for phase in Phase:
 			if not phase.is_final:
 				self.assertEqual("nothing is restarted yet" in on_ctrl_c(phase), phase.can_be_undone, phase)
+				# And where other hosts are new already, no phase says so
+				self.assertNotIn("nothing is restarted yet", on_ctrl_c(phase, group=2))
+				self.assertEqual("nothing is restarted yet" in on_ctrl_c(phase, group=1), phase.can_be_undone)
 
 	def test_a_job_without_a_limit_is_said_to_have_none(self):
 		still = sample(events.StillRunning)

@@ -48,7 +48,7 @@ class TestOwnLive(unittest.TestCase):
 		}
 		told["holds"] = [{**hold, "since": 1.0, "until": 2.0, "is_beginning": False, "has_stood": True}]
 		told |= {"verdict": {"level": "info", "text": "Safe now"}, "recommended": "rolling", "why": "because"}
-		shown = own_workers(told, OWN, [job(OWN)], "20261122-120000-d0c7, in Drain")
+		shown = own_workers(told, OWN, [job(OWN)], "20261122-120000-d0c7, waiting for running jobs")
 		self.assertNotIn("secret", json.dumps(shown))
 		self.assertNotIn("4711", json.dumps(shown))
 		self.assertEqual([bool(one["job"]) for one in shown["workers"]], [True, True, False])

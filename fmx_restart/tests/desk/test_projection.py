@@ -18,7 +18,7 @@ from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.errors import DrainTimeout, Interrupted, ProcessFault
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
-from fmx_restart.engine.phases import Phase
+from fmx_restart.engine.phases import Phase, time_of
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.engine.support import Run
@@ -198,7 +198,7 @@ class TestProjection(unittest.TestCase):
 		self.assertEqual(row["status"], "Failed")
 		self.assertIn(row["failed_in"], ("Restart", "Verify"))
 		self.assertEqual(row["phases"][-1]["phase"], "Audit")
-		self.assertIn(f"Failed in {row['failed_in']} after", row["headline"])
+		self.assertIn(f"Failed during {time_of(row['failed_in'])}, after", row["headline"])
 		# And a journal of a version whose report does not tell it says the same
 		last = json.loads(operation.lines[-1])
 		del last["report"]["failed_in"]

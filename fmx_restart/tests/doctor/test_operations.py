@@ -38,7 +38,7 @@ class TestOperations(DoctorTestCase):
 		found = self.finding("unfinished-operation")
 		self.assertEqual((found.severity, found.subject), ("warning", OPERATION))
 		self.assertEqual(found.fix, "unfinished-operation")
-		self.assertIn("died in Fence", found.text)
+		self.assertIn("died during the pause of the queue", found.text)
 
 	def test_one_that_left_a_program_stopped_and_a_site_closed_is_an_error_and_names_both(self):
 		mode = Setting("one.localhost", "maintenance_mode")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from fmx_restart.adapters.redis_queue.keys import lock_key
 from fmx_restart.engine import events
+from fmx_restart.engine.phases import doing
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import DoctorTestCase, dead_note
@@ -53,7 +54,7 @@ class TestWorkers(DoctorTestCase):
 			found = self.finding("no-workers")
 			self.assertEqual(found.severity, "note", phase)
 			self.assertIn(f"{OPERATION} by anna", found.text)
-			self.assertIn(f"in {phase}", found.text)
+			self.assertIn(f", {doing(phase)} (pid", found.text)
 			self.assertTrue(self.examine("no-workers").is_healthy)
 
 	def test_workers_that_no_living_operation_stopped_are_an_error(self):

@@ -31,8 +31,8 @@ class TestHolder(unittest.TestCase):
 
 	def test_the_clock_time_names_its_zone(self):
 		zone = timezone(timedelta(hours=5, minutes=30), "IST")
-		self.assertIn("since 2020-09-13 17:56:40 IST, in Drain", ANNA.text(zone))
-		self.assertRegex(str(ANNA), r"since 2020-09-1\d \d\d:\d\d:\d\d \S+, in Drain")
+		self.assertIn("since 2020-09-13 17:56:40 IST, waiting for running jobs", ANNA.text(zone))
+		self.assertRegex(str(ANNA), r"since 2020-09-1\d \d\d:\d\d:\d\d \S+, waiting for running jobs")
 
 	def test_nothing_that_a_terminal_would_obey_is_shown_and_no_more_than_a_line(self):
 		for text in ("\x1b[2J\x07anna\r\nroot", "\u202eanna\u2028", "anna" * 100_000):

@@ -235,7 +235,9 @@ class TestWhateverEndsIt(MigrationTest):
 		self.assertEqual((task.status, task.runs), ("finished", 1))
 		self.assertGreater(task.started, began + 30)
 		# And it is told, with what came of it
-		self.assertRegex(str(error), "fence had lapsed in Migrate.*No worker with old code was alive")
+		self.assertRegex(
+			str(error), "fence had lapsed during the migration.*No worker with old code was alive"
+		)
 		self.assertEqual((error.exit_code, self.results(run)), (4, [Result.DONE]))
 
 

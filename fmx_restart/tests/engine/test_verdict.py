@@ -74,7 +74,7 @@ class TestVerdict(unittest.TestCase):
 
 	def test_an_operation_that_holds_the_bench_comes_before_all_else(self):
 		held = replace(ONE_JOB, at_work=AtWork.of_note(f"x {HOLDER.note()}"), refusals=("it is broken",))
-		text = "Not now: operation 20261101-120000-0001 is under way, in Drain"
+		text = "Not now: operation 20261101-120000-0001 is under way, waiting for running jobs"
 		self.assert_verdict(self.of(held), Level.ERROR, text)
 		self.assertTrue(self.of(held).is_refusal)
 		strange = Situation(at_work=AtWork.of_note("somebody\x1b[2J else"))

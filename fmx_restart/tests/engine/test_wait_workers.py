@@ -278,7 +278,7 @@ class TestWhoHoldsTheBench(unittest.TestCase):
 		run = Run(self.bench, Options(requested_by="anna@erp"))
 		self.assertRegex(
 			describe(f"operation-1 {run.operation.note()}"),
-			r"^operation-1 by anna@erp, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+, in Preflight \(pid 1 on host-1\)$",
+			r"^operation-1 by anna@erp, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+, running the pre-flight checks \(pid 1 on host-1\)$",
 		)
 
 	def test_a_lock_does_not_outlive_its_dead_holder(self):
