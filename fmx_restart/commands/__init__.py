@@ -235,14 +235,17 @@ safe_restart.add_command(
 )
 
 
-def set_up(context: click.Context, what: str, remove: bool, yes: bool) -> None:
-	"""`bench safe-restart setup`."""
-	if what == "worker":
-		from fmx_restart.commands.setup_worker import run
-	else:
-		from fmx_restart.commands.setup import run
+def set_up(context: click.Context, what: str | None, remove: bool, yes: bool) -> None:
+	"""`bench safe-restart setup`: one thing or, where none is named, both. One that cannot be changed does not keep the other back."""
+	from fmx_restart.commands import setup, setup_worker
 
-	run(removes=remove, yes=yes)
+	parts, code = {"web": setup, "worker": setup_worker}, 0
+	for part in [what] if what else parts:
+		try:
+			parts[part].run(removes=remove, yes=yes)
+		except click.exceptions.Exit as end:
+			code = code or end.exit_code
+	context.exit(code)
 
 
 safe_restart.add_command(
@@ -251,7 +254,7 @@ safe_restart.add_command(
 		callback=click.pass_context(set_up),
 		sections={"Options": (option.REMOVE, option.YES)},
 		params=[option.WHAT],
-		help="Let web serve while it restarts, or use lossless workers.",
+		help="Let web serve while it restarts, and use lossless workers.",
 	)
 )
 

@@ -210,7 +210,7 @@ LIMIT = click.Option(
 	help="Show this many operations (default: 20).",
 )
 PROGRAM = click.Argument(["program"], required=False)
-WHAT = click.Argument(["what"], type=click.Choice(["web", "worker"]), default="web", required=False)
+WHAT = click.Argument(["what"], type=click.Choice(["web", "worker"]), required=False)
 REMOVE = click.Option(["--remove"], is_flag=True, help="Take the change back.")
 TAIL = click.Option(
 	["--tail", "count"],

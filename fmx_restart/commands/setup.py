@@ -1,4 +1,4 @@
-"""What bench safe-restart setup does: it shows a change to the bench's configuration, asks, and makes it or takes it back."""
+"""What bench safe-restart setup web does: it shows a change to the bench's configuration, asks, and makes it or takes it back."""
 
 from __future__ import annotations
 

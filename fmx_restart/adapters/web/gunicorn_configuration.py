@@ -115,7 +115,10 @@ def create(file: Path, text: str) -> None:
 		raise
 
 
-ABOUT = "Web requests fail while web restarts. To let old web workers serve until new ones answer, type: bench safe-restart setup"
+ABOUT = (
+	"Web requests fail while web restarts. To let old web workers serve until new ones answer, and to have workers that lose no"
+	" job whoever stops them, type: bench safe-restart setup"
+)
 
 
 def advice_at_installation(sites_folder: Path) -> str:

@@ -163,6 +163,38 @@ class TestCommands(BenchCase):
 			self.ran.clear()
 
 
+class TestSetupOfBoth(BenchCase):
+	def both(self, *words: str) -> Result:
+		return CliRunner().invoke(safe_restart, ["setup", *words], prog_name="bench safe-restart")
+
+	def hooks(self) -> Path:
+		return self.path / "sites/gunicorn.conf.py"
+
+	def test_without_a_name_web_and_workers_are_set_up_and_taken_back(self):
+		before = self.file.read_text()
+		done = self.both("--yes")
+		self.assertEqual((done.exit_code, json.loads(self.file.read_text())[SETTING]), (0, 1), done.output)
+		self.assertIn("fmx_restart", self.hooks().read_text())
+		removed = self.both("--remove", "--yes")
+		self.assertEqual((removed.exit_code, self.file.read_text()), (0, before), removed.output)
+		self.assertFalse(self.hooks().exists())
+
+	def test_without_a_terminal_nothing_is_changed_and_each_command_is_named(self):
+		before = self.file.read_text()
+		done = self.both()
+		self.assertEqual((done.exit_code, self.file.read_text()), (7, before), done.output)
+		self.assertFalse(self.hooks().exists())
+		for what in ("web", "worker"):
+			self.assertIn(f"bench safe-restart setup {what} --yes", done.output)
+
+	def test_one_that_cannot_be_changed_does_not_keep_the_other_back(self):
+		# Given a file of gunicorn that ends in the middle of a statement, which nobody can add lines to
+		self.hooks().write_text("workers = (")
+		done = self.both("--yes")
+		self.assertEqual((done.exit_code, json.loads(self.file.read_text())[SETTING]), (7, 1), done.output)
+		self.assertEqual(self.hooks().read_text(), "workers = (")
+
+
 class TestSetupWithManager(ManagedBench):
 	def test_workers_are_told_their_time_where_a_job_may_run_longer(self):
 		# Given a manager that kills its worker after 10 s, as its own default is, and jobs that may run for 300 s
