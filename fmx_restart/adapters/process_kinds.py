@@ -20,6 +20,9 @@ KINDS = {
 	"socketio": ProcessKind.SOCKETIO,
 }
 GUNICORN = {"gunicorn", "gunicorn:"}  # with the colon: the title it gives itself
+#: frappe/pilot's own panel: gunicorn, or a server to develop with, beside each bench. It runs no code of the apps
+PANEL = "admin.backend."
+REALTIME = "frappe.realtime.server"  # socketio in Python
 DATA_STORES = ("redis", "valkey", "keydb", "mariadb", "mysqld", "postgres")
 
 
@@ -40,6 +43,8 @@ class Trace:
 
 def kind_of(words: list[str]) -> ProcessKind | None:
 	"""What a command line runs: worker, scheduler, web, socketio; None for anything else."""
+	if is_panel(words):
+		return None
 	command = bench_command(words)
 	if command in KINDS:
 		return KINDS[command]
@@ -52,6 +57,11 @@ def is_data_store(words: Iterable[str]) -> bool:
 	"""Redis or the database: a restart leaves it alone, even in the bench's group of programs."""
 	names = (PurePath(word).name for word in words if not word.startswith("-"))
 	return any(store in name for name in names for store in DATA_STORES)
+
+
+def is_panel(words: Iterable[str]) -> bool:
+	"""A restart leaves it alone, as Redis: pilot's tasks run below it."""
+	return any(word.strip("[]").startswith(PANEL) for word in words)
 
 
 def running_trace(pid: int) -> Trace:
@@ -78,4 +88,8 @@ def _is_web(word: str) -> bool:
 
 def _is_socketio(word: str) -> bool:
 	path = PurePath(word)
-	return path.name == "socketio.js" or (path.suffix in {".js", ".ts"} and "realtime" in path.parts)
+	return (
+		word == REALTIME
+		or path.name == "socketio.js"
+		or (path.suffix in {".js", ".ts"} and "realtime" in path.parts)
+	)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.command_line import split_words
-from fmx_restart.adapters.process_kinds import Trace, is_data_store, kind_of, running_trace
+from fmx_restart.adapters.process_kinds import Trace, is_data_store, is_panel, kind_of, running_trace
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind
 
@@ -32,7 +32,7 @@ class Finding:
 
 
 def kinds_of(programs: Iterable[Program], bench: BenchFolder) -> dict[Program, ProcessKind]:
-	"""The bench's programs and their kinds. Redis and databases are never among them."""
+	"""The bench's programs and their kinds. Redis and databases are never among them, nor is pilot's panel."""
 	findings = list(filter(None, (look_at(program, bench) for program in programs)))
 	groups = {it.program.group for it in findings if it.is_ours and it.kind}
 	shared = {it.program.group for it in findings if it.is_ours is False}
@@ -46,8 +46,10 @@ def kinds_of(programs: Iterable[Program], bench: BenchFolder) -> dict[Program, P
 
 
 def look_at(program: Program, bench: BenchFolder) -> Finding | None:
-	"""None for Redis and databases."""
+	"""None for Redis and databases, and for the panel of pilot."""
 	traces = [Trace(tuple(split_words(program.command)), program.directory), running_trace(program.pid)]
+	if any(is_panel(trace.words) for trace in traces):
+		return None
 	kind = next(filter(None, (kind_of(list(trace.words)) for trace in traces)), None)
 	if kind is None and any(is_data_store(trace.words) for trace in traces):
 		return None

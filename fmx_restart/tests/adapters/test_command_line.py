@@ -29,6 +29,10 @@ KINDS = {
 	"/usr/bin/node /home/x/bench/apps/frappe/socketio.js": SOCKETIO,
 	"/usr/bin/node /home/x/bench/apps/frappe/realtime/index.js": SOCKETIO,
 	"bench socketio": SOCKETIO,
+	"/home/x/bench/env/bin/python -m frappe.realtime.server": SOCKETIO,
+	# pilot's panel, beside each of its benches
+	"/home/x/pilot/env/bin/gunicorn -c /home/x/bench/config/admin-gunicorn.conf.py admin.backend.wsgi:application": None,
+	"gunicorn: master [admin.backend.wsgi:application]": None,
 	"bench --site schedule worker": WORKER,
 	"/opt/bin/worker --queue short": None,
 	"/opt/bin/bench-worker": None,

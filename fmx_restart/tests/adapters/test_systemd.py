@@ -68,6 +68,13 @@ class TestOnRealSystemd(SystemdCase):
 		told = self.passed("systemd_inside", "TestUserManager", *USER, XDG_RUNTIME_DIR=RUNTIME, HOME=RUNTIME)
 		self.assertRegex(told, r"Ran 2\d tests")
 
+	@in_long_runs("the contract on the machine's systemd")
+	def test_units_as_pilot_writes_them_restart_under_load(self):
+		self.systemd.systemctl("start", "user@65534.service")
+		eventually(lambda: self.user("is-system-running") in ("running", "degraded"), "it answers")
+		told = self.passed("systemd_pilot", "", *USER, XDG_RUNTIME_DIR=RUNTIME, HOME=RUNTIME)
+		self.assertRegex(told, r"Ran 3 tests")
+
 	def passed(self, module: str, case: str = "", *user: str, may_skip: bool = False, **environ: str) -> str:
 		"""What a file of tests has written, which ran in the machine. Raises CommandFailed."""
 		module = f"fmx_restart.tests.adapters.{module}"

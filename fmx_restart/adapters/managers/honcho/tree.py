@@ -15,7 +15,7 @@ from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import belongs_to
 from fmx_restart.adapters.command_line import bench_command, split_words
 from fmx_restart.adapters.managers.names import SERVERS
-from fmx_restart.adapters.process_kinds import is_data_store, kind_of, working_directory
+from fmx_restart.adapters.process_kinds import is_data_store, is_panel, kind_of, working_directory
 from fmx_restart.adapters.process_table import ProcessTable, Row
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessKind
@@ -120,10 +120,10 @@ def honcho_of(head: Row, bench: BenchFolder, table: ProcessTable) -> Honcho:
 
 
 def program_of(started: Row, bench: BenchFolder, table: ProcessTable) -> Program | None:
-	"""`started`: what honcho has started, most often a shell. None for Redis, and for what is not of this bench."""
+	"""`started`: what honcho has started, most often a shell. None for Redis, pilot's panel, and for what is not of this bench."""
 	row = process_below(started, table)
 	words = split_words(row.words)
-	if not belongs_to(bench, row.pid, row.words) or is_data_store(words):
+	if not belongs_to(bench, row.pid, row.words) or is_data_store(words) or is_panel(words):
 		return None
 	name = environment_of(started.pid).get(NAME) or f"pid {started.pid}"
 	kind = kind_of(words) or ProcessKind.OTHER
