@@ -205,6 +205,11 @@ class Lossless(Renewal, Persistent):
 			self._recorded_at = now
 			self.record_failures()
 
+	def run_maintenance_tasks(self) -> None:
+		"""RQ also calls this before its first wait, where it quits when Redis does not answer. What failed is due again."""
+		with suppress(*AWAY):
+			super().run_maintenance_tasks()
+
 	def wait_for_a_bell(self) -> None:
 		if self.forks:
 			self.spare.open()

@@ -70,6 +70,17 @@ class TestCommands(WorkerCase):
 		self.assertTrue(thread.is_alive() or before.connection is None)
 
 
+class TestMaintenance(WorkerCase):
+	def test_it_is_done_later_where_redis_does_not_answer(self):
+		worker = Lossless([self.bench.queue("short")], connection=self.bench.connection)
+		self.server.stop()
+		worker.run_maintenance_tasks()
+		self.assertTrue(worker.should_run_maintenance_tasks)
+		self.server.start()
+		worker.run_maintenance_tasks()
+		self.assertFalse(worker.should_run_maintenance_tasks)
+
+
 class TestRedisAway(WorkerCase):
 	def end_redis(self) -> None:
 		"""Its data is on the disk."""
