@@ -11,7 +11,7 @@ from fmx_restart.adapters.web.ways import NEXT, NO_GUNICORN, NOT_LOADED, NOT_SET
 from fmx_restart.doctor.bench_view import BenchView
 from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
-from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebWay
+from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebMethod, WebWay
 from fmx_restart.engine.steps.linger import BY_ITSELF, KEPT
 
 NAME = "web-linger"
@@ -68,7 +68,7 @@ def ways_of(view: BenchView) -> list[tuple[Process, WebWay]]:
 def way_of(process: Process, hooks: Hooks, view: BenchView) -> WebWay:
 	"""As a restart would find it."""
 	if process.ends_all:
-		return BY_ITSELF
+		return WebWay(WebMethod.LINGER) if process.rolls_out else BY_ITSELF
 	if process.keeps_sockets:
 		return KEPT
 	family = view.host.family(process.local_pid)

@@ -48,7 +48,7 @@ def way_of(bench: Bench, process: Process, options: Options) -> WebWay:
 	if process.local_pid is None or process.state not in (ProcessState.RUNNING, ProcessState.STARTING):
 		return IS_DOWN
 	if process.ends_all:
-		return BY_ITSELF
+		return IN_TURN if process.rolls_out else BY_ITSELF
 	if process.has_workers:
 		return RUNS_WORKERS
 	if process.keeps_sockets:

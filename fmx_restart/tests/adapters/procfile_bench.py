@@ -30,6 +30,13 @@ os.chdir({{sites!r}})
 from fmx_restart.tests.adapters.procfile_bench import run
 run(*sys.argv[1:])
 """
+APPLICATION = """
+import time
+time.sleep(0.5)
+def application(environ, start_response):
+	start_response("200 OK", [("Content-Type", "application/json"), ("Version", {version!r}), ("Content-Length", "19")])
+	return [b'{{"message": "pong"}}']
+"""
 
 
 class ProcfileBench(WorkerBench):
@@ -48,18 +55,31 @@ class ProcfileBench(WorkerBench):
 		watched.touch()
 		self.honcho: subprocess.Popen | None = None
 
-	def write_procfile(self, *more: str, name: str = "Procfile", web: str = "") -> None:
-		"""`more`: further lines. `web`: options of bench serve."""
+	def write_procfile(
+		self, *more: str, name: str = "Procfile", web: str = "", gunicorn: str | None = None
+	) -> None:
+		"""`more`: further lines. `web`: options of bench serve. `gunicorn`: its options, to have it in place of that."""
 		bench, url = shlex.join([sys.executable, str(self.path / "env/bin/bench")]), self.server.url()
 		queues = " ".join(self.names("short", "long"))
 		lines = [
-			f"web: {bench} serve {self.port} {web}",
+			f"web: {bench} serve {self.port} {web}" if gunicorn is None else self.gunicorn_line(gunicorn),
 			f"schedule: {bench} schedule {self.kind} {url} {queues}",
 			f"worker: {bench} worker {self.kind} {url} {queues} 1>> logs/worker.log 2>> logs/worker.error.log",
 			"watch: sleep 1000",
 			*more,
 		]
 		(self.path / name).write_text("\n".join(lines) + "\n")
+
+	def gunicorn_line(self, options: str) -> str:
+		"""In the folder of sites, as bench starts it; `deploy` makes its application."""
+		program = self.path / "env/bin/gunicorn"
+		program.write_text(f"#!{sys.executable}\nfrom gunicorn.app.wsgiapp import run\nrun()\n")
+		words = shlex.join([sys.executable, str(program), f"--bind=127.0.0.1:{self.port}", "--workers=2"])
+		return f"web: cd sites && {words} {options} served:application"
+
+	def deploy(self, version: str) -> None:
+		"""Of what gunicorn serves: what Frappe answers to api/method/ping, and the version. It takes a moment to be imported."""
+		(self.sites / "served.py").write_text(APPLICATION.format(version=version))
 
 	def begin_honcho(self, *options: str) -> None:
 		"""As `bench start` does, with what it prints in a file."""

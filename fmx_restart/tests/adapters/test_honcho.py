@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import unittest
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 
 import psutil
 
@@ -294,6 +296,81 @@ class TestFinding(HonchoCase):
 		(other / "sites").mkdir(parents=True)
 		with self.assertRaises(WrongEnvironment):
 			find_managers(str(other), {})
+
+
+HOOKS = "from fmx_restart.web.hooks import install\ninstall(globals())\n"
+
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class TestGunicorn(HonchoCase):
+	"""In place of bench serve."""
+
+	def start(self) -> None:
+		self.bench.deploy("old")
+		self.bench.write_procfile(gunicorn="--threads=2")
+		self.begin()
+		eventually(lambda: self.version() == "old", "it answers")
+
+	def version(self) -> str:
+		with (
+			suppress(OSError),
+			urllib.request.urlopen(f"http://127.0.0.1:{self.bench.port}/", timeout=5) as answer,
+		):
+			return answer.headers["Version"]
+		return ""
+
+	def test_its_workers_are_replaced_below_a_main_process_that_stays_and_broken_code_never_reaches_them(
+		self,
+	):
+		before = self.listed()
+		self.assertEqual([name for name, process in before.items() if not process.stays], ["web"])
+		self.bench.deploy("new")
+		self.restart_with_new_code()
+		after = self.listed()
+		self.assertEqual(after["web"].pid, before["web"].pid)
+		self.assertFalse(after["web"].is_same_as(before["web"]))
+		# gunicorn would end, and honcho all others with it
+		(self.bench.sites / "served.py").write_text("import nothing_of_that_name")
+		error = self.fails(WAIT_WORKERS, ProcessFault)
+		self.assertEqual(error.exit_code, 4)
+		self.assertIn("ModuleNotFoundError: No module named 'nothing_of_that_name'", str(error))
+		self.assertEqual(self.version(), "new")
+		self.assertEqual(
+			{name: it.incarnation for name, it in self.listed().items()},
+			{name: it.incarnation for name, it in after.items()},
+		)
+
+	def restart_with_new_code(self) -> None:
+		report = self.operation(WAIT_WORKERS).run()
+		self.assertEqual((report.outcome, [web.unanswered for web in report.web]), (Phase.DONE, [0.0]))
+		self.assertEqual(self.version(), "new")
+		self.assertIsNone(self.bench.honcho.poll())
+
+	@in_long_runs("workers of gunicorn that are replaced")
+	def test_with_the_lines_of_setup_web_it_is_the_same(self):
+		self.bench.end_honcho()
+		(self.bench.sites / "gunicorn.conf.py").write_text(HOOKS)
+		self.begin()
+		eventually(lambda: self.version() == "old", "it answers")
+		self.bench.deploy("new")
+		self.restart_with_new_code()
+
+
+@unittest.skipUnless(find_spec("gunicorn"), "needs gunicorn")
+class TestPreloadedGunicorn(HonchoCase):
+	def start(self) -> None:
+		self.bench.deploy("old")
+		(self.bench.sites / "gunicorn.conf.py").write_text("preload_app = True\n")
+		self.bench.write_procfile(gunicorn="")
+		self.begin()
+
+	def test_it_is_named_as_it_would_keep_the_old_code(self):
+		before = self.listed()
+		self.assertIn("with --preload", before["web"].stays.reason)
+		error = self.fails(replace(WAIT_WORKERS, workers=False), WrongEnvironment)
+		self.assertIn("leave out --preload", error.hint)
+		self.assertIn("Nothing was changed", str(error))
+		self.assertTrue(self.listed()["web"].is_same_as(before["web"]))
 
 
 class TestUnsupported(unittest.TestCase):

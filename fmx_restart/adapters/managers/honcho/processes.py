@@ -1,7 +1,7 @@
 """
 A bench that honcho runs, as `bench start` does. Nobody can give it an order, and when one of its programs ends it ends all. So
-nothing is stopped here: web is replaced by its own reloader, workers of this app and the scheduler reload in place, and the
-rest stays as it is.
+nothing is stopped here: web is replaced by its own reloader or by gunicorn, workers of this app and the scheduler reload in
+place, and the rest stays as it is.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import os
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.command_line import split_words
 from fmx_restart.adapters.log_end import MOST, last_lines
 from fmx_restart.adapters.log_text import plain
-from fmx_restart.adapters.managers.honcho.tree import Honcho, Program, find_honchos
+from fmx_restart.adapters.managers.honcho.gunicorn import Change, is_gunicorn
+from fmx_restart.adapters.managers.honcho.tree import Honcho, Program, environment_of, find_honchos
 from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.process_table import ProcessTable, clock, identity_of
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.frozen import changed
 from fmx_restart.engine.ports import LogTail, ManagerSettings, Process, ProcessKind, ProcessState, Stays
 
 START = "bench start"
@@ -36,6 +40,13 @@ STAYS = {
 	ProcessKind.SCHEDULER: FRAPPES,
 	ProcessKind.WEB: Stays("without a reloader", (AGAIN,)),
 }
+PRELOADED = Stays(
+	"of gunicorn with --preload, whose main process keeps the code that it has loaded",
+	(
+		AGAIN,
+		"To have it replaced from then on, leave out --preload (or preload_app) before you start it again.",
+	),
+)
 OTHER = Stays(ALONE, (AGAIN,))
 #: Web imports it, so its reloader looks at it once a second
 WATCHED = Path("apps", "frappe", "frappe", "app.py")
@@ -49,6 +60,7 @@ class HonchoProcesses:
 	def __init__(self, bench_path: str, honchos: Iterable[Honcho]) -> None:
 		self._bench = BenchFolder(bench_path)
 		self._honchos = list(honchos)
+		self._changes: dict[str, Change] = {}  # of gunicorn, by name: the last one
 
 	@property
 	def where(self) -> Where:
@@ -61,24 +73,53 @@ class HonchoProcesses:
 		"""The whole process table is read only when one of its processes has gone, or is about to come."""
 		if not self._is_as_it_was():
 			self._honchos = find_honchos(self._bench, ProcessTable.take()) or self._refuse()
-		return [process_of(program) for program in self._programs()]
+		return [
+			self._gunicorn(program) if replaces_workers(program) else process_of(program)
+			for program in self._programs()
+		]
 
 	def order(
-		self, *, stop: Collection[str] = (), start: Collection[str] = (), leave: Collection[str] = ()
+		self,
+		*,
+		stop: Collection[str] = (),
+		start: Collection[str] = (),
+		leave: Collection[str] = (),
+		restart: Collection[str] = (),
 	) -> dict[str, ProcessFault]:
-		"""Web's reloader ends the serving process and starts the next one, so that a start is nothing to do."""
-		reloads = {program.name for program in self._programs() if program.reloads}
+		"""
+		Web's reloader ends the serving process and starts the next one, and gunicorn its workers, so that a start is nothing to
+		do.
+		"""
+		programs = {program.name: program for program in self._programs()}
+		reloads = {name for name, program in programs.items() if program.reloads}
+		serves = reloads | {name for name, program in programs.items() if replaces_workers(program)}
+		able = {**dict.fromkeys(stop, reloads), **dict.fromkeys((*start, *restart), serves)}
 		faults = {
 			name: ProcessFault(f"{name} cannot be stopped or started: {ALONE}")
-			for name in (*stop, *start)
-			if name not in reloads
+			for name, names in able.items()
+			if name not in names
 		}
+		for name in set(restart) - faults.keys():
+			try:
+				self._changes[name] = change_of(self._bench, programs[name])
+			except OSError as error:
+				faults[name] = ProcessFault(f"the new code of {name} cannot be tried: {error}")
 		for name in reloads.intersection(stop):
 			try:
 				self._wake_reloader()
 			except OSError as error:
 				faults[name] = ProcessFault(f"the reloader of {name} cannot be told: {error}")
 		return faults
+
+	def _gunicorn(self, program: Program) -> Process:
+		"""Its incarnation is that of its oldest worker: its main process stays."""
+		process, change = process_of(program), self._changes.get(program.name)
+		oldest = program.workers[0].identity if program.workers else ""
+		state = ProcessState.RUNNING if oldest else ProcessState.STARTING
+		detail = ""
+		if change and change.master.identity == program.row.identity:
+			state, detail = change.state(program.workers), change.fault
+		return changed(process, state=state, incarnation=oldest, rolls_out=True, detail=detail)
 
 	def _wake_reloader(self) -> None:
 		"""A later date of a file that it watches, by a millisecond. Its content stays, and code does not look newer than it is."""
@@ -132,12 +173,15 @@ class HonchoProcesses:
 		return [
 			program
 			if names.count(program.name) == 1
-			else Program(f"{program.name}@{honcho.pid}", program.kind, program.row, program.reloads)
+			else replace(program, name=f"{program.name}@{honcho.pid}")
 			for honcho, program in programs
 		]
 
 	def _is_as_it_was(self) -> bool:
-		rows = [program.row for program in self._programs()]
+		programs = self._programs()
+		rows = [row for program in programs for row in (program.row, *program.workers)]
+		if any(replaces_workers(program) and not program.workers for program in programs):
+			return False
 		known = [*self._honchos, *filter(None, rows)]
 		return bool(known) and None not in rows and all(identity_of(it.pid) == it.identity for it in known)
 
@@ -145,6 +189,24 @@ class HonchoProcesses:
 		raise ProcessFault(
 			f"{START} (honcho) has ended, and all that it ran", hint=f"Type {START} in its terminal again."
 		)
+
+
+def replaces_workers(program: Program) -> bool:
+	"""gunicorn, whose new workers load the code on the disk."""
+	is_web = program.kind is ProcessKind.WEB and program.row is not None
+	return is_web and not program.may_be_preloaded and is_gunicorn(split_words(program.row.words))
+
+
+def change_of(bench: BenchFolder, program: Program) -> Change:
+	"""Begun now. Raises OSError."""
+	return Change(bench, program.row, program.workers, environment_of(program.row.pid))
+
+
+def stays_of(program: Program) -> Stays | None:
+	"""None for web that is replaced."""
+	if program.reloads or replaces_workers(program):
+		return None
+	return PRELOADED if program.may_be_preloaded else STAYS.get(program.kind, OTHER)
 
 
 def process_of(program: Program) -> Process:
@@ -157,7 +219,7 @@ def process_of(program: Program) -> Process:
 		row.pid if row else None,
 		started=round(time.time() - clock() + row.began) if row else None,
 		incarnation=row.identity if row else "",
-		stays=None if program.reloads else STAYS.get(program.kind, OTHER),
+		stays=stays_of(program),
 		ends_all=True,
 	)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import psutil
@@ -14,6 +15,12 @@ import psutil
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.bench_processes import belongs_to
 from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.adapters.managers.honcho.gunicorn import (
+	is_gunicorn,
+	line_in,
+	may_be_preloaded,
+	workers_of,
+)
 from fmx_restart.adapters.managers.names import SERVERS
 from fmx_restart.adapters.process_kinds import is_data_store, is_panel, kind_of, working_directory
 from fmx_restart.adapters.process_table import ProcessTable, Row
@@ -51,6 +58,8 @@ class Program:
 	kind: ProcessKind
 	row: Row | None  # its process; None while that is only about to start
 	reloads: bool = False  # a web server whose reloader starts the serving process anew when a file changes
+	workers: tuple[Row, ...] = ()  # of gunicorn, whose main process `row` is; the oldest first
+	may_be_preloaded: bool = False  # and its main process gives them code that it keeps
 
 
 def is_honcho(row: Row) -> bool:
@@ -115,11 +124,12 @@ def is_below_honcho(row: Row, table: ProcessTable) -> bool:
 def honcho_of(head: Row, bench: BenchFolder, table: ProcessTable) -> Honcho:
 	"""With its programs of this bench. Its own process is not proved to be the bench's: nobody signals it."""
 	started = [row for row in table.family(head) if is_below_honcho(row, table) and not is_honcho(row)]
-	programs = [program for row in started if (program := program_of(row, bench, table))]
-	return Honcho(head.pid, head.identity, procfile_of(head), tuple(with_short_names(programs)))
+	procfile = procfile_of(head)
+	programs = [program for row in started if (program := program_of(row, bench, table, procfile))]
+	return Honcho(head.pid, head.identity, procfile, tuple(with_short_names(programs)))
 
 
-def program_of(started: Row, bench: BenchFolder, table: ProcessTable) -> Program | None:
+def program_of(started: Row, bench: BenchFolder, table: ProcessTable, procfile: str) -> Program | None:
 	"""`started`: what honcho has started, most often a shell. None for Redis, pilot's panel, and for what is not of this bench."""
 	row = process_below(started, table)
 	words = split_words(row.words)
@@ -129,6 +139,10 @@ def program_of(started: Row, bench: BenchFolder, table: ProcessTable) -> Program
 	kind = kind_of(words) or ProcessKind.OTHER
 	if has_reloader(row, words):
 		return Program(name, kind, serving_process(row, table), reloads=True)
+	if row.name not in SHELLS and is_gunicorn(words):
+		environ, folder = environment_of(row.pid), working_directory(row.pid)
+		is_preloaded = may_be_preloaded(words, environ, line_in(procfile, name), folder)
+		return Program(name, kind, row, workers=workers_of(row, table), may_be_preloaded=is_preloaded)
 	return Program(name, kind, None if row.name in SHELLS else row)
 
 
@@ -165,7 +179,7 @@ def with_short_names(programs: Iterable[Program]) -> Iterator[Program]:
 	for program in programs:
 		short = program.name.removesuffix(FIRST)
 		is_alone = short != program.name and names.count(short) == 1
-		yield Program(short if is_alone else program.name, program.kind, program.row, program.reloads)
+		yield replace(program, name=short) if is_alone else program
 
 
 def procfile_of(head: Row) -> str:
