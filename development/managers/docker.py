@@ -20,6 +20,7 @@ LAYER = ROOT / "cache" / "docker-layer"
 IMAGE = "nested/usr:1"
 #: An image is these empty folders, and links into /usr, which is the machine's own
 FOLDERS = ("dev", "etc", "proc", "root", "run", "sys", "tmp", "usr", "var")
+TEXT = b"its programs are the machine's own\n"  # a kubelet takes no image without a byte
 LINKS = ("bin", "lib", "lib64", "sbin")
 NO_SERVICES = "#!/bin/sh\nexit 101\n"  # Debian's packages ask this before they start anything
 #: Of dockerd: no rules and no bridge in the network, which is the outer machine's
@@ -36,38 +37,17 @@ class Docker:
 	def __init__(self, folder: Path, shared: Sequence[Path] = ()) -> None:
 		self.shared = list(shared)
 		self.machine = NestedMachine(folder, shared, layer=LAYER)
-		self._daemon: subprocess.Popen | None = None
+		self._daemon: Dockerd | None = None
 		self._lock: TextIO | None = None  # one at a time has the layer
 
 	def up(self) -> None:
 		"""Returns when dockerd answers, and has the image."""
-		LAYER.mkdir(parents=True, exist_ok=True)
-		self._lock = (LAYER / "lock").open("w")
-		fcntl.flock(self._lock, fcntl.LOCK_EX)
-		policy = LAYER / "files/usr/sbin/policy-rc.d"
-		policy.parent.mkdir(parents=True, exist_ok=True)
-		policy.write_text(NO_SERVICES)
-		policy.chmod(0o755)
+		self._lock = alone_with(LAYER)
 		self.machine.up()
-		self._install()
-		data = self.machine.folder / "docker"
-		places = [f"--data-root={data}", "--exec-root=/run/docker", "--pidfile=/run/docker.pid"]
-		log = self.machine.folder / "dockerd.log"
-		self._daemon = self.machine.start("dockerd", *OPTIONS, *places, log=log)
-		wait_until(self._answers, "dockerd answers", timeout=60, poll=0.1, log=log)
-		self.machine.run("docker", "import", "-", IMAGE, text=image())
-
-	def _install(self) -> None:
-		if (LAYER / "files/usr/sbin/dockerd").exists():
-			return
-		quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-		self.machine.run("apt-get", "update", env=quiet)
-		self.machine.run("apt-get", "install", "-y", "--no-install-recommends", "docker.io", env=quiet)
-
-	def _answers(self) -> bool:
-		if self._daemon.poll() is not None:
-			raise CommandFailed(f"dockerd ended: {last_lines(self.machine.folder / 'dockerd.log')}")
-		return bool(self.docker("version", check=False).count("Server:"))
+		if not (LAYER / "files/usr/sbin/dockerd").exists():
+			install(self.machine, "docker.io")
+		self._daemon = Dockerd(self.machine)
+		self._daemon.up()
 
 	def docker(self, *words: str, check: bool = True) -> str:
 		"""What it says. Raises CommandFailed unless that does not matter."""
@@ -83,14 +63,63 @@ class Docker:
 
 	def down(self) -> None:
 		if self._daemon:
-			self._daemon.send_signal(
-				signal.SIGCONT
-			)  # nsenter stops together with a dockerd that a test has stopped
+			self._daemon.go_on()
 		self.machine.down()
 		if self._daemon:
 			self._daemon.wait()
 		if self._lock:
 			self._lock.close()
+
+
+class Dockerd:
+	"""In a machine that is up, and with which it ends."""
+
+	def __init__(self, machine: NestedMachine, options: Sequence[str] = ()) -> None:
+		self._machine, self._options = machine, options
+		self._log = machine.folder / "dockerd.log"
+		self._process: subprocess.Popen | None = None
+
+	def up(self) -> None:
+		"""Returns when it answers, and has the image."""
+		data = self._machine.folder / "docker"
+		places = [f"--data-root={data}", "--exec-root=/run/docker", "--pidfile=/run/docker.pid"]
+		self._process = self._machine.start("dockerd", *OPTIONS, *self._options, *places, log=self._log)
+		wait_until(self._answers, "dockerd answers", timeout=60, poll=0.1, log=self._log)
+		self._machine.run("docker", "import", "-", IMAGE, text=image())
+
+	def _answers(self) -> bool:
+		if self._process.poll() is not None:
+			raise CommandFailed(f"dockerd ended: {last_lines(self._log)}")
+		return bool(self._machine.run("docker", "version", check=False).count("Server:"))
+
+	def go_on(self) -> None:
+		"""nsenter stops together with a dockerd that a test has stopped."""
+		if self._process:
+			self._process.send_signal(signal.SIGCONT)
+
+	def wait(self) -> None:
+		if self._process:
+			self._process.wait()
+
+
+def alone_with(layer: Path) -> TextIO:
+	"""A layer for packages whose services stay down. It is another's again when the lock is closed."""
+	layer.mkdir(parents=True, exist_ok=True)
+	lock = (layer / "lock").open("w")
+	fcntl.flock(lock, fcntl.LOCK_EX)
+	policy = layer / "files/usr/sbin/policy-rc.d"
+	policy.parent.mkdir(parents=True, exist_ok=True)
+	policy.write_text(NO_SERVICES)
+	policy.chmod(0o755)
+	return lock
+
+
+def install(machine: NestedMachine, *packages: str) -> None:
+	"""Of Debian."""
+	quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+	machine.run("apt-get", "update", env=quiet)
+	machine.run("apt-get", "install", "-y", "--no-install-recommends", *packages, env=quiet)
+	machine.run("apt-get", "clean")
 
 
 def image() -> bytes:
@@ -104,4 +133,7 @@ def image() -> bytes:
 			entry = tarfile.TarInfo(name)
 			entry.type, entry.linkname = tarfile.SYMTYPE, f"usr/{name}"
 			tar.addfile(entry)
+		entry = tarfile.TarInfo("etc/nested")
+		entry.size = len(TEXT)
+		tar.addfile(entry, io.BytesIO(TEXT))
 	return file.getvalue()

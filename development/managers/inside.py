@@ -34,7 +34,8 @@ OWN_FOLDERS = ("/tmp", "/run", "/var/tmp")
 def enter(order: dict) -> None:
 	(Path(order["cgroup"]) / "cgroup.procs").write_text(str(os.getpid()))
 	begin = [sys.executable, "-m", "development.managers.inside", "begin", json.dumps(order)]
-	os.execvp("unshare", ["unshare", *NAMESPACES, *begin])
+	network = ["--net"] if order["own_network"] else []
+	os.execvp("unshare", ["unshare", *NAMESPACES, *network, *begin])
 
 
 def begin(order: dict) -> None:
@@ -45,6 +46,9 @@ def begin(order: dict) -> None:
 	mount("-t", "overlay", "-o", layer, "overlay", root)
 	mount("-t", "proc", "-o", "nosuid,nodev,noexec", "proc", root / "proc")
 	mount("-o", "bind", root / "proc/sys", root / "proc/sys")
+	if order["own_network"]:
+		mount("-o", "bind", root / "proc/sys/net", root / "proc/sys/net")
+		subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 	mount("-o", "remount,bind,ro", root / "proc/sys")  # sysctls are the outer machine's
 	mount("-t", "sysfs", "-o", "ro", "sysfs", root / "sys")
 	mount("-t", "cgroup2", "cgroup2", root / "sys/fs/cgroup")

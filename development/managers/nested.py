@@ -1,6 +1,6 @@
 """
 A machine inside of this one: this one's files below a layer of its own, its own processes, cgroups, host name, /tmp, /run and
-/dev. What happens in it ends with it. The network is this machine's.
+/dev. What happens in it ends with it. The network is this machine's, unless it is given one of its own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,21 @@ IN_ITS_NAMESPACES = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root",
 class NestedMachine:
 	"""
 	`folder`: its own, not below /tmp, /run or /dev. `shared`: folders whose files are this machine's own, not copies.
-	`layer`: a folder that keeps what is written to all others; by default that is forgotten.
+	`layer`: a folder that keeps what is written to all others; by default that is forgotten. `own_network`: at
+	first with nothing but 127.0.0.1.
 	"""
 
-	def __init__(self, folder: Path, shared: Sequence[Path] = (), layer: Path | None = None) -> None:
+	def __init__(
+		self,
+		folder: Path,
+		shared: Sequence[Path] = (),
+		layer: Path | None = None,
+		*,
+		own_network: bool = False,
+	) -> None:
 		self.folder, self.log = folder, folder / "console.log"
 		self.layer = layer or folder / "layer"
+		self._own_network = own_network
 		self.shared = [CHECKOUT, folder, *shared]
 		self._cgroup = cgroup_root() / f"fmx-nested-{os.getpid()}-{folder.name}"
 		self._outer: subprocess.Popen | None = None
@@ -45,6 +54,7 @@ class NestedMachine:
 		order = {
 			"cgroup": str(self._cgroup),
 			"layer": str(self.layer),
+			"own_network": self._own_network,
 			"root": str(self.folder / "root"),
 			"shared": [str(path) for path in self.shared],
 			"namespace": str(Path("/proc/self/ns/mnt").readlink()),
@@ -73,7 +83,8 @@ class NestedMachine:
 
 	def command(self, *words: str | Path) -> list[str]:
 		"""That runs these words in it."""
-		return ["nsenter", "--target", str(self._pid), *IN_ITS_NAMESPACES, "--", *map(str, words)]
+		namespaces = [*IN_ITS_NAMESPACES, *(["--net"] if self._own_network else [])]
+		return ["nsenter", "--target", str(self._pid), *namespaces, "--", *map(str, words)]
 
 	def start(self, *words: str | Path, log: Path) -> subprocess.Popen:
 		"""A process that ends with it at the latest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,8 +12,11 @@ import psutil
 
 from development.description import ROOT
 from development.managers.docker import Docker
+from development.managers.kubernetes.build import can_be_built
+from development.managers.kubernetes.node import Kubernetes
 from development.managers.nested import cgroup_root
 from development.managers.systemd import PROGRAM, Systemd
+from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import in_long_runs
 
@@ -63,4 +67,17 @@ class TestNestedMachines(unittest.TestCase):
 		docker.docker("restart", "--time", "0", "one")
 		self.assertEqual(docker.docker("inspect", "--format", "{{.State.Running}}", "one"), "true")
 		docker.down()
+		self.assert_nothing_is_left()
+
+	@unittest.skipUnless(can_be_built(), "a node is built from the packages of Debian 12")
+	@in_long_runs("systemd")
+	def test_kubernetes_runs_pods_and_leaves_nothing(self):
+		kubernetes = Kubernetes(self.folder)
+		self.addCleanup(kubernetes.down)
+		kubernetes.up()
+		command = [sys.executable, "-m", "fmx_restart.tests.adapters.pods_inside"]
+		told = kubernetes.machine.run(*command, env={"PYTHONPATH": str(CHECKOUT)})
+		self.assertRegex(told, r"Ran 4 tests")
+		self.assertNotIn("skipped", told)
+		kubernetes.down()
 		self.assert_nothing_is_left()

@@ -24,14 +24,7 @@ class Containers:
 
 	def __init__(self, folder: Path) -> None:
 		self.client = APIClient(base_url=URL, timeout=60)
-		libraries = Path(rq.__file__).resolve().parent.parent  # an environment may be made of links
-		folders = [Path(it) for it in (sys.prefix, sys.base_prefix, CHECKOUT, libraries)]
-		prefixes = {str(it) for folder in folders for it in (folder, folder.resolve())}
-		self._shared = [
-			f"{it}:{it}:ro"
-			for it in sorted({"/usr", *prefixes})
-			if it == "/usr" or not it.startswith("/usr/")
-		]
+		self._shared = [f"{it}:{it}:ro" for it in folders_of_python()]
 		self._ids: list[str] = []
 		self.see(folder)
 
@@ -83,6 +76,14 @@ class Containers:
 			except (NotFound, APIError):
 				continue
 		self.client.close()
+
+
+def folders_of_python() -> list[str]:
+	"""What the image lacks for programs of Python and of this checkout."""
+	libraries = Path(rq.__file__).resolve().parent.parent  # an environment may be made of links
+	folders = [Path(it) for it in (sys.prefix, sys.base_prefix, CHECKOUT, libraries)]
+	prefixes = {str(it) for folder in folders for it in (folder, folder.resolve())}
+	return [it for it in sorted({"/usr", *prefixes}) if it == "/usr" or not it.startswith("/usr/")]
 
 
 def labels_of(service: str, project: str, number: int) -> dict[str, str]:
