@@ -43,6 +43,7 @@ SLOW = (
 	"adapters/test_realtime.py",
 	"adapters/test_rolling_workers.py",
 	"adapters/test_several_managers.py",
+	"adapters/test_sudo.py",
 	"adapters/test_systemd.py",
 	"adapters/test_update_config.py",
 	"adapters/test_users.py",

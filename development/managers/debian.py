@@ -6,6 +6,7 @@ import fcntl
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from development.description import ROOT
@@ -26,6 +27,13 @@ def unpacked(package: str) -> Path:
 			with tempfile.TemporaryDirectory(dir=CACHE) as place:
 				unpack(package, Path(place)).rename(folder)
 	return folder
+
+
+def put_into(layer: Path, packages: Iterable[str]) -> None:
+	"""Their files into the layer of a machine that is not up yet. Raises CommandFailed."""
+	for package in packages:
+		# a lower layer of its own would lie in that of this machine, which overlayfs refuses
+		shutil.copytree(unpacked(package), layer / "files", symlinks=True, dirs_exist_ok=True)
 
 
 def unpack(package: str, place: Path) -> Path:

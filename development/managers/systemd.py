@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from development.managers.debian import unpacked
+from development.managers.debian import put_into
 from development.managers.nested import NestedMachine
 from development.running import wait_until
 
@@ -67,11 +66,7 @@ class Systemd:
 
 	def _write(self, units: Mapping[str, str]) -> None:
 		"""Into the layer of its machine, where they hide the outer machine's."""
-		for package in self._packages:
-			# a lower layer of its own would lie in that of this machine, which overlayfs refuses
-			shutil.copytree(
-				unpacked(package), self.machine.layer / "files", symlinks=True, dirs_exist_ok=True
-			)
+		put_into(self.machine.layer, self._packages)
 		etc = self.machine.layer / "files/etc"
 		nested, own, journald = (etc / "systemd" / name for name in ("nested", "system", "journald.conf.d"))
 		for folder in (nested, own, journald):

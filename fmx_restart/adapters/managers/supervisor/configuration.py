@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePath
+from xmlrpc.client import ServerProxy
 
 import psutil
 
@@ -149,9 +150,11 @@ def expanded(value: str, expansions: Mapping[str, str]) -> str:
 TIMEOUT = 1.5  # seconds
 
 
-def read_settings(address: Address, bench_path: str, *, timeout: float = TIMEOUT) -> ManagerSettings:
-	"""On a connection of its own. Raises ProcessFault."""
-	server = connect(address, timeout)
+def read_settings(
+	address: Address, bench_path: str, *, timeout: float = TIMEOUT, server: ServerProxy | None = None
+) -> ManagerSettings:
+	"""On a connection of its own, unless `server` is one. Raises ProcessFault."""
+	server = server or connect(address, timeout)
 	try:
 		with asking("tell its settings"):
 			pid, infos = server.supervisor.getPID(), server.supervisor.getAllProcessInfo()

@@ -24,6 +24,7 @@ from fmx_restart.adapters.managers.supervisor.connection import (
 	parse_url,
 )
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
+from fmx_restart.adapters.managers.supervisor.sudo import SUDOERS, rule_for
 from fmx_restart.adapters.process_table import ProcessTable, nearest, user_name
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Process
@@ -121,7 +122,7 @@ def ask(
 		if is_right(processes.list()):
 			return processes
 	except ProcessFault as fault:
-		return explain(fault.__cause__, candidate)
+		return explain(fault.__cause__, candidate, bench_path)
 	processes.close()
 	return foreign(candidate, bench_path)
 
@@ -136,10 +137,10 @@ def foreign(address: Address, bench_path: str) -> Refusal:
 	)
 
 
-def explain(error: BaseException | None, address: Address) -> Refusal:
+def explain(error: BaseException | None, address: Address, bench_path: str) -> Refusal:
 	"""Told by the kind of error, never by its text."""
 	if isinstance(error, PermissionError):
-		return no_permission(address)
+		return no_permission(address, bench_path)
 	if isinstance(error, ProtocolError) and error.errcode == 401:
 		return wrong_password(address)
 	if isinstance(error, FileNotFoundError | ConnectionRefusedError | socket.gaierror):
@@ -177,15 +178,19 @@ def not_running(error: OSError, address: Address) -> Refusal:
 	)
 
 
-def no_permission(address: Address) -> Refusal:
-	"""The socket is there and closed to this user: the lines that open it now and for good."""
+def no_permission(address: Address, bench_path: str) -> Refusal:
+	"""The socket is there and closed to this user: the lines that open it now and for good, and the line for sudo."""
 	path, user = str(address.socket_path), current_user()
 	config = address.source if address.source.startswith("/") else "supervisord.conf"
+	line = rule_for(address, user, bench_path)
+	by_sudo = (
+		f" Or, without the socket, let sudo allow just this, by visudo -f {SUDOERS}:\n{line}" if line else ""
+	)
 	return Refusal(
 		Obstacle.LOCKED,
 		f"user {user} may not use supervisord's socket {path} ({describe_file(path)})",
 		f"Now: sudo chown {user} {path} && sudo chmod 0760 {path}. For good: the lines chmod=0760 and "
-		f"chown={user}:{user} in [unix_http_server] of {config}; they take effect when supervisord itself starts.",
+		f"chown={user}:{user} in [unix_http_server] of {config}; they take effect when supervisord itself starts.{by_sudo}",
 	)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -16,12 +17,14 @@ from fmx_restart.adapters.log_end import MOST, last_lines, size_of
 from fmx_restart.adapters.log_text import plain, without_jobs
 from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.managers.programs import Program, kinds_of
+from fmx_restart.adapters.managers.sudo import rule
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
 from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
+from fmx_restart.adapters.managers.supervisor.sudo import SUDOERS, SudoServer, Supervisorctl, allowed
 from fmx_restart.adapters.managers.supervisor.update import SupervisorConfiguration, call
-from fmx_restart.adapters.process_table import identity_of
+from fmx_restart.adapters.process_table import identity_of, user_name
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import LogTail, ManagerSettings, Process, ProcessKind, ProcessState
@@ -102,7 +105,9 @@ class SupervisorProcesses:
 		self.timeout = timeout
 		self._server = connect(address, timeout)
 		self.supervisor = self._server.supervisor
-		self.configuration = SupervisorConfiguration(self, self._bench)
+		self.configuration: SupervisorConfiguration | None = SupervisorConfiguration(self, self._bench)
+		self._sudo: Supervisorctl | None = None  # where sudo is what lets us ask
+		self._may_ask_sudo = True
 		self._place = Place(self._server)
 		self.is_here = True  # by its last answer: on this machine, in our pid namespace
 		self._kinds: dict[str, ProcessKind | None] = {}  # None: not of this bench
@@ -119,6 +124,30 @@ class SupervisorProcesses:
 		return Where(self.address.url, self.address.source, host, self.address.username or "")
 
 	def list(self) -> list[Process]:
+		try:
+			return self._list()
+		except ProcessFault as fault:
+			if not (isinstance(fault.__cause__, PermissionError) and self._take_sudo()):
+				raise
+		return self._list()
+
+	def _take_sudo(self) -> bool:
+		"""Whether it lets us do without the socket. Asked once: its rules are read by a process each time."""
+		control, may_ask = None, self._may_ask_sudo
+		self._may_ask_sudo = False
+		with suppress(OSError):  # it does not answer either
+			control = allowed(self.address) if may_ask else None
+		if control is None:
+			return False
+		self._sudo, self.configuration = (
+			control,
+			None,
+		)  # supervisorctl update runs what the bench's own files say, as root
+		self._server = SudoServer(control, self.timeout)
+		self.supervisor, self._place = self._server.supervisor, Place(self._server)
+		return True
+
+	def _list(self) -> list[Process]:
 		with asking("list its programs"):
 			infos = {full_name(info): info for info in self.supervisor.getAllProcessInfo()}
 			self.is_here = self._place.is_here(infos.values())
@@ -161,7 +190,14 @@ class SupervisorProcesses:
 		return faults
 
 	def check_orders(self, names: Collection[str]) -> None:
-		"""Whoever may ask supervisord may order it, too."""
+		"""Whoever may ask supervisord may order it, too; sudo may allow one and not the other."""
+		if self._sudo is None:
+			return
+		orders = self._sudo.orders_for(sorted(names))
+		with asking("show its rules"):
+			lacking = self._sudo.refusals(orders)
+		if lacking != []:
+			raise not_allowed(lacking or orders, orders)
 
 	def mark_log(self, name: str) -> None:
 		self._marks[name] = {
@@ -200,10 +236,13 @@ class SupervisorProcesses:
 		return "bench setup supervisor"
 
 	def settings(self) -> ManagerSettings:
-		return read_settings(self.address, self._bench.path)
+		server = SudoServer(self._sudo, self.timeout) if self._sudo else None
+		return read_settings(self.address, self._bench.path, server=server)
 
 	def command(self, *words: str) -> str:
 		"""supervisorctl reads the system-wide files by itself. A login stands in the file that named the address."""
+		if self._sudo:
+			return shlex.join(self._sudo.typed(*words))
 		address, source = self.address, self.address.source
 		where = ["-s", address.url]
 		if address.username:
@@ -298,6 +337,15 @@ class SupervisorProcesses:
 		kinds = kinds_of(programs.values(), self._bench)
 		self._programs = programs
 		self._kinds = {name: kinds.get(program) for name, program in programs.items()}
+
+
+def not_allowed(lacking: list[list[str]], orders: list[list[str]]) -> ProcessFault:
+	"""sudo allows some of the orders, or did a moment ago."""
+	user = user_name(os.geteuid())
+	return ProcessFault(
+		f"sudo does not allow without a password: {shlex.join(lacking[0])}",
+		hint=f"Let its administrator allow it, by visudo -f {SUDOERS}:\n{rule(user, orders)}",
+	)
 
 
 def to_process(info: Mapping, kind: ProcessKind, program: Program, host: str = "") -> Process:

@@ -48,7 +48,7 @@ class NamedSupervisor(SupervisorProcesses):
 			processes = super().list()
 		except ProcessFault as fault:
 			self._set_patience(has_hung=self.has_hung or isinstance(fault.__cause__, TimeoutError))
-			refusal = explain(fault.__cause__, self.address)
+			refusal = explain(fault.__cause__, self.address, self._bench.path)
 			raise ProcessFault(refusal.message, hint=refusal.hint) from fault
 		self._set_patience(has_hung=False)
 		return processes

@@ -1,0 +1,327 @@
+"""
+A supervisord whose socket is root's, through supervisorctl by sudo, where its rules allow that without a password. It answers
+as supervisor's RPC does, as far as supervisorctl tells: which programs there are, their states and pids; what they are is in
+its files. It can stop and start them, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault
+
+import psutil
+from supervisor.options import split_namespec
+from supervisor.states import ProcessStates, getProcessStateDescription
+from supervisor.xmlrpc import Faults
+
+from fmx_restart.adapters.bench import BenchFolder
+from fmx_restart.adapters.managers import sudo
+from fmx_restart.adapters.managers.names import SERVERS
+from fmx_restart.adapters.managers.programs import kinds_of
+from fmx_restart.adapters.managers.sudo import Output, begin, run
+from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, Address, read_config
+from fmx_restart.adapters.managers.supervisor.files import read_groups
+from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
+from fmx_restart.adapters.process_table import read_stat
+from fmx_restart.engine.frozen import frozen
+
+#: Where sudo looks by its own default; a supervisorctl in the bench's environment is one that the bench user can rewrite
+PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SUDOERS = "/etc/sudoers.d/bench-supervisor"
+VERBS = {"startProcess": "start", "stopProcess": "stop"}
+STATES = {
+	getProcessStateDescription(code): code
+	for name, code in vars(ProcessStates).items()
+	if name.isupper() and isinstance(code, int)
+}
+LINE = re.compile(r"^(?P<name>\S+)\s+(?P<state>[A-Z]+)\b\s*(?P<rest>.*)$")
+PID = re.compile(r"^pid (\d+),")
+REFUSED = re.compile(r"^\S+: ERROR \((?P<reason>.*)\)$", re.MULTILINE)
+REASONS = {
+	"no such process": Faults.BAD_NAME,
+	"no such group": Faults.BAD_NAME,
+	"no such file": Faults.NO_FILE,
+	"file is not executable": Faults.NOT_EXECUTABLE,
+	"already started": Faults.ALREADY_STARTED,
+	"spawn error": Faults.SPAWN_ERROR,
+	"abnormal termination": Faults.SPAWN_ERROR,
+	"not running": Faults.NOT_RUNNING,
+}
+#: Seconds in which sudo refuses. supervisorctl waits until the program has stopped or started, and we do not
+REFUSES_WITHIN = 0.5
+#: Seconds until supervisord has an order, on a machine that is busy
+REACHES_WITHIN = 5.0
+DEAD = (ProcessStates.EXITED, ProcessStates.FATAL)
+FRESH = (
+	0.3  # seconds for which an answer is used again, or as long as it took: each costs the start of a Python
+)
+
+
+NO_ANSWER = (0.0, [])
+
+
+@frozen
+class Supervisorctl:
+	"""`config`: the file that names its supervisord. Without it supervisorctl would take one from the folder where it is run."""
+
+	program: str
+	config: str
+
+	def order(self, *words: str) -> list[str]:
+		"""As sudo compares it."""
+		return [self.program, "-c", self.config, *words]
+
+	def orders_for(self, names: Iterable[str]) -> list[list[str]]:
+		"""All that a restart of these programs needs."""
+		return [
+			self.order("status"),
+			*(self.order(verb, name) for name in names for verb in VERBS.values()),
+		]
+
+	def typed(self, *words: str) -> list[str]:
+		"""What a person types."""
+		return ["sudo", "supervisorctl", "-c", self.config, *words]
+
+	def refusals(self, orders: Iterable[list[str]]) -> list[list[str]] | None:
+		"""As sudo.refusals."""
+		return sudo.refusals(orders)
+
+	def is_roots(self) -> bool:
+		"""Whether nobody but root can change what runs: a rule for anything else would make its user root."""
+		return all(map(is_roots, (self.program, self.config)))
+
+
+def supervisorctl_for(address: Address) -> Supervisorctl | None:
+	"""None where there is no sudo or no supervisorctl, or no file that names this address."""
+	program = shutil.which("supervisorctl", path=PLACES)
+	if address.socket_path is None or program is None or not sudo.is_there():
+		return None
+	for file in dict.fromkeys([address.source, *SYSTEM_WIDE]):
+		found = read_config(Path(file), os.environ) if file.startswith("/") else ()
+		if any(isinstance(it, Address) and it.url == address.url for it in found):
+			return Supervisorctl(program, file)
+	return None
+
+
+def allowed(address: Address) -> Supervisorctl | None:
+	"""That which sudo lets this user ask for the states of programs without a password; None where it does not."""
+	control = supervisorctl_for(address)
+	return control if control and control.refusals([control.order("status")]) == [] else None
+
+
+def rule_for(address: Address, user: str, bench_path: str) -> str:
+	"""
+	The line of sudoers for this bench's programs, by supervisord's files. Empty where they do not tell, or where it would give
+	more than that.
+	"""
+	control = supervisorctl_for(address)
+	if control is None or not control.is_roots():
+		return ""
+	groups = read_groups(Path(control.config), 0)
+	configs = groups.configs if groups else ()
+	programs = [program_of({**config, "pid": 0}, config) for config in configs]
+	names = sorted(program.name for program in kinds_of(programs, BenchFolder(bench_path)))
+	return sudo.rule(user, control.orders_for(names)) if names else ""
+
+
+def is_roots(path: str) -> bool:
+	"""This file, and each folder above it: root's, and nobody else may write there."""
+	file = Path(path).resolve()
+	with suppress(OSError):
+		return all(
+			it.stat().st_uid == 0 and not it.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+			for it in (file, *file.parents)
+		)
+	return False
+
+
+class SudoServer:
+	"""In the place of a connection's ServerProxy."""
+
+	is_near = True  # sudo runs on this machine
+
+	def __init__(self, control: Supervisorctl, timeout: float) -> None:
+		self._control, self._timeout = control, timeout
+		self._configs: dict[str, Mapping] | None = None
+		self._answer: tuple[float, list[dict]] = NO_ANSWER  # until when it is fresh, and the answer
+		self._begun: list[subprocess.Popen] = []  # orders that supervisorctl still waits for
+		self.supervisor = self.system = self
+
+	def __call__(self, attribute: str) -> Any:
+		"""As ServerProxy: what speaks with the server, and what hangs up."""
+		return self if attribute == "transport" else self._reap
+
+	def wait_for(self, seconds: float) -> None:
+		"""For each answer from now on."""
+		self._timeout = seconds
+
+	def getAllProcessInfo(self) -> list[dict]:
+		"""Raises OSError."""
+		began = time.monotonic()
+		if began > self._answer[0]:
+			infos = self._ask()
+			now = time.monotonic()
+			self._answer = (now + max(FRESH, now - began), infos)
+		return self._answer[1]
+
+	def getProcessInfo(self, name: str) -> dict:
+		"""Raises OSError and Fault."""
+		for info in self.getAllProcessInfo():
+			if full_name(info) == name:
+				return info
+		raise Fault(Faults.BAD_NAME, f"BAD_NAME: {name}")
+
+	def getAllConfigInfo(self) -> list[Mapping]:
+		"""By the files, as far as this user may read them."""
+		groups = read_groups(Path(self._control.config), self.getPID())
+		self._configs = {full_name(config): config for config in (groups.configs if groups else ())}
+		return list(self._configs.values())
+
+	def getPID(self) -> int:
+		"""Of supervisord: the parent of what it runs. 0 where nothing runs."""
+		for info in self.getAllProcessInfo():
+			parent = (found := read_stat(info["pid"] or 0)) and found.parent
+			if parent and is_supervisord(parent):
+				return parent
+		return 0
+
+	def multicall(self, calls: Iterable[Mapping]) -> list[object]:
+		"""Orders are given side by side. Raises OSError."""
+		self._reap()
+		self._answer = NO_ANSWER
+		begun = [self._begin(call["methodName"].rpartition(".")[2], *call["params"]) for call in calls]
+		self._answer = NO_ANSWER
+		until = time.monotonic() + REFUSES_WITHIN
+		return [one(until) if callable(one) else one for one in begun]
+
+	def __getattr__(self, name: str) -> Callable:
+		"""Whatever else the RPC can do."""
+
+		def refuse(*_: object) -> None:
+			raise Fault(Faults.UNKNOWN_METHOD, f"UNKNOWN_METHOD: sudo is not asked to {name}")
+
+		return refuse
+
+	def _ask(self) -> list[dict]:
+		output = run(["sudo", "-n", *self._control.order("status")], self._timeout)
+		infos = [info for line in output.text.splitlines() if (info := info_of(line))]
+		if not infos and output.code not in (0, 3):
+			raise error_of(output)
+		if self._configs is None:
+			self._answer = (time.monotonic() + self._timeout, infos)  # for the pid of supervisord
+			self.getAllConfigInfo()
+		for info in infos:
+			config = self._configs.get(full_name(info), {})
+			for key in ("stdout_logfile", "stderr_logfile"):
+				path = str(config.get(key, ""))
+				info[key] = path if path.startswith("/") else ""
+		return infos
+
+	def _begin(self, method: str, name: str, *_: object) -> object:
+		"""The answer, or what waits for it."""
+		try:
+			info = self.getProcessInfo(name)
+		except Fault as fault:
+			return {"faultCode": fault.faultCode, "faultString": fault.faultString}
+		if method == "getProcessInfo" or (method in VERBS and info["state"] == ProcessStates.STOPPING):
+			return info
+		if method not in VERBS:
+			return {"faultCode": Faults.UNKNOWN_METHOD, "faultString": f"UNKNOWN_METHOD: {method}"}
+		if not is_one_program(name):
+			return {"faultCode": Faults.BAD_NAME, "faultString": f"BAD_NAME: {name} means several programs"}
+		process = begin(["sudo", "-n", *self._control.order(VERBS[method], name)])
+		self._begun.append(process)
+		is_dead = VERBS[method] == "start" and info["state"] in DEAD
+		return lambda until: (
+			answer_of(process, until) or (is_dead and self._wait_for_start(name, process)) or True
+		)
+
+	def _wait_for_start(self, name: str, process: subprocess.Popen) -> None:
+		"""Until supervisord has the order: who looks before that takes a program that failed earlier for one that failed again."""
+		until = time.monotonic() + REACHES_WITHIN
+		while process.poll() is None and time.monotonic() < until:
+			if self.getProcessInfo(name)["state"] not in DEAD:
+				return
+			time.sleep(FRESH)
+			self._answer = NO_ANSWER
+
+	def _reap(self) -> None:
+		for process in self._begun:
+			if process.poll() is not None:
+				process.communicate()
+		self._begun = [process for process in self._begun if process.returncode is None]
+
+
+def info_of(line: str) -> dict | None:
+	"""One line of supervisorctl's status, as an entry of getAllProcessInfo; None for any other line."""
+	match = LINE.match(line)
+	if match is None or match["state"] not in STATES:
+		return None
+	group, name = split_namespec(match["name"])
+	state, rest = STATES[match["state"]], match["rest"]
+	pid = int(found[1]) if (found := PID.match(rest)) else 0
+	failed = state in (ProcessStates.FATAL, ProcessStates.BACKOFF)
+	return {
+		"group": group,
+		"name": name,
+		"state": state,
+		"statename": match["state"],
+		"pid": pid,
+		"start": started(pid),
+		"exitstatus": 0,  # nobody tells
+		"spawnerr": rest if failed else "",
+	}
+
+
+def started(pid: int) -> int:
+	"""Seconds since the epoch; 0 where there is no such process."""
+	with suppress(psutil.Error):
+		return int(psutil.Process(pid).create_time()) if pid else 0
+	return 0
+
+
+def is_supervisord(pid: int) -> bool:
+	"""By its name, or by its words where python runs it. Anybody may see them."""
+	with suppress(psutil.Error, OSError):
+		words = psutil.Process(pid).cmdline()[:3]
+		return any(server in Path(word).name for word in words for server in SERVERS)
+	return False
+
+
+def is_one_program(name: str) -> bool:
+	"""supervisorctl takes some names for all programs, or all of a group."""
+	return name != "all" and not name.endswith(":*") and not name.startswith("-")
+
+
+def answer_of(process: subprocess.Popen, until: float) -> object:
+	"""True where it was followed by then, False where it was not refused by then: supervisorctl waits, and goes on."""
+	try:
+		text, _ = process.communicate(timeout=max(0.0, until - time.monotonic()))
+	except subprocess.TimeoutExpired:
+		return False
+	if match := REFUSED.search(text):
+		code = REASONS.get(match["reason"], Faults.FAILED)
+		return {"faultCode": code, "faultString": match["reason"]}
+	if process.returncode:
+		return {
+			"faultCode": Faults.FAILED,
+			"faultString": sudo.last_words(Output(process.returncode, "", text)),
+		}
+	return True
+
+
+def error_of(output: Output) -> OSError:
+	"""Why nothing is known of any program: supervisorctl writes that on standard output."""
+	text = output.text.strip() or sudo.last_words(output)
+	if "no such file" in text:
+		return FileNotFoundError(text)
+	return ConnectionRefusedError(text) if "refused connection" in text else OSError(text)
