@@ -10,10 +10,11 @@ from fmx_restart.adapters.history import PastOperation, past_operations
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.columns import columns
 from fmx_restart.console.say import put, say
+from fmx_restart.console.wrapping import terminal_width
 from fmx_restart.current_bench import journal_folder
 from fmx_restart.engine.format import span
 
-HEAD = ("OPERATION", "STARTED", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT CODE")
+DATE, WHOLE_DATE = "%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"  # on a terminal, where the id tells the year; else
 
 
 def run(limit: int, as_json: bool) -> None:
@@ -37,7 +38,15 @@ def lines(operations: list[PastOperation], limit: int) -> list[str]:
 		for it in shown
 		if it.needs_recovery
 	]
-	return [*columns(HEAD, map(row, shown), right=("TIME", "EXIT CODE")), *more, *died]
+	began = f"STARTED ({datetime.now().astimezone():%Z})"  # an id has UTC
+	head = ("OPERATION", began, "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT")
+	table = columns(
+		head,
+		map(row, shown),
+		right=("TIME", "EXIT"),
+		foldable=("STRATEGY", "OUTCOME", began, "BY", "OPERATION"),
+	)
+	return [*table, *more, *died]
 
 
 def row(operation: PastOperation) -> tuple[str, ...]:
@@ -45,7 +54,7 @@ def row(operation: PastOperation) -> tuple[str, ...]:
 	started, seconds = operation.started, operation.seconds
 	return (
 		operation.operation,
-		f"{datetime.fromtimestamp(started):%Y-%m-%d %H:%M:%S}" if started else "",
+		f"{datetime.fromtimestamp(started):{DATE if terminal_width() else WHOLE_DATE}}" if started else "",
 		operation.requested_by,
 		f"{operation.strategy}, migrate" if operation.migrates else operation.strategy,
 		operation.outcome,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 
 from fmx_restart.commands.restart import exit_on_error
+from fmx_restart.console.program_names import short_program
 from fmx_restart.console.say import put, say
 from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.frozen import frozen
@@ -70,9 +71,14 @@ def chosen(wanted: str | None, programs: Collection[Process], away: Iterable[str
 
 
 def parts_of(name: str) -> set[str]:
-	"""A program's group and its own name, and where there are several managers, the name of its manager."""
+	"""A program's short name, its group and its own name, and where there are several managers, the name of its manager."""
 	manager, between, program = name.rpartition(BETWEEN)
-	return {*program.split(":"), *([program, manager] if between else [])}
+	return {
+		short_program(name),
+		short_program(program),
+		*program.split(":"),
+		*([program, manager] if between else []),
+	}
 
 
 def logs_of(tails: dict[str, list[LogTail]]) -> list[Log]:

@@ -10,6 +10,7 @@ from fmx_restart.adapters.managers.discovery import KnownManager, OtherPlace
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.columns import columns
 from fmx_restart.console.machine_lines import answer_line
+from fmx_restart.console.program_names import short_list, short_program
 from fmx_restart.console.say import put, say
 from fmx_restart.engine.format import count
 from fmx_restart.engine.ports import Process, ProcessState
@@ -62,14 +63,19 @@ def of_manager(manager: KnownManager, managers: tuple[KnownManager, ...]) -> Ite
 		yield f"  It does not answer: {manager.fault.rstrip('.')}. {manager.hint}".rstrip()
 	if manager.programs:
 		rows = (cells(program, manager, managers) for program in manager.programs)
-		yield from (f"  {line}" for line in columns(HEAD, rows, right=("PID",)))
+		yield from columns(HEAD, rows, right=("PID",), foldable=("PROGRAM", "STATE"), indent=2)
 	yield from (f"  {text}" for text in lacking(manager))
 
 
 def cells(program: Process, manager: KnownManager, managers: tuple[KnownManager, ...]) -> tuple[str, ...]:
 	"""One program; what is unknown stays empty."""
 	state = f"{program.state.value} ({program.detail})" if program.detail else program.state.value
-	return (full_name(program, manager, managers), program.kind.value, state, str(program.pid or ""))
+	return (
+		short_program(full_name(program, manager, managers)),
+		program.kind.value,
+		state,
+		str(program.pid or ""),
+	)
 
 
 def full_name(program: Process, manager: KnownManager, managers: tuple[KnownManager, ...]) -> str:
@@ -86,7 +92,7 @@ def lacking(manager: KnownManager) -> Iterator[str]:
 	if manager.host:
 		yield f"{ELSEWHERE} {known_by(manager)}"
 	if down := [program.name for program in manager.programs if program.state not in FINE]:
-		yield f"Not running: {', '.join(down)}."
+		yield f"Not running: {short_list(down)}."
 
 
 def known_by(manager: KnownManager) -> str:

@@ -258,12 +258,16 @@ def show_plan(wanted: Options, as_json: bool) -> None:
 def plan_lines(plan: Plan, wanted: Options) -> Iterator[str]:
 	"""What a person is told of it."""
 	from fmx_restart.console.plan import job_lines, order, plan_sentence, story
+	from fmx_restart.console.program_names import short_programs
 	from fmx_restart.console.sentences import plan_warnings, sentence
 	from fmx_restart.engine.events import MigrationFinding
 
 	yield f"{story(wanted)}\n{plan_sentence(plan)}"
-	for number, step in enumerate(order(plan, wanted.strategy), start=1):
-		yield f"  {number}. {', '.join([*step.hosts, step.when])}: {', '.join(step.processes)}"
+	steps = order(plan, wanted.strategy)
+	names = short_programs(name for step in steps for name in step.processes)
+	for number, step in enumerate(steps, start=1):
+		programs = ", ".join(names[name] for name in step.processes)
+		yield f"  {number}. {', '.join([*step.hosts, step.when])}: {programs}"
 	for finding in plan.findings:
 		yield sentence(MigrationFinding(finding))
 	yield from plan_warnings(plan)

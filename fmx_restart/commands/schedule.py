@@ -156,7 +156,7 @@ def show(cancel: str | None, as_json: bool) -> None:
 def lines_of(starts: list[ScheduledStart], unreadable: dict[str, str]) -> list[str]:
 	"""A table, and below it what was not started and why."""
 	waiting = [start for start in starts if not start.is_over]
-	lines = list(columns(HEAD, map(row, waiting))) if waiting else [NONE]
+	lines = list(columns(HEAD, map(row, waiting), foldable=HEAD[1:])) if waiting else [NONE]
 	for start in starts:
 		if start.last and start.last.reason:
 			lines.append(

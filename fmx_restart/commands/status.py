@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from fmx_restart.adapters.schedule import text_of
 from fmx_restart.console.columns import columns
 from fmx_restart.console.holds import each
 from fmx_restart.console.machine_lines import answer_line
+from fmx_restart.console.program_names import short_program, short_programs
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.console.say import put, say
 from fmx_restart.console.sentences import sentence
@@ -97,10 +98,14 @@ def program_lines(programs: Programs, *, verbose: bool = False) -> Iterator[str]
 			else "No process of this bench can be seen on this machine."
 		)
 	if programs.rows:
-		yield from columns(PROGRAM_HEAD, map(program_cells, programs.rows), right=NUMBERS)
+		names = short_programs(row.name for row in programs.rows)
+		cells = (program_cells(row, names) for row in programs.rows)
+		yield from columns(PROGRAM_HEAD, cells, right=NUMBERS, foldable=("PROGRAM", "STATE"))
 	if verbose and programs.processes:
 		yield ""
-		yield from columns(PROCESS_HEAD, map(process_cells, programs.processes), right=NUMBERS)
+		yield from columns(
+			PROCESS_HEAD, map(process_cells, programs.processes), right=NUMBERS, foldable=("NAME",)
+		)
 
 
 def fault_text(fault: Failure) -> str:
@@ -108,16 +113,16 @@ def fault_text(fault: Failure) -> str:
 	return f"{fault.message.rstrip('.')}. {fault.hint}".rstrip()
 
 
-def program_cells(row: ProgramRow) -> tuple[str, ...]:
-	"""One program; what is unknown stays empty."""
+def program_cells(row: ProgramRow, names: Mapping[str, str]) -> tuple[str, ...]:
+	"""One program; what is unknown stays empty. `names`: the short ones."""
 	state = f"{row.state} ({row.detail})" if row.detail else row.state
-	return (row.name, row.kind, state, number(row.pid), age(row.age), memory(row.memory))
+	return (names[row.name], row.kind, state, number(row.pid), age(row.age), memory(row.memory))
 
 
 def process_cells(row: ProcessRow) -> tuple[str, ...]:
 	"""One process of a program; what is unknown stays empty."""
 	return (
-		row.program,
+		short_program(row.program),
 		number(row.pid),
 		number(row.parent),
 		row.name,
@@ -136,7 +141,8 @@ def worker_lines(status: Status, *, verbose: bool = False) -> Iterator[str]:
 		return
 	columns_of = worker_cells_verbose if verbose else worker_cells
 	head = WORKER_HEAD if not verbose else (*WORKER_HEAD[:-1], HEARTBEAT, WORKER_HEAD[-1])
-	yield from columns(head, (columns_of(row, status) for row in status.workers), right=NUMBERS)
+	cells = (columns_of(row, status) for row in status.workers)
+	yield from columns(head, cells, right=NUMBERS, foldable=("JOB", "WORKER'S QUEUES", "HOST", "STATE"))
 
 
 def worker_cells_verbose(row: WorkerRow, status: Status) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from fmx_restart.console.headline import headline
 from fmx_restart.console.region import Region
 from fmx_restart.console.report import report_lines
 from fmx_restart.console.sentences import Reasons, details, on_ctrl_c, sentence
+from fmx_restart.console.wrapping import wrapped
 from fmx_restart.engine import events
 from fmx_restart.engine.format import span
 from fmx_restart.engine.phases import Phase
@@ -60,8 +61,7 @@ class LiveTerminal:
 			return
 		lines = [self.reasons.without_repetition(event, sentence(event)), *self.details(event)]
 		for text in filter(None, map(printable_lines, lines)):
-			time_of_day = datetime.fromtimestamp(self.clock())
-			self.region.print(f"[dim]{time_of_day:%H:%M:%S}[/]  {self.coloured(event, text)}")
+			self.region.print(TimedLine(datetime.fromtimestamp(self.clock()), text, self.style(event)))
 
 	def note_phase(self, event: events.Event) -> None:
 		"""What Ctrl-C does depends on it, and on whether other hosts are new already."""
@@ -92,22 +92,39 @@ class LiveTerminal:
 		self._drawn_at = 0.0
 
 	@staticmethod
-	def coloured(event: events.Event, text: str) -> str:
-		"""A line in the colour of its level; a phase is bold."""
-		text = escape(text)
-		if isinstance(event, events.PhaseEntered):
-			return f"[bold]{text}[/]"
-		colour = LEVEL_COLOURS.get(event.level)
-		return f"[{colour}]{text}[/]" if colour else text
+	def style(event: events.Event) -> str:
+		"""The colour of its level; a phase is bold."""
+		return "bold" if isinstance(event, events.PhaseEntered) else LEVEL_COLOURS.get(event.level, "")
 
 	@staticmethod
-	def report(event: events.Ended) -> Text:
+	def report(event: events.Ended) -> Paragraphs:
 		"""The report; its last line is green if all went well, yellow if a job was killed."""
 		lines = [printable_lines(line) for line in report_lines(event.report)]
 		if event.report.outcome is not Phase.DONE:
-			return Text("\n".join(lines))
-		colour = END_COLOURS.get(headline(event.report).level, "yellow")
-		return Text("\n".join(lines[:-1]) + "\n").append(lines[-1], style=f"bold {colour}")
+			return Paragraphs(lines)
+		return Paragraphs(lines, f"bold {END_COLOURS.get(headline(event.report).level, 'yellow')}")
+
+
+class TimedLine:
+	"""What happened when; as wide as the window is when it is drawn."""
+
+	def __init__(self, at: datetime, text: str, style: str) -> None:
+		self.at, self.text, self.style = f"{at:%H:%M:%S}", text, style
+
+	def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+		lines = wrapped(f"{self.at}  {self.text}", options.max_width)
+		yield Text.assemble((self.at, "dim"), "  ", (lines[len(self.at) + 2 :], self.style))
+
+
+class Paragraphs:
+	"""Lines as wide as the window is when they are drawn. `end`: the style of the last one."""
+
+	def __init__(self, lines: list[str], end: str = "") -> None:
+		self.lines, self.end = lines, end
+
+	def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+		*first, last = (wrapped(line, options.max_width) for line in self.lines)
+		yield Text.assemble("\n".join([*first, ""]), (last, self.end))
 
 
 class DrainTable:

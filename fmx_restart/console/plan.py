@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from fmx_restart.console.program_names import short_list, short_program
 from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.frozen import changed, frozen
@@ -154,7 +155,7 @@ def short_names(processes: Iterable[Process]) -> str:
 	others = []
 	for process in processes:
 		if process.kind is ProcessKind.OTHER:
-			others.append(process.name)
+			others.append(short_program(process.name))
 		else:
 			kinds[process.kind.value] += 1
 	return ", ".join(
@@ -166,13 +167,17 @@ def exceptions(plan: Plan) -> list[str]:
 	"""What is not as usual: stopped or failed programs, sites to migrate."""
 	parts = []
 	if plan.left_alone:
-		stopped = ", ".join(process.name for process in plan.left_alone)
+		stopped = short_list(process.name for process in plan.left_alone)
 		parts.append(f"Already stopped, left alone: {stopped}.")
 	if plan.stopped_web:
 		parts.append("Web stays down: the exit code will be 4.")
 	if plan.stays:
-		parts.append(f"Not restarted: {', '.join(process.name for process in plan.stays)}.")
-	down = [f"{p.name} ({p.detail or p.state.value})" for p in plan.restart if p.state in DOWN_ALREADY]
+		parts.append(f"Not restarted: {short_list(process.name for process in plan.stays)}.")
+	down = [
+		f"{short_program(p.name)} ({p.detail or p.state.value})"
+		for p in plan.restart
+		if p.state in DOWN_ALREADY
+	]
 	if down:
 		parts.append(f"Already down: {', '.join(down)}.")
 	if plan.migrate:

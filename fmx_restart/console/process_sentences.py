@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from fmx_restart.console.program_names import short_list, short_program
 from fmx_restart.console.web_answers import web_at
 from fmx_restart.engine import events
 from fmx_restart.engine.format import count, following, span
@@ -15,40 +16,40 @@ from fmx_restart.engine.ports import ConfigurationPlan, GroupChange
 def process_down(event: events.ProcessDown) -> str:
 	"""How long it took to stop; without a pid it was down before."""
 	if event.pid is None:
-		return f"{event.name} was already down"
-	return f"{event.name} (pid {event.pid}) is down after {span(event.seconds)}"
+		return f"{short_program(event.name)} was already down"
+	return f"{short_program(event.name)} (pid {event.pid}) is down after {span(event.seconds)}"
 
 
 def process_up(event: events.ProcessUp) -> str:
 	"""Old and new pid, and how long nothing ran."""
 	pids = event.new_pid if event.old_pid is None else f"{event.old_pid} → {event.new_pid}"
-	return f"{event.name} is up: pid {pids} after {span(event.seconds)}"
+	return f"{short_program(event.name)} is up: pid {pids} after {span(event.seconds)}"
 
 
 def worker_reloaded(event: events.WorkerReloaded) -> str:
 	"""The same process, with new code; of a pool, all of its workers, too."""
 	workers = "its worker has" if event.workers == 1 else f"its {event.workers} workers have"
 	also = f", and {workers} new code," if event.workers else ""
-	return f"{event.name} has reloaded in place (pid {event.pid}){also} after {span(event.seconds)}"
+	return f"{short_program(event.name)} has reloaded in place (pid {event.pid}){also} after {span(event.seconds)}"
 
 
 def process_failed(event: events.ProcessFailed) -> str:
 	"""Why, with the end of its log."""
 	tail = f"\nThe end of its log:\n{event.log_tail.rstrip()}" if event.log_tail.strip() else ""
-	return f"{event.name}: {event.reason}{tail}"
+	return f"{short_program(event.name)}: {event.reason}{tail}"
 
 
 def rolling_stopped(event: events.RollingStopped) -> str:
 	"""Which worker did not come back, and which keep the old code."""
 	return (
-		f"{', '.join(event.failed)} did not come back, so nothing further is replaced."
-		f" In service with the old code: {', '.join(event.not_replaced)}."
+		f"{short_list(event.failed)} did not come back, so nothing further is replaced."
+		f" In service with the old code: {short_list(event.not_replaced)}."
 	)
 
 
 def programs_stay(event: events.ProgramsStay) -> str:
 	"""What goes on as it is, why, and what a person does about it."""
-	return f"not restarted: {why_they_stay(event.programs)}.{following(' ', remedies_of(event.programs))}"
+	return f"not restarted: {why_they_stay(event.programs, short_list)}.{following(' ', remedies_of(event.programs))}"
 
 
 def configuration_changed(event: events.ConfigurationChanged) -> str:
@@ -111,16 +112,16 @@ def hosts_stopped(event: events.HostsStopped) -> str:
 def web_cannot_linger(event: events.WebCannotLinger) -> str:
 	"""Whether requests wait or fail, why, and what to type for a better way."""
 	what = "wait" if event.waits else "fail"
-	return f"requests {what} while {event.program} restarts, as {event.reason}.{following(' ', event.remedy)}"
+	return f"requests {what} while {short_program(event.program)} restarts, as {event.reason}.{following(' ', event.remedy)}"
 
 
 def old_web_serves(event: events.OldWebServes) -> str:
 	"""New web did not answer, so old code serves, and until when."""
 	until = time.strftime("%H:%M", time.localtime(event.until))
-	text = f"{event.program} runs the old code until {until}: {event.reason}."
+	text = f"{short_program(event.program)} runs the old code until {until}: {event.reason}."
 	if not event.not_replaced:
 		return text
-	return f"{text} Not restarted, so that old code runs everywhere: {', '.join(event.not_replaced)}."
+	return f"{text} Not restarted, so that old code runs everywhere: {short_list(event.not_replaced)}."
 
 
 def web_silent(event: events.WebSilent) -> str:
@@ -146,13 +147,13 @@ def handed_over(event: events.HandedOver) -> str:
 	waiting = f" Still running: {jobs}." if jobs else ""
 	return (
 		"Everything else is new. These are replaced in the background, each when its own job ends:"
-		f" {', '.join(event.processes)}.{waiting} To follow, type: bench safe-restart status"
+		f" {short_list(event.processes)}.{waiting} To follow, type: bench safe-restart status"
 	)
 
 
 def still_verifying(event: events.StillVerifying) -> str:
 	"""What has not come back yet."""
-	parts = [f"{', '.join(event.programs)} to be up"] if event.programs else []
+	parts = [f"{short_list(event.programs)} to be up"] if event.programs else []
 	if event.unregistered:
 		names = ", ".join(event.unregistered)
 		parts.append(f"{count(len(event.unregistered), 'worker')} to register with Redis: {names}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fmx_restart.console.headline import headline
 from fmx_restart.console.plan import DOWN_ALREADY
+from fmx_restart.console.program_names import short_programs
 from fmx_restart.console.sentences import unreadable
 from fmx_restart.console.web_answers import web_sentence
 from fmx_restart.engine.format import count, span
@@ -88,7 +89,8 @@ def processes(report: Report) -> list[str]:
 	"""Old and new pid of each program, how long it was down, and what was left alone."""
 	names = [*(change.name for change in report.processes), *report.not_replaced, *report.left_alone]
 	names += [*report.stays, *(update.group for update in report.configuration)]
-	width = max(map(len, names), default=0)
+	short = short_programs(names)
+	width = max(map(len, short.values()), default=0)
 	lines = []
 	has_reloads = any(change.by is ReplacedBy.RELOAD for change in report.processes)
 	for change in report.processes:
@@ -98,14 +100,14 @@ def processes(report: Report) -> list[str]:
 		was = "  removed" if change.is_removed else was
 		was = f"  {NOT_REPLACED}" if change.name in report.not_replaced else was
 		lines.append(
-			f"    {change.name:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{how}{down}{was}".rstrip()
+			f"    {short[change.name]:<{width}}  {change.old_pid or '-':>8} → {change.new_pid or '-':<8}{how}{down}{was}".rstrip()
 		)
 	lines += [f"    {it.group:<{width}}  {update_line(it)}" for it in report.configuration]
 	begun = {change.name for change in report.processes}
 	untouched = [name for name in report.not_replaced if name not in begun]
-	lines += [f"    {name:<{width}}  {NOT_REPLACED}" for name in untouched]
-	lines += [f"    {name:<{width}}  already stopped, left alone" for name in report.left_alone]
-	lines += [f"    {name:<{width}}  not restarted: {reason}" for name, reason in report.stays.items()]
+	lines += [f"    {short[name]:<{width}}  {NOT_REPLACED}" for name in untouched]
+	lines += [f"    {short[name]:<{width}}  already stopped, left alone" for name in report.left_alone]
+	lines += [f"    {short[name]:<{width}}  not restarted: {reason}" for name, reason in report.stays.items()]
 	return ["", "  Processes (old pid → new pid)", *lines] if lines else []
 
 

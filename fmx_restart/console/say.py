@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fmx_restart.console.wrapping import terminal_width, wrapped
 from fmx_restart.engine.plain_text import printable_lines
 
 #: Terminals that show escape sequences instead of following them: an editor's shell, a serial line, a CI that fakes one
@@ -17,8 +18,11 @@ VERDICT_COLOURS = {"info": "green", "note": "cyan", "warning": "yellow", "error"
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:
-	"""Control characters, and bytes that are no text, are shown as escapes. `style`: of click, where there are colours."""
-	put(styled(printable_lines(text), **style), err=err)
+	"""
+	Control characters, and bytes that are no text, are shown as escapes; long lines are broken where a terminal ends.
+	`style`: of click, where there are colours.
+	"""
+	put(styled(wrapped(printable_lines(text), terminal_width(err=err)), **style), err=err)
 
 
 def put(text: str, *, err: bool = False) -> None:

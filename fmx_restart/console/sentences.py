@@ -27,6 +27,7 @@ from fmx_restart.console.process_sentences import (
 	web_silent,
 	worker_reloaded,
 )
+from fmx_restart.console.program_names import short_program
 from fmx_restart.engine import events
 from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import count, following, span
@@ -36,6 +37,7 @@ from fmx_restart.engine.plan import Plan
 from fmx_restart.engine.ports import Job, RequestKind, Setting, UnreadableRecords
 from fmx_restart.engine.queue_hold import by_whom
 
+OF_PROGRAMS = ("name", "program", "process")  # fields
 NAMED = 5  # records that cannot be read, by name
 PREFIXES = {Level.INFO: "", Level.NOTE: "Note: ", Level.WARNING: "Warning: ", Level.ERROR: "Error: "}
 PHASES = {
@@ -55,8 +57,15 @@ PHASES = {
 def sentence(event: events.Event) -> str:
 	"""With its level in front, as in "Warning: …". Empty for an event that is shown otherwise."""
 	words = SENTENCES[type(event)]
-	text = words.format_map(vars(event)) if isinstance(words, str) else words(event)
+	text = words.format_map(with_short_names(event)) if isinstance(words, str) else words(event)
 	return f"{PREFIXES[event.level]}{text}" if text else ""
+
+
+def with_short_names(event: events.Event) -> dict[str, Any]:
+	"""Its fields, with programs as people call them."""
+	values = vars(event)
+	names = {name: short_program(values[name]) for name in OF_PROGRAMS if isinstance(values.get(name), str)}
+	return {**values, **names}
 
 
 def details(event: events.Event) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import field
 from itertools import chain
 
@@ -137,13 +137,13 @@ def split_processes(
 	return restart, tuple(process for process in processes if is_left_alone(process))
 
 
-def why_they_stay(processes: Iterable[Process]) -> str:
-	"""Names and reasons of those that nothing can replace; a reason that several have is given once."""
+def why_they_stay(processes: Iterable[Process], listed: Callable[[list[str]], str] = ", ".join) -> str:
+	"""Names, as `listed` writes them, and reasons of those that nothing can replace; a reason that several have is given once."""
 	names: dict[str, list[str]] = {}
 	for process in processes:
 		if process.stays:
 			names.setdefault(process.stays.reason, []).append(process.name)
-	return "; ".join(f"{', '.join(these)} ({reason})" for reason, these in names.items())
+	return "; ".join(f"{listed(these)} ({reason})" for reason, these in names.items())
 
 
 def remedies_of(processes: Iterable[Process]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
 from fmx_restart.adapters.web.linger import Hooks, LeftBehind, left_behind
 from fmx_restart.adapters.web.ways import NEXT, NO_GUNICORN, NOT_LOADED, NOT_SET_UP, SETUP
 from fmx_restart.doctor.bench_view import BenchView
-from fmx_restart.doctor.registry import Finding, Severity, Step, check, detail, fix
+from fmx_restart.doctor.registry import HIDDEN, Finding, Severity, Step, check, detail, fix
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState, WebMethod, WebWay
 from fmx_restart.engine.steps.linger import BY_ITSELF, KEPT
@@ -28,7 +29,7 @@ class WebRow:
 	pid: int
 	way: str  # linger, hold, reload or plain
 	restart: str  # what users notice of a restart, and why
-	remedy: str  # what to do; empty where nothing is
+	remedy: str = field(metadata=HIDDEN)  # what to do; empty where nothing is
 	command: str = ""  # the command in it, if there is one
 
 
@@ -94,6 +95,8 @@ def sentence(way: WebWay) -> str:
 
 def remedy_of(way: WebWay) -> str:
 	"""What to type where no restart is planned yet."""
+	if way == NOT_SET_UP:
+		return command_of(way)
 	return ACTIVATE if way.remedy == NEXT else way.remedy
 
 

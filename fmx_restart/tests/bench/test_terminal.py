@@ -26,6 +26,22 @@ class TestTerminal(BenchTestCase):
 		self.addCleanup(terminal.close)
 		return terminal
 
+	def test_in_80_columns_and_in_60_no_line_runs_over_and_programs_have_short_names(self):
+		for words in (["status"], ["plan", "--wait-workers"], ["managers"], ["history"]):
+			for columns in (80, 60):
+				with self.subTest(words=words, columns=columns):
+					terminal = Terminal(
+						command_line(self.bench, *words),
+						cwd=self.bench.path,
+						env=self.bench.environment,
+						size=(columns, 40),
+					)
+					self.addCleanup(terminal.close)
+					self.assertEqual(terminal.finish(), 0, terminal.text)
+					lines = terminal.text.splitlines()
+					self.assertLessEqual(max(map(len, lines)), columns, terminal.text)
+					self.assertNotIn(f"{self.bench.name}-frappe-web", terminal.text)
+
 	def test_it_asks_first_and_no_changes_nothing(self):
 		before = self.pids()
 		terminal = self.open("--wait-workers")

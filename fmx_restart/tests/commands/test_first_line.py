@@ -62,6 +62,7 @@ OURS = {
 	"fmx_restart.commands.worker_command",
 	"fmx_restart.console",
 	"fmx_restart.console.say",
+	"fmx_restart.console.wrapping",
 	"fmx_restart.current_bench",
 	"fmx_restart.engine",
 	"fmx_restart.engine.decoder",

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 import unittest
 from contextlib import closing
 from pathlib import Path
@@ -83,7 +84,8 @@ class TestHistory(HistoryCase):
 		)
 		head, *lines = self.history().output.splitlines()
 		self.assertEqual(
-			head.split(), ["OPERATION", "STARTED", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT", "CODE"]
+			head.split(),
+			["OPERATION", "STARTED", f"({time.strftime('%Z')})", "BY", "STRATEGY", "OUTCOME", "TIME", "EXIT"],
 		)
 		self.assertRegex(
 			lines[0], rf"^{second}  [\d-]+ [\d:]+  ada@a.example  wait-workers  +Aborted +12 s +3$"

@@ -109,7 +109,7 @@ class TestPlain(TerminalCase):
 		for term in ("dumb", "unknown", ""):
 			with self.subTest(term=term):
 				terminal = self.open(SMALL, term)
-				terminal.wait_for(r"Waiting for 2 jobs, likely 42 s more; gives up in 5 min: a-site")
+				terminal.wait_for(r"Waiting for 2 jobs, likely 42 s more; gives up in 5 min:\s+a-site")
 				self.make("restart")
 				self.make("end")
 				self.assertEqual(terminal.finish(), 0)

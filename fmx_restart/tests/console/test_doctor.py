@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import unittest
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
-from fmx_restart.console.doctor import report, table
+from fmx_restart.console.doctor import Details, report
 from fmx_restart.doctor.examination import Examination
 from fmx_restart.doctor.registry import BYTES, HIDDEN, SECONDS, Finding, Severity
 
@@ -16,6 +17,7 @@ ERROR = Finding(
 	"ghost-jobs", Severity.ERROR, "short", "2 jobs [are] lost.", "bench doctor --fix", fix="put-back"
 )
 WARNING = Finding("old-code", Severity.WARNING, "", "Code is old.", "bench safe-restart")
+CONTROL = re.compile(r"\x1b\[[0-9;]*m")
 NOTE = Finding("no-manager", Severity.NOTE, "", "No process manager answers.", "Nothing.")
 
 
@@ -31,9 +33,9 @@ def examination(*findings: Finding) -> Examination:
 	return Examination("bench", 0.0, 0.42, ("ghost-jobs", "old-code"), findings)
 
 
-def shown(thing, *, terminal: bool = False) -> str:
+def shown(thing, *, terminal: bool = False, width: int = 100) -> str:
 	out = io.StringIO()
-	Console(file=out, force_terminal=terminal, width=100, highlight=False).print(thing, soft_wrap=True)
+	Console(file=out, force_terminal=terminal, width=width, highlight=False).print(thing, soft_wrap=True)
 	return out.getvalue()
 
 
@@ -66,8 +68,25 @@ class TestDoctorReport(unittest.TestCase):
 
 	def test_a_table_has_a_column_for_each_field_in_its_unit_but_for_hidden_ones(self):
 		head, first, second = shown(
-			table((Row("a", "short", 125.0, 50 * 2**20), Row("b", "long", None, 0)))
+			Details((Row("a", "short", 125.0, 50 * 2**20), Row("b", "long", None, 0)))
 		).splitlines()
 		self.assertEqual(head.split(), ["queue", "age", "memory"])
 		self.assertEqual(first.split(), ["short", "2", "min", "5", "s", "50", "MB"])
 		self.assertEqual(second.split(), ["long", "-", "0", "MB"])
+
+	def test_in_a_narrow_terminal_no_line_is_cut_or_runs_over_and_empty_columns_are_named_instead(self):
+		text = "The workers are Frappe's own: when they are stopped in another way they can lose a job. " * 2
+		found = Finding(
+			"web-linger", Severity.NOTE, "b-web:b-frappe-web", text, "bench safe-restart setup web"
+		)
+		rows = (Row("a", "a-long-queue-name", None, 0), Row("b", "long", None, 0))
+		result = replace(examination(found), details={"redis": rows})
+		for width in (80, 60, 28):
+			lines = CONTROL.sub("", shown(report(result), terminal=True, width=width)).splitlines()
+			self.assertLessEqual(max(map(len, lines)), width, lines)
+			self.assertIn("NOTE    web-linger (web)", lines)
+			self.assertNotIn("…", "".join(lines))
+		self.assertIn("Not shown, as empty or 0:", " ".join(lines))
+		# And what is to be typed is in one piece where there is room for it
+		lines = CONTROL.sub("", shown(report(result), terminal=True, width=40)).splitlines()
+		self.assertIn("  Fix: bench safe-restart setup web", lines)

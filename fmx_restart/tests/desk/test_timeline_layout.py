@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 import fmx_restart
+from fmx_restart.console.program_names import short_programs
 
 SCRIPTS = Path(fmx_restart.__file__).parent / "public" / "js" / "restart"
 FILES = ("timeline.js", "time_axis.js", "programs.js")
@@ -104,10 +105,16 @@ class TestLayout(unittest.TestCase):
 	def test_programs_of_bench_have_short_names_and_two_that_would_be_the_same_keep_their_own(self):
 		web, worker = "fmx-bench-web:fmx-bench-frappe-web", "fmx-bench-workers:fmx-bench-frappe-long-worker-0"
 		names = [web, worker, "fmx-bench-web:fmx-bench-node-socketio", "my-unit.service", "backend"]
+		names += ["x:y", "app2/b-web:b-frappe-web"]
 		twice = ["a:a-frappe-web", "b:b-frappe-web"]
 		short, both = self.call(["short_programs", names], ["short_programs", twice])
-		self.assertEqual(list(short.values()), ["web", "long-worker-0", "socketio", "my-unit", "backend"])
+		self.assertEqual(
+			list(short.values()),
+			["web", "long-worker-0", "socketio", "my-unit", "backend", "x:y", "app2/web"],
+		)
 		self.assertEqual(both, {name: name for name in twice})
+		# And a terminal calls them the same
+		self.assertEqual((short, both), (short_programs(names), short_programs(twice)))
 
 	def test_an_operation_of_no_length_can_be_drawn(self):
 		told = {"from": 1000.0, "to": 1000.0, "phases": [], "rows": timeline([])["rows"]}

@@ -1,12 +1,11 @@
 /** Names of programs as people say them; what is shown keeps the whole one beside it. Imports nothing: Node runs it in a test. */
 
-/** What bench puts in front of the programs that it writes for a process manager. */
-const OF_BENCH = /^.*-(?:frappe|node)-(?=.)/;
+/** What bench puts in front of the programs that it writes for a process manager, behind the name of the manager. */
+const OF_BENCH = /^((?:.*\/)?).*-(?:frappe|node)-(.+)$/;
 
-/** "fmx-bench-workers:fmx-bench-frappe-long-worker-0" → "long-worker-0". Any other name loses only its group. */
+/** "fmx-bench-workers:fmx-bench-frappe-long-worker-0" → "long-worker-0", by the rule of console/program_names.py. */
 export function short_program(name) {
-	const own = name.slice(name.lastIndexOf(":") + 1) || name;
-	return own.replace(/\.service$/, "").replace(OF_BENCH, "");
+	return name.replace(/\.service$/, "").replace(OF_BENCH, "$1$2");
 }
 
 /** @returns name → its short form; the whole name where two would be called the same */
