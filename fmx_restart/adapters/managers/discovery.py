@@ -51,7 +51,7 @@ def search_all(bench_path: str, config: Mapping) -> Search:
 def worth_telling(searches: Iterable[Search]) -> Iterable[Refusal]:
 	"""Where another kind runs the bench, it is no news that there is nothing of this one."""
 	for search in searches:
-		yield from (it for it in search.refusals if search.found or it.obstacle is not Obstacle.ABSENT)
+		yield from (it for it in search.refusals if search.found or it.obstacle > Obstacle.UNEQUIPPED)
 
 
 def managers_in(search: Search) -> dict[str, Processes]:

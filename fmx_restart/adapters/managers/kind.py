@@ -59,10 +59,11 @@ class Obstacle(IntEnum):
 	"""Why a place does not serve; the highest is the likeliest cause, and is told first."""
 
 	ABSENT = 1
-	ODD = 2
-	FOREIGN = 3
-	LOCKED = 4
-	UNSUPPORTED = 5  # what runs the bench is known, and cannot be used
+	UNEQUIPPED = 2  # it is there, and what asking it takes is not
+	ODD = 3
+	FOREIGN = 4
+	LOCKED = 5
+	UNSUPPORTED = 6  # what runs the bench is known, and cannot be used
 
 
 @frozen

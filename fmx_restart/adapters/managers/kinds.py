@@ -8,9 +8,7 @@ from importlib import import_module
 from fmx_restart.adapters.managers.kind import Kind
 
 #: In the order in which they are looked for
-KINDS = ("supervisor", "systemd", "honcho", "docker")
-#: Not supported yet, and named so
-LATER = ("kubernetes",)
+KINDS = ("supervisor", "systemd", "honcho", "docker", "kubernetes")
 
 
 def kind_named(name: str) -> Kind:

@@ -8,5 +8,6 @@ MANAGERS = "fmx_restart_managers"
 SUPERVISOR = "supervisor"
 SYSTEMD = "systemd"
 DOCKER = "docker"
+KUBERNETES = "kubernetes"
 #: What a manager's own process is called
 SERVERS = frozenset({"supervisord"})

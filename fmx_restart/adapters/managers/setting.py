@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from fmx_restart.adapters.managers.entries import Odd, read_entry, shown
 from fmx_restart.adapters.managers.kind import Kind, NamedManager
-from fmx_restart.adapters.managers.kinds import KINDS, LATER, kind_named
+from fmx_restart.adapters.managers.kinds import KINDS, kind_named
 from fmx_restart.adapters.managers.names import MANAGERS
 from fmx_restart.adapters.setting_rules import COMMON
 from fmx_restart.engine.errors import WrongEnvironment
@@ -52,13 +52,11 @@ def read(value: object, number: int, environ: Mapping[str, str]) -> NamedManager
 
 
 def checked_kind(name: object) -> Kind:
-	"""Raises Odd for a kind that is unknown, or not supported."""
+	"""Raises Odd for a kind that is unknown."""
 	if name is None:
 		raise Odd("has no kind")
 	if name in KINDS:
 		return kind_named(name)
-	if name in LATER:
-		raise Odd(f"is of the kind {name}, which is not supported yet")
 	raise Odd(f"is of an unknown kind: {shown(name)}")
 
 

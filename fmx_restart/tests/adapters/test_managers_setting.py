@@ -15,6 +15,7 @@ URL = "http://app2:9001"
 LOGIN = {"kind": "supervisor", "url": URL, "user": "bench"}
 GOOD = {**LOGIN, "password": SECRET}
 DOCKER = {"kind": "docker", "project": "erp"}
+KUBERNETES = {"kind": "kubernetes", "namespace": "erp", "selector": "app.kubernetes.io/instance=erp"}
 
 REFUSED = (
 	# the whole setting
@@ -34,7 +35,18 @@ REFUSED = (
 		"neither unix:///path/to/docker",
 	),
 	([DOCKER, {**DOCKER, "name": "b"}], "entry 2 has the project of another entry"),
-	([GOOD, {"kind": "kubernetes"}], "entry 2 is of the kind kubernetes, which is not supported yet"),
+	([GOOD, {"kind": "kubernetes"}], "entry 2 has no namespace: kubectl get namespaces lists them"),
+	([{"kind": "kubernetes", "namespace": "erp"}], "entry 1 has no selector: labels of the Deployments"),
+	([{**KUBERNETES, "namespace": "../erp"}], "has a namespace that is none of Kubernetes': '../erp'"),
+	([{**KUBERNETES, "selector": "a=b&watch=1"}], "has a selector that is none of Kubernetes'"),
+	([{**KUBERNETES, "claim": "a/b"}], "has a claim that is no name of a PersistentVolumeClaim"),
+	([{**KUBERNETES, "kubeconfig": "config"}], "has a kubeconfig that does not begin with /"),
+	([{**KUBERNETES, "context": "-x"}], "has a context that is no name of one"),
+	(
+		[{**KUBERNETES, "project": "erp"}],
+		"has an unknown key: 'project'; known are kind, namespace, selector",
+	),
+	([KUBERNETES, {**KUBERNETES, "name": "b"}], "entry 2 has the namespace and selector of another entry"),
 	([{"kind": "upstart", "url": URL}], "is of an unknown kind: 'upstart'"),
 	([{"kind": ["supervisor"], "url": URL}], "is of an unknown kind"),
 	([{**LOGIN, "pasword": SECRET}], "has an unknown key: 'pasword'; known are kind, url, user"),

@@ -69,6 +69,6 @@ class TestManagers(ManagedBench):
 			done = self.command(*words)
 			self.assertEqual(done.exit_code, 7, done.output)
 			self.assertIn(
-				"entry 1 is of the kind kubernetes, which is not supported yet. Nothing was changed.",
+				"entry 1 has no selector: labels of the Deployments",
 				done.output,
 			)

@@ -15,6 +15,7 @@ from fmx_restart.engine.ports import ProcessState
 SERVICE = "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
 ONE_OFF = "com.docker.compose.oneoff"  # of docker compose run
+POD = "io.kubernetes.pod.uid"  # a kubelet that runs its pods by this dockerd
 FILES = "com.docker.compose.project.config_files"
 NEVER = "0001-01-01"  # Go's zero
 TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -75,6 +76,11 @@ class Container:
 	def is_one_off(self) -> bool:
 		"""Somebody runs one command in it."""
 		return self.labels.get(ONE_OFF, "").lower() == "true"
+
+	@property
+	def is_in_pod(self) -> bool:
+		"""Kubernetes runs it, and starts another one in its place."""
+		return POD in self.labels
 
 	@property
 	def words(self) -> tuple[str, ...]:

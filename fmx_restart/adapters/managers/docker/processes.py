@@ -302,10 +302,11 @@ class DockerProcesses:
 
 
 def is_strange(container: Container) -> bool:
-	"""One command that somebody runs, a database, or what a supervisord in it steers."""
+	"""One command that somebody runs, a database, what a supervisord in it steers, or a pod's."""
 	words = split_words(container.words)
 	is_store = is_data_store(words) and not kind_of(words)  # a worker's command may name its Redis
-	return container.is_one_off or is_store or any(server in word for word in words for server in SERVERS)
+	is_others = container.is_one_off or container.is_in_pod
+	return is_others or is_store or any(server in word for word in words for server in SERVERS)
 
 
 class Start(Thread):

@@ -1,0 +1,255 @@
+"""One API server of Kubernetes, asked with Kubernetes' own client library, which is an extra of this app."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.frozen import frozen
+
+if TYPE_CHECKING:
+	from kubernetes.client import ApiClient
+
+TIMEOUT = 5.0  # seconds; it answers in some milliseconds. The fence is renewed between two answers
+#: Seconds that one gets which let us wait before: it must not delay what other managers run
+HUNG = 2.0
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # of our own pod
+SERVER = "KUBERNETES_SERVICE_HOST"  # in each pod
+NOT_FOUND, CONFLICT, UNAUTHORIZED, FORBIDDEN = 404, 409, 401, 403
+MERGE = "application/merge-patch+json"
+#: As the API server calls an account: User "system:serviceaccount:erp:default" cannot list resource …
+USER = re.compile(r'User "([^"]+)"')
+LOOK = "See whether it answers: kubectl cluster-info."
+PIP = "env/bin/python -m pip install 'kubernetes>=29,<36'"
+
+
+def refuse_without_client() -> None:
+	"""Raises WrongEnvironment where the client library is not installed."""
+	try:
+		import kubernetes.client  # noqa: F401
+	except ImportError as error:
+		raise WrongEnvironment(
+			f"Kubernetes' client for Python cannot be imported ({error}). Nothing was changed.",
+			hint=f"Type in the bench's folder: {PIP} (the extra fmx_restart[kubernetes]). In pods, build it into the image.",
+		) from None
+
+
+def is_in_pod() -> bool:
+	"""We run in a pod that has a service account."""
+	return bool(os.environ.get(SERVER)) and (ACCOUNT / "token").exists()
+
+
+def own_namespace() -> str:
+	"""Of our pod. Raises ProcessFault where its account has none."""
+	try:
+		return (ACCOUNT / "namespace").read_text().strip()
+	except OSError as error:
+		raise ProcessFault(f"the namespace of this pod is not known: {error.strerror}") from error
+
+
+class Forbidden(ProcessFault):
+	"""The account may not do that. `user`: as the API server calls it; empty where it does not say."""
+
+	def __init__(self, message: str, user: str = "") -> None:
+		super().__init__(message)
+		self.user = user
+
+
+@frozen
+class Access:
+	"""How an API server is reached. Without a file: the service account of our pod, else the usual kubeconfig."""
+
+	kubeconfig: str = ""
+	context: str = ""
+
+	@property
+	def is_pods(self) -> bool:
+		"""By the service account of our own pod."""
+		return not self.kubeconfig and not self.context and is_in_pod()
+
+	@property
+	def options(self) -> list[str]:
+		"""Of kubectl, for the same server and account."""
+		file = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
+		return [*file, *(["--context", self.context] if self.context else [])]
+
+
+class Api:
+	"""For one thread. Whatever it refuses is a ProcessFault. `timeout`: seconds for an answer."""
+
+	def __init__(self, access: Access = Access(), *, timeout: float = TIMEOUT) -> None:  # noqa: B008
+		self.access, self.timeout = access, timeout
+		self._client: ApiClient | None = None
+		self._has_hung = False
+
+	def items(self, path: str, **query: object) -> list[Mapping[str, Any]]:
+		"""Of a list, which is complete: the server pages only where it is asked to."""
+		answer = self._ask("GET", path, query=query)
+		return answer.get("items") or []
+
+	def create(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+		"""Here only for questions that are asked so."""
+		return self._ask("POST", path, body)
+
+	def patch(self, path: str, body: Mapping[str, Any]) -> None:
+		"""By RFC 7386: None takes a value away."""
+		self._ask("PATCH", path, body, content=MERGE)
+
+	def delete(self, path: str, body: Mapping[str, Any]) -> None:
+		"""What is gone, or is another one than the body says, is fine."""
+		self._ask("DELETE", path, body, fine=(NOT_FOUND, CONFLICT))
+
+	def text(self, path: str, **query: object) -> str:
+		"""As it is: the library would take a log for JSON where it looks like that. Empty for what is not there."""
+		told = self._ask("GET", path, query=query, fine=(NOT_FOUND,), is_raw=True)
+		return told.decode(errors="replace") if told else ""
+
+	@property
+	def account(self) -> str:
+		"""Of the token that we have, as the API server calls it; empty where that cannot be seen from here."""
+		with suppress(ProcessFault, ValueError, IndexError, KeyError, TypeError):
+			token = self._connect().configuration.get_api_key_with_prefix("authorization")
+			claims = token.split(".")[1]
+			return str(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"])
+		return ""
+
+	def close(self) -> None:
+		"""Hang up. The next question connects again."""
+		client, self._client = self._client, None
+		if client:
+			client.close()
+
+	def _ask(
+		self,
+		method: str,
+		path: str,
+		body: Mapping[str, Any] | None = None,
+		*,
+		fine: tuple[int, ...] = (),
+		**how: Any,
+	) -> Any:
+		"""`query`, `content` (the body's type) and `is_raw` say how."""
+		is_raw, wait = how.get("is_raw", False), self._patience
+		client = self._connect()
+		with self._asking(method, path, fine):
+			answer = client.call_api(
+				path,
+				method,
+				query_params=list((how.get("query") or {}).items()),
+				header_params={"Accept": "*/*", "Content-Type": how.get("content", "application/json")},
+				body=body,
+				response_type="object",
+				auth_settings=["BearerToken"],
+				_return_http_data_only=True,
+				_preload_content=not is_raw,
+				_request_timeout=(wait, wait),
+			)
+			return answer.data if is_raw else answer
+		return None
+
+	def _connect(self) -> ApiClient:
+		from kubernetes.client import ApiClient
+
+		if self._client is None:
+			self._client = ApiClient(self._configuration())
+		return self._client
+
+	def _configuration(self) -> Any:
+		"""Raises ProcessFault where nothing says how the server is reached."""
+		from kubernetes.client import Configuration
+		from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+		configuration = Configuration()
+		configuration.retries = 0  # each would wait as long again
+		try:
+			if self.access.is_pods:
+				load_incluster_config(client_configuration=configuration)
+			else:
+				load_kube_config(
+					self.access.kubeconfig or None,
+					self.access.context or None,
+					client_configuration=configuration,
+					persist_config=False,
+				)
+		except (ConfigException, OSError, ValueError) as error:
+			raise not_configured(self.access, error) from error
+		return configuration
+
+	@property
+	def _patience(self) -> float:
+		return min(self.timeout, HUNG) if self._has_hung else self.timeout
+
+	@contextmanager
+	def _asking(self, method: str, path: str, fine: tuple[int, ...]) -> Iterator[None]:
+		from kubernetes.client.exceptions import ApiException, OpenApiException
+		from urllib3.exceptions import HTTPError
+
+		try:
+			yield
+			self._has_hung = False
+		except ApiException as error:
+			self._has_hung = False
+			if error.status not in fine:
+				raise refused(method, path, error.status, error.body or error.reason) from error
+		except (HTTPError, OpenApiException, OSError, ValueError) as error:
+			raise self._unanswered(error) from error
+
+	def _unanswered(self, error: Exception) -> ProcessFault:
+		from urllib3.exceptions import TimeoutError as Late
+
+		patience, server = self._patience, self._client.configuration.host if self._client else ""
+		self._has_hung = isinstance(error, Late) or isinstance(getattr(error, "reason", None), Late)
+		self.close()
+		if self._has_hung:
+			return ProcessFault(
+				f"Kubernetes' API at {server} did not answer within {patience:g} s", hint=LOOK
+			)
+		return ProcessFault(f"Kubernetes' API at {server} does not answer: {last_words(error)}", hint=LOOK)
+
+
+def not_configured(access: Access, error: Exception) -> ProcessFault:
+	"""There is no usable kubeconfig."""
+	place = access.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+	return ProcessFault(
+		f"Kubernetes' API cannot be reached, as {place} cannot be used: {error}",
+		hint="Name a file as `kubeconfig` (and a `context`) in fmx_restart_managers, or type the command in a pod with a service"
+		" account.",
+	)
+
+
+def refused(method: str, path: str, code: int | None, body: object) -> ProcessFault:
+	"""An answer that says no, in the server's own words."""
+	why = message_in(body)
+	if code == FORBIDDEN:
+		user = USER.search(why)
+		return Forbidden(f"Kubernetes does not allow it: {why}", user[1] if user else "")
+	if code == UNAUTHORIZED:
+		return ProcessFault(
+			f"Kubernetes does not know the account that asks ({why})",
+			hint="Log in again: kubectl auth can-i --list.",
+		)
+	return ProcessFault(f"Kubernetes would not answer {method} {path}: {why} (HTTP {code})")
+
+
+def message_in(body: object) -> str:
+	"""Of a Status as the API server sends it; else the beginning of what it sent, in one line."""
+	text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+	with suppress(ValueError, AttributeError):
+		text = json.loads(text).get("message") or text
+	return " ".join(text.split())[:400]
+
+
+def last_words(error: BaseException) -> str:
+	"""Of the innermost error: the library wraps it several times."""
+	inner = getattr(error, "reason", None) or error.__cause__
+	if isinstance(inner, BaseException) and inner is not error:
+		return last_words(inner)
+	text = getattr(error, "strerror", None) or str(error).rpartition(": ")[2] or type(error).__name__
+	return str(text)[:200]
