@@ -12,7 +12,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import elapsed, is_worth_naming, likely, most_left
 from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.report import JobWait, waited_to_their_end
-from fmx_restart.engine.steps.kill import end_jobs
+from fmx_restart.engine.steps.kill import alone_elsewhere, end_jobs
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import (
 	live_workers,
@@ -121,8 +121,8 @@ def wait_until_drained(operation: Operation) -> None:
 
 def use_force(operation: Operation, draining: Draining) -> None:
 	"""
-	Time is up: raise DrainTimeout, or kill what still runs. Jobs of other machines cannot be killed: then none is. Nor is
-	one killed for a restart that its worker does not take part in.
+	Time is up: raise DrainTimeout, or kill what still runs. Jobs of other machines cannot be killed, unless their worker is
+	alone in a container: then none is. Nor is one killed for a restart that its worker does not take part in.
 	"""
 	is_aborted = operation.requests.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere()
 	if is_aborted or any(process.runs_jobs for process in operation.plan.stays):
@@ -236,6 +236,7 @@ class Draining(Parking):
 		"""Or perhaps: of a worker that shares host name and pid with another one nothing can be ended either."""
 		workers, local = self.look.workers, self.look.local
 		elsewhere = {worker.name for worker in workers if worker not in local} | local.doubtful
+		elsewhere -= alone_elsewhere(self.operation, self.look).keys()
 		return any(running.worker in elsewhere for running in self.jobs)
 
 	def note_waits(self) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.options import OnTimeout
-from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Worker, WorkerState
+from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Process, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
-from fmx_restart.engine.workers import local_workers, look_at, running_ids, running_jobs, stray_horses
+from fmx_restart.engine.workers import (
+	local_workers,
+	look_at,
+	runners,
+	running_ids,
+	running_jobs,
+	stray_horses,
+)
 
 if TYPE_CHECKING:
 	from fmx_restart.engine.operation import Operation
@@ -21,25 +29,71 @@ REASON = "fmx_restart killed this job: operation {operation} gave it {seconds:.0
 def end_jobs(operation: Operation, seconds: float) -> None:
 	"""
 	Kill every running job of this machine, wait until its worker has noticed, then write down why, and put it back
-	where the options say so. A job that just ended by itself is left as it ended, and one that runs elsewhere is not
-	touched: nobody killed it, so putting it back would run it twice. Their ids are emitted before: a recovery finishes
-	the rest with finish_ending.
+	where the options say so. A worker that is alone in its container is killed with its job, and started again. A job that
+	just ended by itself is left as it ended, and one that runs elsewhere is not touched: nobody killed it, so putting it
+	back would run it twice. Their ids are emitted before: a recovery finishes the rest with finish_ending.
 	"""
 	bench, requeue = operation.bench, operation.requests.on_timeout is OnTimeout.REQUEUE
-	victims, ids = jobs_to_kill(operation)
+	victims, here = jobs_to_kill(operation)
+	alone = jobs_alone(operation)
+	ids = [*here, *(id for jobs in alone.values() for id in jobs)]
 	operation.endings += 1
 	# a reason that was used before would tell that the job has been dealt with
 	again = f" (attempt {operation.endings})" if operation.endings > 1 else ""
 	reason = REASON.format(operation=operation.id, seconds=seconds, again=again)
 	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
 	bench.host.end(victims)
+	ended = kill_programs(operation, alone)
 	operation.wait(lambda: is_noticed(operation, victims), DYING)
+	killed = [*here, *(id for program in ended for id in alone[program])]
 
 	def record() -> None:
-		killed = ids if operation.fence_stood else not_running(operation, ids)
-		note_killed(operation, *record_ending(bench, killed, requeue=requeue, reason=reason))
+		sure = killed if operation.fence_stood else not_running(operation, killed)
+		note_killed(operation, *record_ending(bench, sure, requeue=requeue, reason=reason))
 
 	operation.insist(record)
+	bench.processes.order(start=[program.name for program in ended])
+
+
+def alone_elsewhere(operation: Operation, look: Look) -> dict[str, Process]:
+	"""
+	By the name of each worker that has a container for itself: the program whose end is its end, and that of its job. Of those
+	that are restarted.
+	"""
+	restarted = {process.name for process in operation.plan.restart}
+	programs = [it for it in operation.managed_now() if it.alone_since is not None and it.name in restarted]
+	return runners(programs, look, operation.bench.host)
+
+
+def jobs_alone(operation: Operation) -> dict[Process, list[str]]:
+	"""Such programs that run jobs, and the ids of these."""
+	look, found = operation.look(), defaultdict(list)
+	programs = alone_elsewhere(operation, look)
+	for job in running_jobs(look):
+		if program := programs.get(job.worker or ""):
+			found[program].append(job.id)
+	return found
+
+
+def kill_programs(operation: Operation, programs: Collection[Process]) -> list[Process]:
+	"""Those that are down then. Told as stopping before: whoever takes over starts what is told so."""
+	if not programs:
+		return []
+	for program in programs:
+		operation.emit(events.ProcessStopping(program.name, program.kind, program.pid, program.incarnation))
+	operation.bench.processes.kill([program.name for program in programs])
+
+	def down() -> list[Process]:
+		now = {process.name: process for process in operation.managed_now()}
+		return [it for it in programs if it.name in now and has_ended(it, now[it.name])]
+
+	operation.wait(lambda: len(down()) == len(programs), DYING)
+	return down()
+
+
+def has_ended(process: Process, now: Process) -> bool:
+	"""Whatever ran in it does not any more."""
+	return now.is_down or not now.is_same_as(process)
 
 
 def not_running(operation: Operation, ids: Collection[str]) -> list[str]:

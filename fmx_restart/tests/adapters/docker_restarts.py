@@ -22,7 +22,7 @@ import psutil
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.docker.processes import DockerProcesses
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import DrainTimeout, ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
@@ -103,17 +103,24 @@ class TestRestarts(DockerRestartCase):
 		self.assert_all_new(before)
 
 	@in_long_runs("a restart of containers")
-	def test_a_job_that_outlives_the_grace_is_not_killed_and_nothing_is_restarted(self):
-		self.run_busy("job-1")
-		before = self.programs()
-		with self.assertRaises(DrainTimeout) as caught:
-			self.operation(Strategy.FAST, drain_timeout=1.0, on_timeout=OnTimeout.KILL).run()
-		self.assertEqual(caught.exception.exit_code, 3)
-		self.assertEqual(self.programs(), before)
+	def test_a_job_that_outlives_the_grace_is_killed_with_its_container_which_starts_again(self):
+		for on_timeout, runs in ((OnTimeout.KILL, b"1"), (OnTimeout.REQUEUE, b"2")):
+			with self.subTest(on_timeout):
+				id = f"job-{on_timeout.value}"
+				self.run_busy(id)
+				before = self.programs()
+				report = self.operation(Strategy.FAST, drain_timeout=1.0, on_timeout=on_timeout).run()
+				self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+				self.assertEqual([job.id for job in report.interrupted], [id])
+				self.assert_all_new(before)
+				job = self.rq.queue("short").fetch_job(id)
+				if on_timeout is OnTimeout.KILL:
+					self.assertTrue(job.is_failed)
+					self.assertIn("gave it 1 s to finish", job.exc_info)
+				self.rq.finish(id)
+				eventually(lambda id=id, runs=runs: self.runs(id) == runs, "it has run so often")
 		with self.assertRaises(WrongEnvironment):
 			self.operation(Strategy.SUSPEND_RQ).run()
-		self.rq.finish("job-1")
-		eventually(lambda: self.rq.queue("short").fetch_job("job-1").is_finished, "it ends")
 
 	@in_long_runs("a restart of containers")
 	def test_a_container_that_does_not_start_is_named_with_the_end_of_its_log(self):
