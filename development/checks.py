@@ -21,6 +21,7 @@ from development.ending import end_children_on
 from development.errors import DevelopmentError
 from development.interpreter import interpreter
 from development.lifecycle import build, down, start
+from development.managers.kubernetes.build import can_be_built, ensure_programs
 from development.owner import become_owner
 from development.progress import Progress, write
 from development.runner import CHOSEN, Runner
@@ -180,6 +181,8 @@ def run_all(options: argparse.Namespace, progress: Progress, pytest_options: lis
 		build(bench, progress, bench.log_path / "build.log")
 		install_test_tools(bench, progress)
 	if not pytest_options:
+		if options.long and can_be_built():
+			ensure_programs(progress)  # now, as tests beside it would wait for the processors
 		return run_both(bench, options.benches, progress)
 	with ExitStack() as stack:
 		benches = bring_up(bench, 1, stack, progress)

@@ -24,9 +24,10 @@ HINT = "bring it up first, in another terminal: python3 -m development.managers.
 
 
 def main(argv: list[str]) -> int:
-	options, command = parser().parse_known_args(argv)
+	options = parser().parse_args(argv)
+	signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that a machine goes down then, too
 	try:
-		{"build": build, "up": up, "down": down, "shell": shell}[options.what](command)
+		{"build": build, "up": up, "down": down, "shell": shell}[options.what](options.words)
 	except DevelopmentError as error:
 		print(f"{error}\n{error.hint}", file=sys.stderr)
 		return 1
@@ -41,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
 		"run a command in it, by default bash; kubectl is in its PATH. down: take the node down.",
 	)
 	top.add_argument("what", choices=("build", "up", "shell", "down"))
+	top.add_argument(
+		"words", nargs=argparse.REMAINDER, help="of shell: a command; of up: folders whose files it shares"
+	)
 	return top
 
 
@@ -56,10 +60,10 @@ def up(folders: list[str]) -> None:
 		if not is_locked(state):
 			raise NotReady("another process has the node of this checkout", hint="take it down with: down")
 		node = Kubernetes(Path(folder), [Path(it) for it in folders], progress)
-		signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 		try:
+			remember(pid=os.getpid())
 			node.up()
-			remember(node)
+			remember(pid=os.getpid(), enter=node.machine.command(), **node.environment)
 			progress.say("the node is up; Ctrl-C takes it down")
 			signal.pause()
 		except KeyboardInterrupt:
@@ -69,18 +73,13 @@ def up(folders: list[str]) -> None:
 			node.down()
 
 
-def remember(node: Kubernetes) -> None:
-	"""For `shell` and `down`. Its PATH is that of whoever comes."""
-	kubeconfig, path = node.environment["KUBECONFIG"], node.environment["PATH"]
-	STATE.write_text(
-		json.dumps(
-			{"pid": os.getpid(), "enter": node.machine.command(), "KUBECONFIG": kubeconfig, "PATH": path}
-		)
-	)
+def remember(**about: object) -> None:
+	"""For `shell` and `down`."""
+	STATE.write_text(json.dumps(about))
 
 
 def remembered() -> dict:
-	"""Raises NotReady when no process has a node that is up."""
+	"""Raises NotReady when no process has a node, or makes one."""
 	text = STATE.read_text() if STATE.exists() else ""
 	if text:
 		with STATE.open("a+") as state:
@@ -92,6 +91,8 @@ def remembered() -> dict:
 def shell(command: list[str]) -> None:
 	"""Becomes the command, in the folder of the checkout."""
 	node = remembered()
+	if "enter" not in node:
+		raise NotReady("the node is not up yet", hint="wait until `up` says so")
 	here = [
 		sys.executable,
 		"-c",
