@@ -35,7 +35,7 @@ class Containers:
 	def create(self, service: str, command: Sequence[str], folder: Path, **about: Any) -> str:
 		"""
 		Its id. With Compose's labels: `project`, `number`, or all of `labels`. `binds`: further folders, `policy`: for its end,
-		`environment`, `stop_timeout`, `network`.
+		`environment`, `stop_timeout`, `network`; `pids`: whose numbers of processes it has.
 		"""
 		labels = labels_of(service, about.get("project", "erp"), about.get("number", 1)) | about.get(
 			"labels", {}
@@ -43,6 +43,7 @@ class Containers:
 		host = self.client.create_host_config(
 			binds=[*self._shared, *about.get("binds", ())],
 			restart_policy={"Name": about.get("policy", "no")},
+			pid_mode=about.get("pids"),
 			network_mode=about.get("network", "none"),  # with the machine's own it has its host name, too
 		)
 		told = self.client.create_container(

@@ -44,12 +44,16 @@ FURTHER = [Strategy.NO_WAIT_WORKERS, Strategy.FAST]
 
 class DockerRestartCase(RestartCase):
 	lease = 30.0  # as everywhere
+	network, pids = "none", None
 
 	def setUp(self) -> None:
 		super().setUp()
 		self.containers = Containers(Path("/tmp"))  # with Redis' socket
 		self.addCleanup(self.containers.remove)
-		self.ids = {}
+		self.ids: dict[tuple[str, int], str] = {}
+		self.make()
+
+	def make(self) -> None:
 		for service, number, queue in WORKERS:
 			self.ids[service, number] = self.containers.create(
 				service,
@@ -58,6 +62,8 @@ class DockerRestartCase(RestartCase):
 				number=number,
 				environment={"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
 				policy="unless-stopped",
+				network=self.network,
+				pids=self.pids,
 			)
 		self.containers.start(*self.ids.values())
 		self.registered(len(WORKERS))

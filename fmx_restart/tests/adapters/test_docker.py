@@ -38,6 +38,10 @@ class TestOnRealDocker(unittest.TestCase):
 	def test_it_passes_the_contract(self):
 		self.assertRegex(self.passed("docker_inside", "TestContract"), r"Ran 2\d tests")
 
+	@in_long_runs("a restart of containers")
+	def test_names_of_the_machine_and_a_supervisord_in_each(self):
+		self.assertRegex(self.passed("docker_shapes"), r"Ran 3 tests")
+
 	def passed(self, module: str, *cases: str, may_skip: bool = False) -> str:
 		"""What a file of tests has written, which ran in the machine. Raises CommandFailed."""
 		path = os.pathsep.join([str(Path(redis_binary()).parent), os.environ["PATH"]])
