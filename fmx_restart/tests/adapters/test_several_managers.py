@@ -17,9 +17,9 @@ from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.adapters.managers.supervisor.several import Places, find_supervisors
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.errors import DrainTimeout, WrongEnvironment
 from fmx_restart.engine.operation import Operation
-from fmx_restart.engine.options import Options, Strategy
+from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench, ProcessManagers
 from fmx_restart.engine.strategies import operation_for
@@ -229,6 +229,21 @@ class TestElsewhere(ManagersCase):
 		(after,) = managers.list()
 		self.assertFalse(after.is_same_as(rolled))
 		eventually(lambda: self.rq.connection.get(runs_key("job-1")) == b"1", "the job has run once")
+		# The plain restart does so too, but kills no job that nobody here can kill
+		plain = Options(
+			Strategy.FAST, web=False, drain_timeout=0.5, force_kill_timeout=0.5, on_timeout=OnTimeout.KILL
+		)
+		self.assertEqual(self.operation(managers, plain).run().outcome, Phase.DONE)
+		(plainly,) = managers.list()
+		self.assertFalse(plainly.is_same_as(after))
+		self.rq.enqueue("job-2", kwargs={"counts": True, "waits": True})
+		eventually(lambda: self.rq.connection.get(runs_key("job-2")) == b"1", "it runs")
+		with self.assertRaises(DrainTimeout):
+			self.operation(managers, plain).run()
+		self.assertTrue(managers.list()[0].is_same_as(plainly))
+		suspend = Options(Strategy.SUSPEND_RQ, web=False, on_timeout=OnTimeout.KILL)
+		with self.assertRaisesRegex(WrongEnvironment, "cannot be killed from here"):
+			self.operation(managers, suspend).run()
 
 	def test_a_port_of_this_machine_may_belong_to_a_container(self):
 		# Given init of a container, behind a port of ours, whose pids are those of processes here too

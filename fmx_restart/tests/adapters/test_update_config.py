@@ -11,7 +11,7 @@ from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcess
 from fmx_restart.engine import events
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Change, NewConfiguration, ProcessKind
+from fmx_restart.engine.ports import Change, NewConfiguration, ProcessKind, ProcessState
 from fmx_restart.engine.report import Report, UpdateResult
 from fmx_restart.testing.clock import FakeClock
 from fmx_restart.testing.processes import InMemoryProcesses, Program
@@ -90,6 +90,16 @@ class TestSupervisorConfiguration(ConfigurationContract, SupervisorCase):
 
 	def write_broken(self):
 		self.write_own(f"{self.before()}[program:broken]\nautostart = true\n")
+
+	def test_a_group_that_was_removed_and_not_added_is_added(self):
+		self.write()
+		change = self.change_of("workers")
+		self.stop(self.KEPT, self.GONE)
+		self.processes.supervisor.removeProcessGroup("workers")
+		for _ in range(2):  # and that may be repeated
+			self.configuration.update(change)
+			eventually(lambda: self.states().get(self.KEPT) is ProcessState.RUNNING, "it is there")
+			self.stop(self.KEPT)
 
 
 class TestFiles(SupervisorCase):
