@@ -59,8 +59,7 @@ REASONS = {
 #: Seconds in which sudo refuses. supervisorctl waits until the program has stopped or started, and we do not
 REFUSES_WITHIN = 0.5
 #: Seconds until supervisord has an order, on a machine that is busy
-REACHES_WITHIN = 5.0
-DEAD = (ProcessStates.EXITED, ProcessStates.FATAL)
+REACHES_WITHIN = 10.0
 FRESH = (
 	0.3  # seconds for which an answer is used again, or as long as it took: each costs the start of a Python
 )
@@ -240,19 +239,19 @@ class SudoServer:
 			return {"faultCode": Faults.BAD_NAME, "faultString": f"BAD_NAME: {name} means several programs"}
 		process = begin(["sudo", "-n", *self._control.order(VERBS[method], name)])
 		self._begun.append(process)
-		is_dead = VERBS[method] == "start" and info["state"] in DEAD
-		return lambda until: (
-			answer_of(process, until) or (is_dead and self._wait_for_start(name, process)) or True
-		)
+		return lambda until: answer_of(process, until) or self._wait_for(name, info["state"], process)
 
-	def _wait_for_start(self, name: str, process: subprocess.Popen) -> None:
-		"""Until supervisord has the order: who looks before that takes a program that failed earlier for one that failed again."""
+	def _wait_for(self, name: str, former: int, process: subprocess.Popen) -> object:
+		"""
+		Until supervisord has the order: who looks before that takes a program that failed earlier for one that failed again, and
+		a stop that comes late would stop the successor.
+		"""
 		until = time.monotonic() + REACHES_WITHIN
 		while process.poll() is None and time.monotonic() < until:
-			if self.getProcessInfo(name)["state"] not in DEAD:
-				return
+			if self.getProcessInfo(name)["state"] != former:
+				break
 			time.sleep(FRESH)
-			self._answer = NO_ANSWER
+		return True
 
 	def _reap(self) -> None:
 		for process in self._begun:
