@@ -16,8 +16,8 @@ from fmx_restart.commands.sections import SectionedCommand, SectionedGroup
 HELP = """
 Restart this bench without losing a background job.
 
-Without a strategy, running jobs get --force-kill-timeout (30 s) to finish, then they are killed: for development and
-emergencies. No queued job is lost, and every killed job is named.
+Without a strategy, jobs get --force-kill-timeout (30 s), then are killed and listed in the report: for development
+and emergencies. No queued job is lost.
 
 The operation runs in a session of its own, and closing the terminal does not stop it. Ctrl-C asks it to stop; a second
 Ctrl-C leaves it running.
@@ -254,7 +254,7 @@ safe_restart.add_command(
 		callback=click.pass_context(set_up),
 		sections={"Options": (option.REMOVE, option.YES)},
 		params=[option.WHAT],
-		help="Let web serve while it restarts, and use lossless workers.",
+		help="Set up web or workers for restarts that lose nothing.",
 	)
 )
 

@@ -50,17 +50,17 @@ HOSTS = (
 	click.Option(
 		["--host-batch"],
 		metavar="N|PERCENT",
-		help="Restart so many hosts at once, e.g. 2 or 25%, then the next.",
+		help="Restart this many hosts at once (2 or 25%), then the next ones.",
 	),
 	click.Option(
 		["--host-pause"],
 		metavar="TIME",
-		help="Wait so long between two groups of hosts, e.g. 60s.",
+		help="Wait this long between two groups of hosts, e.g. 60s.",
 	),
 	click.Option(
 		["--canary"],
 		metavar="TIME",
-		help="Restart one host first, watch it so long (30s), then the rest.",
+		help="Restart one host, watch it this long (30s), then the others.",
 	),
 )
 
@@ -75,7 +75,7 @@ TIME = (
 		["--force-kill-timeout"],
 		type=SECONDS,
 		metavar="SECONDS",
-		help="Without --wait-workers: what running jobs get (default: 30).",
+		help="Without --wait-workers: give jobs this long (default: 30).",
 	),
 	click.Option(
 		["--old-web-timeout"],
@@ -137,7 +137,7 @@ MIGRATION = (
 	click.Option(
 		["--force"],
 		is_flag=True,
-		help="Override failed checks: a broken app; jobs beside a migration.",
+		help="Ignore failed checks: broken app code, jobs during a migration.",
 	),
 )
 
@@ -168,7 +168,7 @@ SCHEDULE = (
 	click.Option(
 		["--at"],
 		metavar="TIME",
-		help="Start then: 22:00, 'sun 03:00', '2026-11-28 22:00', 22:00-02:00.",
+		help="Start at: 22:00, 'sun 03:00', '2026-11-28 22:00', 22:00-02:00.",
 	),
 	click.Option(
 		["--repeat"],
@@ -193,12 +193,12 @@ JSON_LINES = click.Option(
 VERBOSE = click.Option(
 	["-v", "--wait-workers-verbose"],
 	is_flag=True,
-	help="Show parked workers and full names, too.",
+	help="Also show parked workers and full names.",
 )
 PROCESSES = click.Option(
 	["-v", "--verbose", "wait_workers_verbose"],
 	is_flag=True,
-	help="Show also each program's processes, and when each worker was last heard of.",
+	help="Also show each program's processes, and when each worker was last heard of.",
 )
 
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Emit JSON.")
@@ -232,14 +232,12 @@ HOLD = (
 		metavar="TIME",
 		help="Hold for this long, e.g. 90s, 20m, 1h30m; 24h at most (default: 20m).",
 	),
-	click.Option(
-		["--drain"], is_flag=True, help="Wait until no job runs, too; the time of --for begins then."
-	),
+	click.Option(["--drain"], is_flag=True, help="Also wait until no job runs; --for counts from then."),
 	click.Option(
 		["--drain-timeout"],
 		type=SECONDS,
 		metavar="SECONDS",
-		help="With --drain: give running jobs this long (default: 300), then take the hold back.",
+		help="With --drain: give running jobs this long (default: 300), then lift the hold.",
 	),
 	click.Option(["--reason"], default="", metavar="TEXT", help="Show this to whoever finds the queue held."),
 )

@@ -94,7 +94,7 @@ def on_ctrl_c(phase: Phase, group: int = 0) -> str:
 		return "Ctrl-C: stop here; what is not restarted yet keeps the old code"
 	if phase is Phase.HANDOVER:
 		return "Ctrl-C: stop before the next worker; the others keep the old code"
-	return "Ctrl-C: too late to stop, the restart runs to its end; twice: leave it alone"
+	return "Ctrl-C: too late to stop, the restart runs to its end; twice: leave it running"
 
 
 def on_ctrl_c_in_view(phase: Phase, group: int = 0) -> str:

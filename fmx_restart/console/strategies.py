@@ -38,13 +38,13 @@ STRATEGY_TEXTS = {
 	Strategy.SUSPEND_RQ: StrategyText(
 		_("Suspend the queue and restart"),
 		_(
-			"Every process is restarted at once, and web does not wait for jobs; jobs that still run after a short grace period are killed and listed in the report."
+			"Every process is restarted at once, without waiting for jobs; jobs that still run after a short grace period are killed and listed in the report."
 		),
 	),
 	Strategy.FAST: StrategyText(
 		_("Restart now, kill running jobs"),
 		_(
-			"Everything waits for running jobs, but only for a short grace period; those that still run then are killed and listed in the report."
+			"Running jobs get a short grace period, then every process is restarted; jobs that still run then are killed and listed in the report."
 		),
 	),
 }

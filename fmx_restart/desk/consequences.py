@@ -12,7 +12,7 @@ from fmx_restart.console.sentences import finding_sentence
 from fmx_restart.engine.format import span
 from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.plan import Plan
+from fmx_restart.engine.plan import Plan, stops_queue
 from fmx_restart.engine.ports import ProcessKind
 from fmx_restart.engine.steps.findings import held_back, refusals
 
@@ -91,7 +91,9 @@ def of_spared(names: Sequence[str]) -> str:
 def of_jobs(options: Options, plan: Plan) -> list[str]:
 	"""What happens to waiting and to running jobs."""
 	waiting = (
-		[_("New jobs wait in their queues in the meantime; none is lost.")] if options.stops_queue else []
+		[_("New jobs wait in their queues in the meantime; none is lost.")]
+		if stops_queue(plan, options)
+		else [_("New jobs keep starting in the meantime.")]
 	)
 	return [*waiting, *(of_running(options, plan) if plan.jobs else [_("No job is running now.")])]
 

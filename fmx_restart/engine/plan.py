@@ -8,6 +8,7 @@ from itertools import chain
 
 from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.migration import Finding
+from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.ports import (
 	CodeFault,
 	ConfigurationPlan,
@@ -84,6 +85,15 @@ class Plan:
 		has_web = any(process.kind is ProcessKind.WEB for process in self.restart)
 		stopped = tuple(process.name for process in self.left_alone if process.kind is ProcessKind.WEB)
 		return () if has_web else stopped
+
+
+def stops_queue(plan: Plan, options: Options) -> bool:
+	"""
+	Whether new jobs wait for a while. Not where busy workers keep serving, and all that could take a job reloads in place: the
+	queue runs on then.
+	"""
+	is_in_place = bool(plan.reloads) and not any(process.runs_jobs for process in plan.restart)
+	return options.stops_queue and not (is_in_place and options.strategy is Strategy.NO_WAIT_WORKERS)
 
 
 def of_hosts(plan: Plan, hosts: Collection[str]) -> Plan:

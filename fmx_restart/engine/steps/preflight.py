@@ -17,6 +17,7 @@ from fmx_restart.engine.plan import (
 	longest,
 	remedies_of,
 	split_processes,
+	stops_queue,
 	why_they_stay,
 )
 from fmx_restart.engine.ports import (
@@ -93,7 +94,7 @@ def preflight(operation: Operation) -> None:
 		operation.emit(events.Advised(advice))
 	if not look.workers:
 		operation.emit(events.NoWorkersFound())
-	if look.other_benches and operation.options.stops_queue:
+	if look.other_benches and stops_queue(operation.plan, operation.options):
 		operation.emit(events.OtherBenchesPause(dict(look.other_benches)))
 
 

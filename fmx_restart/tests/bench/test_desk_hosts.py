@@ -8,6 +8,7 @@ import socket
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.bench.desk_case import LIST, PRIMARY, DeskTestCase
 from fmx_restart.tests.bench.extra_programs import custom_queue
+from fmx_restart.tests.bench.real_jobs import Enqueuer, Jobs
 from fmx_restart.tests.bench.second_host import second_host
 
 QUEUE = "bench-test"
@@ -40,7 +41,9 @@ class TestHostsInDesk(DeskTestCase):
 			second_host(self.bench, self.folder, far=f"worker --queue {QUEUE}"),
 		):
 			eventually(lambda: "app2" in self.worker_hosts(), "its worker is registered", deadline=60)
-			job = self.jobs.hold(QUEUE)  # on app2: the first group does not wait for it
+			jobs = Jobs(self.bench, self.folder, Enqueuer(self.bench))  # one that knows the new queue
+			self.addCleanup(jobs.close)
+			job = jobs.hold(QUEUE)  # on app2: the first group does not wait for it
 			self.open_options()
 			self.choose_groups()
 			self.read_what_will_happen()

@@ -44,7 +44,7 @@ class TestHelp(HelpCase):
 	def test_every_strategy_that_kills_says_when(self):
 		self.assertRegex(help_of("--suspend-rq"), r"--force-kill-timeout \(30 s\).* killed")
 		text = " ".join(self.help("safe-restart").split())
-		self.assertIn("get --force-kill-timeout (30 s) to finish, then they are killed", text)
+		self.assertIn("get --force-kill-timeout (30 s), then are killed", text)
 
 	def test_it_tells_the_defaults_and_the_choices_that_the_engine_has(self):
 		usual, fast = Options(), restart_options()

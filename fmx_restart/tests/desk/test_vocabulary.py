@@ -140,6 +140,20 @@ class TestConsequences(UntranslatedCase):
 		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
 			self.assertIn("One job is running: its worker is replaced when it ends.", self.of(strategy))
 
+	def test_new_jobs_are_said_to_wait_only_where_the_queue_is_held(self):
+		waits, starts = "New jobs wait in their queues", "New jobs keep starting"
+		self.assertIn(waits, self.of(Strategy.WAIT_WORKERS))
+		self.assertIn(starts, self.of(Strategy.ROLLING))
+		worker = replace(self.plan.restart[0], kind=ProcessKind.WORKER)
+		self.plan = replace(self.plan, restart=(worker,), reloads=())
+		self.assertIn(waits, self.of(Strategy.NO_WAIT_WORKERS))
+		# And where no worker has to be stopped, it runs on
+		self.plan = replace(
+			self.plan, restart=(replace(worker, kind=ProcessKind.WEB, has_workers=False),), reloads=(worker,)
+		)
+		self.assertIn(starts, self.of(Strategy.NO_WAIT_WORKERS))
+		self.assertIn(waits, self.of(Strategy.WAIT_WORKERS))
+
 	def test_rolling_is_refused_while_people_hold_the_queue(self):
 		self.plan = replace(self.plan, held=sample(Plan).held)
 		self.assertIn(

@@ -1,5 +1,5 @@
 /** The answers of fmx_restart.api.charts, as frappe-charts takes them. It writes labels as markup: they are escaped. */
-import { clock } from "./words";
+import { time_in_site_zone } from "./words";
 
 const MINUTE = 60; // seconds
 const escaped = (text) => frappe.utils.escape_html(text);
@@ -7,7 +7,7 @@ const escaped = (text) => frappe.utils.escape_html(text);
 export function depths(charts) {
 	const { times, queues } = charts.depths;
 	return {
-		labels: times.map((time) => clock(time, "HH:mm")),
+		labels: times.map((time) => time_in_site_zone(time, "HH:mm")),
 		datasets: Object.entries(queues).map(([name, values]) => ({ name: escaped(name), values })),
 	};
 }
@@ -23,7 +23,7 @@ export function throughput(charts) {
 	}
 	const values = (numbers) => minutes.map((time) => numbers[known.get(time)] || 0);
 	return {
-		labels: minutes.map((time) => clock(time, "HH:mm")),
+		labels: minutes.map((time) => time_in_site_zone(time, "HH:mm")),
 		datasets: [
 			{ name: __("Finished"), values: values(finished) },
 			{ name: __("Failed"), values: values(failed) },

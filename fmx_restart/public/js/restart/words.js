@@ -75,14 +75,6 @@ export function size(bytes) {
 	return __("{0} MB", [Math.round(bytes / 1024 / 1024)]);
 }
 
-/** An instant in seconds since the epoch as the time of the day where the user is. */
-export function clock(instant, format = "HH:mm:ss") {
-	const zones = frappe.boot.time_zone;
-	const zone = zones?.user || zones?.system;
-	const moment_of = moment.unix(instant);
-	return (zone && moment_of.tz ? moment_of.tz(zone) : moment_of).format(format);
-}
-
 /** The name of the zone in which the site keeps its date-times. */
 export function site_zone() {
 	return frappe.boot.time_zone?.system || "UTC";
