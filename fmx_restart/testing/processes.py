@@ -169,6 +169,7 @@ class Program:
 	has_replicas: bool = False
 	rolls_out: bool = False
 	gap: str = ""
+	is_alone: bool = False  # in a container with a host name of its own, from its start on
 	attempts: int = 1  # how often the manager tries, a second apart, until it gives up
 	log: str = ""  # what it writes at each start
 	written: str = ""
@@ -243,6 +244,8 @@ class InMemoryProcesses:
 				has_replicas=program.has_replicas,
 				rolls_out=program.rolls_out,
 				gap=program.gap,
+				alone_since=program.started if program.is_alone else None,
+				dies_with_job=program.is_alone,
 				host=self._host.name if self._is_elsewhere else "",
 				stays=program.stays,
 				ends_all=program.ends_all,

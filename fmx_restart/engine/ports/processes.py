@@ -85,6 +85,8 @@ class Process:
 	#: nothing else has run under its host name since then (seconds since the epoch, by its machine's clock), so that a worker of
 	#: that host which was born later is its, whatever its pid; None: a worker is known by its pid
 	alone_since: float | None = None
+	#: its manager's kill ends it together with the job that it runs, and nothing else; it can be started again then
+	dies_with_job: bool = False
 
 	@property
 	def is_down(self) -> bool:

@@ -51,8 +51,10 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 		sure = killed if operation.fence_stood else not_running(operation, killed)
 		note_killed(operation, *record_ending(bench, sure, requeue=requeue, reason=reason))
 
-	operation.insist(record)
-	bench.processes.order(start=[program.name for program in ended])
+	try:
+		operation.insist(record)
+	finally:
+		bench.processes.order(start=[program.name for program in ended])
 
 
 def alone_elsewhere(operation: Operation, look: Look) -> dict[str, Process]:
@@ -61,7 +63,7 @@ def alone_elsewhere(operation: Operation, look: Look) -> dict[str, Process]:
 	that are restarted.
 	"""
 	restarted = {process.name for process in operation.plan.restart}
-	programs = [it for it in operation.managed_now() if it.alone_since is not None and it.name in restarted]
+	programs = [it for it in operation.managed_now() if it.dies_with_job and it.name in restarted]
 	return runners(programs, look, operation.bench.host)
 
 

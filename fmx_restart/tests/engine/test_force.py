@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import DrainTimeout
+from fmx_restart.engine.errors import DrainTimeout, ProcessFault
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Likeness, ProcessState
@@ -110,6 +110,35 @@ class TestForce(unittest.TestCase):
 		# Then both go on
 		self.assertEqual((here.status, far.status, far.runs), ("started", "started", 1))
 		self.assertEqual(self.bench.host.killed, [])
+
+	def test_a_job_whose_worker_is_alone_in_a_container_is_killed_with_that_which_is_started_again(self):
+		# Given an endless job in a container of its own
+		there = self.bench.add_host("c1", {"long": ("far",)})
+		there["long"].is_alone = True
+		there["long"].on_stop = self.kill_workers_of_c1
+		far = self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+		# When the time is over
+		run = Run(self.bench, Options(Strategy.FAST, drain_timeout=5, on_timeout=OnTimeout.REQUEUE))
+		report = run.go()
+		# Then its container is killed and started, and the job runs again in the new one
+		self.assertEqual(report.outcome, Phase.DONE)
+		self.assertEqual((report.requeued, report.account.lost), (["far-away"], []))
+		self.assertEqual((far.status, far.runs), ("started", 2))
+		self.assertEqual(there.orders[:2], [("kill", "long"), ("start", "long")])
+
+	def test_where_its_container_cannot_be_killed_nothing_is_written_down(self):
+		there = self.bench.add_host("c1", {"long": ("far",)})
+		there["long"].is_alone = True
+		there.kill = lambda names: dict.fromkeys(names, ProcessFault("it would not"))
+		far = self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+		with self.assertRaises(DrainTimeout):
+			Run(self.bench, FAST).go()
+		self.assertEqual((far.status, far.runs), ("started", 1))
+
+	def kill_workers_of_c1(self) -> None:
+		for name, worker in list(self.bench.queue.workers.items()):
+			if name.startswith("c1/") and not worker.is_dead:
+				self.bench.queue.kill_worker(name)
 
 	def test_a_process_that_only_has_the_pid_of_a_dead_worker_is_neither_waited_for_nor_signalled(self):
 		# Given the record of a worker that was killed at work, and another process with its pid

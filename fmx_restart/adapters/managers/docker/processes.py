@@ -249,7 +249,7 @@ class DockerProcesses:
 		return str(start.fault) if start and start.fault else detail_of(container)
 
 	def _process(self, container: Container) -> Process:
-		state, kind = self._state(container), self._kinds.of(container)
+		state, kind, is_alone = self._state(container), self._kinds.of(container), self._is_alone(container)
 		return Process(
 			name=container.name,
 			kind=kind or ProcessKind.OTHER,
@@ -262,7 +262,8 @@ class DockerProcesses:
 			host=container.host,
 			stays=None if kind else self._stays(container),
 			has_replicas=self._has_replicas(container),
-			alone_since=container.alone_since if self._is_alone(container) else None,
+			alone_since=container.alone_since if is_alone else None,
+			dies_with_job=is_alone,
 		)
 
 	def _stays(self, container: Container) -> Stays:
