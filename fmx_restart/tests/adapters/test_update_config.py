@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import traceback
 import unittest
 from pathlib import Path
 
+from fmx_restart.adapters.managers.supervisor.configuration import written_settings
 from fmx_restart.adapters.managers.supervisor.connection import connect
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Change, NewConfiguration, ProcessKind, ProcessState
@@ -152,6 +156,37 @@ class TestFiles(SupervisorCase):
 		if os.geteuid() == 0:
 			self.supervisord.socket.chmod(0o777)
 			self.assertEqual(as_ordinary_user(self.compare_anew), NewConfiguration())
+
+	def test_a_value_of_a_file_that_supervisord_refuses_is_never_shown(self):
+		for wrong in (
+			"environment = SECRET=s3cret%%,OTHER\n",
+			"secret s3cret [line  9] s3cret\n",
+			"directory = /srv/s3cret' in section 'x' (file: %(nothing)s\n",
+		):
+			self.write_own(f"{self.before()}[program:other]\ncommand = /bin/cat\n{wrong}")
+			(fault,) = self.processes.configuration.compare().faults
+			with self.assertRaises(ProcessFault) as caught:
+				self.processes.configuration.read()
+			shown = "".join(traceback.format_exception(caught.exception))
+			for text in (fault, shown):
+				self.assertIn(str(self.own) if "secret s" in wrong else "other", text)
+				self.assertNotIn("s3cret", text)
+				self.assertNotIn("ENV_PATH", text)
+
+	def test_a_file_that_would_keep_its_reader_for_ever_is_refused_at_once(self):
+		signal.signal(signal.SIGALRM, signal.default_int_handler)
+		self.addCleanup(signal.alarm, 0)
+		many = "[program:100000000]\ncommand = /bin/cat\nprocess_name = %(process_num)s\nnumprocs = %(program_name)s\n"
+		wide = "[program:x]\ncommand = /bin/cat %(program_name)0999999999s\n"
+		for text, told in ((many, "more than 1000 processes"), (wide, "thousands of characters")):
+			self.write_own(self.before() + text)
+			signal.alarm(20)
+			self.assertIn(told, self.processes.configuration.compare().faults[0])
+		self.own.unlink()
+		os.mkfifo(self.own)
+		signal.alarm(20)
+		self.assertIn(f"{self.own} cannot be read", self.processes.configuration.compare().faults[0])
+		self.assertEqual(list(written_settings(self.own)), [])
 
 	def test_no_module_that_a_file_names_is_imported(self):
 		(self.bench / "evil_module.py").write_text(f"open('{self.folder}/was-here', 'w')")

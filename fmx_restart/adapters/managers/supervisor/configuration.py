@@ -29,6 +29,7 @@ from fmx_restart.adapters.managers.supervisor.place import Place, as_seen
 from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
 from fmx_restart.adapters.process_kinds import Trace, kind_of, running_trace
 from fmx_restart.adapters.process_table import ProcessTable, Row
+from fmx_restart.adapters.setting_rules import text_of_file
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ManagerSettings, ProgramSettings
 
@@ -98,7 +99,7 @@ def read(path: Path) -> configparser.RawConfigParser | None:
 	"""None for a file that cannot be read or is no configuration: an unreadable one names no programs."""
 	parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
 	try:
-		parser.read_string(path.read_text())
+		parser.read_string(text_of_file(path))
 	except (OSError, ValueError, configparser.Error):
 		return None
 	return parser

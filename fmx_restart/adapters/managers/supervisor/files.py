@@ -18,10 +18,22 @@ import psutil
 from supervisor.datatypes import Automatic, dict_of_key_value_pairs
 from supervisor.options import ServerOptions, UnhosedConfigParser, expand
 
+from fmx_restart.adapters.setting_rules import text_of_file, whole_number
 from fmx_restart.engine.frozen import frozen
 
 LOGS = ("stdout_logfile", "stderr_logfile")
 ENVIRONMENT = re.compile(r"%\((ENV_[^)]+)\)s")
+#: Whoever can write one included file could have a plan read for hours, and take all memory
+MOST_PROCESSES = 1000  # of one program
+WIDE = re.compile(r"%\([^)]*\)[^a-zA-Z%]*\d{4}")  # a value that is padded to thousands of characters
+#: Of what supervisor's parser says of a file: values, which may be a password, and all variables that supervisord has
+VALUES = (
+	(re.compile(r"(?<=Format string ).*(?= for '[^']*' (contains|is badly))", re.DOTALL), "…"),
+	(re.compile(r"\.? Available names: [^']*(?= in section|$)", re.DOTALL), ""),
+	(re.compile(r"(?<=in value )(.*(?= in section '[^']*' \(file)|.*)", re.DOTALL), "…"),
+	(re.compile(r"(\[line +\d+\]): .*?(?=\n\t\[line|$)", re.DOTALL), r"\1"),
+	(re.compile(r"(, line: \d+)\s.*", re.DOTALL), r"\1"),
+)
 UNKNOWN = "\0"  # in place of a variable of supervisord's environment that this user may not see
 #: What getAllConfigInfo tells of a program → what supervisor's parser calls it
 TOLD = {
@@ -74,6 +86,19 @@ class NamesOnly(ServerOptions):
 		"""The result handler of an event listener: any module of whoever wrote the file."""
 		return spec
 
+	def processes_from_section(
+		self, parser: UnhosedConfigParser, section: str, group_name: str, klass: type | None = None
+	) -> list:
+		"""As supervisor's. Raises ValueError also for what would take it more time or memory than there is."""
+		known = {"here": self.here, "host_node_name": platform.node(), "group_name": group_name}
+		known["program_name"] = section.partition(":")[2].strip()
+		number = whole_number(parser.saneget(section, "numprocs", "1", expansions=known))
+		if number is not None and number > MOST_PROCESSES:
+			raise ValueError(f"more than {MOST_PROCESSES} processes in section '{section}'")
+		if any(WIDE.search(value) for _, value in parser.items(section)):
+			raise ValueError(f"a value of thousands of characters in section '{section}'")
+		return super().processes_from_section(parser, section, group_name, klass)
+
 
 def read_groups(main: Path, pid: int) -> FileGroups | None:
 	"""`pid`: of the supervisord that reads this file. None where the file itself is closed to this user."""
@@ -112,16 +137,28 @@ def read_into(
 	Yields each file's text as it is read: the main one, then those that it includes, as supervisord does. Raises OSError, and
 	ValueError or configparser.Error for what supervisord would refuse.
 	"""
-	text = main.read_text()
+	text = text_of(main)
 	yield text
 	parser.read_string(text, str(main))
 	parser.expand_here(str(main.parent))
 	known = {"here": str(main.parent), "host_node_name": platform.node(), **environ}
 	for pattern in expand(parser.get("include", "files", fallback=""), known, "include.files").split():
 		for path in included(Path(main.parent, pattern), unread):
-			yield path.read_text()
-			parser.read(str(path))
+			text = text_of(path)
+			yield text
+			before = set(parser.sections())
+			parser.read_file(text.splitlines(keepends=True), str(path))
+			new = set(parser.sections()) - before
+			parser.section_to_file.update(dict.fromkeys(new, str(path)))  # for its errors
 			parser.expand_here(str(path.parent))
+
+
+def text_of(path: Path) -> str:
+	"""Raises OSError, and ValueError for what is no file, or a file that cannot be one of supervisor's."""
+	try:
+		return text_of_file(path)
+	except ValueError as error:
+		raise ValueError(f"{path} cannot be read: {error}") from None
 
 
 def included(pattern: Path, unread: list[str]) -> Iterator[Path]:
@@ -196,4 +233,11 @@ def one_line(error: Exception) -> str:
 	"""What supervisor's parser says; a system's error without its number."""
 	if isinstance(error, OSError):
 		return f"{error.filename} cannot be read: {error.strerror}"
-	return " ".join(str(error).split())
+	return without_values(str(error))
+
+
+def without_values(text: str) -> str:
+	"""What supervisor's parser says of a file, in one line: where it is wrong, and nothing of what stands there."""
+	for pattern, instead in VALUES:
+		text = pattern.sub(instead, text)
+	return " ".join(text.split())

@@ -65,7 +65,9 @@ class SupervisorConfiguration:
 		return self._changes(found, known, infos, groups.configs)
 
 	def read(self) -> NewConfiguration:
-		"""supervisorctl's reread."""
+		"""supervisorctl's reread. What it says of a file it refuses may show a password that stands there."""
+		from fmx_restart.adapters.managers.supervisor.files import without_values
+
 		known, server = self._processes.list(), self._processes.supervisor
 		with asking("tell its configuration"):
 			infos = server.getAllProcessInfo()
@@ -74,7 +76,7 @@ class SupervisorConfiguration:
 				((added, changed, removed),) = server.reloadConfig()
 				configs = server.getAllConfigInfo()
 		except ProcessFault as fault:
-			raise ProcessFault(str(fault), hint=fault.hint or REPAIR) from fault
+			raise ProcessFault(without_values(str(fault)), hint=fault.hint or REPAIR) from None
 		kinds = ((Change.ADDED, added), (Change.CHANGED, changed), (Change.REMOVED, removed))
 		found = {name: change for change, names in kinds for name in names}
 		return self._changes(found, known, infos, configs)
