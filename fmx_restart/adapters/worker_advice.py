@@ -19,7 +19,7 @@ WORKERS, TIME = "lossless-workers", "worker-grace"
 SETUP = "bench safe-restart setup worker"
 STOCK = Trouble(
 	WORKERS,
-	"The workers are Frappe's own: when they are stopped in another way, or killed for want of memory, they can lose a job.",
+	"The workers are Frappe's own: stopping them in any other way, or the kernel's OOM killer, can lose a job.",
 	SETUP,
 )
 

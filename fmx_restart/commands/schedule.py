@@ -130,7 +130,7 @@ def lines_of_start(start: ScheduledStart, record: ScheduleRecord | None, fault: 
 	lines = [
 		f"Scheduled as {start.id}: {restart_command(start.options)}",
 		f"It starts on {text_of(start.when)}, in {span(max(0.0, start.when.at - time.time()))}; up to {late} later, as the"
-		f" scheduler of {start.site} looks no more often.",
+		f" scheduler of {start.site} checks no more often.",
 	]
 	if record is None:
 		lines.append(f"Warning: it is unknown whether the scheduler of {start.site} runs: {fault}.")

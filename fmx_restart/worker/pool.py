@@ -223,7 +223,7 @@ class Pool(WorkerPool):
 		hold_back()
 		try:
 			if self._stop.asked_at is None:
-				self.log.info("Pool %s: it starts anew with the code that is there now", self.name)
+				self.log.info("Pool %s: restarting itself with the code that is there now", self.name)
 				times = self._past.times + 1
 				past = Reloaded(times, number, name=self.name, children=(self.workers_now(), *helpers))
 				self._program.run_anew(past, self._stop)

@@ -175,7 +175,7 @@ class Renewal:
 		hold_back()
 		self._next = past
 		why = f" ({past.reason})" if past.name else ""
-		self.log.info("Worker %s: it starts anew with the code that is there now%s", self.name, why)
+		self.log.info("Worker %s: restarting itself with the code that is there now%s", self.name, why)
 		raise StopRequested
 
 	def leave(self, why: str) -> NoReturn:
