@@ -39,6 +39,7 @@ SLOW = (
 	"adapters/test_docker.py",
 	"adapters/test_honcho.py",
 	"adapters/test_hosts.py",
+	"adapters/test_kubernetes.py",
 	"adapters/test_namespaces.py",
 	"adapters/test_processes.py",
 	"adapters/test_realtime.py",

@@ -159,15 +159,20 @@ class Locator:
 
 
 def ended_elsewhere(others: Iterable[Worker], programs: Managed) -> set[str]:
-	"""`others` do not run here. Of a program that has a host name of its own, and is down or was started again since they were born."""
+	"""
+	`others` do not run here. Of a program that has a host name of its own, and is down or was started again since they were born, or
+	has another host name now.
+	"""
 	others = [worker for worker in others if worker.born]
-	alone = [it for it in programs() if it.alone_since is not None] if others else []
+	managed = programs() if others else ()
+	alone = [it for it in managed if it.alone_since is not None]
+	gone = {host for program in managed for host in program.ended_hosts}
 	return {
 		worker.name
 		for worker in others
 		for program in alone
 		if worker.host == program.host and (worker.born < program.alone_since or program.is_down)
-	}
+	} | {worker.name for worker in others if worker.host in gone}
 
 
 def settled(claims: Iterable[Claim]) -> tuple[list[Claim], frozenset[str]]:

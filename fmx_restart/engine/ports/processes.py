@@ -87,6 +87,8 @@ class Process:
 	alone_since: float | None = None
 	#: its manager's kill ends it together with the job that it runs, and nothing else; it can be started again then
 	dies_with_job: bool = False
+	#: host names under which it ran before; what had them is gone, and nothing ever has them again
+	ended_hosts: tuple[str, ...] = ()
 
 	@property
 	def is_down(self) -> bool:

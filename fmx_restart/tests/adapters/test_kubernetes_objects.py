@@ -121,6 +121,17 @@ class TestPods(unittest.TestCase):
 				self.assertEqual(state_of(given).value, state)
 				self.assertIn(told, why_down(given))
 
+	def test_a_pod_that_was_told_to_end_is_over_once_its_container_has_ended(self):
+		ending = {"deletionTimestamp": "2026-11-27T03:00:00Z"}
+		for given, is_over in (
+			(pod(**ending), False),
+			(pod(state=ENDED, **ending), True),
+			(pod(state=waiting("CrashLoopBackOff"), last=CRASHED, **ending), False),
+			(pod(state=ENDED), False),  # its container is started again
+			(pod(phase="Failed"), True),
+		):
+			self.assertIs(given.is_over, is_over)
+
 	def test_a_worker_is_its_pods_since_what_ran_there_before_has_ended(self):
 		self.assertEqual(pod(restarts=1, last=CRASHED).alone_since - pod().alone_since, 3597)
 		self.assertEqual(pod().host, "erp-u1")

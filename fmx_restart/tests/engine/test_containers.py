@@ -46,6 +46,14 @@ class TestContainers(unittest.TestCase):
 			is_down = state in (ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FAILED)
 			self.assertEqual((live_workers(look) == [], running_jobs(look)), (is_down, []), state)
 
+	def test_a_host_name_that_nothing_has_again_ends_what_was_born_there(self):
+		later = container("c2", ended_hosts=("c0", "c1"))
+		starting = container("", alone_since=None, pid=None, state=ProcessState.STARTING, ended_hosts=("c1",))
+		for program in (later, starting):
+			look = self.look(self.worker, replace(self.worker, name="other", host="c2"), managed=(program,))
+			self.assertEqual([worker.name for worker in live_workers(look)], ["other"])
+			self.assertEqual(running_jobs(look), [])
+
 	def test_of_one_without_a_host_name_of_its_own_nothing_is_known(self):
 		shared = container("c1", alone_since=None)
 		look = self.look(self.worker, managed=(shared,))

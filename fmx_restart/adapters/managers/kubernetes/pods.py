@@ -49,8 +49,12 @@ class Pod:
 
 	@property
 	def is_over(self) -> bool:
-		"""Evicted, or ended for good: others take its place."""
-		return self.status.get("phase") in ENDED
+		"""
+		Evicted, or ended for good: others take its place. Also one that was told to end and whose container has: its node tidies up
+		for some seconds more, and starts nothing in it again.
+		"""
+		has_ended = self.is_ending and bool((self.own.get("state") or {}).get("terminated"))
+		return has_ended or self.status.get("phase") in ENDED
 
 	@property
 	def created(self) -> str:

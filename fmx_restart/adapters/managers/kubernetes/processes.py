@@ -21,7 +21,7 @@ from fmx_restart.adapters.managers.kubernetes.programs import (
 	detail_of,
 	state_of_program,
 )
-from fmx_restart.adapters.managers.kubernetes.workloads import KEPT, RESTARTED, Workload
+from fmx_restart.adapters.managers.kubernetes.workloads import DEPLOYMENT, KEPT, RESTARTED, Workload
 from fmx_restart.adapters.managers.names import KUBERNETES
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import (
@@ -52,8 +52,10 @@ class KubernetesProcesses:
 		self._known: dict[str, Program] = {}  # by name, by the last look
 		self._told: dict[str, frozenset[str]] = {}  # program → uids of the pods that are to be gone
 		self._stamps: dict[str, str] = {}  # program → of its rollout, so that a second order does the same
+		self._replaced: set[str] = set()  # programs whose pods we have told to make way
 		self._stopped: set[str] = set()  # programs that we have stopped, and not started
 		self._up: defaultdict[str, set[str]] = defaultdict(set)  # program → incarnations that were seen
+		self._hosts: defaultdict[str, set[str]] = defaultdict(set)  # program → host names that its pods had
 
 	@property
 	def api(self) -> Api:
@@ -102,7 +104,7 @@ class KubernetesProcesses:
 		return faults | self._give(orders)
 
 	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
-		"""What was told to end, and has not: its grace is over."""
+		"""What was told to end, and has not, or is to end now: its grace is over. The successor of the latter comes at once."""
 		return self._give([(name, self._kill) for name in names])
 
 	def check_orders(self, names: Collection[str]) -> None:
@@ -174,6 +176,7 @@ class KubernetesProcesses:
 			self._known = self._places.programs(self._namespace.look())
 		for name, program in self._known.items():
 			self._up[name] |= program.incarnations
+			self._hosts[name] |= program.hosts
 			if not program.is_whole and name in self._told and self._told[name].isdisjoint(program.uids):
 				del self._told[name]  # its successor has its place, or nobody
 
@@ -289,12 +292,18 @@ class KubernetesProcesses:
 	def _tell_to_end(self, program: Program, grace: int | None = None) -> None:
 		"""`grace`: seconds from TERM to KILL; the pod's own where none is given. Asked again, it is the same pod."""
 		uids = self._told.setdefault(program.name, program.uids)
+		self._replaced.add(program.name)
 		self._delete([pod for pod in program.pods if pod.uid in uids and not pod.is_ending], grace)
 
 	def _kill(self, program: Program) -> None:
 		told = self._told.get(program.name, frozenset())
-		is_down = not program.workload.replicas
-		self._delete([it for it in program.pods if it.is_ending or is_down or it.uid in told], AT_ONCE)
+		if program.is_whole and program.workload.replicas and told:  # of a rollout what has no time left
+			self._delete([pod for pod in program.pods if pod.is_ending], AT_ONCE)
+			return
+		if not told and program.name in self._replaced:
+			return  # what was meant has ended meanwhile, and this is its successor
+		self._told[program.name] = told or program.uids
+		self._delete(program.pods, AT_ONCE)
 
 	def _delete(self, pods: Collection[Pod], grace: int | None = None) -> None:
 		"""These and no successors of theirs."""
@@ -331,7 +340,15 @@ class KubernetesProcesses:
 			rolls_out=kind is not None,
 			gap=workload.gap if kind is ProcessKind.WEB else "",
 			alone_since=up.alone_since if up and is_alone(program) else None,
+			ended_hosts=tuple(sorted(self._ended_hosts(program))) if is_alone(program) else (),
+			dies_with_job=bool(up) and is_alone(program),
 		)
+
+	def _ended_hosts(self, program: Program) -> set[str]:
+		"""A StatefulSet's pods have the same names again, and so have those of the machine's network."""
+		if program.workload.kind != DEPLOYMENT:
+			return set()
+		return self._hosts[program.name] - {host for it in self._known.values() for host in it.hosts}
 
 	def _stays(self, workload: Workload) -> Stays:
 		command = shlex.join([*self._kubectl, "rollout", "restart", workload.reference])

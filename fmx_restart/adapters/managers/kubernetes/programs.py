@@ -45,6 +45,11 @@ class Program:
 		return frozenset(pod.uid for pod in self.pods)
 
 	@property
+	def hosts(self) -> frozenset[str]:
+		"""Host names of its pods."""
+		return frozenset(pod.host for pod in self.pods)
+
+	@property
 	def incarnations(self) -> frozenset[str]:
 		"""Of its pods that run."""
 		return frozenset(pod.incarnation for pod in self.pods if pod.is_up)
