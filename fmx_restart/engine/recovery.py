@@ -23,7 +23,7 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Change, Hold, Process, ProcessKind
+from fmx_restart.engine.ports import Bench, Change, GroupChange, Hold, Process, ProcessKind
 from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload, stand_in
 from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
@@ -42,6 +42,7 @@ from fmx_restart.engine.workers import is_of, live_workers, running_ids
 
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
 SEEN_WITHIN = 2.0  # seconds until the record of a worker tells that it has seen a request to reload
+ADDED = Patience(timeout=5.0, poll=1.0)
 UNTIL_BACK = Patience(timeout=2 * ANSWERS_WITHIN, poll=0.2)
 
 
@@ -55,6 +56,7 @@ class Recovery(Operation):
 		self.crashed, self.phase, self.plan = crashed, crashed.phase, crashed.plan
 		self.report.started, self.report.phases = crashed.started, list(crashed.phases)
 		self.settings.adopt(crashed.settings.values())
+		self._missing: list[str] = []  # programs of groups that their manager does not take back
 		self.starts.let_all()  # whoever was stopped has been down for long enough
 
 	def run(self) -> Report:
@@ -91,7 +93,8 @@ class Recovery(Operation):
 				self.bench.lock.release()
 
 	def _names_of_failed(self, replacements: list[Replacement]) -> list[str]:
-		return [replacement.old.name for replacement in replacements if replacement.stage is Stage.FAILED]
+		failed = [replacement.old.name for replacement in replacements if replacement.stage is Stage.FAILED]
+		return [*failed, *self._missing]
 
 	def start_what_is_down(self) -> None:
 		"""The part that needs no Redis, for as long as Redis is away: start what was stopped, and put settings back."""
@@ -119,13 +122,33 @@ class Recovery(Operation):
 	def _add_groups(self) -> None:
 		"""
 		A manager takes a group over in one step; where that failed in the middle it has the group no more. Then it gets it, so
-		that what was stopped can be started. Raises ProcessFault: try again then.
+		that what was stopped can be started. One that it refuses keeps nothing else down. Raises ProcessFault: try again then.
 		"""
-		for change in self.crashed.updating.values():
+		self._missing = []
+		for change in list(self.crashed.updating.values()):
 			is_there = any(change.has(process) for process in self.bench.processes.list())
-			if change.change is Change.CHANGED and not is_there:
+			if change.change is not Change.CHANGED or is_there:
+				continue
+			if fault := self._fault_of_adding(change):
+				names = [process.name for process in change.programs if process.name in self.crashed.stopping]
+				for name in names:
+					self.emit(events.ProcessFailed(name, str(fault), ""))
+				self._missing += names
+
+	def _fault_of_adding(self, change: GroupChange) -> ProcessFault | None:
+		"""None where its manager has the group now."""
+		faults: list[ProcessFault] = []
+
+		def is_added() -> bool:
+			try:
 				self.bench.processes.update_group(change)
-				self.emit(events.GroupUpdated(change))
+			except ProcessFault as fault:
+				faults.append(fault)
+				return False
+			self.emit(events.GroupUpdated(change))
+			return True
+
+		return None if wait_until(is_added, ADDED, self.bench.clock) else faults[-1]
 
 	def _tell_old_web(self, replacements: list[Replacement]) -> None:
 		"""Of web programs whose new code does not answer while old workers serve."""

@@ -223,3 +223,20 @@ class TestKilled(KilledOperations):
 					self.clock.sleep(10)
 					states = {it.name: it.state for it in self.bench.processes.list()}
 					self.assertEqual(states, dict.fromkeys(("web", "short", "long"), ProcessState.RUNNING))
+
+	def test_a_group_that_its_manager_does_not_take_back_keeps_nothing_else_down(self):
+		configuration = self.bench.processes.configuration
+		new = Program("long", ProcessKind.WORKER, group="long")
+		configuration.write("long", Change.CHANGED, self.bench.as_worker(new, ("long",)))
+		configuration.fails = 1_000_000
+		options = Options(Strategy.WAIT_WORKERS, update_config=True)
+
+		def is_removed(_actor: object) -> bool:
+			return "long" not in {process.name for process in self.bench.processes.list()}
+
+		report = self.recover(self.crash(options, is_removed))
+		states = {it.name: it.state for it in self.bench.processes.list()}
+		self.assertEqual(states, dict.fromkeys(("web", "short"), ProcessState.RUNNING))
+		self.assertEqual(report.outcome, Phase.FAILED)
+		self.assertIn("not up: long", report.failure.message)
+		self.assertIsNone(self.bench.queue.look().suspension)
