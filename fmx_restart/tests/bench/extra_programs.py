@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from xmlrpc.client import Fault
 
+import redis
+
 from fmx_restart.tests.adapters.waiting import eventually
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def extra_programs(bench: Bench, **commands: str) -> Iterator[None]:
 
 @contextmanager
 def custom_queue(bench: Bench, queue: str) -> Iterator[None]:
-	"""As an administrator adds one: `workers` in common_site_config.json. Afterwards the file is as it was, to the byte."""
+	"""As an administrator adds one: `workers` in common_site_config.json. Afterwards the file is as it was, to the byte, and RQ knows no such queue."""
 	from development.state import write_atomically
 
 	path = bench.sites_path / "common_site_config.json"
@@ -69,3 +71,8 @@ def custom_queue(bench: Bench, queue: str) -> Iterator[None]:
 		yield
 	finally:
 		write_atomically(path, found)
+		with redis.Redis(port=bench.ports.redis_queue, decode_responses=True) as connection:
+			for key in connection.smembers("rq:queues"):
+				if key.endswith(f":{queue}"):
+					connection.srem("rq:queues", key)
+					connection.delete(key)
