@@ -117,8 +117,11 @@ class Pod:
 
 	@property
 	def alone_since(self) -> float:
-		"""When what it ran before had ended, or its node had taken it; seconds since the epoch, by its node's clock."""
-		ended = seconds(((self.own.get("lastState") or {}).get("terminated") or {}).get("finishedAt"))
+		"""
+		When what it ran before had ended, or its node had taken it; seconds since the epoch, by its node's clock. A worker is often
+		there before its node has said that the container runs.
+		"""
+		ended = seconds(self.ended.get("finishedAt"))
 		return ended or seconds(self.status.get("startTime")) or 0.0
 
 	@property

@@ -339,7 +339,7 @@ class KubernetesProcesses:
 			stays=None if kind else self._stays(workload),
 			rolls_out=kind is not None,
 			gap=workload.gap if kind is ProcessKind.WEB else "",
-			alone_since=up.alone_since if up and is_alone(program) else None,
+			alone_since=pod.alone_since if pod and is_alone(program) else None,
 			ended_hosts=tuple(sorted(self._ended_hosts(program))) if is_alone(program) else (),
 			dies_with_job=bool(up) and is_alone(program),
 		)
