@@ -5,6 +5,7 @@ it. Below honcho is one process of its own for each line of the Procfile, below 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -130,9 +131,14 @@ def honcho_of(head: Row, bench: BenchFolder, table: ProcessTable) -> Honcho:
 
 
 def program_of(started: Row, bench: BenchFolder, table: ProcessTable, procfile: str) -> Program | None:
-	"""`started`: what honcho has started, most often a shell. None for Redis, pilot's panel, and for what is not of this bench."""
+	"""
+	`started`: what honcho has started, most often a shell. None for Redis, pilot's panel, and for what is not of this bench: so is
+	a process of another user, whose words anybody may choose, as its interpreter is run to try new code.
+	"""
 	row = process_below(started, table)
 	words = split_words(row.words)
+	if not (is_own(started.pid) and is_own(row.pid)):
+		return None
 	if not belongs_to(bench, row.pid, row.words) or is_data_store(words) or is_panel(words):
 		return None
 	name = environment_of(started.pid).get(NAME) or f"pid {started.pid}"
@@ -144,6 +150,13 @@ def program_of(started: Row, bench: BenchFolder, table: ProcessTable, procfile: 
 		is_preloaded = may_be_preloaded(words, environ, line_in(procfile, name), folder)
 		return Program(name, kind, row, workers=workers_of(row, table), may_be_preloaded=is_preloaded)
 	return Program(name, kind, None if row.name in SHELLS else row)
+
+
+def is_own(pid: int) -> bool:
+	"""Of the user that we run as."""
+	with suppress(psutil.Error):
+		return psutil.Process(pid).uids().effective == os.geteuid()
+	return False
 
 
 def process_below(started: Row, table: ProcessTable) -> Row:
