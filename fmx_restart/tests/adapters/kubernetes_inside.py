@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 import unittest
 from contextlib import suppress
 from typing import ClassVar
@@ -17,7 +18,7 @@ from kubernetes.client.exceptions import ApiException
 
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.kubernetes.api import Access, Api
-from fmx_restart.adapters.managers.kubernetes.namespace import Namespace
+from fmx_restart.adapters.managers.kubernetes.namespace import GOOD_FOR, Namespace
 from fmx_restart.adapters.managers.kubernetes.processes import KubernetesProcesses
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.runner import run_checks
@@ -150,7 +151,11 @@ class TestWhose(KubernetesCase):
 
 	def test_a_neighbour_with_the_same_labels_is_never_ours(self):
 		self.deploy_chart()
+		seen_before = self.processes_of()
+		names = [it.name for it in seen_before.list()]
 		self.deploy_as_chart("worker-s", "bench worker --queue short", self.others_claim)
+		time.sleep(GOOD_FOR)
+		self.assertEqual([it.name for it in seen_before.list()], names)  # it does not stop a restart half-way
 		with self.assertRaises(ProcessFault) as caught:
 			self.names()
 		self.assertIn("several benches", str(caught.exception))

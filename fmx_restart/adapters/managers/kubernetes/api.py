@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import re
+import shlex
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # of our own po
 SERVER = "KUBERNETES_SERVICE_HOST"  # in each pod
 NOT_FOUND, CONFLICT, UNAUTHORIZED, FORBIDDEN = 404, 409, 401, 403
 MERGE = "application/merge-patch+json"
+LOGIN = re.compile(r"//[^/]*@")
 #: As the API server calls an account: User "system:serviceaccount:erp:default" cannot list resource …
 USER = re.compile(r'User "([^"]+)"')
 LOOK = "See whether it answers: kubectl cluster-info."
@@ -164,8 +167,10 @@ class Api:
 	def _configuration(self) -> Any:
 		"""Raises ProcessFault where nothing says how the server is reached."""
 		from kubernetes.client import Configuration
-		from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+		from kubernetes.config import load_incluster_config, load_kube_config
 
+		if not self.access.is_pods:
+			refuse_others_files(self.access)
 		configuration = Configuration()
 		configuration.retries = 0  # each would wait as long again
 		try:
@@ -178,7 +183,7 @@ class Api:
 					client_configuration=configuration,
 					persist_config=False,
 				)
-		except (ConfigException, OSError, ValueError) as error:
+		except Exception as error:  # the library finds out what is wrong by stumbling over it
 			raise not_configured(self.access, error) from error
 		return configuration
 
@@ -204,7 +209,10 @@ class Api:
 	def _unanswered(self, error: Exception) -> ProcessFault:
 		from urllib3.exceptions import TimeoutError as Late
 
-		patience, server = self._patience, self._client.configuration.host if self._client else ""
+		patience, server = (
+			self._patience,
+			without_login(self._client.configuration.host if self._client else ""),
+		)
 		self._has_hung = isinstance(error, Late) or isinstance(getattr(error, "reason", None), Late)
 		self.close()
 		if self._has_hung:
@@ -214,11 +222,35 @@ class Api:
 		return ProcessFault(f"Kubernetes' API at {server} does not answer: {last_words(error)}", hint=LOOK)
 
 
+def refuse_others_files(access: Access) -> None:
+	"""Raises ProcessFault for a kubeconfig that somebody else can write: it can name a program, which we would run."""
+	for name in place_of(access).split(os.pathsep):
+		with suppress(OSError):  # the library says so
+			told = Path(name).expanduser().stat()
+			is_ours = told.st_uid in (0, os.geteuid())
+			is_shared = told.st_mode & stat.S_IWOTH or (
+				told.st_mode & stat.S_IWGRP and told.st_gid not in (0, os.getegid())
+			)
+			if not stat.S_ISREG(told.st_mode) or not is_ours or is_shared:
+				raise ProcessFault(
+					f"Kubernetes' API is not asked, as {name} is no file that only this user or root can write",
+					hint=f"It can name a program to run. Look at it, then type: chmod 0600 {shlex.quote(name)}.",
+				)
+
+
+def place_of(access: Access) -> str:
+	"""One path, or several as KUBECONFIG has them."""
+	return access.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
 def not_configured(access: Access, error: Exception) -> ProcessFault:
-	"""There is no usable kubeconfig."""
-	place = access.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+	"""There is no usable kubeconfig. A text of the library's that may quote it is not shown."""
+	from kubernetes.config import ConfigException
+
+	is_known = isinstance(error, ConfigException | OSError)
+	why = str(error) if is_known else f"it is no kubeconfig ({type(error).__name__})"
 	return ProcessFault(
-		f"Kubernetes' API cannot be reached, as {place} cannot be used: {error}",
+		f"Kubernetes' API cannot be reached, as {place_of(access)} cannot be used: {why}",
 		hint="Name a file as `kubeconfig` (and a `context`) in fmx_restart_managers, or type the command in a pod with a service"
 		" account.",
 	)
@@ -244,6 +276,11 @@ def message_in(body: object) -> str:
 	with suppress(ValueError, AttributeError):
 		text = json.loads(text).get("message") or text
 	return " ".join(text.split())[:400]
+
+
+def without_login(url: object) -> str:
+	"""A URL as it may be shown."""
+	return LOGIN.sub("//", str(url))
 
 
 def last_words(error: BaseException) -> str:

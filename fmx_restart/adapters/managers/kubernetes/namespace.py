@@ -9,7 +9,7 @@ from typing import Any
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.managers.kubernetes.api import Api, own_namespace
 from fmx_restart.adapters.managers.kubernetes.pods import Pod
-from fmx_restart.adapters.managers.kubernetes.proof import CLAIM, Ours, only_sites, own_pod, sites_here
+from fmx_restart.adapters.managers.kubernetes.proof import Ours, is_in, only_sites, own_pod, sites_here
 from fmx_restart.adapters.managers.kubernetes.workloads import PLURALS, Workload, labels_of_all
 from fmx_restart.engine.errors import ProcessFault
 
@@ -67,20 +67,20 @@ class Namespace:
 		known = [it for it in told if not it.is_strange]
 		ours = self.ours
 		if not ours.sites and self._selector:
-			sites = only_sites(known, self._selector, self._bench.sites)
-			ours = Ours(sites, ours.pod, ours.bench_sites)
+			sites = only_sites(known, self._selector, self._bench.sites, self._claim)
+			ours = self._ours = Ours(sites, ours.pod, ours.bench_sites)  # a neighbour may come in the middle
 		return [it for it in known if ours.owns(it)]
 
 	def _pods(self, labels: str) -> list[Mapping[str, Any]]:
 		return self.api.items(self.pods_path, **({"labelSelector": labels} if labels else {}))
 
 	def _find_ours(self) -> Ours:
-		"""Our own pod tells, where it is in this namespace of this cluster; what a person has named counts more."""
+		"""Our own pod tells, where it is in this namespace of this cluster; a claim that a person has named counts more."""
 		is_here = self.api.access.is_pods and own_namespace() == self.name
 		uid = own_pod() if is_here else ""
-		if self._claim:
-			return Ours(f"{CLAIM}{self._claim}", uid, self._bench.sites)
 		sites = sites_here(self._pods(""), uid, self._bench.sites) if uid else ""
+		if self._claim and not is_in(sites, self._claim):
+			sites = ""
 		return Ours(sites, uid, self._bench.sites)
 
 

@@ -36,9 +36,7 @@ class Ours:
 
 	def owns(self, workload: Workload) -> bool:
 		"""Strict: what has no such folder is somebody else's."""
-		folders = [*sites_of(workload.template, workload.container, self.bench_sites)]
-		if self.sites.startswith(CLAIM) and not self.sites.partition("/")[2]:
-			return any(it == self.sites or it.startswith(f"{self.sites}/") for it in folders)
+		folders = sites_of(workload.template, workload.container, self.bench_sites)
 		return bool(self.sites) and self.sites in folders
 
 
@@ -62,20 +60,29 @@ def sites_here(pods: Iterable[Mapping[str, Any]], uid: str, sites: str) -> str:
 	return next(filter(None, answers), "")
 
 
-def only_sites(workloads: Iterable[Workload], selector: str, bench_sites: str) -> str:
+def is_in(sites: str, claim: str) -> bool:
+	"""Whether that folder lies in the PersistentVolumeClaim of this name."""
+	return sites == f"{CLAIM}{claim}" or sites.startswith(f"{CLAIM}{claim}/")
+
+
+def only_sites(workloads: Iterable[Workload], selector: str, bench_sites: str, claim: str = "") -> str:
 	"""
-	Of the one bench that a selector means, where nothing else tells it. Raises ProcessFault where there are several: a neighbour
-	may have given his Deployments the same labels.
+	Of the one bench that a selector means, and a claim where one is named, where nothing else tells it. Raises ProcessFault where
+	there are several: a neighbour may have given his Deployments the same labels, and several benches may share a volume.
 	"""
 	known = {}
 	for workload in workloads:
-		if workload.program and (folders := sites_of(workload.template, workload.container, bench_sites)):
+		folders = sites_of(workload.template, workload.container, bench_sites)
+		folders = [it for it in folders if not claim or is_in(it, claim)]
+		if workload.program and folders:
 			known.setdefault(folders[0], workload.name)
 	if len(known) > 1:
 		(one, first), (other, second) = sorted(known.items())[:2]
 		raise ProcessFault(
 			f"the selector {selector} means the Deployments of several benches: {first} has its sites in {one}, {second} in {other}",
-			hint="Name the PersistentVolumeClaim of this bench's sites as `claim` in fmx_restart_managers.",
+			hint="Type the command in a pod of the bench, or give its Deployments a label of their own, for `selector`."
+			if claim
+			else "Name the PersistentVolumeClaim of this bench's sites as `claim` in fmx_restart_managers.",
 		)
 	return next(iter(known), "")
 
