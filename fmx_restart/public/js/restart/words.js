@@ -104,6 +104,11 @@ export function zone_of(datetime) {
 	return frappe.datetime.convert_to_user_tz(datetime, false).format("z");
 }
 
+/** Of a date-time as the site keeps it: the time of day in UTC, as in 04:27:44. */
+export function utc_time_of(datetime) {
+	return moment.tz(datetime, site_zone()).utc().format("HH:mm:ss");
+}
+
 /** "one" or "many", for whole sentences: __ has no plural forms. */
 export function count(number, one, many) {
 	return number === 1 ? one : many.replace("{0}", number);
