@@ -273,7 +273,8 @@ class KubernetesProcesses:
 		if program.is_whole:
 			self._roll_out(program)
 		else:
-			self._tell_to_end(program)
+			# one that has just begun may have taken a job before its node says that it runs
+			self._tell_to_end(program, None if program.oldest else LEAVES_WITHIN)
 
 	def _roll_out(self, program: Program) -> None:
 		stamp = self._stamps.setdefault(program.name, now())
