@@ -24,6 +24,8 @@ COMPLAINT = "sudo: unable to resolve host"  # and goes on
 #: sudoers(5): they stand behind a backslash in a command's words, and sudo lists them so
 SPECIAL = re.compile(r"([\\,:=])")
 ESCAPED = re.compile(r"\\([\\,:=])")
+#: Of an order in a rule. All else, a * above all, could mean more in sudoers than it does in a name
+PLAIN = re.compile(r"[A-Za-z0-9_.:,=/@+~\\-]+")
 
 
 @frozen
@@ -41,7 +43,13 @@ def is_there() -> bool:
 
 
 def rule(user: str, orders: Iterable[Sequence[str]]) -> str:
-	"""One line for sudoers: these orders, each with its program's path, and nothing else."""
+	"""
+	One line for sudoers: these orders, each with its program's path, and nothing else. Empty where a name could mean more there:
+	an administrator copies what is shown, and whoever wrote the name may be no administrator.
+	"""
+	orders = list(orders)
+	if not all(PLAIN.fullmatch(word) for order in orders for word in order):
+		return ""
 	return f"{user} ALL=(root) NOPASSWD: {', '.join(map(written, orders))}"
 
 

@@ -13,7 +13,9 @@ from development.description import ROOT
 from development.managers.debian import put_into
 from development.managers.nested import NestedMachine
 from fmx_restart.adapters.managers.sudo import entries_in, needs_no_password, rule
-from fmx_restart.adapters.managers.supervisor.sudo import info_of, is_one_program
+from fmx_restart.adapters.managers.supervisor.programs import is_one_program
+from fmx_restart.adapters.managers.supervisor.sudo import info_of
+from fmx_restart.adapters.managers.systemd.permission import polkit_rule
 from fmx_restart.tests.adapters.redis_server import CHECKOUT, redis_binary
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 
@@ -67,6 +69,29 @@ class TestRules(unittest.TestCase):
 			self.assertFalse(needs_no_password((*self.ORDER[:3], other, self.ORDER[4]), [(True, [command])]))
 		self.assertFalse(self.is_free(command, head=""))  # with a password
 
+	def test_a_name_that_could_mean_more_in_sudoers_is_in_no_rule(self):
+		for name in (
+			"*",
+			"a*",
+			"a[b-z]",
+			"a?",
+			"!a",
+			"a #",
+			'""',
+			"a\nroot ALL=(ALL) NOPASSWD: ALL",
+			"a b",
+			"a%b",
+			"",
+		):
+			self.assertEqual(rule("frappe", [self.ORDER, (*self.ORDER[:4], name)]), "", name)
+		self.assertIn(
+			r"stop a\\x2db@1.service", rule("frappe", [("/usr/bin/systemctl", "stop", r"a\x2db@1.service")])
+		)
+
+	def test_a_rule_for_polkit_has_the_names_as_they_are(self):
+		told = polkit_rule("frappe", [r"a\x2db.service"])
+		self.assertIn(r'["a\\x2db.service"].indexOf', told)
+
 	def test_a_program_without_words_allows_all_of_them(self):
 		self.assertTrue(self.is_free("/usr/bin/supervisorctl"))
 		self.assertTrue(self.is_free("/usr/bin/supervisorctl *"))
@@ -98,5 +123,6 @@ class TestStates(unittest.TestCase):
 
 	def test_a_name_that_means_several_programs_is_never_passed_on(self):
 		self.assertEqual(
-			[name for name in ("web", "a:b", "all", "a:*", "-i") if is_one_program(name)], ["web", "a:b"]
+			[name for name in ("web", "a:b", "all", "a:*", "a:", "-i") if is_one_program(name)],
+			["web", "a:b"],
 		)

@@ -157,6 +157,15 @@ class TestFiles(SupervisorCase):
 			self.supervisord.socket.chmod(0o777)
 			self.assertEqual(as_ordinary_user(self.compare_anew), NewConfiguration())
 
+	def test_a_group_that_is_called_all_is_never_in_a_command_to_type(self):
+		self.write_own(
+			self.before() + self.worker("all").replace(str(self.bench), str(self.folder / "other"))
+		)
+		self.assertEqual(self.told(), {"all": Change.ADDED})
+		command = self.processes.configuration.update_command
+		self.assertEqual((command(["all"]), command(["-c", "all"])), ("", ""))
+		self.assertTrue(command(["all", "old"]).endswith(" update old"))
+
 	def test_a_value_of_a_file_that_supervisord_refuses_is_never_shown(self):
 		for wrong in (
 			"environment = SECRET=s3cret%%,OTHER\n",

@@ -21,8 +21,13 @@ from fmx_restart.adapters.managers.sudo import rule
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
-from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
-from fmx_restart.adapters.managers.supervisor.sudo import SUDOERS, SudoServer, Supervisorctl, allowed
+from fmx_restart.adapters.managers.supervisor.programs import full_name, is_one_program, program_of
+from fmx_restart.adapters.managers.supervisor.sudo import (
+	SUDOERS,
+	SudoServer,
+	Supervisorctl,
+	allowed,
+)
 from fmx_restart.adapters.managers.supervisor.update import SupervisorConfiguration, call
 from fmx_restart.adapters.process_table import identity_of, user_name
 from fmx_restart.engine.errors import ProcessFault
@@ -193,6 +198,11 @@ class SupervisorProcesses:
 		"""Whoever may ask supervisord may order it, too; sudo may allow one and not the other."""
 		if self._sudo is None:
 			return
+		if several := next((name for name in sorted(names) if not is_one_program(name)), ""):
+			raise ProcessFault(
+				f"{several} cannot be ordered by sudo: supervisorctl takes that name for several programs",
+				hint="Rename it in supervisor's configuration, or let this user use supervisord's socket.",
+			)
 		orders = self._sudo.orders_for(sorted(names))
 		with asking("show its rules"):
 			lacking = self._sudo.refusals(orders)
@@ -341,10 +351,11 @@ class SupervisorProcesses:
 
 def not_allowed(lacking: list[list[str]], orders: list[list[str]]) -> ProcessFault:
 	"""sudo allows some of the orders, or did a moment ago."""
-	user = user_name(os.geteuid())
+	line = rule(user_name(os.geteuid()), orders)
+	allow = f"Let its administrator allow it, by visudo -f {SUDOERS}:\n{line}"
+	rename = "A name of a program could mean more in a rule than it does here: let this user use supervisord's socket."
 	return ProcessFault(
-		f"sudo does not allow without a password: {shlex.join(lacking[0])}",
-		hint=f"Let its administrator allow it, by visudo -f {SUDOERS}:\n{rule(user, orders)}",
+		f"sudo does not allow without a password: {shlex.join(lacking[0])}", hint=allow if line else rename
 	)
 
 

@@ -28,5 +28,10 @@ def full_name(report: Mapping) -> str:
 	return report["name"] if report["group"] == report["name"] else f"{report['group']}:{report['name']}"
 
 
+def is_one_program(name: str) -> bool:
+	"""supervisorctl takes some names for all programs, or all of a group."""
+	return name != "all" and not name.endswith((":*", ":")) and not name.startswith("-")
+
+
 def _setting(value: object) -> str:
 	return "" if value in NOT_SET else str(value or "")

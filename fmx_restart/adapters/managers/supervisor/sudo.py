@@ -30,7 +30,7 @@ from fmx_restart.adapters.managers.programs import kinds_of
 from fmx_restart.adapters.managers.sudo import Output, begin, run
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, Address, read_config
 from fmx_restart.adapters.managers.supervisor.files import read_groups
-from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
+from fmx_restart.adapters.managers.supervisor.programs import full_name, is_one_program, program_of
 from fmx_restart.adapters.process_table import read_stat
 from fmx_restart.engine.frozen import frozen
 
@@ -129,7 +129,7 @@ def rule_for(address: Address, user: str, bench_path: str) -> str:
 	configs = groups.configs if groups else ()
 	programs = [program_of({**config, "pid": 0}, config) for config in configs]
 	names = sorted(program.name for program in kinds_of(programs, BenchFolder(bench_path)))
-	return sudo.rule(user, control.orders_for(names)) if names else ""
+	return sudo.rule(user, control.orders_for(names)) if names and all(map(is_one_program, names)) else ""
 
 
 def is_roots(path: str) -> bool:
@@ -294,11 +294,6 @@ def is_supervisord(pid: int) -> bool:
 		words = psutil.Process(pid).cmdline()[:3]
 		return any(server in Path(word).name for word in words for server in SERVERS)
 	return False
-
-
-def is_one_program(name: str) -> bool:
-	"""supervisorctl takes some names for all programs, or all of a group."""
-	return name != "all" and not name.endswith(":*") and not name.startswith("-")
 
 
 def answer_of(process: subprocess.Popen, until: float) -> object:

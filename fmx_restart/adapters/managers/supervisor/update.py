@@ -13,7 +13,7 @@ from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.managers.programs import kinds_of
 from fmx_restart.adapters.managers.supervisor.configuration import config_file_of
 from fmx_restart.adapters.managers.supervisor.connection import Address, asking
-from fmx_restart.adapters.managers.supervisor.programs import full_name, program_of
+from fmx_restart.adapters.managers.supervisor.programs import full_name, is_one_program, program_of
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import Change, GroupChange, NewConfiguration, Process, ProcessState
 
@@ -96,7 +96,9 @@ class SupervisorConfiguration:
 		self._processes.forget_programs()
 
 	def update_command(self, groups: Collection[str]) -> str:
-		return self._processes.command("update", *groups)
+		"""A group may be called as supervisorctl calls all of them; that name is never to be typed."""
+		single = [group for group in groups if is_one_program(group)]
+		return self._processes.command("update", *single) if single else ""
 
 	def _changes(
 		self,

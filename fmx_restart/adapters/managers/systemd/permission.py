@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterable
 
@@ -107,14 +108,14 @@ def not_allowed(names: list[str], told: str, lacking: Iterable[str]) -> ProcessF
 	also = "".join(f"; sudo does not allow without a password: {order}" for order in list(lacking)[:1])
 	return ProcessFault(
 		f"user {user} may not stop and start {', '.join(names)} ({told.rstrip('.')}{also})",
-		hint=f"Let its administrator allow it. With polkit, the file {RULES}:\n{polkit_rule(user, names)}\n"
-		f"Or with sudo, by visudo -f {SUDOERS}:\n{sudo.rule(user, names)}",
+		hint=f"Let its administrator allow it. With polkit, the file {RULES}:\n{polkit_rule(user, names)}"
+		+ (f"\nOr with sudo, by visudo -f {SUDOERS}:\n{line}" if (line := sudo.rule(user, names)) else ""),
 	)
 
 
 def polkit_rule(user: str, names: Iterable[str]) -> str:
-	"""For polkit 0.106 and newer, as Debian 12 and Ubuntu 24.04 have it."""
-	units = ", ".join(f'"{name}"' for name in names)
+	"""For polkit 0.106 and newer, as Debian 12 and Ubuntu 24.04 have it. In JavaScript the \\x2d of a unit's name is a -."""
+	units = ", ".join(map(json.dumps, names))
 	return (
 		"polkit.addRule(function(action, subject) {\n"
 		'  if (action.id == "org.freedesktop.systemd1.manage-units" && '
