@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import sys
 import tempfile
 import unittest
@@ -13,8 +11,6 @@ from unittest import mock
 
 from fmx_restart.adapters.managers.kubernetes.api import (
 	PIP,
-	Access,
-	Api,
 	message_in,
 	refuse_without_client,
 	refused,
@@ -337,63 +333,6 @@ class TestProof(unittest.TestCase):
 		pods = [{"metadata": {"uid": uid}, "spec": {"containers": [container], "volumes": [CLAIM]}}]
 		self.assertEqual(sites_here(pods, uid, f"{BENCH}/sites"), "claim:erp/one")
 		self.assertEqual(sites_here(pods, "another", f"{BENCH}/sites"), "")
-
-
-KUBECONFIG = """
-current-context: c
-contexts: [{name: c, context: {cluster: k, user: u}}]
-clusters: [{name: k, cluster: {server: "http://anna:s3cret@127.0.0.1:1"}}]
-users: [{name: u, user: {token: s3cret}}]
-"""
-
-
-@unittest.skipUnless(importlib.util.find_spec("kubernetes"), "Kubernetes' client is not installed")
-class TestKubeconfig(unittest.TestCase):
-	def setUp(self):
-		folder = tempfile.TemporaryDirectory()
-		self.addCleanup(folder.cleanup)
-		self.file = Path(folder.name, "kubeconfig")
-		self.file.touch(0o600)
-
-	def fault(self) -> str:
-		with self.assertRaises(ProcessFault) as caught:
-			Api(Access(str(self.file)), timeout=1).items("/api/v1/pods")
-		self.assertNotIn("s3cret", f"{caught.exception} {caught.exception.hint}")
-		return str(caught.exception)
-
-	def test_one_that_is_none_is_told_so_and_nothing_of_it_is_shown(self):
-		for text in (
-			KUBECONFIG.replace("{token: s3cret}", "[s3cret: s3cret: s3cret"),
-			KUBECONFIG.replace("[{name: k, cluster: {", "5 #"),
-			KUBECONFIG.replace('"http://anna:s3cret@127.0.0.1:1"', "5"),
-			"- s3cret\n",
-			"s3cret",
-		):
-			self.file.write_text(text)
-			self.assertIn(f"{self.file} cannot be used: it is no kubeconfig", self.fault())
-
-	def test_a_login_in_the_servers_url_is_not_shown(self):
-		self.file.write_text(KUBECONFIG)
-		self.assertIn("Kubernetes' API at http://127.0.0.1:1 ", self.fault())
-
-	def test_one_that_somebody_else_can_write_is_not_used_as_it_can_name_a_program(self):
-		ran = self.file.with_name("ran")
-		program = (
-			f'{{exec: {{command: touch, args: ["{ran}"], apiVersion: client.authentication.k8s.io/v1}}}}'
-		)
-		self.file.write_text(KUBECONFIG.replace("{token: s3cret}", program))
-		self.file.chmod(0o666)
-		self.assertIn("is no file that only this user or root can write", self.fault())
-		self.assertFalse(ran.exists())
-		if os.geteuid() == 0:
-			self.file.chmod(0o600)
-			os.chown(self.file, 65534, 65534)
-			self.assertIn("is no file that only this user or root can write", self.fault())
-			self.assertFalse(ran.exists())
-			os.chown(self.file, 0, 0)
-		self.file.chmod(0o640)
-		self.fault()
-		self.assertTrue(ran.exists())
 
 
 class TestRefusals(unittest.TestCase):

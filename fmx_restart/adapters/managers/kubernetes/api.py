@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
@@ -65,6 +66,10 @@ class Forbidden(ProcessFault):
 		self.user = user
 
 
+class Unknown(ProcessFault):
+	"""The server does not know the account, or not any more."""
+
+
 @frozen
 class Access:
 	"""How an API server is reached. Without a file: the service account of our pod, else the usual kubeconfig."""
@@ -84,6 +89,26 @@ class Access:
 		return [*file, *(["--context", self.context] if self.context else [])]
 
 
+class Loading(Thread):
+	"""
+	Of a kubeconfig. It may name a program that logs in, over the network as a rule: the library waits for it without a limit, and
+	an operation must not.
+	"""
+
+	def __init__(self, access: Access) -> None:
+		super().__init__(name="kubeconfig", daemon=True)
+		self._access = access
+		self.configuration: Any = None
+		self.fault: ProcessFault | None = None
+		self.start()
+
+	def run(self) -> None:
+		try:
+			self.configuration = configuration_of(self._access)
+		except ProcessFault as fault:
+			self.fault = fault
+
+
 class Api:
 	"""For one thread. Whatever it refuses is a ProcessFault. `timeout`: seconds for an answer."""
 
@@ -91,6 +116,7 @@ class Api:
 		self.access, self.timeout = access, timeout
 		self._client: ApiClient | None = None
 		self._has_hung = False
+		self._loading: Loading | None = None
 
 	def items(self, path: str, **query: object) -> list[Mapping[str, Any]]:
 		"""Of a list, which is complete: the server pages only where it is asked to."""
@@ -138,7 +164,19 @@ class Api:
 		fine: tuple[int, ...] = (),
 		**how: Any,
 	) -> Any:
-		"""`query`, `content` (the body's type) and `is_raw` say how."""
+		"""`query`, `content` (the body's type) and `is_raw` say how. A login that has run out is renewed once."""
+		had_login = self._client is not None
+		try:
+			return self._ask_once(method, path, body, fine=fine, **how)
+		except Unknown:
+			if not had_login or self.access.is_pods:
+				raise
+		self.close()
+		return self._ask_once(method, path, body, fine=fine, **how)
+
+	def _ask_once(
+		self, method: str, path: str, body: Mapping[str, Any] | None, *, fine: tuple[int, ...], **how: Any
+	) -> Any:
 		is_raw, wait = how.get("is_raw", False), self._patience
 		client = self._connect()
 		with self._asking(method, path, fine):
@@ -165,27 +203,19 @@ class Api:
 		return self._client
 
 	def _configuration(self) -> Any:
-		"""Raises ProcessFault where nothing says how the server is reached."""
-		from kubernetes.client import Configuration
-		from kubernetes.config import load_incluster_config, load_kube_config
-
-		if not self.access.is_pods:
-			refuse_others_files(self.access)
-		configuration = Configuration()
-		configuration.retries = 0  # each would wait as long again
-		try:
-			if self.access.is_pods:
-				load_incluster_config(client_configuration=configuration)
-			else:
-				load_kube_config(
-					self.access.kubeconfig or None,
-					self.access.context or None,
-					client_configuration=configuration,
-					persist_config=False,
-				)
-		except Exception as error:  # the library finds out what is wrong by stumbling over it
-			raise not_configured(self.access, error) from error
-		return configuration
+		"""Raises ProcessFault where nothing says how the server is reached, or a program that is to say it takes too long."""
+		self._loading = self._loading or Loading(self.access)
+		self._loading.join(self._patience)
+		if self._loading.is_alive():
+			self._has_hung = True
+			raise ProcessFault(
+				f"the program that {place_of(self.access)} names for a login does not answer",
+				hint="Try the same account: kubectl cluster-info.",
+			)
+		loading, self._loading = self._loading, None
+		if loading.fault:
+			raise loading.fault
+		return loading.configuration
 
 	@property
 	def _patience(self) -> float:
@@ -220,6 +250,33 @@ class Api:
 				f"Kubernetes' API at {server} did not answer within {patience:g} s", hint=LOOK
 			)
 		return ProcessFault(f"Kubernetes' API at {server} does not answer: {last_words(error)}", hint=LOOK)
+
+
+def configuration_of(access: Access) -> Any:
+	"""Raises ProcessFault where nothing usable says how the server is reached."""
+	from kubernetes.client import Configuration
+	from kubernetes.config import load_incluster_config, load_kube_config
+
+	if not access.is_pods:
+		refuse_others_files(access)
+	configuration = Configuration()
+	configuration.retries = 0  # each would wait as long again
+	try:
+		if access.is_pods:
+			load_incluster_config(client_configuration=configuration)
+		else:
+			load_kube_config(
+				access.kubeconfig or None,
+				access.context or None,
+				client_configuration=configuration,
+				persist_config=False,
+			)
+			configuration.refresh_api_key_hook = (
+				None  # it runs that program again, in the middle of a question
+			)
+	except Exception as error:  # the library finds out what is wrong by stumbling over it
+		raise not_configured(access, error) from error
+	return configuration
 
 
 def refuse_others_files(access: Access) -> None:
@@ -263,7 +320,7 @@ def refused(method: str, path: str, code: int | None, body: object) -> ProcessFa
 		user = USER.search(why)
 		return Forbidden(f"Kubernetes does not allow it: {why}", user[1] if user else "")
 	if code == UNAUTHORIZED:
-		return ProcessFault(
+		return Unknown(
 			f"Kubernetes does not know the account that asks ({why})",
 			hint="Log in again: kubectl auth can-i --list.",
 		)
