@@ -67,8 +67,11 @@ class Held(State):
 		return done
 
 	def heed_stop_request(self) -> None:
-		"""Raises Interrupted while the bench can still be left as it was; later the restart is finished first."""
-		if self.stop_requested.is_set() and self.phase.can_be_undone:
+		"""
+		Raises Interrupted while the bench can still be left as it was; later the restart is finished first, and while jobs are being
+		killed their end is written down first.
+		"""
+		if self.stop_requested.is_set() and self.phase.can_be_undone and not self.is_killing:
 			raise Interrupted(
 				f"{self.requests.who_stopped()} during {self.phase.time}. {self.undone}",
 				hint="Type the same command to try again.",

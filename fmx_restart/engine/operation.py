@@ -62,6 +62,7 @@ class Operation(Held):
 		self.updates = GroupUpdates(bench, self.emit, self.report)
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
+		self.killed: list[Process] = []  # programs that were killed with their jobs
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering
 		self.code_faults: list[CodeFault] = []  # reported already
 		self.code_seen_at = bench.clock.now()

@@ -26,6 +26,7 @@ class State:
 		self._emit = emit
 		self.phase = Phase.PREFLIGHT
 		self.stop_requested = threading.Event()
+		self.is_killing = False  # jobs whose time is over
 		self.changed_settings: dict[
 			tuple[str, str], KeptSetting
 		] = {}  # by site and key: on now, to be put back

@@ -12,7 +12,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import elapsed, is_worth_naming, likely, most_left
 from fmx_restart.engine.ports import HostProcess, Look, Worker, WorkerState
 from fmx_restart.engine.report import JobWait, waited_to_their_end
-from fmx_restart.engine.steps.kill import alone_elsewhere, end_jobs
+from fmx_restart.engine.steps.kill import alone_elsewhere, end_jobs, leave_none_killed
 from fmx_restart.engine.waiting import Patience
 from fmx_restart.engine.workers import (
 	live_workers,
@@ -127,9 +127,13 @@ def use_force(operation: Operation, draining: Draining) -> None:
 	is_aborted = operation.requests.on_timeout is OnTimeout.ABORT or draining.runs_elsewhere()
 	if is_aborted or any(process.runs_jobs for process in operation.plan.stays):
 		raise draining.timeout()
-	end_jobs(operation, operation.bench.clock.now() - draining.began)
-	if not operation.wait(draining.is_done, AFTER_FORCE):
-		raise draining.timeout()
+	try:
+		end_jobs(operation, operation.bench.clock.now() - draining.began)
+		if not operation.wait(draining.is_done, AFTER_FORCE):
+			raise draining.timeout()
+	except BaseException:
+		leave_none_killed(operation)
+		raise
 
 
 class Draining(Parking):

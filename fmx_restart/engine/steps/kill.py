@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.options import OnTimeout
 from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Process, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
@@ -42,19 +43,40 @@ def end_jobs(operation: Operation, seconds: float) -> None:
 	again = f" (attempt {operation.endings})" if operation.endings > 1 else ""
 	reason = REASON.format(operation=operation.id, seconds=seconds, again=again)
 	operation.emit(events.JobsCondemned(tuple(ids), requeue, reason))
-	bench.host.end(victims)
-	ended = kill_programs(operation, alone)
-	operation.wait(lambda: is_noticed(operation, victims), DYING)
-	killed = [*here, *(id for program in ended for id in alone[program])]
-
-	def record() -> None:
-		sure = killed if operation.fence_stood else not_running(operation, killed)
-		note_killed(operation, *record_ending(bench, sure, requeue=requeue, reason=reason))
-
+	operation.is_killing = True
 	try:
+		bench.host.end(victims)
+		ended = kill_programs(operation, alone)
+		operation.wait(lambda: is_noticed(operation, victims), DYING)
+		killed = [*here, *(id for program in ended for id in alone[program])]
+
+		def record() -> None:
+			sure = killed if operation.fence_stood else not_running(operation, killed)
+			note_killed(operation, *record_ending(bench, sure, requeue=requeue, reason=reason))
+
 		operation.insist(record)
 	finally:
-		bench.processes.order(start=[program.name for program in ended])
+		operation.is_killing = False
+		start_killed(operation)  # what is refused now is tried again in the restart
+
+
+def start_killed(operation: Operation) -> dict[str, ProcessFault]:
+	"""Programs that were killed with their jobs, as far as they are down by now: nobody else starts them. Returns why some are not."""
+	if not operation.killed or operation.has_lost_lock:
+		return {}
+	names = {program.name for program in operation.killed}
+	try:
+		down = [it.name for it in operation.bench.processes.list() if it.name in names and it.is_down]
+		return operation.bench.processes.order(start=down)
+	except ProcessFault as fault:
+		return dict.fromkeys(sorted(names), fault)
+
+
+def leave_none_killed(operation: Operation) -> None:
+	"""As nothing is restarted: also one that ended late is started again, and one that cannot be is named."""
+	for name, fault in start_killed(operation).items():
+		reason = f"it was killed with its job, and is not known to have been started again: {fault}"
+		operation.emit(events.ProcessFailed(name, reason, ""))
 
 
 def alone_elsewhere(operation: Operation, look: Look) -> dict[str, Process]:
@@ -83,6 +105,7 @@ def kill_programs(operation: Operation, programs: Collection[Process]) -> list[P
 		return []
 	for program in programs:
 		operation.emit(events.ProcessStopping(program.name, program.kind, program.pid, program.incarnation))
+	operation.killed += programs
 	operation.bench.processes.kill([program.name for program in programs])
 
 	def down() -> list[Process]:

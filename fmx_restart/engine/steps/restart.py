@@ -177,11 +177,12 @@ def wait_until_down(
 def as_they_are_now(operation: Operation, processes: Iterable[Process]) -> list[Process]:
 	"""
 	A process may have another pid than in the plan: it crashed or was killed while we waited, and its manager brought
-	it back. One that someone has stopped since then is left so. Those that are held down are not among them.
+	it back. One that someone has stopped since then is left so, unless that was us, with its job. Those that are held down are not among them.
 	"""
 	held = {replacement.old.name for replacement in operation.held}
 	processes = [process for process in processes if process.name not in held]
 	to_start = {process.name for process in processes if process.state is ProcessState.STOPPED}
+	to_start |= {process.name for process in operation.killed}
 	survey = operation.bench.processes.survey()
 	current = {process.name: process for process in operation.as_planned(survey.processes)}
 	processes = [current.get(process.name, process) for process in processes]

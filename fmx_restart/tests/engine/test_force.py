@@ -3,7 +3,7 @@ from __future__ import annotations
 import unittest
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import DrainTimeout, ProcessFault
+from fmx_restart.engine.errors import DrainTimeout, Interrupted, ProcessFault
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Likeness, ProcessState
@@ -134,6 +134,78 @@ class TestForce(unittest.TestCase):
 		with self.assertRaises(DrainTimeout):
 			Run(self.bench, FAST).go()
 		self.assertEqual((far.status, far.runs), ("started", 1))
+
+	def test_a_stop_while_jobs_are_killed_comes_when_their_end_is_written_down_and_their_container_is_up_again(
+		self,
+	):
+		for kind in (events.JobsCondemned, events.ProcessStopping):
+			with self.subTest(kind):
+				self.setUp()
+				there = self.bench.add_host("c1", {"long": ("far",)})
+				there["long"].is_alone = True
+				there["long"].on_stop = self.kill_workers_of_c1
+				here = self.endless()
+				far = self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+				run = Run(self.bench, FAST)
+				run.when(kind, run.operation.stop_requested.set)
+				with self.assertRaises(Interrupted):
+					run.go()
+				self.bench.clock.sleep(5)
+				self.assertEqual({it.name: it.state for it in there.list()}, {"long": ProcessState.RUNNING})
+				self.assertEqual((here.status, far.status), ("failed", "failed"))
+				interrupted = {job.id for job in run.operation.report.interrupted}
+				self.assertEqual(interrupted, {"endless", "far-away"})
+
+	def test_a_container_that_ends_late_is_not_left_down_where_another_one_does_not_end(self):
+		late, never = (self.bench.add_host(name, {"long": (name,)}) for name in ("c1", "c2"))
+		for there in (late, never):
+			there["long"].is_alone = True
+			self.bench.queue.enqueue(there._host.name, queue=there._host.name, seconds=1e9)
+		kill = late.kill
+		late.kill = lambda names: self.bench.clock.after(12, lambda: kill(names)) or {}
+		never.kill = lambda names: {}
+		run = Run(self.bench, FAST)
+		with self.assertRaises(DrainTimeout):
+			run.go()
+		self.bench.clock.sleep(20)
+		self.assertEqual([it.state for it in late.list()], [ProcessState.RUNNING])
+
+	def test_a_container_that_was_killed_and_is_not_started_at_first_is_tried_again_and_never_left_in_silence(
+		self,
+	):
+		for refusals in (1, 1_000):
+			with self.subTest(refusals):
+				self.setUp()
+				there = self.bench.add_host("c1", {"long": ("far",)})
+				there["long"].is_alone = True
+				there["long"].on_stop = self.kill_workers_of_c1
+				self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+				start, left = there.start, [refusals]
+				there.start = lambda name, start=start, left=left: self.refuse(left) or start(name)
+				run = Run(self.bench, FAST)
+				if refusals == 1:
+					self.assertEqual(run.go().outcome, Phase.DONE)
+					self.assertEqual([it.state for it in there.list()], [ProcessState.RUNNING])
+				else:
+					with self.assertRaisesRegex(ProcessFault, "it would not"):
+						run.go()
+
+	def test_where_nothing_is_restarted_a_killed_container_that_cannot_be_started_is_named(self):
+		there = self.bench.add_host("c1", {"long": ("far",)})
+		there["long"].is_alone = True
+		there["long"].on_stop = self.kill_workers_of_c1
+		self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+		there.start = lambda name: self.refuse([1_000])
+		run = Run(self.bench, FAST)
+		run.when(events.JobsCondemned, run.operation.stop_requested.set)
+		with self.assertRaises(Interrupted):
+			run.go()
+		self.assertIn("it was killed with its job", run.of(events.ProcessFailed)[0].reason)
+
+	def refuse(self, left: list[int]) -> None:
+		left[0] -= 1
+		if left[0] >= 0:
+			raise ProcessFault("it would not")
 
 	def kill_workers_of_c1(self) -> None:
 		for name, worker in list(self.bench.queue.workers.items()):
