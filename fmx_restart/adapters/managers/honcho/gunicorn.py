@@ -25,9 +25,10 @@ from fmx_restart.engine.ports import ProcessState
 
 APPLICATION = re.compile(r"\[?([\w.]+):[\w.]+(?:\(.*\))?\]?")
 FRAPPE = "frappe.app"
-PRELOAD = "--preload"
+PRELOAD, ABBREVIATED = "--preload", "--pr"  # its parser takes the beginning of an option for the whole
 CONFIGURATION = "gunicorn.conf.py"
 OPTIONS = ("-c", "--config")
+MODULE = "python:"  # in place of a configuration file
 VARIABLE = "GUNICORN_CMD_ARGS"
 PRELOADS = re.compile(r"^\s*preload_app\s*=\s*(?!False\b)", re.MULTILINE)
 #: A new worker that cannot load its code ends the main process, and with it all that honcho runs: so it is tried before
@@ -52,13 +53,25 @@ def may_be_preloaded(words: list[str], environ: dict[str, str], line: str, folde
 	`line`: of the Procfile; where neither tells how it was started, it may be.
 	"""
 	is_title = any(word in GUNICORN and word.endswith(":") for word in words)
-	told = [*([] if is_title else words), *split_words(line), *shlex.split(environ.get(VARIABLE, ""))]
-	if PRELOAD in told or (is_title and not line):
+	told = [*([] if is_title else words), *split_words(line), *words_in(environ.get(VARIABLE, ""))]
+	if any(PRELOAD.startswith(word) for word in told if word.startswith(ABBREVIATED)) or (
+		is_title and not line
+	):
 		return True
 	named = [told[at + 1] for at, word in enumerate(told[:-1]) if word in OPTIONS]
 	named += [word.partition("=")[2] for word in told if word.startswith("--config=")]
+	named += [word[2:] for word in told if word.startswith("-c") and word not in OPTIONS]
+	if any(name.startswith(MODULE) for name in named):
+		return True  # it is not imported here
 	files = (Path(folder, name.removeprefix("file:")) for name in named or [CONFIGURATION])
 	return any(PRELOADS.search(text_of(file)) for file in files)
+
+
+def words_in(text: str) -> list[str]:
+	"""As a shell takes them; none where a quote is not closed, with which gunicorn does not start."""
+	with suppress(ValueError):
+		return shlex.split(text)
+	return []
 
 
 def text_of(file: Path) -> str:
