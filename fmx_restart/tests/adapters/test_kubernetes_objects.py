@@ -137,6 +137,13 @@ class TestPods(unittest.TestCase):
 		):
 			self.assertIs(given.is_over, is_over)
 
+	def test_what_a_container_has_written_itself_is_no_reason_as_it_may_be_about_jobs(self):
+		about = {"exitCode": 1, "message": "execute_job(kwargs={'password': 's3cret'})"}
+		for reason, is_told in (("Error", False), ("Completed", False), ("ContainerCannotRun", True)):
+			told = why_down(pod(state={"terminated": {**about, "reason": reason}}))
+			self.assertEqual(told.startswith("it ended with exit code 1"), True)
+			self.assertEqual("s3cret" in told, is_told, reason)
+
 	def test_a_worker_is_its_pods_since_what_ran_there_before_has_ended(self):
 		began = pod(state=waiting("ContainerCreating")).alone_since
 		self.assertEqual(pod().alone_since, began)

@@ -16,6 +16,8 @@ BACK_OFF = "CrashLoopBackOff"
 FIRST_PULL = "ErrImagePull"
 ENDED = ("Failed", "Succeeded")  # phases of a pod that runs nothing any more, and is replaced
 LONGEST_HOST = 63  # characters of a host name
+#: Why a container ended that did run: a message with these is what it has written itself
+BY_ITSELF = ("", "Error", "Completed")
 UNSCHEDULABLE = "Unschedulable"
 PID = 1  # of a container's first process, in the container
 
@@ -178,8 +180,9 @@ def how_ended(ended: Mapping[str, Any]) -> str:
 		return ""
 	if ended.get("reason") == "OOMKilled":
 		return "the kernel killed it, as memory ran out (OOMKilled)"
-	reason = ended.get("reason", "")
-	also = f" ({reason}: {ended['message']})" if ended.get("message") else ""
+	reason, message = ended.get("reason", ""), ended.get("message", "")
+	is_programs = reason in BY_ITSELF  # it may be the end of its log, with what its jobs are about
+	also = f" ({reason}: {message})" if message and not is_programs else ""
 	return f"it ended with exit code {ended.get('exitCode', 'unknown')}{also}"
 
 
