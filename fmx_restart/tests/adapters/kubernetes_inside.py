@@ -20,10 +20,11 @@ from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.kubernetes.api import Access, Api
 from fmx_restart.adapters.managers.kubernetes.namespace import GOOD_FOR, Namespace
 from fmx_restart.adapters.managers.kubernetes.processes import KubernetesProcesses
+from fmx_restart.adapters.managers.kubernetes.workloads import KEPT
 from fmx_restart.doctor.bench_view import BenchAccess, BenchView
 from fmx_restart.doctor.runner import run_checks
 from fmx_restart.engine.errors import ProcessFault
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import ProcessKind, ProcessState
 from fmx_restart.tests.adapters.benches import make_bench, short_folder
 from fmx_restart.tests.adapters.pods import INSIDE, Pods
 from fmx_restart.tests.adapters.processes_contract import KillContract, ProcessesContract
@@ -164,6 +165,25 @@ class TestWhose(KubernetesCase):
 		self.assertEqual(self.names(claim="nobodys"), [])
 		with self.assertRaises(ProcessFault):
 			self.names(selector="app.kubernetes.io/instance in (erp")  # the API server says so
+
+	def test_what_a_person_has_scaled_back_is_that_persons_to_stop(self):
+		name = self.deploy_as_chart("worker-l", "bench worker --queue long", self.claim)
+		self.scale(name, 0, kept="2")  # as an operation that died has left it
+		processes = self.processes_of()
+		self.assertIs(processes.list()[0].state, ProcessState.FAILED)
+		self.scale(name, 1)
+		time.sleep(GOOD_FOR)
+		processes.list()
+		processes.order(start=[name])
+		self.scale(name, 0)
+		eventually(
+			lambda: processes.list()[0].state is ProcessState.STOPPED, "it is down on purpose", deadline=60
+		)
+
+	def scale(self, name: str, replicas: int, **kept: str) -> None:
+		about = {"annotations": {KEPT: kept["kept"]}} if kept else {}
+		body = {"metadata": about, "spec": {"replicas": replicas}}
+		self.pods.apps.patch_namespaced_deployment(name, self.pods.namespace, body)
 
 	def test_from_a_pod_of_the_bench_its_own_are_found_without_a_setting(self):
 		self.deploy_chart()

@@ -244,6 +244,7 @@ class KubernetesProcesses:
 		if state is ProcessState.STOPPING:
 			raise ProcessFault(f"{program.name} cannot be started: it is still stopping")
 		self._stopped.discard(program.name)
+		self._forget_kept(workload)
 		if not workload.replicas:
 			self._scale_back(workload)
 		elif program.place >= workload.wanted and not program.pods:
@@ -264,11 +265,20 @@ class KubernetesProcesses:
 		self._namespace.forget()
 		self._look()
 
+	def _forget_kept(self, workload: Workload) -> None:
+		"""
+		Somebody else has scaled it back after an operation that died. Whoever scales it to 0 later means it: with the number it would
+		look as if that had been us.
+		"""
+		if workload.replicas and workload.kept:
+			self.api.patch(self._namespace.path_of(workload), {"metadata": {"annotations": {KEPT: None}}})
+
 	def _restart(self, program: Program) -> None:
 		"""A rollout of web; of others their pod, whose successor comes at once. What is down is started."""
 		if not program.workload.replicas:
 			self._start(program)
 			return
+		self._forget_kept(program.workload)
 		self._logs.mark(program.name, program.incarnations)
 		if program.is_whole:
 			self._roll_out(program)
