@@ -142,6 +142,11 @@ class TestGroups(ProgramsCase):
 			self.kinds(*programs), {"g:ours": ProcessKind.WORKER, "g:our-helper": ProcessKind.OTHER}
 		)
 
+	def test_a_unit_that_runs_honcho_is_none_as_honcho_has_the_programs(self):
+		for command in ("/usr/local/bin/bench start", "/usr/bin/python3 /usr/local/bin/honcho start"):
+			unit = Program("bench.service", "bench.service", command, str(self.bench))
+			self.assertEqual(self.kinds(unit), {}, command)
+
 	def test_redis_and_databases_are_never_listed_even_in_the_workers_group(self):
 		programs = [
 			Program("g:worker", "g", "bench worker", str(self.bench)),
