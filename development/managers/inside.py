@@ -27,6 +27,7 @@ NAMESPACES = (
 	"--kill-child",
 )
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+NAME = "nested"  # of its host
 LINKS = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 OWN_FOLDERS = ("/tmp", "/run", "/var/tmp")
 
@@ -90,7 +91,9 @@ def change_root(root: Path) -> None:
 	os.chdir("/")
 	subprocess.run(["umount", "-n", "-l", "/run/outer"], check=True)
 	Path("/run/outer").rmdir()
-	subprocess.run(["hostname", "nested"], check=True)
+	subprocess.run(["hostname", NAME], check=True)
+	with Path("/etc/hosts").open("a") as hosts:  # else sudo asks a name server, each time
+		hosts.write(f"127.0.0.1 {NAME}\n")
 
 
 def become(command: list[str]) -> None:

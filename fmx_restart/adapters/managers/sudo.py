@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 
 from fmx_restart.engine.frozen import frozen
 
-TAKES = 5.0  # seconds
+TAKES = 15.0  # seconds: sudo asks for its host name, and a name server that is silent costs ten
 EVERYTHING = "ALL"
 ENTRY = "Sudoers entry:"
 #: Of `sudo -l -l`, for NOPASSWD
