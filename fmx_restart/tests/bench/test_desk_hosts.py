@@ -44,6 +44,7 @@ class TestHostsInDesk(DeskTestCase):
 			jobs = Jobs(self.bench, self.folder, Enqueuer(self.bench))  # one that knows the new queue
 			self.addCleanup(jobs.close)
 			job = jobs.hold(QUEUE)  # on app2: the first group does not wait for it
+			own = jobs.hold("short")  # the first group waits for it until the page has shown that
 			self.open_options()
 			self.choose_groups()
 			self.read_what_will_happen()
@@ -51,6 +52,7 @@ class TestHostsInDesk(DeskTestCase):
 			# Then the page shows whose turn it is
 			desk.see('.restart-hosts li[data-state="under way"]', HERE)
 			desk.see('.restart-hosts li[data-state="to come"]', "app2")
+			own.let_go()
 			desk.see('.restart-hosts li[data-state="under way"]', "app2", seconds=180)
 			desk.see('.restart-hosts li[data-state="done"]', HERE)
 			self.see_phase("Drain")
