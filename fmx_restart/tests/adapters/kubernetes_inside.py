@@ -93,8 +93,10 @@ class TestContract(KillContract, ProcessesContract, KubernetesCase):
 		return name
 
 	def log_of(self, name: str) -> str:
-		"""A pod takes its log with it."""
+		"""A pod takes its log with it, and its node answers for a while that there is none: what was read before stays."""
 		for pod in self.pods.of(name):
+			if pod.metadata.deletion_timestamp and pod.metadata.uid in self.texts:
+				continue
 			read = self.pods.core.read_namespaced_pod_log
 			with suppress(ApiException):  # it has not begun
 				self.texts[pod.metadata.uid] = read(pod.metadata.name, self.pods.namespace)
