@@ -5,19 +5,13 @@ frappe_docker has them, under load. test_docker.py begins it there.
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 import unittest
-import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
-
-import psutil
 
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.docker.processes import DockerProcesses
@@ -26,13 +20,14 @@ from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.ports import Process, ProcessState
 from fmx_restart.tests.adapters.benches import free_port
 from fmx_restart.tests.adapters.containers import Containers
-from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.restart_case import RestartCase
+from fmx_restart.tests.adapters.typed_command import operations_of
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.adapters.web_visitors import APPLICATION, GUNICORN, Visitors, is_answered
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 
 #: Service, number and queue of each worker: queue-short has two replicas
@@ -68,45 +63,20 @@ class DockerRestartCase(RestartCase):
 		self.containers.start(*self.ids.values())
 		self.registered(len(WORKERS))
 
-	def assert_all_new(self, before: dict) -> dict:
-		after = self.programs()
+	def assert_all_new(self, before: Mapping[str, Process]) -> dict[str, Process]:
+		after = super().assert_all_new(before)
 		self.assertEqual(sorted(after), NAMES)
-		self.assertFalse([name for name, one in after.items() if one.is_same_as(before[name])])
 		return after
 
 
 class TestRestarts(DockerRestartCase):
 	def test_under_load_no_job_is_lost_and_none_runs_twice(self):
-		before = self.programs()
-		self.assertEqual(sorted(before), NAMES)
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
-			eventually(lambda: any(map(self.runs, load.ids)), "jobs run")
-			for strategy in [*STRATEGIES, *(FURTHER if IS_LONG_RUN else [])]:
-				report = self.operation(strategy).run()
-				self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []), strategy)
-				before = self.assert_all_new(before)
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
-		self.assertGreater(len(load.ids), 5)
+		self.assertEqual(sorted(self.programs()), NAMES)
+		self.restart_in_turn([*STRATEGIES, *(FURTHER if IS_LONG_RUN else [])])
 
 	@in_long_runs("a restart of containers")
 	def test_a_worker_at_work_is_replaced_when_its_own_job_has_ended(self):
-		self.run_busy("job-1")
-		before = self.programs()
-
-		def let_go(event: events.Event) -> None:
-			self.facts.append(event)
-			if isinstance(event, events.HandedOver):
-				self.rq.finish("job-1")
-
-		self.note = let_go
-		report = self.operation(Strategy.NO_WAIT_WORKERS).run()
-		(handed_over,) = [event for event in self.facts if isinstance(event, events.HandedOver)]
-		self.assertEqual(len(handed_over.processes), 1)
-		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
-		self.assertTrue(self.rq.queue("short").fetch_job("job-1").is_finished)
-		self.assertEqual(self.runs("job-1"), b"1")
-		self.assert_all_new(before)
+		self.replace_a_busy_one()
 
 	@in_long_runs("a restart of containers")
 	def test_a_job_that_outlives_the_grace_is_killed_with_its_container_which_starts_again(self):
@@ -205,7 +175,7 @@ class TestRestarts(DockerRestartCase):
 		restart = self.command("--wait-workers", "--no-web", "--yes")
 		eventually(lambda: not all(it.pid for it in self.programs().values()), "one is down")
 		os.kill(restart.pid, signal.SIGKILL)
-		for operation in self.operations():
+		for operation in operations_of(self.bench):
 			operation.kill()
 		restart.communicate()
 		eventually(
@@ -246,75 +216,6 @@ class TestRestarts(DockerRestartCase):
 		self.assertIn("cannot be killed from here", "".join(done.communicate(timeout=60)))
 		self.assertEqual(done.returncode, 7)
 
-	def command(self, *words: str) -> subprocess.Popen:
-		"""As a person types it in the bench."""
-		config = {"redis_queue": self.server.url(), "bench_id": self.rq.id}
-		(self.bench / "sites/common_site_config.json").write_text(json.dumps(config))
-		(self.bench / "sites/apps.txt").write_text("frappe\n")
-		variables = {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
-		return subprocess.Popen(
-			[sys.executable, "-m", "fmx_restart", "safe-restart", *words],
-			cwd=self.bench / "sites",
-			env={**os.environ, **variables, "FRAPPE_BENCH_ROOT": str(self.bench)},
-			stdin=subprocess.DEVNULL,
-			stdout=subprocess.PIPE,
-			stderr=subprocess.PIPE,
-			text=True,
-		)
-
-	def operations(self) -> list[psutil.Process]:
-		"""The process of the operation, which has a session of its own; its guardian is none."""
-		rows = psutil.process_iter(["cmdline", "cwd"])
-		ours = [it for it in rows if str(self.bench) in str(it.info["cwd"]) and it.pid != os.getpid()]
-		return [it for it in ours if "guardian" not in " ".join(it.info["cmdline"] or ())]
-
-	def told(self, kind: type) -> list:
-		return [event for event in self.facts if isinstance(event, kind)]
-
-
-GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
-#: It takes a moment to boot, as Frappe does
-APPLICATION = """
-import os, time
-time.sleep(1)
-def application(environ, start_response):
-	start_response("200 OK", [("Content-Length", "2")])
-	return [b"ok"]
-"""
-
-
-class Visitors(threading.Thread):
-	"""Ask one replica after the other, and the other one where the first gives no answer: as nginx does with its upstreams."""
-
-	def __init__(self, ports: list[int]) -> None:
-		super().__init__()
-		self.ports, self.answered, self.failed, self.is_over = ports, 0, 0, threading.Event()
-
-	def run(self) -> None:
-		for number in itertools.count():
-			order = self.ports[number % len(self.ports) :] + self.ports[: number % len(self.ports)]
-			if any(map(self.is_answered, order)):
-				self.answered += 1
-			else:
-				self.failed += 1
-			if self.is_over.wait(0.01):
-				return
-
-	def is_answered(self, port: int) -> bool:
-		try:
-			with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-				return answer.read() == b"ok"
-		except OSError:
-			return False
-
-	def __enter__(self) -> Visitors:
-		self.start()
-		return self
-
-	def __exit__(self, *about: object) -> None:
-		self.is_over.set()
-		self.join()
-
 
 class TestReplicas(RestartCase):
 	"""Two containers of one web service, with a real gunicorn each."""
@@ -328,7 +229,13 @@ class TestReplicas(RestartCase):
 		self.ids = [self.create(number, port) for number, port in enumerate(self.ports, start=1)]
 		self.containers.start(*self.ids)
 		for port in self.ports:
-			eventually(lambda port=port: Visitors([]).is_answered(port), "it answers")
+			eventually(lambda port=port: is_answered(f"127.0.0.1:{port}"), "it answers")
+
+	def ask(self, number: int) -> bool:
+		"""One replica after the other, and the other one where the first gives no answer: as nginx does with its upstreams."""
+		first = number % len(self.ports)
+		order = self.ports[first:] + self.ports[:first]
+		return any(is_answered(f"127.0.0.1:{port}") for port in order)
 
 	def create(self, number: int, port: int) -> str:
 		words = [sys.executable, f"{self.bench}/env/bin/gunicorn", "--preload", f"--bind=127.0.0.1:{port}"]
@@ -342,7 +249,7 @@ class TestReplicas(RestartCase):
 		before = self.programs()
 		self.assertEqual(sorted(before), ["backend", "backend-2"])
 		self.assertTrue(all(program.has_replicas for program in before.values()))
-		with Visitors(self.ports) as visitors:
+		with Visitors(self.ask) as visitors:
 			report = self.operation(Strategy.WAIT_WORKERS, web=True, workers=False).run()
 		self.assertEqual(report.outcome, Phase.DONE)
 		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
@@ -354,7 +261,7 @@ class TestReplicas(RestartCase):
 		before = self.programs()
 		operation = self.operation(Strategy.ROLLING, web=True, workers=False)
 		(self.bench / "sites/app.py").write_text("raise SystemExit('no such table')")
-		with Visitors(self.ports) as visitors, self.assertRaises(ProcessFault) as caught:
+		with Visitors(self.ask) as visitors, self.assertRaises(ProcessFault) as caught:
 			operation.run()
 		self.assertEqual(caught.exception.exit_code, 4)
 		(stopped,) = [event for event in self.facts if isinstance(event, events.RollingStopped)]

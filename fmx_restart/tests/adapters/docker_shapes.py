@@ -20,9 +20,7 @@ from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessManagers
 from fmx_restart.tests.adapters.docker_restarts import WORKERS, DockerRestartCase
-from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
-from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import in_long_runs
 
 
@@ -41,13 +39,11 @@ class TestHostNetwork(DockerRestartCase):
 			self.operation(Strategy.FAST, drain_timeout=2.0, on_timeout=OnTimeout.KILL).run()
 		self.assertEqual((caught.exception.exit_code, self.programs()), (3, before))
 		self.rq.finish("job-1")
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
-			eventually(lambda: any(map(self.runs, load.ids)), "jobs run")
+		with self.counted_load():
 			report = self.operation(Strategy.WAIT_WORKERS).run()
 			self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
 			before = self.assert_all_new(before)
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, [*load.ids, "job-1"])), {b"1"})
+		self.assertEqual(self.runs("job-1"), b"1")
 		for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
 			with self.assertRaises(WrongEnvironment):
 				self.operation(strategy).run()
@@ -61,13 +57,10 @@ class TestHostNetwork(DockerRestartCase):
 		self.make()
 		self.assertNotIn((socket.gethostname(), "1"), self.places())
 		before = self.programs()
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
-			eventually(lambda: any(map(self.runs, load.ids)), "jobs run")
+		with self.counted_load():
 			report = self.operation(Strategy.WAIT_WORKERS).run()
 			self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
 			self.assert_all_new(before)
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
 
 	def places(self) -> set[tuple[str, str]]:
 		"""Host name and pid, by the records of workers."""
@@ -119,8 +112,7 @@ class TestFrappeManager(DockerRestartCase):
 	def test_its_supervisords_are_found_by_their_sockets_and_restart_workers_under_load(self):
 		names = {name.rpartition("/")[2] for name in self.programs()}
 		self.assertEqual(names, {"queue-short-1", "queue-short-2", "queue-long-1"})
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
-			eventually(lambda: any(map(self.runs, load.ids)), "jobs run")
+		with self.counted_load():
 			for strategy in (Strategy.WAIT_WORKERS, Strategy.FAST):
 				self.assert_restarts(strategy)
 			# nobody knows in which container a worker is, until somebody says what these call themselves
@@ -130,8 +122,6 @@ class TestFrappeManager(DockerRestartCase):
 			self.config = {"fmx_restart_managers": [self.entry(*place) for place in self.ids]}
 			for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
 				self.assert_restarts(strategy)
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
 
 	def assert_restarts(self, strategy: Strategy) -> None:
 		before = self.programs()

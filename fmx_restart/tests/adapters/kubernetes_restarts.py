@@ -6,7 +6,6 @@ under load. test_kubernetes.py begins it there.
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import os
 import re
@@ -15,14 +14,11 @@ import subprocess
 import sys
 import threading
 import unittest
-import urllib.request
 from pathlib import Path
 
-import psutil
 from rq.job import Job
 
 from fmx_restart.adapters.machine import SystemClock
-from fmx_restart.adapters.managers.discovery import find_managers
 from fmx_restart.adapters.managers.kubernetes.workloads import KEPT
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
@@ -30,12 +26,13 @@ from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import ProcessManagers, ProcessState
-from fmx_restart.tests.adapters.load import Load
+from fmx_restart.engine.ports import ProcessState
 from fmx_restart.tests.adapters.pods import ApiServer, Pods
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.restart_case import RestartCase
+from fmx_restart.tests.adapters.typed_command import operations_of
 from fmx_restart.tests.adapters.waiting import eventually
+from fmx_restart.tests.adapters.web_visitors import APPLICATION, GUNICORN, Visitors, is_answered
 
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 SELECTOR = "app.kubernetes.io/instance=erp"
@@ -54,9 +51,6 @@ class KubernetesRestartCase(RestartCase):
 		self.pods = Pods(Path("/tmp"))  # with Redis' socket
 		self.addCleanup(self.pods.remove)
 
-	def managers(self) -> ProcessManagers:
-		return ProcessManagers(find_managers(str(self.bench), self.setting()))
-
 	def setting(self) -> dict:
 		entry = {"kind": "kubernetes", "namespace": self.pods.namespace, "selector": SELECTOR}
 		return {"fmx_restart_managers": [{**entry, "kubeconfig": self.kubeconfig}]}
@@ -64,15 +58,6 @@ class KubernetesRestartCase(RestartCase):
 	def deploy(self, program: str, words: list[str], **about: object) -> str:
 		about = {"sites": self.bench / "sites", "at": self.bench, "environment": ENVIRONMENT, **about}
 		return self.pods.deploy(program, words, self.bench / "sites", **about)
-
-	def assert_all_new(self, before: dict) -> dict:
-		after = self.programs()
-		self.assertEqual(sorted(after), sorted(before))
-		self.assertFalse([name for name, one in after.items() if one.is_same_as(before[name])])
-		return after
-
-	def told(self, kind: type) -> list:
-		return [event for event in self.facts if isinstance(event, kind)]
 
 
 class WorkerCase(KubernetesRestartCase):
@@ -86,38 +71,12 @@ class WorkerCase(KubernetesRestartCase):
 
 class TestRestarts(WorkerCase):
 	def test_under_load_no_job_is_lost_and_none_runs_twice(self):
-		before = self.programs()
-		self.assertEqual(sorted(before), NAMES)
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
-			eventually(lambda: any(map(self.runs, load.ids)), "jobs run")
-			for strategy in [
-				*STRATEGIES,
-				Strategy.ROLLING,
-			]:  # the second time Kubernetes would wait with a restart
-				report = self.operation(strategy).run()
-				self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []), strategy)
-				before = self.assert_all_new(before)
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
-		self.assertGreater(len(load.ids), 5)
+		self.assertEqual(sorted(self.programs()), NAMES)
+		# The second time Kubernetes would wait with a restart
+		self.restart_in_turn([*STRATEGIES, Strategy.ROLLING])
 
 	def test_a_worker_at_work_is_replaced_when_its_own_job_has_ended(self):
-		self.run_busy("job-1")
-		before = self.programs()
-
-		def let_go(event: events.Event) -> None:
-			self.facts.append(event)
-			if isinstance(event, events.HandedOver):
-				self.rq.finish("job-1")
-
-		self.note = let_go
-		report = self.operation(Strategy.NO_WAIT_WORKERS).run()
-		(handed_over,) = self.told(events.HandedOver)
-		self.assertEqual(len(handed_over.processes), 1)
-		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
-		self.assertTrue(self.rq.queue("short").fetch_job("job-1").is_finished)
-		self.assertEqual(self.runs("job-1"), b"1")
-		self.assert_all_new(before)
+		self.replace_a_busy_one()
 
 	def test_a_job_that_takes_longer_than_the_grace_of_its_pod_is_not_cut_by_the_order_to_leave(self):
 		for deployment in (SHORT, LONG):
@@ -321,7 +280,7 @@ class TestCommand(WorkerCase):
 		restart = self.command("--wait-workers", "--no-web", "--yes")
 		eventually(lambda: any(it.is_ending for it in self.pods_now()), "one is told to end", deadline=60)
 		os.kill(restart.pid, signal.SIGKILL)
-		for operation in self.operations():
+		for operation in operations_of(self.bench):
 			operation.kill()
 		restart.communicate()
 		eventually(lambda: self.admin.get("rq:suspended") is None, "the queue runs", deadline=60)
@@ -354,73 +313,10 @@ class TestCommand(WorkerCase):
 		file.chmod(0o600)
 		return str(file)
 
-	def command(self, *words: str) -> subprocess.Popen:
-		"""As a person types it in the bench."""
-		config = {"redis_queue": self.server.url(), "bench_id": self.rq.id, **self.setting()}
-		(self.bench / "sites/common_site_config.json").write_text(json.dumps(config))
-		(self.bench / "sites/apps.txt").write_text("frappe\n")
-		variables = {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
-		return subprocess.Popen(
-			[sys.executable, "-m", "fmx_restart", "safe-restart", *words],
-			cwd=self.bench / "sites",
-			env={**os.environ, **variables, "FRAPPE_BENCH_ROOT": str(self.bench)},
-			stdin=subprocess.DEVNULL,
-			stdout=subprocess.PIPE,
-			stderr=subprocess.PIPE,
-			text=True,
-		)
 
-	def operations(self) -> list[psutil.Process]:
-		"""The process of the operation, which has a session of its own; its guardian is none."""
-		rows = psutil.process_iter(["cmdline", "cwd"])
-		ours = [it for it in rows if str(self.bench) in str(it.info["cwd"]) and it.pid != os.getpid()]
-		return [
-			it
-			for it in ours
-			if "fmx_restart" in " ".join(it.info["cmdline"] or ())
-			and "guardian" not in " ".join(it.info["cmdline"] or ())
-		]
-
-
-GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
-#: It takes a moment to boot, as Frappe does
-APPLICATION = """
-import os, time
-time.sleep(1)
-def application(environ, start_response):
-	start_response("200 OK", [("Content-Length", "2")])
-	return [b"ok"]
-"""
 PROBE = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
 #: Whoever sends requests hears of a pod's end a moment after the pod does
 LINGERS = {"preStop": {"exec": {"command": ["sleep", "3"]}}}
-
-
-class Visitors(threading.Thread):
-	"""Ask one ready pod after the other, as a Service does, and nobody else where one gives no answer."""
-
-	def __init__(self, case: TestWeb) -> None:
-		super().__init__()
-		self.case, self.answered, self.failed, self.is_over = case, 0, 0, threading.Event()
-
-	def run(self) -> None:
-		for number in itertools.count():
-			addresses = self.case.endpoints()
-			address = addresses[number % len(addresses)] if addresses else ""
-			if address and self.case.is_answered(address):
-				self.answered += 1
-			else:
-				self.failed += 1
-			if self.is_over.wait(0.01):
-				return
-
-	def __enter__(self) -> Visitors:
-		self.start()
-		return self
-
-	def __exit__(self, *about: object) -> None:
-		self.is_over.set()
-		self.join()
 
 
 class TestWeb(KubernetesRestartCase):
@@ -444,17 +340,15 @@ class TestWeb(KubernetesRestartCase):
 		told = self.pods.core.list_namespaced_endpoints(self.pods.namespace).items
 		return [it.ip for one in told for subset in one.subsets or [] for it in subset.addresses or []]
 
-	def is_answered(self, address: str) -> bool:
-		try:
-			with urllib.request.urlopen(f"http://{address}:8000/", timeout=5) as answer:
-				return answer.read() == b"ok"
-		except OSError:
-			return False
+	def ask(self, number: int) -> bool:
+		"""One ready pod after the other, as a Service does, and nobody else where one gives no answer."""
+		addresses = self.endpoints()
+		return bool(addresses) and is_answered(f"{addresses[number % len(addresses)]}:8000")
 
 	def restart(self, **options: object) -> Visitors:
 		before = self.programs()
 		self.assertEqual(list(before), [WEB])
-		with Visitors(self) as visitors:
+		with Visitors(self.ask) as visitors:
 			report = self.operation(Strategy.WAIT_WORKERS, web=True, workers=False, **options).run()
 		self.assertEqual(report.outcome, Phase.DONE)
 		self.assert_all_new(before)
@@ -485,7 +379,7 @@ class TestWeb(KubernetesRestartCase):
 		before = self.programs()
 		operation = self.operation(Strategy.WAIT_WORKERS, web=True)
 		(self.bench / "sites/app.py").write_text("raise SystemExit('no such table')")
-		with Visitors(self) as visitors, self.assertRaises(ProcessFault) as caught:
+		with Visitors(self.ask) as visitors, self.assertRaises(ProcessFault) as caught:
 			operation.run()
 		self.assertEqual(caught.exception.exit_code, 4)
 		(stopped,) = self.told(events.RollingStopped)
@@ -498,7 +392,7 @@ class TestWeb(KubernetesRestartCase):
 		(self.bench / "sites/app.py").write_text(APPLICATION)
 		self.facts.clear()
 		self.assertEqual(self.operation(Strategy.WAIT_WORKERS, web=True).run().outcome, Phase.DONE)
-		self.assertTrue(self.is_answered(self.endpoints()[0]))
+		self.assertTrue(is_answered(f"{self.endpoints()[0]}:8000"))
 
 
 if __name__ == "__main__":

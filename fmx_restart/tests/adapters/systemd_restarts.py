@@ -21,7 +21,6 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Strategy
 from fmx_restart.engine.phases import Phase
-from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.ordinary_user import give, in_child
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.restart_case import RestartCase
@@ -83,17 +82,7 @@ class TestRestarts(SystemdRestartCase):
 		before = self.programs()
 		self.assertEqual(before.keys(), set(self.names))
 		self.assertTrue(all(process.stop_reaches_jobs for process in before.values()))
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
-			eventually(lambda: any(map(self.runs, load.ids)), "jobs run")
-			for strategy in STRATEGIES:
-				report = self.operation(strategy).run()
-				self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []), strategy)
-				after = self.programs()
-				self.assertFalse([name for name, one in after.items() if one.is_same_as(before[name])])
-				before = after
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
-		self.assertGreater(len(load.ids), 5)
+		self.restart_in_turn(STRATEGIES)
 
 	def test_a_job_ends_by_itself_although_the_units_stop_would_reach_it(self):
 		self.run_busy("job-1")
@@ -165,9 +154,6 @@ class TestHanging(SystemdRestartCase):
 
 		self.note = follow
 
-	def told(self, kind: type[events.Event]) -> list:
-		return [event for event in self.facts if isinstance(event, kind)]
-
 	def test_no_question_waits_for_long_and_it_is_asked_again_later(self):
 		systemctl, pids = Systemctl(), [program.pid for program in self.programs().values()]
 		freeze(hangs=True)
@@ -188,13 +174,11 @@ class TestHanging(SystemdRestartCase):
 	def test_one_that_hangs_in_the_middle_is_waited_for(self):
 		before = self.programs()
 		self.hang_at_first(events.ProcessDown, until=events.ManagerAway)
-		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
+		with self.counted_load():
 			report = self.operation(Strategy.WAIT_WORKERS).run()
 		self.assertIn("did not answer within", self.told(events.ManagerAway)[0].reason)
 		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
 		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
-		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
-		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
 
 	@in_long_runs("a systemd that hangs for a moment")
 	def test_where_one_hangs_for_good_the_programs_of_another_manager_are_restarted(self):

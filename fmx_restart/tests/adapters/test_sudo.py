@@ -4,50 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import tempfile
 import unittest
-from pathlib import Path
 
-from development.description import ROOT
 from development.managers.debian import put_into
 from development.managers.nested import NestedMachine
 from fmx_restart.adapters.managers.sudo import entries_in, needs_no_password, rule
 from fmx_restart.adapters.managers.supervisor.programs import is_one_program
 from fmx_restart.adapters.managers.supervisor.sudo import info_of
 from fmx_restart.adapters.managers.systemd.permission import polkit_rule
-from fmx_restart.tests.adapters.redis_server import CHECKOUT, redis_binary
+from fmx_restart.tests.adapters.nested_case import NestedCase
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 
 
 @unittest.skipUnless(
 	os.geteuid() == 0 and shutil.which("apt-get"), "a machine inside of this one needs root and apt"
 )
-class TestOnRealSudo(unittest.TestCase):
+class TestOnRealSudo(NestedCase):
 	@classmethod
 	def setUpClass(cls) -> None:
-		ROOT.mkdir(exist_ok=True)
-		folder = tempfile.TemporaryDirectory(prefix="sudo-", dir=ROOT)  # below /tmp its own would hide it
-		cls.addClassCleanup(folder.cleanup)
-		cls.machine = NestedMachine(Path(folder.name))
+		cls.machine = NestedMachine(cls.own_folder("sudo"))
 		cls.addClassCleanup(cls.machine.down)
 		put_into(cls.machine.layer, ["sudo", "supervisor", "python3-pkg-resources"])
 		cls.machine.up()
 
 	def test_an_ordinary_user_restarts_a_bench_of_a_supervisord_of_roots(self):
-		self.assertRegex(self.passed("TestRestart", may_skip=not IS_LONG_RUN), r"Ran \d+ tests")
+		self.assertRegex(
+			self.passed("sudo_inside", "TestRestart", may_skip=not IS_LONG_RUN), r"Ran \d+ tests"
+		)
 
 	@in_long_runs("one restart by sudo")
 	def test_it_passes_the_contract(self):
-		self.passed("TestManager")
-
-	def passed(self, *cases: str, may_skip: bool = False) -> str:
-		"""What the tests have written, which ran in the machine. Raises CommandFailed."""
-		path = os.pathsep.join([str(Path(redis_binary()).parent), os.environ["PATH"]])
-		command = [sys.executable, "-m", "fmx_restart.tests.adapters.sudo_inside", *cases]
-		told = self.machine.run(*command, env={"PYTHONPATH": str(CHECKOUT), "PATH": path})
-		self.assertEqual("skipped" in told, may_skip, told)
-		return told
+		self.passed("sudo_inside", "TestManager")
 
 
 class TestRules(unittest.TestCase):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import tempfile
 import unittest
 from pathlib import Path
 
-from development.description import ROOT
 from development.managers.systemd import PROGRAM, Systemd
-from fmx_restart.tests.adapters.redis_server import CHECKOUT
+from fmx_restart.tests.adapters.nested_case import NestedCase
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
 
@@ -32,29 +29,15 @@ KillMode=mixed
 
 
 @unittest.skipUnless(os.geteuid() == 0 and Path(PROGRAM).exists(), "a machine inside of this one needs root")
-class SystemdCase(unittest.TestCase):
-	"""One machine for all tests of a class."""
-
+class TestOnRealSystemd(NestedCase):
 	@classmethod
 	def setUpClass(cls) -> None:
-		ROOT.mkdir(exist_ok=True)
-		folder = tempfile.TemporaryDirectory(prefix="systemd-", dir=ROOT)  # below /tmp its own would hide it
-		cls.addClassCleanup(folder.cleanup)
-		cls.systemd = Systemd(Path(folder.name), packages=["sudo"] if shutil.which("apt-get") else [])
+		packages = ["sudo"] if shutil.which("apt-get") else []
+		cls.systemd = Systemd(cls.own_folder("systemd"), packages=packages)
+		cls.machine = cls.systemd.machine
 		cls.addClassCleanup(cls.systemd.down)
-		cls.systemd.up(cls.units())
+		cls.systemd.up({"user@65534.service": USER_MANAGER})
 
-	@classmethod
-	def units(cls) -> dict[str, str]:
-		return {"user@65534.service": USER_MANAGER}
-
-	def inside(self, *words: str, **environ: str) -> str:
-		"""Runs a test program in the machine, and says what it has written. Raises CommandFailed."""
-		variables = {"PYTHONPATH": str(CHECKOUT), **environ}
-		return self.systemd.machine.run(*words, env=variables)
-
-
-class TestOnRealSystemd(SystemdCase):
 	def test_the_machines_own_passes_the_contract(self):
 		self.assertRegex(self.passed("systemd_inside", "TestSystemManager"), r"Ran 2\d tests")
 
@@ -63,25 +46,20 @@ class TestOnRealSystemd(SystemdCase):
 
 	@in_long_runs("the contract on the machine's systemd")
 	def test_a_users_passes_the_contract(self):
-		self.systemd.systemctl("start", "user@65534.service")
-		eventually(lambda: self.user("is-system-running") in ("running", "degraded"), "it answers")
-		told = self.passed("systemd_inside", "TestUserManager", *USER, XDG_RUNTIME_DIR=RUNTIME, HOME=RUNTIME)
+		told = self.passed_by_user("systemd_inside", "TestUserManager")
 		self.assertRegex(told, r"Ran 2\d tests")
 
 	@in_long_runs("the contract on the machine's systemd")
 	def test_units_as_pilot_writes_them_restart_under_load(self):
-		self.systemd.systemctl("start", "user@65534.service")
-		eventually(lambda: self.user("is-system-running") in ("running", "degraded"), "it answers")
-		told = self.passed("systemd_pilot", "", *USER, XDG_RUNTIME_DIR=RUNTIME, HOME=RUNTIME)
+		told = self.passed_by_user("systemd_pilot")
 		self.assertRegex(told, r"Ran 3 tests")
 
-	def passed(self, module: str, case: str = "", *user: str, may_skip: bool = False, **environ: str) -> str:
-		"""What a file of tests has written, which ran in the machine. Raises CommandFailed."""
-		module = f"fmx_restart.tests.adapters.{module}"
-		told = self.inside(*user, sys.executable, "-m", module, *([case] if case else []), **environ)
-		self.assertEqual("skipped" in told, may_skip, told)
-		return told
+	def passed_by_user(self, *words: str) -> str:
+		"""As `passed`, through the systemd of an ordinary user."""
+		self.systemd.systemctl("start", "user@65534.service")
+		eventually(lambda: self.user("is-system-running") in ("running", "degraded"), "it answers")
+		return self.passed(*words, user=USER, XDG_RUNTIME_DIR=RUNTIME, HOME=RUNTIME)
 
 	def user(self, *words: str) -> str:
 		command = [*USER, "env", f"XDG_RUNTIME_DIR={RUNTIME}", "systemctl", "--user", *words]
-		return self.systemd.machine.run(*command, check=False).strip()
+		return self.machine.run(*command, check=False).strip()

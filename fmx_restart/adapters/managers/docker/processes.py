@@ -24,6 +24,7 @@ from fmx_restart.adapters.managers.docker.logs import ContainerLogs
 from fmx_restart.adapters.managers.docker.proof import Ours, find_ours
 from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.managers.names import DOCKER, SERVERS
+from fmx_restart.adapters.managers.orders import faults_of, naming_what_is_down
 from fmx_restart.adapters.process_kinds import is_data_store, kind_of
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import (
@@ -69,16 +70,8 @@ class DockerProcesses:
 		return Where(self.dockerd.url, self._source)
 
 	def list(self) -> list[Process]:
-		"""While dockerd is away, what we have ordered may be down: the fault says how it is started."""
-		try:
+		with naming_what_is_down(self._told, self.start_command):
 			self._look()
-		except ProcessFault as fault:
-			if not self._told:
-				raise
-			command = self.start_command(sorted(self._told))
-			raise ProcessFault(
-				str(fault), hint=f"{fault.hint} Then start what is down: {command}".strip()
-			) from fault
 		return [self._process(container) for container in self._known.values()]
 
 	def order(
@@ -96,26 +89,11 @@ class DockerProcesses:
 		except ProcessFault as fault:
 			return dict.fromkeys((*stop, *start), fault)
 		orders = [(name, self._stop) for name in stop] + [(name, self._start) for name in start]
-		faults = {}
-		for name, give in orders:
-			try:
-				give(self._container(name))
-			except ProcessFault as fault:
-				faults[name] = fault
-		return faults
+		return faults_of(orders)
 
 	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
 		"""KILL to all processes of these containers; their restart policy does not bring them back."""
-		faults = {}
-		for name in names:
-			try:
-				container = self._container(name)
-				if container.is_up:
-					self._told[name] = ("stop", container.incarnation)
-					self.dockerd.kill(container.id, "SIGKILL")
-			except ProcessFault as fault:
-				faults[name] = fault
-		return faults
+		return faults_of((name, self._kill) for name in names)
 
 	def check_orders(self, names: Collection[str]) -> None:
 		"""Also tried with the start of one that runs, which changes nothing."""
@@ -204,18 +182,26 @@ class DockerProcesses:
 			raise ProcessFault(f"Docker has no container {name} of this bench")
 		return self._known[name]
 
-	def _stop(self, container: Container) -> None:
+	def _stop(self, name: str) -> None:
+		container = self._container(name)
 		if container.is_up or container.state.get("Restarting"):
 			self.dockerd.kill(container.id, container.signal)
 			self._told[container.name] = ("stop", container.incarnation)
 
-	def _start(self, container: Container) -> None:
+	def _start(self, name: str) -> None:
 		"""Raises ProcessFault while it is stopping: Docker would say yes and do nothing."""
+		container = self._container(name)
 		if self._state(container) is ProcessState.STOPPING:
 			raise ProcessFault(f"{container.name} cannot be started: it is still stopping")
 		if not container.is_up and container.name not in self._starting:
 			self._told[container.name] = ("start", "")
 			self._starts[container.name] = Start(self.dockerd.another(START_TAKES), container.id)
+
+	def _kill(self, name: str) -> None:
+		container = self._container(name)
+		if container.is_up:
+			self._told[name] = ("stop", container.incarnation)
+			self.dockerd.kill(container.id, "SIGKILL")
 
 	def _state(self, container: Container) -> ProcessState:
 		order, incarnation = self._told.get(container.name, ("", ""))

@@ -109,6 +109,32 @@ class Loading(Thread):
 			self.fault = fault
 
 
+class Resource:
+	"""Whatever the API server describes, by the parts that each description has."""
+
+	told: Mapping[str, Any]
+
+	@property
+	def meta(self) -> Mapping[str, Any]:
+		"""Name and uid, labels, annotations."""
+		return self.told.get("metadata") or {}
+
+	@property
+	def name(self) -> str:
+		"""Unlike that of all others of its kind in the namespace."""
+		return str(self.meta.get("name", ""))
+
+	@property
+	def spec(self) -> Mapping[str, Any]:
+		"""What it is to be."""
+		return self.told.get("spec") or {}
+
+	@property
+	def status(self) -> Mapping[str, Any]:
+		"""What it is."""
+		return self.told.get("status") or {}
+
+
 class Api:
 	"""For one thread. Whatever it refuses is a ProcessFault. `timeout`: seconds for an answer."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from fmx_restart.adapters.managers.kubernetes.api import Resource
 from fmx_restart.engine.frozen import frozen
 from fmx_restart.engine.ports import ProcessState
 
@@ -23,21 +24,11 @@ PID = 1  # of a container's first process, in the container
 
 
 @frozen
-class Pod:
+class Pod(Resource):
 	"""`container`: the name of the one that runs the program."""
 
 	told: Mapping[str, Any]
 	container: str
-
-	@property
-	def meta(self) -> Mapping[str, Any]:
-		"""Name and uid."""
-		return self.told.get("metadata") or {}
-
-	@property
-	def name(self) -> str:
-		"""Of a Deployment's pod: never the same again."""
-		return str(self.meta.get("name", ""))
 
 	@property
 	def uid(self) -> str:
@@ -62,11 +53,6 @@ class Pod:
 	def created(self) -> str:
 		"""As the API server writes it, which can be compared."""
 		return str(self.meta.get("creationTimestamp", ""))
-
-	@property
-	def status(self) -> Mapping[str, Any]:
-		"""As Kubernetes calls it."""
-		return self.told.get("status") or {}
 
 	@property
 	def own(self) -> Mapping[str, Any]:
@@ -112,10 +98,9 @@ class Pod:
 	@property
 	def host(self) -> str:
 		"""The host name that its workers write into Redis."""
-		spec = self.told.get("spec") or {}
-		if spec.get("hostNetwork"):
-			return str(spec.get("nodeName", ""))
-		return str(spec.get("hostname") or self.name)[:LONGEST_HOST].rstrip("-.")
+		if self.spec.get("hostNetwork"):
+			return str(self.spec.get("nodeName", ""))
+		return str(self.spec.get("hostname") or self.name)[:LONGEST_HOST].rstrip("-.")
 
 	@property
 	def alone_since(self) -> float:

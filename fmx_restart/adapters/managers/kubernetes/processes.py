@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import partial
 
 from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.managers.kubernetes.api import Api, Forbidden
@@ -23,6 +24,7 @@ from fmx_restart.adapters.managers.kubernetes.programs import (
 )
 from fmx_restart.adapters.managers.kubernetes.workloads import DEPLOYMENT, KEPT, RESTARTED, Workload
 from fmx_restart.adapters.managers.names import KUBERNETES
+from fmx_restart.adapters.managers.orders import faults_of, naming_what_is_down
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.ports import (
 	LogTail,
@@ -69,16 +71,8 @@ class KubernetesProcesses:
 		return Where(f"namespace {self._namespace.name}{f' of {place}' if place else ''}", self._source)
 
 	def list(self) -> list[Process]:
-		"""While the API is away, what we have stopped is down: the fault says how it is started."""
-		try:
+		with naming_what_is_down(self._stopped, self.start_command):
 			self._look()
-		except ProcessFault as fault:
-			if not self._stopped:
-				raise
-			command = self.start_command(sorted(self._stopped))
-			raise ProcessFault(
-				str(fault), hint=f"{fault.hint} Then start what is down: {command}".strip()
-			) from fault
 		return [self._process(program) for program in self._known.values()]
 
 	def order(
@@ -187,16 +181,14 @@ class KubernetesProcesses:
 		except Forbidden as fault:
 			raise self._permission.explained(fault) from fault
 
-	def _give(self, orders: list[tuple[str, Give]]) -> dict[str, ProcessFault]:
-		faults = {}
-		for name, give in orders:
-			try:
-				with self._explained():
-					give(self._program(name))
-			except ProcessFault as fault:
-				faults[name] = fault
+	def _give(self, orders: Iterable[tuple[str, Give]]) -> dict[str, ProcessFault]:
+		faults = faults_of((name, partial(self._give_one, give)) for name, give in orders)
 		self._namespace.forget()
 		return faults
+
+	def _give_one(self, give: Give, name: str) -> None:
+		with self._explained():
+			give(self._program(name))
 
 	def _program(self, name: str) -> Program:
 		"""By the last look. Raises ProcessFault for one that is not the bench's."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fmx_restart.adapters.command_line import bench_command, split_words
+from fmx_restart.adapters.managers.kubernetes.api import Resource
 from fmx_restart.adapters.managers.names import SERVERS
 from fmx_restart.adapters.process_kinds import is_data_store, kind_of
 from fmx_restart.engine.frozen import frozen
@@ -26,36 +27,16 @@ WEB_NAME = "gunicorn"
 
 
 @frozen
-class Workload:
+class Workload(Resource):
 	"""What the API server tells of one."""
 
 	kind: str
 	told: Mapping[str, Any]
 
 	@property
-	def meta(self) -> Mapping[str, Any]:
-		"""Name, labels, annotations."""
-		return self.told.get("metadata") or {}
-
-	@property
-	def name(self) -> str:
-		"""Unlike that of all others of its kind in the namespace."""
-		return str(self.meta.get("name", ""))
-
-	@property
 	def reference(self) -> str:
 		"""As kubectl takes it."""
 		return f"{self.kind.lower()}/{self.name}"
-
-	@property
-	def spec(self) -> Mapping[str, Any]:
-		"""What it is to be."""
-		return self.told.get("spec") or {}
-
-	@property
-	def status(self) -> Mapping[str, Any]:
-		"""What it is."""
-		return self.told.get("status") or {}
 
 	@property
 	def replicas(self) -> int:

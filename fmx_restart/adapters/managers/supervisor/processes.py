@@ -16,6 +16,7 @@ from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.log_end import MOST, last_lines, size_of
 from fmx_restart.adapters.log_text import plain, without_jobs
 from fmx_restart.adapters.managers.kind import Where
+from fmx_restart.adapters.managers.orders import faults_of
 from fmx_restart.adapters.managers.programs import Program, kinds_of
 from fmx_restart.adapters.managers.sudo import rule
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
@@ -185,14 +186,12 @@ class SupervisorProcesses:
 
 	def kill(self, names: Collection[str]) -> dict[str, ProcessFault]:
 		"""One that was told to stop stays down then."""
-		faults = {}
-		for name in names:
-			try:
-				with asking(f"kill {name}", fine=frozenset({Faults.NOT_RUNNING})):
-					self.supervisor.signalProcess(name, "SIGKILL")
-			except ProcessFault as fault:
-				faults[name] = fault
-		return faults
+
+		def kill(name: str) -> None:
+			with asking(f"kill {name}", fine=frozenset({Faults.NOT_RUNNING})):
+				self.supervisor.signalProcess(name, "SIGKILL")
+
+		return faults_of((name, kill) for name in names)
 
 	def check_orders(self, names: Collection[str]) -> None:
 		"""Whoever may ask supervisord may order it, too; sudo may allow one and not the other."""

@@ -12,6 +12,7 @@ import psutil
 from fmx_restart.adapters.bench import BenchFolder
 from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.managers.names import SYSTEMD
+from fmx_restart.adapters.managers.orders import naming_what_is_down
 from fmx_restart.adapters.managers.programs import Program, kinds_of
 from fmx_restart.adapters.managers.systemd.logs import Outputs, UnitLogs
 from fmx_restart.adapters.managers.systemd.permission import Permission
@@ -67,16 +68,8 @@ class SystemdProcesses:
 		return Where(f"unix://{folder}/systemd/private", self._source)
 
 	def list(self) -> list[Process]:
-		"""While systemd hangs, what we have ordered may be down: the fault says how it is started."""
-		try:
+		with naming_what_is_down(self._told, self.start_command):
 			self._look()
-		except ProcessFault as fault:
-			if not self._told:
-				raise
-			command = self.start_command(sorted(self._told))
-			raise ProcessFault(
-				str(fault), hint=f"{fault.hint} Then start what is down: {command}".strip()
-			) from fault
 		return [self._process(name, answer) for name, answer in self._answers.items()]
 
 	def order(self, *, stop: Collection[str] = (), start: Collection[str] = ()) -> dict[str, ProcessFault]:
