@@ -40,6 +40,7 @@ def preview(  # noqa: PLR0913 (the options of the command, by the same names)
 	backup: bool = False,
 	skip_failing: bool = False,
 	hold_web: bool = False,
+	update_config: bool = False,
 	force: bool = False,
 	sites: list | str | None = None,
 	maintenance_mode: list | str | None = None,
@@ -73,6 +74,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	backup: bool = False,
 	skip_failing: bool = False,
 	hold_web: bool = False,
+	update_config: bool = False,
 	force: bool = False,
 	sites: list | str | None = None,
 	maintenance_mode: list | str | None = None,
@@ -97,6 +99,7 @@ def start(  # noqa: PLR0913 (the options of the command, by the same names)
 	:param canary: restart one host first, and watch it for so long, "30s"; then restart the rest.
 	:param migrate: migrate `sites` between drain and restart; by default this site. System Manager only.
 	:param hold_web: stop web during the migration and let its requests wait. Control sites only.
+	:param update_config: apply the changed configuration of the process manager to this bench's programs. System Manager of a control site only.
 	:param maintenance_mode: any of drain, migrate, restart: when the sites are closed; none: never. Default: migrate, with a migration.
 	:param at: when it is to start: "22:00", "sun 03:00", "2026-11-28 22:00", or a window, "22:00-02:00"; in the site's time zone, or with one.
 	:param repeat: daily or weekly, from `at` on.

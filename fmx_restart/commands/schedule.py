@@ -33,7 +33,6 @@ NONE = "No restart of this bench is scheduled."
 #: Options that are typed for the moment, or may run any program: field, what it must be, and the option
 NOT_LATER = (
 	("nginx", False, "--nginx"),
-	("update_config", False, "--update-config"),
 	("old_web_timeout", Options().old_web_timeout, "--old-web-timeout"),
 )
 

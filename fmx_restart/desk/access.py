@@ -46,8 +46,10 @@ LONGEST_MIGRATION = TIMEOUT
 #: Options of `start` that are for control sites: they reach beyond the site, or kill jobs
 ONLY_CONTROL = {
 	*("on_timeout", "force_kill_timeout", "sites", "hold_web", "force"),
-	*("hosts", "host_batch", "host_pause", "canary"),
+	*("hosts", "host_batch", "host_pause", "canary", "update_config"),
 }
+#: Options that are for System Managers: they change more than which code runs
+FOR_MANAGERS = frozenset({"migrate", "force", "update_config"})
 UNREADABLE = AccessRule(frozenset(), Mode.OFF)
 
 
@@ -159,21 +161,28 @@ def refusal_to_start(access: Access, options: Options) -> str:
 		return _("This site may only start: {0}").format(", ".join(gentle_names()))
 	if may_kill(options):
 		return _("This site may not kill jobs.")
+	return refusal_of_reach(access, options) or refusal_of_patience(options)
+
+
+def refusal_of_reach(access: Access, options: Options) -> str:
+	"""For what concerns more than this site and its jobs."""
 	if not {*options.sites, *options.web_sites} <= {access.site}:
 		return _("This site may not migrate or close another site.")
 	if options.hosts is not None:
 		return _("This site may not choose hosts: it does not know which there are.")
+	if options.update_config:
+		return _("This site may not change how programs run: they are those of the whole bench.")
 	if options.migration is not None and options.migration.hold_web:
 		return _("This site may not hold web: requests to other sites would wait, too.")
-	return refusal_of_patience(options)
+	return ""
 
 
 def refusal_of_user(user: str, options: Options) -> str:
 	"""Empty where this user of the site may start it now, as when it was asked for."""
 	if not frappe.db.get_value("User", user, "enabled"):
 		return _("The user {0} is disabled, or is gone.").format(user)
-	is_forced = options.ignore_code_faults or options.migration is not None
-	needed = {MANAGER} if is_forced else {MANAGER, OPERATOR}
+	is_more = options.ignore_code_faults or options.update_config or options.migration is not None
+	needed = {MANAGER} if is_more else {MANAGER, OPERATOR}
 	if user != "Administrator" and needed.isdisjoint(frappe.get_roles(user)):
 		return _("The user {0} has no role any more that may start it.").format(user)
 	return ""
@@ -269,7 +278,7 @@ def for_desk() -> dict[str, object]:
 def refused_options(access: Access) -> list[str]:
 	"""Options of `start` that this user of this site may not use, for Desk, which does not offer them."""
 	is_manager = frappe.session.user == "Administrator" or MANAGER in frappe.get_roles()
-	refused = set() if is_manager else {"migrate", "force"}
+	refused = set() if is_manager else set(FOR_MANAGERS)
 	refused |= set() if access.is_control else ONLY_CONTROL
 	return sorted(refused)
 

@@ -30,6 +30,7 @@ def consequences(options: Options, plan: Plan) -> list[str]:
 		*about_jobs,
 		*of_maintenance(options),
 		*of_migration(options),
+		*of_configuration(options, plan),
 		*of_processes(options, plan),
 	]
 
@@ -160,6 +161,18 @@ def of_migration(options: Options) -> list[str]:
 	names = sites_of(options)
 	backup = [_("The database of {0} is backed up.").format(names)] if options.migration.backup else []
 	return [*backup, _("{0} is migrated before any worker with new code starts.").format(names)]
+
+
+def of_configuration(options: Options, plan: Plan) -> list[str]:
+	"""Which groups of programs start by another configuration. Those that do not are among the warnings."""
+	if not options.update_config:
+		return []
+	if names := ", ".join(it.group for it in plan.configuration.updated):
+		text = _("The changed configuration of {0} is applied when all programs of the group are down.")
+		return [text.format(names)]
+	return [
+		_("No change of this bench's programs is known; the configuration is read again before the restart.")
+	]
 
 
 def of_processes(options: Options, plan: Plan) -> list[str]:

@@ -120,6 +120,7 @@ def preview_of_plan(plan: Plan, strategy: Strategy) -> dict[str, Any]:
 		"left_alone": [process.name for process in plan.left_alone],
 		"hosts": list(plan.every_host),
 		"host_groups": [list(hosts) for hosts in plan.hosts],
+		"can_update_config": plan.configuration.is_possible,
 		"jobs": [job_entry(job, now) for job in plan.jobs],
 		"queued": plan.depths,
 		"idle_workers": plan.idle_workers,

@@ -17,7 +17,7 @@ from fmx_restart.adapters.journal_files import newest
 from fmx_restart.adapters.redis_queue.requests import LaunchTicket, Waiting
 from fmx_restart.console.restart_command import restart_command
 from fmx_restart.desk import bench, launch, rows, start_order
-from fmx_restart.desk.access import MANAGER, check_start, current, holder_text, only_for
+from fmx_restart.desk.access import FOR_MANAGERS, MANAGER, check_start, current, holder_text, only_for
 from fmx_restart.desk.own_view import BENCH
 from fmx_restart.desk.projection import option_fields
 from fmx_restart.desk.refusals import refuse
@@ -40,7 +40,7 @@ class StartArguments:
 	def of(cls, arguments: Mapping[str, Any]) -> StartArguments:
 		"""`arguments`: by the names of the command's options. Raises what Frappe tells the client."""
 		try:
-			if flag("migrate", arguments["migrate"]) or flag("force", arguments["force"]):
+			if any(flag(name, arguments[name]) for name in FOR_MANAGERS):
 				only_for(MANAGER)
 			options = options_from(arguments, frappe.local.site)
 			when = start_time_from(arguments, bench.zone_name())

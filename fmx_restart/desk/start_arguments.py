@@ -53,6 +53,7 @@ def options_from(arguments: Mapping[str, Any], site: str) -> Options:
 		hosts=host_options(sent["hosts"], sent["host_batch"], sent["host_pause"], sent["canary"]),
 		force_kill_timeout=sent["force_kill_timeout"],
 		web=sent["web"],
+		update_config=sent["update_config"],
 		workers=sent["workers"],
 		rolling_share=sent["rolling_share"],
 		rolling_max_failures=sent["rolling_max_failures"],
@@ -128,7 +129,9 @@ def json_list(name: str, text: str) -> list:
 
 
 KINDS: dict[str, Callable[[str, Any], Any]] = {
-	**dict.fromkeys(("web", "workers", "migrate", "backup", "skip_failing", "hold_web", "force"), flag),
+	**dict.fromkeys(
+		("web", "workers", "migrate", "backup", "skip_failing", "hold_web", "force", "update_config"), flag
+	),
 	**dict.fromkeys(("wait_workers_timeout", "force_kill_timeout", "migrate_timeout"), optional(number)),
 	**dict.fromkeys(("sites", "maintenance_mode", "hosts"), names),
 	**dict.fromkeys(("host_batch", "host_pause", "canary"), optional(str)),

@@ -55,7 +55,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
 		("strategy", "drain_timeout", "on_timeout", "force_kill_timeout", "web", "workers"), anything
 	),
 	**dict.fromkeys(("rolling_share", "rolling_timeout", "rolling_max_failures"), anything),
-	**dict.fromkeys(("hosts", "maintenance", "ignore_code_faults"), anything),
+	**dict.fromkeys(("hosts", "maintenance", "ignore_code_faults", "update_config"), anything),
 	**dict.fromkeys(("sites", "web_sites"), are_few),
 	"migration": is_without_command,
 	"requested_by": is_name,

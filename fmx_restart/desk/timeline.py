@@ -8,8 +8,8 @@ from itertools import zip_longest
 from typing import Any
 
 from fmx_restart.engine import events
-from fmx_restart.engine.ports import Job, ProcessKind, Worker
-from fmx_restart.engine.report import GroupResult
+from fmx_restart.engine.ports import GroupChange, Job, ProcessKind, Worker
+from fmx_restart.engine.report import GroupResult, GroupUpdate, UpdateResult
 from fmx_restart.engine.state import SILENCE
 
 Row = dict[str, Any]
@@ -17,6 +17,7 @@ MOST_BARS = 200  # jobs that are drawn
 RUNNING, ENDED, KILLED, PUT_BACK, LEFT = "running", "ended", "killed", "put back", "left running"
 STOPPED, NEW, RELOADED, FAILED = "stopped", "new", "reloaded", "failed"
 TO_COME, UNDER_WAY = "to come", "under way"
+#: What became of a group of programs whose configuration changed is as in UpdateResult, once that is settled
 #: What became of a group of hosts, once that is settled
 GROUP_STATES = {
 	GroupResult.REPLACED: "done",
@@ -42,6 +43,7 @@ class Timeline:
 		self._newest: dict[str, Row] = {}  # by a job's id: a job that was put back may run again
 		self._silent: dict[str, Row] = {}  # by the address at which users get no answer just now
 		self._outages: list[Row] = []
+		self._updates: dict[str, Row] = {}  # groups of programs whose configuration changed, by name
 		self._groups: list[Row] = []  # of hosts, in their order, where they come one after the other
 
 	def add(self, time: float, fact: events.Event) -> None:
@@ -63,6 +65,7 @@ class Timeline:
 				"phases": list(map(phase_band, phases)),
 				"rows": list(rows.values()),
 				"hosts": self._groups,
+				"configuration": list(self._updates.values()),
 			}
 		)
 
@@ -153,6 +156,23 @@ class Timeline:
 			if group["hosts"] == list(fact.hosts):
 				group["state"] = GROUP_STATES[GroupResult.REPLACED]
 
+	def _configuration(self, fact: events.ConfigurationChanged, _time: float) -> None:
+		"""Told again where the manager's own word, after the drain, is another one."""
+		for change in fact.plan.changes:
+			reason = fact.plan.left.get(change.group, "")
+			is_left = reason or not fact.plan.is_applied
+			self._settle_group(change, UpdateResult.LEFT.value if is_left else TO_COME, reason)
+
+	def _group_updated(self, fact: events.GroupUpdated, _time: float) -> None:
+		self._settle_group(fact.change, UpdateResult.UPDATED.value)
+
+	def _group_not_updated(self, fact: events.GroupNotUpdated, _time: float) -> None:
+		self._settle_group(fact.change, UpdateResult.FAILED.value, fact.reason)
+
+	def _settle_group(self, change: GroupChange | GroupUpdate, state: str, reason: str = "") -> None:
+		row = {"group": change.group, "change": change.change.value, "state": state, "reason": reason}
+		self._updates[change.group] = row
+
 	def _over(self, fact: events.Ended, _time: float) -> None:
 		"""What still runs was left running: nothing has ended it, as far as is known."""
 		self._ended = fact.report.started + fact.report.seconds
@@ -160,6 +180,8 @@ class Timeline:
 		told = [{"state": GROUP_STATES[it.result], "seconds": it.seconds or None} for it in fact.report.hosts]
 		for group, state in zip_longest(self._groups, told, fillvalue=untouched):
 			group |= state
+		for update in fact.report.configuration:
+			self._settle_group(update, update.result.value, update.reason)
 		for bar in self._open():
 			bar["fate"] = LEFT
 
@@ -242,5 +264,8 @@ TAKES: dict[type[events.Event], Callable[[Timeline, Any, float], None]] = {
 	events.WebAnswersAgain: Timeline._web_answers,
 	events.HostsBegun: Timeline._hosts_begun,
 	events.HostsDone: Timeline._hosts_done,
+	events.ConfigurationChanged: Timeline._configuration,
+	events.GroupUpdated: Timeline._group_updated,
+	events.GroupNotUpdated: Timeline._group_not_updated,
 	events.Ended: Timeline._over,
 }

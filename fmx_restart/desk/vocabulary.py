@@ -21,6 +21,7 @@ from fmx_restart.engine.options import (
 	DRAIN_TIMEOUT,
 	DRAINING,
 	FORCE_KILL_TIMEOUT,
+	ONE_BY_ONE,
 	WITH_HOSTS,
 	OnTimeout,
 	Strategy,
@@ -42,6 +43,7 @@ STRATEGIES_WITH = {
 	"rolling_share": {Strategy.ROLLING},
 	"migrate": {Strategy.WAIT_WORKERS},
 	**dict.fromkeys(OF_HOSTS, WITH_HOSTS),
+	"update_config": set(Strategy) - ONE_BY_ONE,
 }
 WITH_MIGRATION = ("sites", "migrate_timeout", "backup", "skip_failing", "hold_web")
 
@@ -113,7 +115,10 @@ def option_lines() -> dict[str, str]:
 		"hold_web": _(
 			"Web stops before the first site is migrated. Requests to all sites wait until new web answers, or until the"
 			" browser or a proxy gives up."
-		)
+		),
+		"update_config": _(
+			"Programs of this bench whose configuration changed start by the new one, when no job of theirs runs any more."
+		),
 	}
 
 

@@ -59,6 +59,7 @@ class ConfigurationPlan:
 	left: dict[str, str] = field(default_factory=dict)
 	is_applied: bool = False  # someone asked for it
 	command: str = ""  # what a person types for those that are not updated
+	is_possible: bool = False  # some manager has a configuration that a restart could update
 
 	@property
 	def updated(self) -> tuple[GroupChange, ...]:

@@ -48,7 +48,8 @@ def configuration_plan(
 	left = reasons(plan, options, new.changes)
 	others = [it for it in new.changes if it.group in left or not options.update_config]
 	command = bench.processes.update_command(others) if others else ""
-	return ConfigurationPlan(new.changes, new.faults, left, options.update_config, command)
+	is_possible = bench.processes.has_configuration
+	return ConfigurationPlan(new.changes, new.faults, left, options.update_config, command, is_possible)
 
 
 def tell_configuration(operation: Operation, plan: ConfigurationPlan) -> None:

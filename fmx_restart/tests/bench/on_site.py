@@ -34,7 +34,7 @@ NOTHING_GIVEN = {
 		("wait_workers_timeout", "force_kill_timeout", "rolling_max_failures", "migrate_timeout")
 	),
 	**dict.fromkeys(("sites", "maintenance_mode", "hosts", "at")),
-	**dict.fromkeys(("migrate", "backup", "skip_failing", "hold_web", "force"), False),
+	**dict.fromkeys(("migrate", "backup", "skip_failing", "hold_web", "update_config", "force"), False),
 	"web": True,
 	"workers": True,
 }

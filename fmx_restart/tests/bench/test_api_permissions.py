@@ -67,9 +67,9 @@ class TestApiPermissions(unittest.TestCase):
 				answer = self.people["manager"].get(method, **arguments)
 				self.assertIn(answer.status, WRONG_VERB, answer.text[-500:])
 
-	def test_a_migration_is_for_managers_only(self):
+	def test_what_changes_more_than_the_code_that_runs_is_for_managers_only(self):
 		for method in ("preview", "start"):
-			for option in ("migrate", "force"):
+			for option in ("migrate", "force", "update_config"):
 				with self.subTest(method=method, option=option):
 					arguments = {option: 1, "on_timeout": "never"}
 					refused = self.people["operator"].post(method, **arguments)

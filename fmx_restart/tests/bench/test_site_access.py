@@ -47,10 +47,14 @@ STARTS: dict[str, dict[str, Any]] = {
 	"unknown site": {"migrate": 1, "sites": "no-such.localhost"},
 	"long migration": {**MINE, "migrate_timeout": 601},
 	"web held": {**MINE, "hold_web": 1},
+	"new configuration": {"update_config": 1},
 }
 GENTLE = {"wait-workers", "rolling", "patient", "own migration"}
 #: What a Restart Operator may not start anywhere
-FOR_MANAGERS = {"own migration", "all migrations", "forced", "unknown site", "long migration", "web held"}
+FOR_MANAGERS = {
+	*("own migration", "all migrations", "forced", "unknown site", "long migration", "web held"),
+	"new configuration",
+}
 
 
 class SiteAccessCase(BenchTestCase):

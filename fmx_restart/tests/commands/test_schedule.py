@@ -124,10 +124,13 @@ class TestAt(unittest.TestCase):
 
 	def test_what_may_run_any_program_is_typed_and_not_scheduled(self):
 		self.assertIn("--nginx cannot be scheduled", self.refused("--nginx", "--at", LATER))
-		update = "--update-config"
-		self.assertIn(f"{update} cannot be scheduled", self.refused(update, "--at", LATER))
 		text = self.refused("--migrate", "--migrate-command", "id", "--site", SITE, "--at", LATER)
 		self.assertIn("--migrate-command cannot be scheduled", text)
+
+	def test_a_changed_configuration_is_applied_as_it_is_at_that_time(self):
+		self.assertIn("--update-config", self.done("--wait-workers", "--update-config", "--at", LATER))
+		(path,) = self.schedule.folder.glob("*.schedule.json")
+		self.assertIs(json.loads(path.read_text())["options"]["update_config"], True)
 
 	def test_without_a_site_that_commands_the_bench_nobody_would_start_it(self):
 		(self.bench / "sites" / SITE / MARK).unlink()

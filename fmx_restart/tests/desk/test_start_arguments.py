@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unittest
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from fmx_restart.engine.options import CLOSABLE, InvalidOptions, OnTimeout, Opti
 from fmx_restart.engine.phases import Phase
 
 SITE = "a.example.com"
+ASKED = {"requested_by": "ada@example.com", "origin": "desk"}
 USUAL: dict[str, Any] = {
 	**dict.fromkeys(KINDS),
 	**{
@@ -27,6 +29,7 @@ USUAL: dict[str, Any] = {
 		"backup": False,
 		"skip_failing": False,
 		"hold_web": False,
+		"update_config": False,
 		"force": False,
 	},
 }
@@ -85,6 +88,8 @@ class TestStartArguments(unittest.TestCase):
 		{"hosts": "a b"},
 		{"host_pause": "60s"},
 		{"canary": "soon"},
+		{"update_config": "perhaps"},
+		{"update_config": 1, "strategy": "rolling"},
 		{"hold_web": 1},
 		{"hold_web": "perhaps", "migrate": 1},
 		{"hold_web": 1, "migrate": 1, "web": 0},
@@ -115,6 +120,14 @@ class TestStartArguments(unittest.TestCase):
 			made = options(hosts=names, host_batch="50%", host_pause="1m", canary=30)
 			self.assertEqual(made.hosts, HostOptions(("b", "a"), 0, 0.5, 60.0, 30.0))
 		self.assertIn("--hosts=b,a --host-batch=50% --host-pause=60 --canary=30", restart_command(made))
+
+	def test_a_changed_configuration_is_applied_where_someone_asked_for_it(self):
+		made = options(update_config="1")
+		self.assertTrue(made.update_config)
+		self.assertIn("--update-config", restart_command(made))
+		self.assertTrue(
+			StartOrder("20261122-101502-7f3a", SITE, replace(made, **ASKED)).options.update_config
+		)
 
 	def test_nothing_sent_is_the_safe_restart_of_this_site(self):
 		for nothing in (None, ""):

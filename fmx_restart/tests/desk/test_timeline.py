@@ -19,8 +19,9 @@ from fmx_restart.engine import events
 from fmx_restart.engine.errors import DrainTimeout, ProcessFault
 from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.options import OnTimeout, Options, Strategy
-from fmx_restart.engine.ports import ProcessKind
+from fmx_restart.engine.ports import Change, ProcessKind
 from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.processes import Program
 from fmx_restart.tests.console.samples import sample
 from fmx_restart.tests.desk.test_projection import TWO_WORKERS, Recorded
 
@@ -255,6 +256,38 @@ class TestOfTheJournal(TimelineCase):
 		view = OwnView("one.localhost", is_starter=True)
 		own = project(view.facts(facts_in(recorded.lines)), timezone.utc)
 		self.assertEqual(json.loads(own["timeline"])["rows"], [])
+
+
+class TestChangedConfiguration(unittest.TestCase):
+	"""Groups of programs whose configuration changed, at each moment."""
+
+	def setUp(self):
+		self.bench = InMemoryBench(TWO_WORKERS)
+		write = self.bench.processes.configuration.write
+		write("long", Change.REMOVED)
+		write("other", Change.ADDED, Program("other", ProcessKind.WORKER), is_ours=False)
+
+	def groups(self, row: dict) -> dict[str, tuple[str, str]]:
+		found = json.loads(row["timeline"])["configuration"]
+		return {it["group"]: (it["state"], it["reason"]) for it in found}
+
+	def test_each_is_to_be_applied_and_then_applied_and_others_are_named_with_the_reason(self):
+		other = ("left", "it is not of this bench")
+		recorded = Recorded(self.bench, Options(update_config=True)).go()
+		before = recorded.row_before(events.GroupUpdating)
+		self.assertEqual(self.groups(before), {"long": ("to come", ""), "other": other})
+		for row in (recorded.row_before(events.Ended), recorded.row()):
+			self.assertEqual(self.groups(row), {"long": ("updated", ""), "other": other})
+
+	def test_one_that_is_refused_is_told_and_without_the_option_none_is_applied(self):
+		self.bench.processes.configuration.fails = 1_000
+		recorded = Recorded(self.bench, Options(update_config=True))
+		with self.assertRaises(ProcessFault):
+			recorded.go()
+		self.assertEqual(self.groups(recorded.row())["long"], ("failed", "long cannot be added"))
+		self.setUp()
+		recorded = Recorded(self.bench, Options()).go()
+		self.assertEqual(self.groups(recorded.row())["long"], ("left", ""))
 
 
 if __name__ == "__main__":

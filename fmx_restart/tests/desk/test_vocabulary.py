@@ -234,6 +234,16 @@ class TestConsequences(UntranslatedCase):
 		)
 		self.assertIn("a.example.com is migrated", forced)
 
+	def test_which_groups_run_by_a_changed_configuration_is_said_where_it_is_applied(self):
+		new = self.plan.configuration
+		change = replace(new.changes[0], group="workers")
+		self.plan = replace(self.plan, configuration=replace(new, changes=(change,), left={}))
+		text = self.of(Strategy.WAIT_WORKERS, update_config=True)
+		self.assertIn("The changed configuration of workers is applied when", text)
+		self.assertNotIn("configuration", self.of(Strategy.WAIT_WORKERS))
+		self.plan = replace(self.plan, configuration=replace(new, changes=(change,), left={"workers": "no"}))
+		self.assertIn("No change of this bench", self.of(Strategy.WAIT_WORKERS, update_config=True))
+
 	def test_an_idle_bench_is_said_to_be_idle(self):
 		self.plan = replace(self.plan, jobs=())
 		self.assertIn("No job is running now.", self.of(Strategy.FAST))

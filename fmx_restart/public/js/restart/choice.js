@@ -24,6 +24,7 @@ export function first_choice() {
 		backup: true,
 		skip_failing: false,
 		hold_web: false,
+		update_config: false,
 		force: false,
 		maintenance_mode: ["migrate"],
 		at: "",
@@ -52,6 +53,9 @@ export function applies(option, choice) {
 	}
 	if (option === "host_pause" && !choice.host_batch && !choice.canary) {
 		return false; // there is one group
+	}
+	if (option === "update_config" && !choice.workers) {
+		return true; // no worker has to stay in service
 	}
 	if (OPTIONS_OF_HOSTS.includes(option) && (migrates(choice) || !choice.workers)) {
 		return !migrates(choice); // a migration is of all hosts; where no job notices, any strategy goes host by host
