@@ -33,12 +33,12 @@ EXAMPLES = (
 )
 EXIT_CODES = {
 	"0": "done",
-	"3": "jobs still running; nothing restarted",
+	"3": "jobs still running at the timeout: the restart gave up",
 	"4": "a process did not come back, or web is stopped",
-	"6": "a migration failed; the bench was restarted",
-	"7": "wrong environment; nothing was changed",
+	"6": "a migration failed; the bench was restarted. Or a backup failed",
+	"7": "wrong environment; nothing was restarted. Or a setting was not restored",
 	"75": "another operation holds the bench",
-	"130": "stopped by Ctrl-C or TERM; nothing restarted",
+	"130": "stopped by Ctrl-C or TERM",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fmx_restart.console.program_names import short_list
 from fmx_restart.engine.events import Level
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.frozen import frozen
@@ -51,7 +52,15 @@ def beginning(report: Report) -> str:
 	if report.outcome in ENDINGS:
 		where = f" during {report.failed_in.time}," if report.failed_in else ""
 		return f"{ENDINGS[report.outcome]}{where} after {time}"
-	return f"{outcome_name(report)} after {time}: nothing was restarted"
+	return f"{outcome_name(report)} after {time}: {what_was_restarted(report)}"
+
+
+def what_was_restarted(report: Report) -> str:
+	"""By one that gave up before its restart: programs may have ended with their killed job, or been restarted by others."""
+	if not report.restarted:
+		return "nothing was restarted"
+	names = short_list(report.restarted)
+	return f"nothing but {names} was restarted"
 
 
 def jobs(report: Report) -> Iterator[str]:
@@ -59,6 +68,7 @@ def jobs(report: Report) -> Iterator[str]:
 	if report.still_running:
 		yield f"{count(len(report.still_running), 'job')} left running"
 	if report.account is None:
+		yield from killed(report)
 		return
 	account, others = report.account, abandoned(report)
 	told = [

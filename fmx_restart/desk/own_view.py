@@ -8,6 +8,7 @@ from typing import Any
 
 from fmx_restart.adapters.journal import Fact
 from fmx_restart.engine import events
+from fmx_restart.engine.format import count
 from fmx_restart.engine.ledger import Account
 from fmx_restart.engine.migration import SiteMigration
 from fmx_restart.engine.options import Options
@@ -135,6 +136,7 @@ class OwnView:
 			seconds=report.seconds,
 			phases=report.phases,
 			waited_for=[JobWait(self.job(wait.job), wait.seconds) for wait in report.waited_for],
+			restarted=[count(len(report.restarted), "program")] if report.restarted else [],
 			still_running=list(self.jobs(report.still_running)),
 			interrupted=list(self.jobs(report.interrupted)),
 			requeued=[self.id(id) for id in report.requeued],

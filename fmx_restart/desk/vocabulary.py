@@ -185,7 +185,7 @@ def phase_texts() -> dict[str, str]:
 		Phase.AUDIT.value: _("Comparing the jobs before and after"),
 		Phase.DONE.value: _("Done"),
 		CANCELLED: _("Cancelled: someone stopped it before anything was restarted"),
-		Phase.ABORTED.value: _("Aborted: nothing was changed, or all changes were undone"),
+		Phase.ABORTED.value: _("Aborted: it ended before the restart, and undid its changes"),
 		Phase.FAILED.value: _("Failed: it needs attention"),
 		Phase.RECOVERED.value: _("Its process died; what it left was cleaned up"),
 	}

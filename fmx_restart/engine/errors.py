@@ -8,7 +8,7 @@ OperationError                the base; caught at the edges and nowhere else
 ├── JournalUnreadable exit 7  a journal holds what this version does not understand: nothing is recovered from it
 ├── OtherMachine      exit 7  an operation of another machine died: it is recovered there
 ├── BenchBusy         exit 75 another operation holds the bench; nothing was changed
-├── DrainTimeout      exit 3  jobs are still running; nothing was restarted
+├── DrainTimeout      exit 3  jobs are still running: it gave up, and says what was restarted all the same
 ├── MigrationFailed   exit 6  a site's migration failed; the bench is in service, the rest was not tried
 ├── SettingsFault     exit 7  maintenance mode or the scheduler's pause could not be put back
 ├── Interrupted       exit 130 someone asked us to stop while undoing was still possible

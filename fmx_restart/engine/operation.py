@@ -63,6 +63,7 @@ class Operation(Held):
 		self.migration_begun = False
 		self.endings = 0  # how often jobs were killed whose time was over
 		self.killed: list[Process] = []  # programs that were killed with their jobs
+		self.left_down: list[str] = []  # names of those of them that are not known to have been started again
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering
 		self.code_faults: list[CodeFault] = []  # reported already
 		self.code_seen_at = bench.clock.now()
@@ -88,7 +89,9 @@ class Operation(Held):
 		except BaseException as error:
 			self._start_held_back()
 			self.report.is_left_open = self.has_lost_lock and self.has_changed_anything
-			is_undone = self.phase.can_be_undone and not (self.report.is_left_open or self.hosts_done)
+			is_undone = self.phase.can_be_undone and not (
+				self.report.is_left_open or self.hosts_done or self.left_down
+			)
 			self._end(Phase.ABORTED if is_undone else Phase.FAILED, error)
 			raise
 		finally:
@@ -186,6 +189,15 @@ class Operation(Held):
 		self.note_managed(self.bench.processes.survey())
 		return self.managed
 
+	def changed_early(self, *, asks: bool = True) -> tuple[list[str], list[str]]:
+		"""Of the programs that were to be restarted, whoever ended them: their job may have been killed."""
+		before = {it.name: it for it in (self.plan.restart if self.plan else ()) if it.pid}
+		listed = self.managed_now() if before and asks else self.managed
+		now = [it for it in listed if it.name in before]
+		changed = [it for it in now if not it.is_same_as(before[it.name])]
+		down = [it.name for it in changed if it.is_down]
+		return [it.name for it in changed if it.name not in down], down
+
 	def note_managed(self, survey: Survey) -> None:
 		"""Remember the survey. For a manager that does not answer, its last answer stays."""
 		known = [process for process in self.managed if process.manager in survey.away]
@@ -208,6 +220,8 @@ class Operation(Held):
 			check_move(self.phase, outcome)
 		self._stamp(self.phase)
 		self.report.failed_in = (self.report.failed_in or self.phase) if outcome is Phase.FAILED else None
+		if outcome is Phase.ABORTED:
+			self.report.restarted, _down = self.changed_early(asks=False)
 		self.phase = self.report.outcome = outcome
 		self.report_unreadable()
 		self.request_hold.end()

@@ -141,6 +141,9 @@ class Report:
 	)  # what a drain that gave up, or was stopped, left running
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
+	#: programs that run as another process, although the operation ended before its restart: others restarted them, or their
+	#: job was killed
+	restarted: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a restart one by one ended before their turn
 	stays: dict[str, str] = field(default_factory=dict)  # by program: why its manager cannot replace it
 	unreached: list[str] = field(

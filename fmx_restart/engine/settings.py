@@ -48,8 +48,11 @@ class KeptSettings:
 		left = [kept for kept in self.operation.report.settings if kept.reason]
 		if left and raises:
 			names = "; ".join(f"{kept.found.key} of {kept.found.site}: {kept.reason}" for kept in left)
+			what = (
+				"These settings" if self.operation.is_recovery else "The restart is done, but these settings"
+			)
 			raise SettingsFault(
-				f"All was restarted, but these settings could not be restored: {names}",
+				f"{what} could not be restored: {names}",
 				hint="Check the site's site_config.json; the journal has the former values.",
 			)
 

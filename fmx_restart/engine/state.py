@@ -12,6 +12,7 @@ from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Bench
 from fmx_restart.engine.queue_hold import clock_time
 from fmx_restart.engine.report import GroupResult, KeptSetting, Report
+from fmx_restart.engine.undone import what_was_done
 
 SILENCE = 1.0  # seconds without an answer from web after which that is told at once
 
@@ -87,12 +88,19 @@ class State:
 
 	@property
 	def undone(self) -> str:
-		"""What is said where an operation ends before anything was restarted, or on the hosts that were not yet: a sentence."""
-		if not self.hosts_done:
-			return f"Nothing was restarted; the queue {self.queue_goes_on}."
-		left = [name for group in self.report.hosts for name in group.hosts if name not in self.hosts_done]
-		old = f" Not restarted, in service with the old code: {', '.join(left)}." if left else ""
-		return f"Restarted before: {', '.join(self.hosts_done)}.{old} The queue {self.queue_goes_on}."
+		"""
+		What is said where an operation ends before its restart, or between two hosts: killed jobs, what runs as another
+		process all the same, and what the queue does. Sentences.
+		"""
+		self.report.restarted, down = self.changed_early()
+		return " ".join(what_was_done(self.report, down, self.hosts_done, self.queue_goes_on))
+
+	def changed_early(self, *, asks: bool = True) -> tuple[list[str], list[str]]:
+		"""
+		Names of programs that run as another process than at the beginning, and of those that went down since. `asks`: their
+		managers once more.
+		"""
+		return [], []
 
 	@property
 	def hosts_done(self) -> list[str]:

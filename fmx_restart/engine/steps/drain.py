@@ -131,8 +131,8 @@ def use_force(operation: Operation, draining: Draining) -> None:
 		end_jobs(operation, operation.bench.clock.now() - draining.began)
 		if not operation.wait(draining.is_done, AFTER_FORCE):
 			raise draining.timeout()
-	except BaseException:
-		leave_none_killed(operation)
+	except BaseException as error:
+		leave_none_killed(operation, error)
 		raise
 
 

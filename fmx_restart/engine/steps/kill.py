@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.options import OnTimeout
 from fmx_restart.engine.ports import Bench, Host, HostProcess, Look, Process, Worker, WorkerState
 from fmx_restart.engine.waiting import Patience
@@ -72,11 +72,21 @@ def start_killed(operation: Operation) -> dict[str, ProcessFault]:
 		return dict.fromkeys(sorted(names), fault)
 
 
-def leave_none_killed(operation: Operation) -> None:
-	"""As nothing is restarted: also one that ended late is started again, and one that cannot be is named."""
-	for name, fault in start_killed(operation).items():
+def leave_none_killed(operation: Operation, error: BaseException) -> None:
+	"""
+	As the restart does not come: also one that ended late is started again. `error`: why it does not come. Raises a
+	ProcessFault from it where one of them cannot be started.
+	"""
+	refused = start_killed(operation)
+	operation.left_down = list(refused)
+	for name, fault in refused.items():
 		reason = f"it was killed with its job, and is not known to have been started again: {fault}"
 		operation.emit(events.ProcessFailed(name, reason, ""))
+	if refused and isinstance(error, OperationError):
+		raise ProcessFault(
+			f"Killed with their jobs, and not known to have been started again: {', '.join(refused)}. {error}",
+			hint=f"Check them, and start those that are down: {operation.bench.processes.status_command()}",
+		) from error
 
 
 def alone_elsewhere(operation: Operation, look: Look) -> dict[str, Process]:

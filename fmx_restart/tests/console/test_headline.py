@@ -75,6 +75,11 @@ class TestHeadline(unittest.TestCase):
 		self.assertEqual(outcome_name(it), "Cancelled")
 		self.assert_told(it, "Cancelled after 26 s: nothing was restarted. 2 jobs left running.", Level.NOTE)
 
+	def test_what_was_restarted_although_it_gave_up_and_the_jobs_that_it_killed_are_told(self):
+		it = failed("DrainTimeout", still_running=[ONE], interrupted=[TWO], restarted=["long"])
+		text = "Aborted after 26 s: nothing but long was restarted. 1 job left running. 1 job killed on your order."
+		self.assert_told(it, text, Level.WARNING)
+
 	def test_one_that_gave_up_by_itself_is_aborted(self):
 		it = failed("DrainTimeout", still_running=[ONE])
 		self.assertEqual(outcome_name(it), "Aborted")

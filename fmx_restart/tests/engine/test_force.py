@@ -198,9 +198,56 @@ class TestForce(unittest.TestCase):
 		there.start = lambda name: self.refuse([1_000])
 		run = Run(self.bench, FAST)
 		run.when(events.JobsCondemned, run.operation.stop_requested.set)
-		with self.assertRaises(Interrupted):
+		with self.assertRaisesRegex(ProcessFault, "not known to have been started again: c1/long") as raised:
 			run.go()
 		self.assertIn("it was killed with its job", run.of(events.ProcessFailed)[0].reason)
+		# Then nobody reads that all is as it was
+		self.assertIn("1 job was killed. Not running any more: c1/long.", str(raised.exception))
+		report = run.operation.report
+		self.assertEqual((report.outcome, report.failure.type), (Phase.FAILED, "ProcessFault"))
+
+	def test_one_that_gives_up_after_it_killed_a_container_names_it_in_place_of_nothing(self):
+		for on_timeout, end in ((OnTimeout.KILL, "."), (OnTimeout.REQUEUE, " and is back in its queue.")):
+			with self.subTest(on_timeout):
+				self.setUp()
+				there = self.bench.add_host("c1", {"long": ("far",)})
+				there["long"].is_alone = True
+				there["long"].on_stop = self.kill_workers_of_c1
+				self.bench.queue.enqueue("far-away", queue="far", seconds=1e9)
+				run = Run(self.bench, Options(Strategy.FAST, drain_timeout=5, on_timeout=on_timeout))
+				run.when(events.JobsInterrupted, run.operation.stop_requested.set)
+				with self.assertRaises(Interrupted) as raised:
+					run.go()
+				text, report = str(raised.exception), run.operation.report
+				self.assertIn(f"1 job was killed{end}", text)
+				self.assertIn("Restarted meanwhile: c1/long. Nothing else was restarted", text)
+				self.assertEqual((report.outcome, report.restarted), (Phase.ABORTED, ["c1/long"]))
+
+	def test_one_that_gives_up_after_it_killed_a_job_says_so(self):
+		self.endless()
+		run = Run(self.bench, FAST)
+		run.when(events.JobsInterrupted, run.operation.stop_requested.set)
+		with self.assertRaisesRegex(Interrupted, "1 job was killed. Nothing was restarted"):
+			run.go()
+		self.assertEqual(run.operation.report.restarted, [])
+
+	def test_one_that_gives_up_names_what_others_restarted_or_stopped_while_it_waited(self):
+		self.endless()
+		run = Run(self.bench, Options(drain_timeout=30))
+
+		def restart_web() -> None:
+			self.bench.processes.stop("web")
+			self.bench.clock.after(2, lambda: self.bench.processes.start("web"))
+			self.bench.processes.stop("long")
+
+		self.bench.clock.at(10, restart_web)
+		with self.assertRaises(DrainTimeout) as raised:
+			run.go()
+		text = str(raised.exception)
+		self.assertIn(
+			"Not running any more: long. Restarted meanwhile: web. Nothing else was restarted", text
+		)
+		self.assertEqual(run.operation.report.restarted, ["web"])
 
 	def refuse(self, left: list[int]) -> None:
 		left[0] -= 1
