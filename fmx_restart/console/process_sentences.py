@@ -9,8 +9,11 @@ from fmx_restart.console.program_names import short_list, short_program
 from fmx_restart.console.web_answers import web_at
 from fmx_restart.engine import events
 from fmx_restart.engine.format import count, following, span
+from fmx_restart.engine.group_updates import cost_of
 from fmx_restart.engine.plan import remedies_of, why_they_stay
 from fmx_restart.engine.ports import ConfigurationPlan, GroupChange
+
+APPLY = "bench safe-restart --wait-workers --update-config"
 
 
 def process_down(event: events.ProcessDown) -> str:
@@ -63,19 +66,24 @@ def configuration_changed(event: events.ConfigurationChanged) -> str:
 	if plan.updated:
 		parts.append(f"configuration changed: {changes_of(plan.updated)}. {what_happens(plan)}")
 	if plan.left:
-		others = (it for it in plan.changes if it.group in plan.left)
+		others = [it for it in plan.changes if it.group in plan.left]
 		names = ", ".join(f"{it.group} ({it.change.value}; {plan.left[it.group]})" for it in others)
 		parts.append(
-			f"configuration changed and not applied: {names}.{following(' By hand: ', plan.command)}"
+			f"configuration changed and not applied: {names}.{following(' By hand: ', by_hand(plan, others))}"
 		)
 	return " ".join(parts)
+
+
+def by_hand(plan: ConfigurationPlan, others: Iterable[GroupChange]) -> str:
+	"""The command, and what it costs; empty where there is none."""
+	return f"{plan.command}.{following(' ', cost_of(others))}" if plan.command else ""
 
 
 def what_happens(plan: ConfigurationPlan) -> str:
 	"""To groups that can be updated."""
 	if plan.is_applied:
 		return "Each group is updated when its programs are down."
-	return "This restart does not apply it. To apply it, type: bench safe-restart --update-config"
+	return f"This restart does not apply it. To apply it when no job runs, type: {APPLY}"
 
 
 def changes_of(changes: Iterable[GroupChange]) -> str:

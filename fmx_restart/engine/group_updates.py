@@ -16,6 +16,17 @@ DOWN = {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FAILED}
 STOPPED = "was stopped on purpose, and the manager would start it"
 
 
+def cost_of(changes: Iterable[GroupChange]) -> str:
+	"""What a manager's own update of these groups costs; empty where nothing of them runs."""
+	names = [change.group for change in changes if change.change is not Change.ADDED]
+	if not names:
+		return ""
+	return (
+		f"That stops {', '.join(names)} at once, with all programs: a job that outlasts their stop time is killed."
+		" In the bench whose programs they are, bench safe-restart --wait-workers --update-config waits for it."
+	)
+
+
 class GroupUpdates:
 	"""
 	Programs of these groups are stopped by their manager, as all others are, and not told to start before the group is updated.
@@ -29,10 +40,12 @@ class GroupUpdates:
 		self._replacements: list[Replacement] = []  # of programs of these groups
 		self._takes: set[Change] = set()  # what is taken over now
 		self._added: list[Replacement] = []
+		self.failed: list[GroupChange] = []  # those that run by their former configuration
 
 	def begin(self, changes: Iterable[GroupChange]) -> None:
-		"""These are to be updated, once they may be."""
+		"""These are to be updated, once they may be. Where hosts are restarted in groups, for each of those."""
 		self._waiting = {change.group: change for change in changes}
+		self._takes = set()
 
 	def allow(self, *kinds: Change) -> None:
 		"""From now on groups with such a change are updated."""
@@ -133,6 +146,7 @@ class GroupUpdates:
 
 	def _give_up(self, change: GroupChange, reason: str) -> None:
 		del self._waiting[change.group]
+		self.failed.append(change)
 		self._emit(events.GroupNotUpdated(change, reason))
 		self._note(change, UpdateResult.FAILED, reason)
 

@@ -108,7 +108,15 @@ def of_hosts(plan: Plan, hosts: Collection[str]) -> Plan:
 		left_alone=on_them(plan.left_alone),
 		reloads=on_them(plan.reloads),
 		stays=on_them(plan.stays),
+		configuration=of_managers(plan.configuration, {it.manager for it in on_them(plan.restart)}),
 	)
+
+
+def of_managers(plan: ConfigurationPlan, names: Collection[str]) -> ConfigurationPlan:
+	"""The same for these process managers alone."""
+	changes = tuple(change for change in plan.changes if change.manager in names)
+	known = {change.group for change in changes}
+	return changed(plan, changes=changes, left={it: why for it, why in plan.left.items() if it in known})
 
 
 OWN_JOBS_TAKE = 10.0  # seconds

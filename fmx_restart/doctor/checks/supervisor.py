@@ -141,7 +141,8 @@ def gunicorn_grace(program: ProgramSettings) -> float | None:
 FIX = "supervisor-lines"
 
 
-APPLY = "then, when no job runs: sudo supervisorctl reread && sudo supervisorctl update"
+#: As `supervisorctl update` stops every changed group at once, with its jobs, and other benches' groups, too
+APPLY = "then type: bench safe-restart --wait-workers --update-config"
 
 
 def supervised(view: BenchView, *kinds: ProcessKind) -> list[ProgramSettings]:
@@ -262,7 +263,7 @@ def missing_workers(view: BenchView) -> Iterator[Finding]:
 	elsewhere = {queue for worker in live if worker not in local for queue in worker.queues}
 	for queue in sorted((set(limits) & here) - managed - elsewhere):
 		text = f"Queue {queue} has a worker, but supervisor has no program for it: it is not started again."
-		remedy = "bench setup supervisor, then sudo supervisorctl reread && sudo supervisorctl update"
+		remedy = f"bench setup supervisor, {APPLY}"
 		yield Finding("missing-workers", Severity.WARNING, queue, text, remedy)
 
 

@@ -58,7 +58,7 @@ class ConfigurationPlan:
 	faults: tuple[str, ...] = ()  # as in NewConfiguration
 	left: dict[str, str] = field(default_factory=dict)
 	is_applied: bool = False  # someone asked for it
-	command: str = ""  # what a person types for those that are not updated
+	command: str = ""  # what a person types for those in `left`
 	is_possible: bool = False  # some manager has a configuration that a restart could update
 
 	@property

@@ -112,10 +112,12 @@ class ProcessManagers:
 				found.append(self._of_manager(name, configuration.compare()))
 		return together(found)
 
-	def read_configuration(self) -> NewConfiguration:
-		"""As Configuration.read, of all managers that have one. Raises ProcessFault."""
+	def read_configuration(self, managers: Collection[str] | None = None) -> NewConfiguration:
+		"""As Configuration.read, of these managers, or of all, that have one. Raises ProcessFault."""
 		found = []
 		for name, configuration in self._configurations().items():
+			if managers is not None and name not in managers:
+				continue
 			try:
 				found.append(self._of_manager(name, configuration.read()))
 			except ProcessFault as fault:

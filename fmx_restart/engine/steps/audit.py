@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import FenceFault, JobsLost, ProcessFault
+from fmx_restart.engine.format import following
+from fmx_restart.engine.group_updates import cost_of
 from fmx_restart.engine.ledger import LISTED, Account, Inventory, Ledger, Place, count
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.plan import remedies_of, why_they_stay
@@ -245,11 +247,13 @@ def update_fault(
 ) -> ProcessFault:
 	"""Every process is new, but some run by their former configuration."""
 	names = "; ".join(f"{update.group} ({update.reason})" for update in failed)
-	changes = [it for it in operation.plan.configuration.changes if it.group in {one.group for one in failed}]
+	changes = operation.updates.failed
 	command = operation.bench.processes.update_command(changes)
+	by_hand = f", or: {command}.{following(' ', cost_of(changes))}" if command else "."
+	left = f" {what_was_restarted(operation.report)}" if operation.report.not_replaced else ""
 	return ProcessFault(
-		f"The new configuration was not taken over: {names}. {replaced(replacements)} The queue {operation.queue_goes_on}.",
-		hint=f"Type the same command again{f', or: {command}' if command else ''}.",
+		f"The new configuration was not taken over: {names}. {replaced(replacements)}{left} The queue {operation.queue_goes_on}.",
+		hint=f"Type the same command again{by_hand}",
 	)
 
 

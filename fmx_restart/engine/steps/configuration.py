@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from fmx_restart.engine import events
@@ -46,20 +47,21 @@ def configuration_plan(
 ) -> ConfigurationPlan:
 	"""What a restart by this plan does with what changed."""
 	left = reasons(plan, options, new.changes)
-	others = [it for it in new.changes if it.group in left or not options.update_config]
+	others = [it for it in new.changes if it.group in left]
 	command = bench.processes.update_command(others) if others else ""
 	is_possible = bench.processes.has_configuration
 	return ConfigurationPlan(new.changes, new.faults, left, options.update_config, command, is_possible)
 
 
 def tell_configuration(operation: Operation, plan: ConfigurationPlan) -> None:
-	"""Emit what changed, where anything did; the report has it."""
-	if plan.is_empty:
-		return
+	"""Emit what changed, where anything did; the report has it, in place of what was known of these managers before."""
+	former = {it.group for it in operation.plan.configuration.changes}
 	operation.report.configuration = [
-		GroupUpdate(it.group, it.change, reason=plan.left.get(it.group, "")) for it in plan.changes
+		*(it for it in operation.report.configuration if it.group not in former),
+		*(GroupUpdate(it.group, it.change, reason=plan.left.get(it.group, "")) for it in plan.changes),
 	]
-	operation.emit(events.ConfigurationChanged(plan))
+	if not plan.is_empty:
+		operation.emit(events.ConfigurationChanged(plan))
 
 
 def reasons(plan: Plan, options: Options, changes: Iterable[GroupChange]) -> dict[str, str]:
@@ -72,6 +74,8 @@ def why_left(plan: Plan, options: Options, change: GroupChange) -> str:
 	"""Empty where it can be updated: every program that it runs is stopped by the restart."""
 	if not change.is_ours:
 		return NOT_OURS
+	if plan.hosts and not hosts_of(plan, change) <= set(chain.from_iterable(plan.hosts)):
+		return "this restart leaves its host alone"
 	if change.change is Change.ADDED:
 		wanted = chosen(change.programs, web=options.web, workers=options.workers)
 		return "" if wanted == list(change.programs) else "it has programs that this restart leaves alone"
@@ -82,6 +86,11 @@ def why_left(plan: Plan, options: Options, change: GroupChange) -> str:
 	return f"{', '.join(down)} {STOPPED}" if down else ""
 
 
+def hosts_of(plan: Plan, change: GroupChange) -> set[str]:
+	"""Names of those on which the programs of a group run, or will."""
+	return {process.host or plan.here for process in change.programs}
+
+
 def read_configuration(operation: Operation) -> None:
 	"""
 	The managers' own word, when nothing is touched yet and no more is waited for. Raises WrongEnvironment where one of them
@@ -90,7 +99,7 @@ def read_configuration(operation: Operation) -> None:
 	if not operation.options.update_config:
 		return
 	try:
-		new = operation.bench.processes.read_configuration()
+		new = operation.bench.processes.read_configuration(managers_in_turn(operation))
 	except ProcessFault as fault:
 		raise WrongEnvironment(
 			f"{str(fault).rstrip('.')}. {unchanged(operation)}", hint=fault.hint
@@ -99,6 +108,13 @@ def read_configuration(operation: Operation) -> None:
 	if plan != operation.plan.configuration:
 		tell_configuration(operation, plan)
 	operation.updates.begin(plan.updated)
+
+
+def managers_in_turn(operation: Operation) -> set[str] | None:
+	"""Where hosts are restarted in groups: those of the hosts whose turn it is. None: all."""
+	if operation.hosts is None:
+		return None
+	return {process.manager for process in operation.plan.restart}
 
 
 def finish_updates(operation: Operation, replacements: list[Replacement]) -> list[Replacement]:

@@ -44,6 +44,12 @@ class UpdateCase(unittest.TestCase):
 	def down(self) -> list[str]:
 		return [it.name for it in self.processes.list() if it.state is not ProcessState.RUNNING]
 
+	def refuse_updates(self) -> None:
+		def refuse(change):
+			raise ProcessFault("it cannot be read")
+
+		self.configuration.update = refuse
+
 	def fails(self, run: Run, kind: type[OperationError]) -> OperationError:
 		with self.assertRaises(kind) as raised:
 			run.go()
@@ -104,7 +110,8 @@ class TestUpdates(UpdateCase):
 		self.assertEqual(self.configuration.updates, [])
 		(told,) = run.of(events.ConfigurationChanged)
 		self.assertIn("other (added; it is not of this bench)", sentence(told))
-		self.assertIn("By hand: in-memory update other long", sentence(told))
+		self.assertIn("By hand: in-memory update other long. That stops long at once", sentence(told))
+		self.assertIn("a job that outlasts their stop time is killed", sentence(told))
 		self.assertIn("stopped on purpose", told.plan.left["long"])
 		self.assertIs(self.processes["long"].state, ProcessState.STOPPED)
 
@@ -123,9 +130,21 @@ class TestTold(UpdateCase):
 		self.assertEqual(run.go().outcome, Phase.DONE)
 		(told,) = run.of(events.ConfigurationChanged)
 		self.assertIn("long (removed)", sentence(told))
-		self.assertIn("bench safe-restart --update-config", sentence(told))
+		self.assertIn("type: bench safe-restart --wait-workers --update-config", sentence(told))
+		self.assertNotIn("By hand", sentence(told))  # which would kill a running job
 		self.assertEqual((self.configuration.reads, self.configuration.updates), (0, []))
 		self.assertEqual(self.results(run), {"long": UpdateResult.LEFT})
+
+	def test_what_a_person_may_type_for_others_says_that_it_kills_jobs_where_something_runs(self):
+		self.configuration.write("more", Change.ADDED, self.worker("more"), is_ours=False)
+		(line,) = plan_warnings(plan_of(self.bench.port(), Options()))
+		self.assertTrue(line.endswith("By hand: in-memory update more."), line)
+		self.configuration.write("long", Change.CHANGED, self.worker("long"), is_ours=False)
+		(line,) = plan_warnings(plan_of(self.bench.port(), Options()))
+		self.assertIn("By hand: in-memory update more long. That stops long at once, with all programs", line)
+		self.assertIn(
+			"a job that outlasts their stop time is killed. In the bench whose programs they are", line
+		)
 
 	def test_a_plan_names_it_and_reads_nothing(self):
 		self.configuration.write("long", Change.REMOVED)
@@ -180,14 +199,10 @@ class TestFailures(UpdateCase):
 	def test_a_group_that_the_manager_refuses_goes_on_by_its_former_configuration(self):
 		self.configuration.write("long", Change.CHANGED, self.worker("long"))
 		old = self.processes["long"]
-
-		def refuse(change):
-			raise ProcessFault("it cannot be read")
-
-		self.configuration.update = refuse
+		self.refuse_updates()
 		error = self.fails(run := self.run_with(), ProcessFault)
 		self.assertIn("long (it cannot be read)", str(error))
-		self.assertIn("in-memory update long", error.hint)
+		self.assertIn("in-memory update long. That stops long at once, with all programs: a job", error.hint)
 		self.assertEqual((self.down(), self.processes["long"]), ([], old))
 		self.assertEqual(self.results(run), {"long": UpdateResult.FAILED})
 		self.assertEqual(run.operation.report.outcome, Phase.FAILED)

@@ -157,11 +157,12 @@ UNIX = "unix://"
 DROPPED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 COLOURS = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 NOT_XML = bytes(code for code in range(32) if chr(code) not in "\t\n\r")
+CORRECT = "Correct the program's command in supervisor's configuration, then type: bench safe-restart --wait-workers --update-config"
 HINTS = {
 	Faults.SHUTDOWN_STATE: "supervisord is shutting down. Start it again, then look at supervisorctl status.",
 	Faults.BAD_NAME: "supervisor's configuration was changed meanwhile. Look at supervisorctl status.",
-	Faults.NO_FILE: "Correct the program's command in supervisor's configuration, then supervisorctl update.",
-	Faults.NOT_EXECUTABLE: "Correct the program's command in supervisor's configuration, then supervisorctl update.",
+	Faults.NO_FILE: CORRECT,
+	Faults.NOT_EXECUTABLE: CORRECT,
 }
 
 

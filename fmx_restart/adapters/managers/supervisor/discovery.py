@@ -132,7 +132,8 @@ def foreign(address: Address, bench_path: str) -> Refusal:
 	return Refusal(
 		Obstacle.FOREIGN,
 		f"supervisord at {address.url} runs no program of this bench, which is at {bench_path}",
-		"Add the bench's programs to it (bench setup supervisor, then supervisorctl update), or name the right one: "
+		"Add the bench's programs to it (bench setup supervisor, then supervisorctl update, which also stops changed groups of"
+		" other benches, and kills jobs that outlast their stopwaitsecs), or name the right one: "
 		f"{NAME_IT}.",
 	)
 
