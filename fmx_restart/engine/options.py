@@ -345,10 +345,9 @@ def problems_of_update(options: Options) -> Iterator[str]:
 	if options.touches_jobs and options.strategy in ONE_BY_ONE:
 		yield (
 			f"--update-config does not go with {options.strategy.value}, which keeps workers in service while others are"
-			" replaced: a group is updated when all its programs are down. Use --wait-workers."
+			" replaced: a group is updated when all its programs are down. Use --wait-workers --update-config instead, which"
+			" holds the queue while running jobs end."
 		)
-	if options.hosts:
-		yield "--update-config does not go with --hosts, --host-batch, --host-pause and --canary."
 
 
 def problems_of_hosts(options: Options, hosts: HostOptions) -> Iterator[str]:

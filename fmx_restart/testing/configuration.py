@@ -12,6 +12,9 @@ from fmx_restart.engine.ports import Change, GroupChange, NewConfiguration, Proc
 class Manager(Protocol):
 	"""What is needed of InMemoryProcesses."""
 
+	@property
+	def host_name(self) -> str: ...
+
 	def list(self) -> list[Process]: ...
 
 	def put_group(self, group: str, programs: Iterable[Any]) -> None: ...
@@ -65,7 +68,10 @@ class InMemoryConfiguration:
 	def _told(self, group: str) -> GroupChange:
 		kind, programs = self._written[group]
 		there = tuple(it for it in self._manager.list() if it.group == group)
-		coming = tuple(Process(it.name, it.kind, ProcessState.STOPPED, group=group) for it in programs)
+		host = self._manager.host_name
+		coming = tuple(
+			Process(it.name, it.kind, ProcessState.STOPPED, group=group, host=host) for it in programs
+		)
 		return GroupChange(
 			group,
 			kind,

@@ -212,6 +212,11 @@ class InMemoryProcesses:
 			if program.state in UP:
 				self._spawn(program)
 
+	@property
+	def host_name(self) -> str:
+		"""As in Process."""
+		return self._host.name if self._is_elsewhere else ""
+
 	def __getitem__(self, name: str) -> Program:
 		"""The program itself, for tests that change how it behaves."""
 		return self._programs[name]
@@ -246,7 +251,7 @@ class InMemoryProcesses:
 				gap=program.gap,
 				alone_since=program.started if program.is_alone else None,
 				dies_with_job=program.is_alone,
-				host=self._host.name if self._is_elsewhere else "",
+				host=self.host_name,
 				stays=program.stays,
 				ends_all=program.ends_all,
 			)

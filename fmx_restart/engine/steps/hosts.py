@@ -143,13 +143,17 @@ class Turns:
 		return replacements
 
 	def has_failed(self, replacements: Iterable[Replacement]) -> bool:
-		"""Whether a process, the fence, nginx or a job of this group gives a reason not to go on."""
+		"""Whether a process, its configuration, the fence, nginx or a job of this group gives a reason not to go on."""
 		report = self.operation.report
 		is_lost = report.account is not None and bool(report.account.lost)
 		any_failed = any(replacement.stage is Stage.FAILED for replacement in replacements)
-		return (
-			any_failed or bool(report.lapses or report.not_replaced or self.operation.nginx_fault) or is_lost
+		faults = (
+			report.lapses,
+			report.not_replaced,
+			self.operation.nginx_fault,
+			self.operation.updates.failed,
 		)
+		return any_failed or is_lost or any(map(bool, faults))
 
 	def watch(self, replacements: list[Replacement], seconds: float) -> None:
 		"""The new processes stay up for so long, and prove once more at the end that they are well."""

@@ -17,7 +17,7 @@ from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Process
-from fmx_restart.engine.report import GroupResult, ReplacedBy
+from fmx_restart.engine.report import GroupResult, ReplacedBy, Report, UpdateResult
 from fmx_restart.engine.strategies import operation_for
 from fmx_restart.testing.migrations import Script
 from fmx_restart.tests.adapters.benches import program
@@ -171,6 +171,38 @@ class TestTwoHosts(HostsCase):
 		after = self.listed()
 		self.assertTrue(all(after[name].is_same_as(before[name]) for name in ALL[:2]))
 		self.assert_each_ran_once(load)
+
+	def test_each_host_applies_its_own_changed_configuration_in_its_own_turn(self):
+		"""Its files are behind a wall; its supervisord reads them."""
+		other = program("other", "/bin/sleep 1000", autostart="false")
+		for supervisord in self.supervisords:
+			name = supervisord.host.name
+			text = supervisord.config.read_text().replace("stopwaitsecs = 60", "stopwaitsecs = 61", 1)
+			more = self.worker("short").replace("[program:short]", f"[program:more-{name}]")
+			supervisord.config.write_text(f"{text}{more}{other}")
+		options = replace(WAIT_WORKERS, update_config=True, hosts=HostOptions(("app2",)))
+		before = self.listed()
+		with Load(self.enqueue) as load:
+			report = self.operation(self.managers(*self.entries), options).run()
+			self.assertEqual(self.results(report), self.expected("app2"))
+			self.assertEqual(set(self.listed()), {*ALL, "app2/more-app2"})
+			kept = self.listed()
+			self.assertTrue(all(kept[name].is_same_as(before[name]) for name in ALL[:2]))
+			# then on both, of which one has nothing new
+			options = replace(options, hosts=HostOptions(batch=1))
+			report = self.operation(self.managers(*self.entries), options).run()
+		self.assertEqual(self.results(report), {**self.expected("app1"), "app2/other": UpdateResult.LEFT})
+		self.assertEqual(set(self.listed()), {*ALL, "app1/more-app1", "app2/more-app2"})
+		self.assertEqual(report.account.lost, [])
+		self.assert_each_ran_once(load)
+
+	def expected(self, host: str) -> dict[str, UpdateResult]:
+		done = dict.fromkeys((f"{host}/short", f"{host}/more-{host}"), UpdateResult.UPDATED)
+		return {**done, f"{host}/other": UpdateResult.LEFT}
+
+	def results(self, report: Report) -> dict[str, UpdateResult]:
+		self.assertEqual(report.outcome, Phase.DONE)
+		return {it.group: it.result for it in report.configuration}
 
 	def assert_wrong_password_changes_nothing(self, before: dict[str, Process]) -> None:
 		wrong = {**self.app2.entry, "password": "guessed"}

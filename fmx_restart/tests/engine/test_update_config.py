@@ -7,10 +7,11 @@ import unittest
 from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import OperationError, ProcessFault, WrongEnvironment
+from fmx_restart.engine.host_options import HostOptions
 from fmx_restart.engine.options import InvalidOptions, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Change, ProcessKind, ProcessState
-from fmx_restart.engine.report import UpdateResult
+from fmx_restart.engine.report import GroupResult, UpdateResult
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.testing.bench import InMemoryBench
 from fmx_restart.testing.processes import Program
@@ -215,6 +216,70 @@ class TestFailures(UpdateCase):
 		self.fails(run, ProcessFault)
 		self.assertEqual(self.configuration.updates, [])
 		self.assertEqual(self.results(run), {"long": UpdateResult.FAILED})
+
+
+class TestHosts(UpdateCase):
+	"""Each host takes over what changed for its own manager, in its own turn."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.bench.add_host("host-2", {"short": ("short",)})
+		self.there = self.bench.managers["host-2"].configuration
+		self.there.write("new", Change.ADDED, self.program("new"))
+		self.configuration.write("long", Change.REMOVED)
+
+	def program(self, name: str) -> Program:
+		return Program(name, ProcessKind.OTHER, start_takes=0.5)
+
+	def reads(self) -> tuple[int, int]:
+		return self.configuration.reads, self.there.reads
+
+	def test_a_group_is_updated_when_the_turn_of_its_host_comes_and_its_manager_is_not_asked_before(self):
+		run, seen = self.run_with(hosts=HostOptions(("host-2", "host-1"), batch=1)), []
+		run.when(events.HostsDone, lambda: seen.append((self.there.updates[:], self.reads())))
+		run.when(events.GroupUpdating, lambda: seen.append(run.operation.phase))
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		self.assertEqual(seen, [Phase.RESTART, (["new"], (0, 1))])
+		self.assertEqual(self.reads(), (1, 1))
+		self.assertEqual(self.configuration.updates, ["long"])
+		done = {"host-2/new": UpdateResult.UPDATED, "host-1/long": UpdateResult.UPDATED}
+		self.assertEqual(self.results(run), done)
+
+	def test_a_group_that_is_new_comes_last_also_in_a_later_turn(self):
+		self.there.write("short", Change.REMOVED)
+		self.configuration.write("more", Change.ADDED, self.program("more"))
+		run = self.run_with(hosts=HostOptions(batch=1))
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		self.assertEqual(self.configuration.updates, ["long", "more"])
+		self.assertEqual(self.there.updates, ["short", "new"])
+
+	def test_a_host_that_was_not_chosen_is_neither_asked_nor_updated(self):
+		run = self.run_with(hosts=HostOptions(("host-1",)))
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		self.assertEqual((self.reads(), self.there.updates), ((1, 0), []))
+		left = {it.group: it.reason for it in run.operation.report.configuration}
+		self.assertEqual(left, {"host-2/new": "this restart leaves its host alone", "host-1/long": ""})
+
+	def test_where_a_manager_refuses_its_own_the_hosts_before_are_new_and_those_after_as_they_were(self):
+		self.bench.add_host("host-3", {"short": ("short",)})
+		run = self.run_with(hosts=HostOptions(batch=1))
+		run.when(events.HostsDone, lambda: setattr(self.there, "fault", "it is broken"))
+		before = self.bench.managers["host-3"]["short"].pid
+		error = self.fails(run, ProcessFault)
+		self.assertIn("it is broken. Restarted before: host-1", str(error))
+		self.assertIn("in service with the old code: host-2, host-3", str(error))
+		self.assertEqual(self.bench.managers["host-3"]["short"].pid, before)
+		self.assertIsNone(self.bench.queue.look().suspension)
+
+	def test_a_group_that_is_not_taken_over_keeps_the_next_hosts_as_they_are(self):
+		self.refuse_updates()
+		error = self.fails(run := self.run_with(hosts=HostOptions(batch=1)), ProcessFault)
+		self.assertIn("host-1/long (host-1: it cannot be read)", str(error))
+		self.assertIn("in service with the old code: host-2/short", str(error))
+		self.assertIn("in-memory update long", error.hint)
+		self.assertEqual((self.there.reads, self.there.updates), (0, []))
+		results = [group.result for group in run.operation.report.hosts]
+		self.assertEqual(results, [GroupResult.FAILED, GroupResult.UNTOUCHED])
 
 
 class TestKilled(KilledOperations):

@@ -28,6 +28,7 @@ class Conversation(Protocol):
 	supervisor: Any  # its RPC
 	address: Address
 	is_here: bool
+	host: str  # the name of its machine, where that is not this one
 
 	def list(self) -> list[Process]: ...
 
@@ -132,7 +133,8 @@ class SupervisorConfiguration:
 		"""This bench's programs by what is told of them, none of which runs by that yet."""
 		programs = [program_of({**config, "pid": 0}, config) for config in configs]
 		for program, kind in kinds_of(programs, self._bench).items():
-			yield Process(program.name, kind, ProcessState.STOPPED, group=program.group)
+			host = "" if self._processes.is_here else self._processes.host
+			yield Process(program.name, kind, ProcessState.STOPPED, group=program.group, host=host)
 
 
 def compared(
