@@ -203,6 +203,8 @@ class InMemoryProcesses:
 		self._host = host or InMemoryHost()
 		self._is_elsewhere = is_elsewhere
 		self.is_away = False
+		self.lags = 0.0  # seconds by which what it tells is old, as where nodes report to a server
+		self._told: list[tuple[float, list[Process]]] = []  # what it would have told, and when
 		self.forbids: ProcessFault | None = None  # why nobody may order it anything
 		self._pids = count(1001)
 		self._programs = {program.name: program for program in programs}
@@ -234,6 +236,15 @@ class InMemoryProcesses:
 
 	def list(self) -> list[Process]:
 		self._answer()
+		now, current = self._clock.now(), self._as_they_are()
+		if not self.lags:
+			return current
+		self._told.append((now, current))
+		old_enough = [it for it in self._told if it[0] <= now - self.lags] or self._told[:1]
+		self._told = [old_enough[-1], *(it for it in self._told if it[0] > now - self.lags)]
+		return old_enough[-1][1]
+
+	def _as_they_are(self) -> list[Process]:
 		return [
 			Process(
 				program.name,

@@ -146,9 +146,9 @@ class Rolling:
 		self.seen: dict[str, str | None] = {}  # worker's name → the job it was last seen with
 		self.up_since: dict[str, float] = {}  # process name → when its new worker was first seen
 		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
-		self.staying: set[str] = (
-			set()
-		)  # names of programs that are still the old ones, with a worker that nobody has told to leave
+		#: names of programs that are still the old ones, with a worker that nobody has told to leave
+		self.staying: set[str] = set()
+		self.first: dict[str, str] = {}  # program known by its host name alone → the worker that it had at first
 
 	def is_done(self) -> bool:
 		"""Look once, and let the next workers go. Raises Interrupted and ProcessFault."""
@@ -261,7 +261,17 @@ class Rolling:
 				it.current if it.old.host else it.old
 			)  # elsewhere its record may tell it by its birth alone
 			if program.is_same_as(it.old):
-				yield from ((it, worker) for worker in live if is_of(program, worker, look))
+				own = [worker for worker in live if is_of(program, worker, look)]
+				yield from ((it, worker) for worker in own if self.is_first(program, worker))
+
+	def is_first(self, program: Process, worker: Worker) -> bool:
+		"""
+		Where a worker is known by its host name, its successor has the same one. It registers with Redis before its manager says that
+		the old process has ended, and must not be told to leave, too.
+		"""
+		if program.alone_since is None:
+			return True
+		return self.first.setdefault(program.name, worker.name) == worker.name
 
 	def is_free(self, worker: Worker) -> bool:
 		"""Idle, or its job has just ended: one that is in the middle of a job would only let the pill wait."""

@@ -242,3 +242,31 @@ class TestAWorkerThatDoesNotComeBack(unittest.TestCase):
 		with self.assertRaisesRegex(DrainTimeout, "Not replaced: worker-1, worker-2, worker-3"):
 			run.go()
 		self.assertEqual(self.in_service(), set(FOUR_WORKERS))
+
+
+class TestInContainers(unittest.TestCase):
+	"""Each has a host name of its own, which its next worker has again."""
+
+	def setUp(self):
+		self.bench = InMemoryBench({})
+		self.there = self.bench.add_host("pod", {"long": ("long",)})
+		self.there["long"].is_alone = True
+
+	def test_a_successor_that_redis_knows_before_its_manager_does_is_not_made_to_leave(self):
+		# Given a container that is started again at once when its worker leaves, which is told a while later
+		self.there.lags = 3.0
+		leave = self.bench.queue.when_left_elsewhere
+		left = []
+
+		def come_back(host: str, pid: int) -> None:
+			leave(host, pid)
+			left.append(pid)
+			self.bench.clock.after(0.1, lambda: self.there.start("long"))
+
+		self.bench.queue.when_left_elsewhere = come_back
+		before = self.there["long"].pid
+		# When it is rolled
+		run = Run(self.bench, Options(Strategy.ROLLING, web=False))
+		report = run.go()
+		# Then its first worker has left, and no other one
+		self.assertEqual((report.outcome, left), (Phase.DONE, [before]))
