@@ -227,7 +227,11 @@ class Replacement:
 			self.order, self.attempts = None, 0
 			return
 		self.attempts += 1
-		if self.attempts == ATTEMPTS:
+		if self.attempts < ATTEMPTS:
+			return
+		if self.order is Order.LEAVE and self.method is StopMethod.OTHERS:
+			self.order, self.attempts = None, 0  # it leaves by itself a while later
+		else:
 			self.fail(str(fault))
 
 	def note_down(self) -> None:

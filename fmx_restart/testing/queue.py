@@ -216,9 +216,10 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 		for queue in list(self.lists):
 			self._serve(queue)
 
-	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+	def ask_to_leave(self, queue: str, names: Collection[str], told: Collection[str] = ()) -> str:
 		self.server.take()
-		task = Task(f"{WAKE}{next(self._wakes)}", queue, enqueued=self.clock.time(), leavers=frozenset(names))
+		task = Task(f"{WAKE}{next(self._wakes)}", queue, enqueued=self.clock.time())
+		task.leavers, task.told = frozenset(names), frozenset(told)
 		self.tasks[task.id] = task
 		self.lists.setdefault(queue, []).insert(0, task.id)
 		self._serve(queue)
@@ -301,6 +302,11 @@ class InMemoryQueue(WorkerLoops, PoolLoops):
 	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		self.server.answer()
 		return {id: self.tasks[id].status if id in self.tasks else None for id in ids}
+
+	def takers(self, pills: Iterable[str]) -> dict[str, str]:
+		self.server.answer()
+		tasks = (self.tasks[id] for id in pills if id in self.tasks)
+		return {task.id: task.worker for task in tasks if task.status == "started" and task.worker}
 
 	def hashes(self, beat: Beat = no_beat) -> Ids:
 		self.server.answer()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from fmx_restart.engine.ports import WorkerState
 
 WAKE = "wake-"
+TOLD_WITHIN = 30.0  # seconds, as in leave.py
 POLL = 1.0  # seconds between two looks of a suspended worker at the suspension
 IMPORTS = 1.0  # seconds that it takes to try new code, and once more to boot with it
 HEARS_BELL = 0.002  # seconds until a worker of this app has looked
@@ -41,6 +42,7 @@ class Task:
 	runs: int = 0  # how often it was started
 	reasons: list[str] = field(default_factory=list)  # why it failed, each time; "" where it ended well
 	leavers: frozenset[str] = frozenset()  # workers that leave after it
+	told: frozenset[str] = frozenset()  # those of them that are at work with it until they are told to end
 
 	@property
 	def reason(self) -> str:
@@ -162,6 +164,9 @@ class WorkerLoops:
 		if self.server.is_away:
 			self.clock.after(POLL, lambda: self._finish(worker, task))  # its horse can tell nobody
 			return
+		if self._waits_for_its_end(worker, task):
+			self.clock.after(POLL, lambda: self._finish(worker, task))
+			return
 		if self.host and not worker.is_unseen:
 			self.host.remove(horse_pid(worker))
 		worker.task = None
@@ -172,12 +177,17 @@ class WorkerLoops:
 			del self.tasks[task.id]
 		if worker.name in task.leavers:
 			self.stop_worker(worker.name)
+			self._unregister(worker)
 			if worker.is_unseen:
 				self.when_left_elsewhere(worker.host, worker.pid)
 			else:
 				self.when_left(worker.pid)
 		else:
 			self._loop(worker)
+
+	def _waits_for_its_end(self, worker: SimulatedWorker, task: Task) -> bool:
+		began = self.clock.time() if task.started is None else task.started
+		return worker.name in task.told and not worker.is_dead and self.clock.time() - began < TOLD_WITHIN
 
 	def _unregister(self, worker: SimulatedWorker) -> None:
 		self.workers.pop(worker.name, None)

@@ -78,9 +78,13 @@ class RedisQueue:
 		with redis_border():
 			self._wakes.send(workers)
 
-	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+	def ask_to_leave(self, queue: str, names: Collection[str], told: Collection[str] = ()) -> str:
 		with redis_border():
-			return self._wakes.send_pill(queue, names)
+			return self._wakes.send_pill(queue, names, told)
+
+	def takers(self, pills: Iterable[str]) -> dict[str, str]:
+		with redis_border():
+			return self._stock.runners(pills)
 
 	def ask_to_reload(self, whom: Collection[Reloadable]) -> None:
 		with redis_border():

@@ -146,6 +146,11 @@ class Stock:
 	def statuses(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, str | None]:
 		return {id: status for id, (status,) in self.fields(ids, "status", beat=beat)}
 
+	def runners(self, ids: Iterable[str]) -> dict[str, str]:
+		"""Of those that run now the name of the worker."""
+		answers = self.fields(ids, "status", "worker_name")
+		return {id: worker for id, (status, worker) in answers if status == "started" and worker}
+
 	def queued(self, ids: Iterable[str], beat: Beat = no_beat) -> dict[str, float]:
 		instants = {}
 		for id, (status, origin, enqueued) in self.fields(ids, "status", "origin", "enqueued_at", beat=beat):

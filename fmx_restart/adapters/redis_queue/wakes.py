@@ -86,10 +86,11 @@ class Wakes:
 			self._push(pipe, target, WAKE, FRAPPE_KWARGS)
 		pipe.execute()
 
-	def send_pill(self, queue: str, names: Collection[str]) -> str:
+	def send_pill(self, queue: str, names: Collection[str], told: Collection[str]) -> str:
 		"""To the front of that queue. Returns the id of the job."""
 		pipe = self.connection.pipeline()
-		id = self._push(pipe, queue, PILL, {**FRAPPE_KWARGS, "names": list(names)})
+		further = {"told": list(told)} if told else {}
+		id = self._push(pipe, queue, PILL, {**FRAPPE_KWARGS, "names": list(names), **further})
 		pipe.execute()
 		return id
 

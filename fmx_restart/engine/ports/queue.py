@@ -241,11 +241,16 @@ class Queue(Protocol):
 		they look by themselves each second, and are told to look now.
 		"""
 
-	def ask_to_leave(self, queue: str, names: Collection[str]) -> str:
+	def ask_to_leave(self, queue: str, names: Collection[str], told: Collection[str] = ()) -> str:
 		"""
 		A pill to the front of the queue: whichever of these workers takes it finishes it and leaves, any other one
-		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run.
+		ignores it. Returns its id, for statuses(): queued while nobody took it, failed where it could not run. `told`: those of
+		them that their managers tell to end. One of these is at work with the pill until then, so that it loses no job, and
+		leaves by itself where it was not told within half a minute.
 		"""
+
+	def takers(self, pills: Iterable[str]) -> dict[str, str]:
+		"""Of pills that somebody is at work with the name of that worker."""
 
 	def ask_to_reload(self, whom: Collection[Reloadable]) -> None:
 		"""

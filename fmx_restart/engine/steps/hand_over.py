@@ -19,7 +19,7 @@ from fmx_restart.engine.plan import is_worth_naming
 from fmx_restart.engine.pool_reload import PoolReload
 from fmx_restart.engine.ports import Look, Process, Worker, WorkerState
 from fmx_restart.engine.reload import Reload
-from fmx_restart.engine.replacement import Replacement, Stage, StopMethod
+from fmx_restart.engine.replacement import Order, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.engine.steps.follow import begin_replacements, follow
 from fmx_restart.engine.steps.reload import follow_reloads
@@ -148,7 +148,11 @@ class Rolling:
 		self.pills: dict[str, float] = {}  # those that may still take effect, by id → when last seen
 		#: names of programs that are still the old ones, with a worker that nobody has told to leave
 		self.staying: set[str] = set()
-		self.first: dict[str, str] = {}  # program known by its host name alone → the worker that it had at first
+		self.first: dict[
+			str, str
+		] = {}  # program known by its host name alone → the worker that it had at first
+		self.told: set[str] = set()  # names of programs whose manager was told to end them, or is to be
+		self.to_tell: dict[str, Replacement] = {}  # of those whose manager was not told yet, by the pill
 
 	def is_done(self) -> bool:
 		"""Look once, and let the next workers go. Raises Interrupted and ProcessFault."""
@@ -157,7 +161,9 @@ class Rolling:
 		look = self.operation.look()
 		for reload in self.reloads:
 			reload.see(look)
-		self.staying = {it.old.name for it, worker in self.pairs(look) if not worker.is_leaving}
+		self.tell_takers(look)
+		staying = {it.old.name for it, worker in self.pairs(look) if not worker.is_leaving}
+		self.staying = staying - self.told
 		self.note_new_workers(look)
 		self.check_pills()
 		if self.must_stop():
@@ -187,8 +193,42 @@ class Rolling:
 			if worker.name in waiting:
 				waiting[worker.name].begin()
 			else:
-				pill = self.bench.queue.ask_to_leave(worker.queues[0], [w.name for w in old])
+				names, told = [w.name for w in old], sorted(self.replaceable(look))
+				pill = self.bench.queue.ask_to_leave(worker.queues[0], names, told)
 				self.pills[pill] = self.bench.clock.now()
+
+	def replaceable(self, look: Look) -> dict[str, Replacement]:
+		"""
+		Old workers whose manager makes the successor in the same moment in which it tells them to end, by name; one that left by
+		itself would be back only after a while. That manager knows them by their host names, so that no other one is told.
+		"""
+		known = ((it, worker) for it, worker in self.pairs(look) if it.old.rolls_out and it.old.host)
+		return {
+			worker.name: it
+			for it, worker in known
+			if it.stage is Stage.STOPPING
+			and it.method is StopMethod.OTHERS
+			and it.old.alone_since is not None
+		}
+
+	def tell_takers(self, look: Look) -> None:
+		"""
+		Such a worker that is at work with a pill loses no job, and stays so until it is told to end. One whose manager could not be
+		told in time has left by itself: what has its place then may be its successor, and must not be told.
+		"""
+		replaceable = self.replaceable(look)
+		is_asked = replaceable and (self.pills or self.to_tell)
+		takers = self.bench.queue.takers([*self.pills, *self.to_tell]) if is_asked else {}
+		for pill, replacement in self.to_tell.items():
+			if pill not in takers and replacement.order is Order.LEAVE:
+				replacement.order = None
+		for pill in self.pills.keys() & takers.keys():
+			if takers[pill] in replaceable:
+				self.to_tell[pill] = replacement = replaceable[takers[pill]]
+				replacement.order = Order.LEAVE
+				self.told.add(replacement.old.name)
+				del self.pills[pill]
+		self.to_tell = {pill: it for pill, it in self.to_tell.items() if it.order is Order.LEAVE}
 
 	def pass_turns_on(self, free: Iterable[Worker]) -> None:
 		"""One that was asked and has taken a job before it saw that gives its turn to one that is idle."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import unittest
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import ClassVar
 
@@ -53,8 +54,10 @@ class KubernetesCase(unittest.TestCase):
 		about = {"sites": self.bench / "sites", "at": self.bench, "grace": GRACE, **about}
 		return self.pods.deploy(program, args, self.bench, **about)
 
-	def processes_of(self, selector: str = SELECTOR, claim: str = "") -> KubernetesProcesses:
-		api = Api(Access(KUBECONFIG))
+	def processes_of(
+		self, selector: str = SELECTOR, claim: str = "", api: Api | None = None
+	) -> KubernetesProcesses:
+		api = api or Api(Access(KUBECONFIG))
 		namespace = Namespace(api, self.pods.namespace, str(self.bench), selector=selector, claim=claim)
 		return KubernetesProcesses(namespace, source="a test")
 
@@ -112,6 +115,47 @@ class TestContract(KillContract, ProcessesContract, KubernetesCase):
 		words = shlex.split(self.processes.start_command([self.WEB, self.SLOW]))
 		wanted = [f"deployment/{it}" for it in (self.WEB, self.SLOW)]
 		self.assertEqual(words[-4:], ["scale", "--replicas=1", *wanted])
+
+
+class LateApi(Api):
+	"""Before each deletion something else happens."""
+
+	before: Callable[[], object]
+
+	def delete(self, path: str, body: Mapping) -> bool:
+		self.before()
+		return super().delete(path, body)
+
+
+class TestStart(KubernetesCase):
+	"""Of a program that is down, in the moment in which its node starts it."""
+
+	def test_a_pod_whose_container_runs_again_meanwhile_is_not_deleted(self):
+		# Given a container that cannot be made yet
+		name = self.deploy("worker-l", "bench worker --queue long slow", replicas=0)
+		lacks = {"name": "long", "envFrom": [{"configMapRef": {"name": "later"}}]}
+		body = {"spec": {"replicas": 1, "template": {"spec": {"containers": [lacks]}}}}
+		self.pods.apps.patch_namespaced_deployment(name, self.pods.namespace, body)
+		processes = self.processes_of(api=LateApi(Access(KUBECONFIG)))
+
+		def state() -> ProcessState:
+			return processes.list()[0].state
+
+		eventually(lambda: state() is ProcessState.FAILED, "it has failed", deadline=60)
+		(before,) = self.pods.of(name)
+		# When its node makes it between our last look and our order
+		processes.api.before = self.let_it_run
+		self.assertEqual(processes.order(start=[name]), {})
+		# Then its pod is the same, and runs on
+		(after,) = self.pods.of(name)
+		self.assertEqual(after.metadata.uid, before.metadata.uid)
+		self.assertIsNone(after.metadata.deletion_timestamp)
+		self.assertIs(state(), ProcessState.RUNNING)
+
+	def let_it_run(self) -> None:
+		wanted = {"metadata": {"name": "later"}, "data": {"A": "b"}}
+		self.pods.core.create_namespaced_config_map(self.pods.namespace, wanted)
+		self.pods.running("erp-erpnext-worker-l")
 
 
 class TestWhose(KubernetesCase):

@@ -195,6 +195,25 @@ class QueueContract(QueueWaits):
 		self.enqueue("job-1", "long")
 		self.wait_until_finished("job-1")
 
+	def test_one_that_its_manager_tells_to_end_is_at_work_with_its_pill_until_then(self):
+		self.start_worker("short")
+		[worker] = self.wait_for_workers(1)
+		pill = self.queue.ask_to_leave("short", [worker.name], [worker.name])
+		self.eventually(lambda: self.queue.takers([pill]) == {pill: worker.name}, "it is at work with it")
+		# Then it takes no job while others take theirs
+		self.start_worker("long")
+		self.enqueue("job-1", "short")
+		self.enqueue("job-2", "long")
+		self.wait_until_finished("job-2")
+		self.assertEqual(self.queue.takers([pill]), {pill: worker.name})
+		[now] = [one for one in self.queue.look().workers if one.name == worker.name]
+		self.assertEqual((now.state, now.is_leaving), (WorkerState.BUSY, False))
+		# And when it is told, it is gone soon
+		self.stop_worker(worker.pid)
+		self.wait_for_workers(1)
+		self.assertEqual((self.waiting("short"), self.queue.takers([pill])), (["job-1"], {}))
+		self.eventually(lambda: pill not in self.traces(), "nothing tells of the pill")
+
 	def test_a_pill_that_nobody_takes_waits_first_and_is_called_back(self):
 		self.enqueue("job-1", "short")
 		pill = self.queue.ask_to_leave("short", ["gone"])

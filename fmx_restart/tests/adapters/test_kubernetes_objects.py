@@ -239,6 +239,12 @@ class TestPrograms(unittest.TestCase):
 		# one that an autoscaler adds gets a place of its own, one that was ending before gets none
 		self.assertEqual(assigned(["u1"], [one, two], 1), ["u1", "u2"])
 		self.assertEqual(assigned([], [pod("u1", **ending), two], 1), ["u2"])
+		# one that is ending and runs nothing makes way for its successor, and only for that
+		left = pod("u1", waiting("CrashLoopBackOff"), last=ENDED, restarts=1, **ending)
+		self.assertEqual(assigned(["u1"], [left], 1), ["u1"])
+		self.assertEqual(assigned(["u1"], [left, two], 1), ["u2"])
+		self.assertEqual(assigned(["u2"], [left, two], 1), ["u2"])
+		self.assertEqual(assigned(["u1", "u2"], [left, two, three], 2), ["u3", "u2"])
 
 	def test_web_is_one_program_and_each_other_pod_is_one(self):
 		web = workload(["gunicorn", "frappe.app:application"], name="erp-web", replicas=2)

@@ -270,3 +270,78 @@ class TestInContainers(unittest.TestCase):
 		report = run.go()
 		# Then its first worker has left, and no other one
 		self.assertEqual((report.outcome, left), (Phase.DONE, [before]))
+
+
+class TestInPods(unittest.TestCase):
+	"""Their manager makes the successor in the moment in which it tells a worker to end."""
+
+	def setUp(self):
+		self.bench = InMemoryBench({})
+		self.there = {name: self.bench.add_host(name, {"w": ("long",)}) for name in ("pod-1", "pod-2")}
+		for manager in self.there.values():
+			manager["w"].is_alone = manager["w"].rolls_out = True
+
+	def orders(self) -> list[tuple[str, str]]:
+		return [order for manager in self.there.values() for order in manager.orders]
+
+	def roll(self) -> Run:
+		run = Run(self.bench, Options(Strategy.ROLLING, web=False))
+		self.assertEqual(run.go().outcome, Phase.DONE)
+		return run
+
+	def test_each_is_told_to_end_once_while_it_is_at_work_with_its_pill(self):
+		at_work = []
+		for manager in self.there.values():
+			leave = manager["w"].on_leave
+			manager["w"].on_leave = lambda leave=leave, program=manager["w"]: (
+				at_work.append(program.is_at_work()),
+				leave(),
+			)
+		self.roll()
+		self.assertEqual(at_work, [True, True])
+		self.assertEqual([order for order, _ in self.orders()].count("leave"), 2)
+		self.assertEqual(self.bench.queue.tasks, {})
+
+	def test_a_worker_whose_manager_cannot_be_told_leaves_by_itself(self):
+		# Given a manager that refuses that order
+		refused = []
+		manager = self.there["pod-1"]
+		before = manager["w"].pid
+
+		def refuse() -> None:
+			refused.append(True)
+			raise ProcessFault("it may not")
+
+		manager["w"].on_leave = refuse
+		# When they are rolled
+		run = self.roll()
+		# Then the order was given some times, and no more
+		self.assertEqual(len(refused), 3)
+		self.assertNotEqual(manager["w"].pid, before)
+		self.assertEqual(run.of(events.ProcessFailed), [])
+
+	def test_an_order_that_comes_too_late_is_not_given_to_the_successor(self):
+		# Given a manager that goes away as soon as a worker has its pill, and comes back when that has left and started again
+		manager = self.there["pod-1"]
+		leave = self.bench.queue.when_left_elsewhere
+
+		def come_back(host: str, pid: int) -> None:
+			self.there[host].is_away = False
+			leave(host, pid)
+			self.bench.clock.after(0.1, lambda: self.there[host].start("w"))
+			self.bench.clock.after(0.2, lambda: setattr(self.there[host], "is_away", False))
+			self.there[host].is_away = True
+
+		self.bench.queue.when_left_elsewhere = come_back
+		takers = self.bench.queue.takers
+
+		def go_away(pills):
+			found = takers(pills)
+			if any(worker.startswith("pod-1/") for worker in found.values()) and not manager.orders:
+				manager.is_away = True
+			return found
+
+		manager.lags = 3.0
+		self.bench.queue.takers = go_away
+		self.roll()
+		self.assertNotIn(("leave", "w"), manager.orders)

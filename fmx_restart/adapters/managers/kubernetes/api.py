@@ -157,9 +157,9 @@ class Api:
 		"""By RFC 7386: None takes a value away."""
 		self._ask("PATCH", path, body, content=MERGE)
 
-	def delete(self, path: str, body: Mapping[str, Any]) -> None:
-		"""What is gone, or is another one than the body says, is fine."""
-		self._ask("DELETE", path, body, fine=(NOT_FOUND, CONFLICT))
+	def delete(self, path: str, body: Mapping[str, Any]) -> bool:
+		"""What is gone, or is another one than the body's preconditions say, is fine. Whether it was deleted."""
+		return self._ask("DELETE", path, body, fine=(NOT_FOUND, CONFLICT)) is not None
 
 	def text(self, path: str, **query: object) -> str:
 		"""As it is: the library would take a log for JSON where it looks like that. Empty for what is not there."""

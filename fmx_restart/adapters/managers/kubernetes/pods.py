@@ -36,6 +36,11 @@ class Pod(Resource):
 		return str(self.meta.get("uid", ""))
 
 	@property
+	def version(self) -> str:
+		"""Another one with whatever is told of it."""
+		return str(self.meta.get("resourceVersion", ""))
+
+	@property
 	def is_ending(self) -> bool:
 		"""It was told to stop, by whomever."""
 		return bool(self.meta.get("deletionTimestamp"))

@@ -39,6 +39,8 @@ from fmx_restart.engine.ports import (
 #: Seconds that a worker at work gets which is told to leave: its job has a limit of its own
 LEAVES_WITHIN = 24 * 60 * 60
 AT_ONCE = 1  # seconds; with 0 the API server would forget a pod while it still runs
+FAILED = (ProcessState.EXITED, ProcessState.FAILED)
+LOOKS = 3  # at a pod that changes between a look and the next order
 Give = Callable[[Program], None]
 
 
@@ -244,8 +246,24 @@ class KubernetesProcesses:
 				f"{program.name} cannot be started: {workload.reference} is to have {workload.wanted} pods now; something, such"
 				" as an autoscaler, has changed that meanwhile"
 			)
-		elif state in (ProcessState.EXITED, ProcessState.FAILED) and not program.is_whole:
-			self._delete(program.pods)  # a new pod starts at once, and this one only after minutes
+		elif state in FAILED and not program.is_whole:
+			self._make_way(program.name)
+
+	def _make_way(self, name: str) -> None:
+		"""
+		A new pod starts at once, and one that is down only after minutes. Its container may have been started again meanwhile, and
+		may run a job: only a pod that is still as it was seen is deleted. Its node may know better even so, so that a job would get
+		its time.
+		"""
+		for _ in range(LOOKS):
+			self._namespace.forget()
+			self._look()
+			program = self._known.get(name)
+			if program is None or self._state(program) not in FAILED:
+				return
+			if self._delete(program.pods, LEAVES_WITHIN, as_seen=True):
+				return
+		raise ProcessFault(f"{name} cannot be started: its pod changes again and again")
 
 	def _scale_back(self, workload: Workload) -> None:
 		"""All of its programs at once. A number that nobody kept is 1."""
@@ -308,12 +326,15 @@ class KubernetesProcesses:
 		self._told[program.name] = told or program.uids
 		self._delete(program.pods, AT_ONCE)
 
-	def _delete(self, pods: Collection[Pod], grace: int | None = None) -> None:
-		"""These and no successors of theirs."""
+	def _delete(self, pods: Collection[Pod], grace: int | None = None, *, as_seen: bool = False) -> bool:
+		"""These and no successors of theirs. `as_seen`: only those of which nothing else is told now. Whether all were deleted."""
+		answers = []
 		for pod in pods:
-			body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": pod.uid}}
+			wanted = {"uid": pod.uid, **({"resourceVersion": pod.version} if as_seen else {})}
+			body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": wanted}
 			body |= {"gracePeriodSeconds": grace} if grace is not None else {}
-			self.api.delete(f"{self._namespace.pods_path}/{pod.name}", body)
+			answers.append(self.api.delete(f"{self._namespace.pods_path}/{pod.name}", body))
+		return all(answers)
 
 	def _places_of(self, workload: Workload) -> list[Program]:
 		return [it for it in self._known.values() if it.workload.reference == workload.reference]

@@ -91,7 +91,8 @@ class Places:
 def assigned(before: list[str], pods: Collection[Pod], wanted: int) -> list[str]:
 	"""
 	Uids by place, empty where there is none. `wanted`: how many there are to be; at least one place is there. A pod that was told
-	to end before anybody looked has a place only where one is free.
+	to end before anybody looked has a place only where one is free, and one that runs nothing any more makes way: its node may take
+	half a minute to tidy up after a container that ends again and again.
 	"""
 	alive = {pod.uid for pod in pods}
 	ending = {pod.uid for pod in pods if pod.is_ending}
@@ -101,6 +102,8 @@ def assigned(before: list[str], pods: Collection[Pod], wanted: int) -> list[str]
 	fresh = [uid for uid in fresh if uid not in places]
 	places = [uid or (fresh.pop(0) if fresh else "") for uid in places]
 	further = [uid for uid in fresh if uid not in ending]
+	over = {pod.uid for pod in pods if pod.is_ending and not pod.is_up}
+	places = [further.pop(0) if uid in over and further else uid for uid in places]
 	soon_free = sum(uid in ending for uid in places)
 	return [*places, *further[soon_free:]]
 
