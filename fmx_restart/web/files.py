@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 PREFIX = ".fmx_restart-web-"
@@ -23,11 +24,16 @@ SOCKET = ".socket"
 #: Whatever stands in a file: a number may be infinite, and a text nested as deep as it likes
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError)
 MOST = 1_000_000  # bytes that are read of any of them
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+NAMESPACE = Path("/proc/self/ns/pid")
 
 
 @dataclass(frozen=True)
 class Files:
-	"""Names for one set of addresses: several gunicorns may run in one folder."""
+	"""
+	Names for one set of addresses: several gunicorns may run in one folder, also on several machines that share it. Each
+	machine has its own files there: pids and sockets mean nothing on another one.
+	"""
 
 	folder: str
 	key: str
@@ -61,6 +67,7 @@ class Record:
 	refusal: str = ""  # why its workers cannot linger; empty where they can
 	configuration: str = ""  # the file that it has read, and that the next master will read
 	format: int = FORMAT
+	host: str = ""  # the name of its machine; empty in records of older versions
 	ready: frozenset[int] = frozenset()  # pids of its workers that can serve
 	faults: tuple[str, ...] = ()  # why others of its workers cannot yet, the latest last
 
@@ -101,9 +108,30 @@ class Order:
 
 
 def key_of(addresses: Iterable[object]) -> str:
-	"""The same for all who listen at the same addresses; names and relative paths are resolved first."""
+	"""The same for all here who listen at the same addresses; names and relative paths are resolved first."""
+	return f"{older_key_of(addresses)}-{place()}"
+
+
+def older_key_of(addresses: Iterable[object]) -> str:
+	"""As older versions name their files, which do not tell machines apart."""
 	resolved = json.dumps([resolve(address) for address in addresses])
 	return hashlib.sha256(resolved.encode()).hexdigest()[:12]
+
+
+@cache
+def place() -> str:
+	"""Within what a pid means one process: this boot of this machine, and the pid namespace. Hashed, for names of files."""
+	try:
+		known = f"{BOOT.read_text().strip()}/{NAMESPACE.readlink()}"
+	except OSError:
+		known = socket.gethostname()
+	return hashlib.sha256(known.encode()).hexdigest()[:8]
+
+
+def is_here(key: str) -> bool:
+	"""Of this machine, or of an older version's web, which may run here."""
+	_, is_newer, where = key.partition("-")
+	return not is_newer or where == place()
 
 
 def resolve(address: object) -> object:
@@ -131,6 +159,7 @@ HEAD = (
 	"adopted",
 	"refusal",
 	"format",
+	"host",
 )  # its first line; workers write the others
 
 
@@ -163,6 +192,7 @@ def read_record(path: str) -> Record | None:
 			str(head.get("refusal", ""))[:MOST_REFUSAL],
 			str(head.get("configuration", "")),
 			int(head.get("format", 0)),
+			str(head.get("host", "")),
 		)
 	except UNREADABLE:
 		return None
@@ -178,7 +208,12 @@ def values_of(key: str, lines: Iterable[bytes]) -> Iterator[object]:
 
 
 def files_in(folder: str, ending: str) -> Iterator[Files]:
-	"""Of every set of addresses that has a file with this ending there."""
+	"""Of every set of addresses of this machine that has a file with this ending there."""
+	return (files for files in all_files_in(folder, ending) if is_here(files.key))
+
+
+def all_files_in(folder: str, ending: str) -> Iterator[Files]:
+	"""Also of other machines that share the folder, and of earlier boots of this one."""
 	for path in sorted(Path(folder).glob(f"{PREFIX}*{ending}")):
 		yield Files(folder, path.name[len(PREFIX) : -len(ending)])
 

@@ -18,6 +18,7 @@ from fmx_restart.web.files import (
 	Record,
 	is_locked,
 	key_of,
+	older_key_of,
 	read_order,
 	read_record,
 	resolve,
@@ -53,6 +54,7 @@ class Master:
 		self.turns: Turns | None = None  # of new workers, while old ones serve
 		self.record = -1  # descriptor
 		self.note: dict | None = None  # of the old workers whose sockets were adopted
+		self.adopted: Files | None = None  # of these old workers, who look for our record there
 		self.pid = self.started = 0
 		self.has_left_workers = False
 
@@ -60,16 +62,12 @@ class Master:
 		"""Before gunicorn makes its listening sockets: take those of old workers, if there are any at these addresses."""
 		if refusal(server):
 			return
-		files = files_of(server)
-		until = time.monotonic() + HOLDER_COMES
-		while not (handed := ask_for_sockets(files.socket)) and time.monotonic() < until:
-			if not is_waited_for(files, server):
+		for files in (files_of(server), older_files_of(server)):
+			if handed := sockets_from(files, server):
+				self._take(server, files, *handed)
 				return
-			time.sleep(LOOK)
-		if handed:
-			self._take(server, *handed)
 
-	def _take(self, server: object, descriptors: list[int], note: dict) -> None:
+	def _take(self, server: object, files: Files, descriptors: list[int], note: dict) -> None:
 		from gunicorn import sock
 
 		wanted = [resolve(address) for address in server.cfg.address]
@@ -78,16 +76,17 @@ class Master:
 				os.close(descriptor)
 			return
 		server.LISTENERS = sock.create_sockets(server.cfg, server.log, descriptors)
-		self.note = note
+		self.note, self.adopted = note, files
 		server.log.info("fmx_restart: took over the listening sockets of the workers that still serve")
 
 	def serve(self, server: object) -> None:
 		"""Once it listens, and before it has a worker."""
-		self.pid, files, reason = os.getpid(), files_of(server), refusal(server)
+		self.pid, files, reason = os.getpid(), self.adopted or files_of(server), refusal(server)
 		self.started = start_time(self.pid) or 0
 		is_adopted = self.note is not None
 		read = configuration_of(server)
-		record = Record(self.pid, self.started, server.num_workers, is_adopted, reason, read)
+		host = socket.gethostname()
+		record = Record(self.pid, self.started, server.num_workers, is_adopted, reason, read, host=host)
 		if reason:
 			self.refused = files
 			os.close(write_record(files, record))  # for those who ask why; its workers have no part in it
@@ -102,7 +101,7 @@ class Master:
 
 	def stop(self, server: object, stop: Callable[[bool], None], graceful: bool) -> None:
 		"""In gunicorn's place: ends all workers, but where an operation has ordered that they stay."""
-		if graceful and self.is_ordered_to_leave() and self.files == files_of(server):
+		if graceful and self.is_ordered_to_leave() and self.has_its_address(server):
 			self.has_left_workers = True
 			self._announce(len(server.WORKERS))
 			server.LISTENERS = []  # closed here with that, and not unlinked
@@ -110,6 +109,10 @@ class Master:
 			server.log.info("fmx_restart: left the workers behind until new ones answer")
 			return
 		stop(graceful)
+
+	def has_its_address(self, server: object) -> bool:
+		"""A reload may have given it another one."""
+		return self.files in (files_of(server), older_files_of(server))
 
 	def is_ordered_to_leave(self) -> bool:
 		"""Whoever gave the order still holds it: one that was begun and broken off counts for nothing."""
@@ -165,8 +168,23 @@ def configuration_of(server: object) -> str:
 
 
 def files_of(server: object) -> Files:
-	"""The files of this gunicorn: in the sites folder, where it runs, named after its address."""
+	"""The files of this gunicorn: in the sites folder, where it runs, named after its address and machine."""
 	return Files(str(Path.cwd()), key_of(server.cfg.address))
+
+
+def older_files_of(server: object) -> Files:
+	"""Of old workers that began with an older version of this app, and of all that came after them without a pause."""
+	return Files(str(Path.cwd()), older_key_of(server.cfg.address))
+
+
+def sockets_from(files: Files, server: object) -> tuple[list[int], dict] | None:
+	"""What their holder hands out, and its note; waits for a holder while old workers must be there. None without one."""
+	until = time.monotonic() + HOLDER_COMES
+	while not (handed := ask_for_sockets(files.socket)) and time.monotonic() < until:
+		if not is_waited_for(files, server):
+			return None
+		time.sleep(LOOK)
+	return handed
 
 
 def is_waited_for(files: Files, server: object) -> bool:

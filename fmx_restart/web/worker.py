@@ -176,9 +176,12 @@ class Watch(threading.Thread):
 			self._holder.answer()
 
 	def _is_elected(self) -> bool:
-		"""The lock is on the record of their own master: workers of others do not take part."""
+		"""
+		The lock is on the record of their own master: workers of others do not take part. For writing, as NFS gives an
+		exclusive lock on nothing else.
+		"""
 		if self._election is None:
-			self._election = os.open(f"/proc/self/fd/{self._master.record}", os.O_RDONLY)
+			self._election = os.open(f"/proc/self/fd/{self._master.record}", os.O_RDWR)
 		try:
 			fcntl.flock(self._election, fcntl.LOCK_EX | fcntl.LOCK_NB)
 		except BlockingIOError:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from fmx_restart.adapters.machine import up_since
 from fmx_restart.adapters.web.kept_sockets import KeptSockets, close_all, copy_sockets
 from fmx_restart.adapters.web.ways import (
 	ENDED,
@@ -34,7 +36,9 @@ from fmx_restart.web.files import (
 	Files,
 	Order,
 	Record,
+	all_files_in,
 	files_in,
+	is_here,
 	is_locked,
 	key_of,
 	read_order,
@@ -280,7 +284,7 @@ class LeftBehind:
 def left_behind(sites_folder: str | Path) -> list[LeftBehind]:
 	"""By their names."""
 	folder = str(sites_folder)
-	known = {files for ending in (RECORD, ORDER, SOCKET) for files in files_in(folder, ending)}
+	known = {files for ending in (RECORD, ORDER, SOCKET) for files in all_files_in(folder, ending)}
 	return [
 		LeftBehind(files) for files in sorted(known, key=lambda files: files.key) if is_left_behind(files)
 	]
@@ -288,9 +292,22 @@ def left_behind(sites_folder: str | Path) -> list[LeftBehind]:
 
 def is_left_behind(files: Files) -> bool:
 	"""No process uses the files: neither the main process nor an old worker, and nobody writes an order."""
+	if not is_here(files.key):
+		return is_of_earlier_boot(files) and not is_locked(files.order)
 	record = read_record(files.record)
 	is_used = record is not None and (record.is_alive or record.alive_workers > 0)
 	return not is_used and not is_locked(files.order) and not is_held(files.socket)
+
+
+def is_of_earlier_boot(files: Files) -> bool:
+	"""Of this machine or container, before it was started. What another one in this folder uses cannot be seen from here."""
+	record = read_record(files.record)
+	if record is None or record.host != socket.gethostname():
+		return False
+	try:
+		return Path(files.record).stat().st_mtime < up_since()
+	except OSError:  # deleted meanwhile
+		return False
 
 
 def as_json(order: Order) -> bytes:

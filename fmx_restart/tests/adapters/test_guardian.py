@@ -20,20 +20,10 @@ from fmx_restart.engine.errors import WrongEnvironment
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.report import Report
 from fmx_restart.tests.adapters.forked import Forked
+from fmx_restart.tests.adapters.nfs_locks import AS_ON_NFS
 from fmx_restart.tests.adapters.waiting import eventually
 
 OPERATION = "20261101-120000-0001"
-#: What an NFS client makes of flock: a lock of fcntl on the whole file, which wants it open for writing (flock(2)).
-#: The kind that belongs to the open file, as flock does.
-AS_ON_NFS = """
-import errno, fcntl, struct
-def flock(file, kind):
-	kinds = {fcntl.LOCK_EX: fcntl.F_WRLCK, fcntl.LOCK_SH: fcntl.F_RDLCK, fcntl.LOCK_UN: fcntl.F_UNLCK}
-	command = fcntl.F_OFD_SETLK if kind & fcntl.LOCK_NB else fcntl.F_OFD_SETLKW
-	lock = struct.pack("hhqqi", kinds[kind & ~fcntl.LOCK_NB], 0, 0, 0, 0)
-	fcntl.fcntl(file, command, lock)
-fcntl.flock = flock
-"""
 
 
 class GuardianTest(unittest.TestCase):

@@ -100,6 +100,18 @@ class TestWebLinger(DoctorTestCase):
 		self.assertEqual([path for path in self.sites.iterdir() if path.is_file() or path.is_socket()], [])
 		self.assert_clean([CHECK])
 
+	def test_files_of_another_machine_in_the_same_folder_are_left_alone_and_those_of_an_earlier_boot_are_not(
+		self,
+	):
+		theirs = Files(str(self.sites), f"{'a' * 12}-{'0' * 8}")
+		os.close(write_record(theirs, Record(self.gone(), 1, 2, host="another")))
+		os.utime(theirs.record, (1, 1))
+		self.assert_clean([CHECK])
+		os.close(write_record(theirs, Record(self.gone(), 1, 2, host=socket.gethostname())))
+		self.assert_clean([CHECK])
+		os.utime(theirs.record, (1, 1))
+		self.assertEqual(self.finding(CHECK).fix, CHECK)
+
 	def test_files_that_somebody_uses_by_the_time_of_the_fix_stay(self):
 		files = self.record(self.gone())
 		(step,) = FIXES.all()[CHECK](self.view())

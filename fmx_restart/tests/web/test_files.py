@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import unittest
 from dataclasses import asdict
 from pathlib import Path
@@ -12,12 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_restart.tests.adapters.benches import short_folder
+from fmx_restart.tests.adapters.test_namespaces import CHECKOUT, NAMESPACE, can_unshare
 from fmx_restart.tests.repetitions import repetitions
 from fmx_restart.web.files import (
+	RECORD,
 	Files,
 	Order,
 	Record,
 	add_to_record,
+	all_files_in,
+	key_of,
+	older_key_of,
 	read_order,
 	read_record,
 	records_in,
@@ -48,6 +55,26 @@ class TestFiles(unittest.TestCase):
 	def test_an_order_comes_back_as_it_was_written(self):
 		Path(self.files.order).write_text(json.dumps(asdict(ORDER)))
 		self.assertEqual(read_order(self.files.order), ORDER)
+
+	@unittest.skipUnless(can_unshare(), "this user may not make a pid namespace")
+	def test_those_of_another_machine_in_the_same_folder_have_other_names_and_are_not_seen(self):
+		addresses = [("127.0.0.1", 8000)]
+		ours = Files(self.files.folder, key_of(addresses))
+		code = (
+			"import os, sys\nfrom fmx_restart.web.files import *\n"
+			f"files = Files({self.files.folder!r}, key_of({addresses!r}))\n"
+			"os.close(write_record(files, Record(os.getpid(), start_time(os.getpid()), 2)))\nprint(files.key)"
+		)
+		words = [*NAMESPACE, sys.executable, "-c", code]
+		theirs = subprocess.run(
+			words, capture_output=True, text=True, check=True, cwd=CHECKOUT
+		).stdout.strip()
+		self.assertNotEqual(theirs, ours.key)
+		self.assertEqual(theirs.partition("-")[0], older_key_of(addresses))
+		self.assertEqual(list(records_in(ours.folder)), [])
+		os.close(write_record(ours, Record(17, 99, 2)))
+		self.assertEqual([files for files, _ in records_in(ours.folder)], [ours])
+		self.assertEqual(len(list(all_files_in(ours.folder, RECORD))), 2)
 
 	@often
 	@given(st.sampled_from(sorted(asdict(ORDER))), VALUES)

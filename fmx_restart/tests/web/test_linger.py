@@ -12,6 +12,7 @@ import unittest
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from unittest import mock
 
 import psutil
 
@@ -23,6 +24,7 @@ from fmx_restart.adapters.web.linger import (
 	is_lingering,
 	record_of,
 )
+from fmx_restart.tests.adapters.nfs_locks import AS_ON_NFS, flock_as_on_nfs
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.repetitions import in_long_runs
 from fmx_restart.tests.web.gunicorn_program import CONFIGURATION, GunicornProgram, can_connect
@@ -31,6 +33,14 @@ from fmx_restart.web.turns import places
 
 SYNC = ("-w", "2")
 THREADS = ("-w", "2", "--threads", "4")
+#: The first main process names its files as an older version does, the next one as this one
+OLDER_NAMES = """
+from pathlib import Path
+if not Path("is-later").exists():
+	from fmx_restart.web import files, master
+	master.key_of = files.older_key_of
+Path("is-later").touch()
+"""
 
 
 def running_children(process: psutil.Process) -> list[psutil.Process]:
@@ -52,8 +62,8 @@ class LingerCase(unittest.TestCase):
 
 
 class TestReplacement(LingerCase):
-	def replaced_under_load(self, *options: str, keeps: bool = False) -> None:
-		web = self.program(*options)
+	def replaced_under_load(self, *options: str, keeps: bool = False, **settings: str) -> None:
+		web = self.program(*options, **settings)
 		# When web is replaced by new code while people ask it
 		with web.under_load(keeps=keeps) as load:
 			eventually(lambda: load.answers["old"] > 20, "old code answers")
@@ -69,6 +79,13 @@ class TestReplacement(LingerCase):
 
 	def test_sync_workers_fail_no_request(self):
 		self.replaced_under_load(*SYNC)
+
+	def test_on_nfs_old_workers_serve_on(self):
+		self.enterContext(mock.patch("fcntl.flock", flock_as_on_nfs))  # an order is locked in this process
+		self.replaced_under_load(*SYNC, configuration=AS_ON_NFS + CONFIGURATION)
+
+	def test_old_workers_of_an_older_version_hand_over_too(self):
+		self.replaced_under_load(*SYNC, configuration=OLDER_NAMES + CONFIGURATION)
 
 	@in_long_runs("test_sync_workers_fail_no_request")
 	def test_sync_workers_of_a_master_that_has_loaded_the_application_fail_no_request(self):
