@@ -221,7 +221,10 @@ class OthersAtWork:
 			with suppress(OSError):  # pruned meanwhile, or not ours
 				is_other = journal.stem != self.operation
 				if is_other and is_worked_on(journal) and (process := process_in(journal)):
-					return OtherOperation(journal.stem, process.pid)
+					left = left_by(journal)
+					return OtherOperation(
+						journal.stem, process.pid, left.host if left and not left.is_ours else ""
+					)
 		return None
 
 	def last_web_outage(self) -> float | None:

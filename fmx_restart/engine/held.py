@@ -17,7 +17,7 @@ from fmx_restart.engine.errors import (
 from fmx_restart.engine.identity import Holder, describe, is_strangers
 from fmx_restart.engine.options import Options
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Hold
+from fmx_restart.engine.ports import Bench, Hold, OtherOperation
 from fmx_restart.engine.report import Lapse
 from fmx_restart.engine.requests import PendingRequests, how_to_wait
 from fmx_restart.engine.state import State
@@ -233,16 +233,29 @@ class Held(State):
 
 	def _check_alone(self) -> None:
 		"""
-		Raises BenchBusy where an operation of this machine is alive that has begun something. One that was stopped for
-		longer than its lock lasts may go on at any moment, with whatever it was about to do.
+		Raises BenchBusy where an operation is alive that has begun something. One that was stopped for longer than its lock
+		lasts may go on at any moment, with whatever it was about to do.
 		"""
 		others = self.bench.others
 		if wait_until(lambda: others.at_work() is None, OTHER_ENDS, self.bench.clock):
 			return
 		if other := others.at_work():
+			there = f" on {other.host}" if other.host else ""
 			raise BenchBusy(
-				f"Operation {other.operation} is under way: its process {other.pid} is alive, but it does not renew its"
-				" lock. It is stopped, or it hangs. Nothing was changed.",
-				hint=f"kill -CONT {other.pid} lets it continue. kill -9 {other.pid} ends it; what it had begun is undone or"
-				" finished then.",
+				f"Operation {other.operation} is under way: its process {other.pid}{there} is alive, but it does not renew"
+				" its lock. It is stopped, or it hangs. Nothing was changed.",
+				hint=how_to_go_on(other),
 			)
+
+
+def how_to_go_on(other: OtherOperation) -> str:
+	"""What to type about an operation that is alive and does not renew its lock, and where."""
+	go_on, end = f"kill -CONT {other.pid}", f"kill -9 {other.pid}"
+	undone = "what it had begun is undone or finished then."
+	if not other.host:
+		return f"{go_on} lets it continue. {end} ends it; {undone}"
+	return (
+		f"On {other.host}, type: {go_on}, which lets it continue, or {end}, which ends it; {undone} Here that pid is of"
+		f" another process. If {other.host} is gone, try again when the file server has dropped its lock on the journal"
+		" (NFSv4: after 90 s)."
+	)

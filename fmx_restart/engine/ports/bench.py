@@ -97,10 +97,14 @@ class OtherOperation:
 
 	operation: str
 	pid: int
+	host: str = ""  # the machine it runs on, where that is another one; its pid means nothing here then
 
 
 class OtherOperations(Protocol):
-	"""Operations and recoveries of this bench on this machine, as the kernel knows them: it needs no clock and no Redis."""
+	"""
+	Operations and recoveries of this bench, as the kernel knows them by its locks: it needs no clock and no Redis. Those on
+	another machine are seen where its file system shows their locks, as NFS does.
+	"""
 
 	def at_work(self) -> OtherOperation | None:
 		"""One, besides ourselves, whose process is alive and that has begun to change the bench."""

@@ -7,11 +7,14 @@ import signal
 import time
 import unittest
 from contextlib import closing
+from dataclasses import replace
 
 from fmx_restart.adapters.journal import Journal
 from fmx_restart.adapters.journal_end import is_closed
 from fmx_restart.adapters.journals import OthersAtWork
+from fmx_restart.adapters.machine import this_machine
 from fmx_restart.engine import events
+from fmx_restart.engine.identity import Machine
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import HostProcess, OtherOperation, Setting
 from fmx_restart.engine.report import Report
@@ -22,7 +25,8 @@ FIRST, SECOND = "20260101-120000-aaaa", "20260101-120100-bbbb"
 
 
 def began(pid: int) -> events.OperationStarted:
-	return events.OperationStarted(FIRST, "bench", "wait-workers", "host-1", HostProcess(pid, "#1"))
+	process, machine = HostProcess(pid, "#1"), this_machine()
+	return events.OperationStarted(FIRST, "bench", "wait-workers", machine.name, process, machine=machine)
 
 
 def ended(**how) -> events.Ended:
@@ -39,6 +43,12 @@ class TestOthersAtWork(JournalTest):
 		os.kill(holder.pid, signal.SIGSTOP)
 		self.addCleanup(os.kill, holder.pid, signal.SIGCONT)
 		self.assertEqual(self.others(), OtherOperation(FIRST, 4711))
+
+	def test_one_on_another_machine_whose_lock_the_file_system_shows_is_named_with_that_machine(self):
+		other = Machine("app1", "another-id", "another-boot", 1.0)
+		self.write(FIRST, replace(began(4711), host="app1", machine=other), events.PhaseEntered(Phase.FENCE))
+		self.hold(FIRST)
+		self.assertEqual(self.others(), OtherOperation(FIRST, 4711, "app1"))
 
 	def test_not_oneself(self):
 		self.write(FIRST, began(4711), events.PhaseEntered(Phase.FENCE))

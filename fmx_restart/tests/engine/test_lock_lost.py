@@ -170,8 +170,9 @@ class Neighbours(NoOtherOperations):
 
 
 class TestAliveButNotRunning(LockLostTest):
-	def second_beside_the_first(self) -> tuple[Run, Neighbours]:
-		second, others = Run(self.bench, id="operation-2"), Neighbours(OtherOperation("operation-1", 4711))
+	def second_beside_the_first(self, host: str = "") -> tuple[Run, Neighbours]:
+		first = OtherOperation("operation-1", 4711, host)
+		second, others = Run(self.bench, id="operation-2"), Neighbours(first)
 		second.operation.bench = replace(second.operation.bench, others=others)
 		return second, others
 
@@ -182,6 +183,14 @@ class TestAliveButNotRunning(LockLostTest):
 		self.assertIn("kill -CONT 4711", raised.exception.hint)
 		self.assertEqual((raised.exception.exit_code, second.phases), (75, [Phase.PREFLIGHT]))
 		self.assertIsNone(self.bench.lock_slot.value)
+
+	def test_on_another_machine_that_shows_its_locks_nothing_is_said_to_kill_here(self):
+		second, _ = self.second_beside_the_first("app1")
+		with self.assertRaisesRegex(BenchBusy, "its process 4711 on app1 is alive") as raised:
+			second.go()
+		self.assertRegex(
+			raised.exception.hint, "^On app1, type: kill -CONT 4711.*Here that pid is of another"
+		)
 
 	def test_one_that_is_about_to_end_is_waited_for(self):
 		second, others = self.second_beside_the_first()
