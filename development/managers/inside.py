@@ -6,6 +6,7 @@ as another process than the first one of other namespaces.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ENTER = "enter"
+PR_SET_PDEATHSIG = 1
 NAMESPACES = (
 	"--mount",
 	"--propagation",
@@ -33,10 +35,18 @@ OWN_FOLDERS = ("/tmp", "/run", "/var/tmp")
 
 
 def enter(order: dict) -> None:
+	die_with(order["parent"])
 	(Path(order["cgroup"]) / "cgroup.procs").write_text(str(os.getpid()))
 	begin = [sys.executable, "-m", "development.managers.inside", "begin", json.dumps(order)]
 	network = ["--net"] if order["own_network"] else []
 	os.execvp("unshare", ["unshare", *NAMESPACES, *network, *begin])
+
+
+def die_with(parent: int) -> None:
+	"""This process, and what it becomes, ends when its parent does; unshare ends the machine then."""
+	ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+	if os.getppid() != parent:
+		raise SystemExit("whoever has begun this machine has ended")
 
 
 def begin(order: dict) -> None:

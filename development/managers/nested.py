@@ -1,6 +1,7 @@
 """
 A machine inside of this one: this one's files below a layer of its own, its own processes, cgroups, host name, /tmp, /run and
-/dev. What happens in it ends with it. The network is this machine's, unless it is given one of its own.
+/dev. What happens in it ends with it, and it ends with whoever has begun it, also where that is killed. The network is this
+machine's, unless it is given one of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from development.errors import CommandFailed
 from development.running import last_lines, wait_until
 
 PATIENCE = 60.0  # seconds for it to start, or to be gone
+CGROUPS = "fmx-nested-"  # then the pid of whoever has begun it, and the name of its folder
 IN_ITS_NAMESPACES = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd=/")
 
 
@@ -42,7 +44,7 @@ class NestedMachine:
 		self.layer = layer or folder / "layer"
 		self._own_network = own_network
 		self.shared = [CHECKOUT, folder, *shared]
-		self._cgroup = cgroup_root() / f"fmx-nested-{os.getpid()}-{folder.name}"
+		self._cgroup = cgroup_root() / f"{CGROUPS}{os.getpid()}-{folder.name}"
 		self._outer: subprocess.Popen | None = None
 		self._pid = 0  # of its first process
 
@@ -50,8 +52,10 @@ class NestedMachine:
 		"""`command` is its first process; without one, a process that only waits. Returns when that runs."""
 		for folder in (self.layer / "files", self.layer / "work", self.folder / "root"):
 			folder.mkdir(parents=True, exist_ok=True)
+		self._remove_leftovers()
 		self._cgroup.mkdir()
 		order = {
+			"parent": os.getpid(),
 			"cgroup": str(self._cgroup),
 			"layer": str(self.layer),
 			"own_network": self._own_network,
@@ -71,6 +75,17 @@ class NestedMachine:
 				start_new_session=True,
 			)
 		wait_until(self._is_up, "the nested machine is up", timeout=PATIENCE, poll=0.02, log=self.log)
+
+	def _remove_leftovers(self) -> None:
+		"""Of machines that were killed together with whoever had begun them; the folders of those beside this one."""
+		for cgroup in cgroup_root().glob(f"{CGROUPS}*-*"):
+			pid, _, name = cgroup.name.removeprefix(CGROUPS).partition("-")
+			if Path(f"/proc/{pid}").exists() or not has_no_cgroup(cgroup):
+				continue
+			folder = self.folder.parent / name
+			is_used = any(cgroup_root().glob(f"{CGROUPS}*-{name}"))
+			if not is_used and (folder / self.log.name).exists():
+				shutil.rmtree(folder)
 
 	def _is_up(self) -> bool:
 		if self._outer.poll() is not None:
@@ -121,16 +136,22 @@ class NestedMachine:
 				os.kill(pid, signal.SIGKILL)
 		if self._outer:
 			self._outer.wait(PATIENCE)
-		wait_until(self._has_no_cgroup, "the cgroups of the nested machine are gone", timeout=PATIENCE)
+		wait_until(
+			lambda: has_no_cgroup(self._cgroup),
+			"the cgroups of the nested machine are gone",
+			timeout=PATIENCE,
+		)
 		(self.folder / "is-up").unlink(missing_ok=True)
 		if self.layer.is_relative_to(self.folder) and self.layer.exists():
 			shutil.rmtree(self.layer)
 
-	def _has_no_cgroup(self) -> bool:
-		for folder, _, _ in os.walk(self._cgroup, topdown=False):
-			with suppress(OSError):
-				Path(folder).rmdir()
-		return not self._cgroup.exists()
+
+def has_no_cgroup(cgroup: Path) -> bool:
+	"""Removes it and all below it, as far as no process is left there."""
+	for folder, _, _ in os.walk(cgroup, topdown=False):
+		with suppress(OSError):
+			Path(folder).rmdir()
+	return not cgroup.exists()
 
 
 def cgroup_root() -> Path:
