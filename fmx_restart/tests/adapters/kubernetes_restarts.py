@@ -27,18 +27,25 @@ from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import ProcessState
+from fmx_restart.engine.report import ReplacedBy
 from fmx_restart.tests.adapters.pods import ApiServer, Pods
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
 from fmx_restart.tests.adapters.restart_case import RestartCase
 from fmx_restart.tests.adapters.typed_command import operations_of
 from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.adapters.web_visitors import APPLICATION, GUNICORN, Visitors, is_answered
+from fmx_restart.worker.switch import SETTING
 
 KUBECONFIG = os.environ.get("KUBECONFIG", "")
 SELECTOR = "app.kubernetes.io/instance=erp"
 SHORT, LONG, WEB = (f"erp-erpnext-{it}" for it in ("worker-s", "worker-l", "gunicorn"))
 NAMES = [LONG, SHORT, f"{SHORT}:2"]
 STRATEGIES = [Strategy.WAIT_WORKERS, Strategy.ROLLING, Strategy.NO_WAIT_WORKERS, Strategy.FAST]
+OWN_WORKER = """
+import sys
+from fmx_restart.tests.worker.worker_bench import work
+work("lossless", "{}", *sys.argv[2:])
+"""
 ENVIRONMENT = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -169,6 +176,58 @@ class TestRestarts(WorkerCase):
 	def annotations(self, deployment: str) -> dict[str, str]:
 		found = self.pods.apps.read_namespaced_deployment(deployment, self.pods.namespace)
 		return found.metadata.annotations or {}
+
+
+class TestOwnWorkers(KubernetesRestartCase):
+	"""Workers of this app: where nothing stops them they go on with new code in their pods."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		command = self.rq.worker_command("short", "long")
+		(self.bench / "env/bin/bench").write_text(OWN_WORKER)
+		(self.bench / "sites/common_site_config.json").write_text(json.dumps({SETTING: 1}))
+		(self.bench / "sites/apps.txt").write_text("fmx_restart\n")
+		self.deploy("worker-s", command, replicas=2)
+		eventually(lambda: len(self.workers()) == 2, "workers are there", deadline=60)
+		eventually(lambda: all(it.pid for it in self.programs().values()), "their nodes say so", deadline=60)
+
+	def workers(self) -> dict[str, tuple[str, int]]:
+		"""Of those that have not taken leave: the pod, and how often it was reloaded."""
+		records = (self.admin.hgetall(key) for key in self.admin.smembers("rq:workers"))
+		alive = [it for it in records if b"death" not in it and it.get(b"fmx_worker")]
+		return {it[b"hostname"].decode(): int(it.get(b"fmx_reloads", 0)) for it in alive}
+
+	def test_they_reload_in_their_pods_or_go_with_them_and_lose_no_job(self):
+		with self.counted_load():
+			before, times = self.programs(), self.workers()
+			for strategy in (Strategy.ROLLING, Strategy.NO_WAIT_WORKERS):
+				self.assertEqual(self.restarted_by(strategy), {ReplacedBy.RELOAD})
+				times = {pod: number + 1 for pod, number in times.items()}
+				self.assertEqual(self.workers(), times)
+			self.assertEqual(self.programs(), before)  # whose pods are the same
+			self.assertEqual(self.restarted_by(Strategy.WAIT_WORKERS), {ReplacedBy.MANAGER})
+			self.assert_all_new(before)
+
+	def restarted_by(self, strategy: Strategy) -> set[ReplacedBy]:
+		report = self.operation(strategy).run()
+		self.assertEqual((report.outcome, report.account.lost), (Phase.DONE, []))
+		return {change.by for change in report.processes}
+
+	def test_one_at_work_reloads_when_its_job_has_ended(self):
+		self.run_busy("job-1")
+		before = self.workers()
+
+		def let_go(event: events.Event) -> None:
+			self.facts.append(event)
+			if isinstance(event, events.HandedOver):
+				self.rq.finish("job-1")
+
+		self.note = let_go
+		self.assertEqual(self.restarted_by(Strategy.NO_WAIT_WORKERS), {ReplacedBy.RELOAD})
+		self.assertEqual(len(self.told(events.HandedOver)), 1)
+		self.assertTrue(self.rq.queue("short").fetch_job("job-1").is_finished)
+		self.assertEqual((self.runs("job-1"), set(self.workers().values())), (b"1", {1}))
+		self.assertEqual(self.workers().keys(), before.keys())
 
 
 class TestApiServerAway(WorkerCase):

@@ -137,6 +137,18 @@ class TestPods(unittest.TestCase):
 		):
 			self.assertIs(given.is_over, is_over)
 
+	def test_so_it_is_where_its_node_has_tidied_up_before_it_told_of_the_end(self):
+		bare = {"state": waiting("ContainerCreating"), "deletionTimestamp": "2026-11-27T03:00:00Z"}
+		for about, has_run, is_over in (
+			(bare, True, True),
+			(bare, False, False),  # its container may just be made
+			({**bare, "state": waiting("CrashLoopBackOff")}, True, False),
+			({"state": waiting("ContainerCreating")}, True, False),
+			({**bare, "state": RUNNING}, True, False),
+		):
+			given = pod(**about)
+			self.assertIs(Pod(given.told, given.container, has_run).is_over, is_over)
+
 	def test_what_a_container_has_written_itself_is_no_reason_as_it_may_be_about_jobs(self):
 		about = {"exitCode": 1, "message": "execute_job(kwargs={'password': 's3cret'})"}
 		for reason, is_told in (("Error", False), ("Completed", False), ("ContainerCannotRun", True)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fmx_restart.adapters.bench import BenchFolder
@@ -27,6 +27,7 @@ class Namespace:
 		self._ours: Ours | None = None
 		self._seen: dict[str, tuple[Workload, list[Pod]]] = {}
 		self._seen_at = float("-inf")
+		self._have_run: set[str] = set()  # uids of pods whose container was seen to run
 
 	@property
 	def pods_path(self) -> str:
@@ -49,7 +50,8 @@ class Namespace:
 		if time.monotonic() - self._seen_at > GOOD_FOR:
 			workloads = self._workloads()
 			pods = self._pods(labels_of_all(workloads)) if workloads else []
-			self._seen = {it.reference: (it, pods_of(it, pods)) for it in workloads}
+			self._seen = {it.reference: (it, pods_of(it, pods, self._have_run)) for it in workloads}
+			self._have_run |= {pod.uid for _, own in self._seen.values() for pod in own if pod.running}
 			self._seen_at = time.monotonic()
 		return self._seen
 
@@ -84,10 +86,11 @@ class Namespace:
 		return Ours(sites, uid, self._bench.sites)
 
 
-def pods_of(workload: Workload, pods: list[Mapping[str, Any]]) -> list[Pod]:
-	"""Its own, but for those that run nothing any more."""
+def pods_of(workload: Workload, pods: list[Mapping[str, Any]], have_run: Collection[str] = ()) -> list[Pod]:
+	"""Its own, but for those that run nothing any more. `have_run`: uids."""
 	container = str(workload.container.get("name", ""))
-	own = [Pod(it, container) for it in pods if workload.owns(it)]
+	ours = (it for it in pods if workload.owns(it))
+	own = [Pod(it, container, (it.get("metadata") or {}).get("uid") in have_run) for it in ours]
 	return [it for it in own if not it.is_over]
 
 

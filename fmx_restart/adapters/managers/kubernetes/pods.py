@@ -25,10 +25,11 @@ PID = 1  # of a container's first process, in the container
 
 @frozen
 class Pod(Resource):
-	"""`container`: the name of the one that runs the program."""
+	"""`container`: the name of the one that runs the program. `has_run`: it was seen to run in this pod."""
 
 	told: Mapping[str, Any]
 	container: str
+	has_run: bool = False
 
 	@property
 	def uid(self) -> str:
@@ -49,9 +50,12 @@ class Pod(Resource):
 	def is_over(self) -> bool:
 		"""
 		Evicted, or ended for good: others take its place. Also one that was told to end and whose container has: its node tidies up
-		for some seconds more, and starts nothing in it again.
+		for some seconds more, and starts nothing in it again. Where it has done so before it told of the end, it tells of a container
+		that is still to be made.
 		"""
-		has_ended = self.is_ending and bool((self.own.get("state") or {}).get("terminated"))
+		state = self.own.get("state") or {}
+		is_tidied = self.has_run and (state.get("waiting") or {}).get("reason", BACK_OFF) in BOOTING
+		has_ended = self.is_ending and (bool(state.get("terminated")) or is_tidied)
 		return has_ended or self.status.get("phase") in ENDED
 
 	@property
