@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import Field, fields
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from fmx_restart.console.columns import as_lists, fold, narrowed
 from fmx_restart.console.program_names import UNIT, short_program
 from fmx_restart.console.say import STDOUT, VERDICT_COLOURS, go_nowhere
 from fmx_restart.console.wrapping import wrapped
@@ -21,6 +22,7 @@ from fmx_restart.doctor.registry import DETAILS, Finding, Severity
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.plain_text import printable_lines
 
+FOLDED = 20  # columns that a folded cell keeps
 MOST_ROWS = 50  # of one table; --json has them all
 STYLES = {"busy": "yellow", "suspended": "green", "idle": "cyan", "started": "cyan", "stale": "red"}
 
@@ -35,43 +37,63 @@ def tables(examination: Examination) -> Iterator[Any]:
 
 
 class Details:
-	"""A table of one row or more. Where the terminal is too narrow, columns that are empty or 0 are left out, and named."""
+	"""
+	A table of one row or more. Where the terminal is too narrow, columns that are empty or 0 are left out, and named; then
+	sentences are folded, and where that is not enough each row is a list.
+	"""
 
 	def __init__(self, rows: tuple[Any, ...]) -> None:
-		self.rows = rows
+		self.rows = rows[:MOST_ROWS]
 
 	def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+		most = options.max_width if console.is_terminal else sys.maxsize
 		shown = [field for field in fields(self.rows[0]) if field.metadata.get("unit") != "hidden"]
 		empty = [field for field in shown if not any(getattr(row, field.name) for row in self.rows)]
 		left_out = []
-		while empty and console.is_terminal and is_too_wide(table(self.rows, shown), console, options):
+		while empty and narrowed(self.texts(shown), (), most) is None:
 			left_out.insert(0, empty.pop())
 			shown.remove(left_out[0])
-		yield table(self.rows, shown)
+		yield self.drawn(shown, most)
 		if left_out:
 			names = ", ".join(map(heading, left_out))
 			yield Prose((f"Not shown, as empty or 0: {names}.", "dim"))
 
+	def texts(self, shown: Sequence[Field]) -> list[tuple[str, ...]]:
+		"""The heads, and each cell without its style."""
+		cells = ([cell(field, getattr(row, field.name)).plain for field in shown] for row in self.rows)
+		return [tuple(map(heading, shown)), *map(tuple, cells)]
 
-def is_too_wide(drawn: Table, console: Console, options: ConsoleOptions) -> bool:
-	"""Whether its cells would have to be broken."""
-	return Measurement.get(console, options.update(width=WIDE), drawn).maximum > options.max_width
+	def drawn(self, shown: Sequence[Field], most: int) -> RenderableType:
+		"""`shown`: the fields of a row that have a column. `most`: columns of the terminal."""
+		texts = self.texts(shown)
+		words = [heading(field) for field in shown if isinstance(getattr(self.rows[0], field.name), str)]
+		words.sort(key=lambda name: -max(len(row[texts[0].index(name)]) for row in texts))
+		widths = narrowed(texts, words, most, narrow=FOLDED)
+		if widths is None:
+			return Text("\n".join(as_lists(texts, most)))
+		return self.table(shown, widths)
+
+	def table(self, shown: Sequence[Field], widths: Sequence[int]) -> Table:
+		"""`widths`: of its columns."""
+		drawn = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+		for field, width in zip(shown, widths, strict=True):
+			is_number = isinstance(getattr(self.rows[0], field.name), int | float) or field.metadata
+			head = "\n".join(fold(heading(field), width))
+			drawn.add_column(head, justify="right" if is_number else "left", no_wrap=True)
+		for row in self.rows:
+			cells = (cell(field, getattr(row, field.name)) for field in shown)
+			drawn.add_row(*(folded(one, width) for one, width in zip(cells, widths, strict=True)))
+		return drawn
+
+
+def folded(one: Text, width: int) -> Text:
+	"""A cell in lines of that width."""
+	return Text("\n".join(fold(one.plain, width)), one.style)
 
 
 def heading(field: Field) -> str:
 	"""Of the column."""
 	return field.name.replace("_", " ")
-
-
-def table(rows: tuple[Any, ...], shown: list[Field]) -> Table:
-	"""`shown`: the fields of a row that have a column."""
-	drawn = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-	for field in shown:
-		is_number = isinstance(getattr(rows[0], field.name), int | float) or field.metadata
-		drawn.add_column(heading(field), justify="right" if is_number else "left", overflow="fold")
-	for row in rows[:MOST_ROWS]:
-		drawn.add_row(*(cell(field, getattr(row, field.name)) for field in shown))
-	return drawn
 
 
 def cell(field: Field, value: Any) -> Text:

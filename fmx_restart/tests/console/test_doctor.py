@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fmx_restart.console.doctor import Details, report
 from fmx_restart.doctor.examination import Examination
-from fmx_restart.doctor.registry import BYTES, HIDDEN, SECONDS, Finding, Severity
+from fmx_restart.doctor.registry import BYTES, HIDDEN, INSTANT, SECONDS, Finding, Severity
 
 ERROR = Finding(
 	"ghost-jobs", Severity.ERROR, "short", "2 jobs [are] lost.", "bench doctor --fix", fix="put-back"
@@ -37,6 +37,15 @@ def shown(thing, *, terminal: bool = False, width: int = 100) -> str:
 	out = io.StringIO()
 	Console(file=out, force_terminal=terminal, width=width, highlight=False).print(thing, soft_wrap=True)
 	return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Site:
+	site: str
+	scheduler: str
+	last_run: float = field(metadata=INSTANT)
+	database: str
+	remark: str
 
 
 class TestDoctorReport(unittest.TestCase):
@@ -74,6 +83,19 @@ class TestDoctorReport(unittest.TestCase):
 		self.assertEqual(first.split(), ["short", "2", "min", "5", "s", "50", "MB"])
 		self.assertEqual(second.split(), ["long", "-", "0", "MB"])
 
+	def test_no_word_of_a_table_is_cut_and_where_that_needs_too_many_columns_each_row_is_a_list(self):
+		row = Site(
+			"erp.example.com", "enabled", 1_795_342_530.0, "connected", "It has not run since the migration."
+		)
+		for width, is_list in ((120, False), (80, False), (60, True), (30, True)):
+			with self.subTest(width=width):
+				lines = CONTROL.sub("", shown(Details((row, row)), terminal=True, width=width)).splitlines()
+				self.assertLessEqual(max(map(len, lines)), width)
+				self.assertEqual("erp.example.com" in lines, is_list, lines)
+				words = " ".join(lines).split()
+				for word in ("erp.example.com", "connected", "migration.", "enabled"):
+					self.assertTrue({word, f"{word},"} & set(words), lines)
+
 	def test_in_a_narrow_terminal_no_line_is_cut_or_runs_over_and_empty_columns_are_named_instead(self):
 		text = "The workers are Frappe's own: when they are stopped in another way they can lose a job. " * 2
 		found = Finding(
@@ -86,6 +108,7 @@ class TestDoctorReport(unittest.TestCase):
 			self.assertLessEqual(max(map(len, lines)), width, lines)
 			self.assertIn("NOTE    web-linger (web)", lines)
 			self.assertNotIn("…", "".join(lines))
+			self.assertIn("a-long-queue-name", " ".join(lines).split())
 		self.assertIn("Not shown, as empty or 0:", " ".join(lines))
 		# And what is to be typed is in one piece where there is room for it
 		lines = CONTROL.sub("", shown(report(result), terminal=True, width=40)).splitlines()

@@ -79,6 +79,12 @@ class TestOnATerminal(unittest.TestCase):
 		for part in ("20261127-", "032441-", "c634", "migrate"):
 			self.assertIn(part, table)
 
+	def test_where_words_would_have_to_be_cut_each_row_is_a_list(self):
+		id, first, second, third, *_ = self.lines(30)
+		self.assertEqual(id, "20261127-032441-c634")
+		self.assertEqual((first, second), ("  TIME 15 s", "  BY:"))
+		self.assertEqual(third.strip(), "somebody@a-company.example.com")
+
 
 class TestProgramNames(unittest.TestCase):
 	def test_what_bench_puts_in_front_is_left_out_but_not_a_managers_name(self):
