@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import FORMAT
-from fmx_restart.engine.errors import JournalFault, LockLost, NginxFault, OperationError
+from fmx_restart.engine.errors import JournalFault, LockLost, NginxFault, OperationError, ProcessFault
 from fmx_restart.engine.frozen import changed
 from fmx_restart.engine.group_updates import GroupUpdates
 from fmx_restart.engine.held import Held
@@ -65,6 +65,7 @@ class Operation(Held):
 		self.killed: list[Process] = []  # programs that were killed with their jobs
 		self.left_down: list[str] = []  # names of those of them that are not known to have been started again
 		self.away_since: dict[str, float] = {}  # by process manager: when it stopped answering
+		self.away_faults: dict[str, ProcessFault] = {}  # by process manager: why it does not answer
 		self.code_faults: list[CodeFault] = []  # reported already
 		self.code_seen_at = bench.clock.now()
 		self.managed: Sequence[Process] = ()  # by the process manager's last answer

@@ -98,6 +98,7 @@ def note_away(operation: Operation, survey: Survey) -> None:
 	for name in survey.away.keys() - before.keys():
 		operation.emit(events.ManagerAway(str(survey.away[name])))
 	operation.away_since = {name: before.get(name, now) for name in survey.away}
+	operation.away_faults = dict(survey.away)
 
 
 def is_gone(operation: Operation, manager: str) -> bool:
@@ -109,9 +110,9 @@ def is_gone(operation: Operation, manager: str) -> bool:
 def give_up(operation: Operation, replacement: Replacement) -> None:
 	"""Its manager alone could start it. The processes of other managers are restarted without it."""
 	processes = operation.bench.processes
-	replacement.fail(
-		f"its process manager ({replacement.old.manager}) has not answered for {MANAGER_RETURNS:.0f} s"
-	)
+	manager = replacement.old.manager
+	why = operation.away_faults[manager]
+	replacement.fail(f"its process manager ({manager}) has not answered for {MANAGER_RETURNS:.0f} s: {why}")
 	replacement.remedy = (
 		f"When that process manager answers again, type: {processes.start_command([replacement.old.name])}."
 		" Then type bench safe-restart again."

@@ -10,12 +10,14 @@ import shlex
 import shutil
 import time
 import unittest
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from development.managers.supervisor import Supervisor
 from fmx_restart.adapters.managers.systemd import sudo
-from fmx_restart.adapters.managers.systemd.systemctl import Systemctl
+from fmx_restart.adapters.managers.systemd.systemctl import PAUSE, Systemctl
 from fmx_restart.adapters.managers.systemd.units import is_main_process
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
@@ -43,6 +45,7 @@ WorkingDirectory={folder}
 TARGET = "[Unit]\nWants={names}\n"
 QUEUES = ("short", "long")
 NOBODY = 65534
+Result = TypeVar("Result")
 STRATEGIES = [Strategy.WAIT_WORKERS, Strategy.ROLLING, *([Strategy.NO_WAIT_WORKERS] if IS_LONG_RUN else [])]
 
 
@@ -127,12 +130,44 @@ def freeze(*, hangs: bool) -> None:
 	FREEZER.write_text(str(int(hangs)))
 
 
-class TestHanging(SystemdRestartCase):
+class HangingCase(SystemdRestartCase):
 	lease = 30.0  # as everywhere: one question waits for 5 s
 
+	def freeze(self, *, hangs: bool) -> None:
+		raise NotImplementedError
+
+	def hang_at_first(self, fact: type[events.Event], *, until: type[events.Event] | None = None) -> None:
+		"""From the first such event on, and until another one."""
+
+		def follow(event: events.Event) -> None:
+			is_first = isinstance(event, fact) and not self.told(fact)
+			self.facts.append(event)
+			if is_first or (until and isinstance(event, until)):
+				self.freeze(hangs=is_first)
+
+		self.note = follow
+
+	@contextmanager
+	def supervisor(self) -> Iterator[str]:
+		"""One that runs another worker of the bench. Yields the name of that program."""
+		supervisor = Supervisor(self.bench / "config", self.bench / "config")
+		environment = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+		try:
+			supervisor.up("more", self.rq.worker_command("long"), self.bench / "sites", environment, 1)
+			self.registered(len(QUEUES) + 1)
+			(more,) = [name for name in self.programs() if "more" in name]
+			yield more
+		finally:
+			supervisor.down()
+
+
+class TestHanging(HangingCase):
 	def setUp(self) -> None:
 		super().setUp()
 		self.addCleanup(self.let_go)
+
+	def freeze(self, *, hangs: bool) -> None:
+		freeze(hangs=hangs)
 
 	def let_go(self) -> None:
 		freeze(hangs=False)
@@ -142,17 +177,6 @@ class TestHanging(SystemdRestartCase):
 		with suppress(ProcessFault):
 			return bool(self.systemctl.show(self.names, ["Id"]))
 		return False
-
-	def hang_at_first(self, fact: type[events.Event], *, until: type[events.Event] | None = None) -> None:
-		"""From the first such event on, and until another one."""
-
-		def follow(event: events.Event) -> None:
-			is_first = isinstance(event, fact) and not self.told(fact)
-			self.facts.append(event)
-			if is_first or (until and isinstance(event, until)):
-				freeze(hangs=is_first)
-
-		self.note = follow
 
 	def test_no_question_waits_for_long_and_it_is_asked_again_later(self):
 		systemctl, pids = Systemctl(), [program.pid for program in self.programs().values()]
@@ -182,40 +206,120 @@ class TestHanging(SystemdRestartCase):
 
 	@in_long_runs("a systemd that hangs for a moment")
 	def test_where_one_hangs_for_good_the_programs_of_another_manager_are_restarted(self):
-		supervisor = Supervisor(self.bench / "config", self.bench / "config")
-		self.addCleanup(supervisor.down)
-		environment = {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
-		supervisor.up("more", self.rq.worker_command("long"), self.bench / "sites", environment, 1)
-		self.registered(len(QUEUES) + 1)
-		before = self.programs()
-		self.hang_at_first(events.ProcessDown)
-		with self.assertRaises(ProcessFault) as caught:
-			self.operation(Strategy.WAIT_WORKERS).run()
-		self.let_go()
+		with self.supervisor() as more:
+			before = self.programs()
+			self.hang_at_first(events.ProcessDown)
+			with self.assertRaises(ProcessFault) as caught:
+				self.operation(Strategy.WAIT_WORKERS).run()
+			self.let_go()
+			self.assertFalse(self.programs()[more].is_same_as(before[more]))
 		self.assertEqual(caught.exception.exit_code, 4)
 		self.assertIn("has not answered for 60 s", str(caught.exception))
 		self.assertIn("systemctl start bench-frappe-", caught.exception.hint)
 		self.assertIsNone(self.admin.get("rq:suspended"))
-		(more,) = [name for name in before if "more" in name]
-		self.assertFalse(self.programs()[more].is_same_as(before[more]))
 
 
-class TestBySudo(SystemdRestartCase):
-	"""Of an ordinary user, whose worker units have that user."""
+class OrdinaryUserCase(HangingCase):
+	"""Of an ordinary user, whose worker units have that user, and whom sudo allows to order them."""
 
 	lines = "User=nobody\nGroup=nogroup"
 
-	@in_long_runs("a restart through systemd")
-	@unittest.skipUnless(shutil.which("sudo"), "sudo is not there")
-	def test_an_ordinary_user_restarts_what_sudo_allows(self):
+	def setUp(self) -> None:
+		super().setUp()
 		rules = Path("/etc/sudoers.d/bench-systemd")
 		rules.write_text(f"{sudo.rule('nobody', self.names)}\n")
 		self.addCleanup(rules.unlink)
 		give(self.bench, NOBODY)
-		before = self.programs()
-		outcomes = in_child(
-			self.restart, before=lambda: (os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY))
+
+	def as_nobody(self, work: Callable[[], Result]) -> Result:
+		return in_child(work, before=lambda: (os.setgroups([]), os.setgid(NOBODY), os.setuid(NOBODY)))
+
+
+class TestHangingBus(OrdinaryUserCase):
+	"""Root reaches systemd without D-Bus; everybody else does not."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		self.ask("start", "dbus.service")
+		path = "/sys/fs/cgroup/system.slice/dbus.service/cgroup.freeze"
+		self.freezer = os.open(path, os.O_WRONLY)  # root's, also in the hand of its child
+		self.addCleanup(os.close, self.freezer)
+		self.addCleanup(self.freeze, hangs=False)
+
+	def freeze(self, *, hangs: bool) -> None:
+		os.write(self.freezer, str(int(hangs)).encode())
+
+	def test_it_is_named_in_place_of_systemd_with_what_to_type(self):
+		self.freeze(hangs=True)
+		(told, hint, seconds), refused = self.as_nobody(lambda: (self.silence(), self.refusal()))
+		self.assertEqual(
+			told,
+			"D-Bus (dbus.service) did not answer within 0.2 s, and user nobody reaches systemd through it",
 		)
+		self.assertIn("sudo systemctl status dbus.service", hint)
+		self.assertLess(seconds, 2.0)
+		self.assertRegex(refused, r"systemd \(system\): D-Bus \(dbus.service\) did not answer within")
+		self.assertEqual(set(self.programs()), set(self.names))  # root sees them
+		self.freeze(hangs=False)
+		self.assertEqual(self.as_nobody(lambda: set(self.programs())), set(self.names))
+
+	def silence(self) -> tuple[str, str, float]:
+		began = time.monotonic()
+		try:
+			Systemctl().show(self.names, ["Id"], timeout=0.2)
+		except ProcessFault as fault:
+			return str(fault), fault.hint, time.monotonic() - began
+		raise AssertionError("it answered")
+
+	def refusal(self) -> str:
+		try:
+			self.managers()
+		except WrongEnvironment as refused:
+			return str(refused)
+		raise AssertionError("it answered")
+
+	@in_long_runs("a systemd that hangs for a moment")
+	def test_one_that_hangs_in_the_middle_is_waited_for(self):
+		before = self.programs()
+		with self.counted_load():
+			outcome, lost, told = self.as_nobody(self.restart_while_it_hangs)
+		self.assertEqual((outcome, lost), ("Done", []))
+		self.assertIn("D-Bus (dbus.service) did not answer within", told)
+		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
+
+	def restart_while_it_hangs(self) -> tuple[str, list, str]:
+		self.hang_at_first(events.ProcessDown, until=events.ManagerAway)
+		report = self.operation(Strategy.WAIT_WORKERS).run()
+		return report.outcome.value, report.account.lost, self.told(events.ManagerAway)[0].reason
+
+	@in_long_runs("a systemd that hangs for a moment")
+	def test_where_it_hangs_for_good_the_programs_of_another_manager_are_restarted(self):
+		code, told, is_new = self.as_nobody(self.restart_beside_a_supervisor)
+		self.assertEqual(code, 4)
+		self.assertIn("D-Bus (dbus.service) did not answer within", told)
+		self.assertIn("has not answered for 60 s", told)
+		self.assertTrue(is_new)
+		self.assertIsNone(self.admin.get("rq:suspended"))
+
+	def restart_beside_a_supervisor(self) -> tuple[int, str, bool]:
+		with self.supervisor() as more:
+			before = self.programs()[more]
+			self.hang_at_first(events.ProcessDown)
+			try:
+				self.operation(Strategy.WAIT_WORKERS).run()
+			except ProcessFault as fault:
+				self.freeze(hangs=False)
+				time.sleep(PAUSE)
+				return fault.exit_code, str(fault), not self.programs()[more].is_same_as(before)
+			raise AssertionError("nothing hung")
+
+
+class TestBySudo(OrdinaryUserCase):
+	@in_long_runs("a restart through systemd")
+	@unittest.skipUnless(shutil.which("sudo"), "sudo is not there")
+	def test_an_ordinary_user_restarts_what_sudo_allows(self):
+		before = self.programs()
+		outcomes = self.as_nobody(self.restart)
 		self.assertEqual(outcomes, [("Done", [])] * 2)
 		self.assertFalse([name for name, one in self.programs().items() if one.is_same_as(before[name])])
 

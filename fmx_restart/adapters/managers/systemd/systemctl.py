@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from fmx_restart.adapters.managers.systemd.bus import is_silent
+from fmx_restart.adapters.process_table import user_name
 from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
 
@@ -46,19 +48,19 @@ class Patience:
 
 	def __init__(self) -> None:
 		self._hung_at: float | None = None
-		self._told = ""
+		self._told = TimeoutFault("")
 
 	@contextmanager
 	def asking(self, wanted: float) -> Iterator[float]:
 		"""`wanted`: seconds, for one that has answered so far. Raises TimeoutFault in that moment."""
 		if self._hung_at is not None:
 			if time.monotonic() - self._hung_at < PAUSE:
-				raise TimeoutFault(self._told)
+				raise TimeoutFault(str(self._told), hint=self._told.hint)
 			wanted = min(wanted, HUNG)
 		try:
 			yield wanted
 		except TimeoutFault as fault:
-			self._hung_at, self._told = time.monotonic(), str(fault)
+			self._hung_at, self._told = time.monotonic(), fault
 			raise
 		self._hung_at = None
 
@@ -120,11 +122,21 @@ class Systemctl:
 		return f"See whether it answers: {' '.join(['systemctl', *self._of_scope(), 'status'])}."
 
 	def _run(self, words: Sequence[str], timeout: float) -> Output:
-		try:
-			with PATIENCE[self.is_users].asking(timeout) as seconds:
+		with PATIENCE[self.is_users].asking(timeout) as seconds:
+			try:
 				return run(words, seconds)
-		except TimeoutFault as fault:
-			raise ProcessFault(str(fault), hint=self.look_hint) from fault
+			except TimeoutFault as fault:
+				raise self._silence(str(fault), seconds) from fault
+
+	def _silence(self, told: str, seconds: float) -> TimeoutFault:
+		"""The fault that names what hangs: systemd, or D-Bus before it, which root does without."""
+		if self.is_users or os.geteuid() == 0 or not is_silent():
+			return TimeoutFault(told, hint=self.look_hint)
+		user = user_name(os.geteuid())
+		return TimeoutFault(
+			f"D-Bus (dbus.service) did not answer within {seconds:g} s, and user {user} reaches systemd through it",
+			hint="systemd itself may be well: root reaches it without D-Bus. Type: sudo systemctl status dbus.service",
+		)
 
 	def _of_scope(self) -> list[str]:
 		return ["--user"] if self.is_users else []
