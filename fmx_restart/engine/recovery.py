@@ -43,6 +43,10 @@ from fmx_restart.engine.workers import is_of, live_workers, running_ids
 UNTIL_GONE = Patience(timeout=math.inf, poll=0.2)
 SEEN_WITHIN = 2.0  # seconds until the record of a worker tells that it has seen a request to reload
 ADDED = Patience(timeout=5.0, poll=1.0)
+START = (
+	"Start what is down through its process manager: a restart leaves it stopped. To see what is down, type: bench"
+	" safe-restart managers"
+)
 UNTIL_BACK = Patience(timeout=2 * ANSWERS_WITHIN, poll=0.2)
 
 
@@ -343,9 +347,18 @@ class TakeOver(Recovery):
 			f"The process of this operation died during {self.original.phase.time} on {host}; {this} took it over."
 		]
 		parts.append(f"Settings of sites are restored; the queue {self.queue_goes_on}.")
-		parts.append(f"Not examined, and perhaps down on {host}: {', '.join(failed)}." if failed else "")
-		hints = [f"Start them on {host}, e.g. type there: bench safe-restart."] if failed else []
+		parts.append(f"Not examined, and perhaps down on {self._by_host(failed)}." if failed else "")
+		hints = [START] if failed else []
 		if migrating := self.original.migrating:
 			parts.append(f"The migration of {migrating.site} may have been interrupted.")
 			hints.append(f"Look at {migrating.log}. To continue, type: bench safe-restart --migrate --resume")
 		return Failure("ProcessDied", " ".join(filter(None, parts)), " ".join(hints))
+
+	def _by_host(self, names: list[str]) -> str:
+		"""The operation may have stopped programs of several hosts, one of which this may be."""
+		planned = self.original.plan.replaced if self.original.plan else ()
+		elsewhere = {process.name: process.host for process in planned if process.host}
+		hosts: dict[str, list[str]] = {}
+		for name in names:
+			hosts.setdefault(elsewhere.get(name, self.original.host), []).append(name)
+		return "; on ".join(f"{host}: {', '.join(names)}" for host, names in hosts.items())

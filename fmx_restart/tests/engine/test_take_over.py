@@ -94,7 +94,17 @@ class TestTakeOver(unittest.TestCase):
 		self.assertEqual(take_over.report.processes, [])
 		self.assertEqual((take_over.report.outcome, raised.exception.exit_code), (Phase.FAILED, 4))
 		self.assertIn("Not examined, and perhaps down on host-1: web, short", str(raised.exception))
-		self.assertIn("host-1", raised.exception.hint)
+		self.assertIn("a restart leaves it stopped", raised.exception.hint)
+
+	def test_programs_of_a_third_host_are_named_with_that_host(self):
+		self.die_at(events.ProcessDown)
+		self.clock.sleep(LEASE)
+		take_over = self.take_over()
+		plan = take_over.original.plan
+		far = [replace(it, host="host-3") if it.name == "short" else it for it in plan.restart]
+		take_over.original.plan = replace(plan, restart=tuple(far))
+		with self.assertRaisesRegex(ProcessFault, "perhaps down on host-1: web; on host-3: short."):
+			take_over.run()
 
 	def test_one_that_had_touched_no_program_is_recovered(self):
 		self.die_at(events.Drained)
