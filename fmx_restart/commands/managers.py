@@ -10,9 +10,11 @@ from fmx_restart.adapters.managers.discovery import KnownManager, OtherPlace
 from fmx_restart.commands.restart import exit_on_error
 from fmx_restart.console.columns import columns
 from fmx_restart.console.machine_lines import answer_line
+from fmx_restart.console.plan import AUTOSCALED
 from fmx_restart.console.program_names import short_list, short_program
 from fmx_restart.console.say import put, say
 from fmx_restart.engine.format import count
+from fmx_restart.engine.plan import autoscalers
 from fmx_restart.engine.ports import Process, ProcessState
 from fmx_restart.engine.ports.managers import BETWEEN
 from fmx_restart.wiring import read_managers
@@ -91,6 +93,8 @@ def lacking(manager: KnownManager) -> Iterator[str]:
 		yield NO_PROGRAM
 	if manager.host:
 		yield f"{ELSEWHERE} {known_by(manager)}"
+	if names := autoscalers(manager.programs):
+		yield f"{AUTOSCALED}: {names}."
 	if down := [program.name for program in manager.programs if program.state not in FINE]:
 		yield f"Not running: {short_list(down)}."
 

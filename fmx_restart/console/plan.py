@@ -10,10 +10,11 @@ from fmx_restart.console.strategies import STRATEGY_TEXTS, _
 from fmx_restart.engine.format import count, span
 from fmx_restart.engine.frozen import changed, frozen
 from fmx_restart.engine.options import ONE_BY_ONE, OnTimeout, Options, Strategy
-from fmx_restart.engine.plan import Plan, of_hosts
+from fmx_restart.engine.plan import Plan, autoscalers, of_hosts
 from fmx_restart.engine.ports import Process, ProcessKind, ProcessState
 
 MIGRATION_STORY = "The sites are migrated before the restart. {}"
+AUTOSCALED = "An autoscaler sets how many of these run"
 DOWN_ALREADY = {ProcessState.FAILED, ProcessState.RETRYING}
 
 
@@ -180,6 +181,10 @@ def exceptions(plan: Plan) -> list[str]:
 	]
 	if down:
 		parts.append(f"Already down: {', '.join(down)}.")
+	if names := autoscalers(plan.replaced):
+		parts.append(
+			f"{AUTOSCALED}: {names}. A change in the middle of the restart can end it with exit code 4."
+		)
 	if plan.migrate:
 		parts.append(f"{count(len(plan.migrate), 'site')} to migrate first: {', '.join(plan.migrate)}.")
 	return parts

@@ -170,6 +170,12 @@ def remedies_of(processes: Iterable[Process]) -> str:
 	return " ".join(dict.fromkeys(chain.from_iterable(remedies)))
 
 
+def autoscalers(processes: Iterable[Process]) -> str:
+	"""Which groups of programs have one, each with its name; empty where none is known."""
+	known = {f"{it.group} ({it.scaled_by})": None for it in processes if it.scaled_by}
+	return ", ".join(known)
+
+
 def most_left(job: Job, now: float) -> float | None:
 	"""Seconds until RQ ends the job by its own limit; None where it has none. Never negative."""
 	if job.timeout is None:

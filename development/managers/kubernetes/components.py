@@ -95,6 +95,7 @@ def controller_manager() -> Sequence[str]:
 		f"--service-account-private-key-file={KEY}",
 		f"--root-ca-file={CERTIFICATE}",
 		"--use-service-account-credentials=true",
+		"--horizontal-pod-autoscaler-sync-period=2s",
 	]
 
 

@@ -81,6 +81,9 @@ class Process:
 	#: one order of its manager replaces it. What runs now is listed as stopping until it is gone; where its successor does not
 	#: come up it is listed as failed, and what runs now goes on where the manager can have it so
 	rolls_out: bool = False
+	scaled_by: str = (
+		""  # the autoscaler that sets how many of its group run: "hpa/NAME"; empty where none is known
+	)
 	gap: str = ""  # why nobody may answer while it is rolled out, in a few words; empty where somebody does
 	#: nothing else has run under its host name since then (seconds since the epoch, by its machine's clock), so that a worker of
 	#: that host which was born later is its, whatever its pid; None: a worker is known by its pid

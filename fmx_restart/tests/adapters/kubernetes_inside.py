@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import ClassVar
 
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from fmx_restart.adapters.machine import SystemClock
@@ -230,6 +231,38 @@ class TestWhose(KubernetesCase):
 		about = {"annotations": {KEPT: kept["kept"]}} if kept else {}
 		body = {"metadata": about, "spec": {"replicas": replicas}}
 		self.pods.apps.patch_namespaced_deployment(name, self.pods.namespace, body)
+
+	def test_an_autoscaler_is_named_and_does_nothing_while_all_pods_are_down(self):
+		name = self.deploy_as_chart("worker-l", "bench worker --queue long", self.claim, replicas=2)
+		autoscaler = {"metadata": {"name": "loads"}, "spec": {"minReplicas": 1, "maxReplicas": 4}}
+		autoscaler["spec"]["scaleTargetRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+		self.autoscaling.create_namespaced_horizontal_pod_autoscaler(self.pods.namespace, autoscaler)
+		processes = self.processes_of()
+		self.assertEqual({it.scaled_by for it in processes.list()}, {"hpa/loads"})
+		# When all are stopped, and what it wants changes meanwhile
+		names = [it.name for it in processes.list()]
+		self.assertEqual(processes.order(stop=names), {})
+		eventually(self.is_switched_off, "it has seen that", deadline=60)
+		self.autoscaling.patch_namespaced_horizontal_pod_autoscaler(
+			"loads", self.pods.namespace, {"spec": {"minReplicas": 3}}
+		)
+		self.assertEqual(self.replicas(name), 0)
+		# Then it sets the number again only once they are started
+		self.assertEqual(processes.order(start=names), {})
+		self.assertEqual(self.replicas(name), 2)
+		eventually(lambda: self.replicas(name) == 3, "it sets it again", deadline=60)
+
+	@property
+	def autoscaling(self) -> client.AutoscalingV1Api:
+		return client.AutoscalingV1Api(self.pods.core.api_client)
+
+	def is_switched_off(self) -> bool:
+		read = self.autoscaling.read_namespaced_horizontal_pod_autoscaler
+		told = (read("loads", self.pods.namespace).metadata.annotations or {}).values()
+		return "ScalingDisabled" in "".join(told)
+
+	def replicas(self, name: str) -> int:
+		return self.pods.apps.read_namespaced_deployment(name, self.pods.namespace).spec.replicas
 
 	def test_from_a_pod_of_the_bench_its_own_are_found_without_a_setting(self):
 		self.deploy_chart()

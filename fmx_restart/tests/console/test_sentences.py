@@ -167,6 +167,14 @@ class TestPlanSentence(unittest.TestCase):
 		self.assertIn("1 process to restart: web.", plan_sentence(self.plan))
 		self.assertIn("Already stopped, left alone: text.", plan_sentence(self.plan))
 
+	def test_it_names_autoscalers_once_for_each_group(self):
+		(web,) = self.plan.restart
+		short = replace(web, name="short", group="erp-short", scaled_by="hpa/loads")
+		plan = replace(self.plan, restart=(short, replace(short, name="short:2"), replace(web, scaled_by="")))
+		told = "An autoscaler sets how many of these run: erp-short (hpa/loads). A change"
+		self.assertIn(told, plan_sentence(replace(plan, reloads=())))
+		self.assertNotIn("utoscaler", plan_sentence(replace(plan, restart=plan.restart[2:], reloads=())))
+
 	def test_it_says_that_web_stays_down_where_nothing_else_answers_in_its_place(self):
 		# Given web among what someone stopped
 		web = replace(self.plan.left_alone[0], kind=ProcessKind.WEB)

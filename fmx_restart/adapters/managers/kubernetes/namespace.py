@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 from fmx_restart.adapters.bench import BenchFolder
@@ -14,6 +15,7 @@ from fmx_restart.adapters.managers.kubernetes.workloads import PLURALS, Workload
 from fmx_restart.engine.errors import ProcessFault
 
 APPS, CORE = "/apis/apps/v1/namespaces", "/api/v1/namespaces"
+AUTOSCALING = "/apis/autoscaling/v1/namespaces"
 #: Seconds for which an answer is good, unless we have ordered something since: an operation looks twenty times a second
 GOOD_FOR = 0.25
 
@@ -54,6 +56,19 @@ class Namespace:
 			self._have_run |= {pod.uid for _, own in self._seen.values() for pod in own if pod.running}
 			self._seen_at = time.monotonic()
 		return self._seen
+
+	@cached_property
+	def autoscalers(self) -> dict[str, str]:
+		"""By the reference of what they scale; empty where we may not know. Asked once: a person sets them."""
+		try:
+			told = self.api.items(f"{AUTOSCALING}/{self.name}/horizontalpodautoscalers")
+		except ProcessFault:
+			return {}
+		targets = ((it, (it.get("spec") or {}).get("scaleTargetRef") or {}) for it in told)
+		return {
+			f"{str(target.get('kind', '')).lower()}/{target.get('name', '')}": f"hpa/{it['metadata']['name']}"
+			for it, target in targets
+		}
 
 	def forget(self) -> None:
 		"""What was seen is old: something was ordered."""

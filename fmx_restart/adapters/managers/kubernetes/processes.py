@@ -362,6 +362,7 @@ class KubernetesProcesses:
 			host=pod.host if pod and not program.is_whole else workload.name,
 			stays=None if kind else self._stays(workload),
 			rolls_out=kind is not None,
+			scaled_by=self._namespace.autoscalers.get(workload.reference, ""),
 			gap=workload.gap if kind is ProcessKind.WEB else "",
 			alone_since=pod.alone_since if pod and is_alone(program) else None,
 			ended_hosts=tuple(sorted(self._ended_hosts(program))) if is_alone(program) else (),
