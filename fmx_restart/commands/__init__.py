@@ -100,7 +100,7 @@ by_flag(
 by_flag(
 	"attach",
 	"attach",
-	"Show the running operation; Ctrl-C ends the view only.",
+	"Show the running operation, or the last one. Ctrl-C ends the view.",
 	{"Options": (option.JSON_LINES, option.VERBOSE)},
 )
 by_flag("cancel", "cancel", "Stop the running operation while it can still be undone.", {"Options": ()})

@@ -75,7 +75,7 @@ def note(tails: Collection[LogTail]) -> str:
 	"""What a reader of the answer should know."""
 	if not tails:
 		return _("This program has no log of its own.")
-	return _("What jobs wrote, and what is told about them, is left out.")
+	return _("Lines from and about jobs are left out.")
 
 
 def name_of(program: str, processes: Collection[Process]) -> str:

@@ -69,8 +69,8 @@ def answer_with_error(error: Exception) -> None:
 	if "error" in frappe.local.response:
 		return
 	if not is_answer(error):
-		text = _("The server met an error that nobody foresaw.")
-		answer_with(Problem(INTERNAL, text, _("The Error Log of this site has all about it.")))
+		text = _("Unexpected error on the server.")
+		answer_with(Problem(INTERNAL, text, _("See the Error Log of this site.")))
 		return
 	code = next(code for kind, code in CODES if isinstance(error, kind))
 	answer_with(Problem(code, str(error)))

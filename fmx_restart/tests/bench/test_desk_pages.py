@@ -84,7 +84,7 @@ class TestPages(DeskTestCase):
 			item.locator(".restart-explain").click()
 			self.assertIn("What to do.", item.locator(".restart-pre").inner_text(), finding)
 		desk.click(f"{WORKERS} .restart-open-log", "Log")
-		desk.see(".modal.show .restart-logs", "What jobs wrote, and what is told about them, is left out.")
+		desk.see(".modal.show .restart-logs", "Lines from and about jobs are left out.")
 		self.assertNotIn(METHOD, desk.text(".modal.show .restart-logs"))
 		desk.page.wait_for_function(NO_DIALOG_MOVES)
 		desk.page.keyboard.press("Escape")
