@@ -412,8 +412,6 @@ def bench_view(sites: Sequence[str] = (), recover: Callable = refuse_to_recover)
 	Raises WrongEnvironment outside a bench. Opens nothing yet.
 	"""
 	from fmx_restart.adapters import bench
-	from fmx_restart.adapters.host import ThisHost
-	from fmx_restart.adapters.redis_queue.connection import connect
 
 	config = bench.read_config()
 	bench_id, path = identity(config)
