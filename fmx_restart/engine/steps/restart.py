@@ -87,9 +87,9 @@ def begin(
 	operation: Operation, processes: Iterable[Process], busy: Iterable[Process] = ()
 ) -> list[Replacement]:
 	"""
-	Order what was held down for a migration to start, and these processes to stop: all in one conversation. Web whose old
-	workers can linger is first, then web that others stand in for; where its new code does not come up, it is all that is
-	returned, and neither the others nor those in `busy` are touched.
+	Order what was held down for a migration to start, unless its group is to be updated before, and these processes to stop:
+	all in one conversation. Web whose old workers can linger is first, then web that others stand in for; where its new code
+	does not come up, it is all that is returned, and neither the others nor those in `busy` are touched.
 	"""
 	for replacement in operation.held:
 		replacement.release()
@@ -112,7 +112,7 @@ def begin(
 			*operation.held,
 			*make_in_turn(operation, others, has_web=bool(web_programs(processes))),
 		]
-		give_orders(operation.bench, replacements)
+		give_orders(operation.bench, operation.updates.admitted(replacements))
 	return [*first, *replacements]
 
 

@@ -6,14 +6,16 @@ import unittest
 
 from fmx_restart.console.sentences import plan_warnings, sentence
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import OperationError, ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import MigrationFailed, OperationError, ProcessFault, WrongEnvironment
 from fmx_restart.engine.host_options import HostOptions
+from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import InvalidOptions, Options, Strategy
 from fmx_restart.engine.phases import Phase
 from fmx_restart.engine.ports import Change, ProcessKind, ProcessState
 from fmx_restart.engine.report import GroupResult, UpdateResult
 from fmx_restart.engine.steps.preflight import plan_of
 from fmx_restart.testing.bench import InMemoryBench
+from fmx_restart.testing.migrations import Script
 from fmx_restart.testing.processes import Program
 from fmx_restart.tests.engine.actors import HandedClock
 from fmx_restart.tests.engine.killed import KilledOperations
@@ -184,6 +186,19 @@ class TestTold(UpdateCase):
 			with self.assertRaisesRegex(InvalidOptions, "Use --wait-workers"):
 				Options(strategy, update_config=True).checked()
 
+	def test_a_manager_that_would_not_let_us_ends_it_before_anything_is_touched_and_only_with_the_option(
+		self,
+	):
+		self.configuration.refusal = "sudo does not allow it"
+		error = self.fails(self.run_with(), WrongEnvironment)
+		self.assertEqual(
+			(str(error), error.hint), ("sudo does not allow it. Nothing was changed.", "Let it.")
+		)
+		with self.assertRaises(WrongEnvironment):
+			plan_of(self.bench.port(), Options(update_config=True))
+		self.assertEqual((self.processes.orders, self.configuration.reads), ([], 0))
+		self.assertEqual(self.run_with(update_config=False).go().outcome, Phase.DONE)
+
 	def test_a_bench_whose_managers_have_none_refuses_it(self):
 		self.processes.configuration = None
 		self.assertIn("No process manager", str(self.fails(self.run_with(), WrongEnvironment)))
@@ -216,6 +231,40 @@ class TestFailures(UpdateCase):
 		self.fails(run, ProcessFault)
 		self.assertEqual(self.configuration.updates, [])
 		self.assertEqual(self.results(run), {"long": UpdateResult.FAILED})
+
+
+class TestMigration(UpdateCase):
+	"""Workers are down for the migration already, and may not start by their former configuration after it."""
+
+	def setUp(self) -> None:
+		super().setUp()
+		new = Program("long", ProcessKind.WORKER, group="long", start_takes=0.5)
+		self.configuration.write("long", Change.CHANGED, self.bench.as_worker(new, ("long",)))
+		self.configuration.write("web", Change.CHANGED, Program("web", ProcessKind.WEB, start_takes=0.5))
+		self.new = new
+
+	def run_with(self, **options: object) -> Run:
+		return super().run_with(migration=MigrationOptions(**options), sites=("a.localhost",))
+
+	def test_each_group_is_updated_after_the_migration_and_starts_by_the_new_one(self):
+		for options in ({}, {"hold_web": True}):
+			with self.subTest(options):
+				self.setUp()
+				run, seen = self.run_with(**options), []
+				run.when(events.MigrationEnded, lambda seen=seen: seen.append(self.configuration.updates[:]))
+				began = self.bench.clock.now()
+				self.assertEqual(run.go().outcome, Phase.DONE)
+				self.assertLess(self.bench.clock.now() - began, 30)
+				self.assertEqual((seen, set(self.configuration.updates)), ([[]], {"long", "web"}))
+				self.assertIs(self.processes["long"], self.new)
+				self.assertEqual((self.down(), self.names()), ([], {"web", "short", "long"}))
+
+	def test_where_the_migration_fails_everything_is_restarted_and_updated_nevertheless(self):
+		self.bench.migrations.scripts["a.localhost"] = Script(exit_code=1)
+		error = self.fails(self.run_with(), MigrationFailed)
+		self.assertEqual(error.exit_code, 6)
+		self.assertEqual((self.down(), self.names()), ([], {"web", "short", "long"}))
+		self.assertIsNone(self.bench.queue.look().suspension)
 
 
 class TestHosts(UpdateCase):
