@@ -21,13 +21,14 @@ class Manager(Protocol):
 
 
 class InMemoryConfiguration:
-	"""`fault`: why the manager would refuse its files. `fails`: how often an update fails after it removed the group."""
+	"""`fault`: why the manager would refuse its files. `refusal`: why it refuses us. `fails`: how often an update fails after it removed the group."""
 
 	def __init__(self, manager: Manager) -> None:
 		self._manager = manager
 		self._written: dict[str, tuple[Change, tuple[Any, ...]]] = {}
 		self._strangers: set[str] = set()
 		self.fault = ""
+		self.refusal = ""
 		self.fails = 0
 		self.reads = 0
 		self.updates: list[str] = []  # groups, in their order
@@ -48,6 +49,10 @@ class InMemoryConfiguration:
 		if self.fault:
 			raise ProcessFault(self.fault, hint="Correct it.")
 		return self.compare()
+
+	def check(self, groups: Collection[str]) -> None:
+		if self.refusal:
+			raise ProcessFault(self.refusal, hint="Let it.")
 
 	def update(self, change: GroupChange) -> None:
 		kind, programs = self._written[change.group]

@@ -87,6 +87,9 @@ class Configuration(Protocol):
 		ProcessFault, also where it refuses them: then it remembers what it knew.
 		"""
 
+	def check(self, groups: Collection[str]) -> None:
+		"""Raises ProcessFault where this user may not make the manager read its files and take over these groups. Changes nothing."""
+
 	def update(self, change: GroupChange) -> None:
 		"""
 		Takes over what `read` has seen for one group of which nothing runs: in one step, so that whoever dies meanwhile

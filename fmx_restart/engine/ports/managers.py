@@ -124,6 +124,15 @@ class ProcessManagers:
 				raise self._with_name(name, fault) from fault
 		return together(found)
 
+	def check_updates(self, groups: Mapping[str, Collection[str]]) -> None:
+		"""As Configuration.check. `groups`: as their managers write them, by the manager's name. Raises ProcessFault."""
+		for name, configuration in self._configurations().items():
+			if name in groups:
+				try:
+					configuration.check(groups[name])
+				except ProcessFault as fault:
+					raise self._with_name(name, fault) from fault
+
 	def update_group(self, change: GroupChange) -> None:
 		"""As Configuration.update. Raises ProcessFault."""
 		name, configuration = change.manager, self._configurations().get(change.manager)

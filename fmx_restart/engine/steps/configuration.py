@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -40,6 +41,15 @@ def refuse_configuration(bench: Bench, plan: Plan, options: Options) -> None:
 			f"The new configuration cannot be taken over: {'; '.join(faults)}. Nothing was changed.",
 			hint="Correct it, or leave --update-config out: the restart goes by the former one then.",
 		)
+	groups: dict[str, set[str]] = defaultdict(set)
+	for process in plan.restart:
+		groups[process.manager].add(process.group)
+	for change in plan.configuration.updated:
+		groups[change.manager].add(change.own_name)
+	try:
+		bench.processes.check_updates(groups)
+	except ProcessFault as fault:
+		raise WrongEnvironment(f"{str(fault).rstrip('.')}. Nothing was changed.", hint=fault.hint) from fault
 
 
 def configuration_plan(

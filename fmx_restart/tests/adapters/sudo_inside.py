@@ -24,7 +24,7 @@ from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import OperationError, ProcessFault, WrongEnvironment
 from fmx_restart.engine.options import Strategy
-from fmx_restart.engine.ports import ProcessKind, ProcessState
+from fmx_restart.engine.ports import Change, GroupChange, ProcessKind, ProcessState
 from fmx_restart.tests.adapters.benches import group, make_bench, program, short_folder
 from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.ordinary_user import give, in_child
@@ -53,13 +53,16 @@ def as_nobody(work: Callable[[], Any]) -> Any:
 
 
 class SupervisordOfRoot:
-	"""The machine's, with what stands in `OWN`, a link to a file of the bench."""
+	"""The machine's, with what stands in `OWN`: a link to a file of the bench, or a copy that is root's."""
 
-	def __init__(self, case: unittest.TestCase, bench: Path, programs: str) -> None:
+	def __init__(self, case: unittest.TestCase, bench: Path, programs: str, *, is_copy: bool = False) -> None:
 		config = bench / "config/supervisor.conf"
 		config.write_text(programs)
 		OWN.unlink(missing_ok=True)
-		OWN.symlink_to(config)
+		if is_copy:
+			OWN.write_text(programs)
+		else:
+			OWN.symlink_to(config)
 		Path("/var/log/supervisor").mkdir(exist_ok=True)
 		words = ["/usr/bin/supervisord", "-n", "-c", str(CONFIG)]
 		self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -86,7 +89,8 @@ def allow(case: unittest.TestCase, *rules: str) -> None:
 	RULES.write_text("".join(f"{rule}\n" for rule in rules))
 
 
-class TestRestart(RestartCase):
+class SudoCase(RestartCase):
+	is_copy = False  # as SupervisordOfRoot
 	has_port = True
 	lease = 30.0  # as in service: each look at the programs is a process, and so is each order
 
@@ -94,11 +98,12 @@ class TestRestart(RestartCase):
 		super().setUp()
 		names = ("short", "long")
 		workers = "".join(map(self.worker, names))
-		self.supervisord = SupervisordOfRoot(self, self.bench, workers + group("bench-workers", *names))
+		text = workers + group("bench-workers", *names)
+		self.supervisord = SupervisordOfRoot(self, self.bench, text, is_copy=self.is_copy)
 		self.registered(2)
 		give(self.bench, NOBODY)
 
-	def worker(self, queue: str) -> str:
+	def worker(self, queue: str, **settings: object) -> str:
 		command = shlex.join(self.rq.worker_command(queue))
 		environment = f'PYTHONPATH="{CHECKOUT}",PYTHONDONTWRITEBYTECODE="1"'
 		folder = self.bench / "sites"
@@ -110,14 +115,15 @@ class TestRestart(RestartCase):
 			stopwaitsecs=60,
 			user="nobody",
 			environment=environment,
+			**settings,
 		)
 
-	def refused(self) -> str:
+	def refused(self, **options: bool) -> str:
 		"""What an ordinary user is told, and what to do."""
 
 		def try_it() -> str:
 			try:
-				self.operation(Strategy.WAIT_WORKERS).run()
+				self.operation(Strategy.WAIT_WORKERS, **options).run()
 			except WrongEnvironment as error:
 				return f"{error}\n{error.hint}"
 			return "done"
@@ -127,6 +133,8 @@ class TestRestart(RestartCase):
 	def rule(self) -> str:
 		return next(line for line in self.refused().splitlines() if line.startswith("nobody ALL="))
 
+
+class TestRestart(SudoCase):
 	def test_without_a_rule_nothing_is_changed_and_the_rule_that_is_shown_is_enough(self):
 		told = self.refused()
 		self.assertIn("user nobody may not use supervisord's socket", told)
@@ -146,7 +154,12 @@ class TestRestart(RestartCase):
 		self.assertEqual(as_nobody(lambda: [it.pid for it in self.programs().values()]), before)
 		# with all of it
 		allow(self, rule)
-		self.assertIn("No process manager of this bench has a configuration", as_nobody(self.update))
+		# which does not let the bench's own file decide what runs as root
+		told = self.refused(update_config=True)
+		self.assertIn(f"supervisorctl -c {CONFIG} reread. Nothing was changed", told)
+		self.assertIn("others than root can write to files", told)
+		self.assertIn(f"sudo supervisorctl -c {CONFIG} update bench-workers, then bench safe-restart", told)
+		self.assertNotIn("visudo", told)
 		self.assertEqual(self.refused(), "done")
 		self.assertNotEqual(as_nobody(lambda: [it.pid for it in self.programs().values()]), before)
 		# when supervisord hangs, that is known soon, although nobody may end what asks it
@@ -190,12 +203,97 @@ class TestRestart(RestartCase):
 			processes.list()
 		return str(caught.exception)
 
-	def update(self) -> str:
-		"""What becomes of a restart that is to take over a changed configuration."""
+
+class TestUpdateConfig(SudoCase):
+	"""The files are root's alone, so a rule for them gives nobody more than it says."""
+
+	is_copy = True
+
+	def test_the_rule_that_is_shown_is_enough_to_take_over_a_changed_configuration_under_load(self):
+		rule = self.rule()
+		for order in ("reread", "remove bench-workers", "add bench-workers"):
+			self.assertIn(f"/usr/bin/supervisorctl -c {CONFIG} {order}", rule)
+		self.assertEqual(rule.count("/usr/bin/supervisorctl"), 8)
+		self.assertNotRegex(rule, "update|shutdown|reload")
+		# Given a change, and a group that no rule for this bench's programs named
+		short = self.worker("short", numprocs=2, process_name="%(program_name)s-%(process_num)d")
+		long = self.worker("long").replace("stopwaitsecs = 60", "stopwaitsecs = 61")
+		members = short + long + group("bench-workers", "short", "long")
+		more = self.worker("long").replace("[program:long]", "[program:more]")
+		other = program("other", "/bin/sleep 1000", autostart="false")
+		OWN.write_text(members + more + other)
+		# with a part of the rule nothing is touched, and what is lacking is shown; a plain restart goes
+		allow(self, rule)
+		before = as_nobody(self.pids)
+		told = self.refused(update_config=True)
+		self.assertIn(f"supervisorctl -c {CONFIG} remove more. Nothing was changed", told)
+		whole = next(line for line in told.splitlines() if line.startswith("nobody ALL="))
+		self.assertIn("remove more", whole)
+		self.assertNotIn("other", whole)
+		self.assertEqual(as_nobody(self.pids), before)
+		# and with all of it
+		allow(self, whole)
+		with Load(lambda id, queue: self.rq.enqueue(id, queue, kwargs={"counts": True})) as load:
+			eventually(lambda: len(load.ids) > 2, "jobs come")
+			results, lost = as_nobody(self.update)
+		done = {"bench-workers": "updated", "more": "updated", "other": "left"}
+		self.assertEqual((results, lost), (done, []))
+		names = {"bench-workers:short-0", "bench-workers:short-1", "bench-workers:long", "more"}
+		now = as_nobody(self.pids)
+		self.assertEqual((set(now), set(now.values()) & {None, *before.values()}), (names, set()))
+		eventually(lambda: all(map(self.runs, load.ids)), "each job has run")
+		self.assertEqual(set(map(self.runs, load.ids)), {b"1"})
+		# A file that supervisord refuses is named, and nothing of it is shown
+		OWN.write_text(f"{members}{more}[program:broken]\ncommand = /bin/cat\nenvironment = A=s3cret,B\n")
+		told = self.refused(update_config=True)
+		self.assertIn("The new configuration cannot be taken over", told)
+		self.assertNotIn("s3cret", told)
+		self.assertEqual(as_nobody(self.pids), now)
+
+	def test_no_rule_for_it_is_shown_where_others_than_root_can_change_what_it_would_run(self):
+		folder = OWN.parent
+		self.addCleanup(folder.chmod, 0o755)
+		self.assertIn("reread", self.rule())
+		folder.chmod(0o777)
+		self.assertNotIn("reread", self.rule())
+		folder.chmod(0o755)
+		kept = OWN.rename(CONFIG.parent / "kept")
+		self.addCleanup(kept.unlink)
+		step = self.bench / "step"  # a link of theirs on the way to a file of root's
+		step.symlink_to(kept)
+		OWN.symlink_to(step)
+		self.assertNotIn("reread", self.rule())
+
+	def test_a_group_of_which_something_runs_is_refused_by_supervisord_and_one_that_is_gone_is_added(self):
+		allow(self, "nobody ALL=(root) NOPASSWD: /usr/bin/supervisorctl")
+		OWN.write_text(OWN.read_text().replace("stopwaitsecs = 60", "stopwaitsecs = 61"))
+		before = as_nobody(self.pids)
+		self.assertIn("still running", as_nobody(lambda: self.update_alone("bench-workers")))
+		self.assertEqual(as_nobody(self.pids), before)
+		ask = ["supervisorctl", "-c", str(CONFIG)]
+		for order in ("stop", "remove"):
+			name = "bench-workers:*" if order == "stop" else "bench-workers"
+			subprocess.run([*ask, order, name], check=True, capture_output=True)
+		for _ in range(2):  # and that may be repeated
+			self.assertEqual(as_nobody(lambda: self.update_alone("bench-workers")), "done")
+			eventually(lambda: all(as_nobody(self.pids).values()), "it is there")
+			subprocess.run([*ask, "stop", "bench-workers:*"], check=True, capture_output=True)
+
+	def pids(self) -> dict[str, int | None]:
+		return {name: process.pid for name, process in self.programs().items()}
+
+	def update(self) -> tuple[dict[str, str], list]:
+		report = self.operation(Strategy.WAIT_WORKERS, update_config=True).run()
+		return {it.group: it.result.value for it in report.configuration}, report.account.lost
+
+	def update_alone(self, name: str) -> str:
+		"""Without a restart around it."""
+		processes = SupervisorProcesses(Address(SOCKET, source=str(CONFIG)), str(self.bench))
+		processes.list()
 		try:
-			self.operation(Strategy.WAIT_WORKERS, update_config=True).run()
-		except WrongEnvironment as error:
-			return str(error)
+			processes.configuration.update(GroupChange(name, Change.CHANGED, is_ours=True))
+		except ProcessFault as fault:
+			return str(fault)
 		return "done"
 
 

@@ -32,6 +32,9 @@ class TestOnRealSudo(NestedCase):
 			self.passed("sudo_inside", "TestRestart", may_skip=not IS_LONG_RUN), r"Ran \d+ tests"
 		)
 
+	def test_a_changed_configuration_is_taken_over_where_the_files_are_roots(self):
+		self.assertRegex(self.passed("sudo_inside", "TestUpdateConfig"), r"Ran 3 tests")
+
 	@in_long_runs("one restart by sudo")
 	def test_it_passes_the_contract(self):
 		self.passed("sudo_inside", "TestManager")

@@ -11,7 +11,7 @@ import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -77,6 +77,17 @@ class FileGroups:
 	] = ()  # of each program, as getAllConfigInfo tells them, as far as that is known
 	unread: tuple[str, ...] = field(default=())
 	fault: str = ""  # why supervisord would refuse them; empty where it would not, or nobody can tell
+	files: tuple[
+		str, ...
+	] = ()  # that were read, and folders in which further ones would be; empty with a fault
+
+
+@dataclass
+class Sources:
+	"""Files, and folders of which each file counts: those that were read, and those that are closed to this user."""
+
+	read: list[str] = field(default_factory=list)
+	unread: list[str] = field(default_factory=list)
 
 
 class NamesOnly(ServerOptions):
@@ -103,9 +114,9 @@ class NamesOnly(ServerOptions):
 def read_groups(main: Path, pid: int) -> FileGroups | None:
 	"""`pid`: of the supervisord that reads this file. None where the file itself is closed to this user."""
 	seen = environment_of(pid)
-	environ, parser, unread = dict(seen or {}), UnhosedConfigParser(), []
+	environ, parser, sources = dict(seen or {}), UnhosedConfigParser(), Sources()
 	try:
-		for text in read_into(parser, main, environ, unread):
+		for text in read_into(parser, main, environ, sources):
 			if seen is None:
 				add_unknown(environ, text)
 		configs = tuple(configs_of(parser, main, environ))
@@ -113,8 +124,8 @@ def read_groups(main: Path, pid: int) -> FileGroups | None:
 		return None
 	except (ValueError, OSError, configparser.Error) as error:
 		is_known = UNKNOWN not in environ.values()
-		return FileGroups(unread=tuple(unread), fault=one_line(error) if is_known else "")
-	return FileGroups(configs, tuple(unread))
+		return FileGroups(unread=tuple(sources.unread), fault=one_line(error) if is_known else "")
+	return FileGroups(configs, tuple(sources.unread), files=tuple(sources.read))
 
 
 def environment_of(pid: int) -> dict[str, str] | None:
@@ -131,19 +142,20 @@ def add_unknown(environ: dict[str, str], text: str) -> None:
 
 
 def read_into(
-	parser: UnhosedConfigParser, main: Path, environ: dict[str, str], unread: list[str]
+	parser: UnhosedConfigParser, main: Path, environ: dict[str, str], sources: Sources
 ) -> Iterator[str]:
 	"""
 	Yields each file's text as it is read: the main one, then those that it includes, as supervisord does. Raises OSError, and
 	ValueError or configparser.Error for what supervisord would refuse.
 	"""
 	text = text_of(main)
+	sources.read.append(str(main))
 	yield text
 	parser.read_string(text, str(main))
 	parser.expand_here(str(main.parent))
 	known = {"here": str(main.parent), "host_node_name": platform.node(), **environ}
 	for pattern in expand(parser.get("include", "files", fallback=""), known, "include.files").split():
-		for path in included(Path(main.parent, pattern), unread):
+		for path in included(Path(main.parent, pattern), sources):
 			text = text_of(path)
 			yield text
 			before = set(parser.sections())
@@ -161,16 +173,18 @@ def text_of(path: Path) -> str:
 		raise ValueError(f"{path} cannot be read: {error}") from None
 
 
-def included(pattern: Path, unread: list[str]) -> Iterator[Path]:
-	"""Files that match, in supervisord's order; those and a folder that are closed to this user are noted in `unread`."""
+def included(pattern: Path, sources: Sources) -> Iterator[Path]:
+	"""Files that match, in supervisord's order. They and their folders are noted in `sources`."""
 	folders = matching(pattern.parent)
 	if not folders or not all(os.access(folder, os.R_OK | os.X_OK) for folder in folders):
-		unread.append(str(pattern.parent))
+		sources.unread.append(str(pattern.parent))
+	sources.read += map(str, folders)
 	for path in matching(pattern):
 		if os.access(path, os.R_OK):
+			sources.read.append(str(path))
 			yield path
 		else:
-			unread.append(str(path))
+			sources.unread.append(str(path))
 
 
 def matching(pattern: Path) -> list[Path]:

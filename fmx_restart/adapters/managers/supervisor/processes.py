@@ -18,16 +18,16 @@ from fmx_restart.adapters.log_text import plain, without_jobs
 from fmx_restart.adapters.managers.kind import Where
 from fmx_restart.adapters.managers.orders import faults_of
 from fmx_restart.adapters.managers.programs import Program, kinds_of
-from fmx_restart.adapters.managers.sudo import rule
 from fmx_restart.adapters.managers.supervisor.configuration import read_settings
 from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, TIMEOUT, Address, asking, connect
 from fmx_restart.adapters.managers.supervisor.place import Place, as_seen, host_of
 from fmx_restart.adapters.managers.supervisor.programs import full_name, is_one_program, program_of
 from fmx_restart.adapters.managers.supervisor.sudo import (
-	SUDOERS,
 	SudoServer,
 	Supervisorctl,
 	allowed,
+	not_allowed,
+	not_safe,
 )
 from fmx_restart.adapters.managers.supervisor.update import SupervisorConfiguration, call
 from fmx_restart.adapters.process_table import identity_of, user_name
@@ -111,7 +111,7 @@ class SupervisorProcesses:
 		self.timeout = timeout
 		self._server = connect(address, timeout)
 		self.supervisor = self._server.supervisor
-		self.configuration: SupervisorConfiguration | None = SupervisorConfiguration(self, self._bench)
+		self.configuration = SupervisorConfiguration(self, self._bench)
 		self._sudo: Supervisorctl | None = None  # where sudo is what lets us ask
 		self._may_ask_sudo = True
 		self._place = Place(self._server)
@@ -145,11 +145,7 @@ class SupervisorProcesses:
 			control = allowed(self.address) if may_ask else None
 		if control is None:
 			return False
-		self._sudo, self.configuration = (
-			control,
-			None,
-		)  # supervisorctl update runs what the bench's own files say, as root
-		self._server = SudoServer(control, self.timeout)
+		self._sudo, self._server = control, SudoServer(control, self.timeout)
 		self.supervisor, self._place = self._server.supervisor, Place(self._server)
 		return True
 
@@ -206,7 +202,28 @@ class SupervisorProcesses:
 		with asking("show its rules"):
 			lacking = self._sudo.refusals(orders)
 		if lacking != []:
-			raise not_allowed(lacking or orders, orders)
+			raise not_allowed(lacking or orders, self._rule())
+
+	def check_updates(self, groups: Collection[str]) -> None:
+		"""As check_orders, for what takes over what changed of these groups."""
+		if self._sudo is None:
+			return
+		orders = self._sudo.orders_to_update(sorted(groups))
+		with asking("show its rules"):
+			lacking = self._sudo.refusals(orders)
+		if lacking == []:
+			return
+		if self._sudo.files_are_roots():
+			raise not_allowed(lacking or orders, self._rule())
+		raise not_safe(lacking or orders, self._sudo.config, self.command("update", *sorted(groups)))
+
+	def _rule(self) -> str:
+		"""For all programs of this bench, those that run and those that the files name."""
+		configs = self.supervisor.getAllConfigInfo()
+		written = [program_of({**config, "pid": 0}, config) for config in configs]
+		names = {program.name for program in kinds_of(written, self._bench)}
+		names |= {name for name, kind in self._kinds.items() if kind}
+		return self._sudo.rule(user_name(os.geteuid()), names)
 
 	def mark_log(self, name: str) -> None:
 		self._marks[name] = {
@@ -346,16 +363,6 @@ class SupervisorProcesses:
 		kinds = kinds_of(programs.values(), self._bench)
 		self._programs = programs
 		self._kinds = {name: kinds.get(program) for name, program in programs.items()}
-
-
-def not_allowed(lacking: list[list[str]], orders: list[list[str]]) -> ProcessFault:
-	"""sudo allows some of the orders, or did a moment ago."""
-	line = rule(user_name(os.geteuid()), orders)
-	allow = f"Let its administrator allow it, by visudo -f {SUDOERS}:\n{line}"
-	rename = "A name of a program could mean more in a rule than it does here: let this user use supervisord's socket."
-	return ProcessFault(
-		f"sudo does not allow without a password: {shlex.join(lacking[0])}", hint=allow if line else rename
-	)
 
 
 def to_process(info: Mapping, kind: ProcessKind, program: Program, host: str = "") -> Process:

@@ -1,13 +1,14 @@
 """
 A supervisord whose socket is root's, through supervisorctl by sudo, where its rules allow that without a password. It answers
 as supervisor's RPC does, as far as supervisorctl tells: which programs there are, their states and pids; what they are is in
-its files. It can stop and start them, and nothing else.
+its files. It can stop and start them, and let supervisord read its files and take over a group of which nothing runs; nothing else.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -32,12 +33,15 @@ from fmx_restart.adapters.managers.supervisor.connection import SYSTEM_WIDE, Add
 from fmx_restart.adapters.managers.supervisor.files import read_groups
 from fmx_restart.adapters.managers.supervisor.programs import full_name, is_one_program, program_of
 from fmx_restart.adapters.process_table import read_stat
+from fmx_restart.engine.errors import ProcessFault
 from fmx_restart.engine.frozen import frozen
 
 #: Where sudo looks by its own default; a supervisorctl in the bench's environment is one that the bench user can rewrite
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SUDOERS = "/etc/sudoers.d/bench-supervisor"
 VERBS = {"startProcess": "start", "stopProcess": "stop"}
+#: Of a group that is down: supervisorctl's own `update` would stop it, whatever runs by then
+GROUP_VERBS = {"removeProcessGroup": "remove", "addProcessGroup": "add"}
 STATES = {
 	getProcessStateDescription(code): code
 	for name, code in vars(ProcessStates).items()
@@ -56,10 +60,19 @@ REASONS = {
 	"abnormal termination": Faults.SPAWN_ERROR,
 	"not running": Faults.NOT_RUNNING,
 }
+#: What supervisorctl says of a group → as supervisor's RPC says it
+GROUP_FAULTS = {
+	"process group already active": Faults.ALREADY_ADDED,
+	"no such process/group": Faults.BAD_NAME,
+	"process/group still running": Faults.STILL_RUNNING,
+}
+CHANGE = re.compile(r"^(?P<group>\S.*): (?P<what>available|changed|disappeared)$")
+ERROR = re.compile(r"^ERROR: (?P<reason>.*)", re.MULTILINE | re.DOTALL)
+NO_CHANGE = "No config updates to processes"
 #: Seconds in which sudo refuses. supervisorctl waits until the program has stopped or started, and we do not
 REFUSES_WITHIN = 0.5
-#: Seconds until supervisord has an order, on a machine that is busy
-REACHES_WITHIN = 10.0
+#: Seconds until supervisord has an order, on a machine that is busy, or where sudo waits for a silent name server (ten)
+REACHES_WITHIN = 15.0
 FRESH = (
 	0.3  # seconds for which an answer is used again, or as long as it took: each costs the start of a Python
 )
@@ -86,6 +99,13 @@ class Supervisorctl:
 			*(self.order(verb, name) for name in names for verb in VERBS.values()),
 		]
 
+	def orders_to_update(self, groups: Iterable[str]) -> list[list[str]]:
+		"""All that it needs to take over what changed of these groups."""
+		return [
+			self.order("reread"),
+			*(self.order(verb, group) for group in groups for verb in GROUP_VERBS.values()),
+		]
+
 	def typed(self, *words: str) -> list[str]:
 		"""What a person types."""
 		return ["sudo", "supervisorctl", "-c", self.config, *words]
@@ -97,6 +117,27 @@ class Supervisorctl:
 	def is_roots(self) -> bool:
 		"""Whether nobody but root can change what runs: a rule for anything else would make its user root."""
 		return all(map(is_roots, (self.program, self.config)))
+
+	def files_are_roots(self) -> bool:
+		"""
+		Whether nobody but root can change what supervisord would run when it reads its files and takes over what changed. A
+		file that is closed to this user may be anybody's.
+		"""
+		groups = read_groups(Path(self.config), 0)
+		is_known = groups is not None and bool(groups.files) and not groups.unread
+		return is_known and self.is_roots() and all(map(is_roots, groups.files))
+
+	def rule(self, user: str, names: Iterable[str]) -> str:
+		"""
+		The line of sudoers for these programs, with what an update of their groups needs where the files are root's alone. Empty
+		where it would give more than that.
+		"""
+		names = sorted(names)
+		groups = sorted({split_namespec(name)[0] for name in names})
+		if not names or not self.is_roots() or not all(map(is_one_program, (*names, *groups))):
+			return ""
+		updates = self.orders_to_update(groups) if self.files_are_roots() else []
+		return sudo.rule(user, [*self.orders_for(names), *updates])
 
 
 def supervisorctl_for(address: Address) -> Supervisorctl | None:
@@ -123,24 +164,54 @@ def rule_for(address: Address, user: str, bench_path: str) -> str:
 	more than that.
 	"""
 	control = supervisorctl_for(address)
-	if control is None or not control.is_roots():
+	if control is None:
 		return ""
 	groups = read_groups(Path(control.config), 0)
 	configs = groups.configs if groups else ()
 	programs = [program_of({**config, "pid": 0}, config) for config in configs]
-	names = sorted(program.name for program in kinds_of(programs, BenchFolder(bench_path)))
-	return sudo.rule(user, control.orders_for(names)) if names and all(map(is_one_program, names)) else ""
+	return control.rule(user, (program.name for program in kinds_of(programs, BenchFolder(bench_path))))
+
+
+def not_allowed(lacking: list[list[str]], line: str) -> ProcessFault:
+	"""sudo allows some of the orders, or did a moment ago. `line`: of sudoers, that would allow all; empty where none is shown."""
+	allow = f"Let its administrator allow it, by visudo -f {SUDOERS}:\n{line}"
+	none = (
+		"No rule is shown, as a name could mean more in it than it does here, or others than root can write to what it names:"
+		" let this user use supervisord's socket."
+	)
+	return ProcessFault(refused(lacking), hint=allow if line else none)
+
+
+def not_safe(lacking: list[list[str]], config: str, update: str) -> ProcessFault:
+	"""A rule for it would let whoever writes supervisord's files run anything as root. `update`: what an administrator types."""
+	return ProcessFault(
+		refused(lacking),
+		hint="Leave --update-config out. A rule for it is not shown: others than root can write to files that"
+		f" {config} includes, and would be root by it. Copy these files instead of linking them, or let this user use"
+		" supervisord's socket. To apply the change by hand without killing a job: bench safe-restart hold --drain, then as"
+		f" administrator {update}, then bench safe-restart release.",
+	)
+
+
+def refused(lacking: list[list[str]]) -> str:
+	"""The first of the orders that sudo does not allow."""
+	return f"sudo does not allow without a password: {shlex.join(lacking[0])}"
 
 
 def is_roots(path: str) -> bool:
-	"""This file, and each folder above it: root's, and nobody else may write there."""
-	file = Path(path).resolve()
-	with suppress(OSError):
-		return all(
-			it.stat().st_uid == 0 and not it.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-			for it in (file, *file.parents)
-		)
+	"""This file, each folder above it, and those of each link on the way: root's, and nobody else may write there."""
+	with suppress(OSError, RecursionError):
+		file = Path(path).absolute()
+		return all(map(is_roots_entry, (*reversed(file.parents), file)))
 	return False
+
+
+def is_roots_entry(path: Path) -> bool:
+	"""Of one step of a path, whose folder is root's. Raises OSError, and RecursionError for links that lead nowhere."""
+	found = path.lstat()
+	if stat.S_ISLNK(found.st_mode):
+		return is_roots(str(path.parent / path.readlink()))
+	return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 class SudoServer:
@@ -193,11 +264,25 @@ class SudoServer:
 				return parent
 		return 0
 
+	def reloadConfig(self) -> list:
+		"""As supervisor answers: what was added, changed and removed. Raises OSError and Fault."""
+		output = run(["sudo", "-n", *self._control.order("reread")], self._timeout)
+		if error := ERROR.search(output.text):
+			raise Fault(Faults.CANT_REREAD, f"CANT_REREAD: {error['reason'].strip()}")
+		found = [match for line in output.text.splitlines() if (match := CHANGE.match(line))]
+		if not found and NO_CHANGE not in output.text:
+			raise error_of(output)
+		kinds = ("available", "changed", "disappeared")
+		return [[[match["group"] for match in found if match["what"] == kind] for kind in kinds]]
+
 	def multicall(self, calls: Iterable[Mapping]) -> list[object]:
-		"""Orders are given side by side. Raises OSError."""
+		"""Orders are given side by side, those for groups one after the other. Raises OSError."""
+		calls = [(call["methodName"].rpartition(".")[2], call["params"]) for call in calls]
+		if any(method in GROUP_VERBS for method, _ in calls):
+			return [self._order_group(method, *params) for method, params in calls]
 		self._reap()
 		self._answer = NO_ANSWER
-		begun = [self._begin(call["methodName"].rpartition(".")[2], *call["params"]) for call in calls]
+		begun = [self._begin(method, *params) for method, params in calls]
 		self._answer = NO_ANSWER
 		until = time.monotonic() + REFUSES_WITHIN
 		return [one(until) if callable(one) else one for one in begun]
@@ -225,6 +310,22 @@ class SudoServer:
 				info[key] = path if path.startswith("/") else ""
 		return infos
 
+	def _order_group(self, method: str, group: str) -> object:
+		"""The answer, when supervisord has carried it out."""
+		if not is_one_program(group) or method not in GROUP_VERBS:
+			return {"faultCode": Faults.BAD_NAME, "faultString": f"BAD_NAME: {group} means several groups"}
+		self._answer, self._configs = NO_ANSWER, None
+		output = run(["sudo", "-n", *self._control.order(GROUP_VERBS[method], group)], self._timeout)
+		if error := ERROR.search(output.text):
+			reason = error["reason"].strip()
+			code = next(
+				(code for text, code in GROUP_FAULTS.items() if reason.startswith(text)), Faults.FAILED
+			)
+			return {"faultCode": code, "faultString": reason}
+		if output.code:
+			return {"faultCode": Faults.FAILED, "faultString": sudo.last_words(output)}
+		return True
+
 	def _begin(self, method: str, name: str, *_: object) -> object:
 		"""The answer, or what waits for it."""
 		try:
@@ -239,14 +340,16 @@ class SudoServer:
 			return {"faultCode": Faults.BAD_NAME, "faultString": f"BAD_NAME: {name} means several programs"}
 		process = begin(["sudo", "-n", *self._control.order(VERBS[method], name)])
 		self._begun.append(process)
-		return lambda until: answer_of(process, until) or self._wait_for(name, info["state"], process)
+		reaches = time.monotonic() + REACHES_WITHIN
+		return lambda until: (
+			answer_of(process, until) or self._wait_for(name, info["state"], process, reaches)
+		)
 
-	def _wait_for(self, name: str, former: int, process: subprocess.Popen) -> object:
+	def _wait_for(self, name: str, former: int, process: subprocess.Popen, until: float) -> object:
 		"""
 		Until supervisord has the order: who looks before that takes a program that failed earlier for one that failed again, and
 		a stop that comes late would stop the successor.
 		"""
-		until = time.monotonic() + REACHES_WITHIN
 		while process.poll() is None and time.monotonic() < until:
 			if self.getProcessInfo(name)["state"] != former:
 				break

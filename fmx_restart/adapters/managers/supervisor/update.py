@@ -38,6 +38,8 @@ class Conversation(Protocol):
 
 	def command(self, *words: str) -> str: ...
 
+	def check_updates(self, groups: Collection[str]) -> None: ...
+
 
 class SupervisorConfiguration:
 	"""Of the supervisord that `processes` speaks with."""
@@ -82,8 +84,14 @@ class SupervisorConfiguration:
 		found = {name: change for change, names in kinds for name in names}
 		return self._changes(found, known, infos, configs)
 
+	def check(self, groups: Collection[str]) -> None:
+		self._processes.check_updates(groups)
+
 	def update(self, change: GroupChange) -> None:
-		"""Both calls in one request, which supervisord carries out without doing anything else in between."""
+		"""
+		Both calls in one request, which supervisord carries out without doing anything else in between. By sudo they are two:
+		whoever cleans up after us adds a group that was removed.
+		"""
 		calls = []
 		if change.change is not Change.ADDED:
 			calls.append((call("removeProcessGroup", change.group), Faults.BAD_NAME))
@@ -122,7 +130,10 @@ class SupervisorConfiguration:
 				GroupChange(
 					group,
 					change,
-					is_ours=before <= ours.keys() and after <= coming.keys(),
+					# of files that are closed to this user nobody knows what a group will be
+					is_ours=before <= ours.keys()
+					and after <= coming.keys()
+					and bool(after or change is Change.REMOVED),
 					programs=tuple(programs[name] for name in sorted(names) if name in programs),
 					starts=tuple(full_name(config) for config in new[group] if config.get("autostart", True)),
 				)
