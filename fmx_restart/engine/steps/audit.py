@@ -279,7 +279,7 @@ def fence_fault(report: Report) -> FenceFault:
 	return FenceFault(
 		f"The fence had lapsed {names}. {effect} {what_was_restarted(report)} The queue is running.",
 		hint=f"Nothing needs to be repeated.{look_at} Either the operation's process was paused for longer than the fence"
-		" lasts, or Redis lost its data. Check the bench with: bench doctor",
+		" lasts, as by a file server that does not answer, or Redis lost its data. Check the bench with: bench doctor",
 	)
 
 
