@@ -21,8 +21,8 @@ COMMAND = "bench safe-restart setup worker"
 FILE = "sites/common_site_config.json"
 VERBS = {False: "Add to", True: "Remove from"}
 EFFECTS = {
-	False: "Then bench worker and bench worker-pool start workers that lose no job, whoever stops them. Everything else about them"
-	" stays Frappe's.",
+	False: "Then bench worker and bench worker-pool start workers that lose no job, however they are stopped. Everything else about"
+	" them stays Frappe's.",
 	True: "Then bench worker and bench worker-pool start Frappe's own workers.",
 }
 TIME = (

@@ -100,7 +100,7 @@ def released_line(owner: str, done: Release) -> str:
 	"""One that was lifted, now or before."""
 	if done.end is ReleaseEnd.RELEASED_BEFORE:
 		return f"The hold by {owner} was released before, at {clock_time(done.ended)}."
-	lasted = f" It has stood for {span(done.ended - done.hold.since)}." if done.hold else ""
+	lasted = f" It stood for {span(done.ended - done.hold.since)}." if done.hold else ""
 	return f"The hold by {owner} is lifted.{lasted}"
 
 

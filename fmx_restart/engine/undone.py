@@ -17,7 +17,7 @@ def what_was_done(
 	"""
 	yield from killed(report)
 	if down:
-		yield f"Not running any more: {', '.join(down)}."
+		yield f"No longer running: {', '.join(down)}."
 	if report.restarted:
 		yield f"Restarted meanwhile: {', '.join(report.restarted)}."
 	if not hosts_done:

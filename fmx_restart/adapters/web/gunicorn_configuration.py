@@ -117,7 +117,7 @@ def create(file: Path, text: str) -> None:
 
 ABOUT = (
 	"Web requests fail while web restarts. To let old web workers serve until new ones answer, and to have workers that lose no"
-	" job whoever stops them, type: bench safe-restart setup"
+	" job however they are stopped, type: bench safe-restart setup"
 )
 
 

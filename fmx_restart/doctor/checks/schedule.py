@@ -46,7 +46,7 @@ def fault_of(view: BenchView, start: ScheduledStart) -> str:
 		Mode.CONTROL,
 		Mode.RESTART,
 	):
-		return f"It will not be started on {when}: {start.site} is gone, or may start no restart any more."
+		return f"It will not be started on {when}: {start.site} is gone, or may no longer start a restart."
 	if time.time() > latest(start.when, view.config) + lateness(
 		view.config
 	):  # the next look tells that itself

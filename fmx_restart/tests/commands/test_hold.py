@@ -51,7 +51,7 @@ class TestHold(HoldCase):
 		# When it is released
 		self.assertRegex(
 			self.output("release"),
-			rf"^The hold by {who_types()} is lifted\. It has stood for .*\nThe queue is running\.\n",
+			rf"^The hold by {who_types()} is lifted\. It stood for .*\nThe queue is running\.\n",
 		)
 		eventually(lambda: job.get_status() == "finished", "the job has run")
 		self.assertRegex(self.output("release"), "was released before, at ")

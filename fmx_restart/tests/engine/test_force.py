@@ -202,7 +202,7 @@ class TestForce(unittest.TestCase):
 			run.go()
 		self.assertIn("it was killed with its job", run.of(events.ProcessFailed)[0].reason)
 		# Then nobody reads that all is as it was
-		self.assertIn("1 job was killed. Not running any more: c1/long.", str(raised.exception))
+		self.assertIn("1 job was killed. No longer running: c1/long.", str(raised.exception))
 		report = run.operation.report
 		self.assertEqual((report.outcome, report.failure.type), (Phase.FAILED, "ProcessFault"))
 
@@ -244,9 +244,7 @@ class TestForce(unittest.TestCase):
 		with self.assertRaises(DrainTimeout) as raised:
 			run.go()
 		text = str(raised.exception)
-		self.assertIn(
-			"Not running any more: long. Restarted meanwhile: web. Nothing else was restarted", text
-		)
+		self.assertIn("No longer running: long. Restarted meanwhile: web. Nothing else was restarted", text)
 		self.assertEqual(run.operation.report.restarted, ["web"])
 
 	def refuse(self, left: list[int]) -> None:
