@@ -96,6 +96,7 @@ def controller_manager() -> Sequence[str]:
 		f"--root-ca-file={CERTIFICATE}",
 		"--use-service-account-credentials=true",
 		"--horizontal-pod-autoscaler-sync-period=2s",
+		"--pvclaimbinder-sync-period=1s",  # a claim that comes together with its volume is not bound at once
 	]
 
 

@@ -37,6 +37,8 @@ KUBECONFIG = os.environ.get("KUBECONFIG", "")
 SELECTOR = "app.kubernetes.io/instance=erp"
 #: A kubelet before 1.22 goes on with the grace that it has begun with, whatever it is told later
 GRACE = 5
+#: Of pods that no node takes, so that none has to tidy up after them
+NOWHERE = {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}
 
 
 class KubernetesCase(unittest.TestCase):
@@ -214,7 +216,7 @@ class TestWhose(KubernetesCase):
 			self.names(selector="app.kubernetes.io/instance in (erp")  # the API server says so
 
 	def test_what_a_person_has_scaled_back_is_that_persons_to_stop(self):
-		name = self.deploy_as_chart("worker-l", "bench worker --queue long", self.claim)
+		name = self.deploy_as_chart("worker-l", "bench worker --queue long", self.claim, spec=NOWHERE)
 		self.scale(name, 0, kept="2")  # as an operation that died has left it
 		processes = self.processes_of()
 		self.assertIs(processes.list()[0].state, ProcessState.FAILED)
@@ -233,7 +235,8 @@ class TestWhose(KubernetesCase):
 		self.pods.apps.patch_namespaced_deployment(name, self.pods.namespace, body)
 
 	def test_an_autoscaler_is_named_and_does_nothing_while_all_pods_are_down(self):
-		name = self.deploy_as_chart("worker-l", "bench worker --queue long", self.claim, replicas=2)
+		about = {"replicas": 2, "spec": NOWHERE}
+		name = self.deploy_as_chart("worker-l", "bench worker --queue long", self.claim, **about)
 		autoscaler = {"metadata": {"name": "loads"}, "spec": {"minReplicas": 1, "maxReplicas": 4}}
 		autoscaler["spec"]["scaleTargetRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
 		self.autoscaling.create_namespaced_horizontal_pod_autoscaler(self.pods.namespace, autoscaler)
