@@ -41,6 +41,17 @@ def execute_job(site: str, method: str, kwargs: dict, **others) -> None:
 		job.connection.blpop(release_key(job.id), timeout=60)
 
 
+def put_script(path: Path, text: str) -> None:
+	"""
+	Whole or not at all: a worker that boots meanwhile would read an empty file, end with exit code 0, and be left so by its
+	supervisord.
+	"""
+	path.parent.mkdir(parents=True, exist_ok=True)
+	new = path.with_name(f"{path.name}.new")
+	new.write_text(text)
+	new.replace(path)
+
+
 def release_key(id: str) -> str:
 	return f"rq:test:release:{id}"
 
@@ -109,8 +120,7 @@ class RqBench:
 		program = ["-m", "fmx_restart.tests.adapters.rq_bench"]
 		if self.folder:
 			script = self.folder / "env/bin/bench"
-			script.parent.mkdir(parents=True, exist_ok=True)
-			script.write_text(WORKER)
+			put_script(script, WORKER)
 			program = [str(script)]
 		return [sys.executable, *program, "worker", self.server.url(), *self.names(*queues)]
 

@@ -24,6 +24,7 @@ from fmx_restart.tests.adapters.benches import program
 from fmx_restart.tests.adapters.hosts import FarHost, FarRedis, FarSupervisord, can_have_hosts, switch
 from fmx_restart.tests.adapters.load import Load
 from fmx_restart.tests.adapters.redis_server import CHECKOUT
+from fmx_restart.tests.adapters.rq_bench import put_script
 from fmx_restart.tests.adapters.test_several_managers import ManagersCase
 from fmx_restart.tests.adapters.waiting import DEADLINE, eventually
 from fmx_restart.tests.repetitions import IS_LONG_RUN, in_long_runs
@@ -83,7 +84,7 @@ class HostsCase(ManagersCase):
 
 	def worker(self, queue: str) -> str:
 		script = self.bench / "env/bin/bench"
-		script.write_text(WORKER)
+		put_script(script, WORKER)
 		words = [sys.executable, script, "worker", self.kind, "{}", self.server.url(), *self.rq.names(queue)]
 		command = f"/usr/bin/env PYTHONPATH={CHECKOUT} {' '.join(map(str, words))}"
 		return program(queue, command, folder=self.bench / "sites", startsecs=0, stopwaitsecs=60)
