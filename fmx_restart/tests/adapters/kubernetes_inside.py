@@ -155,6 +155,26 @@ class TestStart(KubernetesCase):
 		self.assertIsNone(after.metadata.deletion_timestamp)
 		self.assertIs(state(), ProcessState.RUNNING)
 
+	def test_one_that_could_not_be_told_to_end_and_starts_anew_by_itself_runs(self):
+		name = self.deploy("worker-l", "bench worker --queue long slow")
+		self.pods.running(name)
+		processes = self.processes_of(api=LateApi(Access(KUBECONFIG)))
+		(before,) = processes.list()
+
+		def get_lost() -> None:
+			raise ProcessFault("the network is away")
+
+		processes.api.before = get_lost
+		self.assertEqual(list(processes.order(leave=[name])), [name])
+		self.assertIs(processes.list()[0].state, ProcessState.STOPPING)
+		self.pods.kill(name)
+
+		def is_another() -> bool:
+			(now,) = processes.list()
+			return now.state is ProcessState.RUNNING and not now.is_same_as(before)
+
+		eventually(is_another, "it has started anew", deadline=60)
+
 	def let_it_run(self) -> None:
 		wanted = {"metadata": {"name": "later"}, "data": {"A": "b"}}
 		self.pods.core.create_namespaced_config_map(self.pods.namespace, wanted)

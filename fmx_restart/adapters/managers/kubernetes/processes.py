@@ -55,6 +55,7 @@ class KubernetesProcesses:
 		self._places = Places()
 		self._known: dict[str, Program] = {}  # by name, by the last look
 		self._told: dict[str, frozenset[str]] = {}  # program → uids of the pods that are to be gone
+		self._ran: dict[str, frozenset[str]] = {}  # program → incarnations of those pods at that time
 		self._stamps: dict[str, str] = {}  # program → of its rollout, so that a second order does the same
 		self._replaced: set[str] = set()  # programs whose pods we have told to make way
 		self._stopped: set[str] = set()  # programs that we have stopped, and not started
@@ -173,8 +174,15 @@ class KubernetesProcesses:
 		for name, program in self._known.items():
 			self._up[name] |= program.incarnations
 			self._hosts[name] |= program.hosts
-			if not program.is_whole and name in self._told and self._told[name].isdisjoint(program.uids):
-				del self._told[name]  # its successor has its place, or nobody
+			if not program.is_whole and name in self._told and self._is_another(program):
+				del self._told[name]
+
+	def _is_another(self, program: Program) -> bool:
+		"""The successor of what was told to end has its place, or nobody; or the order got lost, and the pod has started anew."""
+		if self._told[program.name].isdisjoint(program.uids):
+			return True
+		is_ending = any(pod.is_ending for pod in program.pods)
+		return not is_ending and not program.incarnations <= self._ran.get(program.name, frozenset())
 
 	@contextmanager
 	def _explained(self) -> Iterator[None]:
@@ -312,9 +320,15 @@ class KubernetesProcesses:
 
 	def _tell_to_end(self, program: Program, grace: int | None = None) -> None:
 		"""`grace`: seconds from TERM to KILL; the pod's own where none is given. Asked again, it is the same pod."""
-		uids = self._told.setdefault(program.name, program.uids)
+		uids = self._note_told(program)
 		self._replaced.add(program.name)
 		self._delete([pod for pod in program.pods if pod.uid in uids and not pod.is_ending], grace)
+
+	def _note_told(self, program: Program) -> frozenset[str]:
+		"""Uids of the pods that are to be gone: those of now, unless it was told before."""
+		if not self._told.get(program.name):
+			self._told[program.name], self._ran[program.name] = program.uids, program.incarnations
+		return self._told[program.name]
 
 	def _kill(self, program: Program) -> None:
 		told = self._told.get(program.name, frozenset())
@@ -323,7 +337,7 @@ class KubernetesProcesses:
 			return
 		if not told and program.name in self._replaced:
 			return  # what was meant has ended meanwhile, and this is its successor
-		self._told[program.name] = told or program.uids
+		self._note_told(program)
 		self._delete(program.pods, AT_ONCE)
 
 	def _delete(self, pods: Collection[Pod], grace: int | None = None, *, as_seen: bool = False) -> bool:
