@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -10,6 +11,10 @@ from dataclasses import asdict
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import JournalFault
 
+#: What is told where a disk or a file server fails, not where it is full or refuses
+NOT_SERVED = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK)
+BROKEN = "Check whether the disk of the bench's logs/fmx_restart works, or the file server that it is mounted from."
+FULL = "Check the free space and the permissions of the bench's logs/fmx_restart."
 Listener = Callable[[events.Event], None]
 
 
@@ -36,7 +41,7 @@ class Emitter:
 		if fault is not None:
 			raise JournalFault(
 				f"The journal cannot be written: {fault.strerror or fault}.",
-				hint="Check the free space and the permissions of the bench's logs/fmx_restart.",
+				hint=BROKEN if fault.errno in NOT_SERVED else FULL,
 			) from fault
 
 	def _write(self, event: events.Event) -> OSError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import unittest
 
 from fmx_restart.engine import events
@@ -18,12 +19,14 @@ from fmx_restart.testing.bench import InMemoryBench
 class Disk:
 	"""A journal that is full from one fact on."""
 
-	def __init__(self, full_from: events.Event | None = None, full_at: int | None = None) -> None:
-		self.full_from, self.full_at, self.written = full_from, full_at, []
+	def __init__(
+		self, full_from: events.Event | None = None, full_at: int | None = None, *, error: int = errno.ENOSPC
+	) -> None:
+		self.full_from, self.full_at, self.written, self.error = full_from, full_at, [], error
 
 	def __call__(self, event: events.Event) -> None:
 		if event == self.full_from or len(self.written) == self.full_at:
-			raise OSError(errno.ENOSPC, "No space left on device")
+			raise OSError(self.error, os.strerror(self.error))
 		self.written.append(event)
 
 
@@ -48,6 +51,16 @@ class TestJournalFault(unittest.TestCase):
 				self.assertEqual(self.bench.processes.orders, [])
 				self.assertIsNone(self.bench.port("other").fence.holder())
 				self.assertIsNone(self.bench.port("other").lock.holder())
+
+	def test_where_a_file_server_fails_that_is_what_to_look_at(self):
+		for error, told in (
+			(errno.EIO, "file server"),
+			(errno.ESTALE, "file server"),
+			(errno.EDQUOT, "free space"),
+		):
+			failure = self.run_with(Disk(events.PhaseEntered(Phase.DRAIN), error=error)).report.failure
+			self.assertIn(os.strerror(error), failure.message)
+			self.assertIn(told, failure.hint)
 
 	def test_at_the_first_fact_nothing_has_happened_at_all(self):
 		report = self.run_with(Disk(full_at=0)).report
