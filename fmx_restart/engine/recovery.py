@@ -23,7 +23,7 @@ from fmx_restart.engine.crashed_operation import CrashedOperation
 from fmx_restart.engine.errors import OperationError, ProcessFault
 from fmx_restart.engine.operation import Operation
 from fmx_restart.engine.phases import Phase
-from fmx_restart.engine.ports import Bench, Change, GroupChange, Hold, Process, ProcessKind
+from fmx_restart.engine.ports import Bench, Change, GroupChange, Hold, Process, ProcessKind, ProcessState
 from fmx_restart.engine.reload import ANSWERS_WITHIN, Reload, stand_in
 from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
@@ -333,13 +333,40 @@ class TakeOver(Recovery):
 			return super().run()
 
 	def start_what_is_down(self) -> None:
-		"""No program of this machine belongs to it."""
+		"""Its own programs are not seen from here, and others can wait until Redis answers."""
+
+	def _replace_stopped(self) -> list[Replacement]:
+		"""
+		Of what it stopped on other hosts than its own: what is still down there, and whose manager answers here. Nothing after
+		a migration that may have been broken off.
+		"""
+		if self.original.migration_begun:
+			return []
+		elsewhere, incarnations = self._elsewhere(), self.original.incarnations
+		down = {
+			process.name: process
+			for process in self.bench.processes.survey().processes
+			if process.state is ProcessState.STOPPED
+			and elsewhere.get(process.name) == (process.host or self.bench.host.name)
+		}
+		old = [
+			replace(down[name], pid=pid, incarnation=incarnations.get(name, ""))
+			for name, pid in self.original.stopping.items()
+			if name in down
+		]
+		return begin_replacements(self, old, StopMethod.OTHERS)
+
+	def _elsewhere(self) -> dict[str, str]:
+		"""Program → host: those that it reached through a manager of another machine. Names of its own may mean others here."""
+		planned = self.original.plan.replaced if self.original.plan else ()
+		return {process.name: process.host for process in planned if process.host}
 
 	def _free_bench(self) -> None:
 		"""It holds the lock itself, to its end."""
 
 	def _names_of_failed(self, replacements: list[Replacement]) -> list[str]:
-		return list(self.original.stopping)
+		up = {replacement.old.name for replacement in replacements if replacement.stage is not Stage.FAILED}
+		return [name for name in self.original.stopping if name not in up]
 
 	def _what_happened(self, failed: list[str]) -> Failure:
 		host, this = self.original.host, self.bench.host.name
@@ -347,6 +374,8 @@ class TakeOver(Recovery):
 			f"The process of this operation died during {self.original.phase.time} on {host}; {this} took it over."
 		]
 		parts.append(f"Settings of sites are restored; the queue {self.queue_goes_on}.")
+		started = [change.name for change in self.report.processes if change.name not in failed]
+		parts.append(f"Started: {', '.join(started)}." if started else "")
 		parts.append(f"Not examined, and perhaps down on {self._by_host(failed)}." if failed else "")
 		hints = [START] if failed else []
 		if migrating := self.original.migrating:
@@ -356,8 +385,7 @@ class TakeOver(Recovery):
 
 	def _by_host(self, names: list[str]) -> str:
 		"""The operation may have stopped programs of several hosts, one of which this may be."""
-		planned = self.original.plan.replaced if self.original.plan else ()
-		elsewhere = {process.name: process.host for process in planned if process.host}
+		elsewhere = self._elsewhere()
 		hosts: dict[str, list[str]] = {}
 		for name in names:
 			hosts.setdefault(elsewhere.get(name, self.original.host), []).append(name)

@@ -96,15 +96,40 @@ class TestTakeOver(unittest.TestCase):
 		self.assertIn("Not examined, and perhaps down on host-1: web, short", str(raised.exception))
 		self.assertIn("a restart leaves it stopped", raised.exception.hint)
 
-	def test_programs_of_a_third_host_are_named_with_that_host(self):
+	def take_over_of_two_hosts(self, other: str = "host-2") -> TakeOver:
+		"""The dead one had stopped its own web, and a worker of that host through its manager."""
 		self.die_at(events.ProcessDown)
 		self.clock.sleep(LEASE)
 		take_over = self.take_over()
 		plan = take_over.original.plan
-		far = [replace(it, host="host-3") if it.name == "short" else it for it in plan.restart]
+		far = [replace(it, host=other) if it.name == "short" else it for it in plan.restart]
 		take_over.original.plan = replace(plan, restart=tuple(far))
-		with self.assertRaisesRegex(ProcessFault, "perhaps down on host-1: web; on host-3: short."):
+		return take_over
+
+	def test_what_it_stopped_on_another_host_is_started_and_its_own_programs_are_named(self):
+		web = Program("web", ProcessKind.WEB)
+		self.here = InMemoryProcesses(
+			self.clock, web, Program("short", ProcessKind.SOCKETIO)
+		)  # it registers nowhere
+		self.here["web"].state = self.here["short"].state = ProcessState.STOPPED
+		take_over = self.take_over_of_two_hosts()
+		with self.assertRaisesRegex(ProcessFault, "Started: short. Not examined, .* on host-1: web.$"):
 			take_over.run()
+		self.assertIs(self.here["short"].state, ProcessState.RUNNING)
+		self.assertIs(self.here["web"].state, ProcessState.STOPPED)
+
+	def test_a_program_of_the_same_name_on_a_third_host_is_not_started(self):
+		self.here["short"].state = ProcessState.STOPPED
+		take_over = self.take_over_of_two_hosts("host-3")
+		with self.assertRaisesRegex(ProcessFault, "perhaps down on host-1: web; on host-3: short.$"):
+			take_over.run()
+		self.assertEqual(self.here.orders, [])
+
+	def test_what_runs_on_another_host_is_left_alone_and_named_with_it(self):
+		take_over = self.take_over_of_two_hosts()
+		with self.assertRaisesRegex(ProcessFault, "perhaps down on host-1: web; on host-2: short.$"):
+			take_over.run()
+		self.assertEqual(self.here.orders, [])
 
 	def test_one_that_had_touched_no_program_is_recovered(self):
 		self.die_at(events.Drained)
