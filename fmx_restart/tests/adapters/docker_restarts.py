@@ -16,7 +16,7 @@ from pathlib import Path
 from fmx_restart.adapters.machine import SystemClock
 from fmx_restart.adapters.managers.docker.processes import DockerProcesses
 from fmx_restart.engine import events
-from fmx_restart.engine.errors import ProcessFault, WrongEnvironment
+from fmx_restart.engine.errors import Interrupted, ProcessFault, WrongEnvironment
 from fmx_restart.engine.migration import MigrationOptions
 from fmx_restart.engine.options import OnTimeout, Strategy
 from fmx_restart.engine.phases import Phase
@@ -97,6 +97,27 @@ class TestRestarts(DockerRestartCase):
 				eventually(lambda id=id, runs=runs: self.runs(id) == runs, "it has run so often")
 		with self.assertRaises(WrongEnvironment):
 			self.operation(Strategy.SUSPEND_RQ).run()
+
+	@in_long_runs("a restart of containers")
+	def test_one_that_is_stopped_after_it_killed_a_container_names_it_and_the_job(self):
+		self.run_busy("job-1")
+		before = self.programs()
+		operation = self.operation(Strategy.FAST, drain_timeout=1.0, on_timeout=OnTimeout.KILL)
+
+		def stop(event: events.Event) -> None:
+			if isinstance(event, events.JobsInterrupted):
+				operation.stop_requested.set()
+
+		operation.listen(stop)
+		with self.assertRaises(Interrupted) as caught:
+			operation.run()
+		(killed,) = [name for name, one in self.programs().items() if not one.is_same_as(before[name])]
+		self.assertIn(
+			f"1 job was killed. Restarted meanwhile: {killed}. Nothing else was restarted",
+			str(caught.exception),
+		)
+		self.assertEqual((operation.report.outcome, operation.report.restarted), (Phase.ABORTED, [killed]))
+		self.registered(len(WORKERS))
 
 	@in_long_runs("a restart of containers")
 	def test_a_container_that_does_not_start_is_named_with_the_end_of_its_log(self):
