@@ -22,6 +22,7 @@ from development.running import last_lines, wait_until
 
 PATIENCE = 60.0  # seconds for it to start, or to be gone
 CGROUPS = "fmx-nested-"  # then the pid of whoever has begun it, and the name of its folder
+OWNER = "owner.pid"  # in its folder
 IN_ITS_NAMESPACES = ("--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd=/")
 
 
@@ -79,13 +80,12 @@ class NestedMachine:
 	def _remove_leftovers(self) -> None:
 		"""Of machines that were killed together with whoever had begun them; the folders of those beside this one."""
 		for cgroup in cgroup_root().glob(f"{CGROUPS}*-*"):
-			pid, _, name = cgroup.name.removeprefix(CGROUPS).partition("-")
-			if Path(f"/proc/{pid}").exists() or not has_no_cgroup(cgroup):
-				continue
-			folder = self.folder.parent / name
-			is_used = any(cgroup_root().glob(f"{CGROUPS}*-{name}"))
-			if not is_used and (folder / self.log.name).exists():
-				shutil.rmtree(folder)
+			if not is_alive(cgroup.name.removeprefix(CGROUPS).partition("-")[0]):
+				has_no_cgroup(cgroup)
+		for owner in self.folder.parent.glob(f"*/{OWNER}"):
+			if not is_alive(owner.read_text()):
+				shutil.rmtree(owner.parent, ignore_errors=True)  # another one tidies up, too
+		(self.folder / OWNER).write_text(str(os.getpid()))
 
 	def _is_up(self) -> bool:
 		if self._outer.poll() is not None:
@@ -144,6 +144,11 @@ class NestedMachine:
 		(self.folder / "is-up").unlink(missing_ok=True)
 		if self.layer.is_relative_to(self.folder) and self.layer.exists():
 			shutil.rmtree(self.layer)
+
+
+def is_alive(pid: str) -> bool:
+	"""Of whoever has begun a machine."""
+	return Path(f"/proc/{pid}").exists()
 
 
 def has_no_cgroup(cgroup: Path) -> bool:
