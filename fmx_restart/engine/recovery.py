@@ -14,7 +14,7 @@ What follows from where it died:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -342,19 +342,25 @@ class TakeOver(Recovery):
 		"""
 		if self.original.migration_begun:
 			return []
-		elsewhere, incarnations = self._elsewhere(), self.original.incarnations
-		down = {
-			process.name: process
-			for process in self.bench.processes.survey().processes
-			if process.state is ProcessState.STOPPED
-			and elsewhere.get(process.name) == (process.host or self.bench.host.name)
-		}
+		incarnations, down = (
+			self.original.incarnations,
+			self._seen_elsewhere(frozenset({ProcessState.STOPPED})),
+		)
 		old = [
 			replace(down[name], pid=pid, incarnation=incarnations.get(name, ""))
 			for name, pid in self.original.stopping.items()
 			if name in down
 		]
 		return begin_replacements(self, old, StopMethod.OTHERS)
+
+	def _seen_elsewhere(self, states: Collection[ProcessState]) -> dict[str, Process]:
+		"""Programs of other hosts than its own that a manager shows in one of these states now, by name."""
+		elsewhere, this = self._elsewhere(), self.bench.host.name
+		return {
+			process.name: process
+			for process in self.bench.processes.survey().processes
+			if process.state in states and elsewhere.get(process.name) == (process.host or this)
+		}
 
 	def _elsewhere(self) -> dict[str, str]:
 		"""Program → host: those that it reached through a manager of another machine. Names of its own may mean others here."""
@@ -365,7 +371,8 @@ class TakeOver(Recovery):
 		"""It holds the lock itself, to its end."""
 
 	def _names_of_failed(self, replacements: list[Replacement]) -> list[str]:
-		up = {replacement.old.name for replacement in replacements if replacement.stage is not Stage.FAILED}
+		failed = {replacement.old.name for replacement in replacements if replacement.stage is Stage.FAILED}
+		up = self._seen_elsewhere(UP).keys() - failed
 		return [name for name in self.original.stopping if name not in up]
 
 	def _what_happened(self, failed: list[str]) -> Failure:
