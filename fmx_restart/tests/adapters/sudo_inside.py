@@ -264,6 +264,7 @@ class TestUpdateConfig(SudoCase):
 		OWN.symlink_to(step)
 		self.assertNotIn("reread", self.rule())
 
+	@in_long_runs("one update by sudo")
 	def test_a_group_of_which_something_runs_is_refused_by_supervisord_and_one_that_is_gone_is_added(self):
 		allow(self, "nobody ALL=(root) NOPASSWD: /usr/bin/supervisorctl")
 		OWN.write_text(OWN.read_text().replace("stopwaitsecs = 60", "stopwaitsecs = 61"))
