@@ -29,12 +29,13 @@ from fmx_restart.engine.replacement import UP, Replacement, Stage, StopMethod
 from fmx_restart.engine.report import Failure, Report
 from fmx_restart.engine.steps.drain import LOOK_EVERY, Draining
 from fmx_restart.engine.steps.follow import STOPPING, advance, begin_replacements, follow
-from fmx_restart.engine.steps.hand_over import TAKES_EFFECT, have_left
+from fmx_restart.engine.steps.hand_over import have_left
 from fmx_restart.engine.steps.kill import DYING, finish_ending, note_killed
 from fmx_restart.engine.steps.linger import REPAIR, tell_old_web
 from fmx_restart.engine.steps.migrate import end_run
 from fmx_restart.engine.steps.reload import reload_of
 from fmx_restart.engine.steps.restart import wait_until_down
+from fmx_restart.engine.steps.rolling import TAKES_EFFECT
 from fmx_restart.engine.steps.verify import wait_until_up
 from fmx_restart.engine.strategies import StrategyStory
 from fmx_restart.engine.waiting import Patience, wait_until

@@ -22,13 +22,14 @@ from fmx_restart.engine.steps.audit import (
 from fmx_restart.engine.steps.configuration import read_configuration
 from fmx_restart.engine.steps.drain import drain, park, pass_gate
 from fmx_restart.engine.steps.findings import refuse_held
-from fmx_restart.engine.steps.hand_over import hand_over, roll, stop_rolling
+from fmx_restart.engine.steps.hand_over import hand_over
 from fmx_restart.engine.steps.hosts import host_by_host
 from fmx_restart.engine.steps.last_look import last_look, unchanged
 from fmx_restart.engine.steps.migrate import migrate_then, migrations_judged
 from fmx_restart.engine.steps.preflight import preflight
 from fmx_restart.engine.steps.reload import ask_scheduler, make_reloads, refuse_pools
 from fmx_restart.engine.steps.restart import restart, restart_all, restart_idle
+from fmx_restart.engine.steps.rolling import roll, stop_rolling
 from fmx_restart.engine.steps.verify import verify
 
 

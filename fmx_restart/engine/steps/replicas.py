@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fmx_restart.engine.ports import Process, ProcessKind
 from fmx_restart.engine.replacement import Replacement, Stage
 from fmx_restart.engine.steps.follow import begin_replacements, follow, never_left_down
-from fmx_restart.engine.steps.hand_over import stop_rolling
 from fmx_restart.engine.steps.linger import REPAIR
+from fmx_restart.engine.steps.rolling import stop_rolling
 from fmx_restart.engine.waiting import Patience
 
 if TYPE_CHECKING:
