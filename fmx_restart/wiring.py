@@ -166,9 +166,8 @@ class Status:
 	verdict: Verdict
 	holder: str | None
 	holding: Holder | None
-	unfinished: dict[
-		str, str
-	]  # operations whose process died and that nobody has recovered: id → host; "" for this one
+	#: operations whose process died and that nobody has recovered: id → host; "" for this one
+	unfinished: dict[str, str]
 	look: Look
 	jobs: dict[str, Job]  # those that run, by id, without short ones of this app itself
 	programs: tuple[ProgramRow, ...]  # as in Programs

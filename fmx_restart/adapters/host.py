@@ -42,9 +42,8 @@ class ThisHost:
 		self.machine = this_machine()
 		self.processors = len(os.sched_getaffinity(0)) if psutil.LINUX else os.cpu_count() or 1
 		self._bench = BenchFolder(bench_path)
-		self._likenesses: dict[
-			tuple[HostProcess, str], Likeness
-		] = {}  # to a worker's name, where one is certain
+		#: to a worker's name, where one is certain
+		self._likenesses: dict[tuple[HostProcess, str], Likeness] = {}
 		refuse_foreign_proc()
 
 	def me(self) -> HostProcess:

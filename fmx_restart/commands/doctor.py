@@ -37,9 +37,8 @@ EVERY = 2.0  # seconds between two looks of --watch
 class Call:
 	"""How bench doctor was called."""
 
-	site: (
-		str | None
-	)  # the one that someone typed, here or before the command's name; `all` is none in particular
+	#: the one that someone typed, here or before the command's name; `all` is none in particular
+	site: str | None
 	default_sites: tuple[str, ...]  # those that bench looks at where none was typed
 	checks: tuple[str, ...]  # these only; empty for all
 	as_json: bool

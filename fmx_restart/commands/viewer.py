@@ -79,11 +79,12 @@ def outputs(log: MigrationLog, lines: list[str]) -> list[events.MigrationOutput]
 	return [events.MigrationOutput(log.site, line) for line in lines]
 
 
+#: seconds between two looks: the first pause, the longest, and the growth
 SOON, LATER, LONGER = (
 	0.01,
 	0.1,
 	1.2,
-)  # seconds between two looks: the first pause, the longest, and the growth
+)
 
 
 class Moment:

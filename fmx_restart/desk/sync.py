@@ -72,10 +72,11 @@ def close_row(operation: str, values: rows.Row) -> bool:
 		start_order.remove(bench.journal_folder(), operation)
 	before = rows.update(operation, values)
 	rows.run(operation, before)
+	# other control sites have a row of it, too
 	is_own = access.starter_of(operation) in (
 		None,
 		frappe.local.site,
-	)  # other control sites have a row of it, too
+	)
 	if before.origin == "Schedule" and is_own:  # whoever scheduled it does not watch
 		notify(
 			before.user,

@@ -38,9 +38,8 @@ class ProcessRow:
 
 @frozen
 class Programs:
-	rows: tuple[
-		ProgramRow, ...
-	]  # of the managers that answer; where none does, the bench's processes that are seen
+	#: of the managers that answer; where none does, the bench's processes that are seen
+	rows: tuple[ProgramRow, ...]
 	fault: Failure | None = None  # why no process manager answers
 	away: tuple[Failure, ...] = ()  # where some answer: why each of the others does not
 	processes: tuple[ProcessRow, ...] = ()  # of the programs that run on this machine, each with all below it

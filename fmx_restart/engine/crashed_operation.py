@@ -38,18 +38,14 @@ class CrashedOperation:
 	settings: dict[tuple[str, str], Setting] = field(default_factory=dict)  # changed, as they were found
 	stopping: dict[str, int | None] = field(default_factory=dict)
 	incarnations: dict[str, str] = field(default_factory=dict)  # of those, as they were
-	stopped_at: dict[str, float] = field(
-		default_factory=dict
-	)  # when they were asked, seconds since the epoch
-	replaced: dict[str, int | None] = field(
-		default_factory=dict
-	)  # programs that are new already, name → new pid
-	asked: dict[str, Reloadable] = field(
-		default_factory=dict
-	)  # asked to reload, and not seen to answer: by program
-	updating: dict[str, GroupChange] = field(
-		default_factory=dict
-	)  # groups that their manager was asked to take over, and was not seen to
+	#: when they were asked, seconds since the epoch
+	stopped_at: dict[str, float] = field(default_factory=dict)
+	#: programs that are new already, name → new pid
+	replaced: dict[str, int | None] = field(default_factory=dict)
+	#: asked to reload, and not seen to answer: by program
+	asked: dict[str, Reloadable] = field(default_factory=dict)
+	#: groups that their manager was asked to take over, and was not seen to
+	updating: dict[str, GroupChange] = field(default_factory=dict)
 	migrating: events.MigrationStarted | None = None
 	migration_begun: bool = False
 	jobs_to_kill: events.JobsCondemned | None = (

@@ -17,9 +17,8 @@ FUNCTIONS = ("__init__", "__repr__", "__eq__", "__hash__")
 
 def frozen(cls: C) -> C:
 	"""As dataclass(frozen=True). Raises TypeError for __post_init__, and for fields that are not given or by name only."""
-	cls.__doc__ = (
-		cls.__doc__ or cls.__name__
-	)  # else dataclass makes one of the signature, which takes long as well
+	# else dataclass makes one of the signature, which takes long as well
+	cls.__doc__ = cls.__doc__ or cls.__name__
 	dataclass(init=False, repr=False, eq=False)(cls)
 	if hasattr(cls, "__post_init__") or any(it.kw_only or not it.init for it in fields(cls)):
 		raise TypeError(f"{cls.__name__} has what no frozen class here needs: take a dataclass for it")

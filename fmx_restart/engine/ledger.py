@@ -189,9 +189,8 @@ class Comparison:
 	arrived: int = 0
 	placed: Counter[str] = field(default_factory=Counter)  # outcome → jobs whose list tells it
 	interrupted: list[str] = field(default_factory=list)  # listed as running, and nobody works on them
-	unplaced: set[str] = field(
-		default_factory=set
-	)  # in no list, or in RQ's intermediate one: their hashes must tell
+	#: in no list, or in RQ's intermediate one: their hashes must tell
+	unplaced: set[str] = field(default_factory=set)
 
 
 class Ledger:

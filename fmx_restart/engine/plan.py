@@ -34,9 +34,8 @@ class Plan:
 	busy: tuple[str, ...] = ()  # names of worker programs that are at work now
 	idle_workers: int = 0
 	jobs: tuple[Job, ...] = ()  # what the drain would wait for now
-	runs: dict[str, str] = field(
-		default_factory=dict
-	)  # by the id of one of these jobs: the name of the program that runs it, where that is known
+	#: by the id of one of these jobs: the name of the program that runs it, where that is known
+	runs: dict[str, str] = field(default_factory=dict)
 	depths: dict[str, int] = field(default_factory=dict)
 	longest: float | None = None  # seconds until the last of these jobs hits its own limit; None: no limit
 	likely: float | None = None  # seconds they take if they take as long as their like did; None: not known
@@ -46,9 +45,8 @@ class Plan:
 	unmanaged: tuple[Worker, ...] = ()  # workers that the process manager does not run: left as they are
 	code_faults: tuple[CodeFault, ...] = ()  # what web and workers could not load
 	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
-	web_ways: dict[str, WebWay] = field(
-		default_factory=dict
-	)  # by web program: whether its restart fails no request
+	#: by web program: whether its restart fails no request
+	web_ways: dict[str, WebWay] = field(default_factory=dict)
 	web_outage: float | None = (
 		None  # seconds for which users got no answer when web was restarted last; None where nobody knows
 	)
@@ -62,12 +60,10 @@ class Plan:
 	stays: tuple[Process, ...] = ()  # nothing can replace these: they go on with the code that they have
 	hosts: tuple[tuple[str, ...], ...] = ()  # groups of hosts, one after the other; empty: all at once
 	here: str = ""  # the name of this host, where there are such groups
-	every_host: tuple[
-		str, ...
-	] = ()  # on which programs of this bench run, whether chosen or not; this one first
-	configuration: ConfigurationPlan = field(
-		default_factory=ConfigurationPlan
-	)  # what process managers would run otherwise, by what their files say now
+	#: on which programs of this bench run, whether chosen or not; this one first
+	every_host: tuple[str, ...] = ()
+	#: what process managers would run otherwise, by what their files say now
+	configuration: ConfigurationPlan = field(default_factory=ConfigurationPlan)
 
 	@property
 	def replaced(self) -> tuple[Process, ...]:

@@ -136,9 +136,8 @@ class Report:
 	seconds: float = 0.0
 	phases: list[PhaseTime] = field(default_factory=list)
 	waited_for: list[JobWait] = field(default_factory=list)
-	still_running: list[Job] = field(
-		default_factory=list
-	)  # what a drain that gave up, or was stopped, left running
+	#: what a drain that gave up, or was stopped, left running
+	still_running: list[Job] = field(default_factory=list)
 	processes: list[ProcessChange] = field(default_factory=list)
 	left_alone: list[str] = field(default_factory=list)
 	#: programs that run as another process, although the operation ended before its restart: others restarted them, or their
@@ -146,21 +145,18 @@ class Report:
 	restarted: list[str] = field(default_factory=list)
 	not_replaced: list[str] = field(default_factory=list)  # a restart one by one ended before their turn
 	stays: dict[str, str] = field(default_factory=dict)  # by program: why its manager cannot replace it
-	unreached: list[str] = field(
-		default_factory=list
-	)  # workers that keep the old code: no process manager runs them, and they cannot reload in place
-	configuration: list[GroupUpdate] = field(
-		default_factory=list
-	)  # groups whose configuration differs from that which they ran by
+	#: workers that keep the old code: no process manager runs them, and they cannot reload in place
+	unreached: list[str] = field(default_factory=list)
+	#: groups whose configuration differs from that which they ran by
+	configuration: list[GroupUpdate] = field(default_factory=list)
 	hosts: list[HostGroup] = field(default_factory=list)  # in their order, where there are groups of hosts
 	web: list[WebAnswers] = field(default_factory=list)  # what its users got, at each address
 	interrupted: list[Job] = field(default_factory=list)  # killed on purpose
 	requeued: list[str] = field(default_factory=list)  # ids of those of them that were put back
 	migrations: list[SiteMigration] = field(default_factory=list)
 	settings: list[KeptSetting] = field(default_factory=list)
-	old_workers: list[str] = field(
-		default_factory=list
-	)  # alive with old code while a schema changed, as it was forced
+	#: alive with old code while a schema changed, as it was forced
+	old_workers: list[str] = field(default_factory=list)
 	lapses: list[Lapse] = field(default_factory=list)
 	held: list[QueueHold] = field(default_factory=list)  # people hold the queue; the last one ends last
 	is_suspended: bool = (

@@ -28,9 +28,8 @@ class State:
 		self.phase = Phase.PREFLIGHT
 		self.stop_requested = threading.Event()
 		self.is_killing = False  # jobs whose time is over
-		self.changed_settings: dict[
-			tuple[str, str], KeptSetting
-		] = {}  # by site and key: on now, to be put back
+		#: by site and key: on now, to be put back
+		self.changed_settings: dict[tuple[str, str], KeptSetting] = {}
 		self.report = Report(id, bench.id, options.strategy.value, bench.clock.time(), options.requested_by)
 		self._troubles_reported = False
 		#: addresses where web does not answer, as was told → seconds without an answer before that

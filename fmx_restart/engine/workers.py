@@ -61,15 +61,15 @@ class Locator:
 	def __init__(self, host: Host, queue: Queue, clock: Clock) -> None:
 		self._host, self._queue, self._clock = host, queue, clock
 		self._seen: dict[str, HostProcess] = {}  # by name: the process of this machine that it was
-		self._ended: dict[
-			str, float | None
-		] = {}  # by name: the heartbeat that is its last; None: not known yet
+		#: by name: the heartbeat that is its last; None: not known yet
+		self._ended: dict[str, float | None] = {}
 		self._heard: dict[str, tuple[float, float]] = {}  # by name: a heartbeat, and when it was new to us
 		self._ask_at = clock.now()
+		#: of what the manager runs: for which question, pids
 		self._trees: tuple[object, set[int]] = (
 			None,
 			set(),
-		)  # of what the manager runs: for which question, pids
+		)
 
 	def locate(self, look: Look, managed: Managed = no_processes) -> Look:
 		"""

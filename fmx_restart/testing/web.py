@@ -73,9 +73,8 @@ class InMemoryWeb:
 		self.others_take = (
 			0.0  # seconds from the first new worker that answers to all of them, where old ones linger
 		)
-		self._first_answers: dict[
-			int, float
-		] = {}  # pid of a new master → when its first worker was seen to answer
+		#: pid of a new master → when its first worker was seen to answer
+		self._first_answers: dict[int, float] = {}
 		self.new_fault = ""  # what new workers answer with, where old ones linger
 		self.address = ADDRESS
 		self._processes, self._clock = processes, clock

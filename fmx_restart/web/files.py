@@ -101,10 +101,11 @@ class Order:
 	sites: tuple[str, ...] = ()  # each new worker answers a request for each of them before old ones leave
 	seconds: float = 0.0  # how long old workers stay at most
 	is_over: bool = False  # they are to leave, whatever became of the new ones
+	#: files for what they write to stdout and stderr, once the master's pipes are closed
 	logs: tuple[str, str] = (
 		"",
 		"",
-	)  # files for what they write to stdout and stderr, once the master's pipes are closed
+	)
 
 
 def key_of(addresses: Iterable[object]) -> str:
@@ -151,6 +152,7 @@ def start_time(pid: int) -> int | None:
 	return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+#: its first line; workers write the others
 HEAD = (
 	"configuration",
 	"master",
@@ -160,7 +162,7 @@ HEAD = (
 	"refusal",
 	"format",
 	"host",
-)  # its first line; workers write the others
+)
 
 
 def write_record(files: Files, record: Record) -> int:

@@ -154,9 +154,8 @@ def hold_of(one: Owner, now: float, is_suspended: bool) -> QueueHold:
 	"""An owner of the fence that is a hold. Its name and its expiry are enough where its note cannot be read."""
 	bench, _, name = one.name[len(HOLD_STEM) :].partition(":")
 	name, slash, _ = name.partition("/")
-	names = (
-		printable(unquote(part), MOST_SHOWN) for part in (bench, name)
-	)  # anybody on the same Redis may write them
+	# anybody on the same Redis may write them
+	names = (printable(unquote(part), MOST_SHOWN) for part in (bench, name))
 	unread = QueueHold(*names, "", "", 0.0, 0.0, is_beginning=bool(slash))
 	hold = QueueHold.parse(one.note) or unread
 	has_stood = hold.has_stood and is_suspended and not one.has_lapsed

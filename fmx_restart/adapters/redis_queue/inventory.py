@@ -73,9 +73,8 @@ class Stock:
 	def __init__(self, connection: Redis, bench_id: str, unreadable: Unreadable | None = None) -> None:
 		self.connection, self.prefix = connection, f"{bench_id}:"
 		self.unreadable = unreadable or Unreadable()
-		self.blind: set[str] = (
-			set()
-		)  # queues of which a list could not be read: a job that is in none may be in that one
+		#: queues of which a list could not be read: a job that is in none may be in that one
+		self.blind: set[str] = set()
 		self._put_back = connection.register_script(PUT_BACK)
 
 	def inventory(self, beat: Beat = no_beat) -> Inventory:

@@ -10,9 +10,8 @@ import zlib
 from itertools import islice
 from typing import Any
 
-LARGEST = (
-	256 << 10
-)  # bytes of a pickle, decompressed: site and method come first, arguments may be of any size
+#: bytes of a pickle, decompressed: site and method come first, arguments may be of any size
+LARGEST = 256 << 10
 MOST_STEPS = 20_000  # instructions; some hundredths of a second
 UNKNOWN = object()
 

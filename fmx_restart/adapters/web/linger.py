@@ -57,9 +57,8 @@ class Hooks:
 		self._folder = sites_folder
 		self._orders: list[GivenOrder] = []  # they count while this process lives
 		self._kept: list[KeptSockets] = []
-		self._awaited: list[
-			Files
-		] = []  # whose sockets old workers will hand to us when their master has ended
+		#: whose sockets old workers will hand to us when their master has ended
+		self._awaited: list[Files] = []
 
 	def way(self, family: Sequence[HostProcess]) -> WebWay:
 		if active := self._active_in(family):

@@ -27,9 +27,8 @@ class GroupChange:
 	change: Change
 	is_ours: bool  # its programs are this bench's, all of them; nobody may touch any other
 	manager: str = ""  # as in Process
-	programs: tuple[
-		Process, ...
-	] = ()  # of this bench: those that are there now, or will be where it is added
+	#: of this bench: those that are there now, or will be where it is added
+	programs: tuple[Process, ...] = ()
 	starts: tuple[str, ...] = ()  # names of those that its manager starts by itself when it is updated
 
 	def has(self, process: Process) -> bool:

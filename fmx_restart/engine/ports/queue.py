@@ -154,9 +154,8 @@ class LocalWorkers:
 	ended: frozenset[str] = frozenset()  # they were processes of this machine
 	silent: frozenset[str] = frozenset()  # not of this machine, and nothing was heard of them for too long
 	companions: frozenset[str] = frozenset()  # running; the process' command does not say that it is a worker
-	doubtful: frozenset[str] = (
-		frozenset()
-	)  # running, unless another worker is that process: nothing tells which
+	#: running, unless another worker is that process: nothing tells which
+	doubtful: frozenset[str] = frozenset()
 
 	def __contains__(self, worker: Worker) -> bool:
 		return worker.name in self.running or worker.name in self.ended
@@ -200,9 +199,8 @@ class PutBack:
 	"""Ids of jobs, by what became of them when they were to be put back."""
 
 	pushed: list[str] = field(default_factory=list)
-	refused: list[str] = field(
-		default_factory=list
-	)  # the fence was not ours any more: someone may be popping them
+	#: the fence was not ours any more: someone may be popping them
+	refused: list[str] = field(default_factory=list)
 
 
 @frozen

@@ -147,10 +147,11 @@ class Draining(Parking):
 		self.strays: list[HostProcess] = []
 		self.waits: dict[str, JobWait] = {}
 		self.usual: dict[str, float] = {}  # method → seconds that it took before; 0 where nobody knows
+		#: when the next report is due, and the jobs of the last one
 		self.reported: tuple[float, object] = (
 			0.0,
 			None,
-		)  # when the next report is due, and the jobs of the last one
+		)
 		self.awaited: list[Worker] = []  # those of the live ones whose jobs have to end
 		self.spared: set[str] = set()  # names of those that go on, on hosts whose turn it is not
 		self.is_over = False

@@ -147,9 +147,8 @@ def inspect_again(operation: Operation) -> None:
 	findings: list[Finding] = []
 
 	def is_clear() -> bool:
-		programs = as_they_are_now(
-			operation, operation.plan.restart
-		)  # one may have been started again meanwhile
+		# one may have been started again meanwhile
+		programs = as_they_are_now(operation, operation.plan.restart)
 		findings[:] = inspect_sites(bench, operation.look(), options, programs, operation.each)
 		return not refusals(options, findings, is_drained=True)
 

@@ -143,9 +143,8 @@ class TestRestarts(WorkerCase):
 		migration = {"web": True, "migration": MigrationOptions(), "sites": ("one.localhost",)}
 		operation = self.operation(Strategy.WAIT_WORKERS, **migration)
 		operation.bench.migrations.clock = SystemClock()  # it stands in for Frappe's
-		others = (
-			self.managers()
-		)  # who saw the pods run: else one whose node has tidied up may be about to begin
+		# who saw the pods run: else one whose node has tidied up may be about to begin
+		others = self.managers()
 		others.list()
 
 		def look(event: events.Event) -> None:

@@ -137,9 +137,8 @@ class TestDatabaseIsDown(BenchTestCase):
 			deadline=PATIENCE,
 		)
 		self.assertEqual((told["operation"], told["status"]), (name, "Failed"))
-		row = json.loads(self.client.resource("GET", name).text)[
-			"data"
-		]  # Frappe's own route catches nothing up
+		# Frappe's own route catches nothing up
+		row = json.loads(self.client.resource("GET", name).text)["data"]
 		self.assertEqual([phase["phase"] for phase in row["phases"]][-1], "Audit")
 		self.assertEqual(len(row["processes"]), len(self.done.report["processes"]))
 		workers = {one["outcome"] for one in row["processes"] if "worker" in one["program"]}

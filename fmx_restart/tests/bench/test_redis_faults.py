@@ -124,10 +124,11 @@ class TestRestarted(ThreeRestarts, RedisFaultCase):
 
 
 class TestRestartedWithoutData(ThreeRestarts, RedisFaultCase):
+	# the fence is lost with the data: jobs may have started while workers were replaced
 	ends = (
 		4,
 		"FenceFault",
-	)  # the fence is lost with the data: jobs may have started while workers were replaced
+	)
 
 	@classmethod
 	def restart_redis(cls) -> None:

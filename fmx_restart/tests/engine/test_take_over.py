@@ -108,9 +108,8 @@ class TestTakeOver(unittest.TestCase):
 
 	def test_what_it_stopped_on_another_host_is_started_and_its_own_programs_are_named(self):
 		web = Program("web", ProcessKind.WEB)
-		self.here = InMemoryProcesses(
-			self.clock, web, Program("short", ProcessKind.SOCKETIO)
-		)  # it registers nowhere
+		#: it registers nowhere
+		self.here = InMemoryProcesses(self.clock, web, Program("short", ProcessKind.SOCKETIO))
 		self.here["web"].state = self.here["short"].state = ProcessState.STOPPED
 		take_over = self.take_over_of_two_hosts()
 		with self.assertRaisesRegex(ProcessFault, "Started: short. Not examined, .* on host-1: web.$"):

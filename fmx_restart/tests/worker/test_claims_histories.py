@@ -242,9 +242,8 @@ class TestClaimsHistories(unittest.TestCase):
 		cls.server = RedisServer(Path(folder.name))
 		cls.addClassCleanup(cls.server.stop)
 		cls.server.start()
-		at_once = mock.patch.object(
-			owners, "RECORDS_BACK", -1
-		)  # that Redis has just started means nothing here
+		# that Redis has just started means nothing here
+		at_once = mock.patch.object(owners, "RECORDS_BACK", -1)
 		at_once.start()
 		cls.addClassCleanup(at_once.stop)
 

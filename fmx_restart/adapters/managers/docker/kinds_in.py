@@ -23,9 +23,8 @@ class Kinds:
 
 	def __init__(self, dockerd: Dockerd) -> None:
 		self._dockerd = dockerd
-		self._seen: dict[
-			tuple[str, tuple[str, ...]], ProcessKind
-		] = {}  # by service and command, also while it is down
+		#: by service and command, also while it is down
+		self._seen: dict[tuple[str, tuple[str, ...]], ProcessKind] = {}
 		self._none: set[str] = set()  # incarnations of what is no program of a bench
 
 	def words(self, container: Container) -> list[str]:

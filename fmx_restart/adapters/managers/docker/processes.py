@@ -60,9 +60,8 @@ class DockerProcesses:
 		self._known: dict[str, Container] = {}  # of the bench, by name, by the last look
 		self._told: dict[str, tuple[str, str]] = {}  # name → the last order of ours, and to which incarnation
 		self._starts: dict[str, Start] = {}  # the last one of each
-		self._serving: set[str] = (
-			set()
-		)  # incarnations of web that were seen to take connections, or cannot be asked
+		#: incarnations of web that were seen to take connections, or cannot be asked
+		self._serving: set[str] = set()
 		self._starting: set[str] = set()  # names of those whose start was under way before the last look
 
 	@property

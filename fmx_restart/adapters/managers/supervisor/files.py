@@ -72,14 +72,12 @@ TOLD = {
 class FileGroups:
 	"""What the files say. `unread`: files and folders that are closed to this user: groups may stand there, too."""
 
-	configs: tuple[
-		Mapping, ...
-	] = ()  # of each program, as getAllConfigInfo tells them, as far as that is known
+	#: of each program, as getAllConfigInfo tells them, as far as that is known
+	configs: tuple[Mapping, ...] = ()
 	unread: tuple[str, ...] = field(default=())
 	fault: str = ""  # why supervisord would refuse them; empty where it would not, or nobody can tell
-	files: tuple[
-		str, ...
-	] = ()  # that were read, and folders in which further ones would be; empty with a fault
+	#: that were read, and folders in which further ones would be; empty with a fault
+	files: tuple[str, ...] = ()
 
 
 @dataclass

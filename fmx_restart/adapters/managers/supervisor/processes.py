@@ -119,9 +119,8 @@ class SupervisorProcesses:
 		self._kinds: dict[str, ProcessKind | None] = {}  # None: not of this bench
 		self._programs: dict[str, Program] = {}
 		self._logs: dict[str, dict[str, str]] = {}  # program → stream → file
-		self._marks: dict[
-			str, dict[str, int]
-		] = {}  # program → file → its size when the old process had ended
+		#: program → file → its size when the old process had ended
+		self._marks: dict[str, dict[str, int]] = {}
 
 	@property
 	def where(self) -> Where:
