@@ -41,6 +41,7 @@ SLOW = (
 	"adapters/test_hosts.py",
 	"adapters/test_kubernetes.py",
 	"adapters/test_namespaces.py",
+	"adapters/test_nfs.py",
 	"adapters/test_nested.py",
 	"adapters/test_processes.py",
 	"adapters/test_realtime.py",

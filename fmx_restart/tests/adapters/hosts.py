@@ -166,6 +166,11 @@ class FarSupervisord:
 			process.kill()
 		self._process.communicate()
 
+	def leave(self) -> None:
+		"""Of a host that has ended: whoever ran it there may not have learned of that."""
+		self._process.kill()
+		self._process.communicate()
+
 	@property
 	def entry(self) -> dict[str, str]:
 		"""As fmx_restart_managers has it."""

@@ -11,10 +11,11 @@ QUEUES = ("short", "long")
 
 
 class Load(threading.Thread):
-	"""Jobs in turn for both queues, until it is told to end. `enqueue`: called with an id and the name of a queue."""
+	"""Jobs in turn for both queues, until it is told to end. `enqueue`: called with an id and the name of a queue. `pause`: seconds between two."""
 
-	def __init__(self, enqueue: Callable[[str, str], object]) -> None:
+	def __init__(self, enqueue: Callable[[str, str], object], pause: float = PAUSE) -> None:
 		super().__init__()
+		self.pause = pause
 		self.enqueue, self.ids, self.is_over = enqueue, [], threading.Event()
 
 	def run(self) -> None:
@@ -22,7 +23,7 @@ class Load(threading.Thread):
 			id = f"load-{number}"
 			self.enqueue(id, QUEUES[number % len(QUEUES)])
 			self.ids.append(id)
-			if self.is_over.wait(PAUSE):
+			if self.is_over.wait(self.pause):
 				return
 
 	def __enter__(self) -> Load:
