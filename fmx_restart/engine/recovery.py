@@ -164,9 +164,8 @@ class Recovery(Operation):
 
 	def _replace_all_old(self) -> list[Replacement]:
 		see_migration_end(self)
-		if (
-			self.crashed.may_be_fenced
-		):  # the fence is lifted when the last old worker is gone: no job need be waited for then
+		# the fence is lifted when the last old worker is gone: no job need be waited for then
+		if self.crashed.may_be_fenced:
 			self.wait(Draining(self).is_done, Patience(self.options.drain_timeout, LOOK_EVERY))
 		stopped = self._replace_stopped()
 		names = {replacement.old.name for replacement in stopped}

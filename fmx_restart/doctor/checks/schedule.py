@@ -47,8 +47,7 @@ def fault_of(view: BenchView, start: ScheduledStart) -> str:
 		Mode.RESTART,
 	):
 		return f"It will not be started on {when}: {start.site} is gone, or may no longer start a restart."
-	if time.time() > latest(start.when, view.config) + lateness(
-		view.config
-	):  # the next look tells that itself
+	# until then the scheduler's own next look tells it
+	if time.time() > latest(start.when, view.config) + lateness(view.config):
 		return f"It should have started on {when}, and nothing has looked since: the scheduler of {start.site} does not run."
 	return ""
