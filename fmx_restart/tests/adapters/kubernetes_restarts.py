@@ -86,10 +86,16 @@ class TestRestarts(WorkerCase):
 		self.replace_a_busy_one()
 
 	def test_a_job_that_takes_longer_than_the_grace_of_its_pod_is_not_cut_by_the_order_to_leave(self):
+		before = {pod.metadata.uid for name in (SHORT, LONG) for pod in self.pods.of(name)}
 		for deployment in (SHORT, LONG):
 			brief = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 2}}}}
 			self.pods.apps.patch_namespaced_deployment(deployment, self.pods.namespace, brief)
-		eventually(lambda: len(self.pods.of(SHORT)) == 2 and len(self.pods.of(LONG)) == 1, "", deadline=60)
+
+		def are_new() -> bool:
+			pods = [*self.pods.of(SHORT), *self.pods.of(LONG)]
+			return len(pods) == len(NAMES) and before.isdisjoint(pod.metadata.uid for pod in pods)
+
+		eventually(are_new, "the pods with the brief grace are alone", deadline=120)
 		eventually(lambda: self.admin.scard("rq:workers") == len(NAMES), "workers are there", deadline=60)
 		self.run_busy("job-1")
 

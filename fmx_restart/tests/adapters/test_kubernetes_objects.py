@@ -258,6 +258,19 @@ class TestPrograms(unittest.TestCase):
 		self.assertEqual(assigned(["u2"], [left, two], 1), ["u2"])
 		self.assertEqual(assigned(["u1", "u2"], [left, two, three], 2), ["u3", "u2"])
 
+	def test_a_place_whose_pod_is_gone_while_others_have_as_many_as_there_are_to_be_gets_none(self):
+		places, two = Places(), workload(replicas=2)
+
+		def states(*pods: Pod) -> list[str]:
+			programs = places.programs({two.reference: (two, list(pods))}).values()
+			return [state_of_program(program, ()).value for program in programs]
+
+		# as in the middle of somebody's rollout, with one pod more
+		self.assertEqual(states(pod("u1"), pod("u2"), pod("u3")), ["running"] * 3)
+		self.assertEqual(states(pod("u2"), pod("u3")), ["stopped", "running", "running"])
+		self.assertEqual(states(pod("u3")), ["starting", "stopped", "running"])
+		self.assertEqual(states(pod("u3"), pod("u4")), ["running", "stopped", "running"])
+
 	def test_web_is_one_program_and_each_other_pod_is_one(self):
 		web = workload(["gunicorn", "frappe.app:application"], name="erp-web", replicas=2)
 		seen = {it.reference: (it, [pod("u1"), pod("u2")]) for it in (web, workload(replicas=2))}

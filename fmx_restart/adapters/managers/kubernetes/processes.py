@@ -249,7 +249,7 @@ class KubernetesProcesses:
 		self._forget_kept(workload)
 		if not workload.replicas:
 			self._scale_back(workload)
-		elif program.place >= workload.wanted and not program.pods:
+		elif program.is_surplus:
 			raise ProcessFault(
 				f"{program.name} cannot be started: {workload.reference} is to have {workload.wanted} pods now; something, such"
 				" as an autoscaler, has changed that meanwhile"

@@ -17,12 +17,13 @@ BETWEEN = ":"  # a Deployment's name and the number of a pod; no name of Kuberne
 
 @frozen
 class Program:
-	"""`place`: from 0 on; of a whole one 0."""
+	"""`place`: from 0 on; of a whole one 0. `is_surplus`: it has no pod and gets none, as others have as many as there are to be."""
 
 	name: str
 	workload: Workload
 	pods: tuple[Pod, ...]
 	place: int = 0
+	is_surplus: bool = False
 
 	@property
 	def is_whole(self) -> bool:
@@ -83,9 +84,11 @@ class Places:
 		by_uid = {pod.uid: pod for pod in pods}
 		places = assigned(self._places.get(reference, []), pods, workload.wanted)
 		self._places[reference] = places
+		room = workload.wanted - sum(map(bool, places))
 		for number, uid in enumerate(places):
 			full = f"{name}{BETWEEN}{number + 1}" if number else name
-			yield Program(full, workload, (by_uid[uid],) if uid else (), number)
+			room -= not uid
+			yield Program(full, workload, (by_uid[uid],) if uid else (), number, not uid and room < 0)
 
 
 def assigned(before: list[str], pods: Collection[Pod], wanted: int) -> list[str]:
@@ -122,7 +125,7 @@ def state_of_place(program: Program, old: Collection[str]) -> ProcessState:
 	"""Of one pod, or of its place while there is none."""
 	pod = next(iter(program.pods), None)
 	if pod is None:
-		if program.place >= program.workload.wanted:
+		if program.is_surplus:
 			return ProcessState.STOPPED
 		return ProcessState.FAILED if program.workload.fault else ProcessState.STARTING
 	return ProcessState.STOPPING if pod.uid in old else state_of(pod)
