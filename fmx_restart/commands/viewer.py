@@ -165,15 +165,25 @@ class ProcessSource:
 		self._source: JournalSource | None = None  # once the journal has begun
 		self._has_ended = False
 		self._failure: Failure | None = None
+		self._last_written: events.Event | None = None
+		self._has_lost_journal = False
 
 	def take(self) -> list[Fact]:
 		"""The end of the process is looked for first, and the messages next: whatever came before them is read then."""
 		self._has_ended = self.process.has_ended()
 		before, after = self._messages()
 		written = self._source.take() if self._source else []
+		self._last_written = written[-1][1] if written else self._last_written
+		after = self._without_repetition(after)
 		self.is_over = self._source.is_over if self._source else self.process.exit_code == 0
 		self.is_over |= has_end(after)
 		return [*before, *written, *after]
+
+	def _without_repetition(self, after: list[Fact]) -> list[Fact]:
+		"""A disk may say too late that it is full: the fact that the journal could not take can be read there all the same."""
+		is_first, self._has_lost_journal = not self._has_lost_journal, self._has_lost_journal or bool(after)
+		repeats = is_first and after and after[0][1] == self._last_written
+		return after[1:] if repeats else after
 
 	def check(self) -> None:
 		"""Raises what kept the operation from beginning, or ProcessDied."""

@@ -323,7 +323,13 @@ class TestWithoutJournal(ViewerCase):
 		self.assertRegex(log.read_text(), r"(?s)so it goes\n.*Traceback.*an error that nobody foresaw")
 
 	def test_the_facts_that_a_full_disk_does_not_take_are_shown_all_the_same(self):
-		done = self.command("loses_its_journal", shown="json").finish()
+		self.assert_each_is_shown_once("loses_its_journal")
+
+	def test_a_fact_that_a_full_disk_takes_though_it_says_no_is_shown_once(self):
+		self.assert_each_is_shown_once("loses_its_journal_too_late")
+
+	def assert_each_is_shown_once(self, story: str) -> None:
+		done = self.command(story, shown="json").finish()
 		self.assertEqual(done.code, 0, done.text)
 		told = [(fact["event"], fact.get("phase")) for fact in done.facts]
 		self.assertEqual(

@@ -139,15 +139,20 @@ def breaks(stage: Stage) -> None:
 	raise KeyError("an error that nobody foresaw")
 
 
-def loses_its_journal(stage: Stage) -> None:
+def loses_its_journal(stage: Stage, disk: type[DiskThatFills] | None = None) -> None:
 	"""As an engine's operation does once processes are being restarted: it goes on without the journal."""
-	stage.begin(DiskThatFills(Journal(stage.folder, ID)))
+	stage.begin((disk or DiskThatFills)(Journal(stage.folder, ID)))
 	for phase in (Phase.RESTART, Phase.LIFT, Phase.VERIFY):
 		try:
 			stage.emit(events.PhaseEntered(phase))
 		except JournalFault as fault:
 			stage.emit(events.JournalLost(str(fault)))
 	stage.end()
+
+
+def loses_its_journal_too_late(stage: Stage) -> None:
+	"""As over NFS: what was written is there, and then the order to keep it fails."""
+	loses_its_journal(stage, DiskThatFillsLate)
 
 
 class DiskThatFills:
@@ -163,6 +168,13 @@ class DiskThatFills:
 		self.journal(event)
 
 
+class DiskThatFillsLate(DiskThatFills):
+	def __call__(self, event: events.Event) -> None:
+		if not self.room:
+			self.journal(event)
+		super().__call__(event)
+
+
 STORIES = {
 	story.__name__: story
 	for story in (
@@ -175,6 +187,7 @@ STORIES = {
 		cannot_begin,
 		breaks,
 		loses_its_journal,
+		loses_its_journal_too_late,
 	)
 }
 
