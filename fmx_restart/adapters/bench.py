@@ -18,6 +18,7 @@ from fmx_restart.adapters.setting_rules import (
 	whole_number,
 )
 from fmx_restart.engine.errors import WrongEnvironment
+from fmx_restart.engine.file_faults import NOT_SERVED, hint_of
 from fmx_restart.engine.frozen import frozen
 
 
@@ -68,9 +69,11 @@ def read_config(folder: Path = Path()) -> dict:
 	try:
 		return read_object(path)[0]
 	except (OSError, ValueError) as error:
+		hint = f"Correct it, then type the same command again. This names the place: python3 -m json.tool sites/{COMMON}"
+		if isinstance(error, OSError) and error.errno in NOT_SERVED:
+			hint = hint_of(error)
 		raise WrongEnvironment(
-			f"sites/{COMMON} cannot be read: {error}. Nothing was changed.",
-			hint=f"Correct it, then type the same command again. This names the place: python3 -m json.tool sites/{COMMON}",
+			f"sites/{COMMON} cannot be read: {error}. Nothing was changed.", hint=hint
 		) from error
 
 

@@ -20,6 +20,7 @@ from fmx_restart.adapters.own_session import leave_terminal, replace_streams
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import json_line
 from fmx_restart.engine.errors import OperationError, WrongEnvironment
+from fmx_restart.engine.file_faults import hint_of, is_file_fault, what_failed
 from fmx_restart.engine.report import Failure
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,7 +57,7 @@ class Reporter:
 
 	def __init__(self, messages: Messages) -> None:
 		self._messages = messages
-		self._has_journal = False
+		self._has_journal = self._has_begun = False
 		self._last: events.Event | None = None
 
 	def __call__(self, event: events.Event) -> None:
@@ -70,7 +71,7 @@ class Reporter:
 
 	def begins(self) -> None:
 		"""From now on the journal has the facts."""
-		self._has_journal = True
+		self._has_journal = self._has_begun = True
 		self._put(json.dumps({"begins": True}))
 
 	def warning(self, text: str) -> None:
@@ -82,6 +83,12 @@ class Reporter:
 		hint = error.hint if isinstance(error, OperationError) else ""
 		failure = Failure(type(error).__name__, str(error), hint)
 		self._put(json.dumps({"failure": vars(failure)}))
+
+	def file_fault(self, error: BaseException) -> WrongEnvironment | None:
+		"""What an error means with which nothing began, where a file could not be read."""
+		if self._has_begun or not is_file_fault(error):
+			return None
+		return WrongEnvironment(f"{what_failed(error)} Nothing was restarted.", hint=hint_of(error))
 
 	def _put(self, line: str) -> None:
 		self._messages.put(line)
@@ -184,6 +191,9 @@ def exit_code_of(work: Callable[[], None], reporter: Reporter) -> int:
 		reporter.failure(error)
 		return error.exit_code
 	except BaseException as error:  # noqa: BLE001 - nobody above us would show it
+		if (fault := reporter.file_fault(error)) is not None:
+			reporter.failure(fault)
+			return fault.exit_code
 		traceback.print_exc()
 		reporter.failure(error)
 		return 1

@@ -6,8 +6,12 @@ Click only: every bench command imports this.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import click
+
+from fmx_restart.commands.file_faults import exit_with
+from fmx_restart.engine.file_faults import is_file_fault
 
 WIDTH = 100  # columns that a help page uses at most
 LONGEST_NAME = 30  # columns of an option; the text of a longer one begins on the next line
@@ -49,6 +53,15 @@ class SectionedCommand(click.Command):
 		settings["params"] = [*shown, *settings.get("params", ())]
 		super().__init__(*args, context_settings={"max_content_width": WIDTH}, **settings)
 		self.sections, self.examples, self.exit_codes = sections, examples, exit_codes or {}
+
+	def invoke(self, ctx: click.Context) -> Any:
+		"""The edge of every command. Raises Exit where a file cannot be read."""
+		try:
+			return super().invoke(ctx)
+		except OSError as error:
+			if not is_file_fault(error):
+				raise
+			return exit_with(ctx, error)
 
 	def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
 		"""In several tables, each under its heading; --help comes last."""

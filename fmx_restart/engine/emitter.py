@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -10,9 +9,8 @@ from dataclasses import asdict
 
 from fmx_restart.engine import events
 from fmx_restart.engine.errors import JournalFault
+from fmx_restart.engine.file_faults import NOT_SERVED
 
-#: What is told where a disk or a file server fails, not where it is full or refuses
-NOT_SERVED = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK)
 BROKEN = "Check whether the disk of the bench's logs/fmx_restart works, or the file server that it is mounted from."
 FULL = "Check the free space and the permissions of the bench's logs/fmx_restart."
 Listener = Callable[[events.Event], None]
