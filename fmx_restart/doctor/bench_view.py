@@ -297,6 +297,12 @@ class BenchView:
 				raise WrongEnvironment(text, hint=error.hint) from error
 			raise NoManager(str(error), hint=error.hint) from error
 
+	@property
+	def silent_managers(self) -> tuple[str, ...]:
+		"""Names of those that were asked and have not answered. Asks nothing, and waits for nothing."""
+		manager = self.parts.kept("manager")
+		return manager.asked if manager else ()
+
 	def _sign_of_manager(self) -> str:
 		config: Mapping = {}
 		with suppress(WrongEnvironment):  # a finding of its own

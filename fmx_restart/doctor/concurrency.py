@@ -60,6 +60,11 @@ class Parts:
 			finally:
 				cell.is_read, cell.reader = True, None
 
+	def kept(self, name: str) -> Any:
+		"""The value of a part that was read, else None."""
+		cell = self._cells.get(name)
+		return cell.value if cell else None
+
 	def fault_of(self, error: Exception) -> str | None:
 		"""The part that could not be reached, where that is what this error tells."""
 		name, kept = self._faults.get(id(error), (None, None))

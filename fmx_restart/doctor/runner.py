@@ -23,6 +23,7 @@ LIMIT = 2.0  # seconds for each check, on a machine that has a processor to spar
 MOST_BUSY = 5.0  # times as long, at most, on one that has not
 #: Findings that no check makes; they have pages, too
 UNREACHABLE, FAILED, NO_MANAGER = "unreachable", "check-failed", "no-manager"
+OF_MANAGERS = ("manager", "processes", "settings")  # parts that process managers answer
 ORDER = list(Severity)
 
 
@@ -112,7 +113,7 @@ def trouble(probe: Probe, view: BenchView, deadline: float) -> list[Finding]:
 	"""Findings about a probe that failed, or did not end before `deadline` (time.monotonic())."""
 	if not probe.is_over(deadline):
 		if part := view.parts.blamed(probe.thread.ident):
-			return [unreachable(part, "It does not answer.", "")]
+			return [silent(part, view)]
 		text = f"The check {probe.name} did not end in time, so its subject was not checked."
 		return [Finding(FAILED, Severity.ERROR, probe.name, text, repeat(probe.name))]
 	if probe.error is None:
@@ -124,6 +125,15 @@ def trouble(probe: Probe, view: BenchView, deadline: float) -> list[Finding]:
 		return [unreachable(part, str(probe.error), probe.error.hint)]
 	text = f"The check {probe.name} failed: {error_name(probe.error)}. Its subject was not checked."
 	return [Finding(FAILED, Severity.ERROR, probe.name, text, repeat(probe.name))]
+
+
+def silent(part: str, view: BenchView) -> Finding:
+	"""A part that had not answered when time was up. Of process managers, those that are waited for are named."""
+	names = view.silent_managers if part in OF_MANAGERS else ()
+	if not names:
+		return unreachable(part, "It does not answer.", "")
+	text = f"{', '.join(names)} does not answer." if len(names) == 1 else f"{', '.join(names)} do not answer."
+	return unreachable(part, text, "bench safe-restart managers")
 
 
 def unreachable(part: str, text: str, hint: str) -> Finding:

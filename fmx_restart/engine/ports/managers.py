@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import field
 
 from fmx_restart.engine.errors import ProcessFault
@@ -32,15 +32,22 @@ class ProcessManagers:
 	def __init__(self, managers: Mapping[str, Processes]) -> None:
 		self._managers = dict(managers)
 		self._is_alone = len(self._managers) == 1
+		self._asked: list[str] = []
+
+	@property
+	def asked(self) -> tuple[str, ...]:
+		"""Names of the managers that have not answered yet what they were asked; of several threads, too."""
+		return tuple(dict.fromkeys(self._asked))
 
 	def survey(self) -> Survey:
 		"""What runs, as far as managers answer. Raises nothing."""
 		processes, away = [], {}
 		for name, manager in self._managers.items():
 			try:
-				processes += [self._named(name, process) for process in manager.list()]
+				with self._asking(name):
+					processes += [self._named(name, process) for process in manager.list()]
 			except ProcessFault as fault:
-				away[name] = self._with_name(name, fault)
+				away[name] = fault
 		return Survey(processes, away)
 
 	def list(self) -> list[Process]:
@@ -89,7 +96,7 @@ class ProcessManagers:
 
 	def settings(self) -> ManagerSettings | None:
 		"""Of all managers together; None where none has such settings. Raises ProcessFault."""
-		answers = {name: it for name, manager in self._managers.items() if (it := manager.settings())}
+		answers = {name: it for name in self._managers if (it := self._settings_of(name))}
 		if not answers:
 			return None
 		programs = tuple(
@@ -98,6 +105,21 @@ class ProcessManagers:
 			for program in settings.programs
 		)
 		return ManagerSettings(programs, frozenset().union(*(it.pids for it in answers.values())))
+
+	def _settings_of(self, name: str) -> ManagerSettings | None:
+		with self._asking(name):
+			return self._managers[name].settings()
+
+	@contextmanager
+	def _asking(self, name: str) -> Iterator[None]:
+		"""A fault names the manager."""
+		self._asked.append(name)
+		try:
+			yield
+		except ProcessFault as fault:
+			raise self._with_name(name, fault) from fault
+		finally:
+			self._asked.remove(name)
 
 	@property
 	def has_configuration(self) -> bool:

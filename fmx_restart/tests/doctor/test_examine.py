@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
+
+from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.doctor import PREFLIGHT
+from fmx_restart.doctor.host import settings
 from fmx_restart.doctor.registry import Finding, Severity
 from fmx_restart.doctor.runner import ask
 from fmx_restart.engine.errors import QueueUnreachable, WrongEnvironment
+from fmx_restart.engine.ports.managers import ProcessManagers
+from fmx_restart.tests.adapters.benches import Supervisord
+from fmx_restart.tests.adapters.waiting import eventually
 from fmx_restart.tests.doctor.support import DoctorTestCase
 
 FOUND = Finding("found", Severity.WARNING, "short", "It is wrong.", "bench put-it-right")
@@ -25,6 +33,19 @@ def finds(view):
 def finds_and_fails(view):
 	yield FOUND
 	raise LookupError("no such thing")
+
+
+class OwnSupervisord(Supervisord):
+	"""Of no programs."""
+
+	@property
+	def processes(self) -> SupervisorProcesses:
+		return SupervisorProcesses(self.address, str(self.folder))
+
+	def freeze(self) -> None:
+		self._process.send_signal(signal.SIGSTOP)
+		process = psutil.Process(self._process.pid)
+		eventually(lambda: process.status() == psutil.STATUS_STOPPED, "it is stopped")
 
 
 class TestExamine(DoctorTestCase):
@@ -74,6 +95,26 @@ class TestExamine(DoctorTestCase):
 		self.assertEqual(
 			[(f.check, f.subject) for f in examination.findings], [("unreachable", "connection")]
 		)
+
+	def test_of_several_process_managers_the_one_that_hangs_is_named(self):
+		managers = {name: self.supervisord(name) for name in ("app1", "app2")}
+		self.ways["processes"] = lambda: ProcessManagers(
+			{name: one.processes for name, one in managers.items()}
+		)
+		managers["app2"].freeze()
+		checks = {"programs": lambda view: view.processes, "settings": lambda view: [settings(view)]}
+		findings = ask(self.view(), checks, {}, limit=1.0).findings
+		self.assertEqual(
+			{(found.check, found.subject, found.text) for found in findings},
+			{("unreachable", part, "app2 does not answer.") for part in ("processes", "settings")},
+		)
+
+	def supervisord(self, name: str) -> OwnSupervisord:
+		(self.path / name).mkdir()
+		supervisord = OwnSupervisord(self.path / name, "")
+		self.addCleanup(supervisord.stop)
+		supervisord.start()
+		return supervisord
 
 	def test_each_part_is_read_once_by_twenty_checks_at_a_time(self):
 		reads = []
