@@ -29,8 +29,9 @@ PACKAGES = ("nfs-kernel-server", "libwrap0", "libtirpc3", "libnfsidmap1", "libev
 KERNEL = "user-mode-linux"
 BOOTS_WITHIN = 120.0  # seconds, on a busy machine
 MEMORY = "600M"
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 #: The kernel is the first of its pids: all that it has started ends with it
-ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child")
+OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
 
 
 class KernelHost:
@@ -52,7 +53,7 @@ class KernelHost:
 		self._lay_cable()
 		with self.log.open("w") as log:
 			self._process = subprocess.Popen(
-				[*ENDS_WITH_US, *self._kernel(), *self._first_process()],
+				[*ENDS_WITH_US, *OWN_PIDS, *self._kernel(), *self._first_process()],
 				stdin=subprocess.DEVNULL,
 				stdout=log,
 				stderr=log,
@@ -93,8 +94,9 @@ class KernelHost:
 			return attempt.connect_ex((self.address, PORT)) == 0
 
 	def inside(self, *words: str | Path) -> list[str]:
-		"""The command that runs these words on it."""
-		return [sys.executable, "-m", "development.managers.kernels", self.address, *map(str, words)]
+		"""The command that runs these words on it. They outlive it."""
+		command = [sys.executable, "-m", "development.managers.kernels", self.address]
+		return [*ENDS_WITH_US, *command, *map(str, words)]
 
 	def run(self, *words: str | Path, text: str = "") -> str:
 		"""What it wrote. `text`: its input. Raises CommandFailed."""

@@ -19,6 +19,7 @@ import psutil
 from fmx_restart.adapters.managers.supervisor.connection import Address
 from fmx_restart.adapters.managers.supervisor.processes import SupervisorProcesses
 from fmx_restart.engine.errors import ProcessFault
+from fmx_restart.engine.ports import Process
 from fmx_restart.tests.adapters.redis_server import RedisServer, redis_binary
 from fmx_restart.tests.adapters.waiting import eventually
 
@@ -147,15 +148,20 @@ class FarSupervisord:
 		self._process = subprocess.Popen(
 			self.host.inside(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
 		)
-		processes = SupervisorProcesses(Address(self.url, self.user, self.password), "/nowhere", timeout=2)
-		with closing(processes):
-			eventually(lambda: self._answers(processes), f"supervisord of {self.host.name} answers")
+		eventually(self._answers, f"supervisord of {self.host.name} answers")
 
-	def _answers(self, processes: SupervisorProcesses) -> bool:
+	def programs_of(self, bench: str) -> list[Process]:
+		"""`bench`: its folder. Raises ProcessFault."""
+		address = Address(self.url, self.user, self.password)
+		processes = SupervisorProcesses(address, bench, timeout=2, host=self.host.name)
+		with closing(processes):
+			return processes.list()
+
+	def _answers(self) -> bool:
 		if self._process.poll() is not None:
 			raise AssertionError(f"supervisord of {self.host.name} ended: {self._process.returncode}")
 		try:
-			processes.list()
+			self.programs_of("/nowhere")
 		except ProcessFault:
 			return False
 		return True

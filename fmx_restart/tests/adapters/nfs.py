@@ -41,9 +41,9 @@ class NfsBench:
 		self.app1, self.app2 = self._host("app1", 11, "nfsv4"), self._host("app2", 12, "nfsv4")
 		for host in (self.app1, self.app2):
 			self._mount(host)
-		supervisords = [self._supervisord(host) for host in (self.app1, self.app2)]
-		self._make_bench(supervisords)
-		for supervisord in supervisords:
+		self.supervisords = [self._supervisord(host) for host in (self.app1, self.app2)]
+		self._make_bench()
+		for supervisord in self.supervisords:
 			supervisord.start()
 			self.stack.callback(supervisord.leave)
 		eventually(lambda: len(self.rq.records()) == 4, "workers are registered", deadline=BOOTS)
@@ -68,14 +68,18 @@ class NfsBench:
 		options = f"addr={self.server.address},clientaddr={host.address},vers=4.2,hard"
 		host.run("mount", "-i", "-n", "-t", "nfs4", "-o", options, f"{self.server.address}:/", "/mnt")
 
-	def _make_bench(self, supervisords: list[FarSupervisord]) -> None:
+	def _make_bench(self) -> None:
 		for name in ("sites", "apps", "logs", "config", "env/bin"):
 			self.app1.run("mkdir", "-p", BENCH / name)
 		self.app1.write(BENCH / "env/bin/bench", WORKER)
 		self.app1.write(SITES / "apps.txt", "frappe\n")
-		managers = [supervisord.entry for supervisord in supervisords]
+		self.name_managers("app1", "app2")
+
+	def name_managers(self, *names: str) -> None:
+		"""In the bench's settings: those of these hosts. Typed on app2."""
+		managers = [one.entry for one in self.supervisords if one.host.name in names]
 		config = {"redis_queue": self.redis.url(), "bench_id": self.rq.id, "fmx_restart_managers": managers}
-		self.app1.write(SITES / "common_site_config.json", json.dumps(config))
+		self.app2.write(SITES / "common_site_config.json", json.dumps(config))
 
 	def _supervisord(self, host: KernelHost) -> FarSupervisord:
 		"""Its configuration is the test's, which it may read: what it writes is in memory."""
@@ -91,9 +95,13 @@ class NfsBench:
 		command = f"/usr/bin/env PYTHONPATH={CHECKOUT} {' '.join(map(str, [*words, *self.rq.names(queue)]))}"
 		return program(queue, command, folder=SITES, startsecs=0, stopwaitsecs=60)
 
-	def workers(self) -> set[tuple[str, str]]:
-		"""Host and pid of each."""
-		return {(fields["hostname"], fields["pid"]) for fields in self.rq.records()}
+	def workers(self) -> set[tuple[str, int]]:
+		"""Host and pid of each, as the supervisords say: RQ forgets a part of what hung for 90 s."""
+		return {
+			(one.host.name, process.pid)
+			for one in self.supervisords
+			for process in one.programs_of(str(BENCH))
+		}
 
 	def type(self, host: KernelHost, *words: str) -> subprocess.Popen:
 		"""`bench safe-restart` with these words, as a person types it there."""

@@ -114,6 +114,47 @@ class TestNfs(unittest.TestCase):
 		self.rq.finish("slower")
 		self.assert_each_ran_once()
 
+	def test_a_host_that_hung_changes_nothing_any_more_once_another_one_has_taken_over(self):
+		"""And while an operation of the other host holds the bench."""
+		before = self.bench.workers()
+		hung = self.drain_with("frozen")
+		self.app1.pause()
+		self.addCleanup(self.bench.name_managers, "app1", "app2")
+		try:
+			other = self.take_over()
+		finally:
+			self.app1.go_on()
+		told, code = ended(hung)
+		self.assertEqual(code, 4, told)
+		self.assertIn("app2 took it over", told)
+		self.rq.finish("frozen")
+		self.assertEqual((self.phase(), self.holder().host), ("Drain", "app2"))
+		self.assertEqual(self.bench.workers(), before)
+		self.rq.finish("other")
+		told, code = ended(other)
+		self.assertEqual(code, 0, told)
+		self.assert_of_app2_alone(before)
+		self.assert_each_ran_once()
+
+	def take_over(self) -> subprocess.Popen:
+		"""A restart of app2 that waits for a job, once app1's was ended from there."""
+		eventually(lambda: self.holder() is None, "its lock has expired", deadline=BOOTS)
+		told, code = ended(self.bench.type(self.app2, "recover", "--take-over"))
+		self.assertEqual(code, 0, told)
+		self.ids.append("other")
+		self.rq.enqueue_counted("other", "short", waits=True)
+		eventually(lambda: self.rq.count(BEGUN, "other"), "it runs", deadline=BOOTS)
+		self.bench.name_managers("app2")
+		other = self.bench.type(self.app2, *WAIT_WORKERS)
+		eventually(lambda: self.phase() == "Drain", "it waits for the job", deadline=BOOTS)
+		return other
+
+	def assert_of_app2_alone(self, before: set[tuple[str, int]]) -> None:
+		"""Its workers are new, those of app1 are as before."""
+		eventually(lambda: len(self.bench.workers() - before) == 2, "two are new", deadline=BOOTS)
+		self.assertEqual({host for host, _ in self.bench.workers() - before}, {"app2"})
+		self.assertEqual({host for host, _ in self.bench.workers() & before}, {"app1"})
+
 	def last_lines(self) -> str:
 		"""Of all journals, as the other host sees them."""
 		logs = BENCH / "logs/fmx_restart"
