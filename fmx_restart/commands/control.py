@@ -18,6 +18,7 @@ from fmx_restart.current_bench import journal_folder, requester
 from fmx_restart.engine import events
 from fmx_restart.engine.emitter import Listener
 from fmx_restart.engine.errors import BenchBusy, OperationError, exit_code_of
+from fmx_restart.engine.held import LEASE
 from fmx_restart.engine.identity import Holder
 from fmx_restart.engine.phases import phase_named
 from fmx_restart.engine.ports import Request, RequestKind
@@ -105,7 +106,7 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 	"""In a process of its own, as an operation. Raises what keeps an operation from being recovered."""
 	left = unfinished_operations()
 	if not (any(it.is_ours for it in left) or died_on_another_machine(left)):
-		tell_that_none_died()
+		tell_that_none_died(takes_over=takes_over)
 		return
 
 	def work(reporter: Reporter, stop_requested: threading.Event) -> None:
@@ -117,8 +118,11 @@ def recover(listener: Listener, moment: Moment, *, takes_over: bool) -> None:
 		Viewer(listener, moment).watch(ProcessSource(process, Path(), output))
 
 
-def tell_that_none_died() -> None:
-	"""Raises BenchBusy while another process recovers one: what it left is not put right yet."""
+def tell_that_none_died(*, takes_over: bool) -> None:
+	"""
+	Raises BenchBusy while another process recovers one, as what it left is not put right yet, and while the one that is to be
+	taken over may live: its lock outlives a machine that is gone.
+	"""
 	holding = None
 	with suppress(OperationError):
 		holding = lock_holder()
@@ -126,6 +130,11 @@ def tell_that_none_died() -> None:
 		raise BenchBusy(
 			f"Another process is already recovering it: {holding}. Nothing was changed.",
 			hint="Watch it: bench safe-restart attach",
+		)
+	if holding and takes_over:
+		raise BenchBusy(
+			f"{holding} still holds this bench. Nothing was changed.",
+			hint=f"If {holding.host} is gone, its lock ends within {LEASE:.0f} s. Type the same command again then.",
 		)
 	click.echo("Nothing to recover: no operation of this bench has died.")
 

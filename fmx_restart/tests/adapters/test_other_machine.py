@@ -144,7 +144,11 @@ class TestOtherMachine(RedisTestCase):
 			self.assertIn("Nothing to recover: no operation of this bench has died", done.stdout)
 		self.assert_untouched(journal)
 		self.hold_lock()
-		self.command("recover", "--take-over")
+		done = self.command("recover", "--take-over")
+		self.assert_refused(
+			done, 75, f"{OPERATION} by ada", "If a.example is gone, its lock ends within 30 s."
+		)
+		self.assertNotIn("Nothing to recover", done.stdout)
 		self.assert_untouched(journal)
 
 	def test_nothing_is_taken_over_by_the_way(self):
