@@ -49,6 +49,7 @@ def put_script(path: Path, text: str) -> None:
 	path.parent.mkdir(parents=True, exist_ok=True)
 	new = path.with_name(f"{path.name}.new")
 	new.write_text(text)
+	new.chmod(0o755)
 	new.replace(path)
 
 
