@@ -32,8 +32,9 @@ class TestOnRealSudo(NestedCase):
 			self.passed("sudo_inside", "TestRestart", may_skip=not IS_LONG_RUN), r"Ran \d+ tests"
 		)
 
+	@in_long_runs("one restart by sudo")
 	def test_a_changed_configuration_is_taken_over_where_the_files_are_roots(self):
-		told = self.passed("sudo_inside", "TestUpdateConfig", may_skip=not IS_LONG_RUN)
+		told = self.passed("sudo_inside", "TestUpdateConfig")
 		self.assertRegex(told, r"Ran 3 tests")
 
 	@in_long_runs("one restart by sudo")
