@@ -80,11 +80,7 @@ def outputs(log: MigrationLog, lines: list[str]) -> list[events.MigrationOutput]
 
 
 #: seconds between two looks: the first pause, the longest, and the growth
-SOON, LATER, LONGER = (
-	0.01,
-	0.1,
-	1.2,
-)
+SOON, LATER, LONGER = 0.01, 0.1, 1.2
 
 
 class Moment:
@@ -181,9 +177,10 @@ class ProcessSource:
 
 	def _without_repetition(self, after: list[Fact]) -> list[Fact]:
 		"""A disk may say too late that it is full: the fact that the journal could not take can be read there all the same."""
-		is_first, self._has_lost_journal = not self._has_lost_journal, self._has_lost_journal or bool(after)
-		repeats = is_first and after and after[0][1] == self._last_written
-		return after[1:] if repeats else after
+		if not after or self._has_lost_journal:
+			return after
+		self._has_lost_journal = True
+		return after[1:] if after[0][1] == self._last_written else after
 
 	def check(self) -> None:
 		"""Raises what kept the operation from beginning, or ProcessDied."""

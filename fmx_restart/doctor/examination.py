@@ -20,9 +20,8 @@ class Examination:
 	checks: tuple[str, ...]  # those that were made, whether they found anything or not
 	findings: tuple[Finding, ...]  # errors first, notes last
 	details: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # name → rows, each a dataclass
-	verdict: Verdict | None = (
-		None  # whether a restart can begin now; None where that was not found out in time
-	)
+	#: whether a restart can begin now; None where that was not found out in time
+	verdict: Verdict | None = None
 
 	@property
 	def errors(self) -> tuple[Finding, ...]:

@@ -48,9 +48,8 @@ class CrashedOperation:
 	updating: dict[str, GroupChange] = field(default_factory=dict)
 	migrating: events.MigrationStarted | None = None
 	migration_begun: bool = False
-	jobs_to_kill: events.JobsCondemned | None = (
-		None  # jobs that were to be killed, and are not noted as ended
-	)
+	#: jobs that were to be killed, and are not noted as ended
+	jobs_to_kill: events.JobsCondemned | None = None
 	is_recovered: bool = False
 
 	@property

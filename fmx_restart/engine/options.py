@@ -71,22 +71,19 @@ class Options:
 	strategy: Strategy = Strategy.WAIT_WORKERS
 	drain_timeout: float = DRAIN_TIMEOUT  # seconds that running jobs get to finish
 	on_timeout: OnTimeout = OnTimeout.ABORT
-	force_kill_timeout: float = (
-		FORCE_KILL_TIMEOUT  # seconds that a busy worker gets where nobody waited for it
-	)
+	#: seconds that a busy worker gets where nobody waited for it
+	force_kill_timeout: float = FORCE_KILL_TIMEOUT
 	web: bool = True  # web and socketio
 	workers: bool = True  # workers and scheduler
 	start_stopped_web: bool = False  # a web program that someone stopped on purpose is started, too
 	rolling_share: float = 0.0  # part of a queue's workers that may be away at once, 0 to 1; at least one
 	rolling_timeout: float | None = None  # seconds for all workers; None: no limit
 	rolling_max_failures: int = 1  # rolling stops when so many processes have not come back; at least 1
-	old_web_timeout: float = (
-		OLD_WEB_TIMEOUT  # seconds that old web workers serve while new ones do not answer
-	)
+	#: seconds that old web workers serve while new ones do not answer
+	old_web_timeout: float = OLD_WEB_TIMEOUT
 	nginx: bool = False  # it is tested in the preflight, and reloaded once new web answers
-	update_config: bool = (
-		False  # groups of programs whose configuration changed run by the new one from the restart on
-	)
+	#: groups of programs whose configuration changed run by the new one from the restart on
+	update_config: bool = False
 	web_sites: tuple[str, ...] = ()  # those that someone typed: web must answer each afterwards
 	sites: tuple[str, ...] = ()  # those that are migrated, and put into maintenance mode
 	migration: MigrationOptions | None = None

@@ -47,12 +47,10 @@ class Plan:
 	web_taken: WebFault | None = None  # who keeps web from its address: a restart cannot bring it up then
 	#: by web program: whether its restart fails no request
 	web_ways: dict[str, WebWay] = field(default_factory=dict)
-	web_outage: float | None = (
-		None  # seconds for which users got no answer when web was restarted last; None where nobody knows
-	)
-	unreadable: UnreadableRecords | None = (
-		None  # what counts as unknown in this plan; an operation tells it as it goes
-	)
+	#: seconds for which users got no answer when web was restarted last; None where nobody knows
+	web_outage: float | None = None
+	#: what counts as unknown in this plan; an operation tells it as it goes
+	unreadable: UnreadableRecords | None = None
 	reloads: tuple[Process, ...] = ()  # workers and pools that reload in place: no manager touches them
 	advice: tuple[Trouble, ...] = ()  # what a person may set up
 	pools: dict[str, int] = field(default_factory=dict)  # of those that reload: how many workers they keep

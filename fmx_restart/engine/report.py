@@ -159,18 +159,15 @@ class Report:
 	old_workers: list[str] = field(default_factory=list)
 	lapses: list[Lapse] = field(default_factory=list)
 	held: list[QueueHold] = field(default_factory=list)  # people hold the queue; the last one ends last
-	is_suspended: bool = (
-		False  # by someone else, who was there before or came meanwhile: no job starts at the end either
-	)
+	#: by someone else, who was there before or came meanwhile: no job starts at the end either
+	is_suspended: bool = False
 	account: Account | None = None
 	unreadable: UnreadableRecords | None = None  # what other programs wrote, and could not be read
 	failure: Failure | None = None
-	failed_in: Phase | None = (
-		None  # where the fault showed: a process that does not come back fails in Verify, not Audit
-	)
-	is_left_open: bool = (
-		False  # another operation took the bench: what this one began is still to be undone or finished
-	)
+	#: where the fault showed: a process that does not come back fails in Verify, not Audit
+	failed_in: Phase | None = None
+	#: another operation took the bench: what this one began is still to be undone or finished
+	is_left_open: bool = False
 
 
 def waited_to_their_end(report: Report) -> list[JobWait]:

@@ -177,9 +177,8 @@ class Program:
 	on_start: Callable[[], object] = nothing
 	on_stop: Callable[[], object] = nothing
 	stays: Stays | None = None  # as in Process: the manager refuses every order
-	ends_all: bool = (
-		False  # as in Process; one that does not stay starts anew by itself when it is told to stop
-	)
+	#: as in Process; one that does not stay starts anew by itself when it is told to stop
+	ends_all: bool = False
 	on_leave: Callable[[], object] = nothing  # it was told to end when its job has
 	is_at_work: Callable[[], bool] = at_rest  # it ends only when this is over, as a busy worker does
 	state: ProcessState = ProcessState.RUNNING

@@ -86,9 +86,8 @@ class StillRunning(Event):
 	orphans: tuple[int, ...]  # pids of job processes that lost their worker
 	depths: dict[str, int]
 	left: float  # seconds until the drain gives up
-	likely: float | None = (
-		None  # seconds that the jobs take if they take as long as their like did; None: not known
-	)
+	#: seconds that the jobs take if they take as long as their like did; None: not known
+	likely: float | None = None
 
 
 @frozen

@@ -74,16 +74,14 @@ class Process:
 	#: its manager's order to stop reaches all its processes at once, that of a running job among them
 	stop_reaches_jobs: bool = False
 	ends_leftovers: bool = False  # when its main process has ended, its manager ends what is left of it
-	keeps_sockets: bool = (
-		False  # its manager listens in its place while it is down, and starts it for a connection
-	)
+	#: its manager listens in its place while it is down, and starts it for a connection
+	keeps_sockets: bool = False
 	has_replicas: bool = False  # others of its group do the same work, and stand in for it while it is down
 	#: one order of its manager replaces it. What runs now is listed as stopping until it is gone; where its successor does not
 	#: come up it is listed as failed, and what runs now goes on where the manager can have it so
 	rolls_out: bool = False
-	scaled_by: str = (
-		""  # the autoscaler that sets how many of its group run: "hpa/NAME"; empty where none is known
-	)
+	#: the autoscaler that sets how many of its group run: "hpa/NAME"; empty where none is known
+	scaled_by: str = ""
 	gap: str = ""  # why nobody may answer while it is rolled out, in a few words; empty where somebody does
 	#: nothing else has run under its host name since then (seconds since the epoch, by its machine's clock), so that a worker of
 	#: that host which was born later is its, whatever its pid; None: a worker is known by its pid

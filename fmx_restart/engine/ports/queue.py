@@ -56,9 +56,8 @@ class Worker:
 	heartbeat: float  # seconds since the epoch; 0 where the record does not tell
 	expires: float | None = None  # seconds until Redis forgets it, unless it beats; None: never
 	is_leaving: bool = False  # it was told to stop, and ends when its job does
-	is_recorded: bool = (
-		True  # False: Redis lost its record, this is what was known before and what it wrote since
-	)
+	#: False: Redis lost its record, this is what was known before and what it wrote since
+	is_recorded: bool = True
 	is_lossless: bool = False  # of this app: a stop of it loses no job, whoever stops it
 	reload: ReloadRecord | None = None  # None: it cannot be asked to reload in place
 	membership: Membership | None = None  # None: no pool of this app has started it
