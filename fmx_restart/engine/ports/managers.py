@@ -89,10 +89,8 @@ class ProcessManagers:
 	def check_orders(self, names: Collection[str]) -> None:
 		"""As Processes.check_orders. Raises ProcessFault."""
 		for name, programs in self._by_manager(names).items():
-			try:
+			with self._asking(name):
 				self._managers[name].check_orders(programs)
-			except ProcessFault as fault:
-				raise self._with_name(name, fault) from fault
 
 	def settings(self) -> ManagerSettings | None:
 		"""Of all managers together; None where none has such settings. Raises ProcessFault."""
@@ -140,30 +138,24 @@ class ProcessManagers:
 		for name, configuration in self._configurations().items():
 			if managers is not None and name not in managers:
 				continue
-			try:
+			with self._asking(name):
 				found.append(self._of_manager(name, configuration.read()))
-			except ProcessFault as fault:
-				raise self._with_name(name, fault) from fault
 		return together(found)
 
 	def check_updates(self, groups: Mapping[str, Collection[str]]) -> None:
 		"""As Configuration.check. `groups`: as their managers write them, by the manager's name. Raises ProcessFault."""
 		for name, configuration in self._configurations().items():
 			if name in groups:
-				try:
+				with self._asking(name):
 					configuration.check(groups[name])
-				except ProcessFault as fault:
-					raise self._with_name(name, fault) from fault
 
 	def update_group(self, change: GroupChange) -> None:
 		"""As Configuration.update. Raises ProcessFault."""
 		name, configuration = change.manager, self._configurations().get(change.manager)
 		if configuration is None:
 			raise ProcessFault(f"no process manager runs {change.group}")
-		try:
+		with self._asking(name):
 			configuration.update(changed(change, group=change.own_name))
-		except ProcessFault as fault:
-			raise self._with_name(name, fault) from fault
 
 	def update_command(self, changes: Collection[GroupChange]) -> str:
 		"""One command for each manager that has some of these groups."""
